@@ -28,9 +28,9 @@ class _Tagged(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
 
 
 class Quoted(_Tagged, frozen=True, tag="quoted"):
-    """Text that is not this program's prose: somebody else's words, a name, an id or a command.
+    """Text that is not arnode's prose: untrusted text, a name, an id or a command.
 
-    It is one line, with invisible characters escaped.
+    It is a single line of text, with invisible characters escaped.
     """
 
     text: str
@@ -78,7 +78,7 @@ class BulletList(_Tagged, frozen=True, tag="list"):
 
 
 class TableColumn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A column of a table. `figure` aligns it on the right; `wraps` allows several lines in a cell.
+    """A column of a table. `figure` aligns it on the right; `wraps` lets text wrap in a cell.
 
     Adjacent columns with the same `group` share that heading.
     """
@@ -110,7 +110,7 @@ class Plot(_Tagged, frozen=True, tag="plot"):
 
 
 class QuotedLines(_Tagged, frozen=True, tag="lines"):
-    """Lines that somebody else wrote, such as a diff, with invisible characters escaped."""
+    """Untrusted lines of text, such as a diff, with invisible characters escaped."""
 
     text: str
     language: str = "text"
@@ -123,7 +123,7 @@ Block: TypeAlias = Heading | Paragraph | BulletList | TableBlock | Plot | Quoted
 
 
 def quoted(words: str) -> Quoted:
-    """Return a span of somebody else's words, a name, an id or a command."""
+    """Return a span of untrusted text, a name, an id or a command."""
     return Quoted(text=words)
 
 

@@ -1,7 +1,7 @@
 """Experiments and trials against the head that ended in a span of time.
 
-Records hold what was measured. Jobs hold its purpose and the reason for the decision. Nothing is
-judged again. If a store lost its jobs, the facts in its records remain.
+Records contain the measurements, and jobs their purpose and the reason for the decision. Nothing is
+judged again. If a store lost its jobs, only the facts in its records are reported.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,7 +25,7 @@ from protocol.record_kinds import Origin, ResultBody
 from protocol.rerun import RerunVerdict
 
 Fate: TypeAlias = Literal["passed", "missed", "overfit", "open"]
-UNKNOWN: Final = Origin(proposer="unknown")  # if no patch or job here names it
+UNKNOWN: Final = Origin(proposer="unknown")  # if no stored patch or job names the origin
 _IDEAS = ("screen", "keep")
 _SHOWN_EVERY: Final = 1_000
 
@@ -108,7 +108,7 @@ class ConcludedTrial:
 
     @property
     def gain_nano(self) -> int | None:
-        """The measured gain, positive if better: the trial's figure if known, else the result's."""
+        """The measured gain, positive if better: from the trial if known, else from the result."""
         known = self.measured.gain_nano if self.measured else None
         return self.entry.gain_nano if known is None else known
 

@@ -54,7 +54,7 @@ def hours(ms: int) -> str:
 
 
 def rate(value: float | None) -> str:
-    """Return a gain per unit of cost; a dash if there was no cost."""
+    """Return a gain per unit of cost, or a dash without cost."""
     return "–" if value is None else f"{value:+.6f}"
 
 
@@ -75,7 +75,7 @@ def short(digest: bytes) -> Quoted:
 
 
 def by(authors: Sequence[bytes]) -> Text:
-    """Return the authors whose claims something uses; empty if there are none."""
+    """Return the text ` by AUTHORS`; empty without authors."""
     return text(" by ", joined(", ", map(short, authors))) if authors else ()
 
 

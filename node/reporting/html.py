@@ -29,7 +29,7 @@ class Element(str):
 
 
 def element(name: str, /, *children: str, **attributes: str) -> Element:
-    """Return an element. Children that are no `Element` are escaped, invisible characters included.
+    """Return an element. Children other than `Element` are escaped, as are invisible characters.
 
     Attributes are named as in Python: `class_`. Empty ones are omitted.
     """

@@ -1,6 +1,6 @@
 """Rendering of blocks as Markdown (CommonMark 0.31, with GitHub's tables).
 
-This program's text is unchanged. A quoted span becomes a code span, so none of it is markup.
+arnode's own text is unchanged. A quoted span becomes a code span, so none of it is markup.
 """
 
 import re
@@ -30,7 +30,7 @@ def markdown_of(blocks: Iterable[Block], *, shown: int | None = None) -> str:
 
 
 def code_span(words: Quoted) -> str:
-    """Return a code span that the words themselves cannot end (CommonMark 0.31, 6.1)."""
+    """Return a code span that the quoted text cannot end (CommonMark 0.31, 6.1)."""
     line = words.text
     fence = "`" * (_longest_run(line) + 1)
     room = " " if line[:1] in "` " or line[-1:] in "` " else ""
@@ -97,7 +97,7 @@ def _plot(plot: Plot) -> str:
 
 
 def _fenced(block: QuotedLines) -> str:
-    """Return a code block that its own lines cannot end (CommonMark 0.31, 4.5)."""
+    """Return a code block that the quoted text cannot end (CommonMark 0.31, 4.5)."""
     fence = "`" * max(3, _longest_run(block.text) + 1)
     return f"{fence}{block.language}\n{block.text}\n{fence}"
 

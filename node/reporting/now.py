@@ -146,7 +146,7 @@ def _device(hardware_class: str) -> DeviceDocument:
 
 
 def gauges(store: Store, now: NowDocument) -> Iterator[str]:
-    """Yield a home's metrics in Prometheus' text format 0.0.4, line by line.
+    """Yield a home's metrics in Prometheus' text format 0.0.4.
 
     They cover the store, and this session if a node runs.
     """

@@ -23,7 +23,7 @@ _MOST_BOARDS: Final = 4  # cached, each with all its rows
 
 
 class BoardCache:
-    """A cache of leaderboards; one whose records have changed is computed again."""
+    """A cache of leaderboards. A leaderboard is computed again after its records changed."""
 
     def __init__(self) -> None:
         self._kept: dict[BoardKey, tuple[object, Leaderboard]] = {}
@@ -69,7 +69,7 @@ class OpenHome:
     def line(self, query: OfLine) -> tuple[LineKey, TaskManifest]:
         """Return the line that a query names, and its task.
 
-        Raises UsageError if there is no such line, ArnodeError if its task is not recorded.
+        Raises UsageError if this node has no such line, ArnodeError if its task is not stored.
         """
         from node.line.head_by_hand import line_to_show  # heavy: imports all kinds of jobs
 

@@ -71,7 +71,7 @@ def notes_document(at: OpenHome, query: OfLine) -> NotesDocument:
 
 
 def program_document(store: Store, text: str | None) -> ProgramDocument:
-    """Return the owner's instructions; if `text` is None, the latest version that was in force."""
+    """Return the owner's instructions; if `text` is None, the latest stored version."""
     line, _ = line_to_show(store)
     versions = program_versions(store, line.key)
     latest = next((one.text for one in reversed(versions) if one.name is None), "")

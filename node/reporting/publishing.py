@@ -1,8 +1,8 @@
 """Reports as signed records: figures for programs, and a text for nodes that request it.
 
 A record is about one line. Its text is what `arnode report` prints of that line alone, with times
-in UTC. It omits imported files, whose names belong to this machine, and model calls for other
-tasks. If a task stays on this machine, so do its reports.
+in UTC. It omits imported files, whose names are private to this machine, and model calls for other
+tasks. Reports of a task that stays on this machine stay there too.
 """
 
 import hashlib
@@ -87,9 +87,9 @@ def draft_of(
 def sign_report(
     store: Store, blobs: Blobs, identity: Identity, body: ReportBody, text: bytes, *, now_ms: int
 ) -> Signed:
-    """Sign a report and keep its text, unless the same one was signed before and not retracted.
+    """Sign a report and store its text, unless the same report was signed before and not retracted.
 
-    Raises UsageError if the text is not the one that the body names.
+    Raises UsageError if the text does not match the body's hash.
     """
     if len(text) != body.size_bytes or hashlib.sha256(text).digest() != body.text:
         raise UsageError(
@@ -125,7 +125,7 @@ def read_draft(value: dict[str, Value]) -> ReportBody:
 
 
 def refusal(home: Home, store: Store, manifest: TaskManifest, network: Network) -> str | None:
-    """Return why a task's reports may not be published in a network; None if they may."""
+    """Return the reason a task's reports may not be published in a network; None if they may."""
     match whose_task(home, store, manifest, network.name):
         case TaskOf.THIS_MACHINE:
             return f"no other node of {network.name} has the task, so it stays on this machine"

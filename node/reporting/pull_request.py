@@ -94,7 +94,7 @@ def _evidence(
 def kept_parts(store: Store, body: ResultBody) -> list[Quoted]:
     """Return the title of each kept patch between a result's base and its tree.
 
-    If several patches led to a tree, the last one before the result counts, because a branch may
+    If several patches lead to a tree, the last one before the result is used, because a branch may
     have begun there.
     """
     parts: list[Experiment] = []

@@ -138,7 +138,7 @@ def records_page(at: OpenHome, query: OfRecords) -> RecordsDocument:
 def diff_of(store: Store, blobs: Blobs, record: Record) -> str:
     """Return the unified diff that a record is about.
 
-    Raises UsageError if it is about none, ArnodeError if its files are missing or unreadable.
+    Raises UsageError if the record has no patch, ArnodeError if its files cannot be read.
     """
     body = record.body
     if isinstance(body, AdoptBody):

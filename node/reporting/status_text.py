@@ -27,7 +27,7 @@ _REACH = {"direct": ", reached from outside", "relay": ", reached through a rela
 
 
 def print_status(document: Mapping[str, Any]) -> None:
-    """Print the status document as a few lines."""
+    """Print the status document as text."""
     node = document["node"]
     state = "running" if document["running"] else "not running"
     author = (node["author"] or "")[:12] or "no key yet"
@@ -64,10 +64,10 @@ def print_status(document: Mapping[str, Any]) -> None:
 
 
 def parting_words(line: Mapping[str, Any] | None, again: str) -> str:
-    """Return the last line of a session: the verified head, unverified patches, how to resume.
+    """Return the last text of a session: the verified head, unverified patches, how to resume.
 
     `line` is its task's line document, None if nothing was measured; `again` is the command. If the
-    text is longer than 80 columns, the command goes on a second line.
+    text is longer than 80 columns, the command is on a second line of text.
     """
     head = line["head"]["metric"] if line else None
     if line is None or head is None:
@@ -85,7 +85,7 @@ def parting_words(line: Mapping[str, Any] | None, again: str) -> str:
 
 
 def print_lanes(lanes: Sequence[Mapping[str, Any]]) -> None:
-    """Print the state of remote lanes: open ones counted by machine, the others one by one."""
+    """Print the state of remote lanes: open lanes counted by machine, other lanes one by one."""
     count = Counter(lane["machine"] for lane in lanes if lane["stage"] == "open")
     there = ", ".join(f"{plain(machine)} ({many})" for machine, many in sorted(count.items()))
     click.echo(f"\n{sum(count.values())} of {len(lanes)} lanes are open: {there or 'none'}")
@@ -96,7 +96,7 @@ def print_lanes(lanes: Sequence[Mapping[str, Any]]) -> None:
 
 
 def dht_words(dht: Mapping[str, Any]) -> str:
-    """Return one line on the last DHT lookup."""
+    """Return a short text on the last DHT lookup."""
     if dht["last"] is None:
         return "searching for nodes in the DHT"
     if dht["fault"] is not None:
@@ -111,7 +111,7 @@ def dht_words(dht: Mapping[str, Any]) -> str:
 
 
 def list_words(known: Mapping[str, Any]) -> str:
-    """Return one line on a signed list of addresses."""
+    """Return a short text on a signed list of addresses."""
     summary = "not read yet"
     if (written_s := known["written"]) is not None:
         at = datetime.fromtimestamp(written_s, UTC)
@@ -121,7 +121,7 @@ def list_words(known: Mapping[str, Any]) -> str:
 
 
 def print_peers(document: Mapping[str, Any]) -> None:
-    """Print the peers document, one line per peer."""
+    """Print the peers document, one row per peer."""
     if document["network"] is None:
         click.echo(
             "this node is not connected to a network: see `arnode join` and `arnode start --yes`"

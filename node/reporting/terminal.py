@@ -104,7 +104,7 @@ def _needed_width(block: TableBlock) -> int:
 
 
 def _by_rows(block: TableBlock) -> Iterable[RichText]:
-    """Yield a table row by row, with one line per non-empty cell."""
+    """Yield a table row by row, with one line of text per non-empty cell."""
     for number, row in enumerate(block.rows):
         if number:
             yield RichText("")

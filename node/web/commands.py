@@ -134,13 +134,13 @@ class OpenPage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Said(TypedDict):
-    """The time of a note."""
+    """The time at which a note was stored, in milliseconds since 1970."""
 
     ts: int
 
 
 class Registered(TypedDict):
-    """The id of a hypothesis, equal to the id of the intent record that announces it."""
+    """The id of a hypothesis, which is the id of its intent record."""
 
     id: str
 
@@ -183,7 +183,7 @@ DONE: Final[Done] = {"done": True}
 
 class _Body(Protocol):
     def meant(self) -> msgspec.Struct:
-        """Return the command that the body stands for."""
+        """Return the command that the body describes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,7 @@ class Connection(web.RequestHandler):
         return response
 
     def move_to(self, stage: Stage) -> None:
-        """Record the stage that the connection has reached."""
+        """Set the stage that the connection has reached."""
         self.stage, self.since_s = stage, self._limiter.clock_s()
 
     def end(self) -> None:
@@ -155,7 +155,7 @@ class ConnectionLimiter:
         self._held.pop(connection, None)
 
     def on_request(self, protocol: web.RequestHandler) -> None:
-        """Record that the headers of a request are complete."""
+        """Note that the headers of a request are complete."""
         if isinstance(protocol, Connection):
             protocol.move_to("answering")
 
@@ -166,7 +166,7 @@ class ConnectionLimiter:
         protocol.is_known = sum(one.is_known for one in self._held) < _MOST_KNOWN
 
     def on_stream(self, protocol: web.RequestHandler) -> None:
-        """Record that the answer is a stream without an end."""
+        """Note that the answer is an endless stream."""
         if isinstance(protocol, Connection):
             protocol.move_to("streaming")
 
@@ -192,9 +192,9 @@ class ConnectionLimiter:
         return [one for one in self._held if not one.is_known]
 
     def _replace(self, among: list[Connection], newcomer: Connection) -> None:
-        """End the connection that made the least progress. The oldest of several goes first.
+        """End the connection that made the least progress. Of several the oldest is ended.
 
-        New connections go last, so that each has a second to send its request.
+        New connections are ended last, so that each has a second to send its request.
         """
         now_s = self.clock_s()
 

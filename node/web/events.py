@@ -2,7 +2,7 @@
 
 Each event has a number, and the last thousand are kept. A client that reads too slowly or misses
 more than that receives a `gap` and reloads everything. The node never waits for a client. It looks
-for changes only while there are listeners.
+for changes only while a client is listening.
 """
 
 import asyncio
@@ -32,14 +32,14 @@ _NUMBER: Final = re.compile("[0-9]{1,15}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """A change. `number` counts from 1 within one run of the server."""
+    """A change. `number` counts from 1 at each start of the server."""
 
     number: int
     kind: Kind
     data: bytes
 
     def frame(self, life: str) -> bytes:
-        """Return the event in the wire format. `life` is the id of the server's run."""
+        """Return the event in the wire format. `life` identifies this start of the server."""
         return b"id: %b-%d\nevent: %b\ndata: %b\n\n" % (
             life.encode(),
             self.number,

@@ -57,7 +57,7 @@ class Fleet:
 
     @classmethod
     def of(cls, path: Path) -> Self:
-        """Read the nodes from a home's file; a missing file means none.
+        """Read the nodes from a home's file. A missing file is an empty fleet.
 
         Raises ConfigurationError if the file is invalid.
         """

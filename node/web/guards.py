@@ -94,7 +94,7 @@ def noting(on_request: Callable[[web.RequestHandler], None]) -> Middleware:
 def at_home(*, is_public: bool, name: str | None = None) -> Middleware:
     """Return a guard that passes only requests for this server, from its own pages.
 
-    `name` is the host name that browsers use in this run. A public server may have any name.
+    `name` is the host name that browsers use for this server. A public server may have any name.
     """
 
     @web.middleware
@@ -151,7 +151,7 @@ def require(request: web.Request, right: Right) -> None:
 
 
 def _is_own(host: str, own: str | None) -> bool:
-    """Return True if a Host is an IP address, `localhost`, or this run's own name.
+    """Return True if a Host is an IP address, `localhost`, or this server's own name.
 
     No DNS server answers for any of these.
     """

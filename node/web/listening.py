@@ -3,7 +3,7 @@
 They stay open when a server on them closes, so that no other program takes the port before the next
 one starts. Other users of the machine may still take it while no node runs. They could then leave a
 service worker in a browser that visits them. So a browser opens a page on loopback under a random
-name for each run (`NAME.localhost`, RFC 6761). Nothing stored under an earlier name reaches it.
+name for each start (`NAME.localhost`, RFC 6761). Data stored under an earlier name has no effect.
 Browsers look up such a name at both loopback addresses, so this node must hold both.
 """
 
@@ -34,7 +34,7 @@ class Listener:
     """A set of listening sockets.
 
     `name` is the host name for browsers; None means the address. `taken_port` is the default port
-    if another program listens there, so that a different one is used.
+    if another program uses it, so that this listener uses a different one.
     """
 
     sockets: tuple[socket.socket, ...]

@@ -37,7 +37,7 @@ def is_same(given: str, wanted: str) -> bool:
 class Challenges:
     """Challenges of the server, each valid for 30 seconds.
 
-    They are not stored. Each contains its expiry time and a MAC by this run of the server.
+    They are not stored. Each contains its expiry time and a MAC with a key of this server process.
     """
 
     def __init__(self, clock_s: Callable[[], float] = time.monotonic) -> None:
@@ -50,7 +50,7 @@ class Challenges:
         return f"{end}.{_mac(self._secret, _CHALLENGE, end)}"
 
     def accepts(self, challenge: str) -> bool:
-        """Return True if this run issued the challenge and it has not expired."""
+        """Return True if this server issued the challenge and it has not expired."""
         end, _, proof = challenge.rpartition(".")
         if len(challenge) > _LONGEST_CHALLENGE or not challenge.isascii():
             return False

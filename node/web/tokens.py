@@ -1,10 +1,10 @@
-"""Tokens for the page, valid for one run of its server, and links for one use.
+"""Tokens for the page, valid until its server ends, and links for one use.
 
 Loopback alone does not keep out other users of the machine. They may also listen at the page's
-address while no node does, and receive what a browser or a program sends there. So each run of a
-server generates its own tokens. A token that was sent to an impostor is useless after the restart.
+address while no node does, and receive what a browser or a program sends there. So each server
+generates new tokens at its start. A token that an impostor received is useless after the restart.
 A link contains a code that can be exchanged for a token once, so that links in a terminal's or a
-browser's history are useless. The fleet key outlives a run and is never sent (`proof.py`).
+browser's history are useless. The fleet key outlives the server and is never sent (`proof.py`).
 `Credentials` holds everything that a server accepts.
 """
 
@@ -35,7 +35,7 @@ _MOST_CODES: Final = 64  # beyond that the oldest is dropped
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tokens:
-    """The tokens of one run of a server: one to read, and one to read and steer."""
+    """The tokens of a server: one to read, and one to read and steer."""
 
     read: str
     steer: str
@@ -49,7 +49,7 @@ class Tokens:
 
     @classmethod
     def current(cls, path: Path) -> Self:
-        """Read the tokens of the running server. Raises NotRunningError if there is none.
+        """Read the tokens of the running server. Raises NotRunningError if no server runs.
 
         The file counts only while the server that wrote it holds its lock, so that tokens of a
         killed server do not look valid.
@@ -86,7 +86,7 @@ class Tokens:
 
 @contextmanager
 def issued(path: Path) -> Iterator[Tokens]:
-    """Generate the tokens of one run of a server, and write them to a file for the commands.
+    """Generate the tokens of a server, and write them to a file for the commands.
 
     The file is locked during the block and removed at its end.
     """
@@ -133,7 +133,7 @@ def new_fleet_key(path: Path) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """The secrets of one run of a server, and the rights that they give."""
+    """The secrets of a server, and the rights that they give."""
 
     tokens: Tokens
     fleet_key: str

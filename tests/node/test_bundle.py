@@ -326,7 +326,7 @@ def test_a_pull_request_says_what_was_measured_and_by_whom(
     text = arnode(capsys, "export", "pr")
     assert "gain in val_bpb: +0.019833" in text
     assert session["confirmed"].id.hex() in text
-    assert "was confirmed as a whole, not its single patches" in text
+    assert "were confirmed together, not one by one" in text
     assert "```diff\n--- a/train.py" in text
     kept = arnode(capsys, "export", "pr", session["kept"].id.hex()[:12])
     assert "no gain was confirmed: stage keep" in kept

@@ -33,7 +33,7 @@ def test_each_node_says_how_it_stands_and_one_that_is_gone_why_it_does_not(home:
     assert (here["fault"], here["status"]["running"], here["now"]) == (None, False, None)
     assert (gone["status"], gone["now"]) == (None, None)
     assert "127.0.0.1:1" in gone["fault"]
-    assert "it has a new fleet key" in wrong
+    assert "its fleet key has changed" in wrong
 
 
 @pytest.mark.parametrize(

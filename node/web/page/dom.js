@@ -93,7 +93,7 @@ export function section(title, ...children) {
   return element("section", {}, element("h2", {}, title), ...children);
 }
 
-// Returns a list of names and values. Pairs without a value are left out.
+// Returns a list of names and values. Entries without a value are left out.
 export function facts(pairs) {
   const shown = pairs.filter(([, value]) => value !== null && value !== undefined && value !== "");
   return element(
