@@ -37,7 +37,7 @@ export function pairsPlot(gains, { gain, lower, upper }) {
       figures.isKnown(gain) ? drawn("path", { class: "gain", d: `M${x(gain)} ${AXIS - 9}v18` }) : null,
       gains.map((one) => drawn("circle", { class: one > 0 ? "point up" : "point", cx: x(one), cy: String(POINTS), r: "4" })),
     ),
-    element("figcaption", {}, `${words}; the vertical line is zero gain`),
+    element("figcaption", {}, `${words}; the vertical line marks zero gain`),
   );
 }
 

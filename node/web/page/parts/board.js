@@ -61,7 +61,7 @@ function levels(chosen, changed) {
       element("strong", {}, name),
       element("span", { class: "soft" }, `: ${meaning}`),
     );
-  return element("fieldset", { class: "levels" }, element("legend", {}, "Show rows that are"), Object.entries(LEVELS).map(option));
+  return element("fieldset", { class: "levels" }, element("legend", {}, "Show rows by evidence"), Object.entries(LEVELS).map(option));
 }
 
 // The three kinds of evidence. The page of a claim shows them too.

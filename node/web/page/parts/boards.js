@@ -19,7 +19,7 @@ export async function show(visit) {
   ]);
   const columns = [{ name: "task" }, { name: "hardware class" }, { name: "network" }, { name: "rows", figure: true }];
   visit.show(
-    element("p", { class: "soft" }, "A leaderboard ranks the claims on one task and hardware class. It has separate columns for what authors claim, what others measured and what this node measured."),
+    element("p", { class: "soft" }, "A leaderboard ranks the claims on one task and hardware class. It has separate columns for what authors claim, what peers measured and what this node measured."),
     table("Leaderboards", columns, rows),
   );
 }

@@ -27,7 +27,7 @@ export async function show(visit) {
   visit.show(called);
   if (body.patch) fill(called, () => calledView(visit, body.patch));
   visit.show(envelope(record));
-  if (record.kind === "result" && record.level === "here") visit.show(element("p", {}, link(`experiments/${record.id}`, "This is an experiment of this node: open its page")));
+  if (record.kind === "result" && record.level === "here") visit.show(element("p", {}, link(`experiments/${record.id}`, "Open this record as an experiment of this node")));
   if (CLAIMS.has(record.kind) && visit.maySteer) visit.show(verifyingSection(visit, record));
   if (CLAIMS.has(record.kind)) visit.show(await standing(visit, body, record.id));
   visit.show(pairsSection(claimedPairs(body)));

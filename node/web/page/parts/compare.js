@@ -42,15 +42,15 @@ function figuresSection(both) {
   const rows = [
     ["metric", figures.metric(one.metric), figures.metric(other.metric), difference(one.metric, other.metric)],
     ["gain", figures.signed(one.gain), figures.signed(other.gain), gains],
-    ["a run took", figures.span(one.seconds), figures.span(other.seconds), ""],
+    ["duration of a run", figures.span(one.seconds), figures.span(other.seconds), ""],
     ["memory", figures.size(one.memory), figures.size(other.memory), ""],
   ];
   const columns = [{ name: "" }, { name: "left", figure: true }, { name: "right", figure: true }, { name: "right − left", figure: true }];
-  return section("Figures", table("Figures of both", columns, rows));
+  return section("Figures", table("Figures of both experiments", columns, rows));
 }
 
 function curvesSection(both, names, signal) {
-  const curves = new Curves({ label: "Loss of both", signal });
+  const curves = new Curves({ label: "Loss of both experiments", signal });
   curves.put(
     both.flatMap(({ runs }, side) =>
       runs.map(({ seed, curve }) => ({ name: `${side === 0 ? "left" : "right"}: ${names[side]}, seed ${seed}`, curve })),

@@ -50,7 +50,7 @@ function stopping(visit, outcome) {
   const dialog = element("dialog", { "aria-labelledby": "stop-title" });
   const sure = element("button", { type: "button", class: "grave" }, "Stop the node");
   const back = element("button", { type: "button", class: "quiet", on: { click: () => dialog.close() } }, "Leave it running");
-  append(dialog, element("h2", { id: "stop-title" }, "Stop the node?"), element("p", {}, "Nothing is lost. To start it again, run `arnode start` on its machine; this page cannot."), element("p", { class: "controls" }, sure, back));
+  append(dialog, element("h2", { id: "stop-title" }, "Stop the node?"), element("p", {}, "Nothing is lost. This page cannot start the node again; run `arnode start` on its machine."), element("p", { class: "controls" }, sure, back));
   const stop = element("button", { type: "button", class: "grave", on: { click: () => dialog.showModal() } }, "Stop …");
   sure.addEventListener("click", () => {
     dialog.close();

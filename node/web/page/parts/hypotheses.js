@@ -54,7 +54,7 @@ function itemView(visit, { id, title, why, state, by, ts, result, gain }, read) 
 }
 
 function closing(visit, id, title, outcome, read) {
-  const result = element("input", { required: true, autocomplete: "off", placeholder: "id of an experiment", pattern: "[0-9a-f]{4,64}", "aria-label": plain(`the experiment that tried: ${title}`) });
+  const result = element("input", { required: true, autocomplete: "off", placeholder: "id of an experiment", pattern: "[0-9a-f]{4,64}", "aria-label": plain(`the experiment that tested: ${title}`) });
   const done = element("button", {}, "Done");
   const drop = element("button", { type: "button", class: "quiet" }, "Drop");
   const close = (button, body) =>

@@ -7,7 +7,7 @@ const SHOWN = 50;
 
 export function importedSection(imported) {
   if (imported.length === 0) return null;
-  return section("Imported", element("p", { class: "soft" }, "Unsigned, unverified, not ranked."), imported.map(fileOf));
+  return section("Imported", element("p", { class: "soft" }, "Results of other tools: unsigned, unverified and not ranked."), imported.map(fileOf));
 }
 
 function fileOf({ name, form, metric, rows }) {

@@ -6,7 +6,7 @@ import * as figures from "../figures.js";
 
 export async function programView(visit) {
   const { text, history } = await visit.get("program");
-  const now = text ? quotedLines(text, { label: "program.md" }) : element("p", { class: "soft" }, "This task has no program.md; proposers see only the task's description.");
+  const now = text ? quotedLines(text, { label: "program.md" }) : element("p", { class: "soft" }, "No instructions (program.md) are set; proposers see only the task.");
   return [now, historyView(history ?? [])];
 }
 
