@@ -148,7 +148,7 @@ class Code:
 class Leaderboard:
     """A leaderboard with this node's measurements of its trees.
 
-    `recheck_pending` is this node's verified head if that has to be confirmed again.
+    `recheck_pending` is this node's verified head if the head has to be confirmed again.
     """
 
     key: BoardKey
@@ -174,8 +174,8 @@ class Leaderboard:
     ) -> list[Row]:
         """Return the rows of a level that `fits` accepts.
 
-        The level `others` has the rows for which another key found a gain, `here` those that this
-        node measured, and `claimed` all.
+        The level `others` has the rows with a gain measured by another key, `here` those that this
+        node measured, and `claimed` all rows.
         """
         return [
             row
@@ -250,7 +250,7 @@ class Leaderboard:
 
 
 def _title(store: Store, row: Row) -> str | None:
-    """Return the author's title of a row's patch; None if this node does not have it."""
+    """Return the author's title of a row's patch; None if this node lacks the patch."""
     result = store.records.get(row.result).body
     if not isinstance(result, ResultBody) or result.patch is None:
         return None

@@ -1,7 +1,7 @@
 """The contents of a report card: baseline, head, gain with its interval, counts and the plot.
 
-Every figure is also in the report or on the leaderboard. All text is arnode's, except for the
-node's own name.
+Every figure is also in the report or on the leaderboard. Except for the node's name, arnode wrote
+all text.
 """
 
 from dataclasses import dataclass

@@ -54,7 +54,7 @@ class PairDocument(TypedDict):
 
 
 class AncestorDocument(TypedDict):
-    """One of the patches that led to a tree."""
+    """A patch in the ancestry of a tree."""
 
     tree: str
     patch: str | None
@@ -182,7 +182,7 @@ def _gain(
 
 
 def _lineage(store: Store, entry: Experiment) -> list[AncestorDocument]:
-    """Return the steps from the baseline to an experiment's tree, newest first."""
+    """Return the patches from the baseline to an experiment's tree, newest first."""
     steps: list[AncestorDocument] = []
     makers = {one.tree: one for one in store.experiments.listed(entry.line)}
     at: Experiment | None = entry

@@ -23,7 +23,7 @@ from protocol.codecs import plain
 
 
 class Element(str):
-    """Markup made by `element`. Strings derived from it otherwise are plain text again."""
+    """Markup made by `element`. Strings derived from an `Element` are plain text again."""
 
     __slots__ = ()
 

@@ -38,7 +38,7 @@ def peers_document(
 def trust_in(people: People, rates: Mapping[bytes, AuthorRate]) -> Callable[[bytes], str]:
     """Return a function from an author to a trust level.
 
-    The level is the user's setting if there is one, else it follows from the author's past claims.
+    The level is the user's setting if set, else it follows from the author's earlier claims.
     """
 
     def trust(author: bytes) -> str:
@@ -61,7 +61,7 @@ def _row(
     trust: Callable[[bytes], str],
 ) -> Message:
     key = transport_key(peer)
-    # Only a profile that is bound to this connection's key proves who the author is.
+    # Only a profile bound to this connection's key proves the author's identity.
     author, profile = profiles.get(b"" if isinstance(key, Rejected) else key, (None, None))
     classes: list[Message] = list(profile.classes) if profile else []
     return {

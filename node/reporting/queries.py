@@ -62,7 +62,7 @@ class OfNight(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class OfHypotheses(OfLine, frozen=True):
-    """A line's hypotheses; `best` puts the largest gain first, `newest` the latest registered."""
+    """A line's hypotheses. `best` sorts by gain, `newest` by time, both in descending order."""
 
     order: Literal["newest", "best"] = "newest"
 

@@ -106,9 +106,9 @@ class Report:
 def report_of(
     store: Store, span: TimeSpan, *, net: str, task: str | None = None, progress: Progress = silent
 ) -> Report:
-    """Return the report of a span on every line, or on that of the named task.
+    """Return the report of a span on every line, or on the line of the named task.
 
-    Raises UsageError if there is no such task.
+    Raises UsageError if no line has this task.
     """
     lines = store.jobs.lines() if task is None else [the_line(store, task)]
     return Report(

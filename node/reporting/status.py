@@ -1,6 +1,6 @@
 """The JSON of `arnode status`, from the store and the research loop.
 
-Without a running node everything comes from the store, and live figures are zero.
+Without a running node all values are from the store, and live figures are zero.
 """
 
 from collections import Counter
@@ -195,7 +195,7 @@ def line_document(
 
 
 def _planner(store: Store, line: Line, live: "Research | None") -> Message:
-    """Return the state of the planner model; null if there is none.
+    """Return the state of the planner model; null without a planner.
 
     `aim` and `written` (seconds since 1970) are null while no aim is in force. `waiting` is why the
     planner is waiting, null if it is not.
@@ -257,10 +257,10 @@ def _now(research: "Research") -> Message:
 
 
 def _working(store: Store, line: Line) -> Message:
-    """Return the state of the working line; `branch` names its root, null if that is the head.
+    """Return the state of the working line. `branch` names its root, null if its root is the head.
 
-    `metric` was measured when its last patch was kept, null if it is the head. `trial_after` is the
-    number of further patches after which its promotion trial is due at the latest, null without
+    `metric` was measured when its last patch was kept, null without kept patches. `trial_after` is
+    the number of further patches after which its promotion trial is due at the latest, null without
     kept patches or on a branch.
     """
     branch, keeps = branch_of(store, line), kept_in(store, line.stack)
@@ -280,7 +280,7 @@ def _mean(values: list[float]) -> float | None:
 
 
 def _head(store: Store, line: Line) -> Message:
-    """Return the verified head; `recheck_pending` is why it has to be confirmed again, or null."""
+    """Return the verified head. `recheck_pending` is why it has to be confirmed again, or null."""
     metrics = head_metrics(store, line, line.verified)
     return {
         "tree": line.verified.hex(),

@@ -32,7 +32,7 @@ class GainDocument(TypedDict):
 
 
 class TaskRow(TypedDict):
-    """A task; without its data, `prepared` is false and its id is not known yet."""
+    """A task. Until its data is prepared, `prepared` is false and `id` is null."""
 
     name: str
     id: str | None
