@@ -105,7 +105,7 @@ def test_a_card_that_no_build_serves_is_not_to_be_mended(
     assert fault is not None
     assert fault.name == "card-too-old"
     assert fault.message == "no build of torch serves cards of compute capability 3.5 any more"
-    assert "another card is needed" in fault.hint
+    assert "use another card" in fault.hint
 
 
 def test_a_driver_that_no_build_fits_is_to_be_updated(monkeypatch: pytest.MonkeyPatch) -> None:

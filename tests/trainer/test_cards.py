@@ -148,7 +148,7 @@ def test_a_card_that_is_not_there_is_answered_with_those_that_are(
     with pytest.raises(ConfigurationError) as caught:
         chosen_cards(["0", wanted])
     assert caught.value.message == (
-        f"`gpus` names the NVIDIA card {wanted!r}; here are: 0 is rtx3060-12g"
+        f"`gpus` names the NVIDIA card {wanted!r}, which was not found; found: 0 is rtx3060-12g"
     )
     assert "by these numbers or classes" in caught.value.hint
     (same,) = {one.cuda for name in ("0", "rtx3060-12g") for one in chosen_cards([name])}
@@ -170,7 +170,7 @@ def test_a_card_named_where_there_is_none_is_refused(
     driver.install(monkeypatch)
     with pytest.raises(ConfigurationError, match=why) as caught:
         chosen_cards(["0"])
-    assert "leave `--gpus`" in caught.value.hint
+    assert "leave out `--gpus`" in caught.value.hint
     assert chosen_cards([]) == ()
 
 

@@ -37,7 +37,7 @@ def test_what_a_process_and_its_children_do_is_counted(monkeypatch: pytest.Monke
 
 def test_without_a_counter_it_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(counting, "_EVENT", UNKNOWN)
-    with pytest.raises(ConfigurationError, match="there is no counter") as refused:
+    with pytest.raises(ConfigurationError, match="has no counter") as refused:
         require_counter()
     assert 'count "cpu_s" instead' in refused.value.hint
 

@@ -211,8 +211,8 @@ def test_a_card_that_no_build_serves_any_more_is_told_so(machine: Machine) -> No
     machine.driver("470.256.02", knows_capability=False)
     machine.library((3, 5))
     assert machine.setup() == (
-        "NVIDIA driver 470.256.02, compute capability 3.5: no build of torch serves this card any"
-        " more: another card is needed; runs are on the processor\n"
+        "NVIDIA driver 470.256.02, compute capability 3.5: no build of torch supports this card any"
+        " more: use another card; runs will use the processor\n"
     )
     constraints = machine.here / "constraints.txt"
     assert machine.calls == [f"pip install --quiet nvidia-ml-py --constraint {constraints}"]
@@ -258,8 +258,8 @@ def test_what_cannot_be_fetched_is_said_and_setup_goes_on(machine: Machine) -> N
     (machine.here / "uv-fails").touch()
     said = machine.setup()
     assert "torch's build for CUDA 12.6 could not be installed" in said
-    assert f"`{machine.python} -I -m trainer.cards.install_torch cu126` tries again" in said
-    assert "What pip brings is installed instead" in said
+    assert f"try again with `{machine.python} -I -m trainer.cards.install_torch cu126`" in said
+    assert "pip's build is installed instead" in said
     assert machine.kept == CONSTRAINTS
 
 
@@ -277,7 +277,7 @@ def test_uv_is_fetched_at_its_tested_version_where_it_is_missing(
     if is_there:
         assert machine.calls[1:] == [machine.install("cu126", PIN)]
     else:
-        assert "the package uv, which finds torch's builds by name, could not be installed" in said
+        assert "could not install the package uv, which finds torch's builds by name" in said
 
 
 def test_the_command_that_a_fault_names_installs_that_build(machine: Machine) -> None:
@@ -295,13 +295,13 @@ def test_the_command_that_a_fault_names_installs_that_build(machine: Machine) ->
 def test_the_command_without_a_name_looks_at_the_cards(machine: Machine) -> None:
     done = machine.run()
     assert done.returncode == 6
-    assert done.stderr.startswith("no NVIDIA driver is found here: `nvidia-smi` must list")
+    assert done.stderr.startswith("no NVIDIA driver was found: `nvidia-smi` must list")
     machine.driver("580.95.05, 7.0")
     assert machine.run().returncode == 0
     assert machine.calls == [machine.install("cu126", "torch>=2.6")]
     machine.driver("580.95.05, 3.7")
     done = machine.run()
-    assert (done.returncode, "no build of torch serves this card" in done.stderr) == (6, True)
+    assert (done.returncode, "no build of torch supports this card" in done.stderr) == (6, True)
 
 
 def test_a_driver_is_found_in_wsl_and_without_its_program(

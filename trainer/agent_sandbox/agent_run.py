@@ -1,9 +1,9 @@
 """An agent sandbox: the sandbox in which a coding agent edits a task's files.
 
-Unlike a run, the agent may use the network. In exchange it sees nothing of the node, and only named
-parts of the user's home (`trainer.agent_sandbox.view`). It has no terminal, no input, an
-environment with only the listed variables, and limits. All processes that it started end when it
-ends, or when the node does.
+Unlike a run, the agent may use the network. It cannot see the node's files, and only named paths of
+the user's home directory (`trainer.agent_sandbox.view`). It has no terminal, no input, only the
+listed environment variables, and limits. All processes that it started end when it ends, or when
+the node does.
 """
 
 import asyncio

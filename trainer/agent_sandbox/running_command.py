@@ -1,4 +1,4 @@
-"""A running command in an agent sandbox: started, watched, its output read, and always ended.
+"""Starts a command in an agent sandbox, enforces its limits, reads its output, and ends it.
 
 This module talks to the agent sandbox's first process (`trainer.agent_sandbox.first_process`),
 which outlives the node. The kernel limits the size of each file and, with namespaces, of the

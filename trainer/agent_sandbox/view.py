@@ -1,8 +1,8 @@
 """The files that a program in an agent sandbox can access, as mounts or as Landlock rules.
 
-The system and the program's own installation are read-only. The user's home has only the named
-paths: `shown` can be read, `kept` can be read and written. There is a worktree to work in and a
-private `/tmp`. The node's home is never accessible, even if it was named.
+The system and the program's installation are read-only. The user's home directory contains only the
+named paths: `shown` can be read, `kept` can be read and written. The program works in a worktree
+and has a private `/tmp`. The node's home is never accessible, even if it was named.
 """
 
 import os

@@ -1,8 +1,8 @@
 """NVIDIA cards as the driver reports them, and the choice of devices for a task's runs.
 
-Any driver call may be unsupported (slices, laptops, virtual cards, WSL2). Its answer is then
-missing, and that is no error. torch renumbers devices by CUDA_VISIBLE_DEVICES, so cards are
-identified by UUID. Source: NVML's reference, by way of `nvidia-ml-py`.
+Any driver call may be unsupported (slices, laptops, virtual cards, WSL2). This is not an error: the
+property is then missing. torch renumbers devices by CUDA_VISIBLE_DEVICES, so cards are identified
+by UUID. Source: NVML's reference, through `nvidia-ml-py`.
 """
 
 import functools
@@ -29,11 +29,11 @@ _PHYSICAL_BYTES: Final = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GraphicsCard:
-    """A card, or a slice of one, that is a device for CUDA.
+    """A card or a MIG slice that is a device for CUDA.
 
     `memory_bytes` is the memory of the whole card. `minor` is the number of its device file.
-    `instance` has the numbers of a slice's GPU instance and compute instance. `env` holds facts
-    that may affect timings, under their names in records.
+    `instance` has the numbers of a slice's GPU instance and compute instance. `env` contains
+    properties that may affect timings, under their names in records.
     """
 
     uuid: str
@@ -81,7 +81,7 @@ class Cards:
 
 @functools.cache
 def idle_cards(manifest: TaskManifest) -> str:
-    """Return a line about the cards that a task leaves idle; empty without such cards."""
+    """Return a message about the cards that a task leaves idle; empty without such cards."""
     names = "" if is_for_cards(manifest) else probe_cards().names
     return f"idle, as {manifest.name} is measured on the CPU: {names}" if names else ""
 
@@ -94,7 +94,7 @@ def probe_cards() -> Cards:
                 cards = tuple(_devices())
                 return Cards(cards=cards, fault=None if cards else _why_none())
             except pynvml.NVMLError as error:  # for example, a card has fallen off the bus
-                return Cards(fault=f"NVIDIA's driver does not tell of its cards: {error}")
+                return Cards(fault=f"NVIDIA's driver does not report its cards: {error}")
     except pynvml.NVMLError_LibraryNotFound:
         return Cards()
     except pynvml.NVMLError as error:
@@ -117,7 +117,7 @@ def probe_wanted(gpus: Sequence[str]) -> Cards:
     """Return the result of `probe_cards`, with only the cards that a node uses.
 
     These are the cards that `gpus` names, else the cards of the first class (`by_class`). Raises
-    what `chosen_cards` raises.
+    the errors of `chosen_cards`.
     """
     found, chosen = probe_cards(), {one.cuda for one in chosen_cards(gpus)}
     if not gpus:
@@ -130,8 +130,8 @@ def probe_devices(manifest: TaskManifest, gpus: Sequence[str] = ()) -> tuple[Dev
 
     Tasks with a budget of seconds, and programs that need a card, run on cards if there are any:
     those that `gpus` names, else those of the first class (`by_class`). All other tasks run on the
-    processor. Its class is `any` if the machine does not affect the metric. Raises what
-    `chosen_cards` raises.
+    processor. Its class is `any` if the machine does not affect the metric. Raises the errors of
+    `chosen_cards`.
     """
     if manifest.program is not None and manifest.program.device == ANY:
         return (replace(processor(), hardware_class=HardwareClass(ANY, ANY)),)
@@ -152,7 +152,7 @@ def is_for_cards(manifest: TaskManifest) -> bool:
 def chosen_cards(gpus: Sequence[str]) -> tuple[Device, ...]:
     """Return the cards that the setting `gpus` names by number, UUID or class, all of one class.
 
-    Raises ConfigurationError if one does not exist, or if they are of several classes.
+    Raises ConfigurationError if a card does not exist, or if the cards are of several classes.
     """
     if not gpus:
         return ()
@@ -168,7 +168,7 @@ def chosen_cards(gpus: Sequence[str]) -> tuple[Device, ...]:
     if len(classes) > 1:
         raise ConfigurationError(
             f"cards of several classes: {', '.join(classes)}",
-            "start a node for each class, each with an ARNODE_HOME of its own",
+            "start one node for each class, each with another ARNODE_HOME",
         )
     return tuple(chosen.values())
 
@@ -178,12 +178,12 @@ def _no_such_card(wanted: str, devices: Sequence[Device], fault: str | None) -> 
     if not devices:
         return ConfigurationError(
             f"{what}, and {fault or 'no NVIDIA card is found here'}",
-            "leave `--gpus` and the setting `gpus` out, and runs are on the processor; or make the"
-            " card be found: `nvidia-smi` must list it",
+            "leave out `--gpus` and the setting `gpus` to run on the processor; or install the"
+            " driver: `nvidia-smi` must list the card",
         )
     there = ", ".join(f"{number} is {one.slug}" for number, one in enumerate(devices))
     return ConfigurationError(
-        f"{what}; here are: {there}",
+        f"{what}, which was not found; found: {there}",
         "name cards by these numbers or classes, or by UUID as `nvidia-smi -L` lists them; without"
         " `gpus` the class with most cards is used",
     )
@@ -196,9 +196,9 @@ def _devices() -> Iterator[GraphicsCard]:
     )
     for index in range(pynvml.nvmlDeviceGetCount()):
         handle = query(pynvml.nvmlDeviceGetHandleByIndex, index)
-        if handle is None:  # it belongs to another container
+        if handle is None:  # the card belongs to another container
             continue
-        if _is_divided(handle):  # only its slices are devices then
+        if _is_divided(handle):  # only the slices of a divided card are devices
             yield from _slices(handle, system)
         elif (card := _card(handle, system)) is not None:
             yield card
@@ -214,7 +214,7 @@ def _why_none() -> str | None:
         pynvml.nvmlDeviceGetUUID(handle)
         name = pynvml.nvmlDeviceGetName(handle)
         if _is_divided(handle):
-            return f"{name} is in MIG mode, and has no slice"
+            return f"{name} is in MIG mode but has no slice"
     return None
 
 
@@ -292,7 +292,7 @@ def _watts(milliwatts: int | None) -> int | None:
 
 
 def _version(number: int | None) -> str | None:
-    """Return a version like 12080 as 12.8."""
+    """Format a version number such as 12080 as "12.8"."""
     return None if number is None else f"{number // 1000}.{number % 1000 // 10}"
 
 

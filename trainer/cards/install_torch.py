@@ -122,7 +122,7 @@ def torch_hint(reached: int | None, capability: Capability) -> str:
         return f"run `{install_command(build)}`: torch's build for CUDA {build.version} fits"
     with_newer_driver = fitting_build(None, [capability])
     if with_newer_driver is None:
-        return "no build of torch serves this card any more: another card is needed"
+        return "no build of torch supports this card any more: use another card"
     least = least_driver(with_newer_driver.cuda[0])
     if capability < _TURING:
         return (
@@ -133,9 +133,9 @@ def torch_hint(reached: int | None, capability: Capability) -> str:
 
 
 def install(build: Build, pinned: str | None, constraints: Path | None = None) -> None:
-    """Install a build in place of the installed torch, of the pinned release if it has that build.
+    """Replace the installed torch by a build, of the pinned release if that has such a build.
 
-    Raises ConfigurationError if that fails.
+    Raises ConfigurationError if the installation fails.
     """
     argv = [
         *_uv(constraints), "pip", "install", "--python", sys.executable,
@@ -147,13 +147,13 @@ def install(build: Build, pinned: str | None, constraints: Path | None = None) -
     found = installed()
     if code or found is None or found.cuda != build.cuda:
         raise ConfigurationError(
-            f"torch's build for CUDA {build.version} could not be installed, for what stands above",
-            f"`{install_command(build)}` tries again",
+            f"could not install torch's build for CUDA {build.version}; see the messages above",
+            f"try again with `{install_command(build)}`",
         )
 
 
 def _uv(constraints: Path | None) -> list[str]:
-    """Return the command for uv; install it if need be. Raises ConfigurationError if that fails."""
+    """Return the command for uv, installed if missing. Raises ConfigurationError on failure."""
     module = python_command("-m", "uv")
     if find_spec("uv"):
         return module
@@ -162,7 +162,7 @@ def _uv(constraints: Path | None) -> list[str]:
     if _fetched("uv", constraints):
         return module
     raise ConfigurationError(
-        "the package uv, which finds torch's builds by name, could not be installed",
+        "could not install the package uv, which finds torch's builds by name",
         f"install it, then run `{shlex.join(python_command('-m', _NAME))}`",
     )
 
@@ -177,9 +177,9 @@ def _fetched(package: str, constraints: Path | None) -> bool:
 def prepare(constraints: Path, kept: Path, driver: Driver | None) -> None:
     """Install the fitting build of torch before everything else, if pip would install a wrong one.
 
-    Writes the constraints for the other packages to `kept`. They pin another release of torch if
-    only that one has a fitting build. Failures are printed and pip's build is installed instead;
-    `arnode doctor` reports them again.
+    Write the constraints for the other packages to `kept`. They pin another release of torch if
+    only that release has a fitting build. On failure print the error; pip then installs its own
+    build, and `arnode doctor` reports the fault again.
     """
     text = constraints.read_text()
     kept.write_text(text)
@@ -189,7 +189,7 @@ def prepare(constraints: Path, kept: Path, driver: Driver | None) -> None:
     if build is None:
         newest = max(driver.capabilities, default=(0, 0))
         hint = torch_hint(cuda_reached(driver.version), newest)
-        _say(f"{driver}: {hint}; runs are on the processor")
+        _say(f"{driver}: {hint}; runs will use the processor")
         return
     fits = f"{driver}: torch's build for CUDA {build.version} fits"
     line = re.search(r"^torch==(\S+)$", text, re.MULTILINE)
@@ -201,7 +201,7 @@ def prepare(constraints: Path, kept: Path, driver: Driver | None) -> None:
         try:
             install(build, pinned, constraints)
         except ConfigurationError as error:
-            _say(f"{error.message}; {error.hint}. What pip brings is installed instead.")
+            _say(f"{error.message}; {error.hint}. pip's build is installed instead.")
             return
     found = installed()
     if found is not None and line and not build.has_release(line[1]):
@@ -217,7 +217,7 @@ def _needs_no_help(
         return is_pips
     served = [capability for capability in driver.capabilities if build.serves(capability)]
     if not found.fits(cuda_reached(driver.version), served):
-        return False  # pip would keep it, since its release is the pinned one
+        return False  # pip would not replace a torch of the pinned release
     return is_pips or found.version == pinned or not (pinned and build.has_release(pinned))
 
 
@@ -226,12 +226,14 @@ def _say(line: str) -> None:
 
 
 def main() -> int:
-    """Install the named build, or the one that fits; with --constraints, a step of `make setup`."""
+    """Install the named or the fitting build. With --constraints, act as a step of `make setup`."""
     parser = argparse.ArgumentParser(prog=f"python -I -m {_NAME}")
     names = [build.name for build in BUILDS]
-    parser.add_argument("build", nargs="?", choices=names, help="else the one that fits the cards")
+    parser.add_argument("build", nargs="?", choices=names, help="default: the build for the cards")
     parser.add_argument("--constraints", type=Path, help="for `make setup`: the pinned versions")
-    parser.add_argument("--kept", type=Path, help="... and where those go that the rest keeps to")
+    parser.add_argument(
+        "--kept", type=Path, help="for `make setup`: write the adapted versions here"
+    )
     options = parser.parse_args()
     try:
         if options.constraints:
@@ -243,7 +245,7 @@ def main() -> int:
     except ArnodeError as error:
         print(f"{error.message}: {error.hint}", file=sys.stderr)
         return error.exit_code
-    _say(f"torch's build for CUDA {build.version} is installed; `arnode doctor` tells of the rest.")
+    _say(f"torch's build for CUDA {build.version} is installed; `arnode doctor` checks the rest.")
     return 0
 
 
@@ -252,8 +254,8 @@ def _fitting() -> Build:
     driver = find_driver()
     if driver is None:
         raise ConfigurationError(
-            "no NVIDIA driver is found here",
-            "`nvidia-smi` must list the cards; else name a build, as `cu126`",
+            "no NVIDIA driver was found",
+            "`nvidia-smi` must list the cards; or name a build, such as `cu126`",
         )
     build = fitting_build(cuda_reached(driver.version), driver.capabilities)
     if build is None:

@@ -7,8 +7,7 @@ they usually do while we do not use it:
   process;
 - by more than `HELD_BYTES` of its memory on average, for processes whose time the driver does not
   report (slices, WSL2, other containers). A desktop's windows stay below that, games and miners do
-  not. Memory that is held but not used does not slow a run, so otherwise it only counts as less
-  room.
+  not. If the driver does report time, memory alone does not count, since it does not slow a run.
 
 A run is throttled if heat, a power brake or other hardware slowed the card down in
 `THROTTLED_SHARE` of the samples. The software power cap does not count, since every busy card runs
@@ -50,7 +49,7 @@ class Sample:
     - `others_share`: the share of the card's time that others used.
     - `others_bytes`: all memory that is not ours, including the driver's own.
     - `hidden_bytes`: memory that no listed process holds.
-    - `own_bytes`: memory of our sandboxes.
+    - `own_bytes`: memory that our sandboxes hold.
     """
 
     reading: Reading
@@ -64,9 +63,9 @@ class Sample:
 class _Roster:
     """Separates our processes from others in the driver's lists.
 
-    In a container, the driver may list processes by their ids outside the container. So until one
-    of our ids was seen, unknown processes may be ours: at most one for each sandbox, and the
-    largest of those that were not there before our sandboxes.
+    In a container, the driver may list processes by their ids outside the container. So until a
+    list contains one of our ids, new processes may be ours. At most one for each sandbox counts as
+    ours: the largest of those that were not listed before our sandboxes.
     """
 
     def __init__(self) -> None:
@@ -76,7 +75,7 @@ class _Roster:
     def others(
         self, listed: Mapping[int, N | None], own: Sequence[Collection[int]], state: State
     ) -> dict[int, N | None] | None:
-        """Return the part of a list that is not ours; None if unknown."""
+        """Return the listed processes that are not ours; None if unknown."""
         ours = listed.keys() & {pid for family in own for pid in family}
         self._is_sighted = self._is_sighted or bool(ours)
         others = {pid: listed[pid] for pid in listed if pid not in ours}
@@ -90,13 +89,13 @@ class _Roster:
 
 
 class Separation:
-    """Splits readings into ours and others', and learns how this card's driver lists us."""
+    """Splits readings into our use and others', and learns how the driver lists our processes."""
 
     def __init__(self) -> None:
         self._by_memory, self._by_time = _Roster(), _Roster()
 
     def sample(self, reading: Reading, own: Sequence[Collection[int]], state: State) -> Sample:
-        """Split a reading; `own` has the processes of each sandbox that is there or just ended."""
+        """Split a reading; `own` has the processes of each sandbox that runs or has just ended."""
         shares = reading.shares
         others = None if shares is None else self._by_time.others(shares, own, state)
         share = None if others is None else sum(one or 0.0 for one in others.values())
@@ -157,7 +156,7 @@ class Usual:
 
 
 class RestingCard:
-    """The usual state of a card, from samples while none of our sandboxes is on it.
+    """The usual state of a card, from samples while none of our sandboxes uses it.
 
     The first group of samples is always accepted. Later groups are accepted only if they are not
     contended compared with the earlier ones, so that the state follows a desktop but not a game.
@@ -187,7 +186,7 @@ class RestingCard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CardReport:
-    """A card's report of a run. Our own figures are from the samples with one of our sandboxes.
+    """A summary of a card's samples during a run. Our figures use only samples with a sandbox.
 
     `others_share` is a mean; `others_bytes` and the peaks are maxima.
     """
@@ -243,7 +242,7 @@ def is_contended(samples: Iterable[Sample], usual: Usual) -> bool:
 
 
 def _slowed(readings: Sequence[Reading]) -> list[bool]:
-    """Return for each sample if the card was slowed down; empty if unknown.
+    """Return one boolean per sample, True if the card was slowed down; empty if unknown.
 
     If the driver reports no slowdowns, a clock that drops while the card is busy counts as one.
     """

@@ -49,7 +49,7 @@ _ABI = {"x86_64": "x86-64", "aarch64": "AArch64"}.get(platform.machine(), "libc6
 def device_files(device: Device, dev: Path = _DEV, rights: Path = _RIGHTS) -> tuple[Path, ...]:
     """Return the existing device files for a card: its own and the driver's.
 
-    `rights` is the folder in which the driver says which capability file belongs to which slice.
+    `rights` is the driver's folder that maps slices to capability files.
     """
     if (dev / "dxg").exists():  # WSL2 has one for all cards
         return (dev / "dxg",)
@@ -108,9 +108,9 @@ def environment(device: Device, *, compiled: str, has_shared_memory: bool) -> di
 def driver_libraries(wsl: Path = _WSL) -> tuple[Path, ...]:
     """Return the driver's libraries, as the dynamic loader finds them.
 
-    In WSL2 they are those of Windows, even if the loader does not list them; other installed
-    libraries do not work with the card. They load their parts by path, so both of their folders are
-    returned as a whole.
+    In WSL2 they are the libraries of Windows, even if the loader does not list them; other
+    installed libraries do not work with the card. These libraries load further files by path, so
+    both of their folders are returned too.
     """
     names = _DRIVER_LIBRARIES
     windows = {name: wsl / "lib" / name for name in names if (wsl / "lib" / name).exists()}

@@ -1,8 +1,8 @@
-"""The interface to NVIDIA's driver: a card's figures at one moment, and the ways to lose a card.
+"""The interface to NVIDIA's driver: readings of a card, and the detection of a lost card.
 
 A figure that the driver does not provide is None, never an error. The clocks and slowdowns of a
 slice are those of its card. A lost card raises `CardLost`; the result of a run on it then says
-nothing about the code. Source: NVML's reference, by way of `nvidia-ml-py`.
+nothing about the code. Source: NVML's reference, through `nvidia-ml-py`.
 """
 
 from collections import defaultdict
@@ -19,24 +19,24 @@ from protocol.errors import ConfigurationError
 
 T = TypeVar("T")
 
-_XID: Final = "`sudo dmesg | grep -i xid` says why"
-_RELOAD: Final = "reboot, or stop what uses the card and reload the driver's modules"
+_XID: Final = "`sudo dmesg | grep -i xid` shows the reason"
+_RELOAD: Final = "reboot, or stop all programs that use the card and reload the driver's modules"
 # The message about the card, and the fix; `{}` is the card's UUID.
 _ENDS: Final = {
     pynvml.NVML_ERROR_GPU_IS_LOST: (
         "has fallen off the bus",
-        f"reboot; if it comes again, look at its power supply and cooling: {_XID}",
+        f"reboot; if it happens again, check its power supply and cooling: {_XID}",
     ),
     pynvml.NVML_ERROR_RESET_REQUIRED: (
         "must be reset",
         f"`sudo nvidia-smi -r -i {{}}`, or reboot: {_XID}",
     ),
     pynvml.NVML_ERROR_DRIVER_NOT_LOADED: (
-        "is gone with its driver, which is not loaded any more",
+        "is gone: its driver is not loaded any more",
         "`sudo modprobe nvidia`, or reboot",
     ),
     pynvml.NVML_ERROR_LIBRARY_NOT_FOUND: (
-        "is gone with its driver, which is not installed any more",
+        "is gone: its driver is not installed any more",
         "install NVIDIA's driver again, then reboot",
     ),
     pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH: (
@@ -48,7 +48,7 @@ _ENDS: Final = {
         f"`sudo nvidia-smi -r -i {{}}`, or reboot: {_XID}",
     ),
 }
-# Single calls also give it for "unsupported". It means a lost card only if the call worked before.
+# Some calls also return it for "unsupported". It means a lost card only if the call worked before.
 _AMBIGUOUS: Final = pynvml.NVML_ERROR_UNKNOWN
 _NOWHERE: Final = (pynvml.NVML_ERROR_NOT_FOUND, pynvml.NVML_ERROR_GPU_NOT_FOUND)
 _PERCENT: Final = 100
@@ -71,7 +71,7 @@ class CardLost(ConfigurationError):  # noqa: N818 -- an event of a card, not an 
     @classmethod
     def by(cls, error: pynvml.NVMLError, uuid: str) -> "CardLost":
         """Return the error for a driver's error code."""
-        what, hint = _ENDS.get(error.value, (f"cannot be asked: {error}", f"reboot: {_XID}"))
+        what, hint = _ENDS.get(error.value, (f"does not answer: {error}", f"reboot: {_XID}"))
         return cls(uuid, what, hint.format(uuid))
 
     @classmethod
@@ -97,18 +97,18 @@ def query(call: Callable[..., T], *arguments: object) -> T | None:
 
 
 def is_end(error: pynvml.NVMLError) -> bool:
-    """Return True if an error from any call means that the card or its driver is gone."""
+    """Return True if an error of a driver call means that the card or its driver is gone."""
     return error.value in _ENDS and error.value != _AMBIGUOUS
 
 
 def is_gone(error: pynvml.NVMLError) -> bool:
-    """Return True if an error from looking up a card means that it or its driver is missing."""
+    """Return True if an error of a card lookup means that the card or its driver is missing."""
     return error.value in _ENDS or error.value in _NOWHERE
 
 
 @contextmanager
 def initialised() -> Iterator[None]:
-    """Open the driver's library while the block lasts. Raises pynvml.NVMLError."""
+    """Open the driver's library for the `with` body. Raises pynvml.NVMLError."""
     pynvml.nvmlInit()
     try:
         yield
@@ -172,7 +172,7 @@ class CardReader:
             if self._is_slice:
                 whole = pynvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle
                 self._card = self._query(whole, self._handle)
-            self._shares()  # discard the use before this watch
+            self._shares()  # discard the use before now
             self._stack = stack.pop_all()
 
     def close(self) -> None:

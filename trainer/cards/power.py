@@ -28,7 +28,7 @@ class Lowering:
 def plan_lowering(uuids: Iterable[str], max_watts: int) -> dict[str, Lowering]:
     """Return the limits to lower so that no card draws more than `max_watts`; set nothing yet.
 
-    Raises ConfigurationError if a card does not support such a limit.
+    Raises ConfigurationError if a card does not support this limit.
     """
     wanted_mw = max_watts * _MILLIWATTS
     plan: dict[str, Lowering] = {}
@@ -40,9 +40,9 @@ def plan_lowering(uuids: Iterable[str], max_watts: int) -> dict[str, Lowering]:
             low_mw, high_mw = pynvml.nvmlDeviceGetPowerManagementLimitConstraints(card)
         if wanted_mw < low_mw:
             raise ConfigurationError(
-                f"the card {uuid} cannot be held to {max_watts} W: it takes limits from "
+                f"the card {uuid} cannot be limited to {max_watts} W: it accepts limits from "
                 f"{_watts(low_mw)} to {_watts(high_mw)} W",
-                "give --max-watts or `max_watts` in that range",
+                "set --max-watts or `max_watts` to a value in that range",
             )
         plan[uuid] = Lowering(former_mw, wanted_mw)
     return plan
@@ -50,11 +50,11 @@ def plan_lowering(uuids: Iterable[str], max_watts: int) -> dict[str, Lowering]:
 
 @contextlib.contextmanager
 def lowered(plan: Mapping[str, Lowering]) -> Iterator[None]:
-    """Set the limits of a plan, and keep its cards open while the block lasts.
+    """Set the limits of a plan, and keep its cards open during the `with` body.
 
     Without persistence mode, a driver without users is unloaded and loses its limits. Raises
-    ConfigurationError if a limit is refused. The end of the block does not reset the limits;
-    `restore` does.
+    ConfigurationError if a limit is refused. Leaving the body does not reset the limits; `restore`
+    does.
     """
     with contextlib.ExitStack() as held:
         for uuid, limits in plan.items():
@@ -65,7 +65,7 @@ def lowered(plan: Mapping[str, Lowering]) -> Iterator[None]:
 
 
 def restore(plan: Mapping[str, Lowering]) -> None:
-    """Reset the limits to those before a plan, except those that were changed since by others.
+    """Reset the limits to those before a plan, except limits that were changed again since.
 
     A lost card is skipped, since its limit is lost too. Raises ConfigurationError if the driver
     refuses.
@@ -91,10 +91,10 @@ def _card(uuid: str, limit_mw: int) -> Iterator[Any]:
 
 @contextlib.contextmanager
 def _found(uuid: str, limit_mw: int) -> Iterator[Any]:
-    """Open a card while the block lasts.
+    """Open a card for the `with` body.
 
-    Raises CardLost if the card is gone. Raises ConfigurationError if it is unavailable for now, for
-    example since the driver is busy. Its limit may still be in force then.
+    Raises CardLost if the card is gone. Raises ConfigurationError if it is temporarily unavailable,
+    for example because the driver is busy. Its limit may then still be in force.
     """
     with contextlib.ExitStack() as stack:
         try:

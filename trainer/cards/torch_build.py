@@ -1,8 +1,8 @@
-"""The build of torch that fits NVIDIA's driver and cards, and the properties of the installed one.
+"""The choice of a torch build for NVIDIA's driver and cards, and the installed build's properties.
 
-`pip install torch` installs a build for a new CUDA. Older drivers do not support it, and it has no
-code for cards before Turing. This module needs no installed package, since `make setup` uses it at
-its start.
+`pip install torch` installs a build for a recent CUDA version. Older drivers do not support it, and
+it has no code for cards before Turing. This module needs no installed package, since `make setup`
+uses it first.
 
 uv's `--torch-backend auto` cannot make this choice. It looks at the driver and never at the cards.
 Cards before Turing, and Blackwell with a driver before 580, would get a build without code for
@@ -59,7 +59,7 @@ class Build:
         return serves(self.codes.get(platform.machine(), "").split(), capability)
 
 
-# The first that fits is chosen: new before old, and current builds before discontinued ones.
+# The first build that fits is chosen: new before old, and current before discontinued builds.
 BUILDS: Final = (
     Build(
         name="cu130",
@@ -117,9 +117,9 @@ class Installed:
 
 
 def installed() -> Installed | None:
-    """Return the installed torch, or None.
+    """Return the properties of the installed torch, or None.
 
-    It is read from files, since importing torch takes a second.
+    They are read from files, since importing torch takes a second.
     """
     importlib.invalidate_caches()
     spec = find_spec("torch")
@@ -176,7 +176,7 @@ def serves(codes: Iterable[str], capability: Capability) -> bool:
 
 
 def cuda_reached(driver: str) -> int:
-    """Return the newest CUDA major version that a driver such as `550.144.03` runs; 0 for none."""
+    """Return the newest CUDA major version that a driver such as `550.144.03` runs, else 0."""
     branch = int(driver.partition(".")[0])
     return next((cuda for cuda, least in _DRIVERS.items() if branch >= least), 0)
 
@@ -190,7 +190,7 @@ def fitting_build(reached: int | None, capabilities: Sequence[Capability]) -> Bu
     """Return the build for a driver and for cards; None if nothing fits.
 
     `reached` is the newest CUDA major version that the driver runs. The build runs on all cards, or
-    if no build does, on the newest card. Unknown values (None, (0, 0)) are taken to fit.
+    if no build does, on the newest card. Unknown values (None, (0, 0)) are assumed to fit.
     """
     usable = [build for build in BUILDS if reached is None or build.cuda[0] <= reached]
     for wanted in (capabilities, [max(capabilities, default=(0, 0))]):

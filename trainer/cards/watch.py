@@ -1,7 +1,7 @@
 """A watch over one NVIDIA card while a node uses it: load by others, throttling, memory, loss.
 
-The watch is opened before we use the card, so that it learns the card's usual state. `ours` marks
-the sandboxes of this node, and `around` makes the report of a run. All of its state belongs to the
+The watch is opened before the node uses the card, so that it learns the card's usual state. `ours`
+marks the sandboxes of this node, and `around` makes the report of a run. The state belongs to the
 event loop. The driver is called in a daemon thread, since a call into a hanging driver never
 returns.
 """
@@ -61,7 +61,7 @@ class Window:
 class CardWatch:
     """A watch that samples a card once a second while open. Get one from `watching`.
 
-    `lost` says how the card was lost, and is never reset: a lost card needs a new watch.
+    `lost` is the error of a lost card. It is never reset: a lost card needs a new watch.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class CardWatch:
 
     @contextlib.contextmanager
     def ours(self, root: int) -> Iterator[None]:
-        """Count the sandbox with this first process as ours while the block lasts."""
+        """Count the sandbox whose first process is `root` as ours during the `with` body."""
         own = _Own(root=root, pids=set(self._family(root)))
         self._own.add(own)
         try:
@@ -126,10 +126,10 @@ class CardWatch:
 
     @contextlib.asynccontextmanager
     async def around(self) -> AsyncIterator[Window]:
-        """Watch a run; the window's report is complete when the block has ended.
+        """Watch a run in the `with` body; the window's report is complete after the body.
 
-        If the card is lost, the block is cancelled. CardLost is then raised instead of the block's
-        own error, since a failure on a lost card says nothing about the candidate.
+        If the card is lost, the body is cancelled. CardLost is then raised instead of the body's
+        error, since a failure on a lost card says nothing about the candidate.
         """
         window = Window(self._rest)
         self._windows.add(window)
@@ -150,7 +150,7 @@ class CardWatch:
             self._windows.discard(window)
 
     def memory_limit(self) -> str | None:
-        """Return the memory limit of a run, such as `the card has 7.8 GiB, 1.1 GiB of it others'`.
+        """Return the card's memory in words: `the card has 7.8 GiB, 1.1 GiB of it others'`.
 
         Return None if the driver does not report memory.
         """
@@ -219,7 +219,7 @@ class CardWatch:
 async def watching(
     uuid: str, *, every_s: float = EVERY_S, hung_s: float = HUNG_S
 ) -> AsyncIterator[CardWatch]:
-    """Watch a card while the block lasts. Raises CardLost if it is missing."""
+    """Watch a card during the `with` body. Raises CardLost if it is missing."""
     watch = CardWatch(uuid, hung_s=hung_s)
     await watch.open()
     looking = asyncio.create_task(_keep_looking(watch, every_s))

@@ -1,1 +1,1 @@
-"""The machine that runs are measured on: its hardware class and its processes."""
+"""The local machine: its hardware class, its capacity, its processes and its files."""

@@ -14,7 +14,7 @@ _NO_LIMIT: Final = 1 << 60  # bytes; cgroup version 1 reports about this much fo
 
 
 def usable_cores(root: Path = _ROOT) -> int:
-    """Return how many cores can be busy at once: the allowed ones, or the whole part of a quota.
+    """Return the number of cores to use: the allowed cores, or a lower quota rounded down.
 
     `root` is a folder that contains `proc` and `sys`.
     """
@@ -72,7 +72,7 @@ def _left_of_limits(root: Path) -> Iterator[int]:
 def _groups(root: Path, controller: str) -> Iterator[Path]:
     """Yield the folder of this process's cgroup and those of its parents.
 
-    `controller` names one of cgroup version 1; it is empty for version 2. Inside a container the
+    `controller` is a controller of cgroup version 1, or "" for version 2. Inside a container the
     path may be the host's and not exist here. The group is then the mounted folder itself.
     """
     mounted = root / "sys/fs/cgroup" / controller

@@ -1,9 +1,9 @@
-"""Instructions that a process executes, counted by the processor.
+"""Counts the instructions that a process executes, by the processor's hardware counter.
 
-The counter is opened from outside, on a process that waits for its first frame. Its descriptor
-stays in this process: nothing in the sandbox holds it, and the filter there refuses every call that
-touches counters (`trainer.sandbox.seccomp`). It counts what the process and its descendants execute
-in user mode. The kernel's work for them is not counted. It can still be read after they ended.
+The node opens the counter for a sandboxed process that waits for its first frame. The descriptor
+stays in the node: the sandbox has no copy, and its filter refuses all system calls for counters
+(`trainer.sandbox.seccomp`). The counter includes what the process and its descendants execute in
+user mode, without the kernel's work. It can still be read after they have ended.
 
 Many virtual machines have no such counter. Source: perf_event_open(2).
 """
@@ -48,20 +48,20 @@ class Counter:
     def instructions(self) -> int:
         """Return the number of instructions so far.
 
-        Raises ConfigurationError if some were missed.
+        Raises ConfigurationError if the counter was interrupted.
         """
         value = os.read(self._descriptor, _VALUE.size)
         if len(value) < _VALUE.size:  # another program took over the counter
             raise ConfigurationError(
                 "instructions could not be counted: another program uses the processor's counters",
-                f"end it (`perf`, a profiler, the watchdog of NMIs); or {_HINT}",
+                f"end that program (`perf`, a profiler, the NMI watchdog); or {_HINT}",
             )
         return int(_VALUE.unpack(value)[0])
 
 
 @contextlib.contextmanager
 def counted(pid: int) -> Iterator[Counter]:
-    """Count what a process executes, during the block and after it. Raises ConfigurationError."""
+    """Yield a counter of a process's instructions. Raises ConfigurationError without a counter."""
     try:
         descriptor = _opened(pid)
     except OSError as error:
@@ -96,12 +96,12 @@ def _refusal(error: OSError) -> ConfigurationError:
     said = f"instructions cannot be counted here: {error.strerror}"
     match error.errno:
         case errno.ENOENT | errno.ENODEV | errno.EOPNOTSUPP | errno.ENOSYS:
-            said = "instructions cannot be counted here: there is no counter of them"
+            said = "instructions cannot be counted here: the processor has no counter for them"
             return ConfigurationError(said, _HINT)
         case errno.EACCES | errno.EPERM:
             paranoid = _PARANOID.read_text().strip() if _PARANOID.exists() else "not there"
             said = f"instructions may not be counted: kernel.perf_event_paranoid is {paranoid}"
             return ConfigurationError(
-                said, f"`sudo sysctl kernel.perf_event_paranoid=2` lets it be; or {_HINT}"
+                said, f"`sudo sysctl kernel.perf_event_paranoid=2` permits it; or {_HINT}"
             )
     return ConfigurationError(said, _HINT)

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from protocol.hardware import HardwareClass, cpu_class
 
-CARD: Final = "cuda"  # the name in a task of what its programs run on
+CARD: Final = "cuda"  # the value of a task's `device` for programs that run on a card
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,9 +22,9 @@ class Device:
 
     `minor` is the number of the card's device file. `instance` holds the ids of a MIG slice's GPU
     instance and compute instance; it is None if the driver does not report them. `environment`
-    lists what may shift timings or last digits: for columns and filters, never for keys.
-    `script_settings` is what scripts are given about a card that passed its self-test, by kind of
-    task.
+    lists properties that may affect timings or last digits: for columns and filters, never for
+    keys. `script_settings` are the settings that scripts receive for a card that passed its
+    self-test.
     """
 
     hardware_class: HardwareClass

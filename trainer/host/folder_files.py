@@ -30,7 +30,7 @@ _KINDS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class FolderFile:
-    """A file of a folder: `root` is the folder as it was named, `inside` the path within it."""
+    """A file in a folder: `root` is the folder as the user named it, `inside` the path within."""
 
     root: Path
     inside: str
@@ -83,7 +83,7 @@ class FolderFile:
 
 
 def read_plain(path: Path, *, limit_bytes: int) -> bytes:
-    """Return the content of a file that the user named, wherever its links lead.
+    """Return the content of a file that the user named; links may lead anywhere.
 
     Raises ConfigurationError if it is not a plain file or is larger, OSError.
     """
@@ -133,8 +133,8 @@ def files_below(
     """Yield all files below a folder, sorted within each folder.
 
     A link to a file of the folder is yielded. A link to a folder inside it is skipped, because its
-    files appear under their own names. `is_wanted(inside, is_folder)` is called first; what it
-    rejects is skipped. Raises ConfigurationError if anything else is refused.
+    files appear under their own names. Entries for which `is_wanted(inside, is_folder)` is False
+    are skipped. Raises ConfigurationError if another entry is refused.
     """
     waiting = [""]
     while waiting:
@@ -156,7 +156,7 @@ def outside(root: Path, name: str | Path, target: Path) -> ConfigurationError:
     """Return the error about a name that leads out of a folder."""
     return ConfigurationError(
         f"{root}: {name} lies outside the folder: it leads to {target}",
-        "put a copy inside the folder, or remove what leads out of it",
+        "put a copy inside the folder, or remove the link",
     )
 
 

@@ -1,10 +1,9 @@
-"""The commands with which arnode starts a Python: isolated from the current folder.
+"""Commands that start a Python that is isolated from the current folder.
 
 With `-m` or `-c` Python looks for modules in the current folder first. It also looks in the folders
 of `PYTHONPATH`, where a relative entry means the current folder too. A `torch.py` there would run
-with the user's rights, outside every sandbox. So every part of arnode that starts a Python takes
-its command from here (`tests/test_child_pythons.py`). Programs inside a sandbox have commands of
-their own.
+with the user's rights, outside every sandbox. So all of arnode's code that starts a Python uses
+these commands (`tests/test_child_pythons.py`). Only programs inside a sandbox use other commands.
 """
 
 import sys

@@ -32,7 +32,7 @@ def status_number(pid: int, field: str) -> int:
 
 
 def held_kib(pid: int) -> int:
-    """Return the memory of a process, page tables included.
+    """Return the memory of a process in KiB, page tables included.
 
     Page tables grow when a process maps much memory and touches little of it.
     """
@@ -40,16 +40,16 @@ def held_kib(pid: int) -> int:
 
 
 def proportional_kib(pid: int) -> int:
-    """Return the memory of a process, counting shared pages by its share of them."""
+    """Return the memory of a process in KiB, with shared pages divided among their users."""
     with contextlib.suppress(OSError):
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
             if line.startswith("Pss:"):
                 return held_kib(pid) - status_number(pid, "VmRSS") + int(line.split()[1])
-    return held_kib(pid)  # a process may hide its maps; its pages then count in full
+    return held_kib(pid)  # a process may hide its maps; its shared pages then count in full
 
 
 def pipes_kib(pids: Iterable[int]) -> int:
-    """Return the capacity of the pipes and sockets that these processes have open.
+    """Return the total capacity of the pipes and sockets that these processes have open, in KiB.
 
     The size of a process does not include it. One socket is left out: the channel between the
     sandbox and the node.
@@ -67,10 +67,9 @@ def pipes_kib(pids: Iterable[int]) -> int:
 def written_bytes(pids: Iterable[int]) -> int:
     """Return the bytes that these processes have written so far to files, pipes and terminals.
 
-    The figure never falls, even if files are deleted later. It leaves out what is sent to sockets
-    and what changes a file through a mapping. A process that was waited for counts with the one
-    that waited for it. The result is 0 if the kernel does not report it, as to a caller without
-    permission.
+    The figure never falls, even if files are deleted later. It does not include bytes sent to
+    sockets or written through a memory mapping. A child that was waited for counts with its parent.
+    The result is 0 if the kernel does not report it, for example without permission.
     """
     written = 0
     for pid in pids:
@@ -109,7 +108,7 @@ def uids_in_use() -> set[int]:
 
 
 def own_threads() -> int:
-    """Return how many threads our user has, all of which RLIMIT_NPROC counts (setrlimit(2))."""
+    """Return the number of threads of our user, which RLIMIT_NPROC limits (setrlimit(2))."""
     pids = [int(path.name) for path in Path("/proc").glob("[0-9]*")]
     return sum(
         status_number(pid, "Threads") for pid in pids if status_number(pid, "Uid") == os.getuid()

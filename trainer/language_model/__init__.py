@@ -1,5 +1,5 @@
 """The kind of task that trains a language model and scores its predictions of unseen text.
 
-Nothing outside this folder knows of log-probabilities, rows or tokens. Other packages reach it
-through `trainer.task_kinds`.
+Only this folder handles log-probabilities, rows and tokens. Other packages use it through
+`trainer.task_kinds`.
 """

@@ -1,13 +1,12 @@
 """The interface of an evaluator: a frozen module, named by a manifest, that scores a model.
 
 An evaluator defines what a candidate answers for each row of text, and computes figures from the
-answers. No other module knows their meaning. The first is `trainer.language_model.lm_bpb_1`; the
-table in `trainer.language_model.manifest` lists all.
+answers. No other module depends on their meaning. The first evaluator is
+`trainer.language_model.lm_bpb_1`; `trainer.language_model.manifest` lists all.
 
-A metric is computed from claims: the answers of a process that has seen every target, and so may
-lie. An audit bounds the lies. A fresh process, from which the targets are withheld, answers for k
-positions that are drawn after the first process is dead. The array types of both are defined here,
-each with its shape.
+A metric is computed from the log-probabilities that a process reports. It has seen every target, so
+it may lie. An audit limits the lies: a fresh process that does not get the targets answers for k
+positions, which are drawn after the first process has ended. The array types are defined here.
 """
 
 from dataclasses import dataclass

@@ -1,10 +1,10 @@
-"""Questions to a served model over a task's rows: claims for all rows, then an audit of some.
+"""Requests to a served model: log-probabilities for all rows, then an audit of some positions.
 
-The evaluator decides what is asked, and does all the arithmetic.
+The evaluator defines the requests and computes all figures.
 
-The process that answers the claim stage sees every target, since scoring would be too slow
-otherwise. The audit asks a fresh process that shares nothing writable with the first one. The
-evaluator draws the audited positions after the first process is dead.
+The process that scores the rows sees every target, since scoring would be too slow otherwise. The
+audit uses a fresh process that shares nothing writable with the first one. The evaluator draws the
+audited positions after the first process has ended.
 """
 
 import hmac

@@ -1,8 +1,8 @@
 """The secret splits of a task, each drawn and ordered by a secret key of 32 bytes.
 
-A key is made after the sources to be measured with it are fixed, and serves one confirmation. Its
-maker keeps it (`node.line.splits`). So a script that leaks something of one split reveals nothing
-about the next one that counts.
+A key is made after the sources to be measured with it are fixed, and is used for one confirmation.
+Only the node that made it has it (`node.line.splits`). So a script that leaks something of one
+split reveals nothing about the next split.
 
 A process that has seen secret text can vary its answers slightly, and so hide what it read in the
 last digits of a score. Those digits would reach the next proposer, and every peer once they are

@@ -1,9 +1,8 @@
 """The three stages of a run on one device, each in a sandbox of its own.
 
 train (no data until the clock starts) → claim (no data, only weights) → audit (positions drawn only
-now). This side takes every figure: the clock, seconds, rows, byte counts and arithmetic. The
-candidate's output is kept as a log, and no figure is taken from it. The loss that it prints during
-training is only shown as a curve.
+now). This module runs outside the sandboxes and measures every figure. The candidate's output is
+only stored as a log, and the loss that it prints during training is only shown as a curve.
 """
 
 import asyncio
@@ -154,8 +153,8 @@ class Stages:
     async def score(self, request: Request, weights: bytes, meter: Meter) -> Scores:
         """Return the scores of weights on both splits.
 
-        After a script has seen a row, nothing is repeated: it knows part of its own metric by then,
-        and could ask for a repetition when that suits it.
+        After a script has seen a row, nothing is repeated: the script could then estimate its
+        metric, and cause a repetition to get a better one.
         """
         lost = contextlib.nullcontext() if self.watch is None else self.watch.around()
         async with self._scoring, self._nothing_else(), lost:

@@ -14,7 +14,7 @@ _LOOKED_S = 0.5
 
 
 class Supply:
-    """Keeps the parts that were asked for. With a budget of tokens each seed has its own part."""
+    """Stores the requested parts. With a budget of tokens each seed has another part."""
 
     def __init__(self, data: TaskData, budget_tokens: int) -> None:
         self._data = data

@@ -1,4 +1,4 @@
-"""A check of weights that leave a sandbox: raw tensors after a header, never unpickled.
+"""Checks the weights that a sandbox exports: raw tensors after a header, never unpickled.
 
 The format is safetensors (huggingface/safetensors, "Format"). The check covers only what a reader
 relies on: the file is well formed, is small enough and holds no NaN. Infinities are fine, since a

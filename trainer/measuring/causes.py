@@ -1,8 +1,7 @@
 """The line of a program's output that says why it failed.
 
-Compilers, interpreters and test runners rarely end with it: a summary, a version or a warning
-follows. The program writes all of this itself. It is shown to people and proposers, and nothing is
-decided by it.
+Compilers, interpreters and test runners rarely end with that line of text: a summary, a version or
+a warning follows. The output is untrusted. It is shown to people and proposers and decides nothing.
 """
 
 import re
@@ -50,10 +49,10 @@ _AFTER: Final = tuple(
 
 
 def cause_in(output: str) -> str | None:
-    """Return the line of an output that says why its program failed; None if it is empty.
+    """Return the line of output that says why the program failed; None if the output is empty.
 
-    That is the end of the last traceback, else the first error, else the last line that is not
-    known to follow an error.
+    This is the end of the last traceback, else the first error, else the last line except those
+    that usually follow an error.
     """
     lines = [_COLOURS.sub("", line).rstrip() for line in output.splitlines()]
     lines = [line for line in lines if line.strip()]

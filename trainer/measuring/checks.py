@@ -1,6 +1,6 @@
-"""Remarks of `arnode task check`, which tries a task before a night is spent on it.
+"""Remarks of `arnode task check`, which tests a task before a long session.
 
-Each kind of task makes checks of its own. This module imports little, because commands use it.
+Each kind of task has other checks. This module imports little, because commands use it.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ Level: TypeAlias = Literal["ok", "note", "fault"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remark:
-    """One finding. `about` is one of its kind's words, `what` one sentence, `hint` what to do.
+    """One finding of a check: its subject `about`, one sentence `what`, and a hint what to do.
 
     A note is for a person to judge. With a fault, the task's numbers cannot be trusted. `figures`
     are for scripts; `printed` is the end of a failed program's output.

@@ -1,11 +1,11 @@
 """The costs of a run's stages, and the ceilings on them.
 
-On a processor CPU seconds count, with a card elapsed seconds (`Sandbox.metered_s`).
+Costs are CPU seconds on a processor and elapsed seconds on a card (`Sandbox.metered_s`).
 
-Ceilings are multiples of what the task's baseline costs on this machine in this session. They are
-never multiples of what a candidate's parent costs, because those would ratchet up. CPU seconds
-stretch where other programs share caches and cores, so the baseline is timed under the same load as
-the candidate. Nothing inside a sandbox decides how high that load is.
+Ceilings are multiples of the cost of the task's baseline on this machine in this session. They are
+not multiples of the cost of a candidate's parent, because such ceilings would rise from patch to
+patch. CPU seconds stretch if other programs share caches and cores, so the baseline is timed under
+the same load as the candidate. No sandbox can influence how that load is measured.
 """
 
 import math
@@ -64,7 +64,7 @@ class StageCosts:
         )
 
     def ceiling(self, *, has_token_budget: bool, by_clock: bool = False) -> "StageCosts":
-        """Return the most that a candidate may cost if the baseline costs this.
+        """Return the ceilings for a candidate, if the baseline has these costs.
 
         With a budget of seconds the clock limits training. `by_clock` is True if elapsed seconds
         count instead of CPU seconds.
@@ -103,33 +103,34 @@ class Pace:
         self._tries: Counter[int] = Counter()  # to time scoring, by the band it was wanted for
 
     def knows_training(self, share: float) -> bool:
-        """Return True if training was timed at such a load, and has not failed too often since."""
+        """Return True if training was timed at this load, and has not failed too often since."""
         return _band(share) in self._train_s and self._too_long[_band(share)] < _TOO_LONG
 
     def knows_serving(self, share: float) -> bool:
-        """Return True if scoring was timed at such a load, or was attempted often enough.
+        """Return True if scoring was timed at this load, or if timing was attempted often enough.
 
-        The load may be gone whenever scoring is timed. Its cost can then not be measured.
+        An attempt fails if the load has changed by the time scoring is timed.
         """
         return _band(share) in self._serving or self._tries[_band(share)] >= _TRIES
 
     def learn_training(self, share: float, train_s: float, *, wanted: float | None = None) -> None:
-        """Store what training cost at a load; `wanted` is the load that it was timed for.
+        """Store the cost of training at a load.
 
-        That load may be gone by then. This still counts as an attempt for it.
+        `wanted` is the load for which it was timed. The load may have changed since; this still
+        counts as an attempt for `wanted`.
         """
         self._train_s[_band(share)].append(train_s)
         self._too_long[_band(share if wanted is None else wanted)] = 0
 
     def took_too_long(self, share: float) -> None:
-        """Count a training beyond the ceiling for such a load."""
+        """Count a training that exceeded the ceiling for this load."""
         self._too_long[_band(share)] += 1
 
     def learn_serving(self, share: float, cost: StageCosts, *, wanted: float | None = None) -> None:
-        """Store what scoring cost at a load; `wanted` is the load that it was timed for.
+        """Store the cost of scoring at a load; `wanted` is the load for which it was timed.
 
-        If that one is not higher, the cost is stored for it too: the load of other lanes differs
-        each time it is measured.
+        If `wanted` is not higher, the cost is stored for it too, since the load of other lanes
+        differs each time it is measured.
         """
         self._serving[_band(share)] = cost
         if wanted is None:
@@ -148,7 +149,7 @@ class Pace:
         return replace(reduce(StageCosts.at_least, served), train_s=max(trained))
 
     def ceiling(self, share: float) -> StageCosts:
-        """Return the most that a candidate may cost at such a load."""
+        """Return the ceilings for a candidate at this load."""
         return self.at(share).ceiling(**self._ways)
 
 

@@ -56,9 +56,9 @@ class LaneWork:
 
 
 class HostLoad:
-    """A measurement of the load that others cause, from when it is made.
+    """A measurement of the load by other programs since this object was made.
 
-    `lane` is the lane of the run that others may disturb.
+    `lane` is the lane of the run that they may disturb.
     """
 
     def __init__(self, lane: LaneWork | None = None) -> None:
@@ -67,7 +67,7 @@ class HostLoad:
         self._busy_s, self._own_s, self._wall_s = _busy_s(), _own_s(), time.monotonic()
 
     def share(self) -> float:
-        """Return what programs outside this node used, as a share of all processors' time."""
+        """Return the use by programs outside this node, as a fraction of all processors' time."""
         return self._of_capacity(_busy_s() - self._busy_s - (_own_s() - self._own_s))
 
     def share_with_lanes(self) -> float:
@@ -85,11 +85,11 @@ class HostLoad:
 
 
 class Idle:
-    """A check that nobody else uses the machine; it looks when asked, but not too often.
+    """A check that no other program uses the machine, for `--when-idle` and for disturbed runs.
 
-    It serves `arnode start --when-idle`, and a run that others disturbed. `others` returns what
-    others used since its last call, as a share of all processors' time. `is_card_used` returns True
-    if others used the card since its last call, if there is a card. `clock` is in seconds.
+    It measures at most every `LOOKED_S`. `others` returns the use by other programs since its last
+    call, as a fraction of all processors' time. `is_card_used` returns True if other programs used
+    the card since its last call. `clock` is in seconds.
     """
 
     def __init__(

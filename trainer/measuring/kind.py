@@ -4,8 +4,8 @@
     run       a source works in a sandbox, under the node's clock; its product comes out as bytes
     score     these bytes are scored, in sandboxes that no process of that run was ever in
 
-The runner (`trainer.runner`) decides what each may cost, waits for idle minutes and repeats a run
-that others disturbed. It knows no kind by name, and never looks into a product or into answers.
+The runner (`trainer.runner`) sets the ceilings, waits for idle minutes and repeats disturbed runs.
+It depends on no particular kind, and never inspects a product or answers.
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
@@ -46,9 +46,10 @@ class NotThereYet(Exception):  # noqa: N818 -- an event: the run is repeated lat
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One run to make. `ceiling` is what it may cost.
+    """A request for one run. `ceiling` limits its costs.
 
-    `split` is the key of a secret split that it shares with other runs; with None it gets its own.
+    `split` is the key of a secret split that it shares with other runs; with None it draws a new
+    one.
     `needs_audit` is called with (public, secret) in 1e-9 units. `incumbent` holds the answers that
     an audit compares with; None means the baseline's. `is_fresh` asks for sandboxes that are not
     forked. `on_training` receives the curve of each training of the source when that begins.
@@ -193,7 +194,7 @@ class TaskKind(KindReader, Protocol):
         data_url: str | None,
         progress: Progress,
     ) -> None:
-        """Provide what a task lacks, so that it can be read. Raises ArnodeError."""
+        """Prepare a task that could not be read yet. Raises ArnodeError."""
 
     def has_first(self, task: Task, *, data_dir: Path) -> bool:
         """Return True if `prepare` has nothing to fetch."""
@@ -228,9 +229,9 @@ class TaskKind(KindReader, Protocol):
         device: Device,
         models: KeptModels | None = None,
     ) -> AsyncGenerator[Remark, None] | None:
-        """Try a task by itself and yield the findings; the other parameters are as in `measuring`.
+        """Check a task and yield the findings; the other parameters are as in `measuring`.
 
-        Return None if this kind can try nothing beyond a run of the baseline.
+        Return None if this kind has no checks except a run of the baseline.
         """
 
     def assembled(

@@ -1,8 +1,7 @@
-"""Clocks and ceilings around a sandbox, and what its end means for the run.
+"""Time limits for a sandbox, and the conversion of its failures to `RunFailed`.
 
-`RunFailed` carries one of the statuses that a run can end with (`protocol.runs`). Everything that a
-sandbox can do wrong is turned into it here, so that the runner shows only the normal course of a
-run.
+`RunFailed` has one of the statuses that a run can end with (`protocol.runs`). All failures of a
+sandbox are converted to it here, so the runner needs no other error handling.
 """
 
 import asyncio
@@ -70,7 +69,7 @@ class SlowStart(RunFailed):
 
 @contextlib.asynccontextmanager
 async def stage(sandbox: Sandbox, name: str) -> AsyncIterator[None]:
-    """Turn the sandbox's end or a forged frame inside the block into RunFailed."""
+    """Turn the sandbox's end or a forged frame during the `with` body into RunFailed."""
     try:
         yield
     except ForgedFrame as error:
@@ -202,10 +201,10 @@ def too_much(ceiling_s: float, name: str, *, by_clock: bool) -> str:
 
 @contextlib.asynccontextmanager
 async def held() -> AsyncIterator[None]:
-    """Extend a block to the next of a few time steps, however it ends.
+    """Delay the end of the `with` body to the next of a few time steps, even after an error.
 
-    A script that sees secret text can choose when it ends. Everything that follows would show that
-    time to the millisecond: the run's figures, its record's time, the start of the next run. The
+    A script that sees secret text can choose when it ends, and so leak bits of that text. Without
+    steps, the run's figures, its record's time and the next run's start would reveal that time. The
     steps grow by 2 ** ¼ from a quarter of a second on. There are 37 up to a serving script's
     wall-clock limit, which is 5.2 bits, and they make a stage 9 % longer on average.
     """
@@ -232,9 +231,10 @@ def next_step_s(lasted_s: float) -> float:
 
 
 async def restarted(stage: Callable[[], Awaitable[T]]) -> T:
-    """Run a serving stage; start it again in a fresh sandbox if it was slow to get ready.
+    """Run a serving stage; restart it in a fresh sandbox if its start was too slow.
 
-    It has the same weights each time and has seen no row, so a restart selects nothing.
+    It has the same weights each time and has not seen a row, so a restart cannot select a better
+    result.
     """
     for _ in range(_STARTS - 1):
         with contextlib.suppress(SlowStart):

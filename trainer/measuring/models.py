@@ -1,9 +1,9 @@
-"""Language models that a candidate may ask: the questions, the answers and a cache of answers.
+"""Language models that a candidate may call: the questions, the answers and a cache of answers.
 
 The service that answers is passed in; this module knows no server, no key and no daily budget.
-Answers are kept while the runs of a few seeds are repeated, so that base and candidate get the same
-answer to the same question. A kept answer takes about as long as the first one took, and costs the
-same, so nobody can find out that it was kept.
+Answers to the runs of the latest few seeds are cached, so that baseline and candidate get the same
+answer to the same question. A cached answer is delayed and charged like the first one, so a
+candidate cannot detect the cache.
 """
 
 import asyncio
@@ -68,9 +68,9 @@ class ModelAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFault:
-    """The reason why there is no answer.
+    """The reason a model gave no answer.
 
-    `is_askers` is True if the question is to blame, and not the service that answers.
+    `is_askers` is True if the question caused the fault, False if the service did.
     """
 
     detail: str

@@ -23,12 +23,12 @@ Answers: TypeAlias = object
 class RunOutcome:
     """This node's measurement of one run. Metrics are in 1e-9 units, None unless status is `ok`.
 
-    Metrics and audit are rounded as far as its kind of task requires. `answers` are those on the
-    public split; later audits are aimed with them. `reason` may quote the candidate, `unquoted`
-    never does. From where the candidate saw secret data on, `reason` and `log_tail` do not quote it
-    either. `stages` shows where the time went. `curve` holds the losses that the script printed
-    while it trained, and `steps` the number of steps that it announced. These stay on this node,
-    except for the last step of a stopped run.
+    Metrics and audit are rounded as far as the kind of task requires. `answers` are those on the
+    public split; later audits use them to choose positions. `reason` may quote the candidate's
+    output, `unquoted` never does. `reason` and `log_tail` contain no output printed after the
+    candidate saw secret data. `stages` are the stages with their times. `curve` has the losses that
+    the script printed during training, and `steps` the number of steps that it announced. Curve and
+    steps stay on this node, except for the last step of a stopped run.
 
     `evidence` can be checked by any judge without running anything. `fault` is an error that the
     candidate did not cause; it ends more than this run, after the run is recorded.

@@ -1,8 +1,8 @@
-"""The training of a run, repeated in an idle minute if others on the machine disturbed it.
+"""The training of a run, repeated in an idle minute if other programs disturbed it.
 
-Nothing is scored by then. But a script knows what it has trained, and could run late on purpose
-whenever the result is bad. So a repeated training must give the same weights, bit by bit. It then
-only shows what the source costs when nobody disturbs it, and no new result is drawn.
+A script knows what it has trained, and could exceed its time on purpose to get a better result by
+the repetition. So a repeated training must give the same weights, bit by bit. The repetition then
+changes only the measured cost, not the result.
 """
 
 import asyncio
@@ -44,10 +44,10 @@ class _Patience:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Trained:
-    """The result of a training: its product, or why there is none.
+    """The result of a training: its product, or the reason it failed.
 
     `request` has the ceilings that it was compared with. `span_s` is its start and its end, by
-    `time.monotonic`. `is_contended` is True if others disturbed it or the attempt before it.
+    `time.monotonic`. `is_contended` is True if other programs disturbed it or the attempt before.
     """
 
     request: Request
@@ -225,10 +225,10 @@ class Training:
             )
 
     async def _wait_for_card(self, patience: _Patience, on_trained: Callable[[], None]) -> bool:
-        """Wait until others leave the card alone.
+        """Wait until no other program uses the card.
 
-        After a wait that ran out, no other begins while they use it. They may use it for days, and
-        runs continue next to them.
+        After a wait that timed out, runs no longer wait until the card was free once: other
+        programs may use it for days.
         """
         if self._was_in_vain and self._is_card_used():
             return False

@@ -1,4 +1,4 @@
-"""Long work that shows its progress, and that one process does at a time."""
+"""Helpers for long work: show progress, and let only one process do it at a time."""
 
 import asyncio
 import fcntl

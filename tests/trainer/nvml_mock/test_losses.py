@@ -50,7 +50,7 @@ def test_cards_that_are_not_told_of_are_a_fault(child: Child, machine: Machine, 
     machine.fails("nvmlDeviceGetCount_v2", error)
     found = child(probed)
     assert found.cards == ()
-    assert "does not tell of its cards" in str(found.fault)
+    assert "does not report its cards" in str(found.fault)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_cards_that_are_not_told_of_are_a_fault(child: Child, machine: Machine, 
         (pynvml.NVML_ERROR_GPU_IS_LOST, "has fallen off the bus", "reboot"),
         (pynvml.NVML_ERROR_RESET_REQUIRED, "must be reset", f"nvidia-smi -r -i {uuid_of(0)}"),
         (pynvml.NVML_ERROR_UNKNOWN, "does not answer any more", "reboot"),
-        (pynvml.NVML_ERROR_GPU_NOT_FOUND, "cannot be asked: Unknown Error", "reboot"),
+        (pynvml.NVML_ERROR_GPU_NOT_FOUND, "does not answer: Unknown Error", "reboot"),
     ],
 )
 def test_a_lost_card_is_told_by_name(
@@ -91,12 +91,12 @@ def test_a_machine_whose_every_card_is_lost_does_not_pass_for_one_without(
     machine.fails("*", error, place="0")
     found = child(probed)
     assert found.cards == ()
-    assert str(found.fault).startswith("NVIDIA's driver does not tell of its cards: ")
+    assert str(found.fault).startswith("NVIDIA's driver does not report its cards: ")
 
 
 def test_a_card_that_is_to_be_divided_and_is_not_is_a_fault(child: Child, machine: Machine) -> None:
     machine.has(replace(A100, is_divided=True))
-    said = "NVIDIA A100-SXM4-80GB is in MIG mode, and has no slice"
+    said = "NVIDIA A100-SXM4-80GB is in MIG mode but has no slice"
     assert child(probed) == Cards(fault=said)
 
 

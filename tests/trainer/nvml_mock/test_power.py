@@ -109,7 +109,7 @@ def test_a_card_that_is_gone_has_no_limit_to_give_back(
 @pytest.mark.parametrize(
     ("cards", "max_watts", "said"),
     [
-        ([RTX4090], 5, "held to 5 W: it takes limits from 10 to 600 W"),
+        ([RTX4090], 5, "limited to 5 W: it accepts limits from 10 to 600 W"),
         ([LAPTOP], 50, "has no power limit that can be set: Not Supported"),
         ([A100_SLICES], 250, "has no power limit that can be set: Not Supported"),
         ([], 250, "needs an NVIDIA card, and there is none"),
