@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-# Where this is set, each of the many processes of a node compiles all of arnode for itself.
+# With this set, each of the many processes of a node would compile all of arnode for itself.
 export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: setup start test check suite quick durations demo bench soak gpu fake-gpu
@@ -12,8 +12,8 @@ export PYTHONDONTWRITEBYTECODE :=
 setup: $(VENV)/.installed
 	@./setup-system
 
-# Runtime and test dependencies at the versions of constraints.txt, in one place beside the code. With
-# an NVIDIA driver the build of torch that fits comes first; without one the first of the two says nothing.
+# Runtime and test dependencies at the versions of constraints.txt, in one place next to the code. With
+# an NVIDIA driver, the fitting build of torch is installed first; without one, that step is silent.
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "arnode needs Python 3.11 or newer; $(PYTHON) is older."; \
@@ -32,7 +32,7 @@ start: setup
 demo: setup
 	@$(BIN)/arnode demo
 
-# The checks come first: beside the tests they would take a core from them.
+# The checks come first: during the tests they would take a core from them.
 test: check suite
 
 # WORKERS files at a time, the longest first (tests/longest_first.py). ARGS go to pytest.
@@ -43,25 +43,25 @@ suite: setup
 quick: setup
 	@$(BIN)/python -m tools.quick $(ARGS)
 
-# How long each file takes, for `suite`: for when tests have become longer or shorter by much.
+# Record how long each file takes, for `suite`: run it after tests became much longer or shorter.
 durations: setup
 	@$(MAKE) --no-print-directory suite ARGS=--keep-durations
 
-# In one process: workers of mypy must start within three seconds, which a busy machine may not give them.
+# mypy runs in one process: its workers must start within three seconds, too short on a busy machine.
 check: setup
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-# PART=decisions|programs|instances|timing|counting|attesting|swarm|ladder|stopping|explore|repeats|loads|looping|
+# PART=decisions|programs|instances|timing|counting|rerunning|swarm|ladder|stopping|explore|repeats|loads|looping|
 # lanes|pipeline|records|syncing|peers|crowding|network|prompts, else all; figures are kept in docs/bench.json.
 bench: setup
 	@$(BIN)/python -m tools.bench $(PART)
 
 # PART=compare|noise|pipeline, figures of this machine's card in build/gpu/PART.json, after the
-# proving run; compare if none is named; without a card at toy size. No environment: where a card
-# is lent there may be no network to fill one from.
+# self-test; compare if none is named; without a card at toy size. It sets up no environment,
+# since a machine with a lent card may have no network to install one from.
 gpu:
 	@$(PYTHON) -m tools.gpu $(PART) $(ARGS)
 
@@ -72,7 +72,7 @@ fake-gpu: setup
 	@$(BIN)/python -m tools.fake_gpu $(PART) $(ARGS)
 
 # PART=tests|night|text|aa|kills|ingest|hostile|forks|bits|fuzz|gossip|traffic|meeting|fleet|together|try|verify|
-# planted|liars|knobs|model|programs|several|first|page|watched|stopping|ladder|example-TASK; figures are appended
+# planted|liars|hyperparameters|model|programs|several|first|page|watched|stopping|ladder|example-TASK; figures are appended
 # to docs/soak.jsonl.
 soak: setup
 	@$(BIN)/python -m tools.soak $(PART)

@@ -1,8 +1,9 @@
 """A proposer that runs a program (Claude Code, Codex, aider or the user's own) to edit the files.
 
-The program's output is untrusted. Its text is cleaned and cut. Its source is checked elsewhere and
-never parsed here. Only an edit of the editable files counts as a proposal. The caller decides where
-and how the program runs. A fault is returned as a reason, because coding agents fail every day.
+The program's output is untrusted. Its text is sanitized and shortened. Its source is checked
+elsewhere and never parsed here. Only an edit of the editable files counts as a proposal. The caller
+decides where and how the program runs. A failure is returned as a reason, because coding agents
+fail often.
 """
 
 import asyncio
@@ -54,8 +55,8 @@ class Assignment:
     def command(self, folder: str) -> tuple[str, ...]:
         """Return the command line for a folder that holds the files.
 
-        Every `{prompt}`, `{prompt_file}` and `{folder}` is replaced once. The word `{files}`
-        becomes one word for each editable file. Nothing is split, and no shell reads it.
+        Every `{prompt}`, `{prompt_file}` and `{folder}` is replaced once. The argument `{files}`
+        becomes one argument for each editable file. No shell interprets the command line.
         """
         values = {
             "prompt": self.prompt,
@@ -83,7 +84,7 @@ class Edited:
 class Ran:
     """The result of running a program: its edit, the reason it has none, or why it did not start.
 
-    `remark` holds anything else worth knowing, such as files that were thrown away.
+    `remark` is a further note for the owner, for example on files that were ignored.
     """
 
     result: Edited | Rejected | NoProposal
@@ -169,7 +170,7 @@ class CommandProposer:
         source = edited.source
         repeat = repeat_of(hunks_between(context.source, source), fingerprint, context)
         if repeat is not None:
-            return Rejected("what it wrote was tried before, or hardly differs from what was")
+            return Rejected("its change was tried before, or hardly differs from an earlier one")
         title, why = words_of(edited.note)
         title = title or summary_of(base, source)
         idea = f"{PROPOSER}:{_slug(title, source)}"
@@ -190,11 +191,9 @@ class CommandProposer:
 def _unfit(checked: Checked) -> Rejected:
     """Return the reason that a source may not run."""
     if checked.fault or not checked.marks:
-        return Rejected(f"what it wrote cannot be run: {checked.fault or 'it cannot be read'}")
+        return Rejected(f"its version cannot be run: {checked.fault or 'it cannot be parsed'}")
     finding = checked.marks[0]
-    return Rejected(
-        f"what it wrote is refused: {finding.path}, line {finding.line}: {finding.text}"
-    )
+    return Rejected(f"its version is rejected: {finding.path}, line {finding.line}: {finding.text}")
 
 
 def words_of(note: bytes) -> tuple[str, str]:

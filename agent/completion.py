@@ -1,7 +1,7 @@
 """A question to a language model and its answer. Every prompt is sent through these types.
 
-The node decides how a question is answered: by a worker process, within the user's limits. A fault
-is a value and not an exception, because an unavailable, slow or confused model is normal.
+A worker process of the node answers it, within the user's limits. A fault is a value and not an
+exception, because models are often unavailable, slow or wrong.
 """
 
 from collections.abc import Awaitable, Callable
@@ -70,7 +70,7 @@ NO_COST: Final = ModelCost()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelCompletion:
-    """A model's answer. `is_cut`: it reached `max_tokens`. `cost` covers all that it used."""
+    """A model's answer and its cost. `is_cut`: the answer was cut off at `max_tokens`."""
 
     text: str
     is_cut: bool
@@ -81,8 +81,8 @@ class ModelCompletion:
 class CompletionFault:
     """The reason there is no answer. `retry_s` is the delay that the server asked for, if any.
 
-    `cost` counts against the limits although there is no answer. If a question ended without a
-    report of its cost, this is the most it can have cost.
+    `cost` counts against the limits although there is no answer. If the server reported no cost,
+    it is the highest possible one.
     """
 
     kind: FaultKind

@@ -71,16 +71,16 @@ class PluggedProposer:
                 reason=f"it failed: {type(fault).__name__}: {fault}", retry_s=_LATER_S
             )
         if proposal is None:
-            return NoProposal(reason="it is out of ideas", retry_s=_LATER_S)
+            return NoProposal(reason="it has no more ideas", retry_s=_LATER_S)
         if proposal.source.tree == context.source.tree:
             return NoProposal(reason="it changed nothing", retry_s=_AGAIN_S)
         checked = await self._check(proposal.source)
         fingerprint = checked.fingerprint
         if fingerprint is None or checked.fault or checked.marks:
             why = checked.fault or (checked.marks[0].text if checked.marks else "it does not read")
-            return NoProposal(reason=f"what it proposed may not be run: {why}", retry_s=_AGAIN_S)
+            return NoProposal(reason=f"its proposal may not be run: {why}", retry_s=_AGAIN_S)
         if context.tried(fingerprint):
-            return NoProposal(reason="it proposed what was tried before", retry_s=_AGAIN_S)
+            return NoProposal(reason="its proposal was tried before", retry_s=_AGAIN_S)
         return replace(proposal, proposer=self._name, fingerprint=fingerprint)
 
     def _asked(self, context: Context) -> Proposal | None:

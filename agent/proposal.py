@@ -1,4 +1,4 @@
-"""The input and the output of a proposer. Only these frozen values cross the boundary.
+"""The input and the output of a proposer, as frozen values.
 
 A `Proposer` answers at once and is always available. A `SlowProposer` (a model or a coding agent)
 takes its time and may have no proposal. Neither decides what is kept. Texts of other people are
@@ -53,7 +53,7 @@ class Outcome:
     decision: Decision
     gain_sd: float | None
     title: str = ""
-    proposer: str = "knobs"
+    proposer: str = "search"
     edits: tuple[Edit, ...] = ()
     metric: float | None = None
     values: tuple[tuple[str, Scalar], ...] = ()
@@ -90,7 +90,7 @@ class BaseFigures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Left:
-    """The rest of a session in seconds and experiments, and of the day's money for models.
+    """The remaining seconds and experiments of a session, and the day's remaining USD for models.
 
     None means unlimited, or not counted.
     """
@@ -134,7 +134,7 @@ class Brief:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeerPatch:
-    """A patch that somebody else claims is a gain. `level` says who measured it.
+    """A patch that a peer claims is a gain. `level` says who measured it.
 
     `diff` is unified, `edits` is the same change. `gain_sd` is in standard deviations of one run
     here.
@@ -154,7 +154,7 @@ class PeerPatch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeerTrial:
-    """The result that somebody else reports for other hyperparameter values.
+    """The result that a peer reports for other hyperparameter values.
 
     `values` are the values of the base, by name; `before` and `after` are those that changed.
     `gain_sd` is base − candidate in standard deviations of one run here, None if the run failed.
@@ -170,7 +170,7 @@ class PeerTrial:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Insight:
-    """A lesson that somebody reports from a series of results; `is_own` if it is this node."""
+    """A lesson from a series of results. `is_own`: this node drew it, not a peer."""
 
     author: str
     is_own: bool
@@ -179,7 +179,7 @@ class Insight:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeerReport:
-    """A published session report of somebody else: a title and the author's own figures.
+    """A peer's published session report: a title and the author's figures, not verified.
 
     `figures` are by name (docs/protocol.md, kind report). `gain_sd` is in standard deviations of
     one run here, None if the report has none. The report's text is not included.
@@ -257,7 +257,7 @@ class Context:
 
     source: Source
     editable: tuple[str, ...]
-    knobs: tuple[HyperparameterSpec, ...]
+    hyperparameters: tuple[HyperparameterSpec, ...]
     moves: tuple[Move, ...]
     history: tuple[Outcome, ...]
     tried: Callable[[bytes], bool]
@@ -283,7 +283,8 @@ class Context:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """A patch to try. `key` names the idea (`knob:LEARNING_RATE`, `move:rope`) across bases.
+    """A patch to try. `key` names the idea (`hyperparameter:LEARNING_RATE`, `move:rope`) across
+    bases.
 
     `edits` apply the patch to another base; empty if that is impossible. `model` and `program`, the
     hash of the instructions it was given, say where the patch came from. `parents` are the patches
@@ -330,7 +331,7 @@ class Proposer(Protocol):
 
 
 class NullProposer:
-    """A proposer for a node that only tries claims of others and patches that it is given."""
+    """A proposer without ideas, for a node that only tries peers' claims and given patches."""
 
     def propose(self, _context: Context) -> Proposal | None:
         """Return None."""
@@ -342,7 +343,7 @@ class SlowProposer(Protocol):
 
     @property
     def name(self) -> str:
-        """The proposer's name, for people."""
+        """The proposer's display name."""
         ...
 
     async def propose(self, context: Context) -> Proposal | NoProposal:

@@ -2,9 +2,9 @@
 
 `claude` prints one JSON object at the end (https://code.claude.com/docs/en/headless), `codex` one
 event per line (https://developers.openai.com/codex/noninteractive), `aider` a line after each
-answer. A figure is accepted only if a session of that length can have used so much; an impossible
-one is ignored. In the first two formats the program's own text is inside JSON, so a model's text
-cannot be mistaken for it. aider's lines can be imitated, so the most expensive one counts.
+answer. A figure that is impossible for a session of that length is ignored. In the first two
+formats a model's text is inside JSON strings, so it cannot pass for a figure. In aider's format a
+model can imitate the lines, so the most expensive line counts.
 """
 
 import json
@@ -26,7 +26,7 @@ _CONTEXT: Final = 1_000_000
 _ANSWER: Final = 128_000
 _DEAREST: Final = Price(usd_nano_in=15_000, usd_nano_out=75_000)
 _MOST_USD: Final = 1e6
-# Faults from before any model can have answered.
+# Messages of faults that occur before any model can have answered.
 _UNASKED: Final = re.compile(
     r"unexpected status (?!408)\d{3}|high demand|error sending request|connection refused"
     r"|dns error|usage limit|Invalid API key|Not logged in",

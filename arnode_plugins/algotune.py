@@ -1,8 +1,8 @@
 """An importer of AlgoTune's tasks: a class with `generate_problem`, `solve` and `is_solution`.
 
-They become trusted tasks. The judge keeps the class, makes problems from given seeds and checks
-answers with it. The candidate has only `solve` and the code that it needs, without the checker. The
-metric is the time by the node's own clock.
+They become trusted tasks. The judge uses the class to make problems from seeds and to check
+answers. The candidate contains only `solve` and the code that it needs, without the checker. The
+metric is the time by the node's clock.
 """
 
 import ast
@@ -41,15 +41,15 @@ _PROBLEM_MB: Final = 64  # the largest tenth of upstream's problems have more th
 _JUDGE_S: Final = 600  # a run's problems are made at once, the largest of them several times
 _MAX_REPORT_BYTES: Final = 16 << 20
 _NO_SIZES: Final = (
-    "nobody said which sizes take long enough to be timed: give --size, or set SIZES in judge.py"
+    "no problem sizes are known to take long enough: give --size, or set SIZES in judge.py"
 )
 _SCALED: Final = (
     f"a problem that would take more than {_PROBLEM_MB} MB (instance_mb in task.toml) is made"
     " smaller: its n is halved until it fits"
 )
 _WHOSE: Final = (
-    "## Who says so\n\nThe problems are made, the time is taken and the answers are checked where"
-    " this program cannot reach: a trusted task."
+    "## How it is measured\n\nA judge makes the problems, takes the time and checks the answers."
+    " This program cannot access the judge, so the task is trusted."
 )
 _NOISE: Final = 0.02  # as a share of the baseline's seconds, on a quiet machine
 
@@ -176,7 +176,7 @@ def _program(name: str, description: str, sizes: Sequence[int]) -> str:
 
 IMPORTER: Final = Importer(
     task=TaskReader(
-        summary="Bring over a task's class: its judge keeps it, the candidate is solve alone.",
+        summary="Import a task's class: the judge gets the class, the candidate only solve.",
         read=read_task,
         options=(Option(name="size", help="A problem's n.", kind=int, is_many=True),),
     )

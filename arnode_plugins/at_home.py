@@ -86,7 +86,7 @@ def _append_record(book: RowReader, raw: bytes, text: str, value: object) -> Non
 
 IMPORTER: Final = Importer(
     history=HistoryReader(
-        summary="""Take in at-home result records: JSON, a list of it, or lines of it.
+        summary="""Import at-home result records: a JSON object, a list of them, or JSON lines.
 
         `arnode export results.tsv --imported ID` gives them back byte for byte.""",
         read=read_history,

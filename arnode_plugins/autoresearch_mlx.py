@@ -62,7 +62,7 @@ def _configuration(value: Mapping[str, object], raw: bytes) -> ImportedRow:
 
 IMPORTER: Final = Importer(
     history=HistoryReader(
-        summary="""Take in autoresearch-mlx's results.tsv or rigor_ledger.jsonl, or both of a
+        summary="""Import autoresearch-mlx's results.tsv or rigor_ledger.jsonl, or both from a
         folder.
 
         A ledger's figure is the mean of a configuration's runs. With --json the second of two files

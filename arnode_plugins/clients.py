@@ -42,14 +42,14 @@ def as_arnode_knows_it(package: str, version: str, since: str) -> Iterator[None]
         yield
     except (AttributeError, TypeError, ValueError) as fault:
         raise ConfigurationError(
-            f"{package} {version} is not as arnode knows it: {str(fault).splitlines()[0]}",
+            f"{package} {version} does not work with arnode: {str(fault).splitlines()[0]}",
             f"install another version of it next to arnode: pip install '{package}>={since}'",
         ) from fault
 
 
 def constants(run: TrackedRun) -> dict[str, float | str]:
     """Return a run's hyperparameters. Numbers are converted, since trackers draw axes of them."""
-    return {name: _number(text) for name, text in run.knobs.items()}
+    return {name: _number(text) for name, text in run.hyperparameters.items()}
 
 
 def _number(text: str) -> float | str:

@@ -1,7 +1,7 @@
 """An importer of CodeEvolve's folders: `input/evaluate.py`, `input/src/` and `configs/`.
 
-The evaluator writes a table of figures, and the configuration names the one that counts. The
-evaluator becomes a judge in a sandbox of its own if it only calls functions of the program with
+The evaluator writes a table of figures, and the configuration names the figure that is the score.
+The evaluator becomes a judge in a separate sandbox if it only calls functions of the program with
 plain data, and if the figure contains no time. Otherwise the task is self-scored.
 """
 
@@ -98,9 +98,9 @@ def _description(config: Mapping[str, object]) -> str:
 
 IMPORTER: Final = Importer(
     task=TaskReader(
-        summary="""Bring over input/evaluate.py, input/src/ and configs/.
+        summary="""Import input/evaluate.py, input/src/ and configs/.
 
-        Judged where the evaluator can call the program by value, else self-scored.""",
+        The task is judged if its evaluator only exchanges plain data, else self-scored.""",
         read=read_task,
         options=(SELF_SCORED,),
     )

@@ -1,8 +1,8 @@
 """Extraction of names from Python modules, with all they need, as self-contained text.
 
 The needs of a name are found by parsing. Imports are kept name by name; assignments, functions and
-classes are kept whole. Names from a neighbouring module are extracted in the same way. In doubt,
-the extraction takes too much.
+classes are copied whole. Names from a neighbouring module are extracted in the same way. In doubt,
+too much is extracted.
 """
 
 import ast
@@ -138,8 +138,8 @@ class CodeExtract:
         for name in names:
             if self.meanings.setdefault(name, meaning) != meaning:
                 raise ConfigurationError(
-                    f"{path}: {name} means something else in another of its modules",
-                    "rename it in one of them, then bring it over again",
+                    f"{path}: another module defines {name} differently",
+                    "rename it in one of the modules, then import the task again",
                 )
 
 

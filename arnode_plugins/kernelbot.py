@@ -37,8 +37,8 @@ _METRIC: Final = "microseconds"
 _TIMEOUT_S: Final = 180  # upstream's limit for each of its stages
 _RANKINGS: Final = ("last", "mean", "geom")
 _ON_CARD: Final = (
-    'its files name cuda, so it needs an NVIDIA card (`device = "cuda"`) and is refused where there'
-    " is none"
+    'its files name cuda, so it needs an NVIDIA card (`device = "cuda"`) and is rejected on'
+    " machines without one"
 )
 _ON_PROCESSOR: Final = "none of its files names cuda: it runs on the processor, without a card"
 _TRUST: Final = (
@@ -63,7 +63,7 @@ def read_task(folder: Path) -> TaskDraft:
         raise SYSTEM.missing(folder, f"{_TASK} names no file whose source is {_SUBMISSION}")
     main = text_in(table_in(table, "config"), "main") or "eval.py"
     if files.get(main) is None:
-        raise SYSTEM.missing(folder, f"{_TASK} names no file {main}, which is to be run")
+        raise SYSTEM.missing(folder, f"{_TASK} does not list {main}, the file to run")
     fixed = {name: source for name, source in files.items() if source is not None}
     is_on_card = any("cuda" in read_text(one) for one in fixed.values() if one.suffix == ".py")
     ranking = text_in(table, "ranking_by") or "last"
@@ -98,7 +98,7 @@ def _check_language(path: Path, table: Mapping[str, object]) -> None:
     language = text_in(table, "lang") or "py"
     if language != "py":
         raise ConfigurationError(
-            f"{path}: lang is {language!r}; only problems in Python are brought over",
+            f"{path}: lang is {language!r}; only problems in Python can be imported",
             "wrap the kernel in a submission.py, as upstream's Python problems do",
         )
     if table.get("multi_gpu") is True:
@@ -175,7 +175,7 @@ def _description(description: str, ranking: str) -> str:
 
 IMPORTER: Final = Importer(
     task=TaskReader(
-        summary="Bring over a problem's task.yml and the files that it names: self-scored.",
+        summary="Import a problem's task.yml and the files that it names as a self-scored task.",
         read=read_task,
     )
 )

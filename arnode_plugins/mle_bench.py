@@ -53,8 +53,8 @@ _PREPARED: Final = re.compile(r"prepared/(?:public|private)/(.+)")
 _TRUST: Final = "the data are split again for each instance, and only the judge sees the answers"
 _PRIVATE: Final = "anyone with these data knows all answers, so its results go on no leaderboard"
 _PLAIN: Final = (
-    "neither prepare nor grade imports pandas: tables are columns by name; if the grader wants a"
-    " DataFrame, import pandas in grade.py and bring it over again"
+    "neither prepare nor grade imports pandas, so tables are dicts of columns; if the grader needs"
+    " a DataFrame, import pandas in grade.py and import the competition again"
 )
 _LARGEST_ROOM_MB: Final = 256
 _NUMBER: Final = re.compile(r"[-+]?\d*\.?\d+([eE][-+]?\d+)?")
@@ -105,9 +105,9 @@ def read_task(
         table=_table(found, better, size_mb, requires),
         comments={
             "noise_floor": noise_comment(UNKNOWN_NOISE),
-            "metric.max_step": "nobody said what is implausible",
-            "data.judge": "seen by the judge alone",
-            "judge.scratch_mb": "where it splits the data; gone with each split",
+            "metric.max_step": "no limit for plausible gains is known",
+            "data.judge": "only the judge can read these",
+            "judge.scratch_mb": "space to split the data; emptied after each split",
         },
         files={
             _SOLVE_FILE: candidate.encode(),
@@ -175,9 +175,9 @@ def _direction(folder: Path, grader: str) -> Literal["min", "max"]:
     if bool(is_less) != bool(is_more):
         return "min" if is_less else "max"
     raise ConfigurationError(
-        f"{folder}: neither leaderboard.csv nor the grader's name {grader!r} says which way is"
-        " better",
-        "say it: --direction min or --direction max",
+        f"{folder}: neither leaderboard.csv nor the grader's name {grader!r} shows whether lower or"
+        " higher is better",
+        "give --direction min or --direction max",
     )
 
 
@@ -188,8 +188,8 @@ def _raw(folder: Path) -> Mapping[str, FolderFile]:
             found = {file.inside: file for file in files_below(folder)}
     if not found:
         raise ConfigurationError(
-            f"{folder}: there are no data of the competition",
-            "fetch them from where it was held, and name their folder with --data",
+            f"{folder}: the competition's data are missing",
+            "download them from the competition's site, and name their folder with --data",
         )
     return found
 
@@ -238,8 +238,8 @@ def _program(found: _Competition, better: str) -> str:
         f" {'lower' if better == 'min' else 'higher'} is better. Rows are split again for each run."
     )
     whose = (
-        "## Who says so\n\nThe judge grades the submission against answers that were never where"
-        " this program runs: a trusted task."
+        "## How it is measured\n\nThe judge grades the submission against answers that this program"
+        " cannot access, so the task is trusted."
     )
     competition = f"## The competition\n\n{found.description}" if found.description else ""
     parts = [f"# {found.title}", aim, competition, whose]
@@ -252,7 +252,7 @@ IMPORTER: Final = Importer(
         read=read_task,
         options=(
             Option(name="data", help="The competition's raw files [FOLDER/raw].", kind=Path),
-            Option(name="direction", help="Which way is better.", choices=("min", "max")),
+            Option(name="direction", help="If lower or higher is better.", choices=("min", "max")),
         ),
     )
 )

@@ -64,7 +64,7 @@ def _write_run(place: Path, experiment_id: str, run: TrackedRun) -> None:
     for name, figure in run.figures.items():
         _write(home / "metrics" / name, f"{run.ended_ms} {figure!r} {run.step}\n")
     tags = {**run.tags, "mlflow.runName": run.name, "mlflow.user": _USER}
-    for kind, values in (("params", run.knobs), ("tags", tags)):
+    for kind, values in (("params", run.hyperparameters), ("tags", tags)):
         for name, value in values.items():
             _write(home / kind / name, value)
     _write_yaml(
@@ -102,8 +102,8 @@ def _write_yaml(path: Path, document: Mapping[str, object]) -> None:
 EXPORTER: Final = Exporter(
     summary="""Write the experiments into DIR as MLflow's file store.
 
-    MLflow need not be installed. `mlflow ui --backend-store-uri DIR` shows them; since 3.13 that
-    wants MLFLOW_ALLOW_FILE_STORE=true, or `mlflow migrate-filestore` first. Again into the same
-    folder replaces them.""",
+    MLflow need not be installed. `mlflow ui --backend-store-uri DIR` shows them; since 3.13 this
+    needs MLFLOW_ALLOW_FILE_STORE=true, or `mlflow migrate-filestore` first. A second export into
+    the same folder replaces the first.""",
     write=write_mlflow,
 )

@@ -107,7 +107,7 @@ def _raw(text: str, begin: int, end: int) -> bytes:
 
 IMPORTER: Final = Importer(
     history=HistoryReader(
-        summary="""Take in n-autoresearch's experiments: a saved history, or a checkout with its
+        summary="""Import n-autoresearch's experiments: a saved history, or a checkout with its
         state.
 
         A history is what `POST /api/experiment/history` answers. In a checkout they are read from

@@ -2,8 +2,8 @@
 
 SkyDiscover's folders have the evaluator in `evaluator/`. The evaluator becomes a judge in a sandbox
 of its own if it only calls functions of the program with plain data, and if its score contains no
-time. Otherwise the task is self-scored. Its cascade of stages is kept: a candidate must reach at
-least the stage that the baseline reaches.
+time. Otherwise the task is self-scored. Evaluation stages are imported too: a candidate must reach
+at least the stage that the baseline reaches.
 """
 
 import ast
@@ -167,7 +167,7 @@ def _is_of_a_run(path: FolderFile) -> bool:
 def _description(program: str, config: Mapping[str, object], thresholds: tuple[float, ...]) -> str:
     parts = []
     if _MARK in program:
-        parts.append("Change only what stands between EVOLVE-BLOCK-START and EVOLVE-BLOCK-END.")
+        parts.append("Change only the lines between EVOLVE-BLOCK-START and EVOLVE-BLOCK-END.")
     if thresholds:
         steps = ", ".join(f"{one:g}" for one in thresholds)
         parts.append(
@@ -181,9 +181,9 @@ def _description(program: str, config: Mapping[str, object], thresholds: tuple[f
 
 IMPORTER: Final = Importer(
     task=TaskReader(
-        summary="""Bring over initial_program.py, evaluator.py and config.yaml.
+        summary="""Import initial_program.py, evaluator.py and config.yaml.
 
-        Judged where the evaluator can call the program by value, else self-scored.""",
+        The task is judged if its evaluator only exchanges plain data, else self-scored.""",
         read=read_task,
         options=(SELF_SCORED,),
     )

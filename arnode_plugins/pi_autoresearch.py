@@ -128,7 +128,7 @@ def _working_folder(folder: Path) -> Path:
     check_inside(folder, named)
     root = folder / named
     if not root.is_dir():
-        raise ConfigurationError(f"{path}: workingDir {named!r} is no folder", "name one that is")
+        raise ConfigurationError(f"{path}: workingDir {named!r} is not a folder", "name a folder")
     return root
 
 
@@ -195,7 +195,7 @@ def _in_scope(root: Path, prompt: str) -> dict[str, FolderFile]:
     if not 1 <= len(there) <= MOST_EDITABLE:
         raise SYSTEM.missing(
             root,
-            f"prompt.md's section `Files in Scope` names {len(there)} files that are there,"
+            f"prompt.md's section `Files in Scope` names {len(there)} existing files,"
             f" and a task has 1 to {MOST_EDITABLE}",
         )
     return there
@@ -259,22 +259,22 @@ def _configured(value: dict[str, object], before: Segment) -> Segment:
 
 IMPORTER: Final = Importer(
     task=TaskReader(
-        summary="Bring over a session of pi-autoresearch, with its measure.sh: self-scored.",
+        summary="Import a session of pi-autoresearch, with its measure.sh, as a self-scored task.",
         read=read_task,
         options=(
             Option(
                 name="holdout",
                 kind=Path,
-                help="A folder of files that replace those of the same names where a candidate is"
-                " judged.",
+                help="A folder of files that replace the files of the same names when a candidate"
+                " is judged.",
             ),
         ),
     ),
     history=HistoryReader(
-        summary="""Take in pi-autoresearch's log.jsonl (or autoresearch.jsonl), each segment with
+        summary="""Import pi-autoresearch's log.jsonl (or autoresearch.jsonl), each segment with
         its metric.
 
-        What does not read, such as a torn last line, is kept as text and counted.""",
+        Unreadable lines, such as a truncated last line, are stored as text and counted.""",
         read=read_history,
         hint="its runs are JSON lines with run, metric and status",
         has_commits=True,

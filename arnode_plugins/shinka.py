@@ -62,7 +62,7 @@ def read_task(folder: Path, *, self_scored: bool = False) -> TaskDraft:
     runner = find_file(folder, _RUNNER)
     message, limit_s = _runner(runner) if runner else ("", _TIMEOUT_S)
     marked = "EVOLVE-BLOCK-START" in read_text(program)
-    parts = ["Change only what stands between the EVOLVE-BLOCK marks."] if marked else []
+    parts = ["Change only the lines between the EVOLVE-BLOCK marks."] if marked else []
     if message := message or _configured(folder):
         parts.append(f"## What ShinkaEvolve was told\n\n{message}")
     found = SelfScored(
@@ -132,9 +132,9 @@ def _seconds(clock: str) -> int:
 
 IMPORTER: Final = Importer(
     task=TaskReader(
-        summary="""Bring over initial.py, evaluate.py and run_evo.py.
+        summary="""Import initial.py, evaluate.py and run_evo.py.
 
-        Judged where the evaluator can call the program by value, else self-scored.""",
+        The task is judged if its evaluator only exchanges plain data, else self-scored.""",
         read=read_task,
         options=(SELF_SCORED,),
     )

@@ -1,7 +1,7 @@
-"""The two parts of an AlgoTune class: `solve` for a candidate, and the whole class for a judge.
+"""The candidate and the judge of an AlgoTune class, as text.
 
-The candidate's part has what solving needs, including imports, and no code that makes or checks
-problems. The class is handled only as text, and never executed here.
+The candidate contains what `solve` needs, including imports, and no code that makes or checks
+problems. The judge contains the whole class. The class is never executed here.
 """
 
 import ast
@@ -23,9 +23,9 @@ MOST_BYTES = {most_bytes}  # of a problem: instance_mb in task.toml
 
 
 def instance(seed, split, index):
-    """A problem of the next size; its random seed is what 32 of the instance's 256 bits say.
+    """Return a problem of the next size; its random seed is 32 of the instance's 256 bits.
 
-    Where that is larger than instances may be, n is halved until it is not.
+    If the problem is larger than an instance may be, n is halved until it fits.
     """
     number = int.from_bytes(seed[:4], "big")
     n = SIZES[index % len(SIZES)]
@@ -39,7 +39,7 @@ def instance(seed, split, index):
 
 
 def sent_bytes(value):
-    """Return how many bytes a value is sent as, or a few more."""
+    """Return the size of a value when it is sent, or a few bytes more."""
     if isinstance(value, dict):
         return 8 + sum(sent_bytes(key) + sent_bytes(one) for key, one in value.items())
     if isinstance(value, (list, tuple)):
@@ -56,15 +56,15 @@ def sent_bytes(value):
 
 
 def check(instance, answer):
-    """Nothing but whether it is a solution counts: the time is the node's own measure."""
+    """Check that the answer is a solution; the node measures the time."""
     if not TASK.is_solution(instance, answer):
-        raise Wrong("it is no solution of the problem")
+        raise Wrong("it is not a solution of the problem")
     return {{"solved": 1.0}}
 
 
 '''
 _NAMES: Final = ("SIZES", "TASK", "Wrong", "random_of_numpy")
-_CLASS_DOC: Final = '    """Solves the problems; what makes and checks them is not here."""'
+_CLASS_DOC: Final = '    """Solves the problems; the judge makes and checks them."""'
 _BASE_CLASS_STUB: Final = '''class Task:
     """Stands in for the base class of AlgoTune's tasks."""
 
@@ -117,8 +117,8 @@ def candidate_text(module: TaskModule) -> str:
 def _refuse_local(path: FolderFile, statement: ast.ImportFrom) -> FolderFile | None:
     if statement.level or (statement.module or "").split(".")[0] == BASE:
         raise ConfigurationError(
-            f"{path}: solve needs `{ast.unparse(statement)}`, which a candidate has not",
-            "write what it needs into the task's own module",
+            f"{path}: solve needs `{ast.unparse(statement)}`, which a candidate cannot import",
+            "copy what solve needs into the task's module",
         )
     return None
 
@@ -216,7 +216,7 @@ def judge_text(module: TaskModule, sizes: Sequence[int], *, most_bytes: int) -> 
     clash = taken & {"instance", "check", "sent_bytes", "MOST_BYTES", *_NAMES}
     if clash:
         raise ConfigurationError(
-            f"{module.path}: {min(clash)} is a name that the judge takes", "rename it there"
+            f"{module.path}: the judge already uses the name {min(clash)}", "rename it there"
         )
     lines = module.source.split("\n")
     future = ""

@@ -62,16 +62,16 @@ METRIC_NAME = {metric}
 ANSWERS_FILE = {answers}
 RAW_FOLDER = Path(__file__).with_name({data})
 SPLIT_SEED = [b""]  # the seed of the split that is being made
-# Where a judge runs no mode can be changed, which copying would do; no split needs it.
+# A judge's sandbox forbids changes of file modes, which copying makes; no split needs them.
 shutil.copymode = shutil.copystat = lambda *_given, **_options: None
 
 
 class InvalidSubmissionError(Wrong):
-    """What a grader raises for a submission that it cannot grade."""
+    """The error that a grader raises for a submission that it cannot grade."""
 
 
 def drawn_seed(number=0):
-    """Return what stands in for a fixed seed of `prepare`: it is another for each split."""
+    """Return the replacement of a fixed seed in `prepare`, different for each split."""
     said = hmac.new(SPLIT_SEED[0], str(number).encode(), "sha256").digest()
     return int.from_bytes(said[:4], "big") >> 1
 
@@ -89,17 +89,17 @@ def get_logger(name, *_options):
 
 {reading}'''
 _WITH_PANDAS: Final = '''def read_csv(*given, **options):
-    """Read a table, its numbers as they were written."""
+    """Read a table, with numbers at full precision."""
     return pandas.read_csv(*given, **{"float_precision": "round_trip", **options})
 '''
 _WITHOUT_PANDAS: Final = '''def read_csv(given, **_options):
-    """Read a table: its columns by name, of numbers where all of it are."""
+    """Read a table as a dict of columns; a column becomes numbers if all its cells are numbers."""
     text = given.read().decode() if hasattr(given, "read") else Path(given).read_text()
     rows = list(csv.DictReader(io.StringIO(text), strict=True))
     if not rows:
-        raise ValueError("there is no row")
+        raise ValueError("the table has no rows")
     if any(None in row or None in row.values() for row in rows):
-        raise ValueError("its rows differ in length")
+        raise ValueError("the table's rows differ in length")
     return {name: as_numbers([row[name] for row in rows]) for name in rows[0]}
 
 
@@ -138,16 +138,16 @@ def check(instance, answer):
     try:
         submission = read_csv(io.BytesIO(answer))
     except Exception as fault:
-        raise Wrong(f"the submission is no CSV: {fault}") from fault
+        raise Wrong(f"the submission is not CSV: {fault}") from fault
     score = float(grade(submission, answers))
     if not math.isfinite(score):
-        raise Wrong(f"the grader says {score}")
+        raise Wrong(f"the grader returned {score}")
     return {METRIC_NAME: score}
 
 
 @contextmanager
 def split_by(seed):
-    """Make a split, and take it away again."""
+    """Make a split in a temporary folder, and delete it at the end."""
     SPLIT_SEED[0] = seed
     random.seed(drawn_seed())
     numpy.random.seed(drawn_seed())
@@ -165,14 +165,14 @@ def split_by(seed):
 
 
 def sealed(seed):
-    """Return which split it is, for holders of the data."""
+    """Return the seed, encrypted so that only holders of the data can read it."""
     tag = hmac.new(DATA_KEY, b"tag" + seed, "sha256").digest()[:16]
     pad = hmac.new(DATA_KEY, b"pad" + tag, "sha256").digest()
     return (tag + bytes(one ^ other for one, other in zip(seed, pad, strict=True))).hex().encode()
 
 
 def opened(token):
-    """Return the seed that was sealed."""
+    """Return the seed that `sealed` encrypted."""
     kept = bytes.fromhex(token.decode())
     pad = hmac.new(DATA_KEY, b"pad" + kept[:16], "sha256").digest()
     return bytes(one ^ other for one, other in zip(kept[16:], pad, strict=True))
@@ -187,7 +187,7 @@ def digest_of(folder):
     return said.digest()
 
 
-DATA_KEY = digest_of(RAW_FOLDER)  # nobody knows it who has not all of the data
+DATA_KEY = digest_of(RAW_FOLDER)  # unknown to anyone without all of the data
 '''
 _BASELINE: Final = '''"""Reads a competition's public files, and prints a submission."""
 
@@ -199,7 +199,7 @@ SAMPLE = {sample}
 
 
 def submission(files: zipfile.ZipFile) -> bytes:
-    """Return the sample submission as it is: valid, and no prediction at all."""
+    """Return the sample submission unchanged: it is valid but predicts nothing."""
     return files.read(SAMPLE)
 
 
@@ -230,7 +230,7 @@ def judge_text(folder: Path, *, answers: str, metric: str, data: str) -> str:
     if not any(f"{_DRAWN}(" in text for text in extract.statements.values()):
         raise ConfigurationError(
             f"{prepare}: it splits the data without a seed (such as"
-            " random_state=0), so it would split them the same way each time",
+            " random_state=0), so every split would be the same",
             "give its split a random_state, then import it again",
         )
     extract.take(grade, ["grade"])
@@ -279,8 +279,8 @@ def _resolve(path: FolderFile, statement: ast.ImportFrom) -> FolderFile | None:
     found = find_file(path.root, os.path.relpath(wanted, path.root))
     if found is None:
         raise ConfigurationError(
-            f"{path}: it needs `{ast.unparse(statement)}`, which is not here",
-            "import the competition from its place in a checkout of MLE-bench",
+            f"{path}: the module of `{ast.unparse(statement)}` is missing",
+            "import the competition from its folder in a checkout of MLE-bench",
         )
     return found
 

@@ -41,7 +41,7 @@ def write_wandb(folder: Path, line: TrackedLine, runs: Iterable[TrackedRun]) -> 
 
 def _log_to_wandb(wandb: Any, folder: Path, line: TrackedLine, run: TrackedRun) -> None:
     settings = wandb.Settings(
-        host="",  # do not reveal the machine's name to those the run is shared with
+        host="",  # do not reveal the machine's name to people who see the run
         x_disable_meta=True,
         x_disable_stats=True,
         x_save_requirements=False,
@@ -66,7 +66,7 @@ def _log_to_wandb(wandb: Any, folder: Path, line: TrackedLine, run: TrackedRun) 
 EXPORTER: Final = Exporter(
     summary="""Write the experiments below DIR as wandb's offline runs.
 
-    The client `wandb` has to be installed next to arnode. Nothing is uploaded: `wandb sync` does
-    that, should you want it. Again into the same folder adds what is new.""",
+    The client `wandb` must be installed next to arnode. Nothing is uploaded unless you run
+    `wandb sync`. A second export into the same folder adds new experiments.""",
     write=write_wandb,
 )

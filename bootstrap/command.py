@@ -13,26 +13,26 @@ _HTTP = "127.0.0.1:7842"
 
 @click.group()
 def bootstrap() -> None:
-    """Run a node that others find: it passes on, keeps and serves records, and runs no code."""
+    """Run a node that helps peers connect: it relays and stores records, and runs no code."""
 
 
 @bootstrap.command()
 @click.option("--network", metavar="NAME", help="The network to serve (default: the one in use).")
 @setting_option("listen")
-@setting_option("bootstrap", "Another such node to know.")
+@setting_option("bootstrap", "The address of another bootstrap node.")
 @click.option(
     "--http",
     default=_HTTP,
     show_default=True,
     metavar="HOST:PORT|none",
-    help="Where the page, its API and /metrics are read, by everybody.",
+    help="The address of the public page, its API and /metrics.",
 )
 @click.option(
     "--relay/--no-relay",
     "relays",
     default=True,
     show_default=True,
-    help="Pass connections on to nodes that nobody can dial.",
+    help="Relay connections to nodes that cannot be dialled directly.",
 )
 def run(network: str | None, http: str, relays: bool, **flags: Given) -> None:
     """Serve a network until stopped: Ctrl-C, or SIGTERM."""
@@ -48,5 +48,5 @@ def run(network: str | None, http: str, relays: bool, **flags: Given) -> None:
 def _host_and_port(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
     if not host or not port.isdecimal() or int(port) > 65535:
-        raise UsageError(f"--http {text!r} is no HOST:PORT", f"write it like {_HTTP}")
+        raise UsageError(f"--http {text!r} is not HOST:PORT", f"write it like {_HTTP}")
     return host.strip("[]"), int(port)

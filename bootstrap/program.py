@@ -163,8 +163,8 @@ async def refuse(_: Mapping[str, Message]) -> Message:
         UsageError: always.
     """
     raise UsageError(
-        "a bootstrap node runs on this home, which does no research",
-        "set ARNODE_HOME to the home of a node that does",
+        "the node in this home is a bootstrap node, which does no research",
+        "set ARNODE_HOME to the home of a research node",
     )
 
 
@@ -184,10 +184,13 @@ def figures(membership: Membership) -> Iterator[str]:
     """Yield metrics of the network as Prometheus text (format 0.0.4)."""
     process = membership.process
     values = {
-        "peers": ("Peers that said hello.", len(membership.peers)),
-        "up": ("Whether the network process runs.", int(process.peer_id is not None)),
-        "streams": ("Streams open at the last look.", process.open_streams),
-        "lost_messages": ("Gossip not taken in time.", process.lost_messages),
+        "peers": ("Connected peers.", len(membership.peers)),
+        "up": ("1 if the network process runs, else 0.", int(process.peer_id is not None)),
+        "streams": ("Open streams.", process.open_streams),
+        "lost_messages": (
+            "Gossip messages dropped because a queue was full.",
+            process.lost_messages,
+        ),
     }
     for name, (what, value) in values.items():
         yield f"# HELP arnode_{name} {what}\n# TYPE arnode_{name} gauge\narnode_{name} {value}\n"

@@ -28,20 +28,18 @@ def with_agents(page: str) -> str:
 def with_settings(page: str) -> str:
     """Return the page on configuration with the current table of settings."""
     meanings = _meanings()
-    lines = ["| setting | default | meaning | useful for |", "|---|---|---|---|"]
+    lines = ["| setting | default | meaning |", "|---|---|---|"]
     for field in dataclasses.fields(Config):
         default = "none" if field.default is None else f"`{json.dumps(field.default)}`"
-        meaning, who = meanings[field.name]
-        lines.append(f"| `{field.name}` | {default} | {meaning} | {who} |")
+        lines.append(f"| `{field.name}` | {default} | {meanings[field.name]} |")
     table = "".join(f"{line}\n" for line in lines)
     return _TABLE.sub(lambda _: table, page, count=1)
 
 
-def _meanings() -> dict[str, tuple[str, str]]:
-    """Return for each setting its meaning and what it is useful for.
+def _meanings() -> dict[str, str]:
+    """Return the meaning of each setting: the string below its field.
 
-    Both are in the string below the field, separated by `For:`. Python keeps no docstrings of
-    fields, so they are read from the source. A setting without `For:` is an error.
+    Python keeps no docstrings of fields, so they are read from the source.
     """
     (found,) = ast.parse(inspect.getsource(Config)).body
     assert isinstance(found, ast.ClassDef)  # noqa: S101 (for the type)
@@ -52,9 +50,7 @@ def _meanings() -> dict[str, tuple[str, str]]:
                 ast.AnnAssign(target=ast.Name(id=name)),
                 ast.Expr(value=ast.Constant(value=str() as text)),
             ):
-                meaning, says_whom, who = " ".join(text.split()).rpartition(" For: ")
-                assert says_whom, f"the setting {name} has no `For:`"  # noqa: S101
-                meanings[name] = (meaning, who.removesuffix("."))
+                meanings[name] = " ".join(text.split())
     return meanings
 
 

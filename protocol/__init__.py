@@ -1,5 +1,5 @@
 """The data that nodes exchange and the rules computed from it, as pure values and functions.
 
 Records, keys, canonical encoding, tasks, patches, hardware classes and statistics. Nothing here
-reads a file, a clock or a random source. Callers pass such things in.
+reads a file, a clock or a random source; callers pass in the values.
 """

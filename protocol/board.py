@@ -49,7 +49,7 @@ _SET_CONTEXT = b"arnode/set/%d\0" % VERSION
 class Row(Mapped):
     """One tree: what its author claims and what others measured.
 
-    `rank` is None if there are too few pairs against the anchor. `gain_attested_nano` is what
+    `rank` is None if there are too few pairs against the anchor. `gain_rerun_nano` is what
     another key measured against the anchor. `unsupported` counts keys whose own runs do not
     support their verdict.
     """
@@ -63,9 +63,9 @@ class Row(Mapped):
     anchor_pairs: Natural
     gain_anchor_nano: Annotated[int | None, Named("gain_anchor")]
     gain_anchor_lower_nano: Annotated[int | None, Named("gain_anchor_lower")]
-    attested_pairs: Natural
-    gain_attested_nano: Annotated[int | None, Named("gain_attested")]
-    gain_attested_lower_nano: Annotated[int | None, Named("gain_attested_lower")]
+    rerun_pairs: Natural
+    gain_rerun_nano: Annotated[int | None, Named("gain_rerun")]
+    gain_rerun_lower_nano: Annotated[int | None, Named("gain_rerun_lower")]
     pairs: Positive
     gain_nano: Annotated[int, Named("gain")]
     gain_lower_nano: Annotated[int, Named("gain_lower")]
@@ -86,15 +86,15 @@ class Row(Mapped):
     @property
     def figure_nano(self) -> int | None:
         """The gain over the anchor that belongs to `bound_nano`."""
-        if self.gain_attested_nano is not None:
-            return self.gain_attested_nano
+        if self.gain_rerun_nano is not None:
+            return self.gain_rerun_nano
         return self.gain_anchor_nano
 
     @property
     def bound_nano(self) -> int | None:
         """The lower bound that the row ranks by: that of re-runs, else that of the claim."""
-        if self.gain_attested_lower_nano is not None:
-            return self.gain_attested_lower_nano
+        if self.gain_rerun_lower_nano is not None:
+            return self.gain_rerun_lower_nano
         return self.gain_anchor_lower_nano
 
 
@@ -102,7 +102,8 @@ class Row(Mapped):
 class Board:
     """The rows of one task and hardware class, with digests of the rows and of the records read.
 
-    Two nodes with equal set digests show the same rows; equal board digests prove it.
+    Two nodes with equal set digests have read the same records, and so show the same rows. Equal
+    board digests prove equal rows.
     """
 
     rows: tuple[Row, ...]
@@ -200,7 +201,7 @@ def _board_digest(task: bytes, hardware_class: str, rows: Iterable[Row]) -> byte
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Candidate:
-    """A claim that may become its tree's row, with the opinions of others once added.
+    """A claim that may become its tree's row, with other authors' opinions once added.
 
     `lower_nano` and `upper_nano` bound the gain over the anchor by which it ranks.
     """
@@ -212,7 +213,7 @@ class _Candidate:
     lower_nano: int | None
     upper_nano: int
     opinions: Opinions = attribute(default_factory=Opinions)
-    attested: Gain | None = None
+    rerun: Gain | None = None
 
     @classmethod
     def of(cls, claim: BoardClaim, gain: Gain, tries: int) -> "_Candidate":
@@ -229,16 +230,16 @@ class _Candidate:
         )
 
     def with_opinions(self, opinions: Opinions) -> "_Candidate":
-        """Return a copy with others' opinions, ranked by a gain that they measured, if any."""
-        attested = opinions.attested(but=self.claim.author)
-        if attested is None:
+        """Return a copy with other authors' opinions, ranked by a gain they measured, if any."""
+        rerun = opinions.rerun(but=self.claim.author)
+        if rerun is None:
             return replace(self, opinions=opinions)
         return replace(
             self,
             opinions=opinions,
-            attested=attested,
-            lower_nano=attested.lower_nano(),
-            upper_nano=attested.upper_nano,
+            rerun=rerun,
+            lower_nano=rerun.lower_nano(),
+            upper_nano=rerun.upper_nano,
         )
 
     def precedence(self) -> tuple[bool, int, bytes]:
@@ -268,7 +269,7 @@ def _ranked(candidates: Iterable[_Candidate]) -> Iterator[tuple[int | None, bool
 
 
 def _row(candidate: _Candidate, *, rank: int | None, tie: bool) -> Row:
-    claim, opinions, attested = candidate.claim, candidate.opinions, candidate.attested
+    claim, opinions, rerun = candidate.claim, candidate.opinions, candidate.rerun
     anchor_gain, author = claim.anchor_gain, claim.author
     return Row(
         rank=rank,
@@ -280,9 +281,9 @@ def _row(candidate: _Candidate, *, rank: int | None, tie: bool) -> Row:
         anchor_pairs=0 if anchor_gain is None else anchor_gain.pairs,
         gain_anchor_nano=None if anchor_gain is None else anchor_gain.value_nano,
         gain_anchor_lower_nano=candidate.claimed_lower_nano,
-        attested_pairs=0 if attested is None else attested.pairs,
-        gain_attested_nano=None if attested is None else attested.value_nano,
-        gain_attested_lower_nano=None if attested is None else attested.lower_nano(),
+        rerun_pairs=0 if rerun is None else rerun.pairs,
+        gain_rerun_nano=None if rerun is None else rerun.value_nano,
+        gain_rerun_lower_nano=None if rerun is None else rerun.lower_nano(),
         pairs=candidate.gain.pairs,
         gain_nano=candidate.gain.value_nano,
         gain_lower_nano=candidate.gain.lower_nano(),

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
-from protocol.attestation import AttestBody, Repeated
 from protocol.encoding import MAX_INT
 from protocol.evidence import Evidence, noise_floor_nano
 from protocol.gains import (
@@ -25,6 +24,7 @@ from protocol.manifest import TaskManifest
 from protocol.record_kinds import AdoptBody, ResultBody
 from protocol.records import Record
 from protocol.remarks import RetractBody
+from protocol.rerun import Repeated, RerunBody
 from protocol.runs import CONTENDED, Env, Role
 from protocol.styles import Style
 
@@ -108,7 +108,7 @@ class Equivocation:
 def read_by(record: Record) -> tuple[bytes, str] | None:
     """Return the (task, hardware class) whose leaderboard reads a record; None if none does."""
     match record.body:
-        case ResultBody(stage="confirm") | AttestBody() | AdoptBody(unverified=False):
+        case ResultBody(stage="confirm") | RerunBody() | AdoptBody(unverified=False):
             return record.body.task, record.body.hardware_class
         case _:
             return None
@@ -121,7 +121,7 @@ def read_fact(record: Record, manifest: TaskManifest, hardware_class: str) -> Fa
     match record.body:
         case ResultBody() as body:
             return _claim(record, body, manifest)
-        case AttestBody() as body:
+        case RerunBody() as body:
             return _vote(record, body, manifest)
         case AdoptBody() as body:
             return HeadMove(id=record.id, author=record.author, tree=body.to_tree)
@@ -170,8 +170,8 @@ def _noise_nano(evidence: Evidence, manifest: TaskManifest) -> int:
 def _lower_of(secret: Gain | None, public: Gain | None) -> Gain | None:
     """Return the gain with the lower bound; None unless both splits have one.
 
-    Neither split is safe alone. Screens select on the public one, and an author may redraw its
-    secret one.
+    Neither split is safe alone: screens select on the public split, and an author may draw its
+    secret split again until the result looks good.
     """
     if secret is None or public is None:
         return None
@@ -179,9 +179,9 @@ def _lower_of(secret: Gain | None, public: Gain | None) -> Gain | None:
 
 
 def _anchor_gain(
-    body: ResultBody | AttestBody, manifest: TaskManifest, scale: FigureScale, *, secret: bool
+    body: ResultBody | RerunBody, manifest: TaskManifest, scale: FigureScale, *, secret: bool
 ) -> Gain | None:
-    # If the base is the baseline, its pairs are the anchor's, and their number was not fixed.
+    # If the base is the baseline, its pairs are also the anchor's. Their number was not fixed.
     anchor: Role = "base" if body.base == manifest.baseline_tree else "anchor"
     pairs, noise_nano = pairs_of(body.runs, anchor, scale, secret=secret), manifest.noise_floor_nano
     style = Style.of(manifest)
@@ -202,7 +202,7 @@ def _flags(body: ResultBody, gain: Gain | None, manifest: TaskManifest) -> Itera
         yield IMPLAUSIBLE
 
 
-def _vote(record: Record, body: AttestBody, manifest: TaskManifest) -> Vote:
+def _vote(record: Record, body: RerunBody, manifest: TaskManifest) -> Vote:
     scale = FigureScale.of(manifest)
     pairs = pairs_of(body.runs, "base", scale, secret=True)
     evidence = Evidence.of(pairs, manifest.noise_floor_nano, Style.of(manifest))

@@ -9,9 +9,9 @@ from typing import Literal, TypeAlias
 # The topics that carry the record (protocol/topics.py).
 # "tasks": the network's task records. "news": every node that works on the task.
 # "family": the task's results in one hardware family. "everybody": about no single task.
-# A record that goes wherever other records name it has no place of its own.
+# A record that is sent to wherever other records refer to it has an empty tuple of places.
 Place: TypeAlias = Literal["tasks", "news", "family", "everybody"]
-# The category of the record in its author's quota. Leaderboards and all nodes read "news".
+# The category by which a record counts against its author's quota. All nodes read "news".
 Sort: TypeAlias = Literal["news", "bulk", "intent", "unknown"]
 
 
@@ -32,7 +32,7 @@ class RecordBody:
 
     @property
     def about(self) -> bytes | None:
-        """The id of the record that this one is about, shown with it."""
+        """The id of the record that this record refers to, shown with it."""
         return None
 
     @property

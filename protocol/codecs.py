@@ -271,7 +271,7 @@ def printed_lines(text: str) -> list[str]:
 
 
 def plain(text: str, *, lines: bool = False) -> str:
-    """Return text that is safe to print, with invisible characters escaped.
+    """Return text that is safe to print, with escapes for invisible characters.
 
     `lines` keeps newlines and tabs. Use this for display only: which characters are visible
     depends on Python's version of Unicode.

@@ -1,9 +1,9 @@
 """Evidence from pairs whose two runs use the same instances.
 
-`DifferenceEvidence` reads the differences, `ExactEvidence` their sign. They are to programs what
-`PairedEvidence` is to runs with noise of their own (`protocol.styles`). A program's earlier runs
-against itself are not used: on the same instances they differ by exactly 0, which says nothing
-about another program. Gains are base - candidate, in the metric's unit.
+`DifferenceEvidence` uses the differences, `ExactEvidence` only their sign. Tasks with programs use
+these classes, tasks with noisy runs use `PairedEvidence` (`protocol.styles`). A program's earlier
+runs against itself are not used: on the same instances they differ by exactly 0, whatever another
+program does. Gains are base - candidate, in the metric's unit.
 
 `DifferenceEvidence` is the one-sample, one-sided right-Haar t e-process (sources in
 `protocol.statistics`) with one **unseen pair** added to the measured ones. The unseen pair is a
@@ -177,7 +177,7 @@ class ExactEvidence:
 
     @property
     def estimate(self) -> float:
-        """The gain itself: it contains no luck."""
+        """The gain itself, because without noise no selection biases it."""
         return self.gain
 
     @property

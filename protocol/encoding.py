@@ -94,10 +94,10 @@ def _fault(value: object) -> str | None:
 
 
 def _scalar_fault(value: object) -> str | None:
-    """Return why `value` is no valid nil, bool, int, text or bytes, or None.
+    """Return the reason why `value` is not a valid nil, bool, int, text or bytes, or None.
 
-    Types are compared exactly. bool is a subclass of int, and a msgpack timestamp or a subclass of
-    str would pass for a type that it is not encoded as.
+    Types are compared exactly, because bool is a subclass of int, and msgpack encodes timestamps
+    and subclasses of str in another way than their base types.
     """
     kind = type(value)
     if kind is int:

@@ -64,7 +64,7 @@ CRITICAL_DIFFERENCES: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """The sums over n pairs that decide what they show.
+    """The sums over n pairs, from which the gain and its bounds are computed.
 
     `total` is the sum of the differences (nano), `scatter` n times their sum of squares (nano
     squared), as in the module's docstring. For exact pairs it is n times their range (nano). Fewer
@@ -172,9 +172,9 @@ def noise_floor_nano(differences: Sequence[int], noise_nano: int, style: Style) 
 
 
 def least_nano(gain_nano: int, lower_nano: int) -> int:
-    """Return the least gain with which a claim holds: half of it, or its lower bound if larger.
+    """Return the smallest gain that confirms a claim: half of it, or its lower bound if larger.
 
-    It is the same rule as in `protocol.rule`. The result is at least 0.
+    This is the rule in `protocol.rule`. The result is at least 0.
     """
     return max(0, gain_nano // 2, lower_nano)
 

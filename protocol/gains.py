@@ -103,7 +103,7 @@ def gain_of(differences: Sequence[int], noise_nano: int) -> Gain | None:
 
 
 def _held(nano: int) -> int:
-    """Return the value clamped to what a record can hold, for the sake of absurd claims."""
+    """Return the value clamped to the range of a record's figures; absurd claims exceed it."""
     return max(-MAX_INT, min(MAX_INT, nano))
 
 
@@ -111,8 +111,8 @@ def _held(nano: int) -> int:
 class FigureScale:
     """The direction of a task's metric, and whether a figure of 0 means failure (`zero_fails`).
 
-    Otherwise failure is a status, never a number. But training scripts of language models recorded
-    crashes as 0. Where lower is better, 0 would be the best figure, and no model reaches it. For a
+    Failure is normally a status, not a number. But some training scripts of language models record
+    crashes as 0, which no model reaches and which is the best figure if lower is better. For a
     program 0 is an ordinary figure.
     """
 

@@ -1,8 +1,8 @@
 """Checks that a source is plain, small, readable text before it is run or shown.
 
-They are made before a patch runs, never when a record arrives, and on this node's own sources too.
-They are not the security boundary. The sandbox is, and the capability lint checks whether a source
-does more than arithmetic. Nothing is parsed here; an ASCII source is not even tokenised.
+Every source is checked before it runs, this node's own included, but not when a record arrives. The
+security boundary is the sandbox, not these checks. The capability lint checks whether a source does
+more than arithmetic. Nothing is parsed here, and an ASCII source is not even tokenised.
 """
 
 import io

@@ -6,13 +6,13 @@ nobody can change one. Instructions, hyperparameters and descriptions are not in
     {name, version, kind, files [[path, blob]], metric {name, unit, direction, max_step},
      budget {unit, amount}, limits {limit_s, warmup_limit_s, memory_mb, weights_mb,
      max_source_growth}, noise_floor, audit {k, tolerance, tau}, data [[name, hash]],
-     tokenizer|nil, vocabulary, context, claim_rows, evaluator, program?, ladder?, target?}
+     tokenizer|nil, vocabulary, context, scored_rows, evaluator, program?, ladder?, target?}
 
 `files` is the baseline; its paths are the files that patches may edit. max_step, noise_floor,
 tolerance and tau are in the units of a record's figures: 1e-9 of the metric, or 10^-scale of it for
 a program task. max_source_growth is in bytes of compressed source. `ladder` is the task one rung
 below. A program task has a `program` (protocol/program.py), no tokenizer, and 0 for vocabulary,
-context and claim_rows. If a language-model task has a `target`, in 1e-9 of what its evaluator
+context and scored_rows. If a language-model task has a `target`, in 1e-9 of what its evaluator
 measures, the metric is the time that training takes to reach it. A reader that does not know the
 kind, the budget's unit or the evaluator of a task stores and forwards it but does not run it.
 """
@@ -118,7 +118,7 @@ class TaskManifest(Mapped):
     tokenizer: Digest | None
     vocabulary_size: Annotated[Natural, Named("vocabulary")]
     context: Natural
-    claim_rows: Natural
+    scored_rows: Natural
     evaluator: Annotated[str, identifier(_EVALUATOR)]
     program: Annotated[ProgramSpec | None, OPTIONAL] = None
     below: Annotated[Digest | None, Named("ladder"), OPTIONAL] = None
@@ -155,7 +155,7 @@ class TaskManifest(Mapped):
 
     @property
     def is_ranked(self) -> bool:
-        """True if the task has a leaderboard, because another node's judge would agree."""
+        """True if the task has a leaderboard, because every node's judge gives the same score."""
         return self.program is None or self.program.scoring == "judged"
 
     def to_value(self) -> Value:
@@ -178,9 +178,9 @@ class TaskManifest(Mapped):
         return dataclasses.replace(manifest, received=received)
 
     def parts_from(self, other: Self) -> tuple[str, object, object] | None:
-        """Return why this and `other` are not rungs of one ladder, or None if they can be.
+        """Return why this task and `other` cannot be rungs of one ladder, or None if they can.
 
-        The reason is (property, the other's value, this one's value). Rungs share the kind, the
+        The reason is (property, value in `other`, value in this task). Rungs share the kind, the
         metric and the editable files.
         """
         for what, theirs, own in (
@@ -197,10 +197,10 @@ class TaskManifest(Mapped):
         for name, entries in (("files", self.files), ("data", self.data)):
             if not strictly_rising([entry for entry, _ in entries]):
                 return f"{name}: not sorted by name, or a name twice"
-        sizes = (self.vocabulary_size, self.context, self.claim_rows)
+        sizes = (self.vocabulary_size, self.context, self.scored_rows)
         if self.kind == "program":
             if self.tokenizer is not None or any(sizes):
-                return "a program task has no tokenizer, vocabulary, context or claim_rows"
+                return "a program task has no tokenizer, vocabulary, context or scored_rows"
             if self.target_nano is not None:
                 return "a program task has no target"
             if self.program is None or self.metric.scale is None:
@@ -210,7 +210,7 @@ class TaskManifest(Mapped):
                 return "regions: of a file that is not editable"
         elif self.kind == "language-model":
             if self.tokenizer is None or not all(sizes):
-                return "a language-model task needs tokenizer, vocabulary, context and claim_rows"
+                return "a language-model task needs tokenizer, vocabulary, context and scored_rows"
             if self.program is not None or self.metric.scale is not None:
                 return "a language-model task has no program, and its metric no scale"
         return None

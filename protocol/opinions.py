@@ -32,7 +32,7 @@ class Opinions:
         """Return the number of keys other than `but` whose runs do not support their verdict."""
         return sum(not supported for _, supported in self._others(but))
 
-    def attested(self, *, but: bytes) -> Gain | None:
+    def rerun(self, *, but: bytes) -> Gain | None:
         """Return the gain over the anchor with the highest lower bound that another key measured.
 
         Only keys other than `but` count, and only if they found a gain that their runs support.

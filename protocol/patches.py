@@ -3,7 +3,7 @@
 The tree hash and the full blobs are authoritative. A diff is for people, agents and transport.
 Diffs are applied in memory, and only if every line matches exactly: no fuzz, no offset, no renames,
 no modes (`git apply` and `patch` may apply at the wrong place and create links). Nothing here runs
-or parses sources; `protocol.hygiene` says what an untrusted one may contain.
+or parses sources; `protocol.hygiene` checks what an untrusted source may contain.
 """
 
 import difflib

@@ -1,8 +1,8 @@
-"""The order in which to spend device time on the claims of others.
+"""The order in which this node tries peers' claims.
 
 Nothing here is evidence or promotes anything. Gains are in standard deviations of one run ("sd")
 and positive if better. A claim is a noisy figure, selected because it is large. Its value is the
-gain that such claims turn out to have on average. The constants come from simulated swarms
+average true gain of such claims. The constants were tuned on simulated networks
 (`make bench PART=swarm`).
 """
 
@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Final, Literal, TypeAlias, TypeVar
 
-# `unshown`: a re-run of the claim as published showed no gain. `unconfirmed`: only a run of the
-# change on the working line showed none, which says less.
-Outcome: TypeAlias = Literal["confirmed", "refuted", "unconfirmed", "unshown"]
+# `not_reproduced`: a re-run of the claim as published showed no gain. `unconfirmed`: the change
+# showed no gain on the working line, which is weaker evidence.
+Outcome: TypeAlias = Literal["confirmed", "refuted", "unconfirmed", "not_reproduced"]
 AuthorStatus: TypeAlias = Literal["trusted", "open", "doubted"]
 Turn: TypeAlias = Literal["newcomer", "stack", "single"]
 _Claim = TypeVar("_Claim")
 _Idea = TypeVar("_Idea")
 
-NEWCOMERS_SHARE: Final = 0.2  # of the slots; otherwise the first authors would take all of them
+NEWCOMERS_SHARE: Final = 0.2  # of the slots, so that known authors do not use all of them
 MOST_IN_STACK: Final = 8  # a patch names at most this many parents
 # Combined claims or a certain lead of at least this much are worth runs of their own. Smaller ones
 # join the next promotion trial, whose pairs are run anyway. Catching up with a smaller lead would
@@ -39,16 +39,16 @@ _TRIAL_VARIANCE: Final = 1.5  # one run minus the mean of two reference runs
 KEPT_ERROR_SD: Final = math.sqrt(_TRIAL_VARIANCE)  # standard error of a kept patch's gain
 _CONTRADICTED_SIGMAS: Final = 2.0
 
-# The weight of one outcome, (for, against) its author. A lie costs its author three honest gains.
-# Most honest claims after one lucky run do not show again, so that costs little. A re-run in pairs
-# that shows no gain cost this node more and is stronger evidence, so it weighs more.
+# The weight of one outcome, (for, against) its author. One refuted claim outweighs three confirmed
+# ones. Most honest claims after one lucky run show no gain again, so that weighs little. A re-run
+# in pairs without a gain used more of this node's time and is stronger evidence, so it weighs more.
 _WEIGHTS: Final[dict[Outcome, tuple[float, float]]] = {
     "confirmed": (1.0, 0.0),
     "refuted": (0.0, 3.0),
     "unconfirmed": (0.0, 0.1),
-    "unshown": (0.0, 0.25),
+    "not_reproduced": (0.0, 0.25),
 }
-_MANY_UNSHOWN: Final = 4  # in a row; 3 % of honest authors have this many by chance
+_MANY_NOT_REPRODUCED: Final = 4  # in a row; 3 % of honest authors have this many by chance
 _FADE: Final = 0.97  # the factor applied to older outcomes at each new one
 
 _NORMAL = NormalDist()
@@ -74,13 +74,14 @@ class AuthorRate:
     """The track record of an author's claims on this machine; a new one is Beta(1, 1).
 
     Faults of this machine and runs that were too noisy do not count. `is_refuted`: a claim of the
-    author was refuted. `unshown` counts the re-runs without a gain since the last confirmed claim.
+    author was refuted. `not_reproduced` counts the re-runs without a gain since the last confirmed
+    claim.
     """
 
     confirmed: float = 0.0
     failed: float = 0.0
     is_refuted: bool = False
-    unshown: int = 0
+    not_reproduced: int = 0
 
     def after(self, outcome: Outcome) -> "AuthorRate":
         """Return the rate with one more outcome; older outcomes fade."""
@@ -89,7 +90,7 @@ class AuthorRate:
             _FADE * self.confirmed + good,
             _FADE * self.failed + bad,
             self.is_refuted or outcome == "refuted",
-            0 if outcome == "confirmed" else self.unshown + (outcome == "unshown"),
+            0 if outcome == "confirmed" else self.not_reproduced + (outcome == "not_reproduced"),
         )
 
     @property
@@ -107,20 +108,19 @@ class AuthorRate:
         """How claims of this author are tried.
 
         Claims of `trusted` authors may be tried together, those of `open` authors one by one.
-        `doubted` authors are tried again only after re-runs show that a claim or two hold. Trials
-        on the working line that show no gain do not make an author doubted. When little is left to
-        gain, they would in the end make everyone doubted. A refuted claim can, and so can several
-        re-runs in a row without a gain.
+        Claims of `doubted` authors are tried only after re-runs confirm one or two. A refuted
+        claim, or several re-runs in a row without a gain, can make an author doubted. Trials on the
+        working line without a gain cannot: when little is left to gain, most trials end so.
         """
         if self.chance < _LEAST_CHANCE:
-            is_doubted = self.is_refuted or self.unshown >= _MANY_UNSHOWN
+            is_doubted = self.is_refuted or self.not_reproduced >= _MANY_NOT_REPRODUCED
             return "doubted" if is_doubted else "open"
         return "trusted" if self.has_confirmed_claim else "open"
 
     def worth_sd(self, claim_sd: float, *, standard_error_sd: float = _PAIR_SD) -> float:
         """Return the expected gain of trying a claim of this author, to order a queue by.
 
-        A claim of an unproven author counts as 2 sd at most, because a large claim costs nothing.
+        A claim of an unproven author counts as 2 sd at most, because large claims are free.
         """
         claim_sd = (
             claim_sd if self.has_confirmed_claim else min(claim_sd, _UNCONFIRMED_AUTHOR_CLAIM_SD)
@@ -131,8 +131,8 @@ class AuthorRate:
 def trial_outcome(*, is_kept: bool, claim_sd: float, gain_sd: float) -> Outcome:
     """Return the outcome, for its author, of trying a claimed patch on the working line.
 
-    A patch kept by luck does not confirm a large claim. Otherwise a liar's patch without effect,
-    which is kept one time in ten, would make the liar trusted.
+    A patch kept by luck does not confirm a large claim: patches without effect are kept one time in
+    ten, and a liar must not become trusted by one.
     """
     if _is_contradicted(claim_sd, gain_sd, claims=1):
         return "unconfirmed" if is_kept else "refuted"
@@ -142,8 +142,8 @@ def trial_outcome(*, is_kept: bool, claim_sd: float, gain_sd: float) -> Outcome:
 def stack_outcome(*, is_kept: bool, claim_sd: float, gain_sd: float, claims: int) -> Outcome | None:
     """Return the outcome, for each author, of trying combined claims; None if they are not kept.
 
-    A rejected combination says nothing about its parts, which must still be told apart. `claim_sd`
-    is the sum of the claims.
+    A rejected combination is no evidence against a single claim in it. `claim_sd` is the sum of the
+    claims.
     """
     if not is_kept:
         return None
@@ -156,8 +156,8 @@ def audit_order(
 ) -> list[bytes]:
     """Return these authors in the order in which to re-run a claim of each.
 
-    The order is drawn at random. Each author is weighted by `AuthorRate.chance`, not by the number
-    of its claims. An author whose claims show nothing comes up less and less often, but still can.
+    The order is random. Each author is weighted by `AuthorRate.chance`, not by the number of its
+    claims. An author whose claims show no gain is drawn less and less often, but never excluded.
     """
     keys = {
         author: chance.random() ** (1 / rates.get(author, AuthorRate()).chance)
@@ -169,9 +169,9 @@ def audit_order(
 def may_catch_up(rate: AuthorRate, *, is_due: bool) -> bool:
     """Return True if a claimed lead of an author's head is worth a trial.
 
-    A made-up head costs its author nothing and this node several runs. An author who made one up
-    gets no second trial. Authors without a track record share the runs reserved for peers; `is_due`
-    says that peers had less than their share.
+    A made-up head costs its author nothing and this node several runs, so an author who published
+    one gets no second trial. Authors without a track record share the runs reserved for peers;
+    `is_due`: peers have used less than their share.
     """
     return rate.status == "trusted" or (rate.status == "open" and is_due)
 
@@ -214,7 +214,7 @@ def together(
     """Return the idea that combines these claims, or the first part of them that is untried.
 
     `untried` returns None if the combination was tried before. So a combination that fails is
-    bisected down to single claims. No state is needed except what was tried.
+    bisected down to single claims, without any state except the list of tried ideas.
     """
     if not claims:
         return None

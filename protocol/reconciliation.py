@@ -8,10 +8,11 @@ milliseconds. Other implementations of negentropy can talk to this one:
     bound   = time + 1 less the last bound's time (0: no end) as varint, length, id prefix
     mode    = 0 skip | 1 fingerprint: 16 bytes | 2 ids: count, count × 32 bytes
 
-No I/O: `Initiator` opens and asks; `respond` answers and keeps no state. A peer is not trusted to
-end: bounds must rise, messages have a maximum size, and the initiator limits rounds and ids. A peer
-is not trusted to be brief: after `MAX_RANGES` ranges, one fingerprint answers the rest, as when a
-message is full. The caller decides which records are in the set.
+No I/O: `Initiator` sends the first message and all questions; `respond` answers and stores no
+state. A peer might never finish, so bounds must rise, messages have a maximum size, and the
+initiator limits rounds and ids. A peer might send too much, so after `MAX_RANGES` ranges one
+fingerprint answers the rest, as when a message is full. The caller decides which records are in the
+set.
 """
 
 from collections.abc import Iterator
@@ -56,7 +57,7 @@ class Difference:
 
 
 class Initiator:
-    """One reconciliation, on the side that starts it. The index must not change meanwhile."""
+    """A reconciliation that this node starts. The index must not change until it ends."""
 
     def __init__(
         self,

@@ -11,7 +11,7 @@
              note ≤ 500, size?, level?}; run, env and cost in protocol/runs.py
     adopt   {task, class, from, to, evidence|nil, unverified}
 
-    attest is in protocol/attestation.py, all others in protocol/remarks.py
+    rerun is in protocol/rerun.py, all others in protocol/remarks.py
 
 Other kinds, and records whose `crit` lists an unknown name, become an `UnknownBody`: it is stored
 and forwarded unchanged, but never interpreted. A record with an unknown stage, status, verdict or
@@ -21,7 +21,6 @@ role is also stored and forwarded, and the unknown word has no effect.
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Final, Literal, TypeAlias, get_args
 
-from protocol.attestation import AttestBody
 from protocol.body import Place, RecordBody, Sort
 from protocol.codecs import binary, long_text, single_line, strictly_rising
 from protocol.encoding import Value, decode, encode
@@ -50,6 +49,7 @@ from protocol.remarks import (
     ReportBody,
     RetractBody,
 )
+from protocol.rerun import RerunBody
 from protocol.runs import MAX_RUNS, Cost, Env, Run
 
 Stage: TypeAlias = Literal["baseline", "screen", "keep", "confirm"]
@@ -299,7 +299,7 @@ KnownBody: TypeAlias = (
     | TaskBody
     | PatchBody
     | ResultBody
-    | AttestBody
+    | RerunBody
     | NoiseBody
     | AdoptBody
     | IntentBody

@@ -9,7 +9,7 @@
 The signature covers the payload's bytes, so they are stored and never encoded again. `crit` lists
 names that a reader must understand. If one is a field neither of the envelope nor of this kind of
 body, the body is not interpreted and becomes an `UnknownBody`; the record stays valid. Other
-modules decide whether a record is already known, wanted, or dated too far ahead.
+modules check whether a record is already stored, wanted, or dated too far in the future.
 """
 
 import hashlib
@@ -17,7 +17,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Final, NewType, TypeAlias
 
-from protocol.attestation import AttestBody
 from protocol.codecs import NAME_PATTERN, any_map, identifier, integer
 from protocol.encoding import LIMIT_BYTES, EncodingError, Value, decode, encode
 from protocol.errors import Rejected
@@ -30,13 +29,14 @@ from protocol.keys import (
     is_key,
 )
 from protocol.record_kinds import Body, ProfileBody, UnknownBody, body_fields, body_from_value
+from protocol.rerun import RerunBody
 
 RecordId = NewType("RecordId", bytes)
 
 # The network version, shared by records, hellos and leaderboards. Raise it with every change of
 # their content or of the rules computed from it. Nodes of different versions disconnect and reject
 # each other's records.
-VERSION: Final = 2
+VERSION: Final = 3
 MAIN_NET: Final = "main"
 MAX_REFS: Final = 16
 _MAX_CRIT = 16
@@ -163,7 +163,7 @@ def _signatures(record: Record) -> Iterator[tuple[Signature, str]]:
         yield body.bond_with(author), fault
         if body.formerly is not None:
             yield body.formerly.by(author), "body: formerly: that key does not name this one"
-    elif isinstance(body, AttestBody):
+    elif isinstance(body, RerunBody):
         yield body.proof_by(author), "body: proof: not the author's signature over what was re-run"
 
 

@@ -7,7 +7,8 @@
     report    {task, class, title 1…120, since ms, until ms, base, head, figures {name int} ≤ 32,
                text blob, size 1…1 MiB, evidence [record id] ≤ 16}
     proposals {task, class, since ms, until ms, counts [count] 1…32}
-    count     {proposer, model|nil, program hash|nil, proposed, void, failed, rejected, tried, kept}
+    count     {proposer, model|nil, program hash|nil, proposed, unusable, failed, rejected, tried,
+    kept}
 
 An intent is advisory and deleted after a day. A retraction withdraws one of the author's own
 records or, with `revoke`, the author's key and everything that it ever signed. It has no effect on
@@ -140,7 +141,7 @@ class ReportBody(RecordBody, Mapped):
 class ProposalCount(Mapped):
     """The outcomes of the proposals of one proposer, language model and instructions.
 
-    Of the `proposed` ones, `void` were unusable (unreadable, without effect, tried before),
+    Of the `proposed` ones, `unusable` were unusable (unreadable, without effect, tried before),
     `failed` ended without a figure, `rejected` were caught by the evaluator and `tried` were
     measured. Of the tried ones, `kept` were kept.
     """
@@ -149,14 +150,14 @@ class ProposalCount(Mapped):
     model: ModelName | None
     program: Digest | None
     proposed: Natural
-    void: Natural
+    unusable: Natural
     failed: Natural
     rejected: Natural
     tried: Natural
     kept: Natural
 
     def _fault(self) -> str | None:
-        if self.void + self.failed + self.rejected + self.tried > self.proposed:
+        if self.unusable + self.failed + self.rejected + self.tried > self.proposed:
             return "more outcomes than proposals"
         return "more kept than tried" if self.kept > self.tried else None
 

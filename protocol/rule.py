@@ -1,8 +1,9 @@
 """The decision rule for gains: screen, rechecks, and trials in pairs.
 
 All figures are in the metric's own unit, and smaller is better. Only fresh pairs are evidence. The
-defaults came from a grid search over horizons of 96 to 2,000 runs. Change them only with a
-simulation that justifies it. This module measures nothing and knows no trees, seeds or clocks.
+defaults are the result of a grid search over horizons of 96 to 2,000 runs. Change them only with a
+simulation that justifies it. This module makes no runs and does not depend on trees, seeds or
+clocks.
 """
 
 import math
@@ -24,8 +25,8 @@ MIN_PAIRS = 2
 # The alpha budget: the error rate of all trials of a line together, from one promotion to the next.
 # Each trial gets a part of it (`trial_alpha`).
 LINE_ALPHA = 0.05
-# The share of LINE_ALPHA for trials of peers' trees. However many false claims there are, they take
-# nothing from the trials of this node's own working line.
+# The share of LINE_ALPHA for trials of peers' trees. So false claims, however many, do not reduce
+# the alpha of trials of this node's working line.
 _PEERS_SHARE = 0.2
 _ALPHA_EXPONENT = 1.5  # exponent of the series that divides the budget
 _SPENT_IN_ALL = 2.612375348685488  # ζ(1.5), the sum of that series
@@ -42,7 +43,7 @@ LARGE_CLAIM_SD = 2.5
 # Once the claimed gain is excluded, the trial goes on until a smaller gain is unlikely too.
 _SMALLER_SD = 0.75
 _SMALLER_PROBABILITY = 0.3
-# Two means of one tree that differ by more than this many standard errors are not due to chance.
+# If two means of one tree differ by more standard errors than this, it is not by chance.
 _RECHECK_ERRORS = 2.5
 # Extra pairs for differences, whose spread is unknown beforehand and which include an unseen loss.
 _MORE_FOR_DIFFERENCES = 9
@@ -53,8 +54,8 @@ _RECHECKED_DIFFERENCES_SD = (0.25, 0.5, 1.0, 1.25, 1.4)
 # further rechecks would cost minutes just where the gains are largest.
 _PLAIN_DIFFERENCES_SD = 12.0
 _PLAIN_RECHECKS = 2
-# The first differences say little about the spread. Giving up at 0.3 instead misses 30 % of gains
-# of one sd of a difference instead of 20 %; a null then costs 3.7 pairs instead of 4.5.
+# The first differences show little about the spread. A limit of 0.3 misses 30 % of gains of one sd
+# of a difference instead of 20 %; a null then takes 3.7 pairs instead of 4.5.
 _FUTILE_DIFFERENCES = 0.2
 
 
@@ -64,8 +65,8 @@ class Policy:
 
     A patch is kept if its screen and then each recheck passes. The n-th recheck passes if the mean
     gain of the rechecks so far is at least `rechecks_sd[n - 1]`. Two rechecks suffice if each gains
-    `plain_sd`. `alpha` is replaced in each trial of a line. `can_refute`: a trial without a claim
-    may also end as `refuted`, once the candidate is shown to be worse than the base.
+    `plain_sd`. Each trial of a line sets its own `alpha`. `can_refute`: a trial without a claim may
+    also end as `refuted`, once the pairs show that the candidate is worse than the base.
     """
 
     screen_sd: float = 0.75
@@ -77,7 +78,7 @@ class Policy:
     max_pairs: int = 20
     futility_probability: float = 0.3
     futility_sd: float = 0.75
-    checkpoint_hours: float = 12.0
+    promotion_trial_hours: float = 12.0
     more_for_differences: int = _MORE_FOR_DIFFERENCES
     can_confirm: bool = True
     can_refute: bool = False
@@ -99,8 +100,8 @@ POWER = Policy(alpha=QUESTION_ALPHA, max_pairs=16, futility_probability=0.1, fut
 # of 2 sd.
 VERIFY = replace(POWER, max_pairs=20)
 VERIFY_MOST_PAIRS = MOST_PAIRS
-# For measuring the verified head again. The head is dropped only if it is shown to be worse than
-# the one before it. A trial that stops as soon as a gain is unlikely hardly ever shows that.
+# For measuring the verified head again. The head is dropped only if pairs show that it is worse
+# than the head before it. So the trial must not stop as soon as a gain is unlikely.
 AGAIN = replace(VERIFY, can_refute=True, futility_probability=0.0)
 # For `verify --quick`: enough pairs to refute a large claim, or to show that it is smaller.
 QUICK = replace(VERIFY, max_pairs=4, can_confirm=False)
@@ -115,7 +116,7 @@ class Claim:
 
     @property
     def least(self) -> float:
-        """The least gain with which the claim holds: half of it, or its lower bound if larger."""
+        """The smallest gain that confirms the claim: half of it, or its lower bound if larger."""
         return self.gain / 2 if self.lower is None else max(self.gain / 2, self.lower)
 
 
@@ -124,7 +125,7 @@ class Judgement:
     """The conclusion from the pairs so far. A verdict of None means: run another pair.
 
     - `confirmed`: there is a gain.
-    - `smaller`: there is a gain, but not the claimed one.
+    - `smaller`: there is a gain, but smaller than the claimed one.
     - `refuted`: the claimed gain is excluded and no gain was shown, or the candidate was shown to
       be worse than the base (without a claim only if the policy can refute).
     - `unconfirmed`: the pairs showed neither.
@@ -186,10 +187,10 @@ def trial_alpha(number: int, *, introducer: int | None = None) -> float:
     Montanari, *Online rules for control of FDR and FDX* (2018); alpha investing of Foster & Stine
     (2008).
 
-    A flood of claims through one neighbour, by any number of authors, therefore takes nothing from
-    the budget of other introducers. This does not protect against many cheap identities that are
-    all neighbours: the shares of later introducers shrink as those of later trials do. Nor does it
-    protect an honest claim that came through the same neighbour as the false ones.
+    Therefore a flood of claims through one neighbour, by any number of authors, uses nothing of
+    other introducers' budgets. This does not protect against many cheap identities that are all
+    neighbours, because later introducers get less, as later trials do. Nor does it protect an
+    honest claim that arrived through the same neighbour as the false ones.
     """
     if introducer is None:
         return LINE_ALPHA * (1 - _PEERS_SHARE) * _part(number)
@@ -204,8 +205,8 @@ def _part(number: int) -> float:
 def passes_screen(x: float, level: float, sd: float, policy: Policy) -> bool:
     """Return True if the screen's figure `x` is low enough for a recheck.
 
-    The screen is selected, so its figure is not used afterwards. `level` is the estimated mean of
-    the base.
+    The patch is selected by its screen, so the screen's figure is not used afterwards. `level` is
+    the estimated mean of the base.
     """
     return x <= level - policy.screen_sd * sd
 
@@ -222,7 +223,7 @@ def passes_rechecks(
 
 
 def is_plain(own: Sequence[float], levels: Sequence[float], sd: float, policy: Policy) -> bool:
-    """Return True if a patch's rechecks show so large a gain that no more are needed.
+    """Return True if a patch's rechecks show a gain so large that no further recheck is needed.
 
     The first entries of `own` and `levels` belong to the screen.
     """
@@ -244,7 +245,7 @@ def passes_so_far(own: Sequence[float], levels: Sequence[float], sd: float, poli
 def has_drifted(earlier: Sequence[float], later: Sequence[float], sd: float) -> bool:
     """Return True if one tree's figures changed by more than chance, on the same evaluation rows.
 
-    Then the machine has changed, or the tree was never as good as its selected runs said.
+    Then the machine has changed, or the tree's selected runs were better than the tree.
     """
     error = sd * math.sqrt(1 / len(earlier) + 1 / len(later))
     return abs(fmean(later) - fmean(earlier)) > _RECHECK_ERRORS * error
@@ -267,9 +268,9 @@ def evidence_of(
 def screening_policy(style: Style, policy: Policy) -> Policy:
     """Return the parameters for screens and rechecks on a task of this style.
 
-    `policy` has those of the style `runs`. With `differences` each run is compared with a run of
-    the base on the same seed. Both are noisy, so more rechecks are needed. With `exact` one run
-    without a recheck decides: the candidate is better by at least one last digit, or it is not.
+    `policy` has the parameters of the style `runs`. With `differences` each run is compared with a
+    run of the base on the same seed. Both are noisy, so more rechecks are needed. With `exact` one
+    run without a recheck decides: the candidate must be better by at least one in the last digit.
     """
     match style.name:
         case "exact":
@@ -328,12 +329,12 @@ def _verdict(
         is_less = claim is not None and _is_shown(evidence.log_e_absent(claim.least))
         if is_there and is_less:
             return "smaller"
-        # At one look confirmed goes before refuted.
+        # If both are shown by the same pairs, confirmed precedes refuted.
         if is_there and policy.can_confirm:
             return "confirmed"
         if (claim is not None or policy.can_refute) and _is_shown(evidence.log_e_worse):
             return "refuted"
-        # A few pairs that miss a smaller gain which is likely do not say that there is none.
+        # While a smaller gain is still likely, a few pairs without one do not refute it.
         if is_less and ((is_last and policy.can_confirm) or _is_unlikely(evidence)):
             return "refuted"
     if is_last or _is_futile(evidence, policy, claim):
@@ -346,7 +347,7 @@ def _exact_verdict(
 ) -> Verdict | None:
     """Return the verdict of exact pairs; None without a pair.
 
-    One pair decides. A tie never passes, and a claim holds only in full.
+    One pair decides. A tie never passes, and a claim is confirmed only if its whole gain is there.
     """
     if not evidence.pairs:
         return None

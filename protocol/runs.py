@@ -34,7 +34,7 @@ _MAX_FLAGS = 16
 ON_SECRET: Final = "an instance of the secret split"  # noqa: S105 -- words
 # Flags of runs.
 CONTENDED = "contended"  # other processes used the device as well
-SHOWN = "shown"  # nothing was run; the figure is that of the answer published with the claim
+SHOWN = "shown"  # nothing was run; the figure is computed from the answer published with the claim
 THROTTLED = "throttled"  # heat or lack of power slowed the device down
 _MAX_ENTRIES = 32
 _MAX_ENV_TEXT = 120
@@ -145,7 +145,7 @@ class Run(Mapped):
 def patch_score_nano(runs: Sequence[Run]) -> int | None:
     """Return a patch's score over its own runs; None if the last one has no score.
 
-    The screen is a selected figure, so if rechecks followed, their mean is returned instead.
+    If there are rechecks, the score is their mean, because the screen is a selected figure.
     """
     own = [run.metric_nano for run in runs if run.role == "candidate"]
     fresh = own[1:] or own

@@ -5,8 +5,8 @@ bytes. The tree id is authoritative about what ran; diffs are for people. A line
 in a diff; `splitlines` would also split at CR and form feeds.
 
 A task may forbid words in its sources. That is advisory, because the same meaning can be written
-differently. They are plain words, not patterns, because an untrusted pattern could take for ever to
-search an untrusted file.
+differently. They are plain words, not patterns, because a search with an untrusted pattern may
+never end.
 """
 
 import difflib

@@ -20,7 +20,7 @@ PRIOR_VARIANCE = 4.0
 # The mean gain of promoted sources, in standard deviations of one run, in simulated lines.
 USUAL_GAIN = 4
 CLASS_DEGREES_OF_FREEDOM = 4.0
-# Beyond 30 degrees t is nearly normal, and a long history would hide a change of the noise.
+# Beyond 30 degrees of freedom t is nearly normal, and a long history hides a change of the noise.
 MAX_DEGREES_OF_FREEDOM = 30.0
 # The weight, in pairs, of the prior that the two runs of a pair are independent.
 _HELD_PAIRS = 3
@@ -101,7 +101,7 @@ def less_luck(gain: float, sd: float, pairs: int) -> float:
     Promoted sources gain `USUAL_GAIN` standard deviations on average, with an exponential
     distribution. Then the posterior mean of a mean of n differences is lower by
     σ² / (`USUAL_GAIN` s), with σ² = 2 s² / n (Efron, *Tweedie's formula and selection bias*, 2011).
-    For a single small gain, nothing can correct the luck that let it pass.
+    For a single small gain, no correction of the luck that let it pass is possible.
     """
     luck = 2 * sd / (USUAL_GAIN * max(1, pairs))
     return math.copysign(max(0.0, abs(gain) - luck), gain)

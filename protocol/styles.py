@@ -1,8 +1,8 @@
 """Styles: the ways to evaluate a task's pairs. A task's style depends only on its manifest.
 
 - `runs`: a seed draws noise, so base and candidate are two samples of runs (language models).
-- `differences`: a seed draws instances that both runs use. So a pair is one difference, and its
-  runs alone say nothing (programs on drawn instances).
+- `differences`: a seed draws instances that both runs use. So only the difference of a pair is
+  evidence, not its single runs (programs on drawn instances).
 - `exact`: instances are fixed and there is no noise, so the sign of one pair decides.
 
 protocol/rule.py decides from pairs of each style. protocol/evidence.py computes what readers of
@@ -29,8 +29,8 @@ _NEVER_EXACT: Final = frozenset({"wall_s", "cpu_s", "instructions", "peak_mb"})
 class Style:
     """The style of a task's pairs; fewer than `least_pairs` differences show nothing.
 
-    `floor_nano` is the task's noise floor, for one run. The public split has another number of
-    instances; a run's noise on it is `public_scatter` times that on the secret split.
+    `floor_nano` is the task's noise floor, for one run. The public split may have another number of
+    instances: a run's noise on it is `public_scatter` times its noise on the secret split.
     """
 
     name: StyleName = "runs"

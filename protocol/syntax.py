@@ -39,5 +39,5 @@ def _built(text: str, mode: Literal["exec", "eval"]) -> ast.AST:
 
 def _built_once(text: str, mode: Literal["exec", "eval"]) -> ast.AST:
     with _ALONE, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # odd escape sequences are no matter here
+        warnings.simplefilter("ignore")  # about invalid escape sequences
         return ast.parse(text, mode=mode)

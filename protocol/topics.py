@@ -6,9 +6,8 @@
 
 <task> is the first 16 hex digits of the task's id, <family> one of `hardware.FAMILIES`. The topics
 of a record depend on the record alone, with two exceptions. A patch belongs to the topics of the
-results that name it. Records with the same (author, seq) are news once there are two of them.
-Records about no single task are news of every task. `common_news` names this shared part; it is not
-a topic itself.
+results that name it. If two records have the same (author, seq), both are news. Records about no
+single task are news of every task. `common_news` names this shared set; it is not a topic itself.
 """
 
 from collections.abc import Iterable
@@ -39,12 +38,12 @@ def tasks_topic(net: str) -> str:
 
 
 def common_news(net: str) -> str:
-    """Return the name of the part that is shared by the news of all tasks of a network."""
+    """Return the name of the set of records that the news of all tasks of a network share."""
     return f"/arnode/{net}/news"
 
 
 def parts_of(topic: str) -> tuple[str, ...]:
-    """Return the names of the parts whose records together make up a topic."""
+    """Return the names of the sets of records that together make up a topic."""
     root, _, last = topic.rpartition("/")
     net, _, _task = root.rpartition("/")
     return (topic, f"{net}/news") if last == "news" else (topic,)

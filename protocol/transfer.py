@@ -1,10 +1,10 @@
-"""The share of a gain that transfers from one rung or hardware class to another.
+"""The fraction of a gain that transfers from one rung or hardware class to another.
 
-It is learnt from earlier transfers. A slope is the factor from the gain there to the expected gain
-here: 1 means that it transfers fully, 0 not at all. The slope of one pair of places is shrunk
-towards that of all pairs, the more the fewer transfers there are (empirical Bayes; DerSimonian and
-Laird 1986 for the scatter between patches). Slopes only order what is tried next. They are not
-evidence.
+It is estimated from earlier transfers. A slope is the expected gain here divided by the gain there:
+1 means that the gain transfers fully, 0 not at all. Each slope (from one rung or class to another)
+is shrunk towards the common slope, more strongly if there are few transfers (empirical Bayes;
+DerSimonian and Laird 1986 for the scatter between patches). Slopes only order what is tried next.
+They are not evidence.
 """
 
 import math
@@ -70,7 +70,7 @@ UNKNOWN: Final = Slope(mean=_PRIOR[0], sd=_PRIOR[1], scatter=_SCATTER_SD, count=
 
 
 def slopes(transfers: Mapping[Pair, Sequence[ObservedTransfer]]) -> dict[Pair, Slope]:
-    """Return the slope of each pair of places, shrunk towards that of all pairs."""
+    """Return the slope of each (from, to), shrunk towards the slope of all transfers."""
     every = overall(one for changes in transfers.values() for one in changes)
     prior = Slope(
         mean=every.mean,

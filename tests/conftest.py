@@ -42,7 +42,7 @@ def pytest_collection_finish() -> None:
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _silent(_what: str, _share: float) -> None:
+def _ignore_progress(_what: str, _share: float) -> None:
     pass
 
 
@@ -79,7 +79,7 @@ def short_task(data_dir: Path) -> Task:
 @pytest.fixture(scope="session")
 def short_data(short_task: Task, data_dir: Path) -> TaskData:
     with one_at_a_time(data_dir):
-        return prepare_all(short_task, data_dir=data_dir, progress=_silent)
+        return prepare_all(short_task, data_dir=data_dir, progress=_ignore_progress)
 
 
 @pytest.fixture(scope="session")
@@ -91,7 +91,7 @@ def seconds_task(data_dir: Path) -> Task:
 @pytest.fixture(scope="session")
 def seconds_data(seconds_task: Task, data_dir: Path) -> TaskData:
     with one_at_a_time(data_dir):
-        return prepare_all(seconds_task, data_dir=data_dir, progress=_silent)
+        return prepare_all(seconds_task, data_dir=data_dir, progress=_ignore_progress)
 
 
 @pytest.fixture(scope="session")

@@ -214,7 +214,7 @@ def points_to(location: str) -> Reply:
 
 
 def stalls(*, after_bytes: int | None = None) -> Reply:
-    """Stall after so many bytes of an answer's body; None: before the status."""
+    """Stall after this many bytes of an answer's body; None: before the status."""
 
     async def reply(server: LlmServer, request: web.Request) -> web.StreamResponse:
         if after_bytes is not None:
@@ -226,7 +226,7 @@ def stalls(*, after_bytes: int | None = None) -> Reply:
 
 
 def hangs_up(*, after_bytes: int | None = None) -> Reply:
-    """Close the connection after so many bytes of an answer's body; None: before the status."""
+    """Close the connection after this many bytes of an answer's body; None: before the status."""
 
     async def reply(_: LlmServer, request: web.Request) -> web.StreamResponse:
         if after_bytes is not None:

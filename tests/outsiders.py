@@ -35,7 +35,7 @@ def _upwards(path: Path, secret: Path) -> None:
 
 
 def _over_a_link(path: Path, secret: Path) -> None:
-    """Make a link to another link inside the folder, which leads out of it."""
+    """Make a link to a link inside the folder that leads outside."""
     step = path.with_name("0_step")
     step.symlink_to(secret / "id_rsa")
     path.symlink_to(step.name)

@@ -8,10 +8,10 @@ import pytest
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     skipped = terminalreporter.getreports("skipped")
     if skipped:
-        terminalreporter.write_line(told([_reason_of(report) for report in skipped]))
+        terminalreporter.write_line(skip_summary([_reason_of(report) for report in skipped]))
 
 
-def told(reasons: list[str]) -> str:
+def skip_summary(reasons: list[str]) -> str:
     """Return the number of skips per reason, the most frequent first, and how to run them."""
     counts = Counter(reasons).most_common()
     listed = "; ".join(f"{count} × {reason}" for reason, count in counts)

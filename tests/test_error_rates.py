@@ -28,15 +28,15 @@ def test_lines_on_which_nothing_is_a_gain() -> None:
 
 
 def test_intervals_hold_what_is_truly_there() -> None:
-    told = figures("decisions")["told_of_gains"]["first_trial"]
-    least = min(one["intervals_that_hold"]["share"] for one in told.values())
-    small = told["0.5"]["of_confirmed"]["share"]
+    reported = figures("decisions")["told_of_gains"]["first_trial"]
+    least = min(one["intervals_that_hold"]["share"] for one in reported.values())
+    small = reported["0.5"]["of_confirmed"]["share"]
     assert f"holds it in {percent(least)} of simulated trials" in README
     assert f"in {percent(small)} of those of half a standard deviation that pass" in README
 
 
 def test_made_up_claims_are_refuted() -> None:
-    claims = figures("attesting")["claims"]
+    claims = figures("rerunning")["claims"]
     assert "is refuted in nine re-runs of ten, of four and more in 98 of 100" in README
     assert claims["forged_three_sd"]["refuted"]["share"] >= 0.9
     larger = (claims[name]["refuted"]["share"] for name in ("forged_four_sd", "forged_six_sd"))

@@ -122,14 +122,16 @@ def test_every_arnode_command_of_the_readme_is_understood(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Only the words are checked; `make soak PART=tests` runs the commands."""
-    heard: list[str] = []
-    monkeypatch.setattr(click.Context, "invoke", lambda ctx, *_, **__: heard.append(ctx.info_name))
+    received: list[str] = []
+    monkeypatch.setattr(
+        click.Context, "invoke", lambda ctx, *_, **__: received.append(ctx.info_name)
+    )
     reader = Reader(tmp_path)
     for line in arnode_lines():
-        heard.clear()
+        received.clear()
         done = reader.asks(shlex.split(line.partition(" > ")[0])[1:])
         assert done.returncode == 0, f"{line}\n{done.stderr}"
-        assert heard, line
+        assert received, line
 
 
 @pytest.mark.soak
@@ -325,9 +327,10 @@ def test_the_five_minutes_with_a_script_and_a_number_work(tmp_path: Path) -> Non
             (folder / name).write_text(text)
     (folder / "program.md").write_text("Shorter tours.\n")
     task = load_task(folder, data_dir=tmp_path)
-    assert [knob.name for knob in find_hyperparameters(task.source, task.editable, task.knobs)] == [
-        "STARTS"
-    ]
+    assert [
+        hyperparameter.name
+        for hyperparameter in find_hyperparameters(task.source, task.editable, task.hyperparameters)
+    ] == ["STARTS"]
     judge = judge_of(folder)
     solve: dict[str, Any] = {}
     exec((folder / "solve.py").read_text(), solve)  # noqa: S102 -- the page's own code

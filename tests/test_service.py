@@ -38,7 +38,7 @@ def unit() -> configparser.ConfigParser:
     return parser
 
 
-def told_commands() -> Iterator[list[str]]:
+def documented_commands() -> Iterator[list[str]]:
     """Return the words after `arnode` in all the commands of the files."""
     (default,) = (rest for word, rest in instructions_in(IMAGE) if word == "CMD")
     block = re.compile(r"^```(?:sh|ini)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -67,10 +67,10 @@ def engine_flags(words: list[str]) -> list[str]:
 
 
 def test_every_command_of_the_files_is_one_and_has_these_flags() -> None:
-    told = list(told_commands())
-    names = [words[0] for words in told]
+    reported = list(documented_commands())
+    names = [words[0] for words in reported]
     assert {"start", "doctor", "status", "report", "join", "stop"} <= set(names)
-    for words in told:
+    for words in reported:
         context = click.Context(cli.cli)
         command = cli.cli.get_command(context, words[0])
         assert command is not None, words

@@ -111,7 +111,7 @@ def test_other_systems_have_names_of_their_own(
     assert machine.called == [install]
 
 
-def test_a_user_without_a_terminal_is_told_what_to_run(machine: Machine) -> None:
+def test_a_user_without_a_terminal_is_shown_what_to_run(machine: Machine) -> None:
     machine.has("bwrap", "apt-get", "sudo")
     machine.is_user(1000)
     machine.compiles("stdio.h", "Python.h")

@@ -105,7 +105,7 @@ async def asking(
     clock_ms: Callable[[], int] = time_of_day_ms,
     ladder: Ladder = ONCE,
 ) -> AsyncIterator[Model]:
-    """Yield the model that the settings name, with the ledger of the home."""
+    """Yield the model that the settings name, with the model costs of the home."""
     choice = arms_of(config)[0].choice
     assert isinstance(choice, ModelChoice)
     with open_cost_database(home) as cost_database:

@@ -1,11 +1,11 @@
 """A search for hyperparameters to change together, by expected gain in a model of the trials.
 
-The model (`agent.hyperparameters.surrogate`) learns from this node's own trials, failures
-included, and from trials that others report, which affect only what is tried. Random changes of a
-few hyperparameters compete by expected improvement (Jones, Schonlau & Welch, 1998), and the best of
+The model (`agent.hyperparameters.surrogate`) learns from this node's trials, failures included, and
+from trials that peers report, which affect only what is tried. Random changes of a few
+hyperparameters are ranked by expected improvement (Jones, Schonlau & Welch, 1998), and the best of
 them are changed again. They stay inside a trust region that grows with success and shrinks without
-(TuRBO: Eriksson et al., 2019). Values beyond rejected ones count for less, the more often those
-were rejected (after constrained expected improvement: Gardner et al., 2014). Deterministic given
+(TuRBO: Eriksson et al., 2019). Values farther away than rejected ones get a lower rank with each
+rejection (after constrained expected improvement: Gardner et al., 2014). Deterministic given
 history and `chance`; the work is bounded.
 """
 
@@ -20,9 +20,9 @@ from agent.hyperparameters.surrogate import Surrogate, TrialDifference
 from agent.proposal import Outcome, PeerTrial
 from agent.source.literals import Hyperparameter, Scalar, may_be
 
-# With fewer trials the model knows less than the range of a hyperparameter.
+# With fewer trials the model predicts no better than the range of a hyperparameter.
 _LEAST_TRIALS = 4
-# Keeping a patch takes two more runs: a smaller gain is not worth them.
+# A kept patch takes two further runs, which a smaller gain is not worth.
 _WORTHWHILE_SD = 0.5
 # Beyond this, losses are compressed: bad versus very bad teaches nothing about what is good.
 _SOFT_LOSS_SD = 15.0
@@ -30,8 +30,8 @@ _FAILED_LOSS_SD = 15.0
 # A run that was stopped in training could not have passed: assume the usual loss of such runs.
 _STOPPED_LOSS_SD = 3.0
 _MOST_MODELLED = 100  # trials: the work grows with the cube of their number
-_MOST_OTHERS = 60  # of these, others'
-_MAX_GAIN_SD = 10.0  # limit of a gain that others report, and so of what an invented one can do
+_MOST_OTHERS = 60  # of these, peers' trials
+_MAX_GAIN_SD = 10.0  # limit of a gain that peers report, to bound the effect of an invented one
 _ROUNDS = 3
 _DRAWN = 200
 _PARENTS = 12
@@ -44,7 +44,7 @@ _DECAY = _GROWTH**-0.25
 
 
 def promising(
-    knobs: Sequence[Hyperparameter],
+    hyperparameters: Sequence[Hyperparameter],
     weights: Sequence[float],
     trials: Sequence[HyperparameterTrial],
     chance: random.Random,
@@ -56,7 +56,7 @@ def promising(
     first. The model learns from the latest that were not rejected, and from the trials of `others`
     nearest to the present source.
     """
-    cube = Cube(knobs)
+    cube = Cube(hyperparameters)
     reported = differences_of_others(others, cube)[:_MOST_OTHERS]
     learned = [trial for trial in trials if trial.outcome.decision != "rejected"]
     learned = learned[: _MOST_MODELLED - len(reported)]
@@ -69,7 +69,11 @@ def promising(
     for _ in range(_ROUNDS):
         search.look(reach)
     return [
-        tuple(Change(knob, values[knob.name]) for knob in knobs if knob.name in values)
+        tuple(
+            Change(hyperparameter, values[hyperparameter.name])
+            for hyperparameter in hyperparameters
+            if hyperparameter.name in values
+        )
         for values in search.ranked
     ]
 
@@ -77,15 +81,18 @@ def promising(
 class Acceptance:
     """The chance that values are not rejected, by hyperparameter.
 
-    A source is rejected for wrong answers, for example if a model is too large to be served.
-    Nothing else is learned from it, so without this estimate the search would ask for it again and
-    again. A rejected value counts against all values at least as far from the source's own. An
-    accepted value counts for all values no farther. `cube` belongs to the present source.
+    A source is rejected for wrong answers, for example if a model is too large to be served. The
+    loss model learns nothing from it, so without this estimate the search repeats such values. A
+    rejected value counts against all values at least as far from the present value. An accepted
+    value counts in favour of all values no farther away. `cube` belongs to the present source.
     """
 
     def __init__(self, trials: Iterable[HyperparameterTrial], cube: Cube) -> None:
         self._cube = cube
-        self._own = {knob.name: cube.along(knob.name, knob.value) for knob in cube.knobs}
+        self._own = {
+            hyperparameter.name: cube.along(hyperparameter.name, hyperparameter.value)
+            for hyperparameter in cube.hyperparameters
+        }
         self._tried: dict[str, list[tuple[float, bool]]] = {}  # (distance, is rejected)
         for trial in trials:
             is_refused = trial.outcome.decision == "rejected"
@@ -111,7 +118,7 @@ def reach_of(outcomes: Sequence[Outcome]) -> float:
     """Return the trust region's size after these outcomes, oldest first."""
     reach = _FIRST_REACH
     for outcome in outcomes:
-        if outcome.key.startswith("knobs:") and outcome.decision != "rechecked_out":
+        if outcome.key.startswith("hyperparameters:") and outcome.decision != "rechecked_out":
             reach *= _GROWTH if outcome.decision == "kept" else _DECAY
             reach = min(max(reach, _LEAST_REACH), _MOST_REACH)
     return reach
@@ -129,7 +136,9 @@ class _Search:
         chance: random.Random,
     ) -> None:
         self._cube = cube
-        self._values = {knob.name: knob.value for knob in cube.knobs}
+        self._values = {
+            hyperparameter.name: hyperparameter.value for hyperparameter in cube.hyperparameters
+        }
         self._weights = weights
         self._model = model
         self._acceptance = acceptance
@@ -199,22 +208,28 @@ def difference_of(trial: HyperparameterTrial, cube: Cube) -> TrialDifference:
 
 
 def differences_of_others(others: Sequence[PeerTrial], cube: Cube) -> list[TrialDifference]:
-    """Return others' trials in this space, one of each author in turn, the nearest first.
+    """Return peers' trials in this space, one of each author in turn, the nearest first.
 
-    They take turns so that an author does not gain weight by publishing more. If a value of a base
+    Authors take turns so that no author gains weight by publishing more. If a value of a base
     is impossible here, it is left out. If a tried value is impossible here, the trial is skipped.
     """
-    knobs, here = {knob.name: knob for knob in cube.knobs}, cube.position({})
+    hyperparameters, here = (
+        {hyperparameter.name: hyperparameter for hyperparameter in cube.hyperparameters},
+        cube.position({}),
+    )
     numbers = {base: -1 - at for at, base in enumerate(dict.fromkeys(one.base for one in others))}
     by_author: dict[str, list[TrialDifference]] = {}
     for one in others:
         changed = [*one.before, *one.after]
-        if not all(name in knobs and may_be(knobs[name], value) for name, value in changed):
+        if not all(
+            name in hyperparameters and may_be(hyperparameters[name], value)
+            for name, value in changed
+        ):
             continue
         around = {
             name: value
             for name, value in one.values
-            if name in knobs and may_be(knobs[name], value)
+            if name in hyperparameters and may_be(hyperparameters[name], value)
         }
         difference = TrialDifference(
             at=cube.position({**around, **dict(one.after)}),

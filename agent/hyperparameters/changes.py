@@ -20,29 +20,29 @@ from protocol.source import Source
 class Change:
     """A new value for a hyperparameter's literal."""
 
-    knob: Hyperparameter
+    hyperparameter: Hyperparameter
     value: Scalar
 
     @property
     def literal(self) -> str:
         """The literal of the new value."""
-        return self.knob.render(self.value)
+        return self.hyperparameter.render(self.value)
 
     @property
     def does_nothing(self) -> bool:
         """True if the hyperparameter has this value already."""
-        return self.literal == self.knob.text or self.value == self.knob.value
+        return self.literal == self.hyperparameter.text or self.value == self.hyperparameter.value
 
     @property
     def direction(self) -> str:
         """The direction of a number's change, "up" or "down"; "set" for any other value."""
-        old, new = self.knob.value, self.value
+        old, new = self.hyperparameter.value, self.value
         if isinstance(old, bool | str) or isinstance(new, bool | str):
             return "set"
         return "up" if new > old else "down"
 
     def __str__(self) -> str:
-        return f"{self.knob.name} {self.knob.text} → {self.literal}"
+        return f"{self.hyperparameter.name} {self.hyperparameter.text} → {self.literal}"
 
 
 def title_of(changes: Sequence[Change]) -> str:
@@ -53,18 +53,22 @@ def title_of(changes: Sequence[Change]) -> str:
 def key_of(changes: Sequence[Change]) -> str:
     """Return the key of the idea: one hyperparameter with its direction, or all the names."""
     if len(changes) == 1:
-        return f"knob:{changes[0].knob.name}:{changes[0].direction}"
-    return "knobs:" + "+".join(change.knob.name for change in changes)
+        return f"hyperparameter:{changes[0].hyperparameter.name}:{changes[0].direction}"
+    return "hyperparameters:" + "+".join(change.hyperparameter.name for change in changes)
 
 
 def edits_of(source: Source, changes: Sequence[Change]) -> tuple[Edit, ...]:
     """Return the edits that make all changes to `source`, one for each line."""
-    ordered = sorted(changes, key=lambda change: (change.knob.path, change.knob.start))
-    by_file = [list(group) for _, group in groupby(ordered, key=lambda one: one.knob.path)]
+    ordered = sorted(
+        changes, key=lambda change: (change.hyperparameter.path, change.hyperparameter.start)
+    )
+    by_file = [
+        list(group) for _, group in groupby(ordered, key=lambda one: one.hyperparameter.path)
+    ]
     edits: list[Edit] = []
     for together in by_file:
-        text = source[together[0].knob.path].decode("utf-8")
-        by_line = groupby(together, key=lambda one: text.count("\n", 0, one.knob.start))
+        text = source[together[0].hyperparameter.path].decode("utf-8")
+        by_line = groupby(together, key=lambda one: text.count("\n", 0, one.hyperparameter.start))
         separate = [_edit(text, list(group)) for _, group in by_line]
         # Edits that need neighbouring lines to be unique may overlap.
         fits = reapply(separate, source) is not None
@@ -74,12 +78,12 @@ def edits_of(source: Source, changes: Sequence[Change]) -> tuple[Edit, ...]:
 
 def _edit(text: str, changes: Sequence[Change]) -> Edit:
     """Return one edit for all of these changes, which are in the order of the text."""
-    start, end = changes[0].knob.start, changes[-1].knob.end
+    start, end = changes[0].hyperparameter.start, changes[-1].hyperparameter.end
     replacement, at = "", start
     for change in changes:
-        replacement += text[at : change.knob.start] + change.literal
-        at = change.knob.end
-    return line_edit(changes[0].knob.path, text, start, end, replacement)
+        replacement += text[at : change.hyperparameter.start] + change.literal
+        at = change.hyperparameter.end
+    return line_edit(changes[0].hyperparameter.path, text, start, end, replacement)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +146,16 @@ def _hyperparameters_of(
     return find_hyperparameters(Source.of({path: text.encode()}), (path,), specs)
 
 
-def _around(text: str, knobs: Sequence[Hyperparameter]) -> list[str]:
-    """Return the knobs' names and the text before, between and after their literals."""
-    bounds = [0, *(at for knob in knobs for at in (knob.start, knob.end)), len(text)]
+def _around(text: str, hyperparameters: Sequence[Hyperparameter]) -> list[str]:
+    """Return the hyperparameters' names and the text before, between and after their literals."""
+    bounds = [
+        0,
+        *(
+            at
+            for hyperparameter in hyperparameters
+            for at in (hyperparameter.start, hyperparameter.end)
+        ),
+        len(text),
+    ]
     parts = [text[start:end] for start, end in zip(bounds[::2], bounds[1::2], strict=True)]
-    return [*parts, *(knob.name for knob in knobs)]
+    return [*parts, *(hyperparameter.name for hyperparameter in hyperparameters)]

@@ -26,7 +26,9 @@ class Effects:
         self._dimensions = [
             slice(end - level.shape[1], end) for end, level in zip(ends, levels, strict=True)
         ]
-        factors = [self._factor(knob, level) for knob, level in enumerate(levels)]
+        factors = [
+            self._factor(hyperparameter, level) for hyperparameter, level in enumerate(levels)
+        ]
         usual = np.array([factor.mean(axis=0) for factor in factors])
         self._others = _products_of_others(usual)
         pairs = np.ones((len(bumps.heights), len(bumps.heights)))
@@ -35,17 +37,19 @@ class Effects:
         mean = float(bumps.heights @ usual.prod(axis=0))
         self.variance = max(0.0, float(bumps.heights @ pairs @ bumps.heights) - mean**2)
 
-    def of(self, knob: int, values: Floats) -> Floats:
+    def of(self, hyperparameter: int, values: Floats) -> Floats:
         """Return the mean loss [values] at these coordinates of a hyperparameter.
 
         The mean is over all values of the others. It is correct up to a constant.
         """
-        effect: Floats = self._factor(knob, values) @ (self._bumps.heights * self._others[knob])
+        effect: Floats = self._factor(hyperparameter, values) @ (
+            self._bumps.heights * self._others[hyperparameter]
+        )
         return effect
 
-    def _factor(self, knob: int, values: Floats) -> Floats:
+    def _factor(self, hyperparameter: int, values: Floats) -> Floats:
         """Return the factor of a hyperparameter in each bump at these values [values, bumps]."""
-        own = self._dimensions[knob]
+        own = self._dimensions[hyperparameter]
         steps = values[:, None, :] - self._bumps.centres[None, :, own]
         factor: Floats = np.exp(-0.5 * ((steps / self._bumps.reaches[own]) ** 2).sum(axis=2))
         return factor

@@ -39,21 +39,21 @@ _INTERVAL: Final = (0.05, 0.95)
 
 def importance_of(context: Context) -> tuple[HyperparameterImportance, ...]:
     """Return the importance of a source's hyperparameters, by the latest trials of them."""
-    found = find_hyperparameters(context.source, context.editable, context.knobs)
-    by_name = {knob.name: knob for knob in reversed(found)}
-    seen = trials(context.history[-_MOST_LOOKED_AT:], context.knobs)
+    found = find_hyperparameters(context.source, context.editable, context.hyperparameters)
+    by_name = {hyperparameter.name: hyperparameter for hyperparameter in reversed(found)}
+    seen = trials(context.history[-_MOST_LOOKED_AT:], context.hyperparameters)
     judged = [trial for trial in seen if trial.outcome.decision != "rejected"]
     return importances([*reversed(by_name.values())], judged[:_MOST_MODELLED])
 
 
 def importances(
-    knobs: Sequence[Hyperparameter], seen: Sequence[HyperparameterTrial]
+    hyperparameters: Sequence[Hyperparameter], seen: Sequence[HyperparameterTrial]
 ) -> tuple[HyperparameterImportance, ...]:
     """Return the hyperparameters, the most important first; empty if there are too few trials."""
-    knobs = knobs[:_MOST_HYPERPARAMETERS]
-    cube, chance = Cube(knobs), random.Random(0)
+    hyperparameters = hyperparameters[:_MOST_HYPERPARAMETERS]
+    cube, chance = Cube(hyperparameters), random.Random(0)
     differences = [difference_of(trial, cube) for trial in seen]
-    if len(differences) < LEAST_TRIALS or not knobs:
+    if len(differences) < LEAST_TRIALS or not hyperparameters:
         return ()
     base = cube.position({})
     model = Surrogate(differences, base)
@@ -61,9 +61,9 @@ def importances(
     for _ in range(_RESAMPLES):
         drawn = Counter(chance.choices(differences, k=len(differences)))
         alike = [replace(one, count=count) for one, count in drawn.items()]
-        again.append(_effects(knobs, cube, Surrogate(alike, base, like=model)))
+        again.append(_effects(hyperparameters, cube, Surrogate(alike, base, like=model)))
     found = []
-    for name, (share, gains) in _effects(knobs, cube, model).items():
+    for name, (share, gains) in _effects(hyperparameters, cube, model).items():
         low, high = np.quantile([one[name][0] for one in again], _INTERVAL)
         one = HyperparameterImportance(
             name=name, share=share, low=float(low), high=float(high), gains=gains
@@ -75,30 +75,34 @@ def importances(
 _Effect: TypeAlias = tuple[float, tuple[tuple[Scalar, float], ...]]
 
 
-def _effects(knobs: Sequence[Hyperparameter], cube: Cube, model: Surrogate) -> dict[str, _Effect]:
+def _effects(
+    hyperparameters: Sequence[Hyperparameter], cube: Cube, model: Surrogate
+) -> dict[str, _Effect]:
     """Return each hyperparameter's share of the variance and its values' gains under this model."""
-    values = [_values(knob) for knob in knobs]
+    values = [_values(hyperparameter) for hyperparameter in hyperparameters]
     levels = [
-        np.array([cube.coordinates(knob.name, value) for value in options])
-        for knob, options in zip(knobs, values, strict=True)
+        np.array([cube.coordinates(hyperparameter.name, value) for value in options])
+        for hyperparameter, options in zip(hyperparameters, values, strict=True)
     ]
     effects = Effects(model.bumps, levels)
     found: dict[str, _Effect] = {}
-    for at, (knob, options) in enumerate(zip(knobs, values, strict=True)):
+    for at, (hyperparameter, options) in enumerate(zip(hyperparameters, values, strict=True)):
         losses = effects.of(at, levels[at])
-        (present,) = effects.of(at, np.array([cube.coordinates(knob.name, knob.value)]))
+        (present,) = effects.of(
+            at, np.array([cube.coordinates(hyperparameter.name, hyperparameter.value)])
+        )
         gains = tuple(
             (value, float(present - loss)) for value, loss in zip(options, losses, strict=True)
         )
         share = float(np.var(losses)) / effects.variance if effects.variance > 0 else 0.0
-        found[knob.name] = min(1.0, share), gains
+        found[hyperparameter.name] = min(1.0, share), gains
     return found
 
 
-def _values(knob: Hyperparameter) -> tuple[Scalar, ...]:
+def _values(hyperparameter: Hyperparameter) -> tuple[Scalar, ...]:
     """Return a hyperparameter's values: along its axis, or all its choices."""
-    axis = axis_of(knob)
+    axis = axis_of(hyperparameter)
     if axis is None:
-        return tuple(dict.fromkeys((knob.value, *knob.choices)))
+        return tuple(dict.fromkeys((hyperparameter.value, *hyperparameter.choices)))
     places = (axis.low + step * (axis.high - axis.low) / (_GRID - 1) for step in range(_GRID))
     return tuple(dict.fromkeys(axis.value(place) for place in places))

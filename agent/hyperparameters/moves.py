@@ -13,8 +13,8 @@ from protocol.ideas import Edit, Move
 
 # Nodes with one list would all try the same moves. In a simulation with 2,500 ideas in all, eight
 # and sixteen nodes are 6.2 and 8.6 times as fast as one with both rules, 4.6 and 6.8 with neither.
-OWN_PART_SHARE: Final = 0.8  # how often moves assigned to others come later
-REPORT_SHARE: Final = 0.75  # likewise moves that others tried in vain: a lie only delays a move
+OWN_PART_SHARE: Final = 0.8  # fraction of proposals that put moves assigned to peers last
+REPORT_SHARE: Final = 0.75  # fraction that use peers' reports, so a false one only delays a move
 TITLE_CHARACTERS: Final = 120
 # A move that did this much harm, or crashed, is not tried again on another base.
 _HOPELESS_SD = -2.0
@@ -38,17 +38,17 @@ def draft_of(move: Move) -> CandidateMove:
 
 
 def informative(history: Sequence[Outcome]) -> list[Outcome]:
-    """Return the outcomes that are informative: those not cut off by other programs' load."""
+    """Return the outcomes without those that were cut off because of other programs' load."""
     return [outcome for outcome in history if not outcome.was_cut_off]
 
 
 def ordered_moves(context: Context, history: Sequence[Outcome]) -> tuple[list[Move], list[Move]]:
     """Return the moves that apply: untried ones in the seed's order, and tried ones, rarest first.
 
-    Among untried moves, those that others kept come first, then those assigned to this node, then
-    those assigned to others. A move that others screened out and nobody kept comes last if it is
-    assigned to this node. Otherwise it is left out, because one node is enough to find that out. A
-    quarter of the proposals ignore what others reported, so that false reports starve no move.
+    Untried moves that peers kept are first, then those assigned to this node, then those assigned
+    to peers. A move that peers screened out and nobody kept is last if it is assigned to this node.
+    Otherwise it is left out, because one node is enough to test it. A quarter of the proposals
+    ignore peers' reports, so that false reports suppress no move.
     """
     best: dict[str, float] = {}
     times = Counter(outcome.key for outcome in history)
@@ -91,10 +91,10 @@ def ordered_moves(context: Context, history: Sequence[Outcome]) -> tuple[list[Mo
 def combine_kept_by_others(
     untried: Sequence[Move], context: Context, history: Sequence[Outcome]
 ) -> CandidateMove | None:
-    """Return the first untried moves that others kept as one change, if there are several.
+    """Return the first untried moves that peers kept, combined as one change, if there are several.
 
-    One by one, each would take three runs to keep. If such a combination was not kept, single moves
-    must first show which of them is to blame.
+    One by one, each takes three runs to keep. After a combination that was not kept, single moves
+    must first show which of them does harm.
     """
     for outcome in reversed(history):
         if outcome.decision == "kept":
@@ -115,7 +115,7 @@ def combine_kept_by_others(
     return CandidateMove(
         key=f"{_TOGETHER}{names}",
         title=title if len(title) <= TITLE_CHARACTERS else f"{len(joined)} moves at once",
-        why=f"others kept each of them: {names}",
+        why=f"peers kept each of them: {names}",
         edits=tuple(edits),
     )
 

@@ -1,4 +1,4 @@
-"""The history of a hyperparameter's own steps, which sets the next step's size and direction."""
+"""The history of one hyperparameter's steps, which sets the next step's size and direction."""
 
 import random
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from agent.proposal import Outcome
 from agent.source.literals import REACH
 
 # Evolution strategies' 1/5th rule: steps keep their size when one in five succeeds.
-# A step whose effect is hidden by noise teaches nothing.
+# If noise hides the effect of a step, nothing is learned from it.
 _FIRST_STEP = 1.0
 _STEP_GROWTH = 1.5
 _STEP_DECAY = _STEP_GROWTH**-0.25
@@ -62,6 +62,6 @@ def pasts(history: Sequence[Outcome]) -> dict[str, Past]:
     for outcome in history:
         kind, _, rest = outcome.key.partition(":")
         name, _, direction = rest.rpartition(":")
-        if kind == "knob" and name:
+        if kind == "hyperparameter" and name:
             steps.setdefault(name, []).append((direction, outcome))
     return {name: Past(tuple(listed)) for name, listed in steps.items()}

@@ -17,16 +17,20 @@ Position = tuple[float, ...]
 class Cube:
     """The space of a source's hyperparameters; `position({})` is the source itself."""
 
-    def __init__(self, knobs: Sequence[Hyperparameter]) -> None:
-        self.knobs = tuple(knobs)
-        self._dimensions = {knob.name: _Dimension(knob) for knob in knobs}
+    def __init__(self, hyperparameters: Sequence[Hyperparameter]) -> None:
+        self.hyperparameters = tuple(hyperparameters)
+        self._dimensions = {
+            hyperparameter.name: _Dimension(hyperparameter) for hyperparameter in hyperparameters
+        }
 
     def position(self, values: Mapping[str, Scalar]) -> Position:
         """Return the position of these values; unnamed hyperparameters keep the source's values."""
         return tuple(
             coordinate
             for name, dimension in self._dimensions.items()
-            for coordinate in dimension.coordinates(values.get(name, dimension.knob.value))
+            for coordinate in dimension.coordinates(
+                values.get(name, dimension.hyperparameter.value)
+            )
         )
 
     def coordinates(self, name: str, value: Scalar) -> Position:
@@ -50,15 +54,15 @@ class Cube:
 class _Dimension:
     """One hyperparameter. Coordinates are cached, because few values are asked for many times."""
 
-    def __init__(self, knob: Hyperparameter) -> None:
-        self.knob = knob
-        self._axis = axis_of(knob)
+    def __init__(self, hyperparameter: Hyperparameter) -> None:
+        self.hyperparameter = hyperparameter
+        self._axis = axis_of(hyperparameter)
         self.coordinates = lru_cache(maxsize=None, typed=True)(self._coordinates)
 
     @cached_property
     def _options(self) -> tuple[Scalar, ...]:
         """All values of a hyperparameter without an axis; numbers in ascending order."""
-        options = (self.knob.value, *self.knob.choices)
+        options = (self.hyperparameter.value, *self.hyperparameter.choices)
         return tuple(sorted(options, key=lambda one: (isinstance(one, str), one)))
 
     @cached_property
@@ -69,12 +73,12 @@ class _Dimension:
 
     def _coordinates(self, value: Scalar) -> Position:
         if self._axis is not None:
-            return (_place(self._axis, value, self.knob),)
+            return (_place(self._axis, value, self.hyperparameter),)
         if self._numbers and not isinstance(value, bool | str):
             below = sum(one < value for one in self._numbers)
             return (min(1.0, below / (len(self._numbers) - 1)),)
         if self._numbers:
-            return self.coordinates(self.knob.value)
+            return self.coordinates(self.hyperparameter.value)
         # The distance of two choices is 1, like that of an axis's ends.
         return tuple(math.sqrt(0.5) * (one == value) for one in self._options)
 
@@ -89,9 +93,9 @@ class _Dimension:
         return chance.choice([one for one in self._options if one != value])
 
 
-def _place(axis: Axis, value: Scalar, knob: Hyperparameter) -> float:
+def _place(axis: Axis, value: Scalar, hyperparameter: Hyperparameter) -> float:
     if isinstance(value, bool | str):  # the value had another type in another source
-        return _place(axis, knob.value, knob)
+        return _place(axis, hyperparameter.value, hyperparameter)
     return (axis.position(value) - axis.low) / (axis.high - axis.low)
 
 

@@ -44,15 +44,15 @@ _UNTRIED_MOVE_SHARE = 0.5
 _KEPT_BY_OTHERS_SHARE = 0.9
 _RETRIED_MOVE_SHARE = 0.15
 _TRANSPLANT_SHARE = 1 / 3
-_LOCAL_SHARE = 1 / 3  # of all but transplants; the model has the rest
+_LOCAL_SHARE = 1 / 3  # of proposals without transplants; the model makes the others
 # The work must not grow with a history's length.
 _MOST_LOOKED_AT = 600
 # Constants that the task does not list are tried too, but its list is the better guess.
 _UNLISTED_WEIGHT = 1 / 3
 _TRANSPLANTED: Mapping[Level, str] = {
     "here": "it gained here before",
-    "others": "a peer says that it gains, and others measured it too",
-    "claimed": "a peer says that it gains",
+    "others": "a peer claims a gain, and other peers confirmed it",
+    "claimed": "a peer claims a gain",
 }
 
 
@@ -80,7 +80,7 @@ class BuiltInSearch:
                 key=draft.key,
                 title=draft.title,
                 why=draft.why,
-                proposer="knobs",
+                proposer="search",
                 fingerprint=new_fingerprint,
                 parents=draft.parents,
             )
@@ -99,13 +99,18 @@ class _Drafts:
         self._context = context
         self._history = informative(context.history)
         self._past = pasts(self._history)
-        self._drawn = sum(outcome.key.startswith("knob:") for outcome in context.history)
-        found = find_hyperparameters(context.source, context.editable, context.knobs)
-        self._knobs = [
-            knob for knob in found if _may_change(knob, context) and not self._is_a_limit(knob)
+        self._drawn = sum(outcome.key.startswith("hyperparameter:") for outcome in context.history)
+        found = find_hyperparameters(context.source, context.editable, context.hyperparameters)
+        self._hyperparameters = [
+            hyperparameter
+            for hyperparameter in found
+            if _may_change(hyperparameter, context) and not self._is_a_limit(hyperparameter)
         ]
         # One hyperparameter per name: a history distinguishes them by nothing else.
-        self._by_name = {knob.name: knob for knob in reversed(self._knobs)}
+        self._by_name = {
+            hyperparameter.name: hyperparameter
+            for hyperparameter in reversed(self._hyperparameters)
+        }
         self._untried, self._retried = ordered_moves(context, self._history)
         self._together = combine_kept_by_others(self._untried, context, self._history)
 
@@ -118,11 +123,11 @@ class _Drafts:
             bool(self._untried) and self._untried[0].title in self._context.kept_by_others
         )
         share = _KEPT_BY_OTHERS_SHARE if is_kept_by_others else _UNTRIED_MOVE_SHARE
-        if self._untried and (roll < share or not self._knobs):
+        if self._untried and (roll < share or not self._hyperparameters):
             return draft_of(self._untried.pop(0))
-        if self._retried and (roll > 1 - _RETRIED_MOVE_SHARE or not self._knobs):
+        if self._retried and (roll > 1 - _RETRIED_MOVE_SHARE or not self._hyperparameters):
             return draft_of(self._retried.pop(0))
-        if not self._knobs:
+        if not self._hyperparameters:
             return None
         if self._chance.random() < _TRANSPLANT_SHARE:
             transplant = next(self._transplants, None)
@@ -133,85 +138,101 @@ class _Drafts:
         changes = next(self._promising, None)
         if changes is not None:
             whose = " here and elsewhere" if self._context.others else ""
-            return self._drafted(changes, f"a model of what was tried{whose} expects most of it")
+            return self._drafted(changes, f"best by a model of the experiments{whose}")
         return self._probe(1 + self._drawn + attempt)
 
     @cached_property
     def _trials(self) -> tuple[HyperparameterTrial, ...]:
         """This node's trials of hyperparameters, the latest first, then imported ones."""
         outcomes = [*self._context.imported, *self._history]
-        return tuple(trials(outcomes[-_MOST_LOOKED_AT:], self._context.knobs))
+        return tuple(trials(outcomes[-_MOST_LOOKED_AT:], self._context.hyperparameters))
 
     @cached_property
     def _transplants(self) -> Iterator[Transplant]:
         if not self._context.peers:
             return iter(())
         done = [trial.step for trial in self._trials]
-        return transplants(self._context.peers, self._by_name, self._context.knobs, done)
+        return transplants(self._context.peers, self._by_name, self._context.hyperparameters, done)
 
     @cached_property
     def _promising(self) -> Iterator[tuple[Change, ...]]:
         from agent.hyperparameters.acquisition import promising  # imports numpy
 
-        knobs = [knob for knob in self._knobs if self._by_name[knob.name] is knob]
-        weights = [self._weight(knob) for knob in knobs]
+        hyperparameters = [
+            hyperparameter
+            for hyperparameter in self._hyperparameters
+            if self._by_name[hyperparameter.name] is hyperparameter
+        ]
+        weights = [self._weight(hyperparameter) for hyperparameter in hyperparameters]
         others = self._context.others
-        found = promising(knobs, weights, self._trials, self._chance, others)
+        found = promising(hyperparameters, weights, self._trials, self._chance, others)
         return (changes for changes in found if len(title_of(changes)) <= TITLE_CHARACTERS)
 
-    def _weight(self, knob: Hyperparameter) -> float:
-        return _UNLISTED_WEIGHT if self._is_unlisted(knob) else 1.0
+    def _weight(self, hyperparameter: Hyperparameter) -> float:
+        return _UNLISTED_WEIGHT if self._is_unlisted(hyperparameter) else 1.0
 
-    def _is_unlisted(self, knob: Hyperparameter) -> bool:
-        return bool(self._context.knobs) and knob.spec is None
+    def _is_unlisted(self, hyperparameter: Hyperparameter) -> bool:
+        return bool(self._context.hyperparameters) and hyperparameter.spec is None
 
-    def _is_a_limit(self, knob: Hyperparameter) -> bool:
-        past = self._past.get(knob.name)
-        return past is not None and past.is_a_limit and self._is_unlisted(knob)
+    def _is_a_limit(self, hyperparameter: Hyperparameter) -> bool:
+        past = self._past.get(hyperparameter.name)
+        return past is not None and past.is_a_limit and self._is_unlisted(hyperparameter)
 
     def _local(self) -> CandidateMove | None:
-        known = [self._past.get(knob.name, Past(())) for knob in self._knobs]
-        weights = [
-            past.weight * self._weight(knob) for knob, past in zip(self._knobs, known, strict=True)
+        known = [
+            self._past.get(hyperparameter.name, Past(()))
+            for hyperparameter in self._hyperparameters
         ]
-        at = self._chance.choices(range(len(self._knobs)), weights)[0]
-        knob, past = self._knobs[at], known[at]
-        axis = axis_of(knob)
+        weights = [
+            past.weight * self._weight(hyperparameter)
+            for hyperparameter, past in zip(self._hyperparameters, known, strict=True)
+        ]
+        at = self._chance.choices(range(len(self._hyperparameters)), weights)[0]
+        hyperparameter, past = self._hyperparameters[at], known[at]
+        axis = axis_of(hyperparameter)
         direction = past.direction(self._chance)
-        if axis is None or isinstance(knob.value, str):
-            return self._draft(knob, self._neighbour(knob, direction), "another of its choices")
+        if axis is None or isinstance(hyperparameter.value, str):
+            return self._draft(
+                hyperparameter, self._neighbour(hyperparameter, direction), "another of its choices"
+            )
         sign = 1 if direction == "up" else -1
         length = min(REACH, past.step * max(0.3, abs(self._chance.gauss(0, 1)))) * axis.unit
         if axis.is_whole and axis.kind != "log":
             length = max(1, round(length))
         # A negative number goes up when its absolute value shrinks.
-        value = axis.value(axis.position(knob.value) + sign * axis.sign * length)
+        value = axis.value(axis.position(hyperparameter.value) + sign * axis.sign * length)
         gained = past.steps and past.steps[-1][1].decision == "kept"
-        return self._draft(knob, value, "this knob gained before" if gained else "a local step")
+        return self._draft(
+            hyperparameter, value, "this hyperparameter gained before" if gained else "a local step"
+        )
 
-    def _neighbour(self, knob: Hyperparameter, direction: str) -> Scalar:
+    def _neighbour(self, hyperparameter: Hyperparameter, direction: str) -> Scalar:
         """Return the next listed number in this direction, or any other choice."""
-        value = knob.value
+        value = hyperparameter.value
         if isinstance(value, bool | str):
-            return self._chance.choice(knob.choices)
-        numbers = [choice for choice in knob.choices if not isinstance(choice, str)]
+            return self._chance.choice(hyperparameter.choices)
+        numbers = [choice for choice in hyperparameter.choices if not isinstance(choice, str)]
         onward = [choice for choice in numbers if (choice > value) == (direction == "up")]
-        return min(onward, key=lambda choice: abs(choice - value), default=knob.choices[0])
+        return min(
+            onward, key=lambda choice: abs(choice - value), default=hyperparameter.choices[0]
+        )
 
     def _probe(self, index: int) -> CandidateMove | None:
         """Return a change at a point of a Halton sequence, shifted by the seed."""
         which = (_van_der_corput(index, 2) + shift(self._context.seed, "which")) % 1
         where = (_van_der_corput(index, 3) + shift(self._context.seed, "where")) % 1
-        knob = self._knobs[int(which * len(self._knobs))]
-        axis = axis_of(knob)
+        hyperparameter = self._hyperparameters[int(which * len(self._hyperparameters))]
+        axis = axis_of(hyperparameter)
         if axis is None:
-            value: Scalar = knob.choices[int(where * len(knob.choices))]
+            value: Scalar = hyperparameter.choices[int(where * len(hyperparameter.choices))]
         else:
             value = axis.value(axis.low + where * (axis.high - axis.low))
-        return self._draft(knob, value, "a quasi-random probe of its range")
+        return self._draft(hyperparameter, value, "a quasi-random probe of its range")
 
-    def _draft(self, knob: Hyperparameter, value: Scalar, why: str) -> CandidateMove | None:
-        change = Change(knob, value)
+    def _draft(
+        self, hyperparameter: Hyperparameter, value: Scalar, why: str
+    ) -> CandidateMove | None:
+        change = Change(hyperparameter, value)
         return None if change.does_nothing else self._drafted((change,), why)
 
     def _drafted(self, changes: Sequence[Change], why: str) -> CandidateMove:
@@ -227,10 +248,10 @@ class _Drafts:
         )
 
 
-def _may_change(knob: Hyperparameter, context: Context) -> bool:
-    data = context.source[knob.path]
-    line = data.decode()[: knob.start].count("\n") + 1
-    of_file = [region for region in context.regions if region.path == knob.path]
+def _may_change(hyperparameter: Hyperparameter, context: Context) -> bool:
+    data = context.source[hyperparameter.path]
+    line = data.decode()[: hyperparameter.start].count("\n") + 1
+    of_file = [region for region in context.regions if region.path == hyperparameter.path]
     return all(lies_inside(data, region, line) for region in of_file)
 
 

@@ -1,8 +1,8 @@
 """Peers' hyperparameter changes, applied to this node's working line.
 
-Only values are taken over. Each is written by this node: a literal of the type that its own
-hyperparameter has, inside the range that it has here. Untrusted code, comments and text never are.
-A peer's other changes are for proposers that look at code first.
+Only values are copied from peers, never untrusted code, comments or text. This node writes each
+value as a literal of its hyperparameter's type, inside the range for this node. Peers' other
+changes are left to proposers that check code first.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,17 +26,17 @@ class Transplant:
 
     @property
     def whose(self) -> str:
-        """The peer's name for a title, with no characters but those of an id."""
+        """The first eight hex digits of the peer's id, for a title."""
         return "".join(letter for letter in self.peer.author if letter in _HEX)[:8] or "a peer"
 
 
 def transplants(
     peers: Sequence[PeerPatch],
-    knobs: Mapping[str, Hyperparameter],
+    hyperparameters: Mapping[str, Hyperparameter],
     specs: tuple[HyperparameterSpec, ...],
     done: Sequence[HyperparameterChanges],
 ) -> Iterator[Transplant]:
-    """Yield the steps that apply to `knobs`, those of the most trustworthy peers first.
+    """Yield the steps that apply to `hyperparameters`, those of the most trustworthy peers first.
 
     A number is tried as it is, then by its ratio if this node's value was different before. Steps
     that this node has `done` (the same names to the same values) are skipped for any base.
@@ -44,10 +44,10 @@ def transplants(
     known = [dict(step.after) for step in done]
     for peer in sorted(peers, key=lambda one: (one.level in _UNVERIFIED, not one.is_near)):
         step = read_back(peer.edits, specs)
-        if step is None or not step.after.keys() <= knobs.keys():
+        if step is None or not step.after.keys() <= hyperparameters.keys():
             continue
-        for values in (_as_they_are(step, knobs), _by_ratio(step, knobs)):
-            changes = [Change(knobs[name], value) for name, value in values.items()]
+        for values in (_as_they_are(step, hyperparameters), _by_ratio(step, hyperparameters)):
+            changes = [Change(hyperparameters[name], value) for name, value in values.items()]
             changes = [change for change in changes if not change.does_nothing]
             if changes and values not in known:
                 known.append(values)
@@ -55,34 +55,40 @@ def transplants(
 
 
 def _as_they_are(
-    step: HyperparameterChanges, knobs: Mapping[str, Hyperparameter]
+    step: HyperparameterChanges, hyperparameters: Mapping[str, Hyperparameter]
 ) -> dict[str, Scalar]:
     """Return the peer's values, or nothing if one of them is impossible here."""
     values = dict(step.after)
-    return values if all(may_be(knobs[name], value) for name, value in values.items()) else {}
+    return (
+        values
+        if all(may_be(hyperparameters[name], value) for name, value in values.items())
+        else {}
+    )
 
 
 def _by_ratio(
-    step: HyperparameterChanges, knobs: Mapping[str, Hyperparameter]
+    step: HyperparameterChanges, hyperparameters: Mapping[str, Hyperparameter]
 ) -> dict[str, Scalar]:
     """Return this node's values changed by the peer's ratios, or nothing if one is impossible."""
     values: dict[str, Scalar] = {}
     for name, new in step.after.items():
-        moved = _moved(knobs[name], step.before[name], new)
+        moved = _moved(hyperparameters[name], step.before[name], new)
         if moved is None:
             return {}
         values[name] = moved
     return values
 
 
-def _moved(knob: Hyperparameter, old: Scalar, new: Scalar) -> Scalar | None:
-    axis = axis_of(knob)
+def _moved(hyperparameter: Hyperparameter, old: Scalar, new: Scalar) -> Scalar | None:
+    axis = axis_of(hyperparameter)
     if axis is None or axis.kind == "linear":
         return None
-    if any(type(value) is not type(knob.value) for value in (old, new)):
+    if any(type(value) is not type(hyperparameter.value) for value in (old, new)):
         return None
-    numbers = [value for value in (knob.value, old, new) if not isinstance(value, bool | str)]
+    numbers = [
+        value for value in (hyperparameter.value, old, new) if not isinstance(value, bool | str)
+    ]
     own, before, after = map(axis.coordinate, numbers)
     coordinate = own + after - before
-    # A step that stops at the end of the range would not be the peer's step.
+    # A step cut short at the end of the range is not the peer's step.
     return axis.value(coordinate) if axis.low <= coordinate <= axis.high else None

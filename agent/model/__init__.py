@@ -1,1 +1,1 @@
-"""A proposer that asks a language model: its prompts, and the reading of its answers."""
+"""A proposer that asks a language model: its prompts and the parsers of its answers."""

@@ -1,8 +1,8 @@
 """A client that asks one model for the next answer of a conversation, with pauses after faults.
 
 If a prompt was too long, it is shortened and sent again. If an answer was cut off, the model is
-asked to continue it. How questions are answered, and what they may cost, is up to the `Complete`
-that is passed in. The caller decides what makes an answer good.
+asked to continue it. The `Complete` that is passed in answers the questions and limits their cost.
+The caller decides whether an answer is usable.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from agent.model.quoting import QuoteFence, fence_for, one_line
 from agent.proposal import NoProposal
 
 MAX_MODEL: Final = 80  # characters of a model's name
-MAX_DETAIL: Final = 200  # characters of a reason for having nothing
+MAX_DETAIL: Final = 200  # characters of the reason for having no proposal
 NOTHING_USABLE_S: Final = 60.0  # the pause after an answer that could not be used
 
 # The pause after a fault by its kind. It doubles with every further consecutive fault.
@@ -44,7 +44,7 @@ _PAUSES_S: Final[dict[FaultKind, float]] = {
     "worker": 30.0,
 }
 _LONGEST_PAUSE_S = 3600.0
-# Checking whether a server is back costs at most one call, and its owner is waiting for it.
+# The pause stays short: a check whether the server is back takes one call, and its owner waits.
 _LONGEST_PAUSES_S: Final[dict[FaultKind, float]] = {"unreachable": 300.0}
 _DAY_S = 86_400.0
 
@@ -62,8 +62,8 @@ class QuestionLimits:
 class Asker:
     """A client that asks `model` through `complete`, within limits, and counts consecutive faults.
 
-    Subclasses define the purpose. `secret` has at least 16 bytes and belongs to this node; the
-    fences of quotes are derived from it.
+    Subclasses define the purpose. The fences of quotes are derived from `secret`, at least 16 bytes
+    that only this node knows.
     """
 
     complete: Complete
@@ -74,7 +74,7 @@ class Asker:
     _faults: int = field(default=0, init=False)  # consecutive
 
     def __post_init__(self) -> None:
-        fence_for(self.secret, "")  # rejects a secret that is too short before it is needed
+        fence_for(self.secret, "")  # raises now, not at the first question, if it is too short
         self.model = one_line(self.model, MAX_MODEL)
 
     def conversation(self, begin: Begin, fence: QuoteFence) -> ModelConversation:
@@ -84,7 +84,7 @@ class Asker:
     async def answer(
         self, talk: ModelConversation
     ) -> tuple[ModelCompletion | NoProposal, ModelCost]:
-        """Return the next answer, joined if it came in parts, and the cost of asking."""
+        """Return the next answer, joined with its continuations, and the cost of asking."""
         answer, cost = await self._ask(talk)
         while (
             isinstance(answer, ModelCompletion)
@@ -122,9 +122,9 @@ class Asker:
 
 
 class Resting:
-    """The pause of a proposer or reviewer without a result, and the reason last reported for it.
+    """The pause of a proposer or reviewer after a failure, and the reason last reported for it.
 
-    `clock_s` counts seconds from an arbitrary start.
+    `clock_s` returns seconds since an arbitrary start.
     """
 
     def __init__(self, clock_s: Callable[[], float]) -> None:
@@ -134,17 +134,17 @@ class Resting:
 
     @property
     def is_on(self) -> bool:
-        """True if it must not be asked now."""
+        """True during a pause."""
         return self._clock_s() < self._until_s
 
     @property
     def left_s(self) -> float:
-        """The seconds until it may be asked again."""
+        """The seconds until the pause ends."""
         return max(0.0, self._until_s - self._clock_s())
 
     @property
     def why(self) -> str:
-        """The reason it must not be asked now, "" if it may be."""
+        """The reason for the pause, "" if there is no pause."""
         return self._reported_reason if self.is_on else ""
 
     def begin(self, no_proposal: NoProposal) -> bool:
@@ -155,13 +155,13 @@ class Resting:
         return is_news
 
     def end(self) -> bool:
-        """Record that it had a result; return whether a reason for having none was reported."""
+        """Record a success; return whether a reason for the failures before was reported."""
         was_reported, self._reported_reason = bool(self._reported_reason), ""
         return was_reported
 
 
 def _pause_after(fault: CompletionFault, faults: int) -> NoProposal:
-    """Return a pause: as the server asked, else one that grows with consecutive faults."""
+    """Return the pause that the server asked for, else one that grows with consecutive faults."""
     longest_s = _LONGEST_PAUSES_S.get(fault.kind, _LONGEST_PAUSE_S)
     pause_s = min(longest_s, _PAUSES_S[fault.kind] * 2.0 ** min(faults - 1, 20))
     if fault.retry_s is not None and math.isfinite(fault.retry_s):

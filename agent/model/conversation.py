@@ -1,7 +1,7 @@
 """The turns of a conversation with a model, within a length limit.
 
-The prompt comes first and shrinks for the turns after it: for each question it gets the space that
-they leave. This module knows nothing of the contents, nor of what makes an answer good.
+The prompt is the first turn. For each question it is shortened to the space that the later turns
+leave. This module does not depend on what the turns say.
 """
 
 from collections.abc import Callable
@@ -19,12 +19,12 @@ _MAX_TURN = 12_000  # characters of an answer that are sent back to the model
 _MAX_CUT_TURN = 1_000
 _MOST_RESUMED: Final = 2  # continuations of answers that were cut off
 _RESUME: Final = """\
-Your answer was cut off there. Go on where it stopped: begin with its last line once more, then \
-what follows it. Say nothing else, and put nothing around it."""
+Your answer was cut off there. Continue where it stopped: repeat its last line, then write what \
+follows. Say nothing else, and put no fence around it."""
 _SHRUNK: Final = 2  # a conversation that was too long is limited to 1/2 of its length
 
 Begin: TypeAlias = Callable[[int], tuple[ChatMessage, ...] | NoProposal]
-"""Returns a prompt of at most so many characters, or why there is none."""
+"""Returns a prompt of at most the given number of characters, or the reason there is none."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -40,7 +40,7 @@ class ModelConversation:
     _resumed: int = field(default=0, init=False)
     _unfinished: tuple[ChatMessage, ...] = field(default=(), init=False)
     _is_shrunk: bool = field(default=False, init=False)
-    # An answer and the reply that says what is wrong with it.
+    # Each answer, with the reply that names its mistake.
     _turns: list[tuple[ChatMessage, ChatMessage]] = field(default_factory=list, init=False)
 
     def messages(self) -> tuple[ChatMessage, ...] | NoProposal:
@@ -56,9 +56,10 @@ class ModelConversation:
             del self._turns[0]
 
     def resume(self, said: str) -> bool:
-        """Ask the model to continue an answer that was cut off; return whether that is possible.
+        """Ask the model to continue an answer that was cut off; return False if that is impossible.
 
-        It is not after too many continuations, without a whole line so far, or without space.
+        It is impossible after two continuations, if the answer has no whole line, or if no space
+        is left.
         """
         shown = whole_lines(said)
         if self._resumed >= _MOST_RESUMED or not shown:
@@ -82,7 +83,7 @@ class ModelConversation:
         return True
 
     def go_on(self, answer: ModelCompletion, slip: Slip) -> None:
-        """Add a turn that says what is wrong with an answer."""
+        """Add a turn that names the mistake in an answer."""
         self._unfinished = ()
         said = without_thoughts(answer.text).strip() or "(nothing)"
         limit = _MAX_CUT_TURN if answer.is_cut else _MAX_TURN
@@ -92,7 +93,7 @@ class ModelConversation:
             lines.append(self.fence.source("a part of the file", "\n".join(slip.source_lines)))
         if slip.quoted:
             lines.append(self.fence.quote("what this is about", slip.quoted))
-        lines.append("Answer again, whole, in the same format; the file is as it was shown first.")
+        lines.append("Give the whole answer again in the same format; the file is unchanged.")
         self._turns.append(
             (
                 ChatMessage(role="assistant", content=shown),

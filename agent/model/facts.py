@@ -1,8 +1,8 @@
-"""Facts about a change in this node's own words: `DEPTH 8 → 10`, lines, known names, its kind.
+"""Facts about a change that contain no text by its author, such as `DEPTH 8 → 10`.
 
-Facts are rendered from parsed edits and contain no text of an author: numbers are numbers, a string
-is at most eight capitals, names come from this node's own source or from the field, and everything
-else is counted. So facts about anybody's patch may be shown before anyone has checked it.
+Facts are rendered from parsed edits. They contain numbers, strings of at most eight capitals, names
+from this node's source or from machine learning, and counts of everything else. So they may be
+shown for any peer's patch, checked or not.
 """
 
 import keyword
@@ -49,7 +49,7 @@ _CHANGE = re.compile(r"([A-Za-z_]\w{0,63}(?:\[\d{1,2}\])?) (\S{1,40}) → (\S{1,
 _TEXT_BLOCK = re.compile(r"(\"{3}|'{3}).*?\1", re.DOTALL)
 _LITERAL = re.compile(r"\"[^\"]*\"|'[^']*'|#.*")
 
-# Names from the field that no author chose. People use them to describe ideas.
+# Common names in machine learning, which people use to describe ideas. No author chose them.
 _FIELD = listed(
     """
     Adafactor Adam AdamW Conv1d Dropout Embedding GELU LayerNorm Linear Lion ModuleList Muon
@@ -70,7 +70,7 @@ def _sign(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern, re.IGNORECASE)
 
 
-# The first match names the kind: patterns for the idea come before those for the code it touches.
+# The first match decides the kind. Patterns for ideas precede patterns for the code they change.
 _SIGNS: Final[tuple[tuple[Category, re.Pattern[str]], ...]] = (
     ("schedule", _sign(r"warm_?(up|down)|cosine|schedul|decay_steps|anneal|final_lr|progress")),
     ("optimiser", _sign(r"optim|muon|adam|\blion\b|sgd|momentum|nesterov|betas?\d?\b|clip_")),
@@ -87,14 +87,14 @@ _SIGNS: Final[tuple[tuple[Category, re.Pattern[str]], ...]] = (
 
 
 def known_names(source: Source) -> frozenset[str]:
-    """Return the names that a fact may contain: those of this node's source, and the field's."""
+    """Return the names that a fact may contain: those in this node's source and common ones."""
     texts = (_TEXT_BLOCK.sub("", data.decode("utf-8", "replace")) for _, data in source.files)
     found = (name for text in texts for name in _names(text)[:_MOST_KNOWN])
     return _FIELD.union(name for name in found if len(name) <= _LONGEST_NAME) - _EMPTY_NAMES
 
 
 def facts(hunks: Sequence[Hunk], known: frozenset[str]) -> tuple[str, ...]:
-    """Return what a change does, as facts: constants (at most six), lines added and removed."""
+    """Return the facts of a change: at most six constants, and the lines added and removed."""
     constants: list[str] = []
     removed: list[str] = []
     added: list[str] = []
@@ -126,11 +126,13 @@ def category(key: str, hunks: Sequence[Hunk]) -> Category:
     """Return the kind of a change; `key` names the idea."""
     removed = [line for hunk in hunks for line in hunk.removed if line.strip()]
     added = [line for hunk in hunks for line in hunk.added if line.strip()]
-    if key.startswith("knob:") or (added and all(map(_assigned, [*removed, *added])) and removed):
+    if key.startswith("hyperparameter:") or (
+        added and all(map(_assigned, [*removed, *added])) and removed
+    ):
         return "constant"
     if removed and not added:
         return "removal"
-    # The name of an idea says more than the code it touches.
+    # The name of an idea shows its kind better than the code that it changes.
     for words in (key.replace("-", " "), "\n".join(added or removed)):
         for name, signs in _SIGNS:
             if signs.search(words):
@@ -152,7 +154,7 @@ def _line_facts(
 
 
 def _names(code: str) -> list[str]:
-    """Return the names in code, in order, without those in its strings and comments."""
+    """Return the names in code, in order, without names in strings and comments."""
     return _NAME.findall(_LITERAL.sub("", code))
 
 

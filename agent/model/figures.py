@@ -1,6 +1,6 @@
-"""Figures in words: the source's metric and resource use, the rule for keeping, and what is left.
+"""Sentences on the source's metric and resource use, the keep rule, and the remaining budget.
 
-All figures and words are this node's own, so nothing here is quoted.
+They contain only this node's figures and words, so nothing here is quoted.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ CURVE_POINTS: Final = 8
 
 
 def measured_line(brief: Brief) -> str:
-    """Return the metric of the present source with its interval, as the end of a line."""
+    """Return a sentence on the metric of the present source, to append to a line."""
     base = brief.base
     if base is None:
         return ""
@@ -26,7 +26,7 @@ def measured_line(brief: Brief) -> str:
 
 
 def usage_line(brief: Brief) -> str:
-    """Return the present source's time and memory, as the end of a line."""
+    """Return a sentence on the present source's time and memory, to append to a line."""
     base = brief.base
     if base is None or base.seconds is None:
         return ""
@@ -45,10 +45,10 @@ def curve_line(base: BaseFigures) -> str:
 
 
 def keep_rule(policy: Policy, *, base: str) -> str:
-    """Return the rule for keeping a change, to end a sentence. `base` names what it must beat."""
+    """Return the condition for keeping a change; `base` names the source that it must beat."""
     rechecks_sd = policy.rechecks_sd
     if not rechecks_sd:
-        return f"its one run is better than {base}, as nothing scatters here"
+        return f"its one run is better than {base}, because repeated runs score the same here"
     screen = f"one run is at least {policy.screen_sd:g} sd better than {base}"
     if len(rechecks_sd) == 1:
         return f"{screen} and a second run with a fresh seed at least {rechecks_sd[0]:g} sd"
@@ -61,7 +61,10 @@ def keep_rule(policy: Policy, *, base: str) -> str:
 
 
 def left_line(left: Left) -> list[str]:
-    """Return what is left of the session and of the day's money, as far as they are limited."""
+    """Return a section on the session's remaining time and runs and the day's remaining money.
+
+    Without limits it is empty.
+    """
     parts = []
     if left.seconds is not None:
         hours = left.seconds / 3600

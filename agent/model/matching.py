@@ -1,9 +1,8 @@
-"""Application of a draft's change to a source, if everything in it fits at exactly one place.
+"""Application of a draft's change to a source, if every block matches at exactly one position.
 
-Nothing is skipped and nothing is guessed. A block that does not fit is reported to the model with
-the lines that are there instead (openevolve drops such blocks silently, and the model never learns
-of it). If an answer gives a change in two formats, each is applied by itself, and the results must
-be equal.
+A block that does not match is reported to the model with the nearest lines of the file, never
+skipped (openevolve skips it without notice). If an answer gives a change in two formats, each is
+applied by itself, and the results must be equal.
 """
 
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from protocol.source import Source
 
 
 def apply_draft(draft: ParsedAnswer, source: Source) -> Source | Slip:
-    """Return the changed source, or what is wrong with the change."""
+    """Return the changed source, or the mistake in the change."""
     result = source
     for path in sorted({one.path for one in draft.blocks} | {one.path for one in draft.files}):
         if path not in dict(source.files):
@@ -32,7 +31,7 @@ def apply_draft(draft: ParsedAnswer, source: Source) -> Source | Slip:
 
 
 def _made(draft: ParsedAnswer, path: str, before: str) -> str | Slip:
-    """Return the changed file, or what is wrong with the change."""
+    """Return the changed file, or the mistake in the change."""
     made: dict[str, str] = {}
     for style in dict.fromkeys(block.style for block in draft.blocks if block.path == path):
         blocks = [one for one in draft.blocks if (one.path, one.style) == (path, style)]
@@ -43,7 +42,7 @@ def _made(draft: ParsedAnswer, path: str, before: str) -> str | Slip:
     whole = whole_file(path, [one for one in draft.files if one.path == path], before)
     if isinstance(whole, Slip):
         return whole
-    # Next to a change, the unchanged file is a quotation, and parts of it are explanations.
+    # Next to a change, the unchanged file or a snippet of it is only a quotation.
     if whole is None and not made:
         return no_whole_file(path, [one.text for one in draft.files if one.path == path], before)
     if whole is not None and not (made and whole == before):
@@ -51,8 +50,8 @@ def _made(draft: ParsedAnswer, path: str, before: str) -> str | Slip:
     for first, second in pairwise(made):
         if made[first].rstrip() != made[second].rstrip():
             return Slip(
-                message=f"Your answer changes {path} both by {first} and by {second}, and they "
-                "differ: give one of them."
+                message=f"Your answer changes {path} both by {first} and by {second}, and the "
+                "results differ: give only one."
             )
     return next(iter(made.values()), before)
 

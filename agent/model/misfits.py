@@ -1,4 +1,4 @@
-"""Messages about a block that matches nowhere or too often, with what the file has instead."""
+"""Messages about a block that matches nowhere or too often, with the file's nearest lines."""
 
 import difflib
 from collections import Counter
@@ -8,14 +8,14 @@ from typing import Final
 from agent.model.answers.draft import EditBlock, Slip, Style
 from agent.model.places import LineMatch
 
-_NEAR_LINES = 5  # lines shown around the place that a search was meant for
-_MOST_PLACES = 5  # places listed for a search that matches too often
+_NEAR_LINES = 5  # lines shown around the position that a search was meant for
+_MOST_PLACES = 5  # line numbers listed for a search that matches too often
 _MAX_SHOWN = 200  # characters of one line
 _MOST_COMPARED = 2_000
 _CALLED: Final[Mapping[Style, str]] = {
     "SEARCH/REPLACE blocks": "SEARCH of block {}",
-    "a diff": "What hunk {} of your diff expects",
-    "a patch": "What hunk {} of your patch expects",
+    "a diff": "Hunk {} of your diff",
+    "a patch": "Hunk {} of your patch",
 }
 
 
@@ -25,13 +25,13 @@ def called(block: EditBlock) -> str:
 
 
 def misfit(block: EditBlock, text: str, found: Sequence[LineMatch]) -> Slip:
-    """Return the slip for a search that matches too often, or nowhere, with the nearest lines."""
+    """Return the slip for a block that matches too often, or nowhere with the nearest lines."""
     if found:
         rows = [place.start + 1 for place in found[:_MOST_PLACES]]
         where = ", ".join(map(str, rows)) + (", …" if len(found) > len(rows) else "")
         return Slip(
             message=f"{called(block)} matches {len(found)} times in {block.path} (lines "
-            f"{where}): it must match exactly once. Add neighbouring lines to it."
+            f"{where}): it must match exactly once. Add neighbouring lines."
         )
     wanted, there = block.search, text.split("\n")
     start = _nearest(wanted, there)
@@ -40,12 +40,12 @@ def misfit(block: EditBlock, text: str, found: Sequence[LineMatch]) -> Slip:
         f"{called(block)} matches nowhere in {block.path}{within}: it must match exactly once."
     )
     if start is None:
-        return Slip(message=f"{message} Nothing there is like it.")
+        return Slip(message=f"{message} No lines of the file are similar.")
     end = min(len(there), start + max(len(wanted), _NEAR_LINES))
     shown = there[start : min(end, start + 4 * _NEAR_LINES)]
     return Slip(
-        message=f"{message} {_difference(wanted, there[start:])} Nearest are the lines from "
-        f"{start + 1} on:",
+        message=f"{message} {_difference(wanted, there[start:])} The nearest lines begin at line "
+        f"{start + 1}:",
         source_lines=tuple(line[:_MAX_SHOWN] for line in shown),
     )
 
@@ -84,8 +84,8 @@ def _difference(wanted: Sequence[str], there: Sequence[str]) -> str:
         if present == line:
             continue
         if present is None:
-            return f"The file ends before line {number} of it."
+            return f"The file ends before its line {number}."
         if present.strip() == line.strip():
-            return f"Line {number} of it has other spaces than the file."
-        return f"Line {number} of it is not in the file like that."
+            return f"Its line {number} has other spaces than the file."
+        return f"Its line {number} is not in the file."
     return ""

@@ -1,9 +1,8 @@
 """Detection of repeated ideas: the same program, or nearly the same change.
 
-The same canonical AST is never run twice. Beyond that, two changes are alike if the tokens that
-they add are, regardless of spacing and of the names of new variables. A constant with a clearly
-different value is a new idea. This module works on text and parses nothing, because some of it is
-untrusted.
+The same canonical AST is never run twice. Two changes are alike if they add similar tokens,
+regardless of spacing and of the names of new variables. A constant with a clearly different value
+is a new idea. This module compares tokens and parses no code, because some of it is untrusted.
 """
 
 import difflib
@@ -17,14 +16,14 @@ from typing import Final
 from agent.proposal import Context, Outcome, PeerPatch
 from agent.source.hunks import Hunk, hunks_of
 
-ALIKE: Final = 0.6  # share of common shingles from which two changes are one idea
-_CONTAINED = 0.7  # share of a peer's shingles in a change that builds on it
-_LEAST_SHINGLES = 5  # of a peer's change, to detect that another builds on it
+ALIKE: Final = 0.6  # fraction of common shingles from which two changes are one idea
+_CONTAINED = 0.7  # fraction of a peer's shingles in a change that builds on its patch
+_LEAST_SHINGLES = 5  # a smaller patch of a peer is not looked for in changes
 _SAME_NUMBER = 0.03  # relative difference up to which two values are the same idea
 _COMPARED_OUTCOMES = 300  # the newest
 _COMPARED_PEERS = 100
 _MOST_TOKENS = 4_000  # of one change: only its first ones are compared
-_MOST_ALIGNED = 400  # tokens of one hunk; in a longer one all count as changed
+_MOST_ALIGNED = 400  # tokens of one hunk; in a longer hunk all tokens count as changed
 _MOST_PARENTS = 4
 _SHINGLE = 3
 _NUMBER_SIGN = "#"
@@ -43,7 +42,10 @@ _Shingle = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repeat:
-    """The match of a repeated idea: an own outcome, a peer's patch, or neither for a program."""
+    """The match of a repeated idea: an outcome of this node or a peer's patch.
+
+    Neither is set if the same program was run before.
+    """
 
     likeness: float
     outcome: Outcome | None = None
@@ -52,10 +54,10 @@ class Repeat:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeSignature:
-    """The tokens that a change adds, or removes if it only removes.
+    """The tokens that a change adds, or that it removes if it adds nothing.
 
-    `written` has new names as they are, `shingles` numbers them in order of appearance. Numbers are
-    stored separately, so that they can be compared by value.
+    `written` contains new names unchanged; `shingles` replaces them by numbers in order of
+    appearance. Numeric constants are stored separately, to be compared by value.
     """
 
     is_removal: bool
@@ -67,9 +69,9 @@ class ChangeSignature:
 def repeat_of(hunks: Sequence[Hunk], fingerprint: bytes, context: Context) -> Repeat | None:
     """Return what this change repeats, or None if it is new.
 
-    A repair of a crash or a combination of others' patches resembles something on purpose: then
-    only the same program is a repeat. A change that resembles a failed one is not a repeat either,
-    because the gain of a failed one is unknown.
+    A repair of a crash and a combination of peers' patches resemble earlier changes on purpose, so
+    only the same program counts as a repeat. A change that resembles a failed experiment is no
+    repeat either, because the failed experiment's gain is unknown.
     """
     if context.tried(fingerprint):
         return Repeat(likeness=1.0)
@@ -89,7 +91,7 @@ def repeat_of(hunks: Sequence[Hunk], fingerprint: bytes, context: Context) -> Re
 
 
 def built_on(hunks: Sequence[Hunk], peers: Sequence[PeerPatch]) -> tuple[bytes, ...]:
-    """Return the peers' patches that a change mostly contains, and so was made from."""
+    """Return the peers' patches that a change builds on, because it contains most of them."""
     own = signature(hunks)
     found: list[tuple[float, bytes]] = []
     for peer in peers[:_COMPARED_PEERS]:
@@ -142,7 +144,7 @@ def likeness(one: ChangeSignature, other: ChangeSignature) -> float:
 
 
 def _without_comment(line: str) -> str:
-    """Return a line without its comment. After a `#`, quotes may mean that it is in a string."""
+    """Return a line without its comment; keep a `#` that may be inside a string."""
     at = line.find("#")
     return line if at < 0 or "'" in line[at:] or '"' in line[at:] else line[:at]
 
@@ -159,7 +161,7 @@ def _tokens(lines: Iterable[str], most: int) -> list[str]:
 
 
 def _spans(old: list[str], new: list[str]) -> list[tuple[int, int, int, int]]:
-    """Return the differing spans, as (low, high) of both sides."""
+    """Return the differing spans, as (low, high) of the old and of the new tokens."""
     if max(len(old), len(new)) > _MOST_ALIGNED:
         return [(0, len(old), 0, len(new))]
     opcodes = difflib.SequenceMatcher(None, old, new).get_opcodes()
@@ -188,7 +190,7 @@ def _shingles(tokens: Sequence[str]) -> list[_Shingle]:
 
 
 def _renamed(stretches: Iterable[Sequence[str]], names: Sequence[str]) -> list[list[str]]:
-    """Replace new names by numbers in order of appearance, because a name is not an idea."""
+    """Replace new names by numbers in order of appearance, so that names do not matter."""
     called: dict[str, str] = {}
     for name in names:
         called.setdefault(name, f"${len(called)}")
@@ -233,7 +235,7 @@ def _are_other_numbers(one: Sequence[float], other: Sequence[float]) -> bool:
 
 
 def _is_same_number(one: float, other: float) -> bool:
-    """Return whether two values are one idea. Just below 1, the distance from 1 is compared."""
+    """Return whether two values are one idea. For values just below 1, compare 1 - value."""
     if not math.isclose(one, other, rel_tol=_SAME_NUMBER):
         return False
     if 0.5 < one < 1 and 0.5 < other < 1:

@@ -1,6 +1,7 @@
-"""Peers' findings, current experiments and reports: facts about their patches, in quotes.
+"""Sections on peers' findings, current experiments and reports, all in quotes.
 
-Text by peers is included only if this node verified the result, or if the user asked for it.
+They show facts about peers' patches. Text by peers is included only if this node verified the
+result, or if the user asked for it.
 """
 
 import math
@@ -23,17 +24,17 @@ _REPORTS: Final = 4
 _MOST_HOURS: Final = 10_000.0
 _MOST_COUNTED: Final = 1_000_000  # in one session
 
-# The figures of a report that are shown. Other names are its author's text.
+# The figures of a report that are shown. Other keys are its author's text.
 _COUNTS: Final = {
     "experiments": "experiments",
     "kept": "kept",
     "failed": "failed",
-    "checkpoints": "checkpoints",
+    "trials": "promotion trials",
     "passed": "of them confirmed",
 }
 _LEVELS: Final = {
     "here": "measured here",
-    "others": "re-run by others",
+    "others": "re-run by peers",
     "claimed": "claimed by its author only",
 }
 
@@ -69,7 +70,7 @@ def patches(given: PromptInput) -> Iterator[Section]:
     known, fence = given.writer.known, given.fence
     rows = [f"P{at}: {peer_row(patch, known)}" for at, patch in enumerate(ranked, 1)]
     label = "peers' patches; figures and changes as parsed here"
-    yield Section.quoted("peers", label, rows, 3, fence=fence, heading="## What others found")
+    yield Section.quoted("peers", label, rows, 3, fence=fence, heading="## What peers found")
     may_show = [
         (at, patch)
         for at, patch in enumerate(ranked, 1)
@@ -88,8 +89,8 @@ def intents(given: PromptInput) -> Iterator[Section]:
         found = [constant_in_title(title, given.writer.known) for title in titles]
         rows = [fact for fact in found if fact]
         if others := len(found) - len(rows):
-            rows.append(f"{others} more, of which only their authors know")
-    yield Section.quoted("intents", "what others are trying now", rows, 7, fence=given.fence)
+            rows.append(f"{others} more that their authors do not describe")
+    yield Section.quoted("intents", "what peers are trying now", rows, 7, fence=given.fence)
 
 
 def reports(given: PromptInput) -> Iterator[Section]:
@@ -99,7 +100,7 @@ def reports(given: PromptInput) -> Iterator[Section]:
         rows.append(f"R{number}: {report_row(report)}")
         if given.writer.shows_unverified:
             rows.append(f"R{number} title: {one_line(report.title, MAX_TITLE)}")
-    label = "sessions of others, in figures as they count them; nobody checked them here"
+    label = "sessions of peers, with their figures; this node did not check them"
     yield Section.quoted("peers' reports", label, rows, 90, fence=given.fence)
 
 
@@ -108,7 +109,7 @@ def insights(given: PromptInput) -> Iterator[Section]:
     if given.writer.shows_unverified:
         theirs = [one.text for one in given.context.insights if not one.is_own]
         rows = [f"- {one_line(text, MAX_WHY)}" for text in theirs[:_INSIGHTS]]
-        label = "what others say they learned; nobody checked it here"
+        label = "what peers say they learned; this node did not check it"
         yield Section.quoted("peers' insights", label, rows, 90, fence=given.fence)
 
 
@@ -123,6 +124,6 @@ def _patch_words(given: PromptInput, number: int, patch: PeerPatch, rank: int) -
 
 
 def _promise(patch: PeerPatch) -> tuple[int, bool, float]:
-    """Return a sort key: first how well a gain is verified, then its hardware, then its size."""
+    """Return a sort key: first how well the gain is verified, then hardware, then the gain."""
     gain_sd = patch.gain_sd if math.isfinite(patch.gain_sd) else 0.0
     return ("here", "others", "claimed").index(patch.level), not patch.is_near, -gain_sd

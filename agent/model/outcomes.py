@@ -1,6 +1,6 @@
-"""One experiment in words: what it changed, what it gained, and why it failed.
+"""Lines of text on one experiment: its change, its gain, and the reason it failed.
 
-Text by others is included only where it may be shown. Callers put quoted lines into a fence.
+Text by peers is included only where it may be shown. Callers put these lines into a fence.
 """
 
 import math
@@ -40,13 +40,13 @@ def hunks_by(edits: tuple[Edit, ...]) -> tuple[Hunk, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutcomeWriter:
-    """A writer of outcomes: `known` names may appear, unverified text only if allowed."""
+    """A writer of lines on outcomes. Facts may contain `known` names."""
 
     known: frozenset[str]
     shows_unverified: bool
 
     def may_quote(self, outcome: Outcome) -> bool:
-        """Return whether title and reason may be shown: for own ideas, and for kept ones."""
+        """Return whether title and reason may be shown: this node's ideas, and kept ones."""
         return outcome.author is None or outcome.decision == "kept" or self.shows_unverified
 
     def facts(self, outcome: Outcome) -> tuple[str, ...]:
@@ -61,12 +61,12 @@ class OutcomeWriter:
         whose = "a peer's idea" if outcome.author is not None else ""
         title = one_line(outcome.title, MAX_TITLE) if self.may_quote(outcome) else ""
         change = one_line("; ".join(self.facts(outcome)), _MAX_CHANGE)
-        # The title of a changed constant already is the fact.
+        # The title of a changed constant is already equal to the fact.
         parts = [whose, title, "" if change and change in title else change]
         return " | ".join(filter(None, parts)) or "a change"
 
     def reason(self, outcome: Outcome) -> str:
-        """Return the reason that it failed, "" if it may not be shown."""
+        """Return the reason why it failed, "" if that may not be shown."""
         return one_line(outcome.reason, _MAX_REASON) if self.may_quote(outcome) else ""
 
     def row(self, outcome: Outcome) -> str:
@@ -125,5 +125,5 @@ def counted(outcomes: Iterable[Outcome]) -> str:
 
 
 def is_near_miss(outcome: Outcome) -> bool:
-    """Return whether it measured better than its base and was not kept."""
+    """Return whether it scored better than its base and was not kept."""
     return outcome.decision in {"screened_out", "rechecked_out"} and (outcome.gain_sd or 0.0) > 0

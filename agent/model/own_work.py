@@ -1,7 +1,7 @@
-"""This node's experiments beyond the table: sums, failures, diffs, constants, kinds of change.
+"""Sections on this node's experiments: counts, failures, diffs, constants, kinds of change.
 
-Results that the owner imported from another tool are here too. All of it follows from the history.
-Titles, reasons and code are in quotes, no matter who wrote them.
+Results that the owner imported from another tool are included. Titles, reasons and code are in
+quotes, because models and peers may have written them.
 """
 
 from collections import Counter, defaultdict
@@ -25,16 +25,16 @@ from agent.proposal import DECISION_WORDS, Outcome
 
 _FAILURES: Final = 24
 _DIFFS: Final = 12  # of kept ones, and as many of near misses
-_FIRST_DIFFS: Final = 4  # these rank before peers' patches
+_FIRST_DIFFS: Final = 4  # diffs that rank before peers' patches
 _MAX_DIFF_LINES: Final = 60
 _CONSTANTS: Final = 24
-_LEAST_TRIES: Final = 2  # of a constant, to name a best and a worst one
+_LEAST_TRIES: Final = 2  # of a constant, to name a best and a worst value
 _EXPLAINED: Final = (
-    "constants, those that matter most first: the share of the metric's variance that each "
-    "explains by itself, by a model of all trials of them (90% interval) | changes of it alone"
+    "constants, the most important first: the fraction of the metric's variance that each "
+    "explains by itself, by a model of all experiments (90% interval) | changes of it alone"
 )
 _INSIGHTS: Final = 8
-# This node's rules did not decide on imported results, so "kept" has the other tool's meaning.
+# The other tool decided on imported results, so "kept" has its meaning, not this node's.
 _IMPORTED: Final = {"kept": "kept", "failed": "failed"}
 
 
@@ -98,8 +98,8 @@ def imported(given: PromptInput) -> Iterator[Section]:
         rows.append(f"{metric} | {outcome} | {one_line(one.title, MAX_TITLE)}")
     yield Section.quoted(
         "imported",
-        "tried before with another tool, nowhere measured here, the newest first: "
-        "what it says was measured | outcome | change",
+        "tried before with another tool, not measured by this node, the newest first: "
+        "score by that tool | outcome | change",
         rows,
         3,
         fence=given.fence,
@@ -107,13 +107,13 @@ def imported(given: PromptInput) -> Iterator[Section]:
 
 
 def constants(given: PromptInput) -> Iterator[Section]:
-    """Yield the importance of constants by a model of all trials, and changes of them alone."""
+    """Yield the importance of constants, and the results of changing one of them alone."""
     alone = _changed_alone(given)
     explained = {
         one.name: f"{one.share:.0%} ({one.low:.0%} to {one.high:.0%})"
         for one in given.context.importance
     }
-    label = _EXPLAINED if explained else "constants changed alone, those that matter most first"
+    label = _EXPLAINED if explained else "constants changed alone, the most important first"
     rows = []
     for name in [*explained, *(name for name in alone if name not in explained)][:_CONSTANTS]:
         cells = [explained.get(name, NONE)] if explained else []
@@ -145,12 +145,12 @@ def conclusions(given: PromptInput) -> Iterator[Section]:
     """Yield this node's own conclusions, and the results of its changes on other rungs."""
     own = [one.text for one in given.context.insights if one.is_own][:_INSIGHTS]
     yield _words(given, "insights", "what this node concluded earlier", own)
-    label = "this node's finds on larger and smaller tasks"
+    label = "results of this node's changes on larger and smaller tasks"
     yield _words(given, "scales", label, given.context.scales)
 
 
 def _has_diff(given: PromptInput, outcome: Outcome) -> bool:
-    """Return whether its code says more than the table does, and may be shown."""
+    """Return whether its diff may be shown and adds something to its line in the table."""
     if not outcome.edits or not given.writer.may_quote(outcome):
         return False
     return any(fact.startswith(("adds ", "removes ")) for fact in given.writer.facts(outcome))
@@ -209,7 +209,7 @@ def _diff_label(outcome: Outcome) -> str:
 
 
 def _diff(outcome: Outcome) -> list[str]:
-    """Return the removed and added lines without their context."""
+    """Return the removed and added lines of a diff without context."""
     lines: list[str] = []
     for hunk in hunks_by(outcome.edits):
         lines += [f"-{line}" for line in hunk.removed]

@@ -1,9 +1,9 @@
-"""The search for a block's lines in a text, and the lines that replace them there.
+"""The search for a block's lines in a text, with the lines that replace them.
 
-Three matches are tried in order. First, exactly equal lines. Then, lines that differ in blanks at
-their ends or in an indentation that is shifted as a whole; the new lines are shifted likewise.
-Last, if the format is not limited to whole lines, a part of a line, but never of a name or number.
-There is no looser match, because that would be a guess.
+Three kinds of match are tried in order. First, equal lines. Then, lines that differ in trailing
+blanks or in a common shift of the indentation; the new lines are shifted too. Last, unless the
+format has whole lines only, a part of a line that splits no name or number. A looser match would be
+a guess.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,7 +28,7 @@ class LineMatch:
 
 
 def places(text: str, block: EditBlock) -> list[LineMatch]:
-    """Return where a block can belong: empty or several places if that is not clear."""
+    """Return all matches of a block; the block is applied only if there is exactly one."""
     there = text.split("\n")
     found = [
         LineMatch(start=row, end=row + len(block.search), lines=block.replace)
@@ -47,9 +47,9 @@ def places(text: str, block: EditBlock) -> list[LineMatch]:
 
 
 def changed(place: LineMatch, there: Sequence[str]) -> LineMatch:
-    """Return a place without the lines that stay.
+    """Return a match without its unchanged lines.
 
-    If a line could be one of several equal ones, as when one is doubled, all of them stay in it.
+    If it is unclear which of several equal lines changed, as when one is doubled, keep them all.
     """
     old, new = there[place.start : place.end], place.lines
     shortest = min(len(old), len(new))
@@ -73,7 +73,7 @@ def _alike(one: Sequence[str], other: Sequence[str]) -> int:
 
 
 def _rows(there: Sequence[str], search: Sequence[str], *, most: int) -> list[int]:
-    """Return the rows where lines occur among others as whole lines, at most `most` of them."""
+    """Return the rows of `there` where the searched lines occur, at most `most` rows."""
     text = "\n".join(["", *there, ""])
     wanted = "\n".join(["", *search, ""])
     starts = list(_starts(text, wanted, most))
@@ -95,7 +95,7 @@ def _starts(text: str, wanted: str, most: int) -> Iterator[int]:
 
 
 def _loose(there: Sequence[str], block: EditBlock) -> Iterator[LineMatch]:
-    """Yield where the lines occur except for blanks at their ends and one common shift."""
+    """Yield the matches that ignore trailing blanks and one common shift of the indentation."""
     search = block.search
     bare = [line.strip() for line in search]
     for row in _rows([line.strip() for line in there], bare, most=_MOST_LOOSE):
@@ -103,7 +103,7 @@ def _loose(there: Sequence[str], block: EditBlock) -> Iterator[LineMatch]:
         shift = _shift(search, old)
         if shift is None:
             continue
-        # Lines that stay are the file's own, blanks included.
+        # Unchanged lines keep the file's blanks.
         first = _alike(search, block.replace)
         rest = min(len(search), len(block.replace)) - first
         last = min(_alike(search[::-1], block.replace[::-1]), rest)
@@ -117,7 +117,7 @@ def _loose(there: Sequence[str], block: EditBlock) -> Iterator[LineMatch]:
 def _shift(search: Sequence[str], old: Sequence[str]) -> Callable[[str], str | None] | None:
     """Return a function that gives new lines the file's indentation, or None if no rule fits.
 
-    The function returns None for a line whose indentation does not follow from a searched one.
+    That function returns None for a line whose indentation cannot be derived from the search.
     """
     pairs = {
         (_indent(one), _indent(other))
@@ -142,7 +142,7 @@ def _by_columns(columns: int, line: str) -> str | None:
 
 
 def _by_tabs(known: Mapping[str, str], line: str) -> str | None:
-    """Return a line's indentation if all known pairs agree on the width of a tab."""
+    """Return a line's indentation if all `known` indentations imply the same tab width."""
     indent = _indent(line)
     widths = {_tab_width(mine, theirs) for mine, theirs in known.items() if mine or theirs}
     width = widths.pop() if len(widths) == 1 else None
@@ -155,7 +155,7 @@ def _by_tabs(known: Mapping[str, str], line: str) -> str | None:
 
 
 def _tab_width(mine: str, theirs: str) -> int | None:
-    """Return the number of spaces per tab, if one side has tabs and the other spaces."""
+    """Return the number of spaces per tab, if one indentation has tabs and the other spaces."""
     tabs, spaces = (mine, theirs) if "\t" in mine else (theirs, mine)
     is_one = set(tabs) == {"\t"} and set(spaces) == {" "} and not len(spaces) % len(tabs)
     return len(spaces) // len(tabs) if is_one else None
@@ -172,7 +172,7 @@ def _indent(line: str) -> str:
 
 
 def _parts(text: str, block: EditBlock) -> list[LineMatch]:
-    """Return where a search is a part of a line, or of several lines from the middle of one."""
+    """Return the matches that begin or end in the middle of a line."""
     search, new = "\n".join(block.search), "\n".join(block.replace)
     found: list[LineMatch] = []
     row = at = 0
@@ -193,16 +193,16 @@ def _parts(text: str, block: EditBlock) -> list[LineMatch]:
 
 
 def _is_within_word(text: str, at: int) -> bool:
-    """Return whether a place is inside a name or a number: `LR = 1` is no part of `LR = 1.5`."""
+    """Return whether a position splits a name or number: `LR = 1` does not match `LR = 1.5`."""
     before, after = text[max(0, at - 1) : at], text[at : at + 1]
     is_number = (before + after).strip(".").isdigit() and "." in before + after
     return all(one.isalnum() or one == "_" for one in (before, after)) or is_number
 
 
 def _inside_of(there: Sequence[str], anchors: Sequence[str]) -> list[tuple[int, int]] | None:
-    """Return the stretches of the last anchor, each within a stretch of the anchor before it.
+    """Return the row ranges of the last anchor's blocks, each nested in the anchor before it.
 
-    Return None if an anchor is not a line of the text: then it is ignored.
+    Return None if an anchor is not a line of the text: then all anchors are ignored.
     """
     stretches: list[tuple[int, int]] | None = None
     for anchor in anchors:
@@ -216,7 +216,7 @@ def _inside_of(there: Sequence[str], anchors: Sequence[str]) -> list[tuple[int, 
 
 
 def _is_anchor(anchor: str, line: str) -> bool:
-    """Return whether an anchor names this line; the anchor may leave out the line's end."""
+    """Return whether an anchor is this line, or the beginning of it."""
     bare, wanted = line.strip(), anchor.strip()
     if bare == wanted or bare == f"{wanted}:":
         return True
@@ -229,7 +229,7 @@ def _is_anchor(anchor: str, line: str) -> bool:
 
 
 def _end_of(there: Sequence[str], row: int) -> int:
-    """Return the line after the block that a line opens, or the text's end if it opens none."""
+    """Return the row after the indented block that a line opens, or the text's end without one."""
     indent = len(_indent(there[row]))
     for at in range(row + 1, len(there)):
         line = there[at]

@@ -1,7 +1,7 @@
-"""The planning model: it reads what proposers read, and writes what they should aim at.
+"""The planning model: it reads what proposers read, and writes an aim for them.
 
-It proposes nothing and decides nothing. Its text is quoted in later prompts, after the owner's. It
-is sanitized and cut like everything that a model writes.
+It proposes and decides nothing. Later prompts quote its aim after the owner's text, sanitized and
+shortened like all text by models.
 """
 
 import asyncio
@@ -19,22 +19,22 @@ from agent.proposal import Context, NoProposal
 MAX_AIM: Final = MAX_WHY  # characters, as for any reason
 
 _ROLE: Final = """\
-You plan how the source of an experiment is improved. Others propose one change at a time, told \
-what follows here and what you aim for, and a program applies and measures it. You have no tools \
-and nobody to ask: you write no code, and give one answer in the format below."""
+You plan how the source of an experiment is improved. Other models propose one change at a time; \
+they see the text below and your aim. A program applies and measures each change. You have no \
+tools and nobody to ask: write no code, and give one answer in the format below."""
 
 _LAST: Final = """\
 # Your last aim
-Look at what came of it since: it may stand, be made sharper, or give way to another."""
+Look at the results since then: repeat it, make it more specific, or replace it."""
 
-_PLATEAU: Final = " Nothing small has helped for a while: a bold step is wanted."
+_PLATEAU: Final = " No small change has helped for a while: choose a bold step."
 
 _NOW: Final = """\
 # Now
-Write what those who propose are to aim at in their next {experiments} experiments: which \
-direction is the most promising and why, what of it to try first, and what to leave alone. Go by \
-what was measured, and by the owner's words above all.{plateau} Name a direction and no one \
-change to be copied: each of those who propose looks for its own."""
+Write an aim for the next {experiments} experiments: which direction is the most promising and \
+why, what to try first, and what to leave alone. Rely on what was measured, and above all on the \
+owner's words.{plateau} Name a direction, not one change to copy: each proposing model looks for a \
+change itself."""
 
 _ANSWER: Final = """\
 # Your answer
@@ -69,11 +69,11 @@ class ModelPlanner(Asker):
             return replace(answer, cost=cost)
         if text := aim_in(answer.text):
             return Planned(text=text, cost=cost)
-        return NoProposal(reason=f"{self.model} named no aim", retry_s=NOTHING_USABLE_S, cost=cost)
+        return NoProposal(reason=f"{self.model} gave no aim", retry_s=NOTHING_USABLE_S, cost=cost)
 
 
 def planning_prompt(given: PromptInput, *, experiments: int) -> Prompt:
-    """Return the prompt of a planner, which shows its last aim in a section of its own."""
+    """Return the prompt of a planner, which includes its last aim."""
     last = given.brief.planner_aim
     shown = "\n".join([_LAST, given.fence.quote("the aim", [one_line(last, MAX_AIM)])])
     plateau = "" if given.context.aim == "improve" else _PLATEAU
@@ -87,9 +87,6 @@ def planning_prompt(given: PromptInput, *, experiments: int) -> Prompt:
 
 
 def aim_in(text: str) -> str:
-    """Return the aim in an answer: the text after its last label, "" if there is none.
-
-    An answer without a label is the aim itself.
-    """
+    """Return the aim in an answer: the text after its last label, or the whole answer."""
     aim = labelled(text, "aim")
     return tidied(without_thoughts(text)) if aim is None else aim

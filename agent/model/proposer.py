@@ -1,9 +1,8 @@
 """A proposer that asks a language model: a short conversation that ends in a checked patch.
 
-A fault in an answer (its form, fit, safety or novelty) is reported to the model. After three
-answers it has no proposal. A model's output is neither parsed here nor trusted: the result is a
-source that passed the node's check, with sanitized texts. How questions are answered, and what they
-may cost, is up to the `Complete` that is passed in.
+A mistake in an answer (in its form, fit, safety or novelty) is reported to the model, which may
+answer three times. The result is a source that passed the node's check, with sanitized texts. The
+`Complete` that is passed in answers the questions and limits their cost.
 """
 
 import asyncio
@@ -40,19 +39,19 @@ _NO_SLUG = re.compile(r"[^a-z0-9]+")
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class ModelProposer(Asker):
-    """A client that asks a model for a patch; `check` checks every source before it is proposed."""
+    """A client that asks a model for a patch. `check` must accept the changed source."""
 
     check: Check
 
     @property
     def name(self) -> str:
-        """The proposer's name, for people."""
+        """The proposer's display name."""
         return f"{NAME} ({self.model})"
 
     async def propose(self, context: Context) -> Proposal | NoProposal:
         """Return a patch that was never tried, or the reason there is none."""
         if context.crash is not None and context.crash.attempt > MAX_REPAIRS:
-            return NoProposal(reason=f"fixed {MAX_REPAIRS} times already", retry_s=0.0)
+            return NoProposal(reason=f"repaired {MAX_REPAIRS} times already", retry_s=0.0)
         talk = await asyncio.to_thread(self._begun, context)
         if isinstance(talk, NoProposal):
             return talk
@@ -88,11 +87,11 @@ class ModelProposer(Asker):
         return self.conversation(prompt.within, prompt.fence)
 
     async def _judge(self, context: Context, answer: ModelCompletion) -> Proposal | Slip:
-        """Return the patch in an answer, or what is wrong with it."""
+        """Return the patch in an answer, or the mistake in it."""
         if answer.is_cut:
             return Slip(
                 message=f"Your answer was cut off after {answer.cost.tokens_out} tokens. Make a "
-                "smaller change, in few short blocks, without explanations."
+                "smaller change, in a few short blocks, without explanations."
             )
         made = await asyncio.to_thread(_made, answer.text, context)
         if isinstance(made, Slip):
@@ -106,7 +105,7 @@ class ModelProposer(Asker):
 
 
 def _made(text: str, context: Context) -> tuple[ParsedAnswer, Source] | Slip:
-    """Return the parsed answer and the changed source, or what is wrong."""
+    """Return the parsed answer and the changed source, or the mistake in the answer."""
     draft = parse_answer(text, context.editable)
     if isinstance(draft, Slip):
         return draft
@@ -115,7 +114,7 @@ def _made(text: str, context: Context) -> tuple[ParsedAnswer, Source] | Slip:
     if isinstance(source, Slip):
         return source
     if source == context.source:
-        return Slip(message="That takes the whole change back. Fix it instead.")
+        return Slip(message="Your answer reverts the whole change. Fix the change instead.")
     return draft, source
 
 
@@ -150,7 +149,7 @@ def _proposal(
 
 
 def _key(context: Context, title: str, fingerprint: bytes) -> str:
-    """Return the idea's name across bases; a repaired idea keeps its name."""
+    """Return the idea's name, which is the same for every base and after a repair."""
     if context.crash is not None:
         return repair_key(context.crash)
     slug = _NO_SLUG.sub("-", title.lower())[:_MAX_SLUG].strip("-")
@@ -171,13 +170,12 @@ def _unfit(checked: Checked, source: Source) -> Slip:
         lines = dict(source.files).get(broken.path, b"").decode("utf-8", "replace").split("\n")
         around = lines[max(0, broken.line - 3) : broken.line + 1]
         return Slip(
-            message="Your version is not Python that can be read, here:",
+            message="Python cannot parse your version at these lines:",
             source_lines=tuple(line[:MAX_LINE] for line in around),
             quoted=rows,
         )
     return Slip(
-        message="Your version is refused before it runs: no candidate has a need of what these "
-        "lines do.",
+        message="Your version is rejected before it runs: these lines do what no experiment needs.",
         quoted=rows,
     )
 
@@ -187,20 +185,19 @@ def _repeated(repeat: Repeat, known: frozenset[str], context: Context) -> Slip:
     if repeat.outcome is not None:
         writer = OutcomeWriter(known=known, shows_unverified=context.show_unverified_words)
         return Slip(
-            message="This is hardly different from an experiment that was made here. Propose "
-            "something else, or a clearly other value.",
+            message="This is hardly different from an experiment of this node. Propose something "
+            "else, or a clearly different value.",
             quoted=(writer.row(repeat.outcome),),
             is_repeated=True,
         )
     if repeat.peer is not None:
         return Slip(
-            message="This is hardly different from a patch of a peer, which is tried as it is. "
+            message="This is hardly different from a peer's patch, which this node tries anyway. "
             "Propose something else.",
             quoted=(peer_row(repeat.peer, known),),
             is_repeated=True,
         )
     return Slip(
-        message="This very program was run or proposed before, however it is written. Propose "
-        "something else.",
+        message="An equivalent program was run or proposed before. Propose something else.",
         is_repeated=True,
     )

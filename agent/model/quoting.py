@@ -1,8 +1,8 @@
 """Sanitizers for untrusted text before a model reads it: cleaned, cut and fenced.
 
-Text by a peer, a run or a model reaches a prompt only on marked lines inside a fence of this node.
-Nobody else can know the mark. The text contains nothing that chat templates or the answer format
-would read as markup. This module does not know what is worth quoting, or who wrote it.
+Text by a peer, a run or a model enters a prompt only on marked lines inside a fence. Its author
+cannot guess the mark. The sanitized text contains nothing that chat templates or the answer format
+read as markup.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ MAX_DIFF_LINES: Final = 120
 MAX_LOG_LINES: Final = 50
 MAX_LINE: Final = 200
 
-# Characters read for each that may be left, because hidden ones are dropped first.
+# Input characters read for each character of the limit, because hidden ones are dropped first.
 _SLACK = 4
 _WORD = re.compile(r"[^\W\d_]+")
 # `<|im_start|>`, `</s>`, `<<SYS>>`, `[INST]`: what a server may read as the start of a turn.
@@ -32,7 +32,7 @@ _MARKUP = frozenset("<>|[]`{}=")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuoteFence:
-    """The borders of quotes in one prompt; nobody can know `nonce` in advance."""
+    """The borders of quotes in one prompt. Nobody can guess `nonce` in advance."""
 
     nonce: str
 
@@ -42,15 +42,15 @@ class QuoteFence:
         return f"{self.nonce[:4]}| "
 
     def quote(self, label: str, lines: Iterable[str]) -> str:
-        """Return the lines fenced and marked. The trusted `label` says what they are."""
+        """Return the lines, marked, inside borders with a trusted `label`."""
         return self.around(label, self.marked(lines))
 
     def marked(self, lines: Iterable[str]) -> list[str]:
-        """Return the lines with the mark, ready to be put between the borders of a quote."""
+        """Return the lines, each with the mark, without borders."""
         return [f"{self.mark}{_defused(line)}" for text in lines for line in text.split("\n")]
 
     def around(self, label: str, marked: Iterable[str]) -> str:
-        """Return marked lines between borders. The trusted `label` says what they are."""
+        """Return marked lines between borders with a trusted `label`."""
         return "\n".join([self._edge(f"quoted: {label}"), *marked, self._edge("end")])
 
     def source(self, path: str, text: str) -> str:
@@ -63,12 +63,12 @@ class QuoteFence:
 
 
 def fence_for(secret: bytes, content: str) -> QuoteFence:
-    """Return the fence of a prompt made of `content`: repeatable, but not guessable for a peer.
+    """Return the fence of a prompt made of `content`, the same each time.
 
-    `secret` belongs to this node and has at least 16 bytes.
+    Peers cannot guess it without `secret`, at least 16 bytes that only this node knows.
     """
     if len(secret) < 16:
-        raise ValueError("the secret of a fence is at least 16 bytes")
+        raise ValueError("the secret of a fence must have at least 16 bytes")
     data = content.encode("utf-8", "backslashreplace")
     return QuoteFence(nonce=hashlib.blake2b(data, key=secret[:64], digest_size=8).hexdigest())
 
@@ -89,7 +89,7 @@ def code_line(text: str, limit: int = MAX_LINE) -> str:
 
 
 def diff_lines(diff: str, most: int = MAX_DIFF_LINES) -> tuple[str, ...]:
-    """Return the first lines of a unified diff, and the number of further ones."""
+    """Return the first lines of a unified diff, and a line with the number of further lines."""
     whole = diff.removesuffix("\n")
     shown = whole[: 2 * _SLACK * most * MAX_LINE].split("\n", most)[:most]
     more = whole.count("\n") + 1 - len(shown)
@@ -97,7 +97,7 @@ def diff_lines(diff: str, most: int = MAX_DIFF_LINES) -> tuple[str, ...]:
 
 
 def log_lines(log: str, most: int = MAX_LOG_LINES) -> tuple[str, ...]:
-    """Return the last lines of a program's output, as a terminal would have left them."""
+    """Return the last lines of a program's output, with carriage returns applied."""
     tail = log[-2 * _SLACK * most * MAX_LINE :].replace("\r\n", "\n").rstrip("\n")
     lines = tail.rsplit("\n", most)[-most:]
     return tuple(code_line(line.rstrip("\r").rsplit("\r", 1)[-1]) for line in lines)
@@ -112,7 +112,7 @@ def _visible(text: str) -> str:
 
 
 def _is_styled(character: str) -> bool:
-    """Return whether it is a variant of an ASCII letter or markup: mathematical, full width."""
+    """Return whether it is a styled variant of an ASCII character, such as full width."""
     if character.isascii():
         return False
     plain = unicodedata.normalize("NFKC", character)
@@ -126,7 +126,7 @@ def _is_letter(character: str) -> bool:
 
 
 def _spelt_if_mixed(word: str) -> str:
-    """Escape letters of other scripts among ASCII ones; a whole word in Greek stays."""
+    """Escape letters of other scripts among ASCII letters; a wholly Greek word is unchanged."""
     if word.isascii() or not any(one.isascii() for one in word):
         return word
     return "".join(_spelt(one) if _is_of_another_script(one) else one for one in word)
@@ -142,7 +142,7 @@ def _spelt(character: str) -> str:
 
 
 def _defused(line: str) -> str:
-    """Return a line in which a space breaks up every start of a tag or marker."""
+    """Return a line with a space inside every start of a tag or marker."""
     return _TAG.sub(lambda found: f"{found[0]} ", _RUN.sub(r"\1\1", _visible(line)))
 
 

@@ -1,8 +1,8 @@
-"""A proposer with a reviewer: it writes several proposals for one slot, and one of them is run.
+"""A proposer with a reviewer: it writes several proposals, and the reviewer chooses one to run.
 
-The review only chooses. If the reviewer gives no answer (a fault, no budget, nonsense), the first
-proposal gets the slot. While the reviewer is paused, only one proposal is written. A repair of a
-crash is not reviewed, because its idea was chosen before.
+If the reviewer gives no usable answer, the first proposal is run. While the reviewer is paused,
+only one proposal is written. A repair of a crash is not reviewed, because its idea was chosen
+before.
 """
 
 import time
@@ -23,8 +23,8 @@ MOST_DRAFTS: Final = 3
 class ReviewedProposer:
     """A proposer that lets `proposer` write several proposals and `reviewer` choose one.
 
-    Each proposal is written with the earlier ones in view. `say` receives the choice, and each new
-    reason for having none once.
+    The prompt of each proposal shows the earlier ones. `say` receives each choice, and each new
+    reason why the reviewer chose none.
     """
 
     proposer: SlowProposer
@@ -39,7 +39,7 @@ class ReviewedProposer:
 
     @property
     def name(self) -> str:
-        """The proposer's name, for people."""
+        """The proposer's display name."""
         return self.proposer.name
 
     async def propose(self, context: Context) -> Proposal | NoProposal:
@@ -71,8 +71,8 @@ class ReviewedProposer:
         if isinstance(review, NoProposal):
             if self._rest.begin(review):
                 self.say(
-                    f"the reviewer {self.reviewer.model}: {review.reason}; the first proposal is"
-                    " run meanwhile"
+                    f"the reviewer {self.reviewer.model}: {review.reason}; the first"
+                    " proposal is run instead"
                 )
             return drafts[0], review.cost
         self._rest.end()
@@ -83,8 +83,8 @@ class ReviewedProposer:
         others = [_named(one) for one in drafts if one is not review.chosen]
         why = f": {review.why}" if review.why else ""
         return (
-            f"the reviewer {self.reviewer.model} chose {_named(review.chosen)} of {self.name}, and"
-            f" passed over {' and '.join(others)}{why}"
+            f"the reviewer {self.reviewer.model} chose {_named(review.chosen)} of {self.name}, not"
+            f" {' or '.join(others)}{why}"
         )
 
 

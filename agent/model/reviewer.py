@@ -1,8 +1,8 @@
 """The reviewing model: it chooses which of several proposals for one experiment is run.
 
-It sees them in a random order, so that no proposal gains by its place, together with everything
-that proposers are shown. It returns a number and a reason. It changes no proposal, and the decision
-to keep one is measured as usual.
+It sees everything that proposers see, and the proposals in random order, so that the order favours
+none. It returns a number and a reason and changes no proposal. Whether the patch is kept depends on
+its runs as usual.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from agent.model.sections import GAP, Prompt, PromptInput
 from agent.proposal import Context, NoProposal, Proposal
 from protocol.patches import unified_diff
 
-_DIFF_LINES: Final = (120, 60, 30, 15)  # of each proposal: the first number that leaves room
+_DIFF_LINES: Final = (120, 60, 30, 15)  # shown of each proposal: the first number that fits
 _SHARE: Final = 3  # 1/3 of a prompt is for proposals
 
 _CHOICE = re.compile(
@@ -33,9 +33,9 @@ _BARE = re.compile(r"[\s*_#`\"'(\[]{0,8}(\d{1,3})[\s*_`\"')\].]{0,8}")
 _ANOTHER = re.compile(r"[*_`]{0,3}(?:\.\d|\s{0,3}(?:,|/|&|-|–|\bor\b|\band\b)\s{0,3}[*_`#]{0,3}\d)")
 
 _ROLE: Final = """\
-You review proposals for an experiment: each would change its source, and one of them will be run. \
-Those who wrote them were told what follows here. You have no tools and nobody to ask: you change \
-nothing, and give one answer in the format below."""
+You review proposals for an experiment: each changes its source, and one of them will be run. \
+Their authors saw the text below. You have no tools and nobody to ask: change nothing, and give \
+one answer in the format below."""
 
 _PROPOSALS: Final = """\
 # The proposals
@@ -43,17 +43,17 @@ Each is a change to the present source, in the words of the model that wrote it.
 
 _NOW: Final = """\
 # Now
-Choose the one that is most likely to gain enough to be kept. Go by what was measured: one \
-that repeats a failure in other words, cannot gain what can be seen, or would break is not it. \
-A title or a reason that sounds good is no evidence: read what each changes. Their order says \
-nothing."""
+Choose the proposal that is most likely to gain enough to be kept. Rely on what was measured: \
+choose none that repeats a failure in other words, cannot gain enough to be detected, or will \
+crash. A title or a reason that sounds good is no evidence: read what each proposal changes. \
+Their order is random."""
 
 _ANSWER: Final = """\
 # Your answer
 In this format, and nothing after it:
 
 CHOICE: the number of the proposal, 1 to {count}
-WHY: why that one, in one or two sentences"""
+WHY: why you chose it, in one or two sentences"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +72,7 @@ class ModelReviewer(Asker):
     async def review(self, context: Context, proposals: Sequence[Proposal]) -> Review | NoProposal:
         """Return the choice among these, or the reason there is none. Raises nothing."""
         shown = in_drawn_order(proposals, seed=context.seed)
-        # The proposals' author has seen the fence of its own prompts, so derive this one from them.
+        # The model that wrote the proposals saw its prompt's fence, so derive a new one from them.
         review_context = replace(context, drafted=tuple(one.title for one in shown))
         given = prompt_input(review_context, self.secret)
         if isinstance(given, NoProposal):
@@ -96,7 +96,7 @@ def in_drawn_order(proposals: Sequence[Proposal], *, seed: int) -> tuple[Proposa
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReviewPrompt:
-    """The prompt of a review; `forms` are texts of the proposals, the longest first."""
+    """The prompt of a review. `forms` are the proposals at several lengths, the longest first."""
 
     prompt: Prompt
     forms: tuple[str, ...]
@@ -104,7 +104,7 @@ class ReviewPrompt:
 
     @classmethod
     def of(cls, given: PromptInput, proposals: Sequence[Proposal]) -> "ReviewPrompt":
-        """Return the prompt for proposals in the order in which they are shown."""
+        """Return the prompt for proposals, which it shows in the given order."""
         return cls(
             prompt=prompt_of(given, role=_ROLE, closing=()),
             forms=tuple(_proposals(given, proposals, lines) for lines in _DIFF_LINES),
@@ -114,7 +114,7 @@ class ReviewPrompt:
     def within(self, limit_chars: int) -> tuple[ChatMessage, ...] | NoProposal:
         """Return the reviewer's prompt, at most `limit_chars` long, or the reason there is none.
 
-        A long change is shown by its first lines and the number of further ones.
+        Of a long change it shows the first lines and the number of further lines.
         """
         room = limit_chars // _SHARE
         shown = next((form for form in self.forms if len(form) <= room), self.forms[-1])
@@ -136,7 +136,7 @@ def _proposals(given: PromptInput, proposals: Sequence[Proposal], most_lines: in
 
 
 def choice_in(text: str, *, count: int) -> int | None:
-    """Return the number from 1 that an answer names; None if it names none, or several."""
+    """Return the number, 1 to `count`, that an answer names; None if it names none or several."""
     said = without_thoughts(text)
     found = [None if _ANOTHER.match(one["rest"]) else int(one[1]) for one in _CHOICE.finditer(said)]
     if not found and (bare := _BARE.fullmatch(said.strip())):

@@ -1,8 +1,8 @@
-"""The assembly of sections into a prompt: each is written once, and as many as fit are used.
+"""The assembly of sections into a prompt within a length limit.
 
-Some are always included. The others form the `History`: each has a rank, and the lowest ranks come
-first. Ranks alone decide what is left out, so the same context and the same room always give the
-same prompt. This module knows nothing of what the sections say.
+Some sections are always included. The others form the `History`: each has a rank, and sections with
+the lowest ranks are included first. Only ranks decide, so the same context and limit always give
+the same prompt. This module does not depend on what the sections say.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,7 +17,7 @@ from agent.proposal import Brief, Context, NoProposal
 from protocol.source import Source
 
 GAP: Final = "\n\n"  # between two sections
-HOPELESS_S: Final = 3600.0  # until someone may have changed the instructions, model or source
+HOPELESS_S: Final = 3600.0  # pause until the owner may have changed instructions, model or source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +33,7 @@ class PromptInput:
     def of(cls, context: Context, fence: QuoteFence) -> "PromptInput | NoProposal":
         """Return the input for a context, or `NoProposal` if it has no description of the task."""
         if context.brief is None:
-            return NoProposal(reason="nobody said what the task is", retry_s=HOPELESS_S)
+            return NoProposal(reason="the task has no description", retry_s=HOPELESS_S)
         writer = OutcomeWriter(
             known=known_names(context.source), shows_unverified=context.show_unverified_words
         )
@@ -41,17 +41,17 @@ class PromptInput:
 
     @property
     def source(self) -> Source:
-        """The source to change: the failed version in a repair."""
+        """The source to change; in a repair, the failed version."""
         crash = self.context.crash
         return self.context.source if crash is None else crash.source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
-    """Rows under a trusted `heading`; with a `label` they are marked and in a quote.
+    """Rows under a trusted `heading`, in a quote if there is a `label`.
 
-    The lowest `rank` gets room first. If `may_end_early` is set, the first rows are shown if not
-    all fit. Any other section is shown whole or not at all.
+    The section with the lowest `rank` gets room first. With `may_end_early`, the first rows are
+    shown if not all fit. Otherwise the section is shown whole or left out.
     """
 
     name: str
@@ -91,7 +91,7 @@ class Section:
         return self._framed(self.rows)
 
     def within(self, limit_chars: int) -> str:
-        """Return the part that fits; "" for nothing."""
+        """Return as much of the section as fits, "" if nothing does."""
         count = count_fitting(self.rows, limit_chars - len(self._framed(())))
         is_enough = count == len(self.rows) or (self.may_end_early and count > 0)
         return self._framed(self.rows[:count]) if is_enough else ""
@@ -116,7 +116,7 @@ class Elastic(Protocol):
     """A text that shortens itself to the available room."""
 
     def within(self, limit_chars: int) -> str:
-        """Return as much of it as fits; "" for nothing."""
+        """Return as much of the text as fits, "" if nothing does."""
         ...
 
 
@@ -124,7 +124,7 @@ class Elastic(Protocol):
 class History:
     """Sections that may be left out, under a `heading`. The `table` follows the first of them.
 
-    The table gets half of the room, and whatever the sections leave of the other half.
+    The table gets half of the room, plus what the sections leave of the other half.
     """
 
     sections: tuple[Section, ...]
@@ -132,9 +132,9 @@ class History:
     table: Elastic | None = None
 
     def within(self, limit_chars: int) -> dict[str, str]:
-        """Return the texts that fit by name, in reading order.
+        """Return the texts that fit, keyed by section name, in reading order.
 
-        Gaps between them count. Empty texts are left out.
+        Gaps between the texts use room too. Empty texts are left out.
         """
         if self.table is None:
             return fitting(self.sections, limit_chars)
@@ -172,8 +172,8 @@ class Prompt:
         needed = len(system) + len(GAP.join([*self.before, *self.after]))
         if needed > limit_chars:
             reason = (
-                f"the source and the program need {needed} characters of a prompt, more "
-                f"than the {limit_chars} that the model is given"
+                f"the source and the instructions need {needed} characters of a prompt, more "
+                f"than the model's limit of {limit_chars}"
             )
             return NoProposal(reason=reason, retry_s=HOPELESS_S)
         shown = self.history.texts(limit_chars - needed)
@@ -184,9 +184,9 @@ class Prompt:
 
 
 def fitting(sections: Iterable[Section], limit_chars: int) -> dict[str, str]:
-    """Return the texts that fit by name, in the order of the sections.
+    """Return the texts that fit, keyed by name, in the order of the sections.
 
-    A section that does not fit is left out, and one of a higher rank may still fit.
+    If a section does not fit, sections of higher ranks are still tried.
     """
     listed = [one for one in sections if one.rows]
     left, shown = limit_chars, dict[str, str]()

@@ -1,8 +1,8 @@
-"""The table of all experiments, one line each, the newest first, within any amount of room.
+"""The table of all experiments in a prompt, one row each, the newest first, within a length limit.
 
-If there is not enough room, lines are shortened, then dropped and summed up. The oldest go first,
-but kept experiments and near misses stay longer than the rest. All lines are in a quote, because
-titles are text by models and by other people.
+If there is not enough room, rows are shortened, then replaced by their number. The oldest are
+dropped first, but kept experiments and near misses stay longer than the rest. All rows are quoted,
+because models and peers wrote the titles.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,18 +15,18 @@ from agent.model.quoting import QuoteFence
 from agent.model.sections import count_fitting
 from agent.proposal import Decision, Outcome
 
-_NEWEST: Final = 12  # lines that are shortened and dropped last
-_WHOLE_PART: Final = 4  # if lines are dropped, 1/4 of the room is for whole ones
+_NEWEST: Final = 12  # rows that are shortened and dropped last
+_WHOLE_PART: Final = 4  # if rows are dropped, 1/4 of the room is for rows at full length
 _HEADING: Final = """\
 ## All experiments, the newest first
 The base is the number of the experiment whose source was changed: 0 is the task's first source, - \
-one from elsewhere. A gain is over that base, + is better; gains over different bases do not \
-compare."""
+is any other source. A gain is relative to that base, + is better; gains over different bases \
+cannot be compared."""
 _ERRORS: Final = "± is the standard error of a gain."
 _MEANINGS: Final[dict[Decision, str]] = {
     "screened_out": "Screened out: its first run was not good enough.",
-    "rechecked_out": "Rechecked out: its first run was, but runs with fresh seeds were not.",
-    "rejected": "Rejected: it did not keep to the task's rules.",
+    "rechecked_out": "Rechecked out: its first run was good enough, but later ones were not.",
+    "rejected": "Rejected: it broke the task's rules.",
 }
 
 _COLUMNS: Final = "number | base | {metric} | gain in sd | seconds | outcome | change"
@@ -34,7 +34,7 @@ _SHORT_COLUMNS: Final = "shortened: number | gain in sd | outcome | change"
 
 
 class ExperimentTable:
-    """The lines of a history (given oldest first), each written once."""
+    """The rows of a history, which is given oldest first."""
 
     def __init__(
         self, history: Sequence[Outcome], writer: OutcomeWriter, fence: QuoteFence, *, metric: str
@@ -48,7 +48,7 @@ class ExperimentTable:
         self._heading = " ".join([_HEADING, *errors, *meanings])
         self._label = _COLUMNS.format(metric=metric)
         self._lines = fence.marked(map(writer.line, history))
-        # Most informative first: the newest, kept ones, near misses, then by age.
+        # The most informative first: the newest, then kept ones and near misses, then by age.
         self._ranked = sorted(range(len(history)), key=lambda at: (self._remoteness(at), -at))
 
     @cached_property
@@ -57,10 +57,9 @@ class ExperimentTable:
         return self._shown(len(self._ranked), 0) if self._history else ""
 
     def within(self, limit_chars: int) -> str:
-        """Return the part that fits and one line on the rest; "" if not even that line fits.
+        """Return the rows that fit and one line on the rest; "" if not even that line fits.
 
-        Lines are shortened if that helps to show all of them. Those that still do not fit are
-        dropped.
+        Rows are shortened if that helps to show all of them, and dropped if they still do not fit.
         """
         if len(self.text) <= limit_chars:
             return self.text
@@ -94,7 +93,7 @@ class ExperimentTable:
         return 2 if is_near_miss(self._history[at]) else 3
 
     def _shown(self, whole: int, short: int) -> str:
-        """Return the table with this many most informative lines whole and this many short."""
+        """Return the table with the most informative rows: `whole` in full, `short` shortened."""
         parts = [self._heading]
         if whole:
             lines = [self._lines[at] for at in sorted(self._ranked[:whole], reverse=True)]
@@ -112,4 +111,4 @@ class ExperimentTable:
 
 def _not_shown(dropped: Sequence[Outcome]) -> str:
     many = "1 experiment" if len(dropped) == 1 else f"{len(dropped)} experiments"
-    return f"Not shown, as there is no room: {many} ({counted(dropped)})."
+    return f"Not shown for lack of room: {many} ({counted(dropped)})."

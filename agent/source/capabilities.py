@@ -6,11 +6,11 @@ answers instances needs (`agent.source.programs`). From values they are the attr
 arithmetic needs (`agent.source.public_names`) or that the script itself defines. From builtins they
 are the harmless ones. No string becomes code, and no dunder passes. No name is computed, except one
 of `self` that begins with a literal prefix. Everything else is flagged (`agent.source.lint`). No
-lint reads files that are not Python: one is flagged if it differs from the task's baseline.
+lint reads files that are not Python: such a file is flagged if it differs from the task's baseline.
 
-This is hygiene for code that may one day leave the sandbox, never the boundary. Code without
-findings may still be hostile. Pure. It parses, so untrusted source is read only in the inspector's
-process.
+This is hygiene for code that may later leave the sandbox, not a security boundary. Code without
+findings may still be hostile. Pure. The lint parses code, so untrusted sources are read only in the
+inspector's process.
 """
 
 import ast

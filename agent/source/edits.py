@@ -1,8 +1,7 @@
 """Edits as search and replace: they apply a proposal, a move or a peer's change to another base.
 
-An edit applies if its search text occurs exactly once. All edits of a set apply to the original
-text, so their order does not matter. Otherwise the result is None: a change that does not fit is
-not forced.
+All edits of a set apply to the original text, so their order does not matter. If the search text of
+one of them does not occur exactly once, none is applied and the result is None.
 """
 
 import difflib
@@ -38,9 +37,9 @@ def reapply(edits: Sequence[Edit], onto: Source) -> Source | None:
 
 
 def is_made(edits: Sequence[Edit], source: Source) -> bool:
-    """Return whether a change that keeps its own search text has already been applied.
+    """Return whether a change that leaves its search text in place has already been applied.
 
-    Such a change, an insertion next to an anchor, would otherwise be applied again and again.
+    Without this check an insertion next to an unchanged line is applied again and again.
     """
     texts = {path: data.decode("utf-8", "replace") for path, data in source.files}
     return any(

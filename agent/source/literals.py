@@ -129,7 +129,9 @@ def find_hyperparameters(
         for name, node in _assignments(module):
             spec = by_name.get(name)
             found += [
-                knob for knob in _hyperparameters_of(path, data, name, node, spec) if _moves(knob)
+                hyperparameter
+                for hyperparameter in _hyperparameters_of(path, data, name, node, spec)
+                if _moves(hyperparameter)
             ]
     return tuple(found)
 
@@ -138,22 +140,25 @@ def hyperparameter_values(
     source: Source, editable: Sequence[str], specs: Sequence[HyperparameterSpec]
 ) -> tuple[tuple[str, Scalar], ...]:
     """Return the hyperparameters' values by name, in the order of `find_hyperparameters`."""
-    return tuple((knob.name, knob.value) for knob in find_hyperparameters(source, editable, specs))
+    return tuple(
+        (hyperparameter.name, hyperparameter.value)
+        for hyperparameter in find_hyperparameters(source, editable, specs)
+    )
 
 
-def may_be(knob: Hyperparameter, value: Scalar) -> bool:
+def may_be(hyperparameter: Hyperparameter, value: Scalar) -> bool:
     """Return whether a value is possible: of the same type, and in the range or the choices."""
-    axis = axis_of(knob)
-    if type(value) is not type(knob.value):
+    axis = axis_of(hyperparameter)
+    if type(value) is not type(hyperparameter.value):
         return False
     if axis is None or isinstance(value, bool | str):
-        return value == knob.value or value in knob.choices
+        return value == hyperparameter.value or value in hyperparameter.choices
     return axis.holds(value)
 
 
-def axis_of(knob: Hyperparameter) -> Axis | None:
+def axis_of(hyperparameter: Hyperparameter) -> Axis | None:
     """Return the axis of a hyperparameter's number, or None if it is not a number."""
-    value, spec = knob.value, knob.spec
+    value, spec = hyperparameter.value, hyperparameter.spec
     if isinstance(value, bool | str) or (spec is not None and spec.type == "choice"):
         return None
     is_whole = isinstance(value, int) if spec is None else spec.type == "int"
@@ -205,9 +210,9 @@ def _is_power_of_two(value: float) -> bool:
     return value >= 8 and math.log2(value).is_integer()
 
 
-def _moves(knob: Hyperparameter) -> bool:
-    axis = axis_of(knob)
-    return bool(knob.choices) if axis is None else axis.low < axis.high
+def _moves(hyperparameter: Hyperparameter) -> bool:
+    axis = axis_of(hyperparameter)
+    return bool(hyperparameter.choices) if axis is None else axis.low < axis.high
 
 
 def _assignments(module: ast.Module) -> Iterator[tuple[str, ast.expr]]:

@@ -7,10 +7,10 @@ candidates may use from then on: read it before you commit it. The attributes of
 are listed here.
 
 A static reader does not know the value before a dot. So an attribute is allowed in two cases. One:
-everything that has it may be used (`KNOWN`: the arithmetic of tensors and arrays, plain methods of
-Python's values, of modules, optimizers and random generators). Two: the script itself defines it,
-and nothing within reach has it too (`TAKEN`: storages, pickles, memory and files, frames, class
-internals).
+it is harmless on every value that has it (`KNOWN`: the arithmetic of tensors and arrays, plain
+methods of Python's values, of modules, optimizers and random generators). Two: the script itself
+defines it, and no other reachable value has it (`TAKEN` lists those that do: storages, pickles,
+memory and files, frames, class internals).
 """
 
 import json

@@ -1,7 +1,7 @@
 """Removal of untrusted prose: comments, docstrings and unused strings in added lines.
 
-A file that an agent reads as its own must contain no text that a peer wrote for it. Lines from the
-base stay as they are. The canonical AST must stay equal, or the source is refused. Names and
+A coding agent trusts the files that it edits, so they must contain no message from a peer. Lines
+from the base stay as they are. If the canonical AST changes, the source is rejected. Names and
 strings that the program uses stay too, because they are code. This module parses untrusted code, so
 it runs in the inspector's process.
 """
@@ -54,7 +54,7 @@ def strip_prose(source: Source, base: Source) -> Source | Rejected:
 
 def _strip_file(data: bytes, base: bytes) -> bytes | Rejected:
     if _UNUSUAL.search(data):
-        return Rejected("it holds control characters that Python takes for the end of a line")
+        return Rejected("it contains control characters that Python reads as line ends")
     try:
         encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
     except SyntaxError as fault:
@@ -71,7 +71,7 @@ def _strip_file(data: bytes, base: bytes) -> bytes | Rejected:
             break
         stripped = result
     if not same_meaning(stripped, data):
-        return Rejected("it would mean something else without its comments and unused strings")
+        return Rejected("its meaning changes without its comments and unused strings")
     return stripped
 
 

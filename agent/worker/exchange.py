@@ -182,10 +182,10 @@ def _troubled(exchange: ModelExchange) -> FaultVerdict:
             return FaultVerdict(kind="unreachable", detail=detail, may_have_cost=False)
         case "too_much":
             # No model can have produced so much text.
-            detail = f"{where} answered with more than an answer can be"
+            detail = f"{where} sent an answer over the size limit"
             return FaultVerdict(kind="garbage", detail=detail, may_have_cost=False)
         case "encoded":
-            detail = f"{where} answered in an encoding that cannot be read"
+            detail = f"{where} answered in an unsupported encoding"
             return FaultVerdict(kind="garbage", detail=detail)
     detail = f"{where} broke off: {exchange.words}"
     return FaultVerdict(kind="server", detail=detail)
@@ -206,15 +206,15 @@ def _unreadable(exchange: ModelExchange, said: str) -> FaultVerdict:
         "content-type", ""
     ):
         # A captive portal or a wrong address: the request reached no model.
-        said = f"{exchange.place} answered with a web page, not as a model's API does"
+        said = f"{exchange.place} answered with a web page, not like a model's API"
         return FaultVerdict(kind="garbage", detail=said, may_have_cost=False)
     if exchange.document is None:
-        said = f"{exchange.place} answered with what is no JSON"
+        said = f"{exchange.place} answered with text that is not JSON"
         may_be_cut = exchange.body.lstrip().startswith((b"{", b"["))
         return FaultVerdict(kind="garbage", detail=said, may_have_cost=may_be_cut)
     # litellm's message ends in its own traceback.
     words = said.partition("Traceback (most recent")[0].strip() or "it cannot be read"
-    said = f"{exchange.place} answered with JSON that is no answer: {words}"
+    said = f"{exchange.place} answered with unexpected JSON: {words}"
     return FaultVerdict(kind="garbage", detail=said)
 
 

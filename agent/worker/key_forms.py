@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 OWN_CHARS: Final = 16  # shorter ones are words or placeholders, which honest answers contain
-# Information of a run of characters, in bits, at which chance alone puts it into a text …
-RUN_BITS: Final = 40  # … hardly ever, in all answers that a node receives
-SUM_BITS: Final = 30  # … so rarely in all answers that the runs do not add up to half of a secret
-PIECE_BITS: Final = 20  # … so rarely in one answer that they do not add up to most of a secret
+# The bits that consecutive characters of a secret must carry, so that by chance alone they occur …
+RUN_BITS: Final = 40  # … hardly ever in all answers that a node receives
+SUM_BITS: Final = 30  # … so rarely that over all answers they never add up to half of a secret
+PIECE_BITS: Final = 20  # … so rarely that in one answer they never add up to most of a secret
 LOOSE_CHARS: Final = 2  # extra length of a run whose letters are not adjacent in the text
 _LONGEST_STRIDE: Final = 4
 _LISTED_CHARS: Final = 8_000  # in longer texts, listing pieces is slower than searching
@@ -84,9 +84,9 @@ def own_part(secret: str) -> str:
 
 
 def is_guarded(secret: str) -> bool:
-    """Return whether pieces of a secret are looked for.
+    """Return whether texts are searched for pieces of a secret.
 
-    They are not for words and placeholders such as `EMPTY`, nor for secrets that are too short.
+    Words and placeholders such as `EMPTY`, and secrets that are too short, are not searched for.
     """
     own = fold(own_part(secret))
     return len(own) >= OWN_CHARS and any(map(str.isdigit, own))

@@ -4,9 +4,9 @@ The server knows its key; this node must not publish, log or show it. There are 
 far above what chance produces (`agent.worker.key_forms`): a run of a secret's characters in one
 text; small pieces in one text that add up to most of it; pieces in all texts since the node started
 that add up to half of it. A server that encrypts a secret, or spells it in single letters over many
-answers, is not detected. Both the worker and the core check, because the core trusts the worker no
-more than the server. They check everything that is kept of an answer: its text or the text of its
-fault, and its figures. Pure.
+answers, is not detected. Both the worker and the core check, because the core does not trust the
+worker. They check everything that is stored of an answer: its text or the text of its fault, and
+its figures. Pure.
 """
 
 from collections.abc import Iterable
@@ -26,8 +26,8 @@ from agent.worker.key_forms import (
 from agent.worker.messages import Failure, Reply
 from agent.worker.prices import Usage
 
-WHY: Final = "what its server said holds pieces of an API key, and was thrown away"
-STOPPED: Final = "its server has given an API key away, so it is asked no more"
+WHY: Final = "its server's answer contains parts of an API key and was discarded"
+STOPPED: Final = "its server revealed an API key, so it is not asked again"
 _MOST: Final = 0.6  # of a secret, in small pieces of one text
 _HALF: Final = 0.5  # of a secret, in pieces of all texts
 _BEYOND_CHANCE: Final = 3.0  # multiple of the share that small pieces cover by chance

@@ -112,7 +112,7 @@ class LiteLlm:
         if not isinstance(text, str) or not text.strip():
             detail = f"the model said nothing ({reason})"
             if reason == "length":
-                detail = f"{ask.max_tokens} tokens were too few for a word after all thoughts"
+                detail = f"the model used all {ask.max_tokens} tokens for reasoning"
             return self._failure(ask, FaultVerdict(kind="empty", detail=detail), usage)
         if len(text.encode("utf-8", "replace")) > TEXT_BYTES:
             detail = f"an answer of more than {TEXT_BYTES} bytes"

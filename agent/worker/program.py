@@ -1,8 +1,8 @@
 """The worker: a separate process that asks a model. Its standard input is a socket to the core.
 
-The first frame on that socket holds everything it knows, the key included. So nothing of it appears
-in arguments or environment. The process ends when the socket closes. The node's home is hidden from
-it, no other process of the user can read its memory, and it writes no file.
+The first frame on that socket contains all settings and the key, so none of them appears in
+arguments or environment. The process ends when the socket closes. It cannot see the node's home, no
+other process of the user can read its memory, and it writes no file.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def keep_to_oneself() -> None:
-    """Forbid memory access by the same user, files and core dumps, and limit the memory."""
+    """Forbid other processes to read this one's memory, forbid files, and limit the memory."""
     if ctypes.CDLL(None, use_errno=True).prctl(_SET_DUMPABLE, 0, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "this process cannot be made undumpable")
     for limit, most in (

@@ -1,8 +1,8 @@
 """The HTTP transport for litellm: one recorded request per question, with a bounded answer.
 
-litellm repeats a request by itself after a broken connection, which may cost twice. Its clients
-follow redirects and look for proxies. None of that can happen here. Only the worker imports this
-module, because httpx comes with litellm.
+litellm by itself repeats a request after a broken connection, which may cost twice. Its clients
+follow redirects and look for proxies. This transport does neither. Only the worker imports this
+module, because httpx is installed with litellm.
 """
 
 import json

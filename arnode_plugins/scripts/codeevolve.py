@@ -37,9 +37,9 @@ def measured(program: str) -> dict[str, float]:
     try:
         figures = json.loads(results.read_bytes())
     except (OSError, ValueError) as error:
-        fail(f"the evaluator left no figures: {error}")
+        fail(f"the evaluator wrote no figures: {error}")
     if not isinstance(figures, dict):
-        fail("the evaluator left no table of figures")
+        fail("the evaluator wrote no table of figures")
     numbers = numbers_of(figures)
     if REPORTED in numbers:
         numbers[METRIC] = numbers[REPORTED]

@@ -33,7 +33,7 @@ def main() -> None:
         if (found := _MEAN.fullmatch(name))
     }
     if len(means) != len(BENCHMARKS):
-        fail(f"{len(means)} of {len(BENCHMARKS)} benchmarks told a mean")
+        fail(f"{len(means)} of {len(BENCHMARKS)} benchmarks reported a mean")
     ranked = _ranked([means[number] for number in sorted(means)])
     finish({METRIC: ranked}, metric=METRIC, guards=GUARDS, divisor=DIVISOR)
 

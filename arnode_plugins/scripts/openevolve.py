@@ -18,7 +18,7 @@ GUARDS: tuple[str, ...] = ()
 DIVISOR = 1.0
 # A stage is run if the one before reached its threshold; without thresholds there are no stages.
 THRESHOLDS: tuple[float, ...] = ()
-IS_COMBINED = False  # whether the evaluator combines a score, so that one without it has failed
+IS_COMBINED = False  # True if the evaluator gives a combined score; then a result without it failed
 # Figures that only describe a program. They do not count if the evaluator gives no combined score.
 FEATURES: tuple[str, ...] = ()
 _MISSED = "stages_missed"
@@ -76,7 +76,7 @@ def _staged(stages: list[types.FunctionType], program: str) -> dict[str, float]:
 def _figures(result: object) -> dict[str, float]:
     table = getattr(result, "metrics", result)
     if not isinstance(table, Mapping):
-        fail(f"the evaluator returned no table of figures, but a {type(result).__name__}")
+        fail(f"the evaluator returned a {type(result).__name__}, not a dict of figures")
     error = table.get("error")
     if (isinstance(error, str) and error) or table.get("timeout") is True:
         fail(f"the evaluator says: {error or 'it took too long'}")
@@ -99,7 +99,7 @@ def _loaded(path: Path) -> types.ModuleType:
     sys.path.insert(0, str(path.parent))
     spec = importlib.util.spec_from_file_location("evaluation_module", path)
     if spec is None or spec.loader is None:
-        fail(f"{path.name} is no module of Python")
+        fail(f"{path.name} is not a Python module")
     module = importlib.util.module_from_spec(spec)
     sys.modules["evaluation_module"] = module
     spec.loader.exec_module(module)

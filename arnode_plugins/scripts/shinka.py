@@ -53,7 +53,7 @@ def _written(path: Path) -> dict[Any, Any]:
     try:
         value = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
-        fail(f"the evaluator left no {path.name}: {error}")
+        fail(f"the evaluator wrote no {path.name}: {error}")
     return value if isinstance(value, dict) else {}
 
 
@@ -104,7 +104,7 @@ def _keep(folder: Path, metrics: Mapping[str, Any], why: str | None) -> None:
 def _loaded(path: str) -> types.ModuleType:
     spec = importlib.util.spec_from_file_location("program", path)
     if spec is None or spec.loader is None:
-        raise ImportError(f"{os.fspath(path)} is no module of Python")
+        raise ImportError(f"{os.fspath(path)} is not a Python module")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

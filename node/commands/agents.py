@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @task_options()
 @json_option("Print one JSON document.")
 def skill(task: str | None, text: Path | None, as_json: bool) -> None:
-    """Print instructions for a coding agent: the loop, the commands, the rule."""
+    """Print instructions for a coding agent: what to do, the commands, when a patch is kept."""
     from node.on_demand.session import task_meant
 
     home = Home.here()
@@ -84,10 +84,11 @@ def instructions(task: Task, flags: str) -> str:
 def propose(
     dry_run: bool, print_prompt: bool, task: str | None, text: Path | None, as_json: bool
 ) -> None:
-    """Show one proposal for the working line; nothing is run.
+    """Ask the proposer for one patch of the working line and print it; run nothing.
 
-    The proposer is the model or coding agent that the setting `agent` names. If it proposes
-    nothing, the built-in search does. A model's cost counts. Exit code 1: no proposal is new.
+    The proposer is the model or coding agent in the setting `agent`. If it proposes nothing, the
+    built-in search does. The question counts towards the day's limits. Exit code 1: every proposal
+    was tried before.
     """
     from node.on_demand.advice import ask_for_advice
 
@@ -109,7 +110,7 @@ def _print_prompt(document: Mapping[str, Any], *, is_whole: bool) -> None:
         return
     who, turns = document["who"], document["prompt"]
     size = sum(len(turn["content"]) for turn in turns)
-    asked = who if who not in ("knobs", "none") else f"no model ({who} needs no prompt)"
+    asked = who if who not in ("search", "none") else f"no model ({who} needs no prompt)"
     room = f"; room: {plain(room_left)}" if (room_left := document["room"]) else ""
     click.echo(f"a prompt of {size:,} characters for {plain(asked)}{room}", err=True)
     for turn in turns if is_whole else []:
@@ -135,7 +136,11 @@ def _print_proposal(document: Mapping[str, Any]) -> None:
 
 @click.command("try")
 @click.option(
-    "-m", "why", default="", metavar="WHY", help="What you changed and why; line 1 is the title."
+    "-m",
+    "why",
+    default="",
+    metavar="WHY",
+    help="What you changed and why; its first line is the title.",
 )
 @click.option(
     "--folder", type=Path, default=Path(), help="The folder with the source (default: this one)."
@@ -143,11 +148,11 @@ def _print_proposal(document: Mapping[str, Any]) -> None:
 @task_options()
 @json_option("Print one JSON document.")
 def try_(why: str, folder: Path, task: str | None, text: Path | None, as_json: bool) -> None:
-    """Measure and judge the edited source in this folder against the working line.
+    """Measure your edited source in this folder against the working line, and keep or discard it.
 
-    It is judged like the node's own proposals: a screen and, if that looks good, a recheck with a
-    new seed. It is then kept or discarded, and recorded. Exit code 0: decided; 1: it failed; 7: the
-    evaluator rejected it.
+    Your source is judged like the node's own proposals: by a screen and, if that looks good, a
+    recheck with a new seed. The result is recorded. Exit code 0: kept or discarded; 1: the run
+    failed; 7: the evaluator rejected the source.
     """
     from node.commands.measure import print_why_unranked
     from node.line.attempts import trailer
@@ -166,7 +171,9 @@ def _document(answer: "TryOutcome") -> dict[str, object]:
     from node.commands.measure import run_json
 
     attempt, judged = answer.attempt, answer.attempt.judged
-    reference_metrics = [nano / NANO for nano in attempt.bank_nano] if attempt.is_working else []
+    reference_metrics = (
+        [nano / NANO for nano in attempt.reference_nano] if attempt.is_working else []
+    )
     return {
         "task": {"id": answer.key.task.hex(), "name": answer.manifest.name},
         "scoring": answer.manifest.scoring,
@@ -181,7 +188,7 @@ def _document(answer: "TryOutcome") -> dict[str, object]:
         "result": attempt.record and attempt.record.hex(),
         "working": attempt.working.hex(),
         "moved": attempt.has_moved,
-        "checkpoint": judged
+        "promotion_trial": judged
         and {"verdict": judged.word, "note": judged.note, "result": judged.record.hex()},
         "log": attempt.log_tail if attempt.metric_nano is None else None,
     }

@@ -26,8 +26,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 MOST_SHOWN: Final = 10**9  # rows of a list; SQLite integers end at 2**63 - 1
 _ID_DIGITS: Final = 12
 
-line_option = click.option("--task", help="The task, if this home works on several.")
-board_option = click.option("--task", help="The task, if several have a leaderboard.")
+line_option = click.option("--task", help="The task, if this home has worked on several.")
+board_option = click.option("--task", help="The task, if several tasks have a leaderboard.")
 network_option = click.option(
     "--network", "named", metavar="NAME", help="The network (default: the one in use)."
 )
@@ -43,10 +43,12 @@ def json_option(help: str = "Print one JSON document.") -> Callable[[F], F]:  # 
 
 def task_options() -> Callable[[F], F]:
     """Return the options `--task` and `--text` of commands that work on any task."""
-    default = "the current or last session's, else nanochat if a card passed its test, else tiny"
+    default = (
+        "that of the current or last session, else nanochat if a card passed its test, else tiny"
+    )
     task = click.option("--task", help=f"The task (default: {default}).")
     text = click.option(
-        "--text", type=Path, help="Use a language task on this text file or folder."
+        "--text", type=Path, help="Train a language model on this text file or folder instead."
     )
     return lambda command: task(text(command))
 

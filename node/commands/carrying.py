@@ -16,17 +16,20 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("what", metavar="[head|ID]", default="head")
-@click.option("--to", "to", help="The task to try it on (default: the setting `task`).")
+@click.option("--to", "to", help="The task to try the patches on (default: the setting `task`).")
 @click.option(
-    "--from", "rung", metavar="TASK", help="The task whose head is used (default: the rung below)."
+    "--from",
+    "rung",
+    metavar="TASK",
+    help="The task whose head has the patches (default: the rung below).",
 )
 @json_option()
 def carry(what: str, to: str | None, rung: str | None, as_json: bool) -> None:
-    """Try another rung's head here, patch by patch, or a single patch or claim.
+    """Try the patches of another rung's head, or a single patch or claim, on a task.
 
-    Each patch is applied to the working line of the target task, with that rung's sizes, and
-    screened, rechecked and kept by that rung's rule, like any idea. The kept patches then go
-    through one promotion trial. A gain on the other rung is no evidence on this one.
+    Each patch is applied to the task's working line, with the task's own sizes. It is screened,
+    rechecked and kept by the task's usual rule. All kept patches then go through one promotion
+    trial. A gain on the other rung is no evidence on this task.
     """
     from node.on_demand.transferring import decision_words, transfer_patches
 

@@ -19,11 +19,12 @@ _WORDS = {"ok": "ok", "note": "note", "fault": "FAULT"}
 @click.argument("name", metavar="DIR|NAME")
 @json_option("Print one JSON document.")
 def check(name: str, as_json: bool) -> None:
-    """Check a task for faults before you run it: a folder, or a task that comes with arnode.
+    """Check a task for faults: one in a folder, or a built-in one.
 
-    Checks of a program: the same seed gives the same instances and scores; the baseline is within
-    its limits; the noise; comparing the baseline with itself shows no gain; and whether the judge
-    accepts wrong answers. Takes minutes. Exit code 1: there is a fault.
+    For a program task it shows the noise, and checks four things: the same seed gives the same
+    instances and scores; the baseline stays within its limits; comparing the baseline with itself
+    shows no gain; and the judge rejects wrong answers. This takes minutes. Exit code 1: the task
+    has a fault.
     """
     from node.on_demand.checking import checked
     from node.on_demand.session import find_command_session

@@ -27,7 +27,7 @@ _UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 @dataclass(frozen=True, slots=True)
 class CommandEntry:
-    """The module of a command and its name there."""
+    """A command's module and the name of its function."""
 
     module: str
     attribute: str
@@ -50,23 +50,23 @@ _SECTIONS = {
         "doctor": ("maintenance", "Check this machine."),
     },
     "The running node": {
-        "stop": ("node_control", "Stop it; `start` resumes."),
-        "pause": ("node_control", "Pause its research."),
+        "stop": ("node_control", "Stop the node; `start` resumes."),
+        "pause": ("node_control", "Pause the node."),
         "resume": ("node_control", "End a pause."),
-        "logs": ("housekeeping", "Show its log."),
+        "logs": ("housekeeping", "Show the node's log."),
     },
-    "Measuring and moving the head": {
+    "Measuring and changing the head": {
         "run": ("measure", "Measure a source."),
-        "compare": ("measure", "Test two sources in pairs."),
+        "compare": ("measure", "Compare two sources in pairs."),
         "replicate": ("replicate", "Try published findings here."),
-        "carry": ("carrying", "Try another rung's gains here."),
-        "adopt": ("heads", "Move the verified head."),
-        "revert": ("heads", "Undo the last move."),
+        "carry": ("carrying", "Try another rung's patches."),
+        "adopt": ("heads", "Change the verified head."),
+        "revert": ("heads", "Go back to the previous head."),
     },
     "History": {
         "diff": ("history", "Print an experiment's diff."),
         "insights": ("insights", "Show what the trials found."),
-        "replay": ("replay", "Write out an experiment."),
+        "replay": ("replay", "Write an experiment to a folder."),
         "export": ("exporting", "Export to other tools."),
         "import": ("importing", "Import bundles and logs."),
     },
@@ -77,12 +77,12 @@ _SECTIONS = {
         "invite": ("network", "Print an invite."),
         "join": ("network", "Join a network by an invite."),
         "bootstrap": ("bootstrap.command", "Run an entry node for peers."),
-        "network": ("signing", "Show and make networks."),
+        "network": ("signing", "Show and define networks."),
         "friends": ("friends", "Prefer some authors' claims."),
         "block": ("friends", "Ignore an author."),
     },
     "Your other machines": {
-        "ray": ("machines", "Make them one Ray cluster."),
+        "ray": ("machines", "Join your machines with Ray."),
         "lane": ("machines", "Serve as a node's remote lane."),
     },
     "Coding agents": {
@@ -93,7 +93,7 @@ _SECTIONS = {
     },
     "Housekeeping": {
         "task": ("task_import", "List, show and prepare tasks."),
-        "key": ("housekeeping", "Show the node's public keys."),
+        "key": ("housekeeping", "Show and renew the node's keys."),
         "config": ("housekeeping", "Show and check settings."),
         "paths": ("housekeeping", "Show where the files are."),
         "fsck": ("maintenance", "Check and fix the home."),
@@ -160,7 +160,10 @@ def _print_version(context: click.Context, _: click.Parameter, asked: bool) -> N
     help="Print the version.",
 )  # fmt: skip
 @click.option(
-    "--debug", is_flag=True, expose_value=False, help="Show tracebacks (anywhere on the line)."
+    "--debug",
+    is_flag=True,
+    expose_value=False,
+    help="Show tracebacks; works anywhere in the command.",
 )
 def cli() -> None:
     """Search for better training code on this machine, and verify every gain."""
@@ -173,7 +176,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     if arguments is None:  # this process runs nothing else
         _install_signal_handlers()
         _open_missing_streams()
-        # Our matrices are too small to gain from a second thread, which takes time from runs.
+        # A second BLAS thread does not speed up our small matrices, and slows runs down.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         code = cli.main(

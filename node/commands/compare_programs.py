@@ -53,15 +53,20 @@ _OPEN = 5  # exit code without a verdict, as of `compare`
 @click.argument("b", metavar="B")
 @click.option("--for", "duration", metavar="SPAN", default=_USUAL, help="The time limit [8h].")
 @click.option("--block", metavar="SPAN", default=_BLOCK, help=f"The length of a block [{_BLOCK}].")
-@setting_option("agent", help="Who proposes, if A and B are texts (default: the setting).")
+@setting_option(
+    "agent", help="The proposer, if A and B are files with instructions (default: the setting)."
+)
 @click.option(
     "--from",
     "head",
     metavar="SOURCE",
-    help="The source that every block of experiments starts from (default: the head).",
+    help="The source that every block starts from (default: the head).",
 )
 @click.option(
-    "--runs", type=click.IntRange(1, 50), default=3, help="New runs of each block's result [3]."
+    "--runs",
+    type=click.IntRange(1, 50),
+    default=3,
+    help="How often each block's result is re-run [3].",
 )
 @task_options()
 @click.option("--fresh", is_flag=True, help="Discard the blocks of earlier calls.")
@@ -79,13 +84,13 @@ def compare_programs(
     fresh: bool,
     as_json: bool,
 ) -> None:
-    """Find out which of two proposers gains more on this device, in randomly alternating blocks.
+    """Find out which of two proposers gains more on this device.
 
-    A and B are proposers, written as in the setting `agent` (knobs, claude, ollama:NAME,
-    claude#bold; knobs,claude for two at once), or files with instructions for a proposer
-    (bold.md). Each block is a separate session that starts at the same head and knows nothing of
-    the others. The comparison ends with a result or at the time limit. If it is interrupted, the
-    same command resumes it.
+    A and B are proposers, written as in the setting `agent` (hyperparameters, claude, ollama:NAME,
+    claude#bold; hyperparameters,claude for two at once), or files with instructions for a proposer
+    (bold.md). They work in blocks of time, in random order. Each block is a separate session that
+    starts at the same head and knows nothing of other blocks. The comparison ends with a result or
+    at the time limit. After an interruption the same command resumes.
     """
     for_s = parse_duration(duration)
     block_s = parse_duration(block)

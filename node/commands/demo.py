@@ -24,7 +24,7 @@ from protocol.errors import ArnodeError
 def demo(as_json: bool, keep: Path | None) -> None:
     """Show how arnode works: four nodes on this machine, one of which lies. About 3 minutes.
 
-    Nothing leaves this machine, and your own node is not touched. The demo always ends its four
+    Nothing leaves this machine, and your own node is not used. At its end the demo stops its four
     nodes and removes their folder.
     """
     require_peer_sandbox(Config())

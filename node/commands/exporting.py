@@ -73,12 +73,14 @@ def _command_of(found: Found) -> click.Command:
 
 @click.group(cls=PluginGroup, group=EXPORTERS, command_of=_command_of)
 def export() -> None:
-    """Write what this node did, for other tools and people."""
+    """Export this node's experiments and leaderboards for other tools and people."""
 
 
 @export.command("results.tsv")
 @line_option
-@click.option("--imported", metavar="ID", help="The imported file with this id, unchanged.")
+@click.option(
+    "--imported", metavar="ID", help="Write the imported file with this id, unchanged, instead."
+)
 def results(task: str | None, imported: str | None) -> None:
     """Write the experiments to stdout as autoresearch's results.tsv."""
     from node.store.journal import Journal
@@ -93,7 +95,7 @@ def results(task: str | None, imported: str | None) -> None:
 
 @export.command()
 def jsonl() -> None:
-    """Write the experiments to stdout, one JSON document a line, oldest first, with their diffs."""
+    """Write the experiments with their diffs to stdout, oldest first, as JSON Lines."""
     with reading() as (store, blobs):
         for experiment in store.experiments.listed():
             text = None
@@ -110,7 +112,7 @@ def jsonl() -> None:
 )
 @json_option()
 def bundle(id: str, output: Path | None, as_json: bool) -> None:  # noqa: A002 (the argument's name)
-    """Write one experiment with all its evidence into one file, which can be checked anywhere."""
+    """Write an experiment and all its evidence into a file that anyone can check."""
     with reading() as (store, blobs):
         gathered = gather(store, blobs, store.records.find(id))
     path = output or Path(f"arnode-{short(gathered.about)}.bundle")
@@ -132,8 +134,8 @@ def bundle(id: str, output: Path | None, as_json: bool) -> None:  # noqa: A002 (
 
 @export.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-@click.option("--task", help="Only of this task.")
-@click.option("--class", "hardware_class", help="Only of this hardware class.")
+@click.option("--task", help="Write only leaderboards of this task.")
+@click.option("--class", "hardware_class", help="Write only leaderboards of this hardware class.")
 @network_option
 @json_option()
 def board(
@@ -141,8 +143,8 @@ def board(
 ) -> None:
     """Write a network's leaderboards into DIR as HTML pages and JSON, for any web server.
 
-    The pages have no script and look like `leaderboard`. The JSON files are like `leaderboard
-    --json` with all rows, without imported ones. The same records give the same bytes.
+    The pages need no JavaScript and show what `leaderboard` shows. The JSON files have all rows in
+    the format of `leaderboard --json`, except imported ones. The same records give the same bytes.
     """
     from node.exports.board_pages import write_boards
     from node.home.keyfile import read_keys
@@ -173,7 +175,7 @@ def board(
 @click.argument("id", metavar="ID", required=False)
 @line_option
 def patch(id: str | None, task: str | None) -> None:  # noqa: A002 (the argument's name)
-    """Write the diff of ID to stdout; without ID, of the verified head against the baseline."""
+    """Write a diff to stdout: of ID, or of the verified head against the baseline."""
     with reading() as (store, blobs):
         text = _diff(store, blobs, id, task)[0]
     # A file gets the exact bytes. On a terminal, control characters would take effect.
@@ -184,7 +186,7 @@ def patch(id: str | None, task: str | None) -> None:  # noqa: A002 (the argument
 @click.argument("id", metavar="ID", required=False)
 @line_option
 def pr(id: str | None, task: str | None) -> None:  # noqa: A002 (the argument's name)
-    """Write the text of a pull request with its evidence to stdout."""
+    """Write the text of a pull request to stdout, with the evidence for the gain."""
     with reading() as (store, blobs):
         text, record = _diff(store, blobs, id, task)
         click.echo(describe(store, record, text), nl=False)

@@ -29,10 +29,11 @@ from protocol.errors import UsageError
 @json_option()
 @click.pass_context
 def friends(ctx: click.Context, as_json: bool) -> None:
-    """List, add or remove friends: authors whose claims are re-run before other newcomers'.
+    """List, add or remove friends: authors whose claims are re-run first.
 
-    A friend's claim is adopted only after a re-run here, like any claim. So are claims of your
-    own fleet (`friends = "fleet:KEY"`); its patches that were kept after few runs are tried, too.
+    A friend's claim is adopted only after a re-run here, like any other claim. The same is true of
+    your fleet, the nodes listed under `friends = "fleet:KEY"`. From them this node also tries
+    patches that were kept after few runs.
     """
     if ctx.invoked_subcommand is not None:
         return
@@ -62,17 +63,17 @@ def add(key: str) -> None:
 @friends.command()
 @click.argument("key")
 def remove(key: str) -> None:
-    """Remove an author from both lists."""
+    """Remove an author from your friends and from the blocked authors."""
     _change(key, None)
 
 
 @friends.command()
 @click.argument("keys", metavar="KEY...", nargs=-1, required=True)
 def sign(keys: tuple[str, ...]) -> None:
-    """Print the list of a fleet's nodes, signed by this home's author key, its owner's.
+    """Print a list of your fleet's nodes, signed by this home's author key.
 
-    KEY: the author key that `arnode key show` prints on each node. Nodes that take the list no
-    longer count a node that it leaves out.
+    KEY: the author key that `arnode key show` prints on each node. A node that was removed from the
+    list is no longer in the fleet.
     """
     members = [_checked(key) for key in keys]
     if len(members) > MAX_MEMBERS:
@@ -89,7 +90,10 @@ def sign(keys: tuple[str, ...]) -> None:
 @friends.command()
 @click.argument("file", type=click.File("rb"))
 def take(file: BinaryIO) -> None:
-    """Take a list of the fleet's nodes if it is newer. FILE: - for standard input."""
+    """Store a signed list of the fleet's nodes. FILE: - for standard input.
+
+    The list must be newer than the stored one.
+    """
     home = Home.here()
     owner = owner_of(config_of(home).friends)
     if owner is None:
@@ -118,7 +122,7 @@ def _checked(digits: str) -> bytes:
 @click.command()
 @click.argument("key")
 def block(key: str) -> None:
-    """Ignore an author's claims; `friends remove` ends that."""
+    """Ignore an author's claims; `arnode friends remove` unblocks the author."""
     _change(key, "blocked")
 
 

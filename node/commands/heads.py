@@ -34,20 +34,26 @@ from protocol.source import Source
 
 @click.command()
 @line_option
-@click.option("--working", is_flag=True, help="Print the working line instead; it is not verified.")
-@click.option("--provenance", is_flag=True, help="Show each line's author and evidence.")
+@click.option(
+    "--working",
+    is_flag=True,
+    help="Print the source of the working line instead; it is not verified.",
+)
+@click.option(
+    "--provenance", is_flag=True, help="Show who wrote each line of the source, with the evidence."
+)
 @click.option(
     "--weights",
     type=click.Path(path_type=Path),
     metavar="FOLDER",
-    help="Train it again and write the model there.",
+    help="Train the head once more and write the model into this folder.",
 )
 @click.option(
     "--budget",
     type=click.IntRange(1, 10**15),
-    help="With --weights: a budget other than the task's, in its unit.",
+    help="With --weights: another budget than the task's, in the same unit.",
 )
-@json_option("Print JSON; with --provenance or --weights only.")
+@json_option("Print JSON (only with --provenance or --weights).")
 def head(
     task: str | None,
     working: bool,
@@ -58,7 +64,7 @@ def head(
 ) -> None:
     """Print the verified head's source: `arnode head > train.py`.
 
-    If this home works on several tasks, the head is that of the current or last session.
+    Without --task it is the head of the current or last session's task.
     """
     if as_json and not provenance and weights is None:
         raise UsageError(
@@ -73,14 +79,14 @@ def head(
         tree = line.working if working else line.verified
         source = blobs.get_source(tree)
         marks = marks_of(store, blobs, line.task, tree)
-        in_doubt = head_recheck_reason(store, line) if tree == line.verified else None
+        recheck_pending = head_recheck_reason(store, line) if tree == line.verified else None
         asks_writers = provenance or weights is not None
         manifest = manifest_of(store, line)
         lines = written_lines(store, blobs, manifest, line.key, tree) if asks_writers else ()
     if provenance:
-        _print_provenance(lines, tree, in_doubt, as_json=as_json)
-    if in_doubt:
-        click.echo(f"{word('in_doubt')}: {plain(in_doubt)}", err=True)
+        _print_provenance(lines, tree, recheck_pending, as_json=as_json)
+    if recheck_pending:
+        click.echo(f"{word('recheck_pending')}: {plain(recheck_pending)}", err=True)
     if tree == manifest.baseline_tree and not working:
         click.echo(_why_baseline(len(line.stack)), err=True)
     if marks:
@@ -99,11 +105,15 @@ def head(
 @click.command()
 @click.argument("id", metavar="ID")
 @line_option
-@click.option("--unverified", is_flag=True, help="Adopt it without a re-run on this machine.")
+@click.option(
+    "--unverified",
+    is_flag=True,
+    help="Adopt the source although it was not confirmed on this machine.",
+)
 def adopt(id: str, task: str | None, unverified: bool) -> None:  # noqa: A002
-    """Move the verified head to a record's source; the move is recorded, unverified or not.
+    """Make a record's source the verified head, if it was confirmed on this machine.
 
-    Untrusted source is adopted without its comments and docstrings.
+    The adoption is recorded. A peer's source is adopted without its comments and docstrings.
     """
     with _open_line(task) as line_resources:
         line_resources.line_writer.announce()
@@ -133,7 +143,7 @@ def adopt(id: str, task: str | None, unverified: bool) -> None:  # noqa: A002
 @click.command()
 @line_option
 def revert(task: str | None) -> None:
-    """Undo the last move of the verified head."""
+    """Go back to the previous verified head."""
     with _open_line(task) as line_resources:
         line_resources.line_writer.announce()
         line = line_resources.line_writer.known_line
@@ -183,12 +193,12 @@ def _summary(marks: Sequence[CapabilityFinding]) -> str:
 
 
 def _print_provenance(
-    lines: Sequence[WrittenLine], tree: bytes, in_doubt: str | None, *, as_json: bool
+    lines: Sequence[WrittenLine], tree: bytes, recheck_pending: str | None, *, as_json: bool
 ) -> None:
     """Print consecutive lines of one writer as one row, or every line as JSON."""
     if as_json:
         written = [_line_json(line) for line in lines]
-        print_json({"tree": tree.hex(), "in_doubt": in_doubt, "lines": written})
+        print_json({"tree": tree.hex(), "recheck_pending": recheck_pending, "lines": written})
         return
     has_files = len({line.path for line in lines}) > 1
     rows = [
@@ -208,7 +218,7 @@ def _print_provenance(
 
 
 def _author(writer: Writer) -> str:
-    if writer.whose != "foreign" or writer.author is None:
+    if writer.whose != "untrusted" or writer.author is None:
         return writer.name
     return f"{writer.name} {short(writer.author)}"
 
@@ -272,7 +282,7 @@ def _write_model(
         )
     command = replace(command, task=with_budget(command.task, budget))
     trained = asyncio.run(train_model(command, source, folder))
-    metric, others = manifest.metric, sum(line.writer.whose == "foreign" for line in lines)
+    metric, others = manifest.metric, sum(line.writer.whose == "untrusted" for line in lines)
     if as_json:
         print_json(
             {
@@ -282,7 +292,7 @@ def _write_model(
                 "seed": trained.seed,
                 "metric": trained.metric,
                 "baseline": trained.baseline,
-                "foreign_lines": others,
+                "untrusted_lines": others,
             }
         )
         return

@@ -48,7 +48,7 @@ _STAGE_COLUMNS = (
     "-n", "--limit", type=click.IntRange(1, MOST_SHOWN), help=f"How many, newest first [{_SHOWN}]."
 )
 @click.option("--task", help="Show only this task, and no imported results.")
-@json_option("Print all of them, or up to the limit, as JSON.")
+@json_option("Print JSON; without --limit it has all experiments.")
 def log(limit: int | None, task: str | None, as_json: bool) -> None:
     """List this node's experiments, newest first, and imported files."""
     with reading() as (store, _):
@@ -75,13 +75,15 @@ def log(limit: int | None, task: str | None, as_json: bool) -> None:
 
 @click.command()
 @click.argument("id", metavar="ID")
-@click.option("--raw", is_flag=True, help="Print the whole record and its runs' time by stage.")
+@click.option(
+    "--raw", is_flag=True, help="Print the whole record, and how long each stage of its runs took."
+)
 @json_option()
 def show(id: str, raw: bool, as_json: bool) -> None:  # noqa: A002 (the command line's name)
     """Show one experiment, another record, or an imported file.
 
-    ID: the first digits of its id, at least four, enough to be unique. The id of a source that was
-    measured here means its latest result.
+    ID: the first digits of its id, at least four and enough to be unique. The id of a source shows
+    the latest result of that source here.
     """
     with reading() as (store, blobs):
         imported = {one.id: one for one in store.imported.listed() if begins(one.id, id)}

@@ -26,7 +26,7 @@ _SHELLS = ("bash", "zsh", "fish")
 @click.command()
 @json_option()
 def paths(as_json: bool) -> None:
-    """Show where the node's files are. ARNODE_HOME changes the place."""
+    """Show where the node's files are. ARNODE_HOME selects another home."""
     home = Home.here()
     places = {
         "home": home.root,
@@ -101,13 +101,13 @@ def _coming(path: Path, position: int) -> Iterator[str]:
 
 @click.group()
 def key() -> None:
-    """The node's identity."""
+    """Show and renew the node's keys."""
 
 
 @key.command("show")
 @json_option()
 def show_key(as_json: bool) -> None:
-    """Print the public keys; the secret halves never leave their file."""
+    """Print the node's public keys."""
     home = Home.here()
     keys = read_keys(home)
     author, transport = keys.author.public.hex(), keys.transport.public.hex()
@@ -122,10 +122,10 @@ def show_key(as_json: bool) -> None:
 @key.command("renew")
 @json_option()
 def renew_key(as_json: bool) -> None:
-    """Replace this node's key. The new key names the old one, whose file is kept.
+    """Replace this node's keys. The new author key names the old one; the old file is kept.
 
-    Use it if the key signed two records with one number, or if somebody else may have it. The new
-    key signs from now on; older records stay those of the old key.
+    Renew the keys if the author key signed two records with one number, or if somebody else may
+    have it. The new key signs new records; older records remain those of the old key.
     """
     home = Home.here()
     with home.lock():
@@ -141,13 +141,13 @@ def renew_key(as_json: bool) -> None:
 
 @click.group()
 def config() -> None:
-    """Show and check settings. A flag wins over an ARNODE_* variable, the file and the default."""
+    """Show and check settings. Flags override ARNODE_* variables, which override config.toml."""
 
 
 @config.command("show")
 @json_option()
 def show_config(as_json: bool) -> None:
-    """Print every setting, its value and where it came from."""
+    """Print every setting, its value and the origin of the value."""
     settings = load_config(Home.here().config, env=os.environ)
     values = dataclasses.asdict(settings.config)
     width = max(map(len, values))
@@ -161,13 +161,13 @@ def show_config(as_json: bool) -> None:
 
 @config.command("path")
 def config_path() -> None:
-    """Print the path of the settings file, which may not exist."""
+    """Print the path of the settings file, whether or not it exists."""
     click.echo(Home.here().config)
 
 
 @config.command("check")
 def check_config() -> None:
-    """Check the settings."""
+    """Check the settings file and the ARNODE_* variables."""
     path = Home.here().config
     load_config(path, env=os.environ)
     click.echo(f"{path}: {'valid' if path.exists() else 'no such file, the defaults apply'}")

@@ -57,10 +57,14 @@ class _Place:
 
 def _source_options(command: F) -> F:
     branch = click.option(
-        "--branch", help="Read the rows' sources from this branch [HEAD, in a repository]."
+        "--branch", help="Read the rows' sources from this git branch [HEAD, in a repository]."
     )
     edited = click.option(
-        "--file", "edited", default="train.py", show_default=True, help="The edited file."
+        "--file",
+        "edited",
+        default="train.py",
+        show_default=True,
+        help="The file that the experiments edited.",
     )
     return branch(edited(command))
 
@@ -106,7 +110,7 @@ def import_() -> None:
 @click.argument("path", type=click.Path(path_type=Path))
 @json_option()
 def bundle(path: Path, as_json: bool) -> None:
-    """Import a bundle's records and sources. They remain claims of their author."""
+    """Import a bundle's records and sources. Its gains remain claims of their author."""
     home = Home.here()
     given = read_bundle(path)
     config = config_of(home)

@@ -19,11 +19,11 @@ _SHOWN = 12  # hyperparameters
 @task_options()
 @json_option()
 def insights(task: str | None, text: Path | None, as_json: bool) -> None:
-    """Show what this node's trials found: hyperparameters that matter, kinds of change that work.
+    """Show which hyperparameters matter, and which kinds of change were kept.
 
-    A hyperparameter's share is the part of the score's variation that it explains, in the model
-    that chooses values, with a 90 % interval from resampled trials. This is no evidence, and no
-    decision uses it.
+    A hyperparameter's share is the part of the score's variance that it explains, with a 90 %
+    interval from resampled experiments. The share is estimated by the built-in search's model. It
+    is no evidence, and no decision uses it.
     """
     from node.on_demand.insights import ask_for_insights
 
@@ -36,17 +36,17 @@ def insights(task: str | None, text: Path | None, as_json: bool) -> None:
 
 
 def _print_hyperparameters(learnt: "Learnt") -> None:
-    knobs: Any = learnt.importance["knobs"]
+    hyperparameters: Any = learnt.importance["hyperparameters"]
     name = plain(learnt.names[learnt.line.task])
-    if not knobs:
+    if not hyperparameters:
         click.echo(f"too few hyperparameters of {name} were varied yet to say which matter")
         return
     click.echo(
         f"hyperparameters of {name} on {plain(learnt.line.hardware_class)}, by share explained:"
     )
-    for knob in knobs[:_SHOWN]:
-        share = f"{knob['share']:.0%} ({knob['low']:.0%} to {knob['high']:.0%})"
-        click.echo(f"  {plain(knob['name']):<28} {share:<22} best at {plain(str(knob['best']))}")
+    for one in hyperparameters[:_SHOWN]:
+        share = f"{one['share']:.0%} ({one['low']:.0%} to {one['high']:.0%})"
+        click.echo(f"  {plain(one['name']):<28} {share:<22} best at {plain(str(one['best']))}")
 
 
 def _print_kinds(learnt: "Learnt") -> None:

@@ -52,13 +52,21 @@ _UNREAD = "--marks checks the rows' code; unread: its language cannot be checked
     type=click.Choice(LEVELS),
     default="claimed",
     show_default=True,
-    help="Show all rows, those others confirmed, or those measured here.",
+    help="Show all rows, rows that other keys confirmed, or rows measured here.",
 )
 @click.option(
-    "--top", type=click.IntRange(1, MOST_SHOWN), default=_TOP, show_default=True, help="How many."
+    "--top",
+    type=click.IntRange(1, MOST_SHOWN),
+    default=_TOP,
+    show_default=True,
+    help="The largest number of rows.",
 )
 @click.option(
-    "--env", "wanted", multiple=True, metavar="NAME=TEXT", help="Only rows with this environment."
+    "--env",
+    "wanted",
+    multiple=True,
+    metavar="NAME=TEXT",
+    help="Show only rows from this environment, like torch=2.13.0.",
 )
 @click.option("--marks", "is_read", is_flag=True, help="Check each row's code and show its marks.")
 @json_option()
@@ -72,16 +80,17 @@ def leaderboard(
     is_read: bool,
     as_json: bool,
 ) -> None:
-    """Show a network's leaderboard of a task and hardware class.
+    """Show the leaderboard of a task and hardware class.
 
     Rows are ranked by the lower bound of the gain over the task's baseline, measured in pairs.
-    Once another key has re-run a claim, its measurement on its own secret split counts. Until then
-    the claimed gain counts: on the public or the secret split, whichever is lower, corrected for
-    the author's number of tries. `show`, `diff`, `verify`, `adopt` and `replay` take a row's id.
+    After a re-run by another key, the gain that this key measured on its own secret split counts.
+    Before that the claimed gain counts: on the public or the secret split, whichever is lower,
+    corrected for the author's number of tries. `show`, `diff`, `verify`, `adopt` and `replay`
+    accept a row's id.
 
-    --marks checks the code of each row, half a second each. A mark is something beyond arithmetic
-    that the code does and the task's baseline does not. Only Python is checked; code in other
-    languages is always shown as unread.
+    --marks checks the code of each row, which takes half a second per row. A mark names something
+    beyond arithmetic that the code does and the task's baseline does not. Only Python is checked;
+    code in other languages is shown as unread.
     """
     filters = _filters(wanted)
     config = config_of(Home.here())

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _LANES = click.option(
-    "--lanes", type=click.IntRange(1), metavar="N", help="The number of lanes [its cores]."
+    "--lanes", type=click.IntRange(1), metavar="N", help="The number of lanes [one per core]."
 )
 
 
@@ -28,14 +28,19 @@ def ray() -> None:
 
 
 @ray.command()
-@click.option("--host", default="127.0.0.1", metavar="IP", help="The head's address [127.0.0.1].")
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    metavar="IP",
+    help="This machine's address for the others [127.0.0.1].",
+)
 @click.option("--port", type=click.IntRange(1, 65535), help="The port of Ray's head node [6379].")
 @_LANES
 def head(host: str, port: int | None, lanes: int | None) -> None:
     """Run the cluster's head on this machine until it is stopped.
 
-    This creates a token file in this home. Copy it to the home of each machine that joins, readable
-    by you alone.
+    The command creates a token file in this home. Copy that file to the home of each machine that
+    joins, and make it readable by you alone.
     """
     from node.home.fleet import RAY_PORT, own_host
     from node.remote.ray_setup import head_command
@@ -97,9 +102,10 @@ def _become(command: list[str], token: "Path") -> None:
 @click.command()
 @click.option("--gpus", metavar="LIST", help="The NVIDIA cards to choose from, as for `start`.")
 def lane(gpus: str | None) -> None:
-    """Serve as a lane of a node on another machine; `arnode start --lane HOST` starts it by ssh.
+    """Serve as a lane of a node on another machine; `arnode start --lane HOST` runs this by ssh.
 
-    It talks to that node over standard input and output, and ends with it.
+    The lane and the node exchange messages over standard input and output. The lane ends with the
+    node.
     """
     modes = [os.fstat(end).st_mode for end in (0, 1)]
     if not all(stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) for mode in modes):

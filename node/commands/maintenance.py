@@ -19,9 +19,9 @@ _EXIT_PROBLEM = 6
 
 @click.command()
 @click.option(
-    "--prove",
+    "--self-test",
     is_flag=True,
-    help="Run the NVIDIA card's self-test, some minutes; writes gpu-report.json here.",
+    help="Test the NVIDIA card for some minutes, and write gpu-report.json here.",
 )
 @json_option("Print one JSON document.")
 def doctor(prove: bool, as_json: bool) -> None:
@@ -82,11 +82,11 @@ def _selftest_cards(*, as_json: bool) -> None:
 
 @click.command()
 @click.option(
-    "--rebuild", is_flag=True, help="Repair what can be repaired; damaged files are kept."
+    "--rebuild", is_flag=True, help="Repair what can be repaired; keep a copy of damaged files."
 )
 @json_option()
 def fsck(rebuild: bool, as_json: bool) -> None:
-    """Check store, blobs and journal. Exit code 1: something is damaged."""
+    """Check the home's store, blobs and journal. Exit code 1: something is damaged."""
     home = Home.here()
     repaired: list[str] = []
     with reporting() as progress:
@@ -114,7 +114,7 @@ def fsck(rebuild: bool, as_json: bool) -> None:
 @click.command()
 @json_option()
 def gc(as_json: bool) -> None:
-    """Remove unused sources, and peers' intents older than a day."""
+    """Remove unused sources, and peers' announced experiments older than a day."""
     home = Home.here()
     with home.lock(), reporting() as progress:
         done = collect(home, progress)

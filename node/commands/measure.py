@@ -34,7 +34,12 @@ REJECTED = 7
 
 
 @click.command()
-@click.option("--source", default="baseline", metavar="F|TREE", help="A file, tree or id.")
+@click.option(
+    "--source",
+    default="baseline",
+    metavar="F|TREE",
+    help="A file, or the id of a tree or record (default: the baseline).",
+)
 @click.option("--seeds", default=1, type=click.IntRange(1, 100), help="The number of new seeds.")
 @click.option(
     "--seed",
@@ -53,7 +58,7 @@ def run(
     text: Path | None,
     as_json: bool,
 ) -> None:
-    """Measure a source: train it in the sandbox, score it outside, audit the score."""
+    """Measure a source: train it in the sandbox, then compute and check its score outside."""
     command = find_command_session(task, text)
     print_why_unranked(command.task.manifest)
     wanted = find_source(command.home, command.task, source)
@@ -118,9 +123,10 @@ def run(
 def compare(
     a: str, b: str, pairs: int | None, task: str | None, text: Path | None, as_json: bool
 ) -> None:
-    """Test whether B is better than A in pairs of new runs, one seed each, until it is clear.
+    """Test in pairs whether B is better than A, until the result is clear.
 
-    A and B are files, trees, ids, or the words baseline, head and working.
+    Each pair runs A and B with one new seed. A and B are files, ids of trees or records, or the
+    words baseline, head and working.
     """
     from node.terminal.vocabulary import gain_words, word
 
@@ -214,5 +220,5 @@ def _comparison_json(
         "claim": None,
         "runs": result.runs,
         "seconds": round(result.seconds, 1),
-        "attestation": None,
+        "rerun": None,
     }

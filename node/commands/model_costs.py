@@ -34,8 +34,12 @@ _DAY = click.DateTime(formats=["%Y-%m-%d"])
     type=click.FloatRange(0, _MOST_USD, max_open=True),
     help="What the provider charged, in USD.",
 )
-@click.option("--tokens-in", type=click.IntRange(0, 10**9), help="Tokens of its prompt.")
-@click.option("--tokens-out", type=click.IntRange(0, 10**9), help="Tokens of its answer.")
+@click.option(
+    "--tokens-in", type=click.IntRange(0, 10**9), help="The number of tokens in its prompt."
+)
+@click.option(
+    "--tokens-out", type=click.IntRange(0, 10**9), help="The number of tokens in its answer."
+)
 @click.option("--why", default="", help="A note for yourself.")
 @json_option("Print one JSON document.")
 def spending(
@@ -49,8 +53,8 @@ def spending(
 ) -> None:
     """List the costs of models and coding agents on DAY (UTC, default: today).
 
-    `--correct N` replaces the cost of question N by `--usd`, `--tokens-in` and `--tokens-out`, for
-    the day's limits as well. The old figures and every correction are kept.
+    `--correct N` replaces the cost of question N by `--usd`, `--tokens-in` and `--tokens-out`. The
+    day's limits then use the new cost. The old figures and every correction stay in the list.
     """
     home = Home.here()
     config = config_of(home)
@@ -103,9 +107,9 @@ def _print_call(call: Mapping[str, Any]) -> None:
         f"{call['id']:>6}  {call['ts']}  {plain(call['model'])}  {what}  {call['state']}"
         f"  {call['tokens_in']:,} + {call['tokens_out']:,} tokens  {call['usd']:.6f} USD"
     )
-    if booked := call["booked"]:
+    if charged := call["charged"]:
         why = f": {plain(call['why'])}" if call["why"] else ""
         click.echo(
-            f"{'':>6}  corrected from {booked['tokens_in']:,} + {booked['tokens_out']:,} tokens,"
-            f" {booked['usd']:.6f} USD{why}"
+            f"{'':>6}  corrected from {charged['tokens_in']:,} + {charged['tokens_out']:,} tokens,"
+            f" {charged['usd']:.6f} USD{why}"
         )

@@ -47,14 +47,14 @@ _NEARNESS = {
 
 @click.group()
 def network() -> None:
-    """Show and make networks: a name, bootstrap addresses and, if private, a secret."""
+    """Show and define networks: a name, bootstrap addresses and, if private, a secret."""
 
 
 @network.command()
 @click.argument("name", required=False)
 @json_option()
 def show(name: str | None, as_json: bool) -> None:
-    """Show this node's id and addresses, and a network or all networks."""
+    """Show this node's peer id and addresses, and one network or all."""
     home = Home.here()
     config = config_of(home)
     running = running_member(home)
@@ -124,11 +124,22 @@ def _listening(running: RunningMember | None) -> Sequence[str]:
 @network.command()
 @click.argument("name")
 @click.option(
-    "--private", is_flag=True, help="Make it private: with a new secret, which invites contain."
+    "--private",
+    is_flag=True,
+    help="Make the network private, with a new secret that its invites contain.",
 )
-@click.option("--bootstrap", multiple=True, metavar="ADDR", help="A bootstrap address.")
 @click.option(
-    "--author", "authors", multiple=True, metavar="KEY", help="Count only this author's records."
+    "--bootstrap",
+    multiple=True,
+    metavar="ADDR",
+    help="The address of a bootstrap node; repeat for several.",
+)
+@click.option(
+    "--author",
+    "authors",
+    multiple=True,
+    metavar="KEY",
+    help="Count only this author's records; repeat for several.",
 )
 def init(name: str, private: bool, bootstrap: tuple[str, ...], authors: tuple[str, ...]) -> None:
     """Define a new network in the home; an existing one is never overwritten."""
@@ -172,13 +183,19 @@ def init(name: str, private: bool, bootstrap: tuple[str, ...], authors: tuple[st
     metavar="NAME",
     help="The network (default: the running node's, else the one in use).",
 )
-@click.option("--address", "given", multiple=True, metavar="ADDR", help="An address of this node.")
+@click.option(
+    "--address",
+    "given",
+    multiple=True,
+    metavar="ADDR",
+    help="An address at which others reach this node; repeat for several.",
+)
 @json_option()
 def invite(named: str | None, given: tuple[str, ...], as_json: bool) -> None:
     """Print an invite, with which others join a network: `arnode join LINE`.
 
-    It contains up to 8 addresses: those given, the running node's and those of the definition. For
-    a private network it also contains the secret.
+    The invite has up to 8 addresses: those given with --address, those of the running node and
+    those in the network's definition. For a private network it also has the secret.
     """
     home = Home.here()
     running = running_member(home)
@@ -209,7 +226,8 @@ def invite(named: str | None, given: tuple[str, ...], as_json: bool) -> None:
 def join(line: str, as_json: bool) -> None:
     """Save the network of an invite and use it from now on.
 
-    LINE: - for standard input, which keeps a secret out of the list of processes.
+    LINE: the invite, or - to read it from standard input. Then other users of this machine cannot
+    see its secret in the list of processes.
     """
     home = Home.here()
     network = read_invite(sys.stdin.read(_MAX_TYPED) if line == "-" else line)

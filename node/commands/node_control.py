@@ -58,12 +58,12 @@ def start(
     agrees: bool,
     **flags: Given | Path,
 ) -> None:
-    """Run the node here: propose, measure, verify, record, until it is stopped.
+    """Run the node here: propose, measure, verify and record until you stop it.
 
-    The first Ctrl-C finishes the current run and stops; the second stops at once. However it
-    stops, the next start resumes.
+    The first Ctrl-C stops the node after the current run; the second stops it at once. The next
+    start resumes in either case.
 
-    The network of --network or --join stays in use, for other commands and later starts too.
+    --network and --join also set the network for other commands and for later starts.
     """
     from node.home.consent import Wishes
     from node.home.invites import join_network, read_invite
@@ -135,11 +135,13 @@ def peers(as_json: bool) -> None:
 
 @click.command()
 @click.option(
-    "--at-checkpoint", is_flag=True, help="Run the promotion trial of the working line first."
+    "--after-promotion-trial",
+    is_flag=True,
+    help="Run the promotion trial of the working line first.",
 )
-def stop(at_checkpoint: bool) -> None:
+def stop(after_promotion_trial: bool) -> None:
     """Stop the running node after its current run."""
-    _call("stop", {"at_checkpoint": at_checkpoint})
+    _call("stop", {"after_promotion_trial": after_promotion_trial})
     click.echo("stopping; `arnode status` shows when it has stopped", err=True)
 
 

@@ -41,7 +41,7 @@ from protocol.units import from_nano
 
 _POLL_S: Final = 0.5
 _WAITED_S: Final = 60
-_COUNTS: Final = ("experiments", "kept", "checkpoints", "passed")
+_COUNTS: Final = ("experiments", "kept", "trials", "passed")
 _COLUMNS: Final = (
     *map(words_column, ("id", "until", "hours", "task", "class", "author")),
     *map(figures_column, (*_COUNTS, "gain")),
@@ -156,7 +156,7 @@ def _published(
 
 
 def list_reports(home: Home, store: Store, *, task: str | None, as_json: bool) -> None:
-    """List the reports that others published in the network in force, newest first."""
+    """List the reports that peers published in the network in use, newest first."""
     wanted = None
     if task is not None:
         wanted = task_named(store, task, store.records.manifests(_MOST_TASKS))

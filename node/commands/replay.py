@@ -15,11 +15,11 @@ from node.home.faults import empty_folder, explaining_faults
 from node.source_review.adoption import concern, describe, marks_of
 from node.store.named_tasks import task_source
 from node.terminal.terminal import print_json
-from protocol.attestation import AttestBody
 from protocol.codecs import plain
 from protocol.errors import SafetyError, UsageError
 from protocol.record_kinds import ResultBody
 from protocol.records import Record
+from protocol.rerun import RerunBody
 from protocol.source import Source
 
 
@@ -30,7 +30,7 @@ from protocol.source import Source
 def replay(id: str, folder: Path, as_json: bool) -> None:  # noqa: A002 (the argument's name)
     """Write an experiment's exact source, environment and command into a new folder.
 
-    The first argument is the experiment's id or a bundle's file.
+    The first argument is the id of an experiment, or a bundle file.
     """
     if Path(id).exists():
         source, description, marks = _from_bundle(Path(id))
@@ -98,11 +98,11 @@ def _described(
     if not isinstance(body, Subject):
         raise UsageError(
             f"a {record.kind} has no source to replay",
-            "give the id of an experiment or attestation: see `arnode log`",
+            "give the id of an experiment or rerun: see `arnode log`",
         )
     tree = trees_of(body)[1]
     description: dict[str, object] = {"record": record.id.hex(), "kind": record.kind}
-    if isinstance(body, ResultBody | AttestBody):
+    if isinstance(body, ResultBody | RerunBody):
         description |= {
             "class": body.hardware_class,
             "env": dict(body.env.items),

@@ -42,7 +42,7 @@ _INTERRUPTED = 130
     "--only", multiple=True, metavar="NAME", help="Try only this finding; may be given again."
 )
 @pairs_option
-@click.option("--quick", is_flag=True, help="Make at most four pairs: they show only large gains.")
+@click.option("--quick", is_flag=True, help="Run at most four pairs, which show only large gains.")
 @click.option("--fresh", is_flag=True, help="Discard the runs of earlier calls.")
 @json_option("Print one JSON document.")
 def replicate(
@@ -57,9 +57,9 @@ def replicate(
 ) -> None:
     """Try published findings on this device and show which hold.
 
-    CATALOGUE is a TOML file of findings (default: the task's own). Each is applied to the task's
-    baseline and compared with it in pairs of new runs, as `arnode compare` does. Nothing is
-    recorded. If it is interrupted, the same command resumes it.
+    CATALOGUE is a TOML file of findings (default: the task's own). Each finding is applied to the
+    task's baseline and compared with it in pairs, as `arnode compare` does. Nothing is recorded.
+    After an interruption the same command resumes.
     """
     began_s = time.monotonic()
     command = find_command_session(task, text)

@@ -40,11 +40,11 @@ _EVERYBODY = 0o644  # the card is made to be shared
     type=click.Choice(["md", "html"]),
     help="Markdown (the default if not at a terminal) or HTML.",
 )
-@click.option("--task", help="Only this task, if this home works on several.")
-@click.option("--publish", is_flag=True, help="Publish it: sign one record for each task.")
+@click.option("--task", help="Report only on this task.")
+@click.option("--publish", is_flag=True, help="Publish the report: sign one record for each task.")
 @click.option("--title", help="With --publish: the title (default: what was tried and kept).")
-@click.option("--yes", is_flag=True, help="With --publish: agree without being asked.")
-@click.option("--peers", is_flag=True, help="List what others published.")
+@click.option("--yes", is_flag=True, help="With --publish: publish without asking.")
+@click.option("--peers", is_flag=True, help="List the reports that peers published.")
 @click.option("--fetch", metavar="ID", help="Fetch the text of a published report.")
 @click.option(
     "--card",
@@ -67,11 +67,12 @@ def report(
 ) -> None:
     """Report what happened: `arnode report --since 12h --format html > night.html`.
 
-    It shows what was tried, kept and refuted, which promotion trials passed, what peers claimed,
-    what it cost and whose gain it was. It works with and without a running node.
+    The report shows what was tried, kept and refuted, which promotion trials passed, what peers
+    claimed, what it cost and which proposers found the gains. It works with and without a running
+    node.
 
-    `--publish` signs it: figures and a title go to everybody in the network, the text to anyone who
-    asks for it. `--peers` lists the reports of others.
+    `--publish` signs the report. Its figures and title are sent to the whole network, its text to
+    anyone who asks for it. `--peers` lists the reports that peers published.
     """
     others = {
         "--publish": publish,

@@ -25,14 +25,14 @@ _STRING_BYTES = 255  # limit of one string of a TXT record (RFC 1035, 3.3)
 @click.argument("name", metavar="NETWORK")
 @click.argument("given", metavar="[ADDRESS]...", nargs=-1)
 @click.option(
-    "--dns", "as_records", is_flag=True, help="Print TXT records, as lines of a DNS zone."
+    "--dns", "as_records", is_flag=True, help="Print the list as TXT records for a DNS zone file."
 )
 def sign_list_(name: str, given: tuple[str, ...], as_records: bool) -> None:
     """Print a list of a network's addresses, signed by this home's author key.
 
-    The list has the addresses given. Without any it has those of the definition and public ones
-    that answered this home's node within the last day, 64 at most. Publish it unchanged where
-    `lists` in the definition says: as a file over HTTPS, or with --dns as TXT records.
+    Without ADDRESS the list has the addresses in the network's definition and the public ones that
+    answered this node within the last day, 64 at most. Publish the list unchanged at a place that
+    `lists` in the definition names: as a file over HTTPS, or with --dns as TXT records.
     """
     home = Home.here()
     defined = find_network(home, name).network

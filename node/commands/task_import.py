@@ -25,7 +25,9 @@ _RESERVED = frozenset({"as-json", "as_json", "folder", "help", "into", "json"})
 
 def _into_option(command: F) -> F:
     option = click.option(
-        "--into", type=click.Path(path_type=Path), help="The new folder [./NAME, after the task]."
+        "--into",
+        type=click.Path(path_type=Path),
+        help="The new folder [./NAME, with the task's name].",
     )
     return option(command)
 
@@ -68,32 +70,39 @@ def import_() -> None:
     "--target", "targets", type=click.Path(path_type=Path), multiple=True, required=True,
     help="A file that may be edited; may be given again.",
 )  # fmt: skip
-@click.option("--eval", "command", required=True, help="A command that prints the number.")
-@click.option("--metric", required=True, help="The number's name.")
 @click.option(
-    "--direction", type=click.Choice(["min", "max"]), help="Which is better [guessed by name]."
+    "--eval",
+    "command",
+    required=True,
+    help="A command that runs in this folder and prints the metric.",
+)
+@click.option("--metric", required=True, help="The metric's name.")
+@click.option(
+    "--direction",
+    type=click.Choice(["min", "max"]),
+    help="Which way is better [guessed from the metric's name].",
 )
 @click.option(
     "--unit", default="",
-    help="The number's unit, such as ms; s is converted to it [as printed].",
+    help="The metric's unit, such as ms; printed seconds are converted [as printed].",
 )  # fmt: skip
 @click.option(
     "--limit", "limit_s", type=click.IntRange(1, 86_400),
-    help="Time limit of the command in seconds [10 times its trial runs].",
+    help="The command's time limit in seconds [10 times its trial runs].",
 )  # fmt: skip
 @click.option(
     "--repeats", type=click.IntRange(1, 64),
-    help="Calls of the command in one run, averaged [from the noise of the trial runs].",
+    help="How often a run calls the command, to average its results [from the noise].",
 )  # fmt: skip
 @click.option(
     "--with", "extra_files", type=click.Path(path_type=Path), multiple=True,
-    help="A file or folder that the command needs but does not name [the files it opens].",
+    help="A file or folder that the command needs [all files that it opened].",
 )  # fmt: skip
 @click.option(
     "--holdout", type=click.Path(path_type=Path),
-    help="A folder of files that replace the visible ones of the same name in judging.",
+    help="A folder whose files replace those of the same name in promotion trials and `verify`.",
 )  # fmt: skip
-@click.option("--yes", "agrees", is_flag=True, help="Accept what the trial runs suggest.")
+@click.option("--yes", "agrees", is_flag=True, help="Accept the guessed settings without asking.")
 @_into_option
 @json_option()
 def init(
@@ -110,10 +119,10 @@ def init(
     into: Path | None,
     as_json: bool,
 ) -> None:
-    """Make a self-scored task from a file and a command that runs in this folder.
+    """Make a self-scored task from a file and a command that prints its score.
 
-    The command runs a few times in the sandbox first. The settings guessed from these runs are
-    shown; at a terminal you confirm them, with --yes they are accepted.
+    The command is run in the sandbox a few times first. From these runs arnode guesses the missing
+    settings and asks you to confirm them; --yes accepts them.
     """
     wanted = Wanted(
         targets=targets,

@@ -37,7 +37,7 @@ task.add_command(check)
 @task.command("list")
 @json_option("Print one JSON document.")
 def list_tasks(as_json: bool) -> None:
-    """List the tasks that this installation can work on."""
+    """List the built-in tasks."""
     document = tasks_document(Home.here())
     if as_json:
         print_json(document)
@@ -75,7 +75,7 @@ def show(name: str, as_json: bool) -> None:
         "noise_floor": manifest.noise_floor_nano / NANO,
         "evaluator": manifest.evaluator,
         "scoring": manifest.scoring,
-        "knobs": [knob.name for knob in one.knobs],
+        "hyperparameters": [hyperparameter.name for hyperparameter in one.hyperparameters],
         "moves": [move.name for move in one.moves],
     }
     better = "lower" if manifest.metric.direction == "min" else "higher"
@@ -109,13 +109,17 @@ def _noise(floor_nano: int) -> str:
 @task.command()
 @click.argument("task_id")
 @click.option(
-    "--for", "limit_s", type=click.IntRange(1, 86_400_000), default=120, help="The seconds to wait."
+    "--for",
+    "limit_s",
+    type=click.IntRange(1, 86_400_000),
+    default=120,
+    help="How many seconds to wait for the files.",
 )
 def fetch(task_id: str, limit_s: int) -> None:
-    """Fetch the files of a task that others announced, by its id.
+    """Fetch the files of a task that a peer announced, by the task's id.
 
-    A running node asks its peers. Then `--task ID` works. The task's judge is untrusted code, and
-    runs in the sandbox like peers' code.
+    The running node asks its peers for them. After that, `--task ID` selects the task. The task's
+    judge is untrusted code, and runs in the sandbox like peers' code.
     """
     home = Home.here()
     manifest = known_by_id(home, task_id.lower())
@@ -140,9 +144,13 @@ def fetch(task_id: str, limit_s: int) -> None:
 
 @task.command()
 @click.argument("name", required=False)
-@click.option("--text", type=Path, help="A text file or folder to make a task from.")
 @click.option(
-    "--first", is_flag=True, help="Only the part of a large data set that a first run needs."
+    "--text", type=Path, help="Prepare a language task on this text file or folder instead."
+)
+@click.option(
+    "--first",
+    is_flag=True,
+    help="Fetch only the part of a large data set that the first run needs.",
 )
 def prepare(name: str | None, text: Path | None, first: bool) -> None:
     """Prepare a task's data, so that the first run starts at once.

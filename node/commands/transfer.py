@@ -41,8 +41,9 @@ from protocol.units import NANO
 def transfer(wanted: str | None, task: str | None, named: str | None, as_json: bool) -> None:
     """Show each patch's gain by hardware class: measured here, re-run by others, or only claimed.
 
-    A second part shows transfers between tasks (`arnode carry`): on how many tasks a patch holds,
-    and what share of a gain transfers. Such gains order what is tried here; they are no evidence.
+    Below that, transfers between tasks (`arnode carry`) show on how many tasks a patch gains, and
+    how much of a gain remains on the next task. This decides what is tried first here; it is no
+    evidence.
     """
     with reading() as (store, _):
         net = network_of(store, named)

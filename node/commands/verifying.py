@@ -47,11 +47,13 @@ _SHOWN_MARKS = 3
 @click.option(
     "--quick",
     is_flag=True,
-    help="At most four pairs: they can refute a claim, not confirm it.",
+    help="Run at most four pairs, which can refute a claim but not confirm it.",
 )
 @click.option("--check-only", is_flag=True, help="Check signatures and contents; run nothing.")
-@click.option("--no-publish", is_flag=True, help="Publish no record of the result.")
-@click.option("--detach", is_flag=True, help="Queue it in the running node and do not wait.")
+@click.option("--no-publish", is_flag=True, help="Do not publish the result.")
+@click.option(
+    "--detach", is_flag=True, help="Queue the re-run in the running node and return at once."
+)
 @json_option()
 def verify(
     claim: str,
@@ -65,11 +67,12 @@ def verify(
 ) -> None:
     """Re-run a claim on this machine with new seeds until the result is clear.
 
-    Exit code 0: confirmed; 4: refuted, no gain shows; 8: smaller, a gain below the claimed one; 5:
-    unconfirmed; 1: it does not run here; 7: the claim is invalid, or the evaluator rejects it.
+    Exit code 0: confirmed; 4: refuted, there is no gain; 8: smaller, the gain is below the claimed
+    one; 5: unconfirmed; 1: the source does not run here; 7: the claim is invalid, or the evaluator
+    rejects the source.
 
-    Leaderboards count a re-run only if its record alone is enough evidence at 0.05, whatever
-    --alpha is. So pairs are added until it is, up to the largest number.
+    Leaderboards count a re-run only if its own pairs are enough evidence at 0.05, even if --alpha
+    is larger. So more pairs are run until they are enough, up to the largest number.
     """
     if check_only:
         _check(claim, as_json=as_json)
@@ -189,7 +192,7 @@ def _document(verified: "Verified") -> dict[str, object]:
         "runs": len(verified.runs),
         "seconds": round(sum(run.ms + run.serve_ms for run in verified.runs) / 1000, 1),
         "measured": [run_json(run) for run in verified.runs],
-        "attestation": hex_or_none(step.record),
+        "rerun": hex_or_none(step.record),
     }
 
 

@@ -22,12 +22,12 @@ _OPENED: Final = "the link works once, within an hour; `arnode view` prints anot
 
 @click.command()
 @setting_option("web")
-@click.option("--no-browser", is_flag=True, help="Print the link, do not open it.")
-@click.option("--read-only", is_flag=True, help="Make a link that can only read.")
+@click.option("--no-browser", is_flag=True, help="Print the link instead of opening it.")
+@click.option("--read-only", is_flag=True, help="Open the page without the right to send commands.")
 @click.option(
     "--token",
     type=click.Choice(_RIGHTS),
-    help="Print a token for a program, to read or to steer, valid while the node runs.",
+    help="Print a token with which a program may read, or also send commands (steer).",
 )
 @click.option(
     "--node",
@@ -44,9 +44,13 @@ _OPENED: Final = "the link works once, within an hour; `arnode view` prints anot
     help="Remove the node at this address from the page.",
 )
 @click.option(
-    "--fleet-key", is_flag=True, help="Print the key for `--node` on your other machines."
+    "--fleet-key",
+    is_flag=True,
+    help="Print this node's fleet key, which `--node` on your other machines asks for.",
 )
-@click.option("--new-fleet-key", is_flag=True, help="Replace that key; the old one stops working.")
+@click.option(
+    "--new-fleet-key", is_flag=True, help="Replace the fleet key; the old one stops working."
+)
 @json_option()
 def view(
     web: str | None,
@@ -61,8 +65,8 @@ def view(
 ) -> None:
     """Open the page of this home in a browser.
 
-    The running node serves it. If none runs, this command serves it read-only until Ctrl-C. Tokens
-    and links stop working when their server ends.
+    The running node serves the page. If no node runs, this command serves it read-only until
+    Ctrl-C. Tokens and links are valid until that server stops.
     """
     home = Home.here()
     config = config_of(home, {"web": web})

@@ -92,7 +92,7 @@ def _publish(record_writer: RecordWriter, task: Task, store: Store, blobs: Blobs
             title="a better learning rate",
             why="It is much better.",
             parents=(),
-            origin=Origin(proposer="knobs"),
+            origin=Origin(proposer="search"),
         )
         record_writer.result(
             patch.id,

@@ -20,15 +20,15 @@ from typing import Final, TypeAlias
 from node.home.faults import explaining_faults
 from node.home.files import write_file
 from node.store.blobs import BLOB_LIMIT_BYTES
-from protocol.attestation import AttestBody
 from protocol.encoding import LIMIT_BYTES, decode
 from protocol.errors import Rejected, SafetyError, UsageError
 from protocol.record_kinds import AdoptBody, PatchBody, ResultBody
 from protocol.records import Record, parse_record
+from protocol.rerun import RerunBody
 from protocol.source import Source
 
 # The records that a bundle can be about: those that name a source.
-Subject: TypeAlias = ResultBody | AttestBody | AdoptBody | PatchBody
+Subject: TypeAlias = ResultBody | RerunBody | AdoptBody | PatchBody
 
 FORMAT: Final = "arnode-bundle/1"
 _MAX_FILE_BYTES = 64 << 20

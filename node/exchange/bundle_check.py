@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from agent.source.capabilities import CapabilityFinding
 from node.exchange.bundle import Bundle, Subject, trees_of
 from node.source_review.adoption import marks_beyond
-from protocol.attestation import AttestBody
 from protocol.board_facts import BoardClaim, read_fact
 from protocol.errors import Rejected, SafetyError, UsageError
 from protocol.gains import Gain
@@ -19,6 +18,7 @@ from protocol.manifest import TaskManifest
 from protocol.patches import apply_packed
 from protocol.record_kinds import AdoptBody, PatchBody, ResultBody, TaskBody
 from protocol.records import Record
+from protocol.rerun import RerunBody
 from protocol.source import Source
 
 
@@ -189,7 +189,7 @@ def _maker(bundle: Bundle) -> Record:
     For other records, and if that result is missing, it is the bundle's own record.
     """
     match bundle.subject.body:
-        case AttestBody(target=named) | AdoptBody(evidence=named) if named is not None:
+        case RerunBody(target=named) | AdoptBody(evidence=named) if named is not None:
             made = bundle.records.get(named)
             if made is not None and isinstance(made.body, ResultBody):
                 return made

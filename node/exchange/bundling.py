@@ -10,10 +10,10 @@ from node.store.blobs import Blobs
 from node.store.boards import BoardKey
 from node.store.intake import IntakeReport
 from node.store.store import Store
-from protocol.attestation import AttestBody
 from protocol.errors import ArnodeError, UsageError
 from protocol.record_kinds import AdoptBody, PatchBody, ResultBody
 from protocol.records import Record
+from protocol.rerun import RerunBody
 
 
 def take_in(store: Store, blobs: Blobs, bundle: Bundle, *, net: str) -> IntakeReport:
@@ -43,7 +43,7 @@ def gather(store: Store, blobs: Blobs, record: Record) -> Bundle:
     if not isinstance(body, Subject):
         raise UsageError(
             f"a {record.kind} has nothing to bundle",
-            "give the id of an experiment, attestation, adoption or patch: see `arnode log`",
+            "give the id of an experiment, rerun, adoption or patch: see `arnode log`",
         )
     records: dict[bytes, Record] = {one.id: one for one in _records(store, record)}
     found: dict[bytes, bytes] = {}
@@ -94,7 +94,7 @@ def _named(store: Store, record: Record) -> Iterator[bytes]:
             yield from store.boards.votes(key, body.tree)
             if retraction := store.records.retraction(record.id):
                 yield retraction.id
-        case AttestBody(target=target) if target is not None:
+        case RerunBody(target=target) if target is not None:
             yield target
         case AdoptBody(evidence=evidence) if evidence is not None:
             yield evidence

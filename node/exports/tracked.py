@@ -58,9 +58,10 @@ class TrackedLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrackedRun:
-    """An experiment: its numbers in `figures`, changed constants in `knobs`, the rest in `tags`.
+    """An experiment: its numbers in `figures`, changed constants in `hyperparameters`, the rest in
+    `tags`.
 
-    `knobs` has the new values. `step` is its position in the line, from 0.
+    `hyperparameters` has the new values. `step` is its position in the line, from 0.
     """
 
     id: bytes
@@ -70,7 +71,7 @@ class TrackedRun:
     began_ms: int
     ended_ms: int
     figures: Mapping[str, float]
-    knobs: Mapping[str, str]
+    hyperparameters: Mapping[str, str]
     tags: Mapping[str, str]
 
     @property
@@ -139,7 +140,7 @@ def _run(store: Store, blobs: Blobs, step: int, entry: Experiment, metric: str) 
             "peak_memory_mb": entry.peak_mem_bytes / 1e6,
             **{name: nano / NANO for name, nano in figures.items() if nano is not None},
         },
-        knobs={name: new for name, (_, new) in changes.items()},
+        hyperparameters={name: new for name, (_, new) in changes.items()},
         tags={name: value for name, value in tags.items() if value},
     )
 

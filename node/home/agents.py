@@ -22,7 +22,7 @@ _OLLAMA: Final = ("ollama:", "ollama/", "ollama_chat/")
 _MARK: Final = "#"  # occurs in no model's name
 _TEXT: Final = re.compile(r"[a-z0-9-]{1,48}")
 _ALONE: Final = ("auto", "none")
-_READS_NONE: Final = ("knobs", *_ALONE)
+_READS_NONE: Final = ("search", *_ALONE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,9 +35,9 @@ class AgentForm:
 
 FORMS: Final = (
     AgentForm(
-        words=("knobs",), meaning="the built-in search: the task's moves and hyperparameters"
+        words=("search",), meaning="the built-in search: the task's moves and hyperparameters"
     ),
-    AgentForm(words=("auto",), meaning="a model or coding agent found here, else knobs"),
+    AgentForm(words=("auto",), meaning="a model or coding agent found here, else search"),
     AgentForm(words=("claude", "codex", "aider"), meaning="that coding agent, if it is installed"),
     AgentForm(words=("ollama:NAME",), meaning="a model in Ollama"),
     AgentForm(
@@ -58,7 +58,7 @@ METAVAR: Final = "|".join(_ALL)
 _TOLD: Final = "; ".join(f"{', '.join(form.words)} ({form.meaning})" for form in FORMS)
 HELP: Final = (
     f"The proposer; repeat for several: {_TOLD}. WORD#TEXT: with your instructions TEXT."
-    " Default: knobs."
+    " Default: hyperparameters."
 )
 
 
@@ -143,7 +143,7 @@ def _same(entry: str) -> NamedAgent:
 AGENT: Final = ValueKind(
     _agents,
     f"{', '.join(_ALL[:-1])} or {_ALL[-1]}, or a list of them"
-    f' ["knobs", "claude{_MARK}bold"]; `arnode start --help` says what each is',
+    f' ["search", "claude{_MARK}bold"]; `arnode start --help` says what each is',
 )
 
 

@@ -46,16 +46,15 @@ class Config:
         Flag("A task's name or folder (default: tiny; nanochat with a usable NVIDIA card)."),
     )
     """The task to work on: a built-in task's name (`arnode task list`) or a folder with a
-    `task.toml`. `auto`: `nanochat` if an NVIDIA card passed its self-test, else `tiny`. For: a
-    problem of your own, or another built-in one."""
+    `task.toml`. `auto`: `nanochat` if an NVIDIA card passed its self-test, else `tiny`."""
 
     text: str | None = setting(
         None,
         ValueKind(take.filled, "the path of a text file, in quotes"),
         Flag("Work on this file or folder of text instead.", type=Path),
     )
-    """A text file or a folder of text to work on. It overrides `task`, but not the flag `--task`.
-    For: a corpus without a task."""
+    """A text file or a folder of text to work on. It overrides `task`, but not the flag
+    `--task`."""
 
     net: str = setting(
         "main",
@@ -69,11 +68,11 @@ class Config:
         ),
     )
     """The network in use, whose name records carry. `arnode join LINE` and `arnode start --network
-    NAME` set it. For: a group with its own network."""
+    NAME` set it."""
 
     online: bool | None = setting(None, _SWITCH)
-    """Connect to that network: `true`, `false`, or unset until the owner was asked. For: scripts,
-    or machines where nobody can be asked."""
+    """Connect to that network: `true`, `false`, or unset until the owner was asked. For scripts, or
+    machines where nobody can be asked."""
 
     bootstrap: tuple[str, ...] = setting(
         (),
@@ -81,8 +80,7 @@ class Config:
         Flag("A first peer to connect to; repeat for several.", metavar="ADDR", is_repeated=True),
     )
     """Addresses of first peers, in addition to the network's own:
-    `["/ip4/192.0.2.1/tcp/4001/p2p/12D3Koo…"]`; with commas between in `ARNODE_BOOTSTRAP`. For:
-    networks whose own addresses are unreachable."""
+    `["/ip4/192.0.2.1/tcp/4001/p2p/12D3Koo…"]`; with commas between in `ARNODE_BOOTSTRAP`."""
 
     name: str = setting(
         "",
@@ -90,32 +88,32 @@ class Config:
         Flag("The name shown in this node's records (default: from its key)."),
     )
     """The name in this node's records, at most 64 characters. Empty: `node-` and the start of its
-    key, never the host's name. For: being recognised on leaderboards."""
+    key, never the host's name."""
 
     agent: tuple[str, ...] = setting(
-        ("knobs",),
+        ("search",),
         agents.AGENT,
         Flag(agents.HELP, metavar=agents.METAVAR, is_repeated=True),
     )
-    """Who proposes: the built-in search (`knobs`), a model, a coding agent or nobody, such as
+    """Who proposes: the built-in search (`hyperparameters`), a model, a coding agent or nobody,
+    such as
     `agent = "claude"` ([all values](llm.md#who-proposes)), or [several](llm.md#several-at-once).
-    The built-in search fills gaps. For: users with a model, a key or a coding agent."""
+    The built-in search fills gaps."""
 
     planner: str | None = setting(None, agents.MODEL)
     """A language model, named as in `agent`, that writes every 12 experiments what models and
-    coding agents should aim at ([Roles](llm.md#roles)). For: a small proposing model and a large,
-    expensive one."""
+    coding agents should aim at ([Roles](llm.md#roles))."""
 
     reviewer: str | None = setting(None, agents.MODEL)
     """A language model, named as in `agent`, that chooses which of three proposals of a model is
-    run ([Roles](llm.md#roles)). Unset: a model writes one. For: runs that cost more than three
+    run ([Roles](llm.md#roles)). Unset: a model writes one. For runs that cost more than three
     proposals."""
 
     device_hour_usd: float | None = setting(
         None, ValueKind(take.number(lambda usd: 0 < usd < 1e6), "USD above 0")
     )
     """The value of an hour of the device in USD. If set, the money that proposals cost counts too
-    when several proposers share experiments. For: rented cards with paid models."""
+    when several proposers share experiments. For rented cards with paid models."""
 
     llm_url: str | None = setting(
         None,
@@ -123,7 +121,7 @@ class Config:
             take.url, "the URL of an OpenAI-compatible server, like http://127.0.0.1:8080/v1"
         ),
     )
-    """The URL of an OpenAI-compatible server with the model. For: models on your own machine."""
+    """The URL of an OpenAI-compatible server with the model."""
 
     llm_key: str | None = setting(
         None,
@@ -132,88 +130,81 @@ class Config:
         ),
     )
     """The name of the environment variable with the API key, never the key itself. Unset: the
-    provider's usual variable, such as `OPENAI_API_KEY`; no key for a server in `llm_url`. For:
-    several keys, or another variable."""
+    provider's usual variable, such as `OPENAI_API_KEY`; no key for a server in `llm_url`."""
 
     llm_usd_in: float | None = setting(
         None, ValueKind(_AMOUNT, "USD for a million tokens of a prompt")
     )
     """USD for a million prompt tokens, if arnode knows no price: of a model, or of a coding agent
-    that reports only tokens. For: providers without a known price."""
+    that reports only tokens."""
 
     llm_usd_out: float | None = setting(
         None, ValueKind(_AMOUNT, "USD for a million tokens of an answer")
     )
-    """USD for a million answer tokens. For: providers without a known price."""
+    """USD for a million answer tokens."""
 
     llm_context: int | None = setting(
         None, ValueKind(take.count, "the context length of the model in tokens")
     )
-    """The model's context in tokens, if arnode does not know it. For: your own or new models."""
+    """The model's context in tokens, if arnode does not know it."""
 
     llm_answer: int = setting(
         8192, ValueKind(take.count, "the maximum length of an answer in tokens")
     )
-    """The most tokens that an answer may have, reasoning included. For: long reasoning, or a small
-    context."""
+    """The most tokens that an answer may have, reasoning included."""
 
     llm_timeout_s: float = setting(300.0, _SECONDS)
-    """The most seconds that an answer may take. For: slow models, as on a CPU."""
+    """The most seconds that an answer may take."""
 
     usd_per_day: float = setting(
         5.0, ValueKind(_AMOUNT, "USD that models may cost a day (UTC); 0: free models only")
     )
     """The most USD that models and coding agents may cost in a day (UTC). No question or visit
-    starts that could exceed it. For: everyone who pays by the token."""
+    starts that could exceed it."""
 
     tokens_per_day: int | None = setting(None, _COUNT)
-    """The most tokens that models may read and write in a day. For: plans that count tokens."""
+    """The most tokens that models may read and write in a day."""
 
     calls_per_day: int | None = setting(None, _COUNT)
-    """The most questions to models in a day; a coding agent's visit is one. For: plans that count
-    requests."""
+    """The most questions to models in a day; a coding agent's visit is one."""
 
     visits_per_day: int = setting(50, _COUNT)
-    """The most proposals by coding agents in a day. It is what limits an agent with a subscription.
-    For: coding agents with a subscription."""
+    """The most proposals by coding agents in a day. It is what limits an agent with a
+    subscription."""
 
     agent_command: tuple[str, ...] = setting(
         (), ValueKind(take.argv, 'a command as a list: ["my-agent", "--file", "{prompt_file}"]')
     )
     """The command of your own coding agent as a list: `["my-agent", "--file", "{prompt_file}"]`;
-    `{prompt}` and `{folder}` are replaced too. For: coding agents that are not built in."""
+    `{prompt}` and `{folder}` are replaced too."""
 
     agent_folders: tuple[str, ...] = setting(
         (), ValueKind(take.words, 'folders of the home that the command needs: ["~/.claude"]')
     )
-    """Parts of your home folder that a coding agent can read and change, such as its log-in. For:
-    coding agents of your own."""
+    """Parts of your home folder that a coding agent can read and change, such as its log-in."""
 
     agent_variables: tuple[str, ...] = setting(
         (), ValueKind(take.words, 'names of variables that the command needs: ["LANG"]')
     )
-    """Environment variables that a coding agent gets. For: coding agents of your own."""
+    """Environment variables that a coding agent gets."""
 
     agent_limit_s: float = setting(900.0, _SECONDS)
-    """The most seconds that a coding agent may take for one proposal. For: agents that think for
-    long."""
+    """The most seconds that a coding agent may take for one proposal."""
 
     agent_usd: float = setting(
         1.0, ValueKind(_AMOUNT, "USD that one proposal of a coding agent may cost; 0 if it is free")
     )
     """The most USD that a coding agent may cost for one proposal: reserved before it starts, and
-    booked if it reports no cost. `0`: nothing is paid by the token. For: agents paid by the
-    token."""
+    booked if it reports no cost. `0`: nothing is paid by the token."""
 
-    peers_words: bool = setting(False, _SWITCH)
+    peer_texts: bool = setting(False, _SWITCH)
     """Show models what peers wrote about patches that nobody measured here, and the titles of their
-    reports. For: groups whose members trust each other's words."""
+    reports. For groups whose members trust each other's words."""
 
     data_url: str | None = setting(
         None, ValueKind(take.filled, "the URL or folder that has a task's shards, in quotes")
     )
-    """A URL or folder to fetch a task's shards from, instead of their own place. For: firewalls, or
-    shards on your disk."""
+    """A URL or folder to fetch a task's shards from, instead of their own place."""
 
     gpus: tuple[str, ...] = setting(
         (),
@@ -221,9 +212,8 @@ class Config:
         Flag("The NVIDIA cards to use, like 0,1 (default: all of a class).", metavar="LIST"),
     )
     """The NVIDIA cards for tasks with a time budget, by number, UUID or class: `["0", "2"]`. Unset:
-    the class with most cards, then with most memory. A missing card is an error at the start. One
-    node uses cards of one class; for another, start a node with its own `ARNODE_HOME`. For: shared
-    machines, or cards of two kinds."""
+    the class with most cards, then with most memory. A missing card is an error at the start. For
+    another class, start a node with its own `ARNODE_HOME`."""
 
     lanes: int | Literal["auto"] = setting(
         "auto",
@@ -232,12 +222,11 @@ class Config:
     )
     """How many runs work at once on the CPU in tasks with a token budget: `"auto"` (as cores and
     memory allow) or a number up to the cores. Other work on the machine has priority. With `ray`:
-    how many lanes to ask of the cluster, `"auto"` for one per core or card. For: keeping cores for
-    other work."""
+    how many lanes to ask of the cluster, `"auto"` for one per core or card."""
 
     stop_early: bool = setting(False, _SWITCH)
     """Stop a screen whose printed loss predicts, by at least twenty earlier runs, that it will not
-    pass. One in twenty continues; `report` shows what stopping costs. For: runs that take minutes
+    pass. One in twenty continues; `report` shows what stopping costs. For runs that take minutes
     and print their loss."""
 
     battery: str = setting(
@@ -246,7 +235,7 @@ class Config:
         Flag("What to do while the machine runs on its battery (default: auto).", metavar="HOW"),
     )
     """On battery power: `"work"`; `"rest"`, after the current run until it charges; or `"auto"`,
-    which rests if runs use a card. For: laptops."""
+    which rests if runs use a card."""
 
     web: str = setting(
         "auto",
@@ -255,27 +244,26 @@ class Config:
             "The address of the page in the browser (default: auto).", metavar="ADDRESS|auto|none"
         ),
     )
-    """Where the page and the API are served: `"127.0.0.1:7842"`; `"auto"`, there or at a free port
-    if that is taken; or `"none"`. At another address the network can reach them, with a token, over
-    an unencrypted connection. For: viewing from another machine, or no page."""
+    """Where the page and the API are served: `"127.0.0.1:7842"`; `"auto"`, there or at a free port;
+    or `"none"`. Another address is reachable from the network, with a token, unencrypted."""
 
     max_experiments: int | None = setting(None, _COUNT, Flag("Stop after this many experiments."))
-    """Stop a session after so many experiments. For: scripts, first tries."""
+    """Stop a session after so many experiments."""
 
     ray: str | None = setting(
         None,
         ValueKind(take.ray_address, 'an address like "10.0.0.1:6379", "auto" or "local"'),
         Flag("Measure on the machines of your Ray cluster.", metavar="ADDR|auto|local"),
     )
-    """Your [Ray cluster](fleet.md), whose machines make the runs instead of this one, on one lane
-    per core or card unless `lanes` is set: its head's address, such as `10.0.0.1:6379`; `auto` for
-    the one on this machine; `local` to start one. For: labs with a Ray cluster."""
+    """Your [Ray cluster](fleet.md#with-ray), whose machines make the runs instead of this one: its
+    head's address, such as `10.0.0.1:6379`; `auto` for the one on this machine; `local` to start
+    one."""
 
     ray_token: str | None = setting(
         None, ValueKind(take.filled, "the path of a file that only you can read, in quotes")
     )
     """The file with the token that lets a machine join a Ray cluster. Unset: `ray-token` in the
-    home. For: labs whose administrator hands out the token."""
+    home."""
 
     lane_hosts: tuple[str, ...] = setting(
         (),
@@ -288,14 +276,13 @@ class Config:
         ),
     )
     """Your machines that make runs, reached by `ssh`, with their number of lanes: `["here:2",
-    "gpu1", "gpu2:4"]`; `here` is this one. See [your other machines](fleet.md). For: a few machines
-    with `ssh`."""
+    "gpu1", "gpu2:4"]`; `here` is this one. See [your other machines](fleet.md)."""
 
     lane_command: tuple[str, ...] = setting(
         ("arnode", "lane"), ValueKind(take.argv, 'a command as a list: ["arnode", "lane"]')
     )
-    """The command that starts a lane there, as a list, if `arnode` is not on their `PATH`:
-    `["/opt/arnode/bin/arnode", "lane"]`. For: machines with arnode in a virtual environment."""
+    """The command that starts a lane there, if `arnode` is not on their `PATH`:
+    `["/opt/arnode/bin/arnode", "lane"]`."""
 
     max_watts: int | None = setting(
         None,
@@ -304,27 +291,24 @@ class Config:
     )
     """The power limit of each NVIDIA card while the node runs; needs root. The old limit is
     restored when it stops, or at the next start after a kill (`power-limits.json` in the home). A
-    lower limit stays. For: hot rooms or small power supplies."""
+    lower limit stays."""
 
-    checkpoint_hours: float = setting(
+    promotion_trial_hours: float = setting(
         12.0, ValueKind(take.number(lambda hours: 0 < hours <= 8760), "a number of hours above 0")
     )
-    """Start a promotion trial of the working line at most so many hours after the last one. For: a
-    verified head at a certain time of day."""
+    """Start a promotion trial of the working line at most so many hours after the last one."""
 
     max_records: int = setting(2_000_000, _COUNT)
     """Keep at most so many records (1.6 KB each). Above that, the oldest records of the largest
-    author are dropped, never your own. For: small disks, or archives."""
+    author are dropped, never your own."""
 
     peer_code: str = setting("all", _one_of("none", "friends", "all"))
     """Whose code this node runs, to try their best sources and patches and to re-run their claims:
-    `"all"`, `"friends"` (`arnode friends add`) or `"none"`. For: users who run no untrusted code,
-    even in a sandbox."""
+    `"all"`, `"friends"` (`arnode friends add`) or `"none"`."""
 
     friends: str = setting("", ValueKind(take.fleet, f'"{FLEET}KEY", with the key of its owner'))
     """Your other nodes that only meet over the internet: `"fleet:KEY"`, with the key that signs
-    their list. See [Your other machines](fleet.md#nodes-that-only-meet-over-the-internet). For:
-    machines in several places."""
+    their list ([how](fleet.md#nodes-that-only-meet-over-the-internet))."""
 
     listen: tuple[str, ...] = setting(
         (),
@@ -332,18 +316,16 @@ class Config:
         Flag("Where to listen, like /ip4/0.0.0.0/tcp/4001.", metavar="ADDR", is_repeated=True),
     )
     """Addresses to listen on for peers: `["/ip4/0.0.0.0/tcp/4001"]`. Unset: port 4001 on all IPv4
-    addresses, or a free port if that is taken. A free port, also of `tcp/0`, is kept over restarts.
-    For: an open port in a firewall or router."""
+    addresses, or a free port if that is taken. A free port, also of `tcp/0`, is kept over
+    restarts."""
 
     mdns: bool = setting(True, _SWITCH)
     """Find nodes of the same network on the local network, and be found, by multicast DNS. It
-    announces addresses under a hash of the network's name and secret. For: local networks where
-    nothing may be announced (`false`)."""
+    announces addresses under a hash of the network's name and secret."""
 
     dht: bool = setting(True, _SWITCH)
     """Find nodes by libp2p's public DHT, and be found at public addresses, if the network's
-    definition names DHT servers. Never for a private network. For: nodes that must not ask outside
-    servers (`false`)."""
+    definition names DHT servers. Never for a private network."""
 
     ladder: int | None = setting(
         None,
@@ -351,46 +333,39 @@ class Config:
         Flag("Share the time with this many rungs below the task.", metavar="RUNGS"),
     )
     """How many of the [rungs below](writing-a-task.md#a-ladder-of-scales) the task share this
-    node's time. Patches kept there are tried on the task. Unset: none. For: large tasks with
-    smaller versions."""
+    node's time. Unset: none."""
 
     peer_share: float = setting(
         0.25, ValueKind(take.number(lambda share: 0 <= share <= 1), "a number from 0 to 1")
     )
-    """The share of runs for peers' patches and claims, beyond catching up with the best. For:
+    """The share of runs for peers' patches and claims, beyond catching up with the best. For
     machines that mainly verify, or only search."""
 
     allow_partial_sandbox: bool = setting(
         False, _SWITCH, Flag("Run own experiments even if only a weaker sandbox is available.")
     )
-    """Run your own experiments if only sandbox tier partial is available; see the [threat
-    model](threat-model.md). For: systems without namespaces, with code of your own."""
+    """Run your own experiments if only sandbox tier partial is available
+    ([tiers](threat-model.md#weaker-sandboxes))."""
 
     peers_in_container: bool = setting(False, _SWITCH)
-    """Run peers' code if only sandbox tier container is available: no namespaces, a user and a
-    filter per run; see the [threat model](threat-model.md). For: rented containers without
-    namespaces."""
+    """Run peers' code if only sandbox tier container is available
+    ([tiers](threat-model.md#weaker-sandboxes))."""
 
     quiet_minutes: float = setting(
         3.0, ValueKind(take.number(lambda span: 0 <= span < 1e6), "a number of minutes from 0")
     )
     """How many minutes a run that other programs slowed down may wait for a quiet machine, to show
-    that it is not too slow; `0`: its result stands. Other runs go on meanwhile. After a wait
-    without success no run waits until one was left undisturbed. For: machines that others use
-    too."""
+    that it is not too slow; `0`: its result stands. Other runs go on meanwhile."""
 
     fork: str = setting("all", _one_of("all", "own"))
-    """Which sandboxes are forked from a process that has already imported torch, which takes
-    milliseconds: `"all"`, or `"own"` for your own experiments only. Forked sandboxes share a memory
-    layout; see the [threat model](threat-model.md). For: a random memory layout for untrusted
-    code."""
+    """Which sandboxes are forked from a process that has already imported torch: `"all"`, or
+    `"own"` for your own experiments only ([forks](threat-model.md#forks))."""
 
     notify: tuple[str, ...] = setting((), NOTIFY)
-    """Where a short message goes when there is a new verified head, a claim of yours is refuted,
-    the node stops by itself or the disk fills up: `["ntfy:https://ntfy.example.org/TOPIC",
-    "webhook:https://example.org/hook", "command:/home/me/tell --now"]`. A webhook gets JSON, a
-    command the same on standard input. At most one message of a kind in ten minutes, and 20 a day;
-    the next one counts those held back. For: nodes that run unattended."""
+    """Where [short messages](service.md#notifications) go when there is a new verified head, a
+    claim of yours is refuted, the node stops by itself or the disk fills up:
+    `["ntfy:https://ntfy.example.org/TOPIC", "webhook:https://example.org/hook",
+    "command:/home/me/tell --now"]`."""
 
 
 SETTINGS = settings_of(Config)

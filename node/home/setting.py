@@ -67,7 +67,7 @@ class Setting:
 def setting(default: D, kind: ValueKind[T], flag: Flag | None = None) -> D | T:
     """Declare a field of the settings' dataclass.
 
-    The docstring below the field says what it means, and after `For:` who needs it.
+    The docstring below the field says what it means.
     """
     return field(default=default, metadata={"kind": kind, "flag": flag})
 

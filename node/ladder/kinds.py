@@ -1,4 +1,4 @@
-"""Kinds of change tried on a task, and how many were kept; own ideas only."""
+"""Counts of this node's tried and kept changes on a task, by kind of change."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from protocol.manifest import TaskManifest
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KindOnTask:
-    """The numbers of changes of one kind on a line: tried, kept, and failed without a metric."""
+    """How many changes of one kind a line tried, kept, and could not measure."""
 
     line: LineKey
     kind: Category
@@ -25,7 +25,7 @@ class KindOnTask:
 
 
 def rungs_here(store: Store, manifest: TaskManifest) -> list[LineKey]:
-    """Return this home's lines on a task and its rungs, between which changes can transfer."""
+    """Return this home's lines on a task and on the other rungs of its ladder."""
     found = []
     for line in store.jobs.lines():
         other = store.records.manifest(line.task)
@@ -34,7 +34,7 @@ def rungs_here(store: Store, manifest: TaskManifest) -> list[LineKey]:
         try:
             if other.id != manifest.id:
                 check_rungs(other, manifest)
-        except UsageError:  # another ladder's task
+        except UsageError:  # a task of another ladder
             continue
         found.append(line.key)
     return found

@@ -1,13 +1,13 @@
 """The share of a node's time for the rungs below a task, from the gain per device hour.
 
-Both sides are counted in gains kept on the task itself. One side is its own ideas. The other is its
-transfers, which cost the hours of the rungs below and of the trials of the transfers. The rungs
-below are worth no more than what they find now: a first stack with a large gain says what finds are
-worth, not that there are more of them. A change kept after few runs is no verified gain. It decides
-nothing here but where time goes.
+Two uses of time compete: ideas tried on the task itself, and transfers from the rungs below. The
+gain of each is the gain kept on the task. Transfers use device time twice: on the rungs below and
+for their trials on the task. The estimate for the rungs below also falls when they stop finding
+gains, even if their first transfer was large. The gains come from few runs and are not verified, so
+they decide nothing but the division of time.
 
-In simulations (`make bench PART=ladder`), one node gains by sharing its time if most of a gain
-transfers. If it does not, the node loses less the sooner it notices.
+In simulations (`make bench PART=ladder`), a node gains from time on lower rungs if most of a gain
+transfers. Otherwise it loses less the sooner it notices.
 """
 
 from collections.abc import Collection
@@ -20,17 +20,17 @@ from node.store.store import Store
 from protocol.record_kinds import ResultBody
 
 FIRST: Final = 0.25  # before any data
-_LEAST, _MOST = 0.05, 0.7  # less would not show a gain, more would leave no time to try finds
-# Times are in runs of the task, so that their length does not matter.
+_LEAST, _MOST = 0.05, 0.7  # less would not show a gain, more would leave no time for transfers
+# Times are multiples of the duration of one run of the task.
 _HALF_RUNS: Final = 8.0  # runs after which older data count half
-_FOUND_HALF_RUNS: Final = 3.0  # the same for finds: a rung without new ones is noticed in a turn
-_FIRST_RUNS: Final = 8.0  # prior on each side, as if both had gained the same
+_FOUND_HALF_RUNS: Final = 3.0  # the same for gains on rungs below: their end shows fast
+_FIRST_RUNS: Final = 8.0  # prior for each use of time: both gain at the same rate
 _SHARPNESS: Final = 3  # twice the gain per hour gets eight times the time
 
 
 @dataclass
 class FadingYield:
-    """The gain and time of one way of spending time; older data fade as time is spent."""
+    """The gain and time of one use of time; the weight of older data decays."""
 
     nano: float = 0.0
     runs: float = 0.0
@@ -49,29 +49,29 @@ class LadderTimeShare:
     carried: FadingYield = field(
         default_factory=FadingYield
     )  # includes the time of the rungs below
-    # Gains kept below, in the size that they have there.
+    # Gains kept on the rungs below, as measured there.
     found: FadingYield = field(default_factory=lambda: FadingYield(half_runs=_FOUND_HALF_RUNS))
     own: FadingYield = field(default_factory=FadingYield)
-    _found_nano: float = 0.0  # of all finds; `_arrived_nano` is the part kept on the task
+    _found_nano: float = 0.0  # all gains below; `_arrived_nano` is the part kept on the task
     _arrived_nano: float = 0.0
 
     def find(self, nano: float, runs: float) -> None:
-        """Count an idea that was tried below, and its gain there if it was kept."""
+        """Add an idea tried on a rung below, and its gain there if it was kept."""
         self.found.add(nano, runs)
         self.carried.add(0.0, runs)
         self._found_nano += nano
 
     def carry(self, nano: float, runs: float) -> None:
-        """Count finds that were tried on the task, and their gain if they were kept."""
+        """Add a transfer tried on the task, and its gain if it was kept."""
         self.found.add(0.0, runs)
         self.carried.add(nano, runs)
         self._arrived_nano += nano
 
     def share_below(self) -> float:
-        """Return the share of the time that the rungs below should have together.
+        """Return the share of time for all rungs below together.
 
-        Their yield is the lower of two: the yield of transfers, and the yield of finds times the
-        share of all finds' gain that was kept on the task.
+        Their gain per hour is the lower of two: that of transfers, and that found below times the
+        share of all gains found below that was kept on the task.
         """
         arriving = self._arrived_nano / self._found_nano if self._found_nano else 0.0
         found = replace(self.found, nano=arriving * self.found.nano)
@@ -97,9 +97,9 @@ class _Spent(NamedTuple):
 
 @dataclass
 class Effort:
-    """The times and gains of a task and the rungs below it so far, read in steps from the store.
+    """The time spent and gained so far on a task and the rungs below it, read from the store.
 
-    `kept_ms` is the time of the last kept change, by rung.
+    `kept_ms` is the timestamp of the last kept change, by rung.
     """
 
     task: bytes
@@ -109,7 +109,7 @@ class Effort:
     _read: int = 0  # number of the last entry read
 
     def read_on(self, store: Store) -> None:
-        """Read this node's records since the last call."""
+        """Read this node's experiments since the last call."""
         for entry in store.experiments.listed(after=self._read):
             self._read = entry.n
             if entry.stage in ("screen", "keep"):
@@ -118,10 +118,10 @@ class Effort:
                 self._count(entry, body.cost.device_ms)
 
     def share_below(self, run_ms: float) -> float:
-        """Return the share of the time that the rungs below should have together.
+        """Return the share of time for all rungs below together.
 
-        `run_ms` is the length of a run of the task. Finds below run out, as own ideas do, so the
-        latest data say more about what comes next.
+        `run_ms` is the duration of a run of the task. Gains run out on every rung, so the latest
+        data weigh most.
         """
         time_share = LadderTimeShare()
         for spent in self._spent:

@@ -1,7 +1,7 @@
 """Candidates for a transfer to another rung: the patches that led to a head, or one claim.
 
-Only code is transferred, a peer's without its prose, and only code without capability marks. The
-rule on the other rung decides if it helps there.
+Only code without capability marks is transferred, and a peer's code only without its prose. The
+experiment on the other rung decides if the change is kept there.
 """
 
 import heapq
@@ -22,33 +22,34 @@ from protocol.manifest import TaskManifest
 from protocol.record_kinds import FoundOn, PatchBody, ResultBody
 from protocol.records import Record
 
-_WHOLE: Final = MADE_HERE - {ABLATION}  # proposers of patches that are no single step
-_DETOUR: Final = 1000  # as costly as this many single steps
+_WHOLE: Final = MADE_HERE - {ABLATION}  # proposers of patches that contain several changes
+_DETOUR: Final = 1000  # path cost of a combined patch; a single change costs 1
 
 
 def check_rungs(below: TaskManifest, above: TaskManifest) -> None:
-    """Raise UsageError unless changes of one task can be tried on the other."""
+    """Raise UsageError unless changes of `below` can be tried on `above`."""
     if below.id == above.id:
         raise UsageError(
-            f"{above.name} is the task that it was found on",
-            "name another one with --to; on other machines peers find it by themselves",
+            f"the change was found on {above.name} itself",
+            "name another task with --to; peers on other hardware find the change by themselves",
         )
     if parted := above.parts_from(below):
         raise UsageError(
-            f"nothing of {below.name} can be carried to {above.name}: their {parted[0]} differ",
-            "rungs of a ladder have one metric, and the same editable files",
+            f"no change can be transferred from {below.name} to {above.name}:"
+            f" their {parted[0]} differ",
+            "choose a task with the same metric and the same editable files",
         )
 
 
 def steps_of_head(store: Store, line: Line, below: TaskManifest) -> tuple[TransferCandidate, ...]:
-    """Return the steps from the baseline to a line's verified head, in order.
+    """Return the changes from the baseline to a line's verified head, in order.
 
-    Raises UsageError if there are none, or if own patches do not lead there.
+    Raises UsageError if the head is the baseline, or if a patch to it is not this node's own.
     """
     if line.verified == below.baseline_tree:
         raise UsageError(
-            f"the verified head of {below.name} is its baseline: there is nothing to carry",
-            "`arnode start` looks for gains; a claim or a patch can be named by its id",
+            f"the verified head of {below.name} is its baseline: there is nothing to transfer",
+            "run `arnode start` to find a gain, or give the id of a claim or patch",
         )
     return steps_to(store, line, line.verified, below)
 
@@ -56,9 +57,9 @@ def steps_of_head(store: Store, line: Line, below: TaskManifest) -> tuple[Transf
 def steps_to(
     store: Store, line: Line, tree: bytes, below: TaskManifest
 ) -> tuple[TransferCandidate, ...]:
-    """Return the steps from the baseline to a tree of a line, in order.
+    """Return the changes from the baseline to a tree of a line, in order.
 
-    Raises UsageError if own patches do not lead there.
+    Raises UsageError if a patch on the path is not this node's own.
     """
     gains = {
         entry.patch: entry.gain_nano
@@ -76,9 +77,10 @@ def steps_to(
 def step_of_record(
     store: Store, blobs: Blobs, record: Record, below: TaskManifest
 ) -> TransferCandidate:
-    """Return the step that a patch or a result is about; a peer's in the form that may run here.
+    """Return the change in a patch or result record; a peer's in the form that may run here.
 
-    Raises UsageError for a record without a step, SafetyError for code that may not run unasked.
+    Raises UsageError for a record without a patch, and SafetyError for code that must not run
+    without asking the user.
     """
     hardware_class, gain_nano = "", None
     patch_id: bytes = record.id
@@ -89,7 +91,7 @@ def step_of_record(
     body = store.records.patch(patch_id)
     if body is None:
         raise UsageError(
-            f"record {record.id.hex()[:12]} is a {record.kind}, which no patch belongs to",
+            f"record {record.id.hex()[:12]} is of kind {record.kind}, which has no patch",
             "give the id of a patch or of an experiment: see `arnode log`",
         )
     there = FoundOn(
@@ -102,8 +104,8 @@ def step_of_record(
         fit = examine(patches, blobs, below, tree)
         if fit.marks:
             raise SafetyError(
-                f"tree {tree.hex()[:12]} {concern(fit.marks)}, so it is not carried",
-                "read it (`arnode diff`), and hand it in yourself (`arnode try`) if you want it",
+                f"tree {tree.hex()[:12]} {concern(fit.marks)}, so it is not transferred",
+                "read it with `arnode diff`; if you trust it, run it with `arnode try`",
             )
         trees.append(blobs.put_source(fit.source))
     author = store.records.get(patch_id).author
@@ -120,16 +122,16 @@ def _step(
     gain_nano: int | None,
     author: bytes | None = None,
 ) -> TransferCandidate:
-    """Return a step; if it was a transfer itself, name the rung where it was first found.
+    """Return a candidate. If it was transferred before, name the rung where it was first found.
 
-    Several changes that were transferred together count as one change found here.
+    Several changes that were transferred together count as one change found on this rung.
     """
     return TransferCandidate(
         base=base,
         tree=tree,
         root=below.baseline_tree,
         title=fit_line(body.title, 120),
-        # Prose by peers is not passed on.
+        # A peer's prose is not copied.
         why=fit_text(body.why, 600) if author is None else "",
         found_on=there if body.found_on is None or body.found_on.patch is None else body.found_on,
         gain_nano=gain_nano,
@@ -140,21 +142,21 @@ def _step(
 def _class_of(store: Store, patch: bytes) -> str:
     """Return the hardware class of a patch's first measurement.
 
-    Raises UsageError if no measurement is known here.
+    Raises UsageError if no measurement is in the store.
     """
     for record in store.records.listed("result"):
         if isinstance(record.body, ResultBody) and record.body.patch == patch:
             return record.body.hardware_class
     raise UsageError(
-        f"no known node measured patch {patch.hex()[:12]}",
+        f"no stored result measures patch {patch.hex()[:12]}",
         "give the id of an experiment: see `arnode log` and `arnode leaderboard`",
     )
 
 
 def _led_to(store: Store, task: bytes, to: bytes, baseline: bytes) -> Sequence[PatchRecord]:
-    """Return the own patches from the baseline to a tree, preferring single steps to stacks.
+    """Return this node's patches from the baseline to a tree, single changes where possible.
 
-    Raises UsageError if own patches do not lead there.
+    Raises UsageError if a patch on the path is not this node's own.
     """
     patches = Patches(store, task)
     number = count()  # breaks ties: first in, first out
@@ -174,5 +176,5 @@ def _led_to(store: Store, task: bytes, to: bytes, baseline: bytes) -> Sequence[P
                 heapq.heappush(ahead, entry)
     raise UsageError(
         f"the patches that led to tree {to.hex()[:12]} are not all this node's own",
-        "name a claim or a patch by its id instead",
+        "give the id of a claim or patch instead",
     )

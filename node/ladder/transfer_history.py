@@ -1,11 +1,11 @@
-"""The outcomes of transferred changes, from this node's records and others'.
+"""The outcomes of transferred changes, from this node's records and peers' records.
 
-A *place* is a task on a hardware class, with the records of one author. A change has one place
-where it was found and others where it was tried since. This node's own measurements and others'
-claims stay apart. A change that was kept after few runs is not verified, and is not shown as such.
-Changes that were transferred together count as one change, which says nothing about its parts.
+A `Place` holds one author's results for a change on one task and hardware class. A change has one
+place where it was found and other places where it was tried later. This node's measurements and
+peers' claims stay apart. A change that was kept after few runs does not count as verified. Changes
+that were transferred together count as one change.
 
-Proposers learn only from this node's own finds, by figures and titles of its own records.
+Proposers see only changes that this node found, with the figures and titles in its own records.
 """
 
 import math
@@ -39,11 +39,11 @@ class Where(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """One author's results for a change in one place; `is_own` is True for this node's.
+    """One author's results for a change on one task and hardware class.
 
     `gain` is in the metric's unit, positive if better, and `error` is its standard error. Both are
-    None if the records do not state them. `result` is the strongest result. It is None for several
-    changes together that were measured one by one.
+    None if the records do not state them. `result` is the strongest result. It is None for a sum
+    of changes that were measured one by one. `is_own` is True if the author is this node.
     """
 
     where: Where
@@ -69,10 +69,10 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransferHistory:
-    """A change, the place where it was found, and the places where it was tried since.
+    """A change, the place where it was found, and the places where it was tried later.
 
-    Each place occurs once per author. `patches` are its patches where it was found, several if it
-    consists of several. `there` is None if no records of that place are here.
+    `patches` are its patches where it was found, several if changes were transferred together.
+    `there` is the place where it was found, None if its results are missing here.
     """
 
     found_on: FoundOn
@@ -83,12 +83,12 @@ class TransferHistory:
 
     @property
     def holds_on(self) -> int:
-        """The number of places where it was tried since and holds."""
+        """The number of later places where the change was kept or confirmed."""
         return sum(place.holds for place in self.places)
 
 
 def transfer_histories(store: Store) -> list[TransferHistory]:
-    """Return every transferred change, those found first first."""
+    """Return every transferred change, in the order in which they were found."""
     families: dict[tuple[FoundOn, tuple[bytes, ...]], list[Record]] = {}
     for record in store.records.transfers():
         body = record.body
@@ -111,9 +111,9 @@ def tasks_of(changes: Iterable[TransferHistory]) -> set[bytes]:
 def slopes_known(
     changes: Iterable[TransferHistory], also: Iterable[tuple[Where, Where]] = ()
 ) -> dict[tuple[Where, Where], Slope]:
-    """Return the known share of a gain that transfers from each place to each other one.
+    """Return the share of a gain that transfers, for each two places with data.
 
-    For the pairs in `also` without data, return the usual share.
+    Without data on two places in `also`, return the usual share for them.
     """
     pairs: dict[tuple[Where, Where], list[ObservedTransfer]] = {pair: [] for pair in also}
     for change in changes:
@@ -147,13 +147,13 @@ def _history_of(
 
 
 def _found(store: Store, task: bytes, patch: bytes) -> Place | None:
-    """Return the known results of a patch on the task that it was found on."""
+    """Return the stored results of a patch on the task that it was found on."""
     found = [one for one in _best(_places(store, patch)) if one.where.task == task]
     return max(found, key=lambda one: (one.is_own, one.gain is not None), default=None)
 
 
 def _together(parts: Sequence[Place | None]) -> Place | None:
-    """Return the sum of changes that were measured one by one; None if one is not known."""
+    """Return the sum of changes that were measured one by one; None if a result is missing."""
     known = [part for part in parts if part is not None]
     if not known or len(known) < len(parts):
         return None
@@ -175,7 +175,7 @@ def _together(parts: Sequence[Place | None]) -> Place | None:
 def _best(places: Iterable[Place]) -> list[Place]:
     """Return the strongest result for each author and place.
 
-    A trial in pairs is stronger than runs; among equals, the latest is used.
+    A trial in pairs is stronger than single runs. Among equally strong results, the latest wins.
     """
     trials = ("confirmed", "unconfirmed")
     ranked = sorted(places, key=lambda one: one.outcome in trials)  # the sort is stable
@@ -216,7 +216,7 @@ def _gain(store: Store, record: Record, body: ResultBody) -> tuple[float | None,
     fact = read_fact(record, manifest, body.hardware_class)
     if isinstance(fact, BoardClaim) and fact.gain is not None:
         return measured(fact.gain)
-    entry = store.experiments.find(record.id)  # an own result has an entry with its base's metric
+    entry = store.experiments.find(record.id)  # has the base's metric; only for own results
     sd = manifest.noise_floor_nano / NANO
     if entry is None or entry.gain_nano is None or not sd:
         return None, None
@@ -224,15 +224,15 @@ def _gain(store: Store, record: Record, body: ResultBody) -> tuple[float | None,
 
 
 def _spoken(runs: Sequence[Run]) -> int:
-    """Return the number of runs in a change's mean figure: without its screen if there are more."""
+    """Return the number of runs in a change's mean: without the screen if there are others."""
     own = sum(run.role == "candidate" and run.metric_nano is not None for run in runs)
     return max(1, own - 1)
 
 
 def transfer_lines(store: Store, line: LineKey) -> tuple[str, ...]:
-    """Return a line for each own transferred change, then the known shares of gains that transfer.
+    """Return text for proposers: one row per transferred change of this node, the latest last.
 
-    The latest change is last.
+    The rows after them state which share of a gain transfers between two tasks.
     """
     changes = [change for change in transfer_histories(store) if _is_own(store, change)]
     if not changes:

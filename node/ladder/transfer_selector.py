@@ -1,10 +1,11 @@
-"""The choice of finds from the rungs below that are worth a try on a line, in order.
+"""The choice of patches from the rungs below for the next transfer to a line.
 
-The order follows from their gains there and from the share of gains that transferred so far
-(`protocol.transfer`, from everybody's records). The rule on this line decides if anything is kept.
+The expected gain decides the order: the gain on the rung below, times the share of gains that
+transferred so far (`protocol.transfer`, from all authors' records). The experiment on this line
+decides if a transfer is kept.
 
-There are two kinds of find. One is what this node kept on a rung, verified there or not: a trial
-here costs less than pairs there. The other is what peers found, if their claims were confirmed.
+Candidates are this node's patches that were kept on a rung, verified or not, because an experiment
+here needs less time than pairs there. Peers' patches are candidates if their claims were confirmed.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -31,9 +32,9 @@ _MOST_ROWS: Final = 20  # of each leaderboard
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Promising:
-    """Finds that may be tried as one, their expected gain here, and its standard deviation.
+    """Candidates to try together, their expected gain here, and its standard deviation.
 
-    Gains are in units of the metric.
+    Both figures are in the metric's unit.
     """
 
     finds: tuple[TransferCandidate, ...]
@@ -42,7 +43,7 @@ class Promising:
 
 
 def rungs_below(store: Store, manifest: TaskManifest) -> Iterator[TaskManifest]:
-    """Yield the recorded rungs below a task, the nearest first."""
+    """Yield the stored rungs below a task, the nearest first."""
     for _ in range(_MOST_RUNGS):
         found = None if manifest.below is None else store.records.manifest(manifest.below)
         if found is None:
@@ -52,9 +53,9 @@ def rungs_below(store: Store, manifest: TaskManifest) -> Iterator[TaskManifest]:
 
 
 class TransferSelector:
-    """A chooser of finds for one line.
+    """A chooser of transfers for one line.
 
-    `noise_sd` returns the noise of one run here. Peers' finds are used only with `includes_peers`.
+    `noise_sd` returns the noise of one run here. `includes_peers` allows peers' patches.
     """
 
     def __init__(
@@ -77,10 +78,10 @@ class TransferSelector:
         self._theirs: dict[bytes, TransferCandidate | None] = {}  # by result
 
     def best(self) -> RungTransferStep | None:
-        """Return the most promising transfer that was not tried here yet; None if there is none.
+        """Return the most promising transfer that was not tried here yet, or None.
 
-        All new finds of one place are tried together first, which costs a single trial. If the
-        stack is not kept, they are tried alone afterwards.
+        All new patches from one rung and hardware class are tried together first, in a single
+        experiment. If that is not kept, each is tried alone.
         """
         least = LEAST_SD * self._noise_sd()
         waiting, was_together = self._waiting()
@@ -95,9 +96,9 @@ class TransferSelector:
         return None if first is None else RungTransferStep(finds=first.finds)
 
     def _ranked(self, loads: Sequence[tuple[TransferCandidate, ...]]) -> list[Promising]:
-        """Return the loads with their expected gains, the largest first; each load is of one place.
+        """Return `loads` with their expected gains, the largest gain first.
 
-        The gains of several finds together are taken to add up.
+        Each load is from one rung and hardware class. Gains within a load are assumed to add up.
         """
         if not loads:
             return []
@@ -114,9 +115,9 @@ class TransferSelector:
         return sorted(found, key=lambda one: (-one.expected, one.finds[0].tree))
 
     def _waiting(self) -> tuple[list[TransferCandidate], set[FoundOn]]:
-        """Return the finds with a gain that were not tried here yet, in order.
+        """Return the candidates with a gain that were not tried here yet, in order.
 
-        Also return the changes that were tried in a stack that was not kept.
+        Also return the changes that were tried together with others and not kept.
         """
         known, was_together = self._known()
         rungs = list(rungs_below(self._store, self._manifest))
@@ -129,9 +130,9 @@ class TransferSelector:
         return _once(finds), was_together
 
     def _known(self) -> tuple[set[FoundOn], set[FoundOn]]:
-        """Return the changes that were tried here, and those in a stack that was not kept.
+        """Return the changes tried here, and those tried together with others and not kept.
 
-        A change that did not fit may be tried again after a later transfer was kept.
+        A change that did not merge may be tried again once a later transfer is kept.
         """
         jobs, key = self._store.jobs, self._line_writer.key
         closed = jobs.closed_jobs(key, RungTransferStep)
@@ -151,7 +152,7 @@ class TransferSelector:
         return known, was_together
 
     def _own(self, rung: TaskManifest) -> tuple[TransferCandidate, ...]:
-        """Return the steps that led to this node's working lines on a rung."""
+        """Return the changes in this node's working lines on a rung."""
         found: list[TransferCandidate] = []
         for line in self._store.jobs.lines():
             if line.task == rung.id and line.working != rung.baseline_tree:
@@ -165,12 +166,12 @@ class TransferSelector:
             try:
                 check_rungs(rung, self._manifest)
                 self._steps[key] = steps_to(self._store, line, line.working, rung)
-            except ArnodeError:  # own patches do not lead there, or another ladder's task
+            except ArnodeError:  # not only own patches, or a task of another ladder
                 self._steps[key] = ()
         return self._steps[key]
 
     def _others(self, rung: TaskManifest) -> Iterator[TransferCandidate]:
-        """Yield peers' finds on a rung whose claims more keys confirm than refute."""
+        """Yield peers' patches on a rung whose claims more authors confirm than refute."""
         if not self._includes_peers:
             return
         for key in self._store.boards.listed(self._net):
@@ -192,7 +193,7 @@ class TransferSelector:
         record = self._store.records.get(result)
         try:
             return step_of_record(self._store, self._line_writer.blobs, record, rung)
-        except ArnodeError:  # it may not run unasked, or its base is not here
+        except ArnodeError:  # it must not run unasked, or its base is missing
             return None
 
 
@@ -201,7 +202,7 @@ def _where(found_on: FoundOn) -> Where:
 
 
 def _once(finds: Sequence[TransferCandidate]) -> list[TransferCandidate]:
-    """Return the first occurrence of each find, in order."""
+    """Return the candidates without repetitions, in order."""
     first: dict[FoundOn, TransferCandidate] = {}
     for candidate in finds:
         first.setdefault(candidate.found_on, candidate)

@@ -1,1 +1,1 @@
-"""The research on one task and hardware class: its ledger, job kinds and records."""
+"""The research on one task and hardware class: its writer, kinds of job, and records."""

@@ -1,19 +1,19 @@
-"""Ablation: measure what each part of the verified head is worth, by removing it.
+"""Ablation: measure the gain of each patch in the verified head, by removing the patch.
 
-A passed promotion trial vouches for a stack of patches, not for its parts. Once new ideas stop
-gaining, each part is tried like a claim: the head against the head without it. A part that is
-confirmed does gain something. If the line measures no worse without a part, the part is removed
-from the working line. A removal is no gain that a promotion trial could confirm, so it waits for
-the next stack.
+A passed promotion trial is evidence for a stack of patches, not for each patch. Once new ideas stop
+gaining, each patch ("part") is judged like a claim: the head against the head without the part. If
+this confirms a gain, the part stays. If the line measures no worse without the part, the part is
+removed from the working line. A removal has no gain that a promotion trial could confirm, so it is
+judged together with later patches.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from agent.source.canonical import fingerprint, parse
-from node.line.attestation import AttestationStep, WantedClaim, step_of
 from node.line.line_writer import LineWriter
 from node.line.promotion_trial import PromotionTrial
+from node.line.rerun import RerunStep, WantedClaim, step_of
 from node.source_review.patches import merged
 from node.store.experiments import ABLATION, is_branching
 from node.store.jobs import Job
@@ -32,7 +32,7 @@ class PartLess:
     working: Source
 
 
-def open_ablation(line_writer: LineWriter) -> Job[AttestationStep] | None:
+def open_ablation(line_writer: LineWriter) -> Job[RerunStep] | None:
     """Queue the trial of the next part; return None if no part is left to remove."""
     found = next_part(line_writer)
     return _open(line_writer, found.part, found.rest, found.working) if found else None
@@ -40,7 +40,7 @@ def open_ablation(line_writer: LineWriter) -> Job[AttestationStep] | None:
 
 def next_part(line_writer: LineWriter) -> PartLess | None:
     """Return the part that `open_ablation` would try next."""
-    jobs = line_writer.store.jobs.closed_jobs(line_writer.key, AttestationStep)
+    jobs = line_writer.store.jobs.closed_jobs(line_writer.key, RerunStep)
     asked = {(job.step.part, job.step.tree) for job in jobs}
     working = line_writer.explored
     for part in _parts(line_writer):
@@ -60,13 +60,11 @@ def only_simplifies(store: Store, stack: Sequence[bytes]) -> bool:
 
 
 def _claims_no_gain(origin: Origin) -> bool:
-    """Return True if a patch removes a part or begins a branch."""
+    """Return True if a patch removes an earlier patch or begins a branch."""
     return origin.proposer == ABLATION or is_branching(origin)
 
 
-def _open(
-    line_writer: LineWriter, part: bytes, rest: Source, working: Source
-) -> Job[AttestationStep]:
+def _open(line_writer: LineWriter, part: bytes, rest: Source, working: Source) -> Job[RerunStep]:
     record_writer = line_writer.record_writer
     wanted = WantedClaim(
         base=rest,
@@ -75,8 +73,7 @@ def _open(
         alpha=PART_ALPHA,
         max_pairs=DEFAULT.max_pairs,
     )
-    # Signed although it is this node's own work: nobody counts it, but all may read what a part is
-    # worth.
+    # Signed although it is this node's own patch: it counts for no claim, but shows peers the gain.
     asked = step_of(wanted, key=record_writer.key, store=line_writer.store, line=line_writer.key)
     step = replace(asked, part=part, is_published=True)
     line_writer.blobs.put_source(rest)
@@ -84,9 +81,9 @@ def _open(
 
 
 def _parts(line_writer: LineWriter) -> Iterator[bytes]:
-    """Yield the patches of the stacks that made the head, the last first.
+    """Yield the patches of the stacks that were promoted to the head, the last first.
 
-    Stacks of one patch are skipped: their promotion trial already measured that patch alone.
+    Stacks of one patch are skipped: their promotion trial already measured the patch alone.
     """
     for job in reversed(line_writer.store.jobs.closed_jobs(line_writer.key, PromotionTrial)):
         if job.step.passed and len(job.step.stack) > 1:

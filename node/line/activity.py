@@ -26,7 +26,7 @@ class AtWork:
 
     title: str
     stage: str
-    plainly: str
+    text: str
     started_s: float
     curve: LossCurve | None = None
 
@@ -46,11 +46,9 @@ class Activity:
 
     def __init__(self, log: Callable[[str], None]) -> None:
         self.started_s = time.monotonic()
-        self._shown = AtWork(
-            title="", stage="starting", plainly="starting", started_s=self.started_s
-        )
+        self._shown = AtWork(title="", stage="starting", text="starting", started_s=self.started_s)
         self.lanes = 1
-        self.waits_s: Callable[[], tuple[float, ...]] = lambda: ()  # longest waits for quiet
+        self.waits_s: Callable[[], tuple[float, ...]] = lambda: ()  # of runs, for an idle machine
         self.runs = 0
         self.counted_ms = 0
         self.confirmation: Confirmation | None = None
@@ -70,7 +68,7 @@ class Activity:
 
     @property
     def counted_share(self) -> float:
-        """Share of the session's wall-clock time spent in counted training, per lane."""
+        """Fraction of the session's wall-clock time spent in counted training, per lane."""
         return self.counted_ms / 1000 / max(1.0, self.elapsed_s) / self.lanes
 
     @property
@@ -99,9 +97,9 @@ class Activity:
         return self._shown.stage
 
     @property
-    def stage_plainly(self) -> str:
+    def stage_text(self) -> str:
         """The stage of the work that is shown, in plain words."""
-        return self._shown.plainly
+        return self._shown.text
 
     @property
     def stage_seconds(self) -> float:
@@ -114,12 +112,12 @@ class Activity:
         self.messages.append(line)
         self._log(line)
 
-    def running(self, title: str, stage: str, plainly: str, *, run: object = None) -> None:
-        """Record that a run started and show it, until another starts or it ends while others run.
+    def running(self, title: str, stage: str, text: str, *, run: object = None) -> None:
+        """Record that a run started and show it, until it ends or another run starts.
 
-        Without a `run`, record other work than a run.
+        `run` is None for work that is not a run.
         """
-        shown = AtWork(title=title, stage=stage, plainly=plainly, started_s=time.monotonic())
+        shown = AtWork(title=title, stage=stage, text=text, started_s=time.monotonic())
         if run is not None:
             self._at_work[run] = shown
         self._shown = shown
@@ -132,13 +130,13 @@ class Activity:
             self._shown = self._at_work[run]
 
     def ended(self, run: object) -> None:
-        """Record that a run ended, and show the latest of the others."""
+        """Record that a run ended, and show the latest run still in progress."""
         self._at_work.pop(run, None)
         if self._at_work:
             self._shown = list(self._at_work.values())[-1]
 
     def idle(self, reason: str) -> None:
-        """Record that nothing runs."""
+        """Record that no run is in progress."""
         self.running("", reason, reason)
 
     def finished(self, ms: int) -> None:

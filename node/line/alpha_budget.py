@@ -5,10 +5,10 @@ trials that may move the verified head on their own draw an alpha: promotion tri
 `verify`, `compare`, re-runs and a head that is measured again draw none.
 
 Trials of peers' trees draw on the budget of their introducer: the neighbour from which this node
-first received the claim. Claims without a known neighbour share one introducer; they came from a
-bundle, or were stored by a version that did not keep it. Introducers have places in the order in
-which they first drew. The introducer of the last peer tree that passed has the first place, so that
-nobody can take it away with newly made identities.
+first received the claim. Claims without a known neighbour share one introducer; they are from a
+bundle, or were stored by a version that did not record neighbours. Introducers are ranked in the
+order of their first draw. The introducer of the last peer tree that passed is ranked first, so that
+newly made identities cannot displace it.
 """
 
 from dataclasses import dataclass, field, replace
@@ -26,11 +26,11 @@ T = TypeVar("T", bound=HeadTrial)
 
 _TRIALS: Final = "trials"
 _NOBODY: Final = ""  # the introducer of claims without a known neighbour
-_MOST_PLACES: Final = 64  # later introducers share the place of unknown ones, worth next to nothing
+_MOST_PLACES: Final = 64  # later introducers share the tiny budget of unknown ones
 
 
 def open_trial(line_writer: LineWriter, step: T) -> Job[T]:
-    """Start a trial of a tree against the verified head, with an alpha of its own."""
+    """Start a trial of a tree against the verified head, with a newly drawn alpha."""
     claim = step.claim_on_trial
     introducer = None if claim is None else introducer_of(line_writer, claim)
     with line_writer.store.database.writing():
@@ -38,14 +38,14 @@ def open_trial(line_writer: LineWriter, step: T) -> Job[T]:
 
 
 def introducer_of(line_writer: LineWriter, claim: bytes) -> str:
-    """Return the introducer whose share the trial of a peer's result draws on."""
+    """Return the introducer whose budget the trial of a peer's result draws on."""
     return line_writer.store.records.introducer(claim) or _NOBODY
 
 
 def draw_alpha(line_writer: LineWriter, introducer: str | None) -> int:
     """Return the next trial's alpha in 1e-9 units, and count it.
 
-    `introducer` is None for an own tree. Callers hold the transaction.
+    `introducer` is None for this node's own tree. Callers hold the transaction.
     """
     trials = _trials(line_writer)
     if introducer is None:
@@ -63,7 +63,7 @@ def draw_alpha(line_writer: LineWriter, introducer: str | None) -> int:
 
 
 def reset_alpha_budget(line_writer: LineWriter, *, introducer: str | None = None) -> None:
-    """Restart the counts after a trial passed; `introducer` is that of a peer's tree.
+    """Restart the counts after a trial passed; `introducer` is set if it was of a peer's tree.
 
     Callers hold the transaction.
     """
@@ -74,11 +74,11 @@ def reset_alpha_budget(line_writer: LineWriter, *, introducer: str | None = None
 
 @dataclass(kw_only=True)
 class _Trials:
-    """The trials that drew an alpha since the last adoption: own ones, and by introducer.
+    """The trials that drew an alpha since the last adoption: of own trees, and by introducer.
 
-    The introducers are in the order of their places. `gone` is the number of places used up for
-    good: an earlier version counted all peers' trials together, and each drew what is now the whole
-    share of a place. `first` keeps the first place after the next adoption.
+    The introducers are in the order of their ranks. `gone` is the number of ranks that are used up:
+    an earlier version counted all peers' trials together, and each drew what is now the budget of a
+    whole rank. `first` is ranked first after the next adoption.
     """
 
     own: int = 0

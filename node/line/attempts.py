@@ -1,8 +1,8 @@
-"""The outcome of a submitted source, read from the store, in autoresearch's words.
+"""The outcome of a submitted source, read from the store and printed in autoresearch's format.
 
-An attempt is identified by its canonical AST, so that nobody measures one program twice in the hope
-of a lucky seed. It is complete once it is decided and the promotion trial that it made due, if any,
-has ended.
+An attempt is identified by its canonical AST, so that no user measures one program twice in the
+hope of a lucky seed. It is complete once the source is decided and the promotion trial, if one
+became due, has ended.
 """
 
 from collections.abc import Callable
@@ -30,7 +30,7 @@ Identifier = Literal["keep", "discard", "crash"]
 PromotionTrialOutcome = Literal["passed", "missed", "overfit"]
 
 _LABEL_WIDTH = 18  # as in autoresearch's output
-_LOG_LINES = 50  # as many as its program.md looks at after a crash
+_LOG_LINES = 50  # as many as autoresearch's program.md prints after a crash
 _MIB = 1 << 20
 
 
@@ -47,8 +47,8 @@ class Judged:
 class Attempt:
     """A decided source: its recorded `runs` and the metric that counts, None on failure.
 
-    `is_working` is True if it is the working line now. `working` is the tree of that line.
-    `has_moved` is True if the line had moved on by the time of the decision.
+    `is_working` is True if the source is the working line now. `working` is the working line's
+    tree. `has_moved` is True if the working line had changed by the time of the decision.
     """
 
     tree: bytes
@@ -64,7 +64,7 @@ class Attempt:
     is_working: bool = False
     has_moved: bool = False
     working: bytes
-    bank_nano: tuple[int, ...]
+    reference_nano: tuple[int, ...]
 
     @property
     def exit_code(self) -> int:
@@ -87,7 +87,7 @@ def attempt_of(
     if line is None:
         return None
     is_working = mark == fingerprint(source_of(line.working))
-    if is_working and not line.bank_nano:
+    if is_working and not line.reference_nano:
         return None
     if not is_working and is_queued(store, key, mark):
         return None
@@ -121,7 +121,7 @@ def is_queued(store: Store, key: LineKey, mark: bytes) -> bool:
 def repeated_attempt(attempt: Attempt) -> Attempt:
     """Return the attempt with the reason why its source is not run again."""
     if attempt.is_working:
-        reference_nano = attempt.bank_nano
+        reference_nano = attempt.reference_nano
         return replace(
             attempt,
             word="keep",
@@ -140,9 +140,10 @@ def repeated_attempt(attempt: Attempt) -> Attempt:
 
 
 def trailer(attempt: Attempt, metric_name: str) -> str:
-    """Return the lines that autoresearch's program.md greps for, and after a failure the log's end.
+    """Return the text that autoresearch's program.md greps, and after a failure the log's end.
 
-    The log is written by the candidate. Its lines get a prefix, so that none can pass for ours.
+    The candidate writes the log. Each line of the log gets a prefix, so that it cannot imitate
+    arnode's output.
     """
     rows: list[tuple[str, str]] = []
     lines: list[str] = []
@@ -155,7 +156,7 @@ def trailer(attempt: Attempt, metric_name: str) -> str:
     rows.append(("decision", attempt.word))
     rows.append(("because", plain(attempt.because)))
     if attempt.judged:
-        rows.append(("checkpoint", _promotion_trial_words(attempt, attempt.judged)))
+        rows.append(("promotion trial", _promotion_trial_words(attempt, attempt.judged)))
     elif attempt.has_moved:
         rows.append(("line", "it changed during the run: arnode head --working > train.py"))
     if attempt.record:
@@ -217,7 +218,7 @@ def _recorded(store: Store, line: Line, mark: bytes, policy: Policy) -> Attempt 
         judged=judged,
         has_moved=body.stage != "baseline" and line.working not in (body.base, body.tree),
         working=line.working,
-        bank_nano=line.bank_nano,
+        reference_nano=line.reference_nano,
     )
 
 
@@ -227,10 +228,10 @@ def _unrecorded(line: Line) -> Attempt:
         tree=line.working,
         word="keep",
         status="ok",
-        metric_nano=round(fmean(line.bank_nano)),
+        metric_nano=round(fmean(line.reference_nano)),
         is_working=True,
         working=line.working,
-        bank_nano=line.bank_nano,
+        reference_nano=line.reference_nano,
     )
 
 

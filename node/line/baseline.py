@@ -23,7 +23,7 @@ from protocol.units import NANO
 
 BASELINE_RUNS: Final = 2
 _NOISE_SEEDS: Final = 2
-_MOST_FAILURES: Final = 3  # this many are no accident
+_MOST_FAILURES: Final = 3  # after this many the failure is not accidental
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +39,7 @@ class BaselineStep(JobStep):
         return RunDescription("baseline", "baseline", "measuring")
 
     def advance(self, line_context: LineContext, job: Job[Any], runs: list[PlannedRun]) -> None:
-        """Record the baseline once it ran often enough; repeat one run that failed."""
+        """Record the baseline once it ran often enough; repeat a failed run."""
         ended = ended_runs(runs)
         if len(ended) < len(runs):
             return
@@ -52,7 +52,7 @@ class BaselineStep(JobStep):
                 printed=runs[-1].outcome.log_tail if runs[-1].outcome else "",
             )
         wanted = BASELINE_RUNS * _seeds(line_context.line_writer)
-        if (missing := wanted + len(failed) - len(ended)) > 0:  # for example, something killed it
+        if (missing := wanted + len(failed) - len(ended)) > 0:  # such as after a kill
             line_context.activity.say(
                 f"a run of the baseline failed ({failed[-1].reason}): trying again"
             )

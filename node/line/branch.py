@@ -1,10 +1,10 @@
 """Branches: the working line continues from another tree than the head, and may return.
 
-The tree is an older head of this line or a peer's tree, which is vetted like all peer code. It is
-measured here first. Then one transaction records the step from the head to it and moves the working
-line there, with that patch as the first of its stack. So a stack always leads from the verified
-head to the working line, and dropping the stack ends the branch. A branch never moves the verified
-head.
+The tree is an older head of this line or a peer's tree, which is inspected like all peer code. It
+is measured here first. Then one transaction records the patch from the head to the tree and makes
+the tree the working line, with this patch as the first of its stack. So a stack always leads from
+the verified head to the working line, and dropping the stack ends the branch. A branch never
+changes the verified head.
 """
 
 from collections import Counter
@@ -54,11 +54,11 @@ class Root:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BranchStep(JobStep):
-    """A move of the working line to another tree, away from `left` with its stack.
+    """A change of the working line from `left` with its stack to another tree.
 
-    The patch is recorded from `base`. `verified` is the head at that time. `bank_nano` are the
-    line's reference runs. `where` is `head` for the way back. `is_taken`, `record` and the `patch`
-    that begins the branch are filled in on closing.
+    The patch is recorded from `base`. `verified` is the head at that time. `reference_nano` are the
+    line's reference runs. `where` is `head` for a return. `is_taken`, `record` and the `patch` that
+    begins the branch are filled in on closing.
     """
 
     where: Annotated[str, choice("older", "peer", "head")]
@@ -69,7 +69,7 @@ class BranchStep(JobStep):
     verified: Digest
     left: Digest
     left_stack: Annotated[tuple[Digest, ...], Items(0, _MAX_STACK)]
-    bank_nano: Annotated[tuple[int, ...], Items(0, 8), Named("bank")]
+    reference_nano: Annotated[tuple[int, ...], Items(0, 8), Named("reference")]
     made_by: Digest | None = None
     author: Digest | None = None
     theirs: Digest | None = None
@@ -83,7 +83,7 @@ class BranchStep(JobStep):
 
     @property
     def is_away(self) -> bool:
-        """True if the line moved there, away from its head."""
+        """True if the working line changed to a tree other than its head."""
         return self.is_taken and self.where != "head"
 
     def describe(self, store: Store, run: PlannedRun) -> RunDescription:
@@ -96,7 +96,7 @@ class BranchStep(JobStep):
     def is_invalidated(self, runs: list[PlannedRun]) -> bool:
         """Return True: the head's figures are invalid too.
 
-        The job is then dropped, as another branch is due soon.
+        The job is then dropped, since another branch becomes due soon.
         """
         return True
 
@@ -108,7 +108,7 @@ class BranchStep(JobStep):
         behind_sd = behind_head_sd(self, ended, line_context.reading())
         closed = close_branch(line_context.line_writer, job, ended, behind_sd)
         if not closed.is_taken:
-            line_context.activity.say(f"not going {self.title}: see its runs", record=closed.record)
+            line_context.activity.say(f"not {self.title}: see its runs", record=closed.record)
         elif self.where != "head" and behind_sd is not None:
             where = "below" if behind_sd > 0 else "above"
             line_context.activity.say(
@@ -118,9 +118,9 @@ class BranchStep(JobStep):
 
 
 def branch_of(store: Store, line: Line) -> Job[BranchStep] | None:
-    """Return the job that began the branch that a line is on.
+    """Return the job that began the line's current branch.
 
-    None if the line is at its head, or on patches kept from there.
+    Return None if the working line is the head, or the head with kept patches.
     """
     if not _begins_branch(store, line.stack[:1]):
         return None
@@ -148,8 +148,8 @@ def is_stack_full(store: Store, line: Line, policy: Policy) -> bool:
 def most_keeps(manifest: TaskManifest | None, policy: Policy) -> int:
     """Return how many kept patches make a promotion trial due.
 
-    With a holdout, each patch is tried at once, so that an overfit one takes no others down with
-    it.
+    With a holdout, each patch gets a trial at once, so that an overfit patch does not make other
+    patches fail with it.
     """
     program = manifest.program if manifest else None
     has_holdout = program is not None and program.holdout is not None
@@ -157,15 +157,15 @@ def most_keeps(manifest: TaskManifest | None, policy: Policy) -> int:
 
 
 def older_root(line_writer: LineWriter, *, reach_sd: float, noise_sd: float) -> Root | None:
-    """Return an earlier head to continue from: the least used, and the latest of those.
+    """Return an earlier head to continue from: the latest of the least used heads.
 
-    Heads that measured more than `reach_sd` below the present head are left out.
+    Heads that measured more than `reach_sd` below the current head are left out.
     """
     line, heads = line_writer.known_line, _heads(line_writer)
     order = list(heads)
     ago = order[: order.index(line.verified)] if line.verified in heads else order
     now_nano = heads.get(line.verified)
-    # Only since the present head was adopted.
+    # Only branches since the current head was adopted.
     tried = Counter(step.tree for step in _steps(line_writer) if step.verified == line.verified)
     found: list[tuple[int, int, bytes]] = []
     for promotions, tree in enumerate(reversed(ago), 1):
@@ -175,7 +175,7 @@ def older_root(line_writer: LineWriter, *, reach_sd: float, noise_sd: float) -> 
     if not found:
         return None
     _, promotions, tree = min(found)
-    ago_words = "1 checkpoint" if promotions == 1 else f"{promotions} checkpoints"
+    ago_words = "1 promotion" if promotions == 1 else f"{promotions} promotions"
     is_baseline = tree == line_writer.record_writer.manifest.baseline_tree
     return Root(
         where="older",
@@ -186,7 +186,7 @@ def older_root(line_writer: LineWriter, *, reach_sd: float, noise_sd: float) -> 
 
 
 def trees_gone_on_from(line_writer: LineWriter) -> set[bytes]:
-    """Return the trees that this line's branches began with, also as their authors made them."""
+    """Return the trees that branches began with, and the peers' original trees with prose."""
     steps = _steps(line_writer)
     return {step.tree for step in steps} | {step.theirs for step in steps if step.theirs}
 
@@ -203,7 +203,7 @@ def open_branch(line_writer: LineWriter, root: Root, *, why: str, runs: int) -> 
         verified=line.verified,
         left=line.working,
         left_stack=line.stack,
-        bank_nano=line.bank_nano,
+        reference_nano=line.reference_nano,
         made_by=root.patch,
         author=root.author,
         theirs=root.theirs,
@@ -225,7 +225,7 @@ def open_return(
         verified=line.verified,
         left=line.working,
         left_stack=began.left_stack,
-        bank_nano=line.bank_nano,
+        reference_nano=line.reference_nano,
     )
     return line_writer.open_runs(step, role="candidate", tree=step.tree, count=runs)
 
@@ -235,7 +235,7 @@ def close_branch(
 ) -> BranchStep:
     """Record a tree's runs; continue from it if it runs here and is not far below the head.
 
-    The way back is always taken. If somebody moved the head or the line by hand, nothing is taken.
+    A return is always made. If the user changed the head or the line meanwhile, nothing changes.
     """
     line, step = line_writer.known_line, job.step
     is_near = behind_sd is not None and (step.author is None or behind_sd <= REACH_SD)
@@ -274,12 +274,12 @@ def close_branch(
 def behind_head_sd(step: BranchStep, runs: Sequence[Run], reading: MetricReading) -> float | None:
     """Return how far below the head a tree measures, in standard deviations of one run.
 
-    None if the tree does not run here, or the head has no figures.
+    Return None if the tree does not run here, or the head has no figures.
     """
     metrics = [run.metric_nano for run in runs if run.metric_nano is not None]
-    if len(metrics) < len(runs) or not step.bank_nano:
+    if len(metrics) < len(runs) or not step.reference_nano:
         return None
-    behind = fmean(reading.values(metrics)) - fmean(reading.values(step.bank_nano))
+    behind = fmean(reading.values(metrics)) - fmean(reading.values(step.reference_nano))
     return behind / reading.screening_sd
 
 
@@ -289,7 +289,7 @@ def _begins_branch(store: Store, first: Sequence[bytes]) -> bool:
 
 
 def _heads(line_writer: LineWriter) -> dict[bytes, int | None]:
-    """Return the figures of this line's vouched heads, from the baseline on, oldest first.
+    """Return the figures of this line's heads with evidence, from the baseline on, oldest first.
 
     Heads whose evidence was retracted, and trees adopted without evidence, are left out.
     """
@@ -320,7 +320,7 @@ def _steps(line_writer: LineWriter) -> list[BranchStep]:
 
 
 def _patch_behind(line_writer: LineWriter, tree: bytes) -> bytes | None:
-    """Return the patch whose confirmation vouches for a head; None for the baseline."""
+    """Return the patch whose confirmation is a head's evidence; None for the baseline."""
     evidence = line_writer.store.experiments.evidence_for(line_writer.key, tree)
     entries = line_writer.store.experiments.listed(line_writer.key)
     return next((entry.patch for entry in entries if entry.id == evidence), None)

@@ -1,9 +1,9 @@
 """Early stopping of screens whose training loss predicts that they will not pass.
 
 Only screens are stopped, never a reference run, a recheck, a pair or a peer's claim. One in twenty
-hopeless screens goes on: its end is learned from, and shows what stopping costs. If such a screen
-is kept, all earlier loss curves are dropped. Otherwise a gain that prints a higher loss would make
-every change made on top of it look hopeless.
+hopeless screens continues to its end: forecasts learn from it, and it shows what stopping costs. If
+its patch is kept, all earlier loss curves are dropped. Otherwise, after a gain with a higher loss,
+every patch on top of it would look hopeless.
 """
 
 from collections.abc import Sequence
@@ -20,35 +20,35 @@ from node.store.store import Store
 from protocol.units import NANO
 from trainer.measuring.loss_curve import LossCurve
 
-_LATEST_JOBS: Final = 400  # the latest jobs, which are learned from
-_ONE_IN: Final = 20  # one in this many hopeless screens goes on
+_LATEST_JOBS: Final = 400  # the latest jobs, from which forecasts learn
+_ONE_IN: Final = 20  # one in this many hopeless screens continues to its end
 
 
 class EarlyStopper:
     """An observer of one screen during training.
 
-    Call it with the loss curve to get a reason to stop, if there is one. `given_up` is the share of
-    the training, in thousandths, after which the screen looked hopeless.
+    Call it with the loss curve to get the reason to stop, or None. `stopped_at_milli` is the
+    fraction of the training, in thousandths, after which the screen looked hopeless.
     """
 
     def __init__(
         self, loss_forecast: LossForecast, reading: MetricReading, needed: float, seed: int
     ):
         """`needed` is the metric that passes the screen, smaller being better."""
-        self.given_up: int | None = None
+        self.stopped_at_milli: int | None = None
         self._loss_forecast = loss_forecast
         self._sign = reading.sign
         self._needed = needed
         self._goes_on = seed % _ONE_IN == 0
 
     def __call__(self, curve: LossCurve) -> str | None:
-        if self.given_up is not None or curve.steps is None:
+        if self.stopped_at_milli is not None or curve.steps is None:
             return None
         found = self._loss_forecast.least(curve.points, curve.steps)
         if found is None or found[0] <= self._needed:
             return None
         least, share = found
-        self.given_up = round(1000 * share)
+        self.stopped_at_milli = round(1000 * share)
         if self._goes_on:
             return None
         best, needed = (f"{self._sign * value:.4f}" for value in (least, self._needed))
@@ -65,13 +65,15 @@ def early_stopper_for(
         line_context.stops_early
         and is_screen
         and line_writer.style.name == "runs"
-        and step.bank_nano
+        and step.reference_nano
     ):
         return None
     if line_writer.record_writer.manifest.target_nano is not None:  # a loss predicts no time
         return None
     reading = line_context.reading()
-    level = reading.value(screen_level(line_writer, step.base, step.bank_nano, reading.noise.sd))
+    level = reading.value(
+        screen_level(line_writer, step.base, step.reference_nano, reading.noise.sd)
+    )
     needed = level - reading.policy.screen_sd * reading.screening_sd
     runs = finished_runs(line_writer.store, line_writer.key, reading.sign)
     return EarlyStopper(
@@ -107,8 +109,8 @@ def finished_runs(store: Store, line: LineKey, sign: int) -> list[FinishedRun]:
 
 
 def _is_lost_keep(job: Job[Any], runs: Sequence[PlannedRun]) -> bool:
-    """Return True if a change was kept that looked hopeless and went on by chance."""
-    was_given_up = any(run.outcome and run.outcome.given_up is not None for run in runs)
+    """Return True if a patch looked hopeless, continued by chance, and was kept."""
+    was_given_up = any(run.outcome and run.outcome.stopped_at_milli is not None for run in runs)
     return was_given_up and job.step.decision == "kept"
 
 
@@ -116,8 +118,8 @@ def _is_lost_keep(job: Job[Any], runs: Sequence[PlannedRun]) -> bool:
 class Stopped:
     """The effect of early stopping on a number of screens.
 
-    `stopped` screens saved about `saved_ms` of training. `let_go_on` looked hopeless and went on;
-    `kept` of these were kept.
+    `stopped` screens saved about `saved_ms` of training. `let_go_on` is the number of hopeless
+    screens that continued; `kept` of these were kept.
     """
 
     screens: int
@@ -137,11 +139,11 @@ def stopped_in(store: Store, line: LineKey, *, since_ms: int, until_ms: int) -> 
         if first is None:
             continue
         screens += 1
-        if first.given_up is None:
+        if first.stopped_at_milli is None:
             continue
         if first.run.status == "stopped":
             stopped += 1
-            saved_ms += round(first.run.ms * (1000 / first.given_up - 1))
+            saved_ms += round(first.run.ms * (1000 / first.stopped_at_milli - 1))
         else:
             let_go_on += 1
             kept += job.step.decision == "kept"

@@ -1,9 +1,9 @@
-"""Drift of the machine or the verified head, and the doubt about the head that follows.
+"""Changes of the machine and of the verified head's figures, which put the head in doubt.
 
 A head is in doubt in three cases: its tree measures worse than in its last trial, on the public
 split that all trials share; something has changed that figures depend on (torch, the driver, the
-card); or it fails. The store keeps the doubt until the working line is at the head. A stack that
-passes before then settles it. A failing head is tried before anything else.
+card); or its runs fail. The doubt is stored. The head is measured again once the working line has
+no patches on it, unless a stack passes its trial before. A failing head is measured at once.
 """
 
 from collections.abc import Sequence
@@ -48,19 +48,19 @@ def changes_between(before: Env, now: Env) -> str:
 
 def last_environment(store: Store, line: LineKey) -> LastEnvironment | None:
     """Return the environment of a line's last session; None before the first."""
-    return kept_of(store, "surroundings", line, LastEnvironment, limit_bytes=LIMIT_BYTES)
+    return kept_of(store, "environment", line, LastEnvironment, limit_bytes=LIMIT_BYTES)
 
 
 def save_environment(store: Store, line: LineKey, found: LastEnvironment) -> None:
     """Store the environment of a line's runs from now on."""
-    keep(store, "surroundings", line, found)
+    keep(store, "environment", line, found)
 
 
 def detect_environment_change(line_writer: LineWriter, env: Env) -> str | None:
-    """Store this session's environment; return how it changed since the last session, if it did.
+    """Store this session's environment; return its changes since the last session, or None.
 
-    After a change the noise is only a guess, the reference runs are dropped and the head is in
-    doubt.
+    After a change the earlier noise is only a starting value, the reference runs are dropped and
+    the head is in doubt.
     """
     store, line, now = line_writer.store, line_writer.key, decisive(env)
     before = last_environment(store, line)
@@ -86,7 +86,7 @@ def request_head_recheck(
     """
     tree = line_writer.known_line.verified
     value: Value = {"tree": tree, "because": because[:200], "fails": is_failing}
-    line_writer.store.set_meta(meta_key("doubt", line_writer.key), encode(value))
+    line_writer.store.set_meta(meta_key("head_recheck", line_writer.key), encode(value))
 
 
 def is_head_failing(line_writer: LineWriter) -> bool:
@@ -96,23 +96,23 @@ def is_head_failing(line_writer: LineWriter) -> bool:
 
 
 def needs_head_recheck(line_writer: LineWriter) -> bool:
-    """Return True if the store keeps a doubt about any head."""
-    return line_writer.store.meta(meta_key("doubt", line_writer.key)) is not None
+    """Return True if a doubt about any head is stored."""
+    return line_writer.store.meta(meta_key("head_recheck", line_writer.key)) is not None
 
 
 def clear_head_recheck(line_writer: LineWriter) -> None:
-    """Delete the doubt: it is being settled, or its head was replaced."""
-    line_writer.store.forget_meta(meta_key("doubt", line_writer.key))
+    """Delete the stored doubt, once a trial settles it or the head is replaced."""
+    line_writer.store.forget_meta(meta_key("head_recheck", line_writer.key))
 
 
 def requested_head_recheck(line_writer: LineWriter) -> dict[str, Value] | None:
-    """Return the doubt about the present head, if the store keeps one."""
+    """Return the stored doubt about the current head, if any."""
     return stored_head_recheck(line_writer.store, line_writer.known_line)
 
 
 def stored_head_recheck(store: Store, line: Line) -> dict[str, Value] | None:
     """Return the doubt about a line's head that waits for a trial, if there is one."""
-    kept = store.meta(meta_key("doubt", line.key))
+    kept = store.meta(meta_key("head_recheck", line.key))
     request = decode(kept) if kept else None
     if not isinstance(request, dict) or request.get("tree") != line.verified:
         return None
@@ -127,10 +127,10 @@ def has_failed(run: Run) -> bool:
 def drift_of(
     store: Store, job: Job[Any], head: bytes, reading: MetricReading, trials: Sequence[type[Step]]
 ) -> float | None:
-    """Return by how much the head measured worse (> 0) or better in a trial than in the one before.
+    """Return by how much the head measured worse (> 0) or better in a trial than in the last one.
 
-    The figure is in the metric's unit, on the public split, as trials share no secret split. It is
-    None if chance explains the difference, or if the head had no other trial on the same split.
+    The figure is in the metric's unit, on the public split, since trials share no secret split.
+    Return None if chance explains the difference, or if the head had no other trial on this split.
     `trials` are the job kinds that try a tree against the head.
     """
     if reading.style.name == "differences":

@@ -39,16 +39,16 @@ _LOOKED_BACK: Final = 4 * LATEST  # jobs, including those of reference runs and 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExperimentStep(JobStep):
-    """An idea and how it is judged. `bank_nano` are its base's reference runs at the start.
+    """An idea and how it is judged. `reference_nano` are its base's reference runs at the start.
 
     The other fields are filled in on closing: `decision`, `gain_milli` (base − candidate in
-    thousandths of a standard deviation) and the figure of its screen. Also the reference runs and
-    the level (`node.line.level`) that it was judged against. Proposers learn from these, and the
-    decision can be derived from them again.
+    thousandths of a standard deviation), the figure of its screen, and the reference runs and the
+    level (`node.line.level`) that it was judged against. Proposers learn from these fields, and the
+    decision can be computed from them again.
     """
 
     idea: Idea
-    bank_nano: Annotated[tuple[int, ...], Items(0, 8), Named("bank")]
+    reference_nano: Annotated[tuple[int, ...], Items(0, 8), Named("reference")]
     decision: Annotated[str, single_line(0, 32)] = ""
     gain_milli: Annotated[int | None, Named("gain")] = None
     level_nano: Annotated[int | None, Named("level"), OPTIONAL] = None
@@ -68,13 +68,13 @@ class ExperimentStep(JobStep):
 
     @property
     def title(self) -> str:
-        """A description on one line."""
+        """A description of at most one line of text."""
         return self.idea.title
 
     @property
     def known_level_nano(self) -> float:
         """The level of its base at the decision."""
-        return fmean(self.bank_nano) if self.level_nano is None else self.level_nano
+        return fmean(self.reference_nano) if self.level_nano is None else self.level_nano
 
     def describe(self, store: Store, run: PlannedRun) -> RunDescription:
         if run.role == "base":
@@ -87,7 +87,7 @@ class ExperimentStep(JobStep):
         return self.idea.author is not None
 
     def needs_audit(self, line_context: LineContext, run: PlannedRun, public_nano: int) -> bool:
-        """Return True if a run is audited: all except a screen whose figure does not pass."""
+        """Return True if a run is audited, as all are except a screen whose figure fails."""
         if run.ordinal > 0:
             return True
         reading, reference_nano = (
@@ -133,7 +133,7 @@ class ExperimentStep(JobStep):
             self,
             decision=decision,
             gain_milli=gain_milli,
-            bank_nano=reference_nano,
+            reference_nano=reference_nano,
             level_nano=level_nano,
             screen_nano=ended[0].metric_nano,
         )
@@ -161,7 +161,7 @@ class ExperimentStep(JobStep):
         Otherwise a submitted source is queued for the working line, and any other idea is dropped.
         """
         if self.base == line_writer.known_line.working:
-            job = line_writer.open_job(replace(self, bank_nano=()))
+            job = line_writer.open_job(replace(self, reference_nano=()))
             line_writer.plan_screen(job, self.base, self.tree)
             return job
         if self.idea.proposer != SUBMITTED:
@@ -180,8 +180,8 @@ class ExperimentStep(JobStep):
 
     def _reference_nano(self, line_writer: LineWriter) -> tuple[int, ...]:
         line = line_writer.known_line
-        is_current = self.base == line.working and line.bank_nano
-        return line.bank_nano if is_current else self.bank_nano
+        is_current = self.base == line.working and line.reference_nano
+        return line.reference_nano if is_current else self.reference_nano
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,7 +197,7 @@ def open_experiment(line_writer: LineWriter, idea: Idea) -> Job[ExperimentStep]:
 
     The job that held the submitted source, if any, is closed.
     """
-    step = ExperimentStep(idea=idea, bank_nano=line_writer.known_line.bank_nano)
+    step = ExperimentStep(idea=idea, reference_nano=line_writer.known_line.reference_nano)
     with line_writer.store.transaction():
         job = line_writer.open_job(step)
         line_writer.plan_screen(job, idea.base, idea.tree)
@@ -217,9 +217,9 @@ def close_experiment(
 ) -> RecordedExperiment:
     """Record a decided idea with its runs; a kept one becomes the working line.
 
-    A submitted source whose base moved on is queued again: it has no edits to apply to the new
-    base, and its figures count against the old base only. A transfer waits in its own job, which a
-    decision closes; a move of the base does not.
+    If its base is no longer the working line, a submitted source is queued again: it has no edits
+    that could be applied to the new base, and its figures are only valid for the old base. A
+    transfer waits in its own job, which only a decision closes.
     """
     idea, kept = step.idea, step.decision == "kept"
     store = line_writer.store
@@ -256,19 +256,22 @@ def close_experiment(
 
 
 def screen_level(
-    line_writer: LineWriter, base: bytes, bank_nano: tuple[int, ...], sd: float
+    line_writer: LineWriter, base: bytes, reference_nano: tuple[int, ...], sd: float
 ) -> int:
     """Return the figure that a screen on a tree is compared with, in 1e-9 units of the metric.
 
-    It is the tree's level. If seeds select instances, it is the tree's run with the same seed, as
-    screens of other changes then say nothing about the base. `sd` is the noise of one run.
+    It is the tree's level. If seeds select instances, it is the metric of the tree's run with the
+    same seed, since screens of other patches are then no estimate of the level. `sd` is the noise
+    of one run.
     """
     if line_writer.style.name != "runs":
-        return bank_nano[0]
-    return level_on(line_writer, base, bank_nano, sd)
+        return reference_nano[0]
+    return level_on(line_writer, base, reference_nano, sd)
 
 
-def level_on(line_writer: LineWriter, base: bytes, bank_nano: tuple[int, ...], sd: float) -> int:
+def level_on(
+    line_writer: LineWriter, base: bytes, reference_nano: tuple[int, ...], sd: float
+) -> int:
     """Return a tree's level, from these reference runs and the screens compared with them since.
 
     The figure is in 1e-9 units of the metric; `sd` is the noise of one run.
@@ -279,9 +282,9 @@ def level_on(line_writer: LineWriter, base: bytes, bank_nano: tuple[int, ...], s
         sign * job.step.screen_nano / NANO
         for job in line_writer.store.jobs.closed_jobs(line_writer.key, ExperimentStep, after=after)
         if job.step.screen_nano is not None
-        and (job.step.base, job.step.bank_nano) == (base, bank_nano)
+        and (job.step.base, job.step.reference_nano) == (base, reference_nano)
     ]
-    return sign * to_nano(level_of([sign * nano / NANO for nano in bank_nano], screened, sd))
+    return sign * to_nano(level_of([sign * nano / NANO for nano in reference_nano], screened, sd))
 
 
 def _gain_sd(metric_nano: int | None, level_nano: int, reading: MetricReading) -> float | None:

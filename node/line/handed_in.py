@@ -1,7 +1,7 @@
 """Submissions: sources from a person or another program, read from a folder and queued.
 
-The folder is only read. A submission waits in the store until the loop takes it, so neither a kill
-nor a lost connection loses it.
+The folder is never changed. A submission waits in the store until the loop tries it, so it survives
+a kill and a lost connection.
 """
 
 from collections.abc import Sequence
@@ -67,7 +67,7 @@ def summary_of(base: Source, source: Source) -> str:
 def submit(line_writer: LineWriter, source: Source, *, title: str, why: str) -> bytes:
     """Queue a source and return the fingerprint of its canonical AST, which identifies it.
 
-    A source is not queued if it is the working line, already waits or was measured here before.
+    A source is not queued if it is the working line, is already queued or was measured before.
     """
     mark, base, store = fingerprint(source), line_writer.explored, line_writer.store
     is_known = (
@@ -89,10 +89,10 @@ def _read(folder: Path, name: str) -> bytes:
     except (FileNotFoundError, NotADirectoryError) as fault:
         raise UsageError(
             f"there is no {name} in {folder}",
-            "run this in the folder that holds it, or name that one with --folder",
+            "run the command in the folder with this file, or name that folder with --folder",
         ) from fault
     except OSError as fault:
         raise UsageError(
             f"{folder / name} cannot be read: {(fault.strerror or 'refused').lower()}",
-            "check that it is a file and yours to read",
+            "check that it is a file that you may read",
         ) from fault

@@ -1,6 +1,6 @@
-"""Moves of the verified head by hand: which tree may be adopted, and on which evidence.
+"""Changes of the verified head by hand: which tree may be adopted, and on which evidence.
 
-A tree that passes a promotion trial moves the head with `LineWriter.move_to` instead.
+A tree that passes a promotion trial is adopted with `LineWriter.move_to` instead.
 """
 
 from collections.abc import Collection
@@ -13,11 +13,11 @@ from node.store.jobs import Line
 from node.store.named_tasks import labels, line_of_session, task_named
 from node.store.records import begins, only_one
 from node.store.store import Store
-from protocol.attestation import AttestBody
 from protocol.errors import ArnodeError, UsageError
 from protocol.manifest import TaskManifest
 from protocol.record_kinds import AdoptBody, PatchBody, ResultBody
 from protocol.records import Record
+from protocol.rerun import RerunBody
 
 
 def the_line(store: Store, task: str | None = None) -> Line:
@@ -36,7 +36,7 @@ def the_line(store: Store, task: str | None = None) -> Line:
 def line_to_show(store: Store, task: str | None = None) -> tuple[Line, str]:
     """Return the line of the named task, else of the current or last session, and a message.
 
-    The message says which line it is; it is empty if the home has only one.
+    The message names the line; it is empty if the home has only one line.
     """
     line = _latest(store, _lines(store, task))
     others = [one for one in store.jobs.lines() if one.key != line.key]
@@ -100,7 +100,7 @@ def tree_meant(store: Store, trees: Collection[bytes], wanted: str) -> bytes:
 
 def tree_in(record: Record) -> bytes:
     """Return the tree that a record is about."""
-    if isinstance(record.body, ResultBody | PatchBody | AttestBody):
+    if isinstance(record.body, ResultBody | PatchBody | RerunBody):
         return record.body.tree
     if isinstance(record.body, AdoptBody):
         return record.body.to_tree
@@ -137,13 +137,13 @@ def move_head(
     line, record_writer = line_writer.known_line, line_writer.record_writer
     if line_writer.store.jobs.open_jobs(line_writer.key, *HEAD_TRIALS):
         raise ArnodeError(
-            "a promotion trial against the present head is in progress",
-            "let it finish first (`arnode start`, then `arnode stop --at-checkpoint`)",
+            "a promotion trial against the current head is in progress",
+            "let it finish first (`arnode start`, then `arnode stop --after-promotion-trial`)",
         )
     with line_writer.store.transaction():
         if stripped_from is not None:
             record_writer.stripped(stripped_from.id, stripped_from.body.tree, tree)
         record = record_writer.adoption(line.verified, tree, evidence=evidence)
         line_writer.note_move()
-        line_writer.save(replace(line, verified=tree, working=tree, stack=(), bank_nano=()))
+        line_writer.save(replace(line, verified=tree, working=tree, stack=(), reference_nano=()))
     return record

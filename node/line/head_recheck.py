@@ -1,8 +1,8 @@
-"""New trials of a head in doubt against the head before it, which replaces it if it is worse.
+"""New trials of a head in doubt against the previous head, which replaces it if it is worse.
 
-If the pairs show neither a gain nor a loss, the head stays but is not re-confirmed: most true gains
-are too small for one trial to prove them twice. It is measured again at the next doubt. Another
-head settles it.
+If the pairs show neither a gain nor a loss, the head stays without a new confirmation: most true
+gains are too small to be confirmed in two trials. At the next doubt it is measured again, unless
+the head has changed.
 """
 
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ from protocol.runs import Run
 class HeadRecheckStep(HeadTrial):
     """A trial of a head in doubt: `tree` against the `base` that it was adopted over, by `patch`.
 
-    `evidence` is the own result that vouched for it. `verdict` is filled in on closing.
+    `evidence` is this node's result that confirmed it. `verdict` is filled in on closing.
     """
 
     patch: Digest
@@ -45,16 +45,16 @@ class HeadRecheckStep(HeadTrial):
     because: Annotated[str, single_line(1, 200)]
     verdict: Annotated[str, single_line(0, 32)] = ""
 
-    KIND: ClassVar = "remeasure"
+    KIND: ClassVar = "head_recheck"
 
     @property
     def policy(self) -> Policy:
-        """The rule's numbers, with which the trial may end in evidence against the head."""
+        """The rule's numbers for a trial that may also reach evidence against the head."""
         return AGAIN
 
     def describe(self, store: Store, run: PlannedRun) -> RunDescription:
         title = "verified head against the previous one"
-        return self.about(title, run, "measuring again", plainly="measuring a head in doubt again")
+        return self.about(title, run, "measuring again", text="measuring a head in doubt again")
 
     def conclude(
         self, line_context: LineContext, job: Job[Any], runs: list[Run], confirmation: Confirmation
@@ -67,7 +67,7 @@ class HeadRecheckStep(HeadTrial):
             outcome = "does not hold: back to the previous head"
         else:
             is_open = head_recheck_reason(line_context.store, line) is not None
-            outcome = f"stays, {word('in_doubt')}" if is_open else "stays"
+            outcome = f"stays, {word('recheck_pending')}" if is_open else "stays"
         pairs = len(confirmation.pairs)
         line_context.activity.judged(
             f"the head in doubt {outcome} ({word(confirmation.verdict)} after {pairs} pairs)",
@@ -88,9 +88,9 @@ class HeadRecheckStep(HeadTrial):
         confirmation: Confirmation,
         record: Record,
     ) -> Self:
-        """Adopt a re-confirmed head again; adopt the one before it if the head is worse or fails.
+        """Adopt a re-confirmed head again; adopt the previous head if the head is worse or fails.
 
-        If the pairs are inconclusive, or the head before it fails here, nothing moves.
+        If the pairs are inconclusive, or the previous head fails here, nothing changes.
         """
         pairs = confirmation.pairs[-2:]
         does_not_run = any(run.role == "candidate" and has_failed(run) for run in runs)
@@ -115,8 +115,8 @@ class HeadRecheckStep(HeadTrial):
 def open_head_recheck(line_writer: LineWriter) -> Job[HeadRecheckStep] | None:
     """Queue the trial of a head in doubt; return None without a doubt, or without evidence to try.
 
-    A failing head without evidence is replaced by the one before it. Raises ArnodeError if the
-    baseline fails, as there is nothing to return to.
+    A failing head without evidence is replaced by the previous head. Raises ArnodeError if the
+    baseline fails, since it has no previous head.
     """
     store, line = line_writer.store, line_writer.known_line
     if not needs_head_recheck(line_writer):
@@ -139,10 +139,10 @@ def open_head_recheck(line_writer: LineWriter) -> Job[HeadRecheckStep] | None:
 
 
 def head_recheck_reason(store: Store, line: Line) -> str | None:
-    """Return why a line's head is not re-confirmed yet; None if there is no doubt left.
+    """Return why a line's head is not re-confirmed yet; None without a doubt.
 
-    A head in doubt waits for a trial or is on trial, or the pairs of its last trial showed neither
-    a gain nor a loss. A head that pairs never confirmed needs no second confirmation.
+    A head in doubt waits for a trial, is on trial, or its last trial showed neither a gain nor a
+    loss. A head that pairs never confirmed needs no second confirmation.
     """
     if request := stored_head_recheck(store, line):
         has_passed = store.experiments.has_passed(line.key, line.verified)
@@ -170,7 +170,7 @@ def _step(line_writer: LineWriter, because: str) -> HeadRecheckStep | None:
 
 
 def _replace(line_writer: LineWriter) -> None:
-    """Go back to the head before this one, as nothing supports this one."""
+    """Return to the previous head, since the current head has no evidence."""
     head = line_writer.known_line.verified
     before = next(
         (

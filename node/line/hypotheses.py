@@ -1,6 +1,6 @@
 """Hypotheses of people and programs: registered before they are tried, closed afterwards.
 
-A hypothesis is announced to other nodes on the line as an intent, so that nobody tries the same
+A hypothesis is announced to other nodes on the line as an intent, so that they do not try the same
 meanwhile. Its outcome is a private note of this node and appears in no record.
 """
 
@@ -61,7 +61,7 @@ def register(line_writer: LineWriter, title: str, why: str, *, now_ms: int) -> H
     )
     if isinstance(sketch, Rejected):
         raise UsageError(
-            f"that is not a hypothesis: {sketch.reason}", f"a title has 1 to {MAX_TITLE} characters"
+            f"invalid hypothesis: {sketch.reason}", f"a title has 1 to {MAX_TITLE} characters"
         )
     with line_writer.store.transaction():
         record = line_writer.record_writer.intent(line_writer.explored.tree, title, ttl_s=_TTL_S)

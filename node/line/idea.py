@@ -1,6 +1,6 @@
 """Ideas waiting to become experiments, and submitted sources.
 
-A proposal is turned into an idea here, once. It is passed on unchanged from then on.
+This module turns a proposal into an idea, which never changes afterwards.
 """
 
 from dataclasses import dataclass
@@ -25,11 +25,11 @@ _MAX_MODEL: Final = 80
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Idea(Mapped):
-    """The step from `base` to `tree`, its proposer, and the reason for it.
+    """A change from `base` to `tree`, its proposer, and the reason for it.
 
     `key` identifies the idea across bases. `edits` re-apply it to another base; they are empty if
-    that is not possible. `parents` are the patches that it builds on. `model` and `program` say
-    which model and instructions an idea came from, `tokens` and `usd_nano` what it cost to write.
+    that is not possible. `parents` are the patches that it builds on. `model` and `program` are the
+    model and the instructions that it was written with, `tokens` and `usd_nano` its cost.
 
     A peer's idea has its `author`, and in `claim_milli` the claimed gain in thousandths of a
     standard deviation. A stack of several claims has `co_authors`, one for each claim after the
@@ -89,7 +89,7 @@ class Idea(Mapped):
 
     @property
     def authors(self) -> tuple[bytes, ...]:
-        """The authors of the claims that it tries, one per claim; empty for an own idea."""
+        """The authors of the claims that it tries, one per claim; empty for this node's ideas."""
         return () if self.author is None else (self.author, *(self.co_authors or ()))
 
     @property

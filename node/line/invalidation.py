@@ -1,8 +1,8 @@
 """Restarts of open jobs after this machine has changed.
 
-Runs from before and after a change are never compared. Nothing else that they depend on can change
-unnoticed. The queue belongs to a line, and so to one task (with its evaluator) and one hardware
-class. The head cannot be moved by hand during a trial.
+Runs from before and after a change of the machine are never compared. Their other conditions cannot
+change during a job: a line has one task (with its evaluator) and one hardware class, and a user
+cannot change the head during a trial.
 """
 
 from dataclasses import replace
@@ -20,9 +20,9 @@ _MOVED_ON = "its base is no longer the working line"
 def reopen_invalidated(line_writer: LineWriter, because: str) -> list[str]:
     """Close open jobs that measured before the machine changed, and open them again.
 
-    Each new job has a fresh split, fresh seeds and, if it draws one, a new alpha. The old trial was
-    looked at and could have passed, so its alpha is used up. Return a message for each job. Callers
-    hold the transaction.
+    Each new job has a fresh split, fresh seeds and, if it draws an alpha, a new alpha. The old
+    trial could have passed, so its alpha is used up. Return a message for each job. Callers hold
+    the transaction.
     """
     messages: list[str] = []
     for job in line_writer.store.jobs.open_jobs(line_writer.key, *KINDS):
@@ -42,20 +42,20 @@ def reopen_invalidated(line_writer: LineWriter, because: str) -> list[str]:
 def has_reference_runs(line_writer: LineWriter, job: Job[Any], reference_runs: int) -> bool:
     """Return True if a job has reference runs to compare with; reopened experiments wait for them.
 
-    A reopened experiment takes the line's reference runs once there are `reference_runs` of them.
-    If its base is no longer the working line by then, it is dropped. A submitted source is queued
-    again.
+    A reopened experiment uses the line's reference runs once `reference_runs` of them are made. If
+    its base is no longer the working line by then, it is dropped; a submitted source is queued
+    again instead.
     """
     step = job.step
-    if not isinstance(step, ExperimentStep) or step.bank_nano:
+    if not isinstance(step, ExperimentStep) or step.reference_nano:
         return True
     line = line_writer.known_line
     if step.base != line.working:
         with line_writer.store.transaction():
             _put_aside(line_writer, job, _MOVED_ON)
             step.open_again(line_writer)
-    elif len(line.bank_nano) >= reference_runs:
-        line_writer.store.jobs.update_step(job, replace(step, bank_nano=line.bank_nano))
+    elif len(line.reference_nano) >= reference_runs:
+        line_writer.store.jobs.update_step(job, replace(step, reference_nano=line.reference_nano))
         return True
     return False
 

@@ -1,14 +1,13 @@
-"""All kinds of job. A new kind is a file of its own and a line at the end of this one.
+"""All kinds of job. A new kind needs its own module and an entry at the end of this one.
 
-The two kinds defined here stand for jobs that a change of this machine made invalid. Nothing is
-compared with their runs. They still count as device time, and as runs that revealed something about
-a secret split. Code that looks for trials or experiments does not find them.
+The two kinds defined here replace jobs that a change of this machine made invalid. Their runs are
+never compared. They still count as device time, and as runs that may have leaked facts about a
+secret split. Code that looks for trials or experiments does not find them.
 """
 
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Final
 
-from node.line.attestation import AttestationStep
 from node.line.baseline import BaselineStep
 from node.line.branch import BranchStep
 from node.line.catch_up import CatchUpStep
@@ -19,6 +18,7 @@ from node.line.line_context import LineContext
 from node.line.pair_trial import HeadTrial
 from node.line.promotion_trial import PromotionTrial
 from node.line.reference_runs import ReferenceRunStep
+from node.line.rerun import RerunStep
 from node.store.jobs import Job, PlannedRun
 from node.store.store import Store
 from protocol.codecs import single_line
@@ -26,16 +26,16 @@ from protocol.codecs import single_line
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InvalidatedStep(JobStep):
-    """The rest of a job of the kind `was` that was restarted or dropped."""
+    """A job of the kind `was` that was restarted or dropped."""
 
     was: Annotated[str, single_line(1, 32)]
     because: Annotated[str, single_line(1, 200)]
 
-    KIND: ClassVar = "voided"
+    KIND: ClassVar = "invalidated"
     TIME_SPENT_ON: ClassVar = "begun before this machine changed"
 
     def describe(self, store: Store, run: PlannedRun) -> RunDescription:
-        return RunDescription(self.was, "voided", "measured before this machine changed")
+        return RunDescription(self.was, "invalidated", "measured before this machine changed")
 
     def advance(self, line_context: LineContext, job: Job[Any], runs: list[PlannedRun]) -> None:
         """Do nothing."""
@@ -43,9 +43,9 @@ class InvalidatedStep(JobStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InvalidatedPairsStep(InvalidatedStep):
-    """A voided job whose runs shared a secret split."""
+    """An invalidated job whose runs shared a secret split."""
 
-    KIND: ClassVar = "voided_pairs"
+    KIND: ClassVar = "invalidated_pairs"
     IS_ON_ONE_SPLIT: ClassVar = True
 
 
@@ -55,7 +55,7 @@ KINDS: Final[tuple[type[JobStep], ...]] = (
     HeadRecheckStep,
     PromotionTrial,
     CatchUpStep,
-    AttestationStep,
+    RerunStep,
     BranchStep,
     ReferenceRunStep,
     ExperimentStep,

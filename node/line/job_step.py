@@ -1,8 +1,8 @@
-"""The interface of every job kind: what the agenda asks it, and what it does.
+"""The interface of every kind of job.
 
-A kind is one class. Its fields hold what a job remembers between its runs, so that a killed node
-can resume. Its methods describe its runs, say whose code they run, and decide what follows from
-them. `node.line.job_kinds` lists all kinds.
+A kind is one class. Its fields are the stored state of a job between its runs, so that a killed
+node can resume. Its methods describe its runs, return whether they run a peer's code, and decide
+the next step after them. `node.line.job_kinds` lists all kinds.
 """
 
 from abc import ABC, abstractmethod
@@ -17,11 +17,11 @@ from protocol.runs import Run
 
 
 class RunDescription(NamedTuple):
-    """The title and stage of a run; `stage` is for scripts, `plainly` for people."""
+    """The title and stage of a run; `stage` is for scripts, `text` for people."""
 
     title: str
     stage: str
-    plainly: str
+    text: str
 
 
 class JobStep(Mapped, ABC):
@@ -51,18 +51,18 @@ class JobStep(Mapped, ABC):
         return any(run.outcome for run in runs)
 
     def open_again(self, line_writer: LineWriter) -> Job[Any] | None:
-        """Open it again without runs; None if it is dropped. Callers hold the transaction."""
+        """Open the job again without runs; None if it is dropped. Callers hold the transaction."""
         return None
 
     def is_of_peers(self, own: bytes) -> bool:
-        """Return True if the job is about a peer's claim, so that its runs use the peers' share.
+        """Return True if the job is about a peer's claim; its runs count as runs for peers.
 
         `own` is this node's author key.
         """
         return False
 
     def is_untrusted(self, run: PlannedRun, own: bytes) -> bool:
-        """Return True if a run is of a peer's code. Its output goes into none of our records."""
+        """Return True if a run is of a peer's code, so that no record may contain its output."""
         return self.is_of_peers(own)
 
     def needs_audit(self, line_context: LineContext, run: PlannedRun, public_nano: int) -> bool:

@@ -3,14 +3,14 @@
 The level is the expected metric of the working line, estimated from its own runs and from the runs
 of changes tried on it.
 
-If a screen were compared with one run of the line, that run would add half of the noise. But most
-changes have no effect, so their runs also show where the line is. The level is therefore a
-posterior mean. The prior comes from the reference runs. A change's run lies at, below or above the
-level, with the distribution of typical changes (`_TABLE`). The level is never evidence. It only
-decides which changes are rechecked, and which become the working line.
+A comparison with a single run of the line would add that run's noise. But most patches have no
+effect, so their runs also estimate the line's metric. The level is therefore a posterior mean. The
+prior is from the reference runs. A patch's run is at, below or above the level, with the
+distribution of typical patches (`_TABLE`). The level is never evidence. It only decides which
+patches are rechecked, and which are kept.
 
 If seeds select instances, a recheck is compared with a run of the base on the same instances. A
-single stored run would be compared with every change, and its luck would favour or harm them all.
+comparison of all patches with one stored run would favour or harm all of them by its luck.
 """
 
 import math
@@ -26,12 +26,12 @@ from node.line.trial import MAX_BASE_FAILURES
 from node.store.jobs import Job, PlannedRun
 from protocol.runs import Run
 
-LATEST: Final = 30  # with more, a machine that has become slower or faster since would go unnoticed
+LATEST: Final = 30  # few enough to notice a machine that has become slower or faster
 _REACH_SD: Final = 3.0
 _GRID: Final = np.linspace(-_REACH_SD, _REACH_SD, 121)
 _FAR_SD: Final = 15.0
-# Shares of changes that do nothing, harm by up to 2 and up to 10 sd, and gain 1 to 3 sd. Five sets
-# of shares were simulated over nights of five mixes of changes; this set got furthest overall.
+# Fractions of patches that do nothing, harm by up to 2 and up to 10 sd, and gain 1 to 3 sd. Five
+# sets of fractions were simulated over nights of five mixes of patches; this set gained most.
 _NOTHING, _HARM, _RUIN, _GAIN = 0.3, 0.3, 0.35, 0.05
 
 
@@ -85,13 +85,13 @@ def compared_runs(
 
 
 def does_base_fail(runs: Sequence[PlannedRun]) -> bool:
-    """Return True if the base failed too often for an accident."""
+    """Return True if the base failed too often to be an accident."""
     bases = [run.run for run in runs if run.role == "base" and run.run]
     return sum(run.metric_nano is None for run in bases) >= MAX_BASE_FAILURES
 
 
 def recorded_runs(runs: list[PlannedRun]) -> list[Run]:
-    """Return the runs for a record, without failed base runs: they are no fault of the change."""
+    """Return the runs for a record, without failed base runs, which the patch did not cause."""
     return [
         run for run in ended_runs(runs) if run.role == "candidate" or run.metric_nano is not None
     ]

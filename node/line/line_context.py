@@ -1,4 +1,4 @@
-"""The context in which a job decides after a run: ledger, session and listeners."""
+"""The context in which a job decides after a run: line writer, session and callbacks."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -49,9 +49,9 @@ class LineContext:
     `head_trials` are the job kinds that try a tree against the head. The runs of the kinds in
     `on_one_split` share a secret split. `reopen_invalidated` takes a description of how the machine
     changed, restarts open jobs and returns messages about them. `on_record` is called after each
-    record. `on_stack` is called after a stack of own patches was judged, and at the start of a
-    session, as the last one may have ended before that call. With `stops_early`, screens that look
-    hopeless are stopped during training.
+    record. `on_stack` is called after a stack of this node's patches was judged, and at the start
+    of a session, since the last session may have ended before the call. With `stops_early`, screens
+    that look hopeless are stopped during training.
     """
 
     line_writer: LineWriter
@@ -111,7 +111,7 @@ class LineContext:
         )
 
     def paired_reading(self, job: Job[Any], base: bytes, tree: bytes) -> MetricReading:
-        """Return how a job's pairs are read, less what the candidate could have memorised."""
+        """Return how a job's pairs are read, with the candidate's possible gain by memorising."""
         sources = (self.line_writer.source(one) for one in (base, tree))
         prior_runs = self.store.jobs.count_runs(
             job.line.task, *self.on_one_split, before_job=job.id

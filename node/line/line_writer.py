@@ -1,7 +1,7 @@
-"""The ledger of one line: it writes the loop's decisions as records and queue entries.
+"""The writer of one line: it stores the loop's decisions as records and queue entries.
 
 Every method is one transaction: a patch, its result, the line's new state and the end of its job
-are on disk together or not at all. The ledger decides nothing (`node.line.trial` does).
+are on disk together or not at all. Decisions are made elsewhere (`node.line.trial`).
 """
 
 import hashlib
@@ -69,12 +69,12 @@ class LineWriter:
         return self.blobs.get_source(tree)
 
     def others_titles(self, base: bytes) -> frozenset[str]:
-        """Return what other nodes announce to be trying on a tree of this line now."""
+        """Return the titles of ideas that peers announce to be trying on a tree of this line."""
         author, now_ms = self.record_writer.author, self._clock_ms()
         return titles_on(others_intents(self.store, self.key, author=author, now_ms=now_ms), base)
 
     def intend(self, base: bytes, title: str) -> None:
-        """Announce that this is about to be tried on a tree."""
+        """Announce to peers that an idea with this title will be tried on a tree."""
         self.record_writer.intent(base, title, ttl_s=TTL_S)
 
     def announce(self) -> None:
@@ -91,8 +91,8 @@ class LineWriter:
                 verified=tree,
                 working=tree,
                 stack=(),
-                bank_nano=self._reference_nano(runs),
-                checkpoint_ms=self._clock_ms(),
+                reference_nano=self._reference_nano(runs),
+                promotion_trial_ms=self._clock_ms(),
             )
         )
 
@@ -108,12 +108,14 @@ class LineWriter:
         `runs` are its reference runs.
         """
         line = self.known_line
-        self.save(replace(line, working=tree, stack=stack, bank_nano=self._reference_nano(runs)))
+        self.save(
+            replace(line, working=tree, stack=stack, reference_nano=self._reference_nano(runs))
+        )
 
     def forget_reference_runs(self) -> None:
-        """Drop the reference runs, so that screens wait for new ones: sessions differ a little."""
-        if self.line and self.line.bank_nano:
-            self.save(replace(self.line, bank_nano=()))
+        """Drop the reference runs, since sessions differ a little; screens wait for new ones."""
+        if self.line and self.line.reference_nano:
+            self.save(replace(self.line, reference_nano=()))
 
     # Trials of the verified head
 
@@ -138,16 +140,20 @@ class LineWriter:
                 verified=tree,
                 working=tree,
                 stack=(),
-                bank_nano=self._reference_nano(runs),
-                checkpoint_ms=self._clock_ms(),
+                reference_nano=self._reference_nano(runs),
+                promotion_trial_ms=self._clock_ms(),
             )
         )
 
     def verify_up_to(self, tree: bytes, newer: tuple[bytes, ...]) -> None:
-        """Move the verified head to a tree that the working line has built on since."""
+        """Move the verified head to a tree on which the working line already has patches."""
         self.note_move()
-        checkpoint_ms = self._clock_ms()
-        self.save(replace(self.known_line, verified=tree, stack=newer, checkpoint_ms=checkpoint_ms))
+        promotion_trial_ms = self._clock_ms()
+        self.save(
+            replace(
+                self.known_line, verified=tree, stack=newer, promotion_trial_ms=promotion_trial_ms
+            )
+        )
 
     @property
     def moved_at_job(self) -> int:
@@ -155,7 +161,7 @@ class LineWriter:
         return moved_at_job(self.store, self.key)
 
     def note_move(self) -> None:
-        """Remember that the verified head moves now."""
+        """Store that the verified head changes now."""
         self.store.set_meta(meta_key("moved", self.key), encode(self.store.jobs.last_job()))
 
     # Jobs and their runs
@@ -208,8 +214,8 @@ class LineWriter:
     def screening_seed(self, base: bytes, number: int) -> int:
         """Return the seed of a screen on a base, and of the base's run that it is compared with.
 
-        If seeds select instances, both runs get the same ones, which are derived from the base. A
-        kept change is a new base, so it gets other instances than those it was selected on.
+        If seeds select instances, both runs get the same instances, derived from the base. A kept
+        patch makes a new base, so it is not measured again on the instances that selected it.
         """
         if self.style.name == "runs":
             return self._random_seed()

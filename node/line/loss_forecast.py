@@ -1,15 +1,14 @@
 """Predictions of a script's metric from its printed loss, to stop hopeless screens.
 
-For runs that have ended, two differences from their base are known: that of the loss at fixed
-shares of the training, and that of the final metric. A regression line through these predicts the
-end of a run in training. The scatter around the line says how far off the prediction may be. It
-includes kept and unusual changes, not only seeds. A run is stopped once it could not pass its
-screen even with that much luck.
+For ended runs, two differences from their base are known: of the loss at fixed fractions of the
+training, and of the final metric. A regression through these predicts the final metric of a run in
+training. The scatter around the regression, which includes kept and unusual patches, is the error
+of the prediction. A run is stopped once it is very unlikely to pass its screen, given this error.
 
-The printed loss is not trusted and need not be. A script that prints too low a loss is not stopped,
-and has won some device time on the node that tries it. A script that prints too high a loss stops
-itself. If losses do not predict metrics, for example after a script that prints what it likes, the
-scatter is large and nothing is stopped any more.
+The printed loss is untrusted, which is harmless. A script that prints too low a loss is not
+stopped, and only gains some device time. A script that prints too high a loss is stopped itself. If
+losses do not predict metrics, because a script prints false losses for example, the scatter is
+large and no run is stopped any more.
 
 This module is pure. Metrics are in the task's unit, smaller being better.
 """
@@ -23,15 +22,15 @@ from typing import Final
 from protocol.statistics import student_t_quantile
 from trainer.measuring.loss_curve import LossPoint
 
-SHARES: Final = (0.3, 0.45, 0.6, 0.75, 0.9)  # of the training, after which it checks
+SHARES: Final = (0.3, 0.45, 0.6, 0.75, 0.9)  # fractions of the training after which it checks
 LEAST_RUNS: Final = 20
-# Each check stops this share of the runs that would only just have passed. All checks together stop
-# fewer than one in a hundred of all runs that would be kept, as most of these end well beyond that
+# Each check stops this fraction of the runs that would only just have passed. All checks together
+# stop fewer than one in a hundred of all runs that would be kept, since most of these pass clearly
 # (`make bench PART=stopping`, from curves of recorded sessions).
 MISSED: Final = 0.005
 _WINDOW: Final = 0.15  # share of the training over which a loss is averaged
 _LEAST_POINTS: Final = 3
-# Runs that ended worse than this many standard deviations say nothing about good ones.
+# Runs that ended worse by this many standard deviations do not help to predict good runs.
 _NEAR_SD: Final = 8.0
 
 
@@ -65,7 +64,7 @@ class _Line:
     def least(self, off: float, missed: float) -> float:
         """Return a bound that a run's metric falls below with probability `missed`.
 
-        `off` is how far its loss is above its base's. Result and metric are relative to the base.
+        `off` is its loss minus its base's loss. Result and metric are relative to the base.
         """
         expected = self.offset + self.slope * off
         spread = math.sqrt(1 + 1 / self.runs + (off - self.mean) ** 2 / self.squares)
@@ -78,7 +77,7 @@ class LossForecast:
     def __init__(
         self, runs: Sequence[FinishedRun], base: bytes, sd: float, *, missed: float = MISSED
     ) -> None:
-        """`sd` is the noise of one run, `missed` the chance that a run beats its prediction."""
+        """Set `sd`, the noise of one run, and `missed`, the chance that a run beats the bound."""
         self._missed = missed
         self._lines: dict[float, _Line] = {}
         self._losses: dict[float, float] = {}

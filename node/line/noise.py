@@ -1,6 +1,6 @@
-"""Noise of a line's runs: at first as other nodes of its hardware class report, then from own runs.
+"""Noise of a line's runs: first from peers with the same hardware class, then from own runs.
 
-Only own runs that nobody selected count: baselines and both sides of pairs.
+Only own runs without selection count: runs of the baseline and both runs of pairs.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from protocol.styles import RUNS, Style
 from protocol.units import NANO
 
 _LEAST_AUTHORS = 3  # with fewer, the manifest's floor is the better guess
-_WITHIN = 4.0  # times the floor, up or down: keys are cheap, so a lie must not decide
+_WITHIN = 4.0  # at most this factor from the floor, since peers may report false values
 
 
 class RunNoise:
@@ -51,7 +51,7 @@ def known_noise(store: Store, line: LineKey, floor_nano: int) -> NoiseEstimate:
     found = last_environment(store, line)
     after_job = found.after_job if found else 0
     groups: dict[tuple[int, str], list[float]] = {}
-    for job in store.jobs.closed_jobs(line, *ON_ONE_SPLIT):  # nobody selected their runs
+    for job in store.jobs.closed_jobs(line, *ON_ONE_SPLIT):  # their runs were not selected
         runs = store.jobs.runs_of(job.id)
         if style.name != "runs":
             groups[job.id, "pair"] = _halved_differences(runs)

@@ -1,7 +1,7 @@
 """A task opened on this machine: its data, the secret of its splits, and the runners.
 
 Opening is the slow part of every command that measures, so it reports its progress. Every session
-measures again what the baseline costs here.
+measures the cost of the baseline here again.
 
 A peer's task runs from the fetched files, and only if untrusted code may run here, as its judge is
 untrusted code.
@@ -85,10 +85,10 @@ class Subject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """Everything that stays the same while a node works on one task and one hardware class.
+    """The objects that stay the same while a node works on one task and one hardware class.
 
-    `secret` is the node's. `others` are the runners of the devices after the first. `is_shared` is
-    True if all devices are the processor. `forks_untrusted` is the setting `fork`.
+    `secret` is the node's secret. `others` are the runners of the devices after the first.
+    `is_shared` is True if all devices are the processor. `forks_untrusted` is the setting `fork`.
     """
 
     task: Task
@@ -172,9 +172,9 @@ async def opened(
 ) -> AsyncIterator[Session]:
     """Open a task on devices, one for each lane, for the duration of the block.
 
-    With `needs_all`, all of its training text is loaded, else only what a first run needs. `models`
-    are those that its programs may query. `lanes` are on other machines, with devices like the
-    first one, and measure in place of the devices here.
+    With `needs_all`, all of its training text is loaded, otherwise only what a first run needs.
+    `models` are the models that its programs may call. `lanes` are on other machines, with devices
+    like the first one, and replace the devices here.
     """
     opening = partial(
         open_session,
@@ -192,7 +192,7 @@ async def opened(
         if needs_all:
             await in_thread(session.data.load_rest, progress)
         if devices[0].cuda is not None and not lanes:
-            progress("measuring what is usual on the card", 0.95)
+            progress("measuring the card's usual load", 0.95)
         await session.open()
         yield session
     finally:

@@ -5,7 +5,6 @@ from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 from typing import Any, Final
 
-from node.line.attestation import AttestationStep
 from node.line.baseline import BaselineStep
 from node.line.branch import BranchStep, kept_in
 from node.line.catch_up import CatchUpStep
@@ -15,6 +14,7 @@ from node.line.job_kinds import KINDS
 from node.line.job_step import JobStep, RunDescription
 from node.line.pair_trial import PairTrial
 from node.line.promotion_trial import PromotionTrial
+from node.line.rerun import RerunStep
 from node.store.jobs import Job, LineKey, PlannedRun
 from node.store.store import Store
 from node.terminal.vocabulary import many
@@ -23,9 +23,9 @@ from node.terminal.vocabulary import many
 _NAMES: Final[dict[type[JobStep], str]] = {
     BaselineStep: "the baseline",
     HeadRecheckStep: "the head in doubt",
-    PromotionTrial: "the checkpoint",
+    PromotionTrial: "the promotion trial",
     CatchUpStep: "the best tree of a peer",
-    AttestationStep: "the claim",
+    RerunStep: "the claim",
     BranchStep: "the tree to continue from",
     ExperimentStep: "an experiment",
 }

@@ -1,6 +1,6 @@
 """Trials in pairs: a tree against a base, on one secret split.
 
-A job asks `node.line.trial` for the next step and plans it in the store. So a kill loses at most
+A job gets its next step from `node.line.trial` and plans it in the store. So a kill loses at most
 the current run, and no pair gets a new seed.
 """
 
@@ -58,14 +58,12 @@ class PairTrial(JobStep):
         """The rule's numbers for this trial; None for the session's."""
         return None
 
-    def about(
-        self, title: str, run: PlannedRun, stage: str, *, plainly: str = ""
-    ) -> RunDescription:
-        """Describe a run; without `plainly`, the description is the stage and the run's role."""
+    def about(self, title: str, run: PlannedRun, stage: str, *, text: str = "") -> RunDescription:
+        """Describe a run; without `text`, the description is the stage and the run's role."""
         stage = f"{stage}, {run.role}"
-        if plainly and run.role == "anchor":
-            plainly += ", against the baseline"
-        return RunDescription(title, stage, plainly or stage)
+        if text and run.role == "anchor":
+            text += ", against the baseline"
+        return RunDescription(title, stage, text or stage)
 
     def weigh(
         self, runs: list[PlannedRun], reading: MetricReading, manifest: TaskManifest
@@ -108,7 +106,7 @@ class HeadTrial(PairTrial):
     """A trial of a tree against the verified head; `measured` is filled in on closing.
 
     `alpha_nano` is its alpha in 1e-9 units: the probability that it passes without a gain
-    (`node.line.alpha_budget`). None means the session's, as for a head that is measured again.
+    (`node.line.alpha_budget`). None means the session's alpha, as in a recheck of the head.
     """
 
     measured: Annotated[Measured | None, OPTIONAL] = None
@@ -124,7 +122,7 @@ class HeadTrial(PairTrial):
 
     @property
     def claim_on_trial(self) -> bytes | None:
-        """The peer's result whose tree is on trial; None for an own tree."""
+        """The peer's result whose tree is on trial; None for this node's own tree."""
         return None
 
     @abstractmethod
@@ -139,7 +137,7 @@ class HeadTrial(PairTrial):
         confirmation: Confirmation,
         record: Record,
     ) -> Self:
-        """Move the line by the trial's outcome; return the step with the outcome to store."""
+        """Change the line by the trial's outcome; return the step with the outcome to store."""
 
     def close(
         self,
@@ -165,7 +163,7 @@ class HeadTrial(PairTrial):
                 note=note,
                 has_verdict=confirmation.judgement is not None,
             )
-            # One tree with fresh seeds, and nobody selected the runs.
+            # These are unselected runs of one tree with fresh seeds.
             fresh = [run for run in runs if run.role == "base" and run.status == "ok"]
             if len(fresh) >= LEAST_RUNS and line_writer.style.name == "runs":
                 line_writer.record_writer.noise(self.base, fresh)
@@ -181,7 +179,7 @@ class HeadTrial(PairTrial):
     ) -> None:
         """Compare the head's runs with those of its last trial.
 
-        A head that measures worse or failed is put in doubt.
+        A head that measures worse or fails is put in doubt.
         """
         if confirmation.is_bases_fault:
             line_context.activity.say("the head fails in this trial: it is measured again first")

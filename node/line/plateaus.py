@@ -1,10 +1,10 @@
-"""Detection of plateaus of a line, and of the end of a branch. Pure.
+"""Detection of plateaus of a line, and of the end of a branch. The module is pure.
 
-The size of a kept gain says little. Screen and recheck select, so now and then luck keeps a patch
-without a gain, and it looks like any other gain. Two other figures do separate a plateau from
-progress: how often anything is kept, and whether stacks pass their trials in fresh pairs. Both are
-summed as evidence for a plateau, as in Page's test (*Continuous inspection schemes*, 1954): the sum
-never falls below zero. Figures are from `make bench PART=explore`.
+The size of a kept gain is a poor sign: screen and recheck sometimes keep a patch without a gain by
+luck, and it looks like any other gain. Two other figures do distinguish a plateau from progress:
+how often patches are kept, and whether stacks pass their trials in fresh pairs. Both are summed as
+evidence for a plateau, as in Page's test (*Continuous inspection schemes*, 1954): the sum never
+falls below zero. Figures are from `make bench PART=explore`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -34,13 +34,13 @@ ENOUGH: Final = 5.4
 # The share of it that remains after a failed branch, so that another is soon due (the head start of
 # Lucas & Crosier).
 _LEFT_AFTER_BRANCH: Final = 0.7
-_FEW_IDEAS: Final = 60  # failed experiments that are worth a mention
+_FEW_IDEAS: Final = 60  # experiments without a kept patch that a reason mentions
 
 # From a tree further below the head, it would take weeks to catch up.
 REACH_SD: Final = 20.0
 # A lead that a trial can confirm in a few pairs, although luck inflates the measured lead.
 _LEAD_SD: Final = 2.0
-_RISE_SD: Final = 1.0  # more than luck in one run explains
+_RISE_SD: Final = 1.0  # a rise that is too large to be luck
 _PATIENCE: Final = 100  # experiments without a rise
 _MOST_EXPERIMENTS: Final = 250
 
@@ -66,7 +66,7 @@ class Trend:
         return self.evidence >= ENOUGH
 
     def after(self, event: Event) -> "Trend":
-        """Return the trend after one more event; events on a branch say nothing about the head."""
+        """Return the trend after one more event; events on a branch do not count."""
         match event:
             case "left":
                 return replace(self, is_away=True)
@@ -91,7 +91,7 @@ class Trend:
 
 
 def trend_of(events: Iterable[Event]) -> Trend:
-    """Return the trend after these events since the head last moved, oldest first."""
+    """Return the trend after these events since the head last changed, oldest first."""
     trend = Trend()
     for event in events:
         trend = trend.after(event)
@@ -103,8 +103,8 @@ class BranchProgress:
     """The progress of a branch: its experiments, in total and since its last rise.
 
     `lead_sd` is its lead over the head at the time of leaving, in standard deviations of one run;
-    None while it has too few reference runs. `has_gains` is True if it is more than the tree that
-    it began with.
+    None while it has too few reference runs. `has_gains` is True if it has kept patches on the tree
+    that it began with.
     """
 
     experiments: int
@@ -121,9 +121,9 @@ class BranchProgress:
 
 
 def next_of_branch(progress: BranchProgress, *, is_asked: bool) -> BranchMove:
-    """Return a branch's next step; with `is_asked`, it is judged now if that is worth it.
+    """Return a branch's next step; with `is_asked`, judge it now if that is worthwhile.
 
-    A trial costs as much for a branch that is worse than the head as for one that leads.
+    A trial of a branch that is worse than the head would use as many runs without result.
     """
     if progress.lead_sd is None:
         return "climb"
@@ -136,7 +136,7 @@ def next_of_branch(progress: BranchProgress, *, is_asked: bool) -> BranchMove:
 
 
 def since_rise(heights_sd: Sequence[float]) -> int:
-    """Return for how many experiments a branch has not risen noticeably.
+    """Return the number of experiments since a branch last rose noticeably.
 
     `heights_sd` are the results of its reference runs at each experiment, oldest first, in standard
     deviations, larger being better.
@@ -149,7 +149,7 @@ def since_rise(heights_sd: Sequence[float]) -> int:
 
 
 def aim_of(trend: Trend, *, is_on_branch: bool) -> Aim:
-    """Return the aim for proposers: it changes while the last aims gain nothing."""
+    """Return the aim for proposers, which changes while the last aims gain nothing."""
     if is_on_branch:
         return "elsewhere"
     return _AIMS[trend.idle % len(_AIMS)] if trend.is_plateau else "improve"

@@ -27,7 +27,7 @@ from protocol.record_kinds import Origin
 from protocol.records import Record
 from protocol.runs import Run
 
-REST_S: Final = 600  # before a retry of a stack whose trial other programs cut off
+REST_S: Final = 600  # wait before retrying a stack whose trial other programs interrupted
 _TITLES_SHOWN: Final = 3
 _MAX_STACK: Final = 256
 
@@ -39,17 +39,17 @@ class PromotionTrial(HeadTrial):
     stack: Annotated[tuple[Digest, ...], Items(0, _MAX_STACK)]
     passed: bool = False
 
-    KIND: ClassVar = "checkpoint"
+    KIND: ClassVar = "promotion_trial"
     LETS_EXPLORE: ClassVar = True
 
     def describe(self, store: Store, run: PlannedRun) -> RunDescription:
         title = "working line against verified head"
-        return self.about(title, run, "checkpoint", plainly="checkpoint")
+        return self.about(title, run, "promotion_trial", text="promotion trial")
 
     def conclude(
         self, line_context: LineContext, job: Job[Any], runs: list[Run], confirmation: Confirmation
     ) -> None:
-        """Settle the trial, and report what it showed."""
+        """Settle the trial, and report its outcome."""
         self.watch_head(line_context, job, confirmation)
         newer = self.kept_meanwhile(line_context.line_writer)
         overfit = overfit_of(line_context.line_writer, runs, confirmation)
@@ -74,7 +74,7 @@ class PromotionTrial(HeadTrial):
             )
 
     def patch_on_trial(self, line_writer: LineWriter) -> bytes:
-        """Return the patch of the whole stack; a stack of one already has it."""
+        """Return the patch of the whole stack; for a stack of one it is that patch."""
         parts = [line_writer.store.records.patch(one) for one in self.stack]
         step = (self.base, self.tree)
         if len(parts) == 1 and parts[0] and (parts[0].base, parts[0].tree) == step:
@@ -141,8 +141,8 @@ def _experiments_of(
 ) -> list[tuple[bytes, Job[ExperimentStep]]]:
     """Return each of these patches with the experiment that kept it.
 
-    They were kept on a stack that failed its trial. That says nothing about them, so they are tried
-    again on the head.
+    They were kept on a stack that failed its trial, which is no evidence against them. So they are
+    tried again on the head.
     """
     if not patches:
         return []
@@ -154,7 +154,7 @@ def _experiments_of(
 
 
 def rests_s(line_writer: LineWriter) -> float:
-    """Return the seconds until a stack may be retried whose trial other programs cut off."""
+    """Return the seconds until a stack may be retried whose trial was interrupted."""
     last = line_writer.store.jobs.closed_jobs(line_writer.key, PromotionTrial)[-1:]
     measured = last[0].step.measured if last else None
     if measured is None or not measured.was_cut_off:

@@ -1,6 +1,6 @@
 """This node's own records about one line: profile, task, patches, results, adoptions.
 
-Callers hold the store's transaction, so that a record and what follows from it are one step.
+Callers hold the store's transaction, so that a record and its consequences are written together.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,7 +11,6 @@ from node.line.open_task import Subject
 from node.store.blobs import Blobs
 from node.store.experiments import STRIPPING
 from node.store.store import Store
-from protocol.attestation import AttestBody, AttestVerdict
 from protocol.codecs import fit_line, fit_text
 from protocol.hygiene import compress, compressed_size_bytes
 from protocol.keys import SigningKey, bind
@@ -31,6 +30,7 @@ from protocol.record_kinds import (
 )
 from protocol.records import Record
 from protocol.remarks import InsightBody, IntentBody, NoiseBody, RetractBody
+from protocol.rerun import RerunBody, RerunVerdict
 from protocol.runs import Cost, Run
 
 _INLINE_DIFF_BYTES = 8192  # a longer diff is a blob (docs/protocol.md, kind patch)
@@ -77,7 +77,7 @@ class RecordWriter:
             self._append(TaskBody(manifest=subject.manifest))
 
     def intent(self, base: bytes, title: str, *, ttl_s: int) -> Record:
-        """Record that this is about to be tried on a tree."""
+        """Record the intent to try an idea with this title on a tree."""
         subject = self.subject
         return self._append(
             IntentBody(
@@ -100,7 +100,7 @@ class RecordWriter:
         origin: Origin,
         found_on: FoundOn | None = None,
     ) -> Record:
-        """Record the step from a base to a tree; `found_on` is the origin of a transfer."""
+        """Record the patch from a base to a tree; `found_on` is the origin of a transfer."""
         old, new = self.blobs.get_source(base), self.blobs.get_source(tree)
         packed = compress(unified_diff(old, new).encode())
         inline = len(packed) <= _INLINE_DIFF_BYTES
@@ -142,10 +142,10 @@ class RecordWriter:
         has_verdict: bool = False,
         level_nano: int | None = None,
     ) -> Record:
-        """Record what this node measured of a tree; its status is that of the first failure or ok.
+        """Record this node's runs of a tree; the status is that of the first failed run, or ok.
 
-        With `has_verdict`, the runs led to a verdict: failed base runs were only repeated, so the
-        status is ok. `level_nano` is the level that the tree was compared with.
+        With `has_verdict` the status is ok, since failed runs of the base were repeated until the
+        verdict. `level_nano` is the level that the tree was compared with.
         """
         failures = [run.status for run in runs if run.role != "anchor" and run.status != "ok"]
         return self._append(
@@ -178,7 +178,7 @@ class RecordWriter:
             )
         )
 
-    def attestation(
+    def rerun(
         self,
         *,
         base: bytes,
@@ -187,13 +187,13 @@ class RecordWriter:
         proof: bytes,
         runs: Sequence[Run],
         again: Run | None,
-        verdict: AttestVerdict,
+        verdict: RerunVerdict,
         alpha_millionths: int,
         max_pairs: int,
     ) -> Record:
         """Record the outcome of a re-run of a claim."""
         return self._append(
-            AttestBody(
+            RerunBody(
                 task=self.subject.manifest.id,
                 hardware_class=self.subject.hardware_class,
                 env=self.subject.env,
@@ -223,7 +223,7 @@ class RecordWriter:
         )
 
     def insight(self, message: str, evidence: Sequence[bytes]) -> Record:
-        """Record what a series of results showed."""
+        """Record an insight from a series of results."""
         return self._append(
             InsightBody(
                 task=self.subject.manifest.id,
@@ -234,7 +234,7 @@ class RecordWriter:
         )
 
     def retraction(self, target: bytes, reason: str) -> Record:
-        """Retract an own record."""
+        """Retract one of this node's records."""
         return self._append(RetractBody(target=target, revoke=False, reason=fit_line(reason, 200)))
 
     def _append(self, body: Body) -> Record:

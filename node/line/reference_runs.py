@@ -15,7 +15,7 @@ from node.store.jobs import Job, PlannedRun
 from node.store.store import Store
 from protocol.fields import Digest
 
-_FAILURES: Final = 2  # in a row; a single one may be an accident
+_FAILURES: Final = 2  # in a row; a single failure may be an accident
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,11 +24,11 @@ class ReferenceRunStep(JobStep):
 
     tree: Digest
 
-    KIND: ClassVar = "bank"
+    KIND: ClassVar = "reference_run"
     TIME_SPENT_ON: ClassVar = "reference runs"
 
     def describe(self, store: Store, run: PlannedRun) -> RunDescription:
-        return RunDescription("working line", "bank", "one more reference run")
+        return RunDescription("working line", "reference_run", "one more reference run")
 
     def advance(self, line_context: LineContext, job: Job[Any], runs: list[PlannedRun]) -> None:
         """Add the run to the reference runs; leave a working line that fails repeatedly."""
@@ -47,7 +47,7 @@ def open_reference_run(line_writer: LineWriter) -> Job[ReferenceRunStep]:
     line = line_writer.known_line
     with line_writer.store.database.writing():
         job = line_writer.open_job(ReferenceRunStep(tree=line.working))
-        seed = line_writer.screening_seed(line.working, len(line.bank_nano))
+        seed = line_writer.screening_seed(line.working, len(line.reference_nano))
         line_writer.store.jobs.plan_run(job.id, role="base", tree=line.working, seed=seed)
     return job
 
@@ -59,15 +59,15 @@ def close_reference_run(
     line = line_writer.known_line
     with line_writer.store.transaction():
         if run.outcome and run.outcome.run.metric_nano is not None and run.tree == line.working:
-            reference_nano = (*line.bank_nano, run.outcome.run.metric_nano)
-            line_writer.save(replace(line, bank_nano=reference_nano))
+            reference_nano = (*line.reference_nano, run.outcome.run.metric_nano)
+            line_writer.save(replace(line, reference_nano=reference_nano))
         line_writer.store.jobs.close_job(job.id)
 
 
 def handle_failing_line(line_writer: LineWriter) -> str | None:
-    """React if the line's last two reference runs failed; return a message if they did.
+    """If the line's last two reference runs failed, react and return a message.
 
-    A working line that is ahead of the head returns to it. A failing head is put in doubt.
+    A working line with patches on the head returns to the head. A failing head is put in doubt.
     """
     line, store = line_writer.known_line, line_writer.store
     since = max((job.id for job in store.jobs.closed_jobs(line.key, HeadRecheckStep)), default=0)

@@ -1,7 +1,7 @@
 """A first check of claims whose figures do not depend on the machine.
 
-The tree is run with a seed whose figure the author published. Anyone gets the same figure, or the
-author never got it. So one run can refute a claim for which pairs would take many runs.
+The tree is run with a seed whose figure the author published. An honest author's figure is the same
+on every machine. So one run can refute a claim for which pairs would take many runs.
 """
 
 from collections.abc import Sequence
@@ -11,11 +11,11 @@ from typing import Final, Protocol, TypeVar
 from node.line.trial import Confirmation
 from node.store.jobs import LineKey, PlannedRun
 from node.store.store import Store
-from protocol.attestation import Repeated, attestation_seed
 from protocol.gains import FigureScale, figures_of
 from protocol.hardware import ANY
 from protocol.manifest import TaskManifest
 from protocol.record_kinds import ResultBody
+from protocol.rerun import Repeated, rerun_seed
 from protocol.runs import Role
 from protocol.units import NANO
 
@@ -39,7 +39,7 @@ def separate_repeat(runs: Sequence[R]) -> tuple[list[R], R | None]:
 def claim_answered(
     store: Store, target: bytes | None, base: bytes, tree: bytes
 ) -> ResultBody | None:
-    """Return the result that is re-run; None if it is not here, or is about another step."""
+    """Return the result that is re-run; None if it is not stored or is about another patch."""
     body = store.records.get(target).body if target and store.records.has(target) else None
     if isinstance(body, ResultBody) and (body.base, body.tree) == (base, tree):
         return body
@@ -49,17 +49,17 @@ def claim_answered(
 def published_figure(
     store: Store, line: LineKey, claim: ResultBody | None, proof: bytes
 ) -> tuple[int, int] | None:
-    """Return the seed of a claim that is run again, and its published figure in 1e-9 units.
+    """Return a seed that a claim's author published, and its published figure in 1e-9 units.
 
-    None if the figure may depend on the machine. The choice of the seed follows from the proof, so
-    the claim's author cannot predict it.
+    Return None if the figure may depend on the machine. The seed is chosen by the proof, so the
+    claim's author cannot predict the choice.
     """
     manifest = store.records.manifest(line.task)
     if claim is None or manifest is None or {line.hardware_class, claim.hardware_class} != {ANY}:
         return None
     figures = figures_of(claim.runs, "candidate", FigureScale.of(manifest), secret=False)
     published = sorted(figures.items())
-    return published[attestation_seed(proof, 0) % len(published)] if published else None
+    return published[rerun_seed(proof, 0) % len(published)] if published else None
 
 
 def look_again(

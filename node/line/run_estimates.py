@@ -1,17 +1,18 @@
-"""Estimates of the time that a run of a line takes here, and a command that makes several."""
+"""Estimates of the time of a run of a line here, and of commands that make several runs."""
 
 from collections.abc import Mapping
 from statistics import fmean
 from typing import Final
 
-from node.line.attestation import AttestationStep
 from node.line.baseline import BaselineStep
 from node.line.job_step import ended_runs
+from node.line.rerun import RerunStep
 from node.store.jobs import LineKey
 from node.store.store import Store
 from node.terminal.durations import span_words
 from protocol.manifest import TaskManifest
 from protocol.styles import Style, StyleName
+from trainer.measuring.outcome import RunOutcome
 
 # Average number of pairs that confirm a gain of 2 sd. More are needed on drawn instances, as the
 # scatter of differences is not known beforehand.
@@ -22,11 +23,24 @@ def run_seconds(store: Store, line: LineKey) -> float | None:
     """Return the recent time of a run here, in seconds; None before the first."""
     before = [
         run
-        for kind in (BaselineStep, AttestationStep)
+        for kind in (BaselineStep, RerunStep)
         for known in store.jobs.closed_jobs(line, kind)[-3:]
         for run in ended_runs(store.jobs.runs_of(known.id))
     ]
     return fmean((run.ms + run.serve_ms) / 1000 for run in before) if before else None
+
+
+def seconds_of_next_run(outcome: RunOutcome) -> float:
+    """Return how long a run takes from now on, in seconds, given the first run of a session.
+
+    This includes the audit, but not the start of processes, which start during the run before.
+    """
+    stages_ms = sum(
+        stage.end_ms - stage.start_ms
+        for stage in outcome.stages
+        if stage.name not in ("spawn", "import")
+    )
+    return max(stages_ms, outcome.ms + outcome.serve_ms) / 1000
 
 
 def usual_pairs(manifest: TaskManifest) -> float:

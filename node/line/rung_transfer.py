@@ -1,9 +1,9 @@
-"""Transfers: changes kept on another rung or task, applied to this line and judged again.
+"""Transfers: patches kept on another rung or task, applied to this line and judged again.
 
-A change is applied to the working line when its turn comes, with the sizes of this rung. Its gain
-elsewhere is no evidence here. It waits in a job of its own until it is decided, so neither a kill
-nor a line that moves on loses it. Several changes may be tried as one; if that is kept, it vouches
-for the stack, not for its parts. This module does not know which changes are worth a try.
+A patch is applied to the working line just before its experiment, with the sizes of this rung. Its
+gain on the other rung is no evidence here. It waits in its own job until it is decided, so it
+survives a kill and changes of the working line. Several patches may be tried as one; if they are
+kept, that is evidence for all of them together. Other modules choose the patches to transfer.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -40,10 +40,10 @@ UNFIT: Final[dict[Unfit, str]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransferCandidate(Mapped):
-    """A change on another task: the step from `base` to `tree`; `root` is that task's baseline.
+    """A patch on another task, from `base` to `tree`; `root` is that task's baseline.
 
-    `gain_nano` is its gain there, in 1e-9 of that task's metric; None if nobody reported it. A
-    peer's change has its `author`.
+    `gain_nano` is its gain there, in 1e-9 of that task's metric; None if it was not reported. A
+    peer's patch has its `author`.
     """
 
     base: Digest
@@ -58,10 +58,10 @@ class TransferCandidate(Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RungTransferStep(Mapped):
-    """A transfer that is tried as one: a find, or several finds from one place, in their order.
+    """A transfer that is tried as one: one patch, or several of one task, in their order.
 
-    `decision` is the experiment's, or the reason why there was no experiment (`UNFIT`). `result` is
-    the experiment's record. After the decision, `finds` holds only those that were tried.
+    `decision` is the experiment's decision, or the reason for no experiment (`UNFIT`). `result` is
+    the experiment's record. After the decision, `finds` are only the patches that were tried.
     """
 
     finds: Annotated[tuple[TransferCandidate, ...], Items(1, MAX_PARENTS)]
@@ -73,12 +73,12 @@ class RungTransferStep(Mapped):
 
     @property
     def title(self) -> str:
-        """A description on one line."""
+        """A description of at most one line of text."""
         return title_of(self.finds)
 
 
 def title_of(finds: Sequence[TransferCandidate]) -> str:
-    """Return a one-line description of finds that are tried as one."""
+    """Return a one-line description of patches that are tried as one."""
     if len(finds) == 1:
         return finds[0].title
     return fit_line(
@@ -89,11 +89,11 @@ def title_of(finds: Sequence[TransferCandidate]) -> str:
 def apply_to_rung(
     base: Source, tree: Source, onto: Source, *, below: Source, above: Source
 ) -> tuple[Source, tuple[Edit, ...]] | None:
-    """Return another rung's step applied to `onto`, and its edits if it consists of edits.
+    """Return another rung's patch applied to `onto`, and its edits if it consists of edits.
 
-    `below` and `above` are the baselines of the other rung and of this one. Constants that differ
-    between them keep their values of `above`. Return `onto` itself if nothing of the step is left,
-    and None if the step does not fit.
+    `below` and `above` are the baselines of the other rung and of this rung. Constants that differ
+    between them keep their values of `above`. Return `onto` itself if the patch has no effect left,
+    and None if the patch does not fit.
     """
     sizes = sizes_between(below, above)
     base, tree = with_constants(base, sizes), with_constants(tree, sizes)
@@ -154,7 +154,7 @@ def reopen_rung_transfer(line_writer: LineWriter, number: int) -> None:
 
 
 def _made(line_writer: LineWriter, job: Job[RungTransferStep]) -> tuple[Idea | Unfit, bytes | None]:
-    """Return the idea to try, or the reason against it and the record of that, if there is one."""
+    """Return the idea to try, or the reason against it and the record that shows it, if any."""
     working, baseline = line_writer.explored, line_writer.subject.source
     made = _made_of(line_writer, working, job.step.finds)
     if made is None:
@@ -203,7 +203,7 @@ def _made(line_writer: LineWriter, job: Job[RungTransferStep]) -> tuple[Idea | U
 
 
 class _Made(NamedTuple):
-    """A source, the finds that were applied to reach it, and the edits of the last one."""
+    """A source, the patches that were applied to make it, and the edits of the last patch."""
 
     source: Source
     finds: tuple[TransferCandidate, ...]
@@ -213,9 +213,9 @@ class _Made(NamedTuple):
 def _made_of(
     line_writer: LineWriter, working: Source, finds: Sequence[TransferCandidate]
 ) -> _Made | None:
-    """Return the working line with the finds applied; None if none of them fits.
+    """Return the working line with the patches applied; None if all of them do not fit.
 
-    Finds that do not fit are left out.
+    Patches that do not fit are left out.
     """
     made, is_fitting = _Made(working, (), ()), False
     for candidate in finds:

@@ -1,10 +1,10 @@
-"""Seeds and secret splits that nobody could predict.
+"""Unpredictable seeds and secret splits.
 
-A split serves one trial in pairs. It is drawn after the trial's sources are fixed and never used
-again. So anything that runs of earlier trials revealed says nothing about its text.
+A split is used for one trial in pairs. It is drawn after the trial's sources are fixed and never
+used again. So facts that runs of earlier trials leaked do not help on its text.
 
 The job stores the nonce in the transaction that opens it, so that a killed trial resumes with its
-own split. The nonce gives the text only together with the node's secret.
+split. The text can be derived only from the nonce together with the node's secret.
 """
 
 import hmac
@@ -24,7 +24,7 @@ def random_seed() -> int:
 
 
 def fresh_nonce() -> bytes:
-    """Return the name of a new split."""
+    """Return a random nonce for a new split."""
     return secrets.token_bytes(NONCE_BYTES)
 
 

@@ -1,12 +1,12 @@
-"""A change on trial, from its first run to the head: what its runs say, and what comes next.
+"""The steps of a patch from its first run to the verified head, decided from its runs.
 
 1. Screen (`next_of_trial`). One run of the candidate is compared with the level of its base
    (`node.line.level`), on the public split. Without a clear gain the candidate is discarded.
-2. Recheck (`next_of_trial`). A run with a new seed is compared with the same level. There are
-   several such runs where both sides of a comparison scatter. With a gain the candidate is kept
-   and becomes the working line.
+2. Recheck (`next_of_trial`). A run with a new seed is compared with the same level. If base and
+   candidate both have noise, several such runs are made. With a gain the candidate is kept and
+   becomes the working line.
 3. Confirm (`next_of_confirmation`). Base and candidate run in fresh pairs, one seed a pair, on a
-   secret split that nobody saw before, until `protocol.rule` gives a verdict.
+   new secret split, until `protocol.rule` gives a verdict.
 4. Adopt. The caller moves the verified head to a candidate that passes, and records it.
 
 This module decides steps 1, 2 and 3. The loop's trials plan their runs in the store
@@ -22,10 +22,10 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Literal, TypeAlias
 
 from node.store.jobs import PlannedRun
-from protocol.attestation import AttestVerdict
 from protocol.codecs import fit_line
 from protocol.evidence import DECISIVE_VERDICTS, SupportedVerdict
 from protocol.fields import OPTIONAL, Digest, Mapped, Named, Natural
+from protocol.rerun import RerunVerdict
 from protocol.rule import (
     Claim,
     Judgement,
@@ -44,7 +44,7 @@ from protocol.styles import RUNS, Style
 from protocol.units import NANO, to_nano
 
 ANCHOR_PAIRS = 4
-MAX_BASE_FAILURES = 2  # of one trial: one may be an accident, two are the base's fault
+MAX_BASE_FAILURES = 2  # of one trial: one failure may be an accident, two are the base's fault
 MAX_CUT_OFF = 2  # runs of one trial that are repeated because other programs cut them off
 
 TrialMove = Literal["wait", "run", "discard", "fail", "keep", "rebase"]
@@ -101,8 +101,8 @@ def next_of_trial(
     """Return a proposal's next step: its screen, a recheck, or the decision.
 
     `levels_nano` are its base's levels, one for each run. `is_current` is True if its base still is
-    the working line. A proposal that passes against an old base is tried again on the new one. If
-    nothing scatters, no second run is made, as it would show the same.
+    the working line. A proposal that passes against an outdated base is tried again on the new
+    working line. Without noise no second run is made, since it would give the same score.
     """
     own: list[float] = []
     levels = reading.values(levels_nano)
@@ -136,10 +136,10 @@ Readers: TypeAlias = Callable[[Sequence[Pair]], SupportedVerdict | None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured(Mapped):
-    """The outcome of a trial against the head, and the own result that records it.
+    """The outcome of a trial against the head, and this node's result that records it.
 
     The gain and its 95 % interval are in 1e-9 units, positive if better. The gain is None without a
-    pair, the interval also with too few pairs.
+    pair; the interval is None also with too few pairs.
     """
 
     record: Digest
@@ -155,13 +155,13 @@ class Measured(Mapped):
 
     @property
     def says_nothing(self) -> bool:
-        """True if the trial says nothing about the tree, which then waits for another trial."""
+        """True if the trial is no evidence about the tree, which then waits for another trial."""
         return bool(self.bases_fault or self.was_cut_off)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confirmation:
-    """The state of a trial in pairs: its next step, its whole pairs, and what they show.
+    """The state of a trial in pairs: its next step, its complete pairs, and their judgement.
 
     `judgement` is the first one with a verdict. `latest` covers all pairs, also those after the
     verdict. `failed` is the failed run, if one decides the next step; there is no judgement then.
@@ -177,17 +177,17 @@ class Confirmation:
 
     @property
     def unfinished(self) -> Run | None:
-        """The failed run that is to be repeated in the same pair, if any."""
+        """The failed run that must be repeated in the same pair, if any."""
         return self.failed if self.move == "again" else None
 
     @property
     def was_cut_off(self) -> bool:
-        """True if there is no verdict because other programs on this machine cut runs off."""
+        """True if other programs on this machine cut runs off and so prevented a verdict."""
         return self.move == "unrunnable" and self.failed is not None and is_cut_off(self.failed)
 
     @property
     def is_bases_fault(self) -> bool:
-        """True if there is no verdict because the base itself failed."""
+        """True if failures of the base itself prevented a verdict."""
         if self.failed is None or self.was_cut_off:
             return False
         return (self.failed.role, self.move) == ("base", "unrunnable")
@@ -205,7 +205,7 @@ class Confirmation:
         return fit_line(self.failure or self.contradiction, MAX_REASON)
 
     @property
-    def verdict(self) -> AttestVerdict:
+    def verdict(self) -> RerunVerdict:
         """The verdict once the trial has ended; `unrunnable` without a judgement."""
         judged = self.judgement.verdict if self.judgement else None
         return judged or "unrunnable"
@@ -307,8 +307,8 @@ def judge_pairs(
 ) -> Judgement:
     """Judge these pairs once, on their secret split.
 
-    The gain that the candidate could reach by memorising is subtracted. It does not count against a
-    claim, as readers of a re-run see the runs alone.
+    The gain that the candidate could reach by memorising is subtracted, except when a claim is
+    judged: readers of a re-run only see the runs.
     """
     judged = _judged(pairs, reading, claim)
     if not reading.memorised or judged.verdict not in ("refuted", "smaller"):
@@ -345,7 +345,7 @@ def _first_verdict(
 def _is_settled(
     pairs: Sequence[Pair], judgement: Judgement, reading: MetricReading, for_readers: Readers | None
 ) -> bool:
-    """Return True if readers see the verdict in these pairs or need not, or if no pair is left."""
+    """Return True if these pairs show readers the verdict, no reader needs it, or none is left."""
     if for_readers is None or judgement.verdict not in DECISIVE_VERDICTS:
         return True
     return len(pairs) >= reading.pairs_policy.max_pairs or for_readers(pairs) == judgement.verdict

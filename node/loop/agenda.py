@@ -1,6 +1,6 @@
-"""The choice of the next run on a line: the first of `RULES` that answers decides.
+"""The choice of the next run on a line: the first of `RULES` that returns an answer decides.
 
-It does not know how runs are made. Every job that it opens is in the store before its first run.
+The agenda does not know how runs are made. It stores every job before the job's first run.
 """
 
 from collections.abc import Callable, Collection
@@ -33,7 +33,7 @@ from node.loop.session_plan import (
 from node.store.jobs import Job, PlannedRun
 from trainer.measuring.host_load import LOOKED_S, Idle
 
-_MOST_REST_S: Final = 900.0  # a model that rests for less keeps a session without other ideas open
+_MOST_REST_S: Final = 900.0  # a session out of ideas waits for a model that rests for less
 _MORE: Final = "`arnode try` measures your own edit, `start --agent` asks a model"
 
 
@@ -49,11 +49,10 @@ WAIT: Final = NextRun(None)
 class Agenda:
     """The choice of the next run, until `is_over`: the goal is reached or nothing is left to do.
 
-    - `has_company`: other nodes are present to receive announcements of what this node is about to
-      try.
-    - `waits_for`: in words, what the session waits for when it has nothing left to try; "" ends it.
-    - `transfer_selector`: the transfers from lower rungs to try first; None tries none unasked.
-    - `idle`: reports whether others leave the machine alone; None starts runs in any case.
+    - `has_company`: peers are connected, so the node announces its experiments in advance.
+    - `waits_for`: text for what the session waits for when out of ideas; "" ends the session.
+    - `transfer_selector`: selects transfers from lower rungs to try first; None: only on request.
+    - `idle`: reports whether other programs leave the machine alone; None skips this check.
     - `is_on_battery`: reports whether to rest because the machine runs on its battery.
     """
 
@@ -103,7 +102,7 @@ class Agenda:
             plan=self.plan,
             has_company=has_company,
         )
-        self._reported_after = -1  # number of ideas when the log last said that none is left
+        self._reported_after = -1  # number of ideas when the log last reported to be out of ideas
         self._wanted: set[bytes] = set()  # fingerprints of submitted sources
         self._wanted_jobs: set[int] = set()
         self._is_judged_at_last = False  # in a session on demand: make a promotion trial at the end
@@ -122,16 +121,16 @@ class Agenda:
         self._is_judged_at_last |= is_judged
 
     def count(self, *, is_peers: bool) -> None:
-        """Count a run that starts, on a peer's code or not: peers have a share of the runs."""
+        """Count a run that starts, to give peers' code its fraction of all runs."""
         if self._peers:
             self._peers.count(is_peers=is_peers)
 
     def end(self) -> None:
-        """End the agenda: begin nothing more."""
+        """End the agenda: start no more runs."""
         self.is_over = True
 
     def make_way(self) -> None:
-        """Open nothing more, and end once all open jobs are decided."""
+        """Open no more jobs, and end once all open jobs are decided."""
         self._makes_way = True
 
     def begin(self) -> None:
@@ -147,10 +146,9 @@ class Agenda:
             self._activity.say(message)
 
     def end_after_promotion_trial(self) -> bool:
-        """End after a promotion trial of the working line; end at once if it has no gains to judge.
+        """End after a promotion trial of the working line; without gains to judge, end at once.
 
-        Return True if there will be a trial. In either case the hours in which runs may start no
-        longer apply.
+        Return True if a trial follows. The hours in which runs may start no longer apply.
         """
         self.plan.forget_hours()
         self._idle = None
@@ -196,7 +194,7 @@ class Agenda:
         now = now._replace(jobs=jobs)
         return next((found.run for rule in RULES if (found := rule(self, now))), None)
 
-    # The rules, in their order: each answers, or returns None to leave the choice to the next rule.
+    # The rules, in their order: each returns an answer, or None if the next rule decides.
 
     def end_with_the_clock(self, _now: Situation) -> NextRun | None:
         """End the session when its time is up; open jobs continue in the next session."""
@@ -219,14 +217,14 @@ class Agenda:
         return None if self._line_writer.line else WAIT
 
     def make_way_for_others(self, now: Situation) -> NextRun | None:
-        """End in favour of another session once all open jobs are decided."""
+        """End for another session once all open jobs are decided."""
         if not self._makes_way:
             return None
         self.is_over = not now.jobs
         return WAIT
 
     def explore_alongside_a_trial(self, now: Situation) -> NextRun | None:
-        """While a trial of the line is open, continue own experiments if the trial permits it."""
+        """During a trial of the line, continue this node's experiments if the trial permits it."""
         if not any(job.step.IS_EXCLUSIVE for job in now.jobs):
             return None
         self._is_settling = True
@@ -235,7 +233,7 @@ class Agenda:
         return NextRun(None if self.plan.are_all_begun else self._openings.alongside_a_trial(now))
 
     def settle_after_a_trial(self, now: Situation) -> NextRun | None:
-        """Let experiments made alongside a trial end before peers' claims or a head in doubt."""
+        """Finish experiments made during a trial before peers' claims or a recheck of the head."""
         if (
             self._is_settling
             and now.jobs
@@ -246,7 +244,7 @@ class Agenda:
         return None
 
     def measure_a_failing_head(self, now: Situation) -> NextRun | None:
-        """Measure a head that fails to run again, and replace it if nothing supports it."""
+        """Measure a head again whose runs fail, and replace it if no pair supports it."""
         if not is_head_failing(self._line_writer):
             return None
         if now.jobs:
@@ -272,14 +270,14 @@ class Agenda:
         return NextRun(stack or self._open_promotion_trial(now))
 
     def end_once_all_is_answered(self, now: Situation) -> NextRun | None:
-        """End a session on demand when its work is decided, a stopped one after its last trial."""
+        """End a session on demand once its work is decided, a stopped session after its trial."""
         if not (self.judging.is_last or self._is_all_answered()):
             return None
         self.is_over = self.judging.is_last or not now.jobs
         return WAIT
 
     def recheck_the_head(self, now: Situation) -> NextRun | None:
-        """Measure a head whose evidence is in doubt again, while nothing is built on it."""
+        """Measure a head in doubt again while the working line has no patches on it."""
         may_recheck = not (now.jobs or self.goal.is_on_demand) and self._exploring.is_at_head
         return _started(self._openings.recheck_head(now)) if may_recheck else None
 
@@ -293,10 +291,10 @@ class Agenda:
         """Make the reference runs that screens are compared with."""
         if run := self._openings.reference_run(now):
             return NextRun(run)
-        return None if self._line_writer.known_line.bank_nano else WAIT
+        return None if self._line_writer.known_line.reference_nano else WAIT
 
     def try_what_was_handed_in(self, now: Situation) -> NextRun | None:
-        """Try submitted sources before own ideas."""
+        """Try submitted sources before the proposers' ideas."""
         is_asked = not self.goal.is_on_demand or self._wanted
         idea = self._ideas.submitted(self._wanted) if is_asked else None
         return NextRun(self._openings.idea(idea, now)) if idea else None
@@ -312,19 +310,19 @@ class Agenda:
         return NextRun(self._answer(now))  # ask again, as the last transfer did not fit
 
     def try_again_on_the_line(self, now: Situation) -> NextRun | None:
-        """Try ideas again that passed on a base which the line has left meanwhile."""
+        """Try ideas again that passed on a base which is no longer the working line."""
         idea = self._ideas.again()
         return NextRun(self._openings.idea(idea, now, is_new=False)) if idea else None
 
     def end_after_so_many(self, now: Situation) -> NextRun | None:
-        """Open no more experiments once a session with a fixed number has begun all of them."""
+        """Open no more experiments once the session has begun its fixed number of them."""
         if not self.plan.are_all_begun:
             return None
         self.is_over = not now.jobs
         return WAIT
 
     def try_transfer_candidates(self, now: Situation) -> NextRun | None:
-        """Try patches that lower rungs kept before own ideas."""
+        """Try patches that lower rungs kept before the proposers' ideas."""
         while self._transfer_selector and (step := self._transfer_selector.best()):
             open_rung_transfer(self._line_writer, step)
             if run := self._openings.carried(now):
@@ -338,7 +336,7 @@ class Agenda:
         return WAIT if now.jobs else _started(self._openings.next(now))
 
     def try_something(self, now: Situation) -> NextRun | None:
-        """Begin an experiment; without any idea left, do what else is useful."""
+        """Begin an experiment; if out of ideas, begin an ablation, a trial or a wait."""
         return NextRun(self._openings.experiment(now) or self._open_without_ideas(now))
 
     def _is_all_answered(self) -> bool:
@@ -358,9 +356,9 @@ class Agenda:
         return self._openings.instead_of_ideas(now) or self._open_last(now)
 
     def _judge_and_end(self) -> bool:
-        """End the session, after a promotion trial if there is anything to judge.
+        """End the session, after a promotion trial if there are patches to judge.
 
-        Return True if there is.
+        Return True if such a trial follows.
         """
         if self.judging.end_after():
             self._activity.say("stopping after a promotion trial of the working line")
@@ -370,9 +368,9 @@ class Agenda:
         return self.judging.is_last
 
     def _open_last(self, now: Situation) -> PlannedRun | None:
-        """Judge what is kept, as nothing is left to try; then end, or wait for others.
+        """Judge the kept patches when out of ideas; then end, or wait for new ideas.
 
-        Others are peers, or a model that rests for a short time.
+        New ideas may come from peers, or from a model that rests for a short time.
         """
         waits_for = self._waits_for
         if not waits_for and self._ideas.rests_s < _MOST_REST_S:

@@ -7,11 +7,10 @@ gamma distribution. Its prior is centred on the rate of all arms together. With 
 a slot goes to a random arm, so that an arm with a bad start is not given up. The module is pure: it
 knows neither the proposers nor what is run.
 
-A slot's gain is what fresh runs showed of a kept patch, or what an ablation shows of that part. It
-is never the score of the screen which selected the patch, nor a stack's verified gain, which
-supports no single part. Using the expected gain of every score, kept or not, does not tell arms
-apart sooner (`make bench PART=proposers`): few ideas gain, and one run says little about the
-others.
+A slot's gain is the gain of a kept patch in fresh runs or, if there was one, in an ablation. It is
+never the score of the screen that selected the patch, nor a stack's verified gain, which supports
+no single patch. Using the expected gain of every score, kept or not, does not distinguish arms
+sooner (`make bench PART=proposers`), because few ideas gain.
 """
 
 import random
@@ -53,9 +52,9 @@ def next_arm(ready: Sequence[str], tallies: Mapping[str, ArmTally], chance: rand
         return chance.choice(ready)
     gain_sd = sum(one.gain_sd for one in tallies.values())
     cost = sum(one.cost for one in tallies.values())
-    if gain_sd == 0 or cost == 0:  # nothing distinguishes them
+    if gain_sd == 0 or cost == 0:  # no data distinguish the arms
         return chance.choice(ready)
-    # Gains of many sizes inform about a rate as this many of one size do (compound Poisson).
+    # The number of equal gains that is as informative about a rate (compound Poisson).
     unit_sd = sum(one.squares for one in tallies.values()) / gain_sd
     prior_cost = _PRIOR * unit_sd * cost / gain_sd
 

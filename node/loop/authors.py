@@ -1,25 +1,25 @@
-"""Each author's record on this line: how the author's claims fared in this node's jobs.
+"""The rates of authors: how many of each author's claims this node confirmed on this line.
 
-Only this node's own measurements count. Faults of this machine, and code that did not run here, are
-held against nobody.
+Only this node's own measurements count. A failure of this machine, or code that does not run here,
+does not lower any author's rate.
 """
 
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from node.line.attestation import AttestationStep
 from node.line.catch_up import CatchUpStep
 from node.line.experiment import ExperimentStep
 from node.line.line_writer import LineWriter
+from node.line.rerun import RerunStep
 from node.store.jobs import Job
 from protocol.prospects import AuthorRate, Outcome, stack_outcome, trial_outcome
 
-_FRIEND = AuthorRate(confirmed=1.0)  # as if one claim had held: looked at first, believed no more
+_FRIEND = AuthorRate(confirmed=1.0)  # like one confirmed claim: tried first, judged the same
 _FAILED = {"screened_out", "rechecked_out", "rejected", "failed"}
 
 
 def author_rates(line_writer: LineWriter, friends: Iterable[bytes]) -> dict[bytes, AuthorRate]:
-    """Return the rate of each other author who has one, by outcomes from the oldest on."""
+    """Return the rate of each other author with outcomes here, and of friends."""
     outcomes = sorted(
         (job.id, number, author, outcome)
         for number, (job, author, outcome) in enumerate(_outcomes(line_writer))
@@ -32,7 +32,7 @@ def author_rates(line_writer: LineWriter, friends: Iterable[bytes]) -> dict[byte
 
 
 def failed_alone(line_writer: LineWriter) -> set[bytes]:
-    """Return others' patches that were tried here alone, with no other patch, and not kept."""
+    """Return peers' patches that were tried here alone, with no other patch, and not kept."""
     jobs = line_writer.store.jobs.closed_jobs(line_writer.key, ExperimentStep)
     ideas = (job.step.idea for job in jobs if job.step.decision in _FAILED)
     return {idea.parents[0] for idea in ideas if idea.authors and len(idea.parents) == 1}
@@ -40,11 +40,11 @@ def failed_alone(line_writer: LineWriter) -> set[bytes]:
 
 def _outcomes(line_writer: LineWriter) -> Iterator[tuple[Job[Any], bytes, Outcome]]:
     store, key = line_writer.store, line_writer.key
-    for attested in store.jobs.closed_jobs(key, AttestationStep):
-        step = attested.step
+    for rerun in store.jobs.closed_jobs(key, RerunStep):
+        step = rerun.step
         if outcome := _outcome_of(step.verdict, step.word):
-            is_unshown = outcome == "unconfirmed" and step.verdict == "unconfirmed"
-            yield attested, step.author, "unshown" if is_unshown else outcome
+            is_not_reproduced = outcome == "unconfirmed" and step.verdict == "unconfirmed"
+            yield rerun, step.author, "not_reproduced" if is_not_reproduced else outcome
     for caught_up in store.jobs.closed_jobs(key, CatchUpStep):
         tried = caught_up.step
         if outcome := _outcome_of(tried.verdict, tried.word):
@@ -66,11 +66,11 @@ def _outcome_of(verdict: str, word: str | None) -> Outcome | None:
             return "unconfirmed"
         case "confirmed" | "refuted" | "unconfirmed":
             return verdict
-    return None  # it did not run here, which may be nobody's fault
+    return None  # it did not run here, which may not be its author's fault
 
 
 def _trial_outcome(step: ExperimentStep) -> Outcome | None:
-    # A claim combined with an own patch is no longer alone.
+    # A claim combined with a patch of this node's own is not tried alone.
     is_kept, claims = step.decision == "kept", max(len(step.idea.authors), len(step.idea.parents))
     claim_sd, gain_sd = (step.idea.claim_milli or 0) / 1000, (step.gain_milli or 0) / 1000
     match step.decision:

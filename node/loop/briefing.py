@@ -1,9 +1,9 @@
-"""The context that proposers are shown: the line's records, leaderboards and the user's texts.
+"""The context for proposers: the line's records, leaderboards and the user's instructions.
 
-It is built again for every proposal. Peers' patches come without prose, and only if inspection
-marked nothing in them, like all code of peers that may run. Peers' words are passed on
-unchanged, with their author. Estimating the importance of hyperparameters takes seconds after many
-trials and changes little with each. A thread does it now and then; prompts show the last estimate.
+It is built again for every proposal. It shows peers' patches without prose, and only if inspection
+found nothing in them, as for all code of peers that may run. Peers' notes are passed on unchanged,
+with their author. Estimating the importance of hyperparameters takes seconds after many experiments
+and changes little with each. So a thread does it only now and then; prompts show the last estimate.
 """
 
 import asyncio
@@ -53,10 +53,10 @@ _EXPERIMENTS: Final = 10  # between two estimates of importance
 class ProgramText:
     """The instructions of one task, read from the user's own file again for every proposal.
 
-    A file of the task's name among the home's instructions takes precedence over the one that came
-    with the task, so editing it steers a running node. If a task has several texts, the file of
-    `name` is used, and the task's own while that file is missing. A fault of the file is reported
-    once, and the last readable text stays in force.
+    A file with the task's name in the home's folder of instructions replaces the task's own
+    `program.md`, so a user can steer a running node by editing the file. If a task has several
+    files, the file called `name` is used, or the task's own while that file is missing. A read
+    error is reported once, and the last readable text stays in use.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class ProgramText:
         return self._text
 
     def _beginning(self, path: Path) -> bytes:
-        """Return at most one byte too many. The task's own file must not lead out of its folder."""
+        """Return at most `MOST_BYTES` + 1 bytes. The task's file must be inside its folder."""
         if path == self._shipped:
             return FolderFile(path.parent, path.name).beginning(limit_bytes=MOST_BYTES + 1)
         with path.open("rb") as file:
@@ -107,11 +107,11 @@ class Briefing:
     """A builder of contexts for the proposers of one line.
 
     - `peers` returns peers' claims, the most promising first.
-    - `policy` is what decides about patches.
-    - `usd_left` is the rest of the day's budget for models; None where nobody pays.
+    - `policy` decides about patches.
+    - `usd_left` is the rest of the day's budget for models; None if models cost nothing.
     - `texts` are the owner's instructions that have a name.
-    - `has_planner`: pass on what a planner wrote. Texts of blocked peers are never passed on.
-    - `author_filter` selects the authors whose trials of values are learned from; None: nobody's.
+    - `has_planner`: pass on the planner's aim. Texts of blocked peers are never passed on.
+    - `author_filter` selects the authors whose results for values are used; None: no authors.
     """
 
     line_writer: LineWriter
@@ -142,10 +142,10 @@ class Briefing:
         text: str = "",
         importance: tuple[HyperparameterImportance, ...] = (),
     ) -> Context:
-        """Return the context for a proposal on the explored tree; `left` is of the session.
+        """Return the context for a proposal on the explored tree; `left` is the session's rest.
 
         `arm` names the proposer, None for any; `text` names one of the owner's instructions.
-        `importance` is that of the line's hyperparameters.
+        `importance` is the importance of the line's hyperparameters.
         """
         store, line, working = (
             self.line_writer.store,
@@ -157,7 +157,7 @@ class Briefing:
         return Context(
             source=working,
             editable=self.task.editable,
-            knobs=self.task.knobs,
+            hyperparameters=self.task.hyperparameters,
             moves=self.task.moves,
             history=self.outcomes.all,
             imported=self.imported.outcomes(working, self._run_sd) if self.imported else (),
@@ -221,13 +221,15 @@ class Briefing:
     def _base(self) -> BaseFigures | None:
         """Return the working line's figures; None before its reference runs."""
         line = self.line_writer.line
-        if line is None or not line.bank_nano:
+        if line is None or not line.reference_nano:
             return None
         scatters = bool(self.policy.rechecks_sd)
         figures = BaseFigures(
-            metric=fmean(line.bank_nano) / NANO,
-            error=_INTERVAL_SD * self._run_sd / len(line.bank_nano) ** 0.5 if scatters else 0.0,
-            runs=len(line.bank_nano),
+            metric=fmean(line.reference_nano) / NANO,
+            error=_INTERVAL_SD * self._run_sd / len(line.reference_nano) ** 0.5
+            if scatters
+            else 0.0,
+            runs=len(line.reference_nano),
             number=self.outcomes.number_of(line.working),
         )
         latest = self.line_writer.store.jobs.latest_of(line.key, line.working, limit=_LOOKED_AT)

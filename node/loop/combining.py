@@ -1,8 +1,8 @@
 """Two patches that were never tried together, combined on the working line as one candidate.
 
-The parts are own patches that were kept in different stacks, and peers' patches that somebody
-confirmed. Patches that the line already contains are left out. The module does not know when to
-combine.
+The two patches are this node's patches that were kept in different stacks, or peers' patches that
+another node confirmed. Patches that the line already contains are left out. `node.loop.exploring`
+decides when to combine.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,15 +22,16 @@ from protocol.source import Source
 from protocol.units import NANO
 
 _LOOKED_AT: Final = 40
-_MOST_PARTS: Final = 12  # of those that fit: 66 pairs, each of which takes a merge
-_PEERS_PARTS: Final = 4  # of these: combinations with them are inspected in a process of their own
+_MOST_PARTS: Final = 12  # patches that fit: 66 combinations of two, each of which needs a merge
+_PEERS_PARTS: Final = 4  # of these from peers: their combinations are inspected in a child process
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CombinedPatch:
-    """A patch as a step from `base` to `tree`; those of one `company` were tried together before.
+    """A patch from `base` to `tree`; patches of the same `company` were tried together before.
 
-    `claim_sd` is its reported gain, by its `author` if that is a peer. `worth_sd` sets the order.
+    `claim_sd` is its reported gain, claimed by `author` if it is a peer's. `worth_sd` sets the
+    order.
     """
 
     patch: bytes
@@ -73,7 +74,7 @@ def combination(line_writer: LineWriter, peers: Peers | None, *, noise_sd: float
 def _own_parts(line_writer: LineWriter) -> Iterator[CombinedPatch]:
     """Yield own ideas that were kept; the merge drops those that the line already contains.
 
-    Others' claims come from the leaderboards, which hold more evidence about them.
+    Peers' claims are read from the leaderboards instead, which have more evidence about them.
     """
     entries = line_writer.store.experiments.listed(line_writer.key)
     out, gains_sd = _taken_out(line_writer, entries), _gains_sd(line_writer)
@@ -104,7 +105,7 @@ def _gains_sd(line_writer: LineWriter) -> dict[tuple[bytes, bytes], float]:
 
 
 def _taken_out(line_writer: LineWriter, entries: Sequence[Experiment]) -> set[bytes]:
-    """Return the patches that an ablation took out because they gained nothing."""
+    """Return the patches that an ablation removed because they gained nothing."""
     found: set[bytes] = set()
     for entry in entries:
         if (

@@ -1,9 +1,8 @@
 """The lanes of a loop: which lane a run uses, when it may train there, and how many there are.
 
-A lane is a device of one class or a share of the processor, here or on another machine. All runs of
-one job use one lane, one after the other. So pairs differ by their sources alone, and no two
-processes that know a secret split exist on two lanes at once. A job whose lane goes away continues
-on another.
+All runs of one job use the same lane, one after the other. So runs of a pair differ by their
+sources alone, and a secret split is never known to processes on two lanes at once. A job whose lane
+is lost continues on another lane.
 """
 
 import asyncio
@@ -62,7 +61,7 @@ class Lane:
 class Lanes:
     """All lanes of a session. `share_processor`: the lanes share one processor.
 
-    `on_change` is called whenever a lane goes away or returns.
+    `on_change` is called whenever a lane is lost or returns.
     """
 
     def __init__(
@@ -86,20 +85,19 @@ class Lanes:
 
     @property
     def most_alongside(self) -> int:
-        """The number of other runs that may be in flight when a run begins.
+        """The number of other runs that may be in progress when a run begins.
 
-        One run is scored while the next trains on its device. A second waiting run would only make
-        bases stale. Lanes that share the processor already have a run on each core, and sandboxes
-        started in advance fill its pauses. One more run would cost memory and raise CPU seconds
-        above those of a baseline timed on all lanes. So such a lane overlaps its runs only while
-        another lane has none, as in a trial without experiments alongside. Runs that wait for an
-        idle machine do not count.
+        One run is scored while the next run trains on its device. With a second waiting run, bases
+        would be older at the start of an experiment. Lanes that share the processor already have a
+        run on each core. One more run would use memory and raise CPU seconds above those of a
+        baseline timed on all lanes. So such a lane overlaps its runs only while another lane is
+        unused, as in a trial without experiments. Runs that wait for an idle machine do not count.
         """
         return self.count - self._share_processor + len(self.waits_s)
 
     @property
     def waits_s(self) -> tuple[float, ...]:
-        """The seconds that each run waiting for an idle machine goes on waiting, at most."""
+        """The maximal remaining seconds of each run that waits for an idle machine."""
         return tuple(left_s for lane in self._lanes for left_s in lane.runner.waits_s)
 
     @staticmethod
@@ -110,7 +108,7 @@ class Lanes:
     async def calibrate(self) -> None:
         """Measure the cost of the baseline in this session, on all available lanes at once.
 
-        If a lane goes away meanwhile, each lane is calibrated before its first run instead.
+        If a lane is lost meanwhile, each lane is calibrated before its first run instead.
         """
         there = [lane.runner for lane in self._lanes if lane.runner.is_there]
         try:
@@ -122,8 +120,8 @@ class Lanes:
     async def get_ready(self, lane: Lane, source: Source) -> None:
         """Measure the cost of the baseline on a lane before the first other run there.
 
-        Lanes that share the processor are all calibrated at once, so that each is timed under the
-        load of the runs to come.
+        Lanes that share the processor are calibrated at once, so that the baseline is timed under
+        the load of later runs.
         """
         if not self._share_processor:
             if not (lane.is_timed or lane.is_baseline(source)):
@@ -138,7 +136,7 @@ class Lanes:
     def of(self, job: int) -> Lane:
         """Return the lane of a job. A new job gets the least busy of the free lanes.
 
-        A job whose lane went away gets a new one in the same way.
+        A job whose lane is lost gets a new lane in the same way.
         """
         lane = self._of_job.get(job)
         if lane is None or not lane.runner.is_there:

@@ -1,7 +1,7 @@
-"""The moves of a line on a plateau: combine two patches, test one part, or branch to another tree.
+"""Exploration of a line on a plateau: combine two patches, ablate one, or branch to another tree.
 
-Everything follows from the store, so that a killed node resumes where it was. The evidence is
-counted from the last change of the head; a branch that ended leaves most of it intact.
+The state is computed from the store, so that a killed node resumes where it was. Only experiments
+since the last change of the head count; most of them still count after a branch ended.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,7 +11,6 @@ from typing import Any, Final
 
 from agent.proposal import Aim
 from node.line.ablation import next_part, only_simplifies, open_ablation
-from node.line.attestation import AttestationStep
 from node.line.branch import (
     BranchStep,
     Root,
@@ -35,6 +34,7 @@ from node.line.plateaus import (
     trend_of,
 )
 from node.line.promotion_trial import PromotionTrial
+from node.line.rerun import RerunStep
 from node.loop.combining import combination
 from node.loop.outcomes import SLOW
 from node.loop.peer_claims import Peers
@@ -44,9 +44,9 @@ from protocol.units import NANO
 
 _COMBINED_A_TURN: Final = 4  # experiments of one or two runs each
 _SIMPLIFIED_A_TURN: Final = 1  # up to 40 runs
-_LOOKED_EVERY: Final = 20  # experiments after a search that found nothing: a search takes a moment
-_LOOKED_BACK: Final = 2_000  # jobs: older ones add nothing
-# Failures and ideas tried again elsewhere are no evidence about the line.
+_LOOKED_EVERY: Final = 20  # experiments between a search without result and the next search
+_LOOKED_BACK: Final = 2_000  # the latest jobs, which are enough
+# Failures and ideas tried again on another base are no evidence about the line.
 _DECIDED: Final[dict[str, Event]] = {
     "kept": "kept",
     "screened_out": "in_vain",
@@ -57,15 +57,15 @@ _State = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spell:
-    """The recent past of a line.
+    """The recent history of a line.
 
-    - `since`: the number of the job that it begins with, when the head last moved or the line last
-      returned to it.
-    - `trend`: the trend since the head last moved.
-    - `experiments`, `combined`, `simplified`: since then, the experiments, those that combined
-      patches, and the ablations.
+    - `since`: the number of its first job, when the head last changed or the line last returned to
+      the head.
+    - `trend`: the trend since the head last changed.
+    - `experiments`, `combined`, `simplified`: since then, the numbers of experiments, of
+      combinations of patches, and of ablations.
     - `unclaimed_sd`: the total gain, by the runs that kept them, of patches by models and coding
-      agents kept since the last promotion trial. Others try these only once they are claimed.
+      agents kept since the last promotion trial. Peers try these only once they are claimed.
     - `kept_sd`: the same for every proposer.
     - `is_first`: the line has had no promotion trial yet.
     """
@@ -81,7 +81,7 @@ class Spell:
 
 
 class Exploring:
-    """The choice of what a line does on a plateau. `noise_sd` is the current noise here.
+    """The choice of a line's next job on a plateau. `noise_sd` is the current noise here.
 
     `reference_runs` is the number of reference runs of a tree before the line continues from it.
     """
@@ -102,11 +102,11 @@ class Exploring:
         self._spell_then: tuple[_State, Spell] | None = None
         self._levels_then: tuple[_State, list[float]] | None = None
         self._looked: tuple[int, int] | None = None  # spell and experiments at the last search
-        self._is_found = False  # `open_next` would find something to open
+        self._is_found = False  # `open_next` can open something
 
     @property
     def has_gains(self) -> bool:
-        """True if the working line contains anything that a promotion trial could confirm."""
+        """True if the working line contains patches that a promotion trial could confirm."""
         branch = self._branch()
         if branch and branch.step.author is not None:
             return True  # a peer's tree may itself be better than the head
@@ -114,7 +114,7 @@ class Exploring:
 
     @property
     def is_worth_early_trial(self) -> bool:
-        """True if the working line gains enough that, once promoted, others would build on it."""
+        """True if the working line gains enough that peers would build on it once promoted."""
         return is_worth_early_trial(self._spell().unclaimed_sd)
 
     @property
@@ -129,7 +129,7 @@ class Exploring:
 
     @property
     def is_at_head(self) -> bool:
-        """True if the working line differs from the head at most by parts taken out."""
+        """True if the working line is the head, or the head with patches removed."""
         return self._branch() is None and not self.has_gains
 
     def aim(self) -> Aim:
@@ -137,9 +137,10 @@ class Exploring:
         return aim_of(self._spell().trend, is_on_branch=self._branch() is not None)
 
     def may_be_judged(self, *, is_asked: bool) -> bool:
-        """Return True if a promotion trial is worthwhile now, `is_asked` for or not.
+        """Return True if a promotion trial is worthwhile now; `is_asked`: a trial was requested.
 
-        For a branch: if it leads, or if a trial is asked for and the branch is level with the head.
+        On a branch it is worthwhile if the branch is better than the head, or as good as the head
+        on request.
         """
         if branch := self._branch():
             return next_of_branch(self._branch_progress(branch), is_asked=is_asked) == "judge"
@@ -147,15 +148,15 @@ class Exploring:
 
     @property
     def is_on_plateau(self) -> bool:
-        """True if the line is on a plateau and on no branch; it is judged before it branches."""
+        """True if the line is on a plateau and on no branch, so a trial precedes a branch."""
         return self._branch() is None and self._spell().trend.is_plateau
 
     @property
     def is_due(self) -> bool:
-        """True if it is time to combine, simplify or branch, once no job is open.
+        """True if the line should combine, ablate or branch, once no job is open.
 
-        It looks for something to do in advance: with many lanes, waiting for all open jobs costs
-        much.
+        It first searches for a possible job, since with many lanes it is costly to wait until all
+        open jobs end.
         """
         if branch := self._branch():
             return next_of_branch(self._branch_progress(branch), is_asked=False) == "return"
@@ -170,9 +171,9 @@ class Exploring:
         return self._is_found
 
     def open_next(self) -> Job[Any] | Idea | None:
-        """Return the next experiment, or open the next job of another kind; None without either.
+        """Return the next experiment, or open and return the next job; None without either.
 
-        In this order: two patches combined, an ablation, a branch to another tree.
+        The order is: a combination of two patches, an ablation, a branch to another tree.
         """
         self._is_found = False
         if (branch := self._branch()) is not None:
@@ -196,7 +197,7 @@ class Exploring:
         return open_return(self._line_writer, branch, why=why, runs=self._reference_runs)
 
     def _has_next(self, spell: Spell) -> bool:
-        """Return True if any of the moves is possible."""
+        """Return True if a combination, an ablation or a branch is possible."""
         if spell.combined < _COMBINED_A_TURN and combination(
             self._line_writer, self._peers, noise_sd=self._noise_sd()
         ):
@@ -205,7 +206,7 @@ class Exploring:
         return bool((may_simplify and next_part(self._line_writer)) or self._root())
 
     def _root(self) -> Root | None:
-        """Return a peer's tree that no branch began with; otherwise an older head."""
+        """Return a peer's tree that no branch began with, or else an older head."""
         avoided = trees_gone_on_from(self._line_writer)
         root = self._peers and self._peers.elsewhere(avoided=avoided, reach_sd=REACH_SD)
         return root or older_root(self._line_writer, reach_sd=REACH_SD, noise_sd=self._noise_sd())
@@ -234,9 +235,9 @@ class Exploring:
             self._levels_then = (state, [job.step.known_level_nano for job in jobs])
         levels, line = self._levels_then[1], self._line_writer.known_line
         lead_sd: float | None = None
-        if len(line.bank_nano) >= self._reference_runs and branch.step.bank_nano:
-            now = level_on(self._line_writer, line.working, line.bank_nano, self._noise_sd())
-            lead_sd = self._height_sd(now) - self._height_sd(fmean(branch.step.bank_nano))
+        if len(line.reference_nano) >= self._reference_runs and branch.step.reference_nano:
+            now = level_on(self._line_writer, line.working, line.reference_nano, self._noise_sd())
+            lead_sd = self._height_sd(now) - self._height_sd(fmean(branch.step.reference_nano))
         return BranchProgress(
             experiments=len(levels),
             since_rise=since_rise([self._height_sd(level) for level in levels]),
@@ -276,7 +277,7 @@ class Exploring:
         judged = max((job.id for job in promotion_trials), default=after)
         late = [step for number, step in trials if number > since]
         kept = [step for number, step in trials if number > judged and step.decision == "kept"]
-        parts = self._closed(AttestationStep, since)
+        parts = self._closed(RerunStep, since)
         return Spell(
             since=since,
             trend=trend_of(event for _, event in events),

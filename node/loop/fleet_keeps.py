@@ -1,7 +1,7 @@
-"""Changes that the nodes of the user's own fleet kept by few runs, long before they become claims.
+"""Patches that the nodes of the user's own fleet kept by few runs, before they become claims.
 
-An untrusted peer's few runs are no evidence, as inventing them costs nothing. Runs of the user's
-own machines are as good as this node's. Still, their patches are tried here before the line accepts
+A few runs of an untrusted peer are no evidence, since a peer can invent them. Runs of the user's
+own machines are as good as this node's. Still, the patches are tried here before the line keeps
 them.
 """
 
@@ -20,7 +20,7 @@ _MOST: Final = 64  # the latest
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FleetKeep:
-    """A change that a node of the fleet kept: its result, and its gain by that node's own runs.
+    """A patch that a node of the fleet kept: its result, and its gain in that node's runs.
 
     `gain_nano` is in 1e-9 units of the metric, positive if better.
     """
@@ -45,7 +45,7 @@ class FleetKeeps:
         self._keeps: deque[FleetKeep] = deque(maxlen=_MOST)
 
     def of(self, fleet: frozenset[bytes]) -> list[FleetKeep]:
-        """Return what these authors kept lately, the oldest first."""
+        """Return the latest patches that these authors kept, the oldest first."""
         if fleet != self._fleet:  # a new member may have older records here
             self._fleet, self._results = fleet, None
             self._gains = ReportedGains(is_maximised=self._is_maximised)

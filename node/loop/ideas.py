@@ -1,9 +1,9 @@
 """The source of the next experiment.
 
-In this order: submitted sources, ideas whose base moved on, what the slow proposer (a model or a
-coding agent) that owns the slot has written, and the built-in search, which always has something.
-Proposals are written while runs train, so that the device never waits for one. No fingerprint that
-was ever run is handed out again.
+The sources, in this order: submitted sources, ideas whose base is outdated, the slow proposer (a
+model or a coding agent) that owns the slot, and the built-in search, which always has an idea.
+Proposals are written while runs train, so that the device never waits for them. A source whose
+fingerprint was ever run is not tried again.
 """
 
 import asyncio
@@ -22,12 +22,12 @@ from node.line.rung_transfer import UNFIT, rung_transfer_ideas
 from node.loop.briefing import Briefing, Importance
 from node.loop.outcomes import Outcomes
 from node.loop.planning import PlannerState, Planning
-from node.loop.slots import KNOBS, ArmState, Slots
+from node.loop.slots import SEARCH, ArmState, Slots
 from node.loop.slow_ideas import SlowIdeas
 from node.store.jobs import Job
 from protocol.source import Source
 
-_MOST_PASSED_OVER = 8  # proposals that others are trying; asking for a proposal may be expensive
+_MOST_PASSED_OVER = 8  # proposals skipped since peers try them; a proposal may be expensive
 
 
 class Ideas:
@@ -60,7 +60,7 @@ class Ideas:
 
     @property
     def has_unfinished_business(self) -> bool:
-        """True if an idea waits to be tried again on the present working line."""
+        """True if an idea waits for another try on the current working line."""
         return self._waiting() is not None
 
     def submitted(self, wanted: Collection[bytes]) -> Idea | None:
@@ -99,9 +99,9 @@ class Ideas:
         return None
 
     def again(self) -> Idea | None:
-        """Return a promising idea whose base the line has left, on the present working line.
+        """Return a promising idea with an outdated base, moved to the current working line.
 
-        It is no new experiment but the continuation of one.
+        It continues an earlier experiment and does not count as a new one.
         """
         idea = self._waiting()
         if idea is not None:
@@ -110,7 +110,7 @@ class Ideas:
         return idea
 
     def take(self) -> Idea | None:
-        """Return a new idea to try on the working line; None if there is none."""
+        """Return a new idea to try on the working line; None if out of ideas."""
         idea = self._next()
         if idea is not None:
             self._handed_out += 1
@@ -118,7 +118,7 @@ class Ideas:
         return idea
 
     def prepare(self) -> None:
-        """Have the next proposals written unless they are ready, and the planner's aim for them."""
+        """Start writing the next proposals unless they are ready, and the planner's next aim."""
         if self._planning is not None:
             self._planning.prepare(self.context)
         if self._line_writer.line is None:
@@ -167,7 +167,7 @@ class Ideas:
         self._slots.learn(job)
 
     def try_again(self, job: Job[ExperimentStep], patch: bytes) -> None:
-        """Queue a promising experiment whose base moved on, now on the new working line."""
+        """Queue a promising experiment with an outdated base for the new working line."""
         # The first try bears the cost of writing it.
         tried = replace(job.step.idea, parents=(patch,), tokens=None, usd_nano=None)
         if (idea := self._moved(tried)) is not None:
@@ -186,7 +186,7 @@ class Ideas:
     def _waiting(self) -> Idea | None:
         """Return the first idea that waits to be tried again; drop ideas that no longer fit."""
         while self._again:
-            # The line may have moved on once more since.
+            # The working line may have changed again since.
             idea = self._moved(self._again[0])
             if idea is not None and self._is_new(idea.base, idea.fingerprint):
                 self._again[0] = idea
@@ -197,17 +197,17 @@ class Ideas:
     def _next(self) -> Idea | None:
         if written := self._written():
             return written
-        self._slots.take(KNOBS)
+        self._slots.take(SEARCH)
         prepared, self._prepared = self._prepared, None
         ready = prepared.result() if prepared and prepared.done() else None
         taken = self._line_writer.others_titles(self._line_writer.known_line.working)
         if ready and (not self._is_new(ready.parent, ready.fingerprint) or ready.title in taken):
             ready = None
         proposal = ready or self._untaken(taken)
-        return Idea.of(self._line_writer, proposal, arm=KNOBS) if proposal else None
+        return Idea.of(self._line_writer, proposal, arm=SEARCH) if proposal else None
 
     def _written(self) -> Idea | None:
-        """Return a slow proposer's finished idea on the present working line, if it is new."""
+        """Return a slow proposer's finished idea on the current working line, if it is new."""
         for writer in self._slots.writers():
             written = writer.take()
             idea = (
@@ -221,9 +221,9 @@ class Ideas:
         return None
 
     def _moved(self, idea: Idea) -> Idea | None:
-        """Return an idea on the present working line; None if its edits do not fit."""
+        """Return an idea moved to the current working line; None if its edits do not fit."""
         working = self._line_writer.known_line.working
-        # On a full disk, a waiting tree that no job names yet may be among the first removed.
+        # On a full disk, a waiting tree may be deleted early, as no job refers to it yet.
         if idea.base == working and self._line_writer.blobs.lacking(idea.tree) == []:
             return idea
         source = reapply(idea.edits, self._line_writer.source(working)) if idea.edits else None
@@ -233,7 +233,7 @@ class Ideas:
         return replace(idea, base=working, tree=tree, fingerprint=fingerprint(source))
 
     def _untaken(self, taken: Collection[str]) -> Proposal | None:
-        """Return a proposal that nobody else is trying; failing that, one that somebody is."""
+        """Return a proposal that no other node is trying or, if there is none, any proposal."""
         passed_over: dict[bytes, Proposal] = {}
         while len(passed_over) < _MOST_PASSED_OVER:
             proposal = self._proposer.propose(self.context(passed_over))
@@ -249,7 +249,7 @@ class Ideas:
         return base == working.tree and not self._was_tried(self._tried, working, mark)
 
     def _was_tried(self, here: Collection[bytes], working: Source, mark: bytes) -> bool:
-        """Return True if a fingerprint ran here, or another tool tried that step on this source."""
+        """Return True if a fingerprint ran here, or another tool tried this edit of the source."""
         imported = self._briefing.imported
         return mark in here or (imported is not None and imported.has(mark, working))
 

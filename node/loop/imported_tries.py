@@ -1,8 +1,8 @@
 """Trials of other tools that were imported: no proposer may repeat them here.
 
-For a row with a source, that source and its step from the last kept source are known. Other rows
-are parsed as words: constants with their numbers, and titles of the task's moves. The outcome is
-another tool's statement. Proposers are shown it as that, and it decides nothing.
+For a row with a source, the source and its edits of the last kept source are known. Other rows are
+parsed as text: constants with their numbers, and titles of the task's moves. Outcomes are another
+tool's statements. They are labelled as such for proposers, and no decision uses them.
 """
 
 import re
@@ -36,10 +36,10 @@ _SET: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Row:
-    """The known facts of one row: its words, and the outcome that it reports.
+    """The facts of one row: its text, and the outcome that it reports.
 
-    `source` and `edits`, the step to it, where available. `gain` is the improvement over the last
-    kept row, in the metric's unit; None if unknown or for another metric than the task's.
+    `source` and the `edits` that lead to it are set if available. `gain` is the improvement over
+    the last kept row, in the metric's unit; None if unknown or for another metric.
     """
 
     words: str
@@ -52,7 +52,7 @@ class _Row:
 
 @dataclass(frozen=True, kw_only=True)
 class _AppliedRows:
-    """All rows applied to one source: the step of each on it, empty if unknown."""
+    """All rows applied to one source: the edits of each row, empty if unknown."""
 
     working: Source
     rows: tuple[_Row, ...]
@@ -60,7 +60,7 @@ class _AppliedRows:
 
     @cached_property
     def marks(self) -> frozenset[bytes]:
-        """The fingerprints that were tried, and those of all steps made on the source."""
+        """The fingerprints that were tried, and those of all edits applied to the source."""
         return frozenset(self._made())
 
     def _made(self) -> Iterator[bytes]:
@@ -82,7 +82,7 @@ class ImportedTries:
 
     @classmethod
     def read(cls, store: Store, blobs: Blobs, task: Task) -> "ImportedTries":
-        """Return the trials of other tools that this home holds."""
+        """Return the trials of other tools that are stored in this home."""
         metric = task.manifest.metric
         rows = [
             row for one in store.imported.listed() for row in _rows_of(one.log, blobs, metric.name)
@@ -90,11 +90,11 @@ class ImportedTries:
         return cls(task=task, rows=tuple(rows[-_MOST_ROWS:]))
 
     def has(self, mark: bytes, working: Source) -> bool:
-        """Return True if a fingerprint was tried, or results from such a step made on `working`."""
+        """Return True if a fingerprint was tried, or results from imported edits of `working`."""
         return bool(self.rows) and mark in self._applied_to(working).marks
 
     def outcomes(self, working: Source, noise_sd: float) -> tuple[Outcome, ...]:
-        """Return the reported outcomes, the oldest first, as steps on `working`."""
+        """Return the reported outcomes, the oldest first, as edits of `working`."""
         return tuple(
             Outcome(
                 key=IMPORTED,
@@ -115,10 +115,12 @@ class ImportedTries:
         """
         applied = self._applied
         if applied is None or applied.working.tree != working.tree:
-            found = find_hyperparameters(working, self.task.editable, self.task.knobs)
-            knobs = {knob.name: knob for knob in reversed(found)}
+            found = find_hyperparameters(working, self.task.editable, self.task.hyperparameters)
+            hyperparameters = {
+                hyperparameter.name: hyperparameter for hyperparameter in reversed(found)
+            }
             moves = {_plain(move.title): move.edits for move in self.task.moves}
-            steps = tuple(self._step(row, working, knobs, moves) for row in self.rows)
+            steps = tuple(self._step(row, working, hyperparameters, moves) for row in self.rows)
             applied = self._applied = _AppliedRows(working=working, rows=self.rows, steps=steps)
         return applied
 
@@ -126,20 +128,20 @@ class ImportedTries:
         self,
         row: _Row,
         working: Source,
-        knobs: Mapping[str, Hyperparameter],
+        hyperparameters: Mapping[str, Hyperparameter],
         moves: Mapping[str, tuple[Edit, ...]],
     ) -> tuple[Edit, ...]:
         """Return a row's change as edits of `working`; empty if unknown."""
         if row.edits:
-            step = read_back(row.edits, self.task.knobs)
+            step = read_back(row.edits, self.task.hyperparameters)
             values = dict(step.after) if step else {}
-            if not values or not knobs.keys() >= values.keys():
+            if not values or not hyperparameters.keys() >= values.keys():
                 return row.edits
         elif move := moves.get(_plain(row.words)):
             return move
         else:
-            values = dict(_values_in(row.words, knobs.values()))
-        changes = [Change(knobs[name], value) for name, value in values.items()]
+            values = dict(_values_in(row.words, hyperparameters.values()))
+        changes = [Change(hyperparameters[name], value) for name, value in values.items()]
         changes = [change for change in changes if not change.does_nothing]
         return edits_of(working, changes) if changes else ()
 
@@ -185,14 +187,16 @@ def _within(source: Source, working: Source) -> Source:
     return made
 
 
-def _values_in(words: str, knobs: Iterable[Hyperparameter]) -> Iterator[tuple[str, Scalar]]:
+def _values_in(
+    words: str, hyperparameters: Iterable[Hyperparameter]
+) -> Iterator[tuple[str, Scalar]]:
     """Yield each constant that these words name, with the value that it was set to."""
-    for knob in knobs:
-        name = r"[\s_-]?".join(map(re.escape, knob.name.split("_")))
+    for hyperparameter in hyperparameters:
+        name = r"[\s_-]?".join(map(re.escape, hyperparameter.name.split("_")))
         found = re.search(rf"(?<![A-Za-z0-9_]){name}(?![A-Za-z0-9_]){_SET}", words, re.IGNORECASE)
-        value = _value(found["two"] or found["one"], knob.value) if found else None
+        value = _value(found["two"] or found["one"], hyperparameter.value) if found else None
         if value is not None:
-            yield knob.name, value
+            yield hyperparameter.name, value
 
 
 def _value(text: str, like: Scalar) -> Scalar | None:

@@ -1,4 +1,4 @@
-"""The runs in progress, by job and ordinal, and the cost of ending them all."""
+"""The runs in progress, by job and ordinal, and what is lost by ending them all."""
 
 import asyncio
 import time
@@ -59,7 +59,7 @@ class InFlight:
                     task.result()
 
     async def end_all(self) -> Lost:
-        """End all runs, and return once nothing of them is left."""
+        """End all runs, and return once all of their tasks have ended."""
         tasks, now_s = dict(self._tasks), time.monotonic()
         begun_s = {key: self._begun_s[key] for key in tasks}
         for task in tasks.values():

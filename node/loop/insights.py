@@ -1,9 +1,8 @@
-"""Insights: what a series of results showed, published after every promotion trial as facts only.
+"""Insights: the results of a series of experiments, published after every promotion trial.
 
 A series holds the experiments from one promotion trial to the next. Ideas are named by their
-hyperparameter, their listed move, or their proposer. Titles are the words of models, of peers or of
-people who submitted an edit; none of them enters this node's records here. Others' insights are
-passed on unchanged.
+hyperparameter, their listed move, or their proposer. Titles are not used, since models, peers or
+users write them, and an insight contains facts only. Peers' insights are passed on unchanged.
 """
 
 import re
@@ -28,11 +27,11 @@ from protocol.records import Record
 from protocol.remarks import MAX_EVIDENCE, MAX_INSIGHT, InsightBody
 from protocol.units import NANO, from_nano
 
-KNOBS: Final = "knobs"  # the proposer whose ideas have names of their own
+SEARCH: Final = "search"  # the proposer whose ideas are named by hyperparameters and moves
 _NAMED = (8, 6, 4, 3, 2, 1)  # items of a list that are named, as many as there is room for
-_OFTEN = 2  # tries from which on it is worth reporting that none was kept
+_OFTEN = 2  # fewest tries of an idea that is reported as never kept
 _IDENTIFIER = re.compile(rb"\b[A-Z][A-Z0-9_]{0,39}\b")
-_KNOB = re.compile(r"knob:([A-Z][A-Z0-9_]*)((?:\[\d{1,3}\])?):(up|down|set)")
+_HYPERPARAMETER = re.compile(r"hyperparameter:([A-Z][A-Z0-9_]*)((?:\[\d{1,3}\])?):(up|down|set)")
 _NAME = r"[a-z0-9][a-z0-9_.-]{0,39}"
 _MOVE = re.compile(rf"move:{_NAME}|moves:{_NAME}(?:\+{_NAME}){{1,3}}")
 _BY = {
@@ -74,9 +73,9 @@ class Series:
 
 
 def publish_insight(line_writer: LineWriter) -> None:
-    """Publish an insight about the latest promotion trial, unless that was done.
+    """Publish an insight about the latest promotion trial, unless it is already published.
 
-    If the node was killed after the trial was written, the next call makes up for it.
+    If the node was killed after the trial was written, the next call publishes its insight.
     """
     jobs = line_writer.store.jobs.closed_jobs(line_writer.key, PromotionTrial)
     if not jobs:
@@ -91,13 +90,13 @@ def publish_insight(line_writer: LineWriter) -> None:
 
 
 def lesson(series: Series) -> str:
-    """Describe in a few sentences what a series showed, with as much of long lists as fits."""
+    """Describe the results of a series in a few sentences; long lists are cut to fit."""
     texts = (" ".join(_sentences(series, named)) for named in _NAMED)
     return next(text for text in texts if len(text) <= MAX_INSIGHT)
 
 
 def evidence_of(series: Series) -> tuple[bytes, ...]:
-    """Return the results that support it: the trial's, those of its parts, and the failures."""
+    """Return the results behind an insight: the trial's, its patches', and the failures."""
     measured = series.promotion_trial.measured
     named = [measured.record] if measured else []
     named += [one.result for one in series.tried if one.is_kept and one.result]
@@ -199,11 +198,13 @@ def _tried(
 def idea_of(step: ExperimentStep, known: Iterable[bytes]) -> str:
     """Return a name for an idea that consists of facts only.
 
-    `known` are the names in the task's own source: any other may be somebody's message.
+    `known` are the names in the task's own source. Any other name may contain a message.
     """
-    if step.idea.proposer == KNOBS:
-        if (knob := _KNOB.fullmatch(step.idea.key)) and knob[1].encode() in known:
-            return f"{knob[1]}{knob[2]} {knob[3]}"
+    if step.idea.proposer == SEARCH:
+        if (hyperparameter := _HYPERPARAMETER.fullmatch(step.idea.key)) and hyperparameter[
+            1
+        ].encode() in known:
+            return f"{hyperparameter[1]}{hyperparameter[2]} {hyperparameter[3]}"
         if _MOVE.fullmatch(step.idea.key):
             return step.idea.key.replace(":", " ", 1).replace("+", " and ")
     return _by(step.idea.proposer)
@@ -214,7 +215,7 @@ def _by(proposer: str) -> str:
 
 
 def _kind(idea: Idea) -> str:
-    if idea.proposer == KNOBS and idea.key.startswith(("move:", "moves:")):
+    if idea.proposer == SEARCH and idea.key.startswith(("move:", "moves:")):
         return "moves"
     return {PEER: "peers' patches", SUBMITTED: "handed in"}.get(idea.proposer, idea.proposer)
 

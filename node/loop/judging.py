@@ -1,4 +1,4 @@
-"""The time of a promotion trial (`node/line/promotion_trial.py`)."""
+"""The decision when a promotion trial begins (`node/line/promotion_trial.py`)."""
 
 import time
 
@@ -37,11 +37,11 @@ class Judging:
         self._are_experiments_judged = False  # those of a session with a fixed number
 
     def want(self, *, is_wanted: bool = True) -> None:
-        """Begin a trial as soon as there is something to judge; or cancel that request."""
+        """Request a trial as soon as there are patches to judge, or cancel the request."""
         self._is_wanted = is_wanted
 
     def end_after(self) -> bool:
-        """End the session after a trial; return True if there is anything to judge."""
+        """End the session after a trial; return True if there are patches to judge."""
         if self._line_writer.line is None or not self._exploring.may_be_judged(is_asked=True):
             return False
         self.is_last = self._is_wanted = True
@@ -53,17 +53,17 @@ class Judging:
         self._are_experiments_judged = self._plan.are_all_begun
 
     def may_begin(self, *, is_asked: bool = True) -> bool:
-        """Return True if something is to be judged (`Exploring.may_be_judged`) and not resting."""
+        """Return True if there are patches to judge (`Exploring.may_be_judged`) and no wait."""
         return self._exploring.may_be_judged(is_asked=is_asked) and not self.stack_rests_s
 
     @property
     def stack_rests_s(self) -> float:
-        """The seconds until the stack is tried again; 0 if it does not wait."""
+        """The seconds until the stack may be tried again; 0 if it does not have to wait."""
         return 0.0 if self._goal.is_on_demand else rests_s(self._line_writer)
 
     @property
     def trial_s(self) -> tuple[float, float] | None:
-        """The least and most seconds that a trial takes now; None if there is nothing to judge."""
+        """The least and most seconds that a trial takes now; None without patches to judge."""
         line = self._line_writer.line
         if line is None or not self.may_begin():
             return None
@@ -76,16 +76,16 @@ class Judging:
         )
 
     def is_due(self) -> bool:
-        """Return True if a trial begins before anything else does."""
+        """Return True if a trial is the next job to begin."""
         line = self._line_writer.known_line
         if not line.stack:
             return False
-        elapsed_h = (time.time() * 1000 - line.checkpoint_ms) / 3_600_000
+        elapsed_h = (time.time() * 1000 - line.promotion_trial_ms) / 3_600_000
         is_asked = (
             kept_in(self._store, line.stack)
             >= most_keeps(self._line_writer.subject.manifest, self._policy)
             or self._is_wanted
-            or elapsed_h >= self._policy.checkpoint_hours
+            or elapsed_h >= self._policy.promotion_trial_hours
             or self._plan.is_time_to_judge(needs_anchor=line.verified != self._baseline)
             or self._is_time_for_all()
             or self._is_worth_promoting()
@@ -95,9 +95,9 @@ class Judging:
         return self.may_begin(is_asked=is_asked)
 
     def _is_time_for_all(self) -> bool:
-        """True if a session with a fixed number of experiments has begun all, and judges them now.
+        """True if a session has begun its fixed number of experiments, and judges them now.
 
-        An experiment whose base moved on is not over yet.
+        An experiment with an outdated base is not finished yet.
         """
         is_waiting = self._ideas.has_unfinished_business
         return self._plan.are_all_begun and not (self._are_experiments_judged or is_waiting)
@@ -112,7 +112,7 @@ class Judging:
         return self._plan.is_early_trial_worth_it(
             kept_in(self._store, self._line_writer.known_line.stack),
             self._exploring.first_gain_sd,
-            within_s=3600 * self._policy.checkpoint_hours,
+            within_s=3600 * self._policy.promotion_trial_hours,
         )
 
     def _is_worth_promoting(self) -> bool:

@@ -1,8 +1,7 @@
 """Peers' results as offers for this line: claims on the task's leaderboards, applied to its tree.
 
-A gain on another hardware class counts in part. That part is estimated from all authors' records: a
-claim made there and re-run here by somebody else is one data point. The module knows neither when
-offers are considered nor the authors' records.
+Only a fraction of a gain on another hardware class is expected here. It is estimated from all
+authors' records: a claim made there and re-run on this class by another author is one data point.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -24,7 +23,7 @@ from protocol.source import Source
 from protocol.transfer import ObservedTransfer, Slope, measured, slopes
 from protocol.units import NANO
 
-_LOOKED_AGAIN = 64  # new records until other classes are looked up again
+_LOOKED_AGAIN = 64  # new records until the fractions for other classes are estimated again
 _LOOKED_AT = 200  # rows of each leaderboard
 
 
@@ -32,9 +31,9 @@ _LOOKED_AT = 200  # rows of each leaderboard
 class Offer:
     """A peer's gain: the result that reports it, and the evidence for it.
 
-    `pairs` is the number of pairs behind the claim. It is 0 for a patch that a node of the fleet
-    kept by few runs, which claims nothing. `found_gain` and `refuted` count the others who
-    confirmed and refuted it. `is_near`: it was measured on this hardware class.
+    `pairs` is the number of pairs behind the claim. It is 0 for a patch without a claim, which a
+    node of the fleet kept by few runs. `found_gain` and `refuted` are the numbers of other nodes
+    that confirmed and refuted it. `is_near`: it was measured on this hardware class.
     """
 
     result: bytes
@@ -52,10 +51,10 @@ class Offer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ported:
-    """An offer's step applied to another tree. `gain_sd` is of the part that the tree lacked.
+    """An offer's patch applied to another tree. `gain_sd` is the gain of what the tree lacked.
 
-    `claim_sd` is the part of it that its author is held to. A part already present cannot be gained
-    again, and patches kept by few runs were selected for looking large.
+    `claim_sd` is the gain with which this node compares its own measurement to rate the author. It
+    excludes what the tree already has, and the selection bias of patches kept by few runs.
     """
 
     offer: Offer

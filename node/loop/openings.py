@@ -1,11 +1,10 @@
-"""The opening of jobs that an agenda decides on: each is stored, then its first run is returned."""
+"""The opening of jobs for an agenda: store the job, then return its first run."""
 
 from collections.abc import Collection
 from typing import Any, NamedTuple
 
 from node.line.ablation import open_ablation
 from node.line.alpha_budget import open_trial
-from node.line.attestation import open_attestation
 from node.line.branch import BranchStep
 from node.line.environment_change import is_head_failing
 from node.line.experiment import open_experiment
@@ -13,6 +12,7 @@ from node.line.head_recheck import open_head_recheck
 from node.line.idea import Idea
 from node.line.line_context import LineContext
 from node.line.reference_runs import ReferenceRunStep, open_reference_run
+from node.line.rerun import open_rerun
 from node.loop.exploring import Exploring
 from node.loop.ideas import Ideas
 from node.loop.peer_claims import Peers
@@ -37,10 +37,10 @@ class Situation(NamedTuple):
 
 
 class Openings:
-    """The ways to open work. Each method returns the run to start; None if there is nothing to do.
+    """Methods that open jobs. Each returns the run to start, or None if it opens no job.
 
-    `count` is the number of ideas opened. `has_company`: other nodes are present to receive
-    announcements of what this node is about to try.
+    `count` is the number of ideas opened. `has_company`: peers are connected, so the node announces
+    its experiments in advance.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Openings:
         return self.unfinished(job, now)
 
     def idea(self, idea: Idea, now: Situation, *, is_new: bool = True) -> PlannedRun | None:
-        """Try an idea; `is_new`: it was not tried before on another base."""
+        """Open an experiment; `is_new`: the idea was not tried before on another base."""
         self.count += 1
         if is_new:
             self._plan.begun()
@@ -90,18 +90,18 @@ class Openings:
         """Make one more reference run, if screens still lack it and none is in progress."""
         has_run = any(isinstance(job.step, ReferenceRunStep) for job in now.jobs)
         reference_runs = self._line_context.policy.reference_runs
-        if has_run or len(self._line_writer.known_line.bank_nano) >= reference_runs:
+        if has_run or len(self._line_writer.known_line.reference_nano) >= reference_runs:
             return None
         return self.unfinished(open_reference_run(self._line_writer), now)
 
     def alongside_a_trial(self, now: Situation) -> PlannedRun | None:
-        """Continue own experiments alongside a trial, where it permits them."""
+        """Continue this node's experiments during a trial that permits them."""
         lets_explore = all(job.step.LETS_EXPLORE for job in now.jobs if job.step.IS_EXCLUSIVE)
         if not lets_explore or is_head_failing(self._line_writer):
             return None
         if run := self.reference_run(now):
             return run
-        if not self._line_writer.known_line.bank_nano:
+        if not self._line_writer.known_line.reference_nano:
             return None
         if idea := self._ideas.again():
             return self.idea(idea, now, is_new=False)
@@ -120,12 +120,12 @@ class Openings:
         if not self._exploring.has_gains and (step := peers.catch_up()):
             return self.begin(open_trial(self._line_writer, step), now)
         if peers.is_due and (wanted := peers.audit()):
-            return self.begin(open_attestation(self._line_writer, wanted), now)
+            return self.begin(open_rerun(self._line_writer, wanted), now)
         return None
 
     def peers_stack(self, now: Situation) -> PlannedRun | None:
         """Add trusted authors' claims to the working line that is about to be judged."""
-        if self._peers is None or not self._line_writer.known_line.bank_nano:
+        if self._peers is None or not self._line_writer.known_line.reference_nano:
             return None
         stack = self._peers.stack()
         return self.idea(stack, now) if stack else None
@@ -144,9 +144,9 @@ class Openings:
         return self._own(now)
 
     def instead_of_ideas(self, now: Situation) -> PlannedRun | None:
-        """Begin an ablation of the head while nothing is built on it, or return to it.
+        """Begin an ablation of the head while the working line has no patches on it.
 
-        It returns from a branch that has no ideas left and is no better.
+        On a branch without ideas that is no better than the head, return to the head instead.
         """
         job = open_ablation(self._line_writer) if self._exploring.is_at_head else None
         if job and (run := self.begin(job, now)):
@@ -157,14 +157,14 @@ class Openings:
         return self.begin(back, now) if back else None
 
     def next(self, now: Situation) -> PlannedRun | None:
-        """Combine, simplify or branch, as the line is on a plateau."""
+        """On a plateau, combine two patches, begin an ablation or branch to another tree."""
         found = self._exploring.open_next()
         if isinstance(found, Idea):
             return self.idea(found, now)
         return self.begin(found, now) if found else None
 
     def _own(self, now: Situation) -> PlannedRun | None:
-        """Try a proposal of this node, if there is a new one."""
+        """Open an experiment on a new proposal of this node, if any."""
         idea = self._ideas.take()
         if idea is None:
             return None

@@ -1,8 +1,8 @@
-"""Others' results for other values of constants, as data for a model of what to try next.
+"""Peers' results for other values of constants, as data for the hyperparameter search.
 
-No untrusted source is parsed for this. Lines of the diff that set a name to a number, a string or a
-boolean are read as text; a change with any other line is ignored. The results are not trusted: what
-the model predicts is tried here like any idea.
+No untrusted source is parsed for this. Lines of a diff that set a name to a number, a string or a
+boolean are read as text; a diff with any other line is ignored. Peers' results are not trusted:
+predictions from them are tried here like any idea.
 """
 
 import re
@@ -55,21 +55,21 @@ class _Trial:
 
 
 class OthersTrials:
-    """The trials of values found in a line's records, taken in one by one."""
+    """Peers' trials of values on a line, added result by result."""
 
     def __init__(self, task: Task) -> None:
         source = task.source
         self._baseline = source.tree
-        self._of_baseline = dict(hyperparameter_values(source, task.editable, task.knobs))
+        self._of_baseline = dict(hyperparameter_values(source, task.editable, task.hyperparameters))
         self._values: dict[bytes, Mapping[str, Scalar]] = {}  # of others' trees
         self._trials: dict[bytes, deque[_Trial]] = {}
 
     def take(
         self, author: bytes, body: ResultBody, patch: PatchBody, gain_nano: int | None
     ) -> None:
-        """Add somebody's result, the patch that it is about, and the gain that they report.
+        """Add a peer's result, the patch that it is about, and the reported gain.
 
-        The gain is in 1e-9 units of the metric, positive if better; None if they report none.
+        The gain is in 1e-9 units of the metric, positive if better; None if it is not reported.
         """
         values = self._values_of(patch.base)
         if values is None:
@@ -94,8 +94,8 @@ class OthersTrials:
     ) -> tuple[PeerTrial, ...]:
         """Return the trials of accepted authors, each author's latest first.
 
-        Gains are in `run_sd`, the standard deviation of one run, in the metric's unit. It calls
-        `author_filter` for the test of authors only if there are trials.
+        Gains are in units of `run_sd`, the standard deviation of one run in the metric's unit.
+        `author_filter` returns the test of authors, and is called only if there are trials.
         """
         if not self._trials:
             return ()

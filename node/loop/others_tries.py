@@ -1,9 +1,9 @@
-"""Others' trials on a line, from their results: ideas without a gain, and who is at work.
+"""Peers' experiments on a line, from their results: ideas without a gain, and who is at work.
 
-Nodes that draw on the same list of ideas would try the same ones. The results are not trusted: an
-idea that another node tried in vain comes later, or mostly not at all if it is another node's to
-try. Among untried ideas each node first takes its own share, which depends on its key and on the
-others' keys.
+Nodes with the same list of ideas would otherwise try the same ideas. Peers' results are not
+trusted, so an idea that a peer tried in vain is only postponed, mostly for good if it is assigned
+to another node. Among untried ideas each node first tries those assigned to it, by a hash of its
+key.
 """
 
 import hashlib
@@ -41,7 +41,7 @@ class OthersTries:
 
     @property
     def screened_out_by_others(self) -> frozenset[str]:
-        """The titles of ideas that somebody screened out and nobody kept."""
+        """The titles of ideas that another node discarded after a screen and no node kept."""
         self._read_on()
         return frozenset(self._in_vain.keys() - self._kept.keys())
 
@@ -58,7 +58,7 @@ class OthersTries:
     def trials(
         self, run_sd: float, *, author_filter: Callable[[], Callable[[bytes], bool]]
     ) -> tuple[PeerTrial, ...]:
-        """Return the trials of values by accepted authors (`OthersTrials.told`)."""
+        """Return the trials of values by accepted authors (`OthersTrials.as_peer_trials`)."""
         self._read_on()
         return self._trials.as_peer_trials(run_sd, author_filter=author_filter)
 
@@ -68,10 +68,10 @@ class OthersTries:
         return any(now_ms - last < _AT_WORK_MS for last in self._last_ms.values())
 
     def part_of(self, ideas: Sequence[str], now_ms: int) -> frozenset[str]:
-        """Return the ideas that belong to other nodes at work on the line.
+        """Return the ideas that are assigned to other nodes at work on the line.
 
-        Each belongs to the node whose key gives the largest hash with it (Thaler & Ravishankar,
-        1998), so that a node that joins or leaves changes as few as possible.
+        An idea is assigned to the node whose key gives the largest hash with it (Thaler &
+        Ravishankar, 1998), so that few assignments change when a node joins or leaves.
         """
         self._read_on()
         recent = [who for who, last in self._last_ms.items() if now_ms - last < _AT_WORK_MS]

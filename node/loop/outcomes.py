@@ -1,8 +1,8 @@
-"""The outcomes of a line's experiments, as proposers learn from them.
+"""The outcomes of a line's experiments, from which proposers learn.
 
-They are read from closed jobs once and kept up to date by the loop. Older experiments keep only the
+They are read from closed jobs once and updated by the loop. Older experiments only have the
 decision and the score of their screens. The latest also have their edits, the values of their
-hyperparameters and the reason of a failure. An experiment's number is that of its job.
+hyperparameters and the reason for a failure. An experiment's number is the number of its job.
 """
 
 import math
@@ -51,7 +51,7 @@ class Outcomes:
         return tuple(self._all)
 
     def learn(self, job: Job[ExperimentStep]) -> None:
-        """Add the outcome of an experiment; one that is tried again has none yet."""
+        """Add the outcome of an experiment; skip an experiment that is tried again."""
         alongside = self._line_writer.store.jobs.open_ids(self._line_writer.key)
         self._learn(job, open_then=max({job.id, *alongside}))
 
@@ -69,7 +69,7 @@ class Outcomes:
         if step.decision == "failed" and last is not None and not last.run.was_cut_off_by_others:
             self._crash = self._crash_of(step, last.run, last.log_tail)
             self._crashed, self._open_then = step.idea.arm, open_then
-        elif job.id > self._open_then:  # those made alongside it show nothing of a repair
+        elif job.id > self._open_then:  # experiments made at the same time cannot be repairs
             self._crash = None
 
     def crash_of(self, arm: str | None) -> Crash | None:
@@ -94,7 +94,7 @@ class Outcomes:
             self._all.append(outcome)
 
     def _decided(self, job: Job[ExperimentStep]) -> Outcome | None:
-        """Return the outcome from a job's own fields; None for one that is tried again."""
+        """Return the outcome from a job's own fields; None if the idea is tried again."""
         step = job.step
         if step.decision not in DECISION_WORDS:
             return None
@@ -133,7 +133,7 @@ class Outcomes:
             detailed,
             edits=step.idea.edits,
             values=hyperparameter_values(
-                self._line_writer.source(step.tree), self._task.editable, self._task.knobs
+                self._line_writer.source(step.tree), self._task.editable, self._task.hyperparameters
             ),
             reason=(runs[-1].reason or "") if has_failed else "",
             last_line=_last_line(own[-1].log_tail) if has_failed else "",
@@ -155,9 +155,9 @@ class Outcomes:
 
 
 def _error_sd(step: ExperimentStep, ended: Sequence[StoredOutcome]) -> float:
-    """Return the standard error of a gain in sd: both sides of the comparison have noise."""
+    """Return the standard error of a gain in sd; base and candidate both have noise."""
     own = sum(one.run.role == "candidate" for one in ended)
-    alongside = sum(one.run.role == "base" for one in ended) or len(step.bank_nano)
+    alongside = sum(one.run.role == "base" for one in ended) or len(step.reference_nano)
     fresh = max(1, own - 1)  # with several runs the screen is left out, as it was selected
     return math.sqrt(1 / fresh + 1 / max(1, alongside))
 

@@ -1,21 +1,21 @@
-"""The choice of the next peer claim to look at.
+"""The choice of the next peer claim to try or re-run.
 
-There are three ways. A peer's best tree may be tried as a whole against the verified head (catch
-up). A patch, or a stack of several, may be tried on the working line like an own idea. A claim may
-be re-run as it was made (audit). Authors whose claims held here come first, but that never affects
-a verdict. Nothing is adopted that this node did not confirm itself.
+A peer's best tree may be tried as a whole against the verified head (catch up). A patch, or several
+patches together, may be tried on the working line like an idea of this node. A claim may be re-run
+as it was made (audit). Authors whose claims were confirmed here are preferred, but that never
+affects a verdict. This node adopts only what it confirmed itself.
 """
 
 import random
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from node.home.people import People
-from node.line.attestation import AttestationStep, WantedClaim
 from node.line.branch import Root
 from node.line.catch_up import CatchUpStep
 from node.line.experiment import PEER
 from node.line.idea import Idea
 from node.line.line_writer import LineWriter
+from node.line.rerun import RerunStep, WantedClaim
 from node.loop.authors import author_rates, failed_alone
 from node.loop.offers import Offer, Offers, Ported
 from node.source_review.source_review import SourceReview
@@ -45,8 +45,8 @@ class Peers:
     """The choice among claims on this task's leaderboards.
 
     `noise_sd` is the current noise of one run. If there are `members`, only their claims are
-    considered; with `only_friends`, only those of the user's friends. `want` is called with every
-    patch that would be tried if its files were here.
+    considered; with `only_friends`, only claims of the user's friends. `want` is called with every
+    patch whose files must be fetched before it can be tried.
     """
 
     def __init__(
@@ -91,11 +91,11 @@ class Peers:
 
     @property
     def is_due(self) -> bool:
-        """True if peers' claims have had less than their share of this session's runs."""
+        """True if peers' claims got less than their fraction of this session's runs."""
         return self._peer_runs < self._share * (self._runs + 1)
 
     def rates(self) -> dict[bytes, AuthorRate]:
-        """Return each author's record here."""
+        """Return each author's rate here."""
         return author_rates(self._line_writer, self._people().trusted)
 
     def author_filter(self) -> Callable[[bytes], bool]:
@@ -104,7 +104,7 @@ class Peers:
         return lambda author: is_accepted(author) and _author_status(rates, author) != "doubted"
 
     def catch_up(self) -> CatchUpStep | None:
-        """Return the leaderboard's best tree to try against the head, if one leads by enough."""
+        """Return the leaderboard's best tree to try against the head, if its lead is large."""
         line = self._line_writer.known_line
         rows = self._offers.rows()
         has_own = line.verified != self._line_writer.record_writer.manifest.baseline_tree
@@ -142,8 +142,8 @@ class Peers:
     def elsewhere(self, *, avoided: Collection[bytes], reach_sd: float) -> Root | None:
         """Return another author's best tree that is not far below the head, to branch to.
 
-        Somebody else must have confirmed it, or its author's claims must have held here. Trees in
-        `avoided` are skipped.
+        Another node must have confirmed it, or this node must trust its author. Trees in `avoided`
+        are skipped.
         """
         line, rows = self._line_writer.known_line, self._offers.rows()
         least_nano = self._own_bound_nano(rows) - reach_sd * self._noise_sd() * NANO
@@ -205,7 +205,7 @@ class Peers:
             return None
         done = {
             job.step.target
-            for job in self._store.jobs.closed_jobs(self._line_writer.key, AttestationStep)
+            for job in self._store.jobs.closed_jobs(self._line_writer.key, RerunStep)
         }
         rates = self.rates()
         offers = self._offers.ranked(rates, is_accepted=self._acceptance_test())
@@ -229,21 +229,21 @@ class Peers:
         return None
 
     def offers(self, rates: Mapping[bytes, AuthorRate]) -> list[Offer]:
-        """Return others' claims to try here, the most promising first."""
+        """Return peers' claims to try here, the most promising first."""
         failed = failed_alone(self._line_writer)
         ranked = self._offers.ranked(rates, is_accepted=self._acceptance_test())
         return [offer for offer in ranked if offer.patch not in failed]
 
     def _own_bound_nano(self, rows: Iterable[Row]) -> int:
-        """Return the sure gain of this node's head over the anchor, by the leaderboard; 0 if none.
+        """Return a lower bound of this node's head's gain over the anchor, by the leaderboard.
 
-        It uses lower bounds and not scores: the largest of many scores is the luckiest.
+        It is 0 without a claim. Bounds are used, since the largest of many scores is the luckiest.
         """
         head = self._line_writer.known_line.verified
         return max((row.bound_nano or 0 for row in rows if row.tree == head), default=0)
 
     def _refuted(self) -> set[bytes]:
-        """Return others' trees that did not hold against the head, or did not run."""
+        """Return peers' trees that were not confirmed against the head, or did not run."""
         return {
             step.theirs for step in self._caught_up() if step.verdict in ("refuted", "unrunnable")
         }
@@ -278,9 +278,9 @@ class Peers:
         return together(company, untried)
 
     def _made_on(self, working: Source, offers: Iterable[Offer]) -> list[Ported]:
-        """Apply one offer's step after the other to a tree; skip those that add nothing or collide.
+        """Apply offers' patches in order to a tree; skip those that add nothing or conflict.
 
-        It stops at the most that a stack may hold.
+        Stop at the largest number of patches that a stack may have.
         """
         made: list[Ported] = []
         waiting = list(offers)
@@ -343,9 +343,9 @@ class Peers:
 
 
 def _may_be_stacked(offer: Offer, rates: Mapping[bytes, AuthorRate]) -> bool:
-    """Return True if an offer may join a stack: near, and by a trusted author.
+    """Return True if an offer may join a stack: from this class, and by a trusted author.
 
-    A gain on other hardware is tried alone. It may be no gain here, which is nobody's fault.
+    A gain on other hardware is tried alone. It may be no gain here, without its author's fault.
     """
     return offer.is_near and _author_status(rates, offer.author) == "trusted"
 

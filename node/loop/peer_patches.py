@@ -1,7 +1,7 @@
 """Peers' patches as proposers are shown them: the most promising claims, each as a code change.
 
-They have no prose and no marked code, like all code of peers that may run. They show who measured
-the gain: the author, others, or this node.
+They have no prose, and inspection found nothing in their code, as for all code of peers that may
+run. They state who measured the gain: the author, other nodes, or this node.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from protocol.record_kinds import PatchBody
 from protocol.units import NANO
 
 MOST_SHOWN: Final = 24
-MOST_FRESH: Final = 2  # while runs wait for ideas
+MOST_FRESH: Final = 2  # few, since runs wait for ideas meanwhile
 
 
 class PeerPatches:
@@ -66,8 +66,8 @@ class PeerPatches:
             body = self._line_writer.store.records.patch(offer.patch)
             if body is None or step is None:
                 continue
-            is_attested = offer.found_gain > offer.refuted
-            level: Level = "others" if is_attested else "claimed"
+            is_rerun = offer.found_gain > offer.refuted
+            level: Level = "others" if is_rerun else "claimed"
             if (own := here.get(offer.body.tree)) and own.verdict in GAINS:
                 level = "here"
             shown.append(self._shown(offer, body, step, level))

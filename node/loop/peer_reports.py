@@ -1,7 +1,6 @@
-"""Sessions that others published: their figures and titles, for proposers; never their texts.
+"""Reports of peers' sessions: figures and titles for proposers, never the reports' texts.
 
-A text is another author's prose, of any length. It is a blob that a user may fetch; no proposer is
-shown any of it.
+A text is another author's prose, of any length. A user may fetch it, but no prompt contains it.
 """
 
 from collections.abc import Collection, Iterator

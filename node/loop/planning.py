@@ -1,8 +1,8 @@
-"""The planner, which works alongside the runs. Its last aim stays in force until it writes again.
+"""The planner, which writes an aim for proposers while runs are made.
 
-It is asked after a number of own ideas, and nobody waits for it. If it is unreachable or out of
-budget, its last aim stays in force for a while; an old aim says nothing about a line that has moved
-on far. The aim is in the store with the line, so it survives a restart.
+It is asked again after a number of experiments, and no run waits for it. If it is unreachable or
+out of budget, its last aim stays in force for a while, but not once the line has changed much. The
+aim is in the store with the line, so it survives a restart.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ _IN_FORCE_FACTOR: Final = 3  # how many times longer than its `experiments` an a
 class PlannerAim(Mapped):
     """A planner's aim and its time; `job` was the store's latest when the planner was asked.
 
-    It is meant for the next `experiments` of own ideas.
+    The aim is meant for the next `experiments` of this node's ideas.
     """
 
     ts_ms: Annotated[Natural, Named("ts")]
@@ -46,7 +46,7 @@ class PlannerState:
     """The model that plans, and the reason it is not asked now; "" if it may be asked."""
 
     model: str
-    rests: str
+    waiting: str
 
 
 def aim_in_force(store: Store, key: LineKey) -> PlannerAim | None:
@@ -59,7 +59,7 @@ def aim_in_force(store: Store, key: LineKey) -> PlannerAim | None:
 
 
 def tried_since(store: Store, key: LineKey, aim: PlannerAim) -> int:
-    """Return the number of own ideas tried since an aim was asked for."""
+    """Return the number of this node's ideas tried since an aim was requested."""
     jobs = store.jobs.closed_jobs(key, ExperimentStep, after=aim.job)
     return sum(job.step.idea.arm is not None and job.step.decision != "rebased" for job in jobs)
 
@@ -94,7 +94,7 @@ class Planning:
     @property
     def state(self) -> PlannerState:
         """The planner's state."""
-        return PlannerState(model=self._planner.model, rests=self._rest.why)
+        return PlannerState(model=self._planner.model, waiting=self._rest.why)
 
     def prepare(self, context: Callable[[], Context]) -> None:
         """Take a finished aim, and start the next one if it is due."""

@@ -14,7 +14,6 @@ from functools import partial
 from typing import Final
 
 from node.line.attempts import Attempt
-from node.line.attestation import WantedClaim, falls_short, open_attestation, with_answer
 from node.line.baseline import BaselineStep, open_baseline
 from node.line.early_stop import early_stopper_for
 from node.line.handed_in import submit
@@ -22,6 +21,7 @@ from node.line.job_kinds import KINDS
 from node.line.job_step import JobStep, RunDescription
 from node.line.line_context import LineContext
 from node.line.open_work import open_work, upcoming
+from node.line.rerun import WantedClaim, falls_short, open_rerun, with_answer
 from node.line.rung_transfer import RungTransferStep, TransferCandidate, open_rung_transfer
 from node.loop.agenda import Agenda
 from node.loop.devices import Lane, Lanes
@@ -41,7 +41,7 @@ from trainer.measuring.outcome import Answers
 from trainer.measuring.training import WAITS, PutOff
 
 _CALIBRATION: Final = (0, 0)  # key of the calibration among the runs in flight; it has no job
-_NAP_S: Final = 60.0  # timers stop while the machine is suspended, the session's end does not move
+_NAP_S: Final = 60.0  # waits are short, since timers stop while the machine is suspended
 
 
 def _never(_curve: LossCurve) -> None:
@@ -59,7 +59,7 @@ class Research:
         agenda: Agenda,
         news: asyncio.Event | None = None,
     ) -> None:
-        """Take the loop's parts; others set `news` to make the loop look for work."""
+        """Store what the loop uses. Setting the event `news` makes the loop look for work."""
         self.activity = activity = line_context.activity
         self._line_context = line_context
         self._line_writer = line_context.line_writer
@@ -109,10 +109,10 @@ class Research:
         self.activity.say("resumed")
         self._wake.set()
 
-    def stop(self, *, at_checkpoint: bool = False) -> None:
-        """Finish the current run and end; `at_checkpoint` first makes a promotion trial."""
+    def stop(self, *, after_promotion_trial: bool = False) -> None:
+        """Finish the current run and end; `after_promotion_trial` first makes a promotion trial."""
         self._is_stopped, self.has_given_way = True, False
-        if at_checkpoint:
+        if after_promotion_trial:
             if self._agenda.end_after_promotion_trial():
                 self.pausing.end()
         else:
@@ -120,10 +120,10 @@ class Research:
             self.activity.say(STOPPING if self.is_interrupted else "stopping after the current run")
         self._wake.set()
 
-    def interrupt(self, *, at_checkpoint: bool = False) -> None:
+    def interrupt(self, *, after_promotion_trial: bool = False) -> None:
         """Stop as `stop` does, after a Ctrl-C. A second Ctrl-C ends the session at once."""
         self.is_interrupted = True
-        self.stop(at_checkpoint=at_checkpoint)
+        self.stop(after_promotion_trial=after_promotion_trial)
 
     def hold(self, for_s: float, then: Callable[[], None]) -> None:
         """Start nothing new while the user is asked how to stop; call `then` if no answer comes."""
@@ -136,9 +136,9 @@ class Research:
         return self._agenda.judging.trial_s
 
     def give_way(self, why: str) -> None:
-        """Finish the current run and end in favour of another session, unless already ending.
+        """Finish the current run and end for another session, unless already ending.
 
-        A call of `stop` in the meantime ends the other session too.
+        If `stop` is called before the end, the other session does not start either.
         """
         if not (self._is_stopped or self._agenda.is_over):
             self.has_given_way = True
@@ -156,11 +156,11 @@ class Research:
 
     @property
     def is_stopped(self) -> bool:
-        """True if somebody asked the session to stop."""
+        """True if the session was asked to stop."""
         return self._is_stopped
 
     def _end(self) -> None:
-        """Begin nothing more. Leave runs that wait for an idle machine to the next session."""
+        """Start no more runs. Leave runs that wait for an idle machine to the next session."""
         self._agenda.end()
         for runner in self._session.runners:
             runner.hurry()
@@ -172,10 +172,10 @@ class Research:
         self._agenda.want(mark)
         self._wake.set()
 
-    def attest(self, wanted: WantedClaim) -> int:
+    def rerun(self, wanted: WantedClaim) -> int:
         """Queue a re-run of a claim; return the job's number."""
         self._line_context.notice_change()  # without this it might join a job whose pairs are void
-        job = open_attestation(self._line_writer, wanted)
+        job = open_rerun(self._line_writer, wanted)
         self._agenda.want_job(job)
         if job.state == "open":
             self._line_context.advance(job)
@@ -285,8 +285,8 @@ class Research:
     def _do_reference_runs_hold(self) -> bool:
         """Return True if the working line's reference runs hold here and now.
 
-        Measurements differ a little from day to day, but a single answer on demand is not worth two
-        reference runs of its own.
+        Measurements differ a little from day to day, but a session on demand accepts that instead
+        of making two new reference runs.
         """
         return self._agenda.goal.is_on_demand or self._agenda.goal.measures_the_same
 
@@ -308,7 +308,7 @@ class Research:
                 return
 
     async def _idle(self, rest: Rest | None) -> None:
-        """Wait for an event from outside, at most until the session's end or the end of a rest."""
+        """Wait for an outside event, at most until the session or a rest ends."""
         if rest and self.activity.stage != rest.why and not self.pausing.is_on:
             if self._agenda.plan.rests_until is not None:
                 self._report_open_work()
@@ -326,7 +326,7 @@ class Research:
             async with asyncio.timeout(min(left_s, _NAP_S) if math.isfinite(left_s) else None):
                 await self._wake.wait()
         except TimeoutError:
-            if self._agenda.plan.is_over:  # a stop at the same moment is still a stop
+            if self._agenda.plan.is_over:  # if stopped at the same moment, report the stop
                 self._agenda.end()
 
     def _report_open_work(self) -> None:
@@ -345,9 +345,9 @@ class Research:
     def _next_run(self) -> PlannedRun | None:
         """Ask the agenda for the next run; skip runs whose lane is busy while another lane is free.
 
-        With several lanes, never return a run of untrusted code while another one is in flight.
-        With one lane such a run may be returned: `_start` waits then. The exception is an untrusted
-        run that waits for an idle machine, as other runs can go on meanwhile.
+        With several lanes, never return a run of untrusted code while another such run is in
+        progress. With one lane it may be returned, and `_start` waits. An untrusted run that waits
+        for an idle machine does not count, since other runs can continue meanwhile.
         """
         has_lanes = self._lanes.count > 1
         is_other_possible = has_lanes or bool(self._lanes.waits_s)
@@ -370,7 +370,7 @@ class Research:
         assert job is not None  # noqa: S101 -- the agenda has just found the run in it
         own = self._line_writer.record_writer.author
         is_untrusted = job.step.is_untrusted(run, own)
-        # Two colluding scripts could tell each other what one of them is scored on.
+        # Two colluding scripts could exchange the data that one of them is scored on.
         while is_untrusted and self._is_untrusted_in_flight:
             await self._finish_one()
         if self.pausing.is_on:  # paused while this waited
@@ -469,7 +469,7 @@ class Research:
             stages=outcome.stages,
             curve=outcome.curve,
             steps=outcome.steps,
-            given_up=early_stopper.given_up if early_stopper else None,
+            stopped_at_milli=early_stopper.stopped_at_milli if early_stopper else None,
             machine=lane.runner.machine or None,
         )
         self._store.jobs.finish_run(run, stored)

@@ -1,8 +1,8 @@
 """The plan of a session with an end: when its last promotion trial begins, and if there is time.
 
-A session ends by the clock, whatever is open. A job stays in the store and continues in the next
-session with its evidence. So a wrong plan delays a verdict, but loses no runs. Spans are in
-seconds; run durations are measured.
+A session ends by the clock, even if jobs are open. An open job stays in the store and continues in
+the next session with its evidence. So a wrong plan delays a verdict, but loses no runs. Times are
+in seconds, and durations of runs are measured.
 """
 
 import math
@@ -39,13 +39,12 @@ _EARLY_SHARE: Final = 0.01
 class Goal:
     """The conditions under which a session ends by itself, and rests; None means never.
 
-    - `hours`: those in which runs may start.
-    - `when_idle`: run only while others leave the machine alone.
+    - `hours`: the hours of the day in which runs may start.
+    - `when_idle`: run only while other programs leave the machine alone.
     - `is_on_demand`: a session for submitted work. It proposes nothing of its own and ends when
       that work is decided.
-    - `earlier_s`: seconds of earlier turns of the same session, for a task that takes turns with
-      others.
-    - `measures_the_same`: what the task measured in an earlier turn still holds.
+    - `earlier_s`: seconds of earlier turns of the same session, for a task that takes turns.
+    - `measures_the_same`: the task's measurements in an earlier turn are still valid.
     """
 
     max_experiments: int | None = None
@@ -67,7 +66,7 @@ class Rest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
-    """The rest of a session's time, and the whole of it."""
+    """A session's remaining time, and its total time."""
 
     left_s: float
     whole_s: float
@@ -77,8 +76,8 @@ class Span:
 class Opening:
     """The state of a line when a session begins: the number of `runs` before it can try anything.
 
-    `has_stack`: something waits to be judged. `needs_anchor`: its head is not the task's baseline.
-    `pairs`: the fewest in which a stack passes. `tries`: the runs that it takes to keep a change.
+    `has_stack`: kept patches wait for a trial. `needs_anchor`: its head is not the task's baseline.
+    `pairs`: the fewest in which a stack passes. `tries`: the runs that keeping a patch takes.
     """
 
     runs: int
@@ -157,22 +156,21 @@ class SessionPlan:
 
     @property
     def run_s(self) -> float | None:
-        """The seconds that a run takes here; None before the first.
+        """The seconds that a run takes here; None before the first run.
 
-        It is the median of the latest: one that waited for an idle machine says nothing of the
-        next.
+        It is the median of the latest runs, since some runs wait for an idle machine.
         """
         return median(self._latest_s) if self._latest_s else None
 
     # The end
 
     def forget_hours(self) -> None:
-        """Ignore the hours from now on, as somebody wants something now."""
+        """Ignore the hours from now on, since a user made a request."""
         self._hours = None
 
     @property
     def left(self) -> Left:
-        """The rest of the session; None for what has no end."""
+        """The remaining time and experiments of the session; None for each without a limit."""
         left_s = self.left_s
         seconds = None if math.isinf(left_s) else left_s
         return Left(seconds=seconds, experiments=self._experiments_left)
@@ -220,7 +218,7 @@ class SessionPlan:
     def span(self) -> Span | None:
         """The time until the nearer of the two ends; None for a session without an end.
 
-        For hours, the whole is their length, counted from the session's beginning.
+        For hours, the total is the time from the session's beginning to their end.
         """
         spans = []
         if self._duration_s is not None:
@@ -239,7 +237,7 @@ class SessionPlan:
     def is_early_trial_worth_it(self, keeps: int, gain_sd: float, *, within_s: float) -> bool:
         """Return True if a line's first trial begins now, before its stack is full.
 
-        `within_s`: it would be tried by then in any case.
+        `within_s`: the seconds after which a trial begins in any case.
         """
         if self.run_s is None:
             return False
@@ -298,13 +296,12 @@ def runs_of_promotion_trial(*, needs_anchor: bool, pairs: int = ANCHOR_PAIRS) ->
 def is_time_to_judge(
     span: Span, run_s: float, *, needs_anchor: bool, pairs: int = ANCHOR_PAIRS, tries: int = _TRIED
 ) -> bool:
-    """Return True if a session's promotion trial begins now, if there is anything to judge.
+    """Return True if a session should begin its promotion trial now, if there are patches to judge.
 
-    It begins early enough to fit. Before it there must be time for the runs that it takes to keep a
-    change, since a change that has begun goes first. But it does not begin in the first half of the
-    session, unless it would not fit later. Patches kept after it wait for the next session, which
-    can judge them together with more. A session too short for a trial of its own begins with what
-    earlier ones kept. That needs no reference runs, and the trial continues in the next session.
+    The trial begins early enough to end in time, allowing for an experiment that has begun. It does
+    not begin in the first half of the session, unless it would not fit later. Patches kept after it
+    wait for the next session. A session too short for a trial begins with the trial of patches kept
+    earlier. That needs no reference runs, and the trial continues in the next session.
     """
     least = runs_of_promotion_trial(needs_anchor=needs_anchor, pairs=pairs)
     if span.whole_s < (least + _BEFORE) * run_s:

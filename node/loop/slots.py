@@ -1,9 +1,9 @@
 """The allocation of experiments of own ideas among proposers, and each proposer's results.
 
-`node.loop.arms` draws the owner of a slot from the line's latest experiments. Only that proposer is
-asked to write, so that no money goes to ideas that nobody waits for. If it has nothing when a run
-is due, the hyperparameter search fills the slot, and its later proposal uses a later slot. All of
-this is read from the store, so that shares survive a restart. Draws follow from the node's seed.
+`node.loop.arms` draws the owner of a slot by the results of the line's latest experiments. Only the
+owner is asked to write, so that no money is spent on unused ideas. If its proposal is not ready
+when a run is due, the hyperparameter search fills the slot, and the proposal uses a later slot. The
+results are read from the store, so they survive a restart. Draws depend on the node's seed.
 """
 
 import random
@@ -12,15 +12,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from node.line.attestation import AttestationStep
 from node.line.experiment import ExperimentStep
 from node.line.line_writer import LineWriter
+from node.line.rerun import RerunStep
 from node.loop.arms import ArmTally, next_arm
 from node.loop.slow_ideas import SlowIdeas
 from node.store.jobs import Job
 from protocol.units import NANO
 
-KNOBS: Final = "knobs"
+SEARCH: Final = "search"
 _LOOKED_BACK: Final = 1_000  # experiments: gains from before the head moved say little
 _SHOWN: Final = 100  # of these, for the shares that are reported
 _HOUR_MS: Final = 3_600_000
@@ -31,7 +31,7 @@ class ArmState:
     """A proposer's state: its `share` of the latest slots, and its results in all known slots.
 
     `gain_sd` is the total gain of its kept patches by fresh runs, in standard deviations of one
-    run. `rests` is the reason it is not asked now; "" if it may be asked.
+    run. `waiting` is the reason it is not asked now; "" if it may be asked.
     """
 
     name: str
@@ -40,7 +40,7 @@ class ArmState:
     gain_sd: float
     device_hours: float
     usd: float
-    rests: str
+    waiting: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +55,8 @@ class _Slot:
 
 
 class Slots:
-    """The draw of slots among slow proposers and, if `has_knobs`, the hyperparameter search.
+    """The draw of slots among slow proposers and, if `has_hyperparameters`, the hyperparameter
+    search.
 
     `run_sd` is the standard deviation of one run, in the metric's unit. `hour_usd` is the value of
     an hour of the device in USD; None if money does not count.
@@ -66,14 +67,14 @@ class Slots:
         line_writer: LineWriter,
         *,
         slow: Sequence[SlowIdeas],
-        has_knobs: bool,
+        has_hyperparameters: bool,
         run_sd: Callable[[], float],
         seed: int,
         hour_usd: float | None = None,
     ) -> None:
         self._line_writer = line_writer
         self._slow = {one.name: one for one in slow}
-        self._names = [*([KNOBS] if has_knobs else []), *self._slow]
+        self._names = [*([SEARCH] if has_hyperparameters else []), *self._slow]
         self._run_sd = run_sd
         self._seed = seed
         self._hour_usd = hour_usd
@@ -121,7 +122,7 @@ class Slots:
         A proposal that a slow one wrote for an earlier slot does not use the slot drawn since; the
         hyperparameter search does.
         """
-        if name in (self._drawn, KNOBS):
+        if name in (self._drawn, SEARCH):
             self._drawn = None
 
     def arm_states(self) -> tuple[ArmState, ...]:
@@ -136,7 +137,7 @@ class Slots:
                 gain_sd=sum(gain_sd for slot, gain_sd in known if slot.arm == name),
                 device_hours=sum(slot.device_hours for slot, _ in known if slot.arm == name),
                 usd=sum(slot.usd for slot, _ in known if slot.arm == name),
-                rests=self._rests(name),
+                waiting=self._rests(name),
             )
             for name in self._names
         )
@@ -147,10 +148,10 @@ class Slots:
             await one.close()
 
     def _rests(self, name: str) -> str:
-        return self._slow[name].rests if name in self._slow else ""
+        return self._slow[name].waiting if name in self._slow else ""
 
     def _draw(self, ready: Sequence[str], number: int) -> str | None:
-        if len(ready) < 2:  # as in most nodes: skip reading the past
+        if len(ready) < 2:  # as in most nodes: do not read earlier results
             return ready[0] if ready else None
         return next_arm(ready, self._tallies(), random.Random(f"{self._seed}/{number}"))
 
@@ -173,7 +174,7 @@ class Slots:
         """Return the measured gains of parts of the head, by their change."""
         store, run_nano = self._line_writer.store, self._run_sd() * NANO
         worth: dict[tuple[bytes, bytes], float] = {}
-        for job in store.jobs.closed_jobs(self._line_writer.key, AttestationStep):
+        for job in store.jobs.closed_jobs(self._line_writer.key, RerunStep):
             step = job.step
             patch = store.records.patch(step.part) if step.part else None
             if patch is not None and step.measured_nano is not None and run_nano:

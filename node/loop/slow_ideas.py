@@ -1,6 +1,6 @@
-"""A slow proposer at work alongside the runs: it has at most one proposal, written or in progress.
+"""A slow proposer that works while runs are made, on at most one proposal at a time.
 
-Nothing here waits for it. A caller that needs an idea now and finds none takes one from elsewhere.
+No caller waits for it. A caller that needs an idea at once uses another proposer.
 """
 
 import asyncio
@@ -16,8 +16,8 @@ from agent.proposal import Context, NoProposal, Proposal, SlowProposer
 class SlowIdeas:
     """The proposals of one slow proposer, by the owner's instructions `text` ("": the task's).
 
-    `name` is its name among the proposers, by default its own. `say` reports the reason it has
-    nothing, whenever that changes, and that `others` continue meanwhile.
+    `name` is its name among the proposers, by default its own. `say` reports why it has no
+    proposal, whenever the reason changes, and that `others` continue meanwhile.
     """
 
     def __init__(
@@ -27,11 +27,11 @@ class SlowIdeas:
         say: Callable[[str], None],
         name: str = "",
         text: str = "",
-        others: str = "knobs",
+        others: str = "search",
         on_written: Callable[[], None] = lambda: None,
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Call `on_written` when a proposal, or the reason for none, is ready to be taken."""
+        """Call `on_written` when a proposal, or the reason for its absence, is ready."""
         self.name = name or proposer.name
         self.text = text
         self._proposer = proposer
@@ -59,7 +59,7 @@ class SlowIdeas:
         return self._rest.left_s
 
     @property
-    def rests(self) -> str:
+    def waiting(self) -> str:
         """The reason it may not be asked now; "" if it may."""
         return self._rest.why
 

@@ -1,4 +1,4 @@
-"""The checks of `arnode doctor`. Each tests the real thing and names the fix."""
+"""The checks of `arnode doctor`. Each tries out what arnode needs, and names the fix."""
 
 import asyncio
 import os
@@ -37,7 +37,7 @@ from trainer.task_kinds import TRIED_WITH, card_fault
 
 _PACKAGES = ("agent", "arnode_plugins", "bootstrap", "node", "protocol", "trainer")
 _BY_WEIGHT = ("ok", "warning", "problem")
-_APART_S = 60  # a clock set back by less than this gives no warning
+_APART_S = 60  # own records this far in the future give no warning yet
 _CLOCK_FLOOR_S = 1_767_225_600  # 2026-01-01: a clock before this was never set
 
 
@@ -91,7 +91,7 @@ def _python(_: Home) -> Diagnosis:
 
 
 def _packages(_: Home) -> Diagnosis:
-    """Check that arnode's own packages are imported. PyPI has others with such common names."""
+    """Check that arnode's packages are imported, not others from PyPI with the same names."""
     ours = Path(__file__).parents[2]
     for name in _PACKAGES:
         spec = find_spec(name)
@@ -104,7 +104,7 @@ def _packages(_: Home) -> Diagnosis:
 
 
 def _plugins(_: Home) -> Diagnosis:
-    """Load the plugins of all installed distributions, as the commands do that use them."""
+    """Load the plugins of all installed distributions, in the same way as the commands."""
     found = [(one, kind) for group, kind in GROUPS.items() for one in plugins(group).values()]
     faults: list[ConfigurationError] = []
     for one, kind in found:
@@ -182,7 +182,7 @@ def _device(_: Home) -> Diagnosis:
 
 
 def _instructions(_: Home) -> Diagnosis:
-    """Check for a counter of instructions. Without one only tasks that count them are refused."""
+    """Check for an instruction counter. Only tasks that count instructions need one."""
     try:
         require_counter()
     except ConfigurationError as fault:
@@ -214,14 +214,14 @@ def _clock(home: Home) -> Diagnosis:
     now = time.strftime("%Y-%m-%d %H:%M %Z")
     if time.time() < _CLOCK_FLOOR_S:
         reading = time.strftime("it says %Y-%m-%d")
-        return _problem(reading, "set the clock; records carry the time")
+        return _problem(reading, "set the clock; records contain the time")
     with Store.open_read_only(home) as store:
         latest_s = store.records.latest_own_ms() / 1000
     if latest_s > time.time() + _APART_S:
         latest = time.strftime("%Y-%m-%d %H:%M", time.localtime(latest_s))
         return Diagnosis(
             status="warning",
-            detail=f"{now}; own records are dated in the future, up to {latest}",
+            detail=f"{now}; this node's records have later dates, up to {latest}",
             hint="set the clock if it is wrong now; if it was wrong then, there is nothing to do",
         )
     return _fine(now)
@@ -242,13 +242,13 @@ def _key(home: Home) -> Diagnosis:
         return _fine(f"author {author.hex()[:12]}")
     return _problem(
         reused_words(number),
-        "an older copy of this home was started, or two copies of it run: stop all, then "
-        "`arnode key renew`: its key names this one, and what was measured here stays",
+        "an older copy of this home was started, or two copies of it run: stop them all, then run "
+        "`arnode key renew`; the new key names this one, and no measurement is lost",
     )
 
 
 def _agent(home: Home) -> Diagnosis:
-    """Check the proposers, the planner and the reviewer. Each model is asked one tiny question."""
+    """Check the proposers, the planner and the reviewer. Each model gets one tiny question."""
     config = config_of(home)
     keys = take_keys(dict(os.environ), config.llm_key)
     chosen = choose(config, keys, os.environ)

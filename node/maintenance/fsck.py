@@ -1,7 +1,7 @@
 """Checks and repair of a home: first the store, then blobs, then journals.
 
-The checks only read, and work while a node runs. Repair needs the home's lock, never deletes
-damaged files, and returns a list of what it did.
+The checks only read files, also while a node runs. Repair needs the home's lock, never deletes
+damaged files, and returns a list of its repairs.
 """
 
 from node.home.faults import DamagedStoreError
@@ -22,7 +22,7 @@ from protocol.source import Source
 
 
 def examine(home: Home, progress: Progress = silent) -> list[str]:
-    """Return the problems found, one line each."""
+    """Return the problems, one line of text each."""
     problems = _key_problems(home)
     store_problems = _store_problems(home, progress)
     if store_problems or not home.store.exists():
@@ -41,7 +41,7 @@ def examine(home: Home, progress: Progress = silent) -> list[str]:
 
 
 def repair(home: Home, progress: Progress = silent) -> list[str]:
-    """Repair what can be repaired; return what was done. The caller must hold the home's lock."""
+    """Repair what can be repaired; return the repairs. The caller must hold the home's lock."""
     done: list[str] = []
     if _page_problems(home) or _record_problems(home, progress):
         progress("copying intact records", 0.0)
@@ -59,7 +59,7 @@ def repair(home: Home, progress: Progress = silent) -> list[str]:
                 journal = Journal(home, store, blobs, line)
                 if journal.check():
                     aside = journal.rebuild()
-                    kept = f", the old one is kept as {aside}" if aside else ""
+                    kept = f", the old one is now {aside}" if aside else ""
                     done.append(f"journal {journal.path.name}: rebuilt{kept}")
     return done
 
@@ -101,7 +101,7 @@ def _store_problems(home: Home, progress: Progress) -> list[str]:
             return [fault.message]
         missing = Mirror.count_in(home.mirror) - len(own)
         if missing > 0:
-            problems.append(f"store: {missing} own record(s) are only in their second copy")
+            problems.append(f"store: {missing} own record(s) exist only as second copies")
         if sum(record.kind == "result" for record in own) != len(store.experiments.listed()):
             problems.append("store: the list of experiments does not follow from the records")
         progress("checking the boards", 0.0)
@@ -112,13 +112,13 @@ def _store_problems(home: Home, progress: Progress) -> list[str]:
 
 
 def _chain_problems(own: list[Record]) -> list[str]:
-    """Return a problem for each own record that does not follow the one before it."""
+    """Return a problem for each own record that does not refer to the previous one."""
     problems: list[str] = []
     last: dict[bytes, tuple[int, RecordId]] = {}
     for record in own:
         expected = last.get(record.author, (-1, None))
         if (record.seq - 1, record.prev) != expected:
-            problems.append(f"store: own record {record.seq} does not follow the one before it")
+            problems.append(f"store: own record {record.seq} does not refer to the previous one")
         last[record.author] = (record.seq, record.id)
     return problems
 
@@ -131,7 +131,7 @@ def _lines(store: Store) -> list[LineKey]:
 
 
 def _lost_sources(store: Store, blobs: Blobs) -> dict[bytes, str]:
-    """Return the trees of experiments whose source cannot be read, and why."""
+    """Return the reason for each tree of an experiment whose source cannot be read."""
     lost: dict[bytes, str] = {}
     for tree in dict.fromkeys(experiment.tree for experiment in store.experiments.listed()):
         try:

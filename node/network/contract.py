@@ -13,7 +13,7 @@ core first sends its settings. N numbers the core's calls, Q numbers the peers' 
     ["reserve", N, peer]                        ["connected", peer, address | nil, is relayed,
                                                      IPv4 address that it comes from | nil]
     ["ping", N]                                 ["disconnected", peer]
-    ["answer", Q, answer]                       ["heard", topic, forwarder, data]
+    ["answer", Q, answer]                       ["gossip", topic, forwarder, data]
     ["refuse", Q]                               ["lost", messages so far]
 
 The value of a ping is [open streams, {reason: messages ignored so far}].

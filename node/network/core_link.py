@@ -135,7 +135,7 @@ class CoreLink:
             if (lost := self._host.lost_messages) != reported:
                 reported = lost
                 await self._outgoing.send(["lost", lost])
-            await self._outgoing.send(["heard", message.topic, message.forwarder, message.data])
+            await self._outgoing.send(["gossip", message.topic, message.forwarder, message.data])
 
     # Peers' questions
 

@@ -1,7 +1,7 @@
-"""One proposal to read: requested from the configured proposer, but never run.
+"""One proposal for reading: requested from the configured proposer, but never run.
 
-A running node is asked over its socket. Without one, this process opens the store for that time.
-Only the cost of a model is recorded. With `is_dry` no model is asked at all.
+If a node runs, it answers over its socket. Otherwise this process opens the store meanwhile. Only
+the cost of a model is recorded. With `is_dry` no model is called at all.
 """
 
 import asyncio
@@ -52,7 +52,7 @@ def ask_for_advice(*, task: str | None, text: Path | None, is_dry: bool) -> Mapp
 async def _alone(
     command: CommandSession, line_resources: LineResources, means: Means, *, is_dry: bool
 ) -> Mapping[str, Message]:
-    """Act as the node for one proposal."""
+    """Return the document of one proposal while no node runs."""
     home, config, line_writer = command.home, command.config, line_resources.line_writer
     arms = choose(config, means.keys, means.environment).arms
     arm, proposer, noise = first_slow(arms), fast_proposer(arms), RunNoise(line_writer)
@@ -84,7 +84,7 @@ async def _alone(
         except ArnodeError as fault:
             if not is_dry:
                 raise
-            # The prompt can be read even without a key.
+            # A prompt can be printed even without a model's key.
             return await prompt_document(home, context, arm.name, None, fault=fault.message)
         if is_dry:
             return await prompt_document(home, context, arm.name, slow)

@@ -1,7 +1,7 @@
-"""One block of a comparison of instructions: a session of its own, in a home of its own.
+"""One block of a comparison of instructions: a session of `arnode start` in a new home.
 
-A block is a normal `arnode start`, so that a proposer is measured together with everything else
-that a node does. The home is new: it knows nothing of what other blocks found.
+It is a normal session, so that a proposer is measured together with everything else that a node
+does. The home is new, so results of other blocks are unknown in it.
 """
 
 import os
@@ -31,15 +31,15 @@ from trainer.host.interpreter import program_command
 from trainer.task_folder.task import Task
 
 _LOOKED_S: Final = 1.0
-_WORDS: Final = "arnode:"  # precedes the message of a fault
+_WORDS: Final = "arnode:"  # begins the line of text that reports an error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contender:
-    """One side of a comparison: its proposers and the instructions they get.
+    """A contender in a comparison: its proposers and their instructions.
 
-    `agents` are entries of the setting `agent`. `texts` are the files with instructions in a home,
-    by name. `spends`: a proposer may cost money; `visits`: a coding agent is among them.
+    `agents` are entries of the setting `agent`. `texts` are the files of instructions in a home, by
+    name. `spends`: a proposer may cost money; `visits`: one of them is a coding agent.
     """
 
     name: str
@@ -53,8 +53,8 @@ class Contender:
 class BlockEnd(Mapped):
     """The result of a block: its line's tree, its experiments, and the cost of models.
 
-    `own` of the `experiments` are from the side's proposers. The built-in search fills the gaps of
-    a slow proposer.
+    `own` is the number of `experiments` that the contender's proposers suggested. The built-in
+    search suggests the rest while a slow proposer is busy.
     """
 
     tree: Annotated[bytes, hexadecimal(32)]
@@ -65,9 +65,9 @@ class BlockEnd(Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparisonBlock:
-    """A block: its side, task (`folder` is its name for commands), home and length.
+    """A block: its contender, its task (called `folder` in commands), its home and its length.
 
-    `limits` are the most that models may use in it.
+    `limits` are the limits on the costs of models in it.
     """
 
     home: Home
@@ -78,7 +78,7 @@ class ComparisonBlock:
     limits: ModelCostLimits
 
     async def play(self, owner: Home, *, on_look: Callable[[float], None]) -> None:
-        """Run the block from its start; call `on_look` repeatedly with the seconds so far.
+        """Run the block from its start; call `on_look` repeatedly with the elapsed seconds.
 
         The block gets the settings and data of the home `owner`. It ends together with this
         process. Raises ArnodeError if the node ends by itself.
@@ -110,7 +110,7 @@ class ComparisonBlock:
             if line is None:
                 raise ArnodeError(
                     f"a block of {self.side.name} ended before its first experiment",
-                    "give blocks longer: --block",
+                    "make blocks longer with --block",
                 )
             steps = [job.step for job in store.jobs.closed_jobs(line.key, ExperimentStep)]
             return BlockEnd(
@@ -121,12 +121,12 @@ class ComparisonBlock:
             )
 
     def met_limit(self) -> LimitName | None:
-        """Return the limit of the day that kept models from being asked, or None."""
+        """Return the daily limit that prevented calls of models, or None."""
         with Store.open_read_only(self.home) as store:
             return limit_reached(store, self.limits, clock_ms())
 
     def source(self, tree: bytes) -> Source:
-        """Return the source of its line's tree."""
+        """Return the source with the given tree, from the block's home."""
         return Blobs(self.home.blobs).get_source(tree)
 
     def _prepare(self, owner: Home) -> None:
@@ -159,7 +159,7 @@ class ComparisonBlock:
             "VISITS_PER_DAY": self.limits.visits if self.side.visits else None,
         }
         own = {name: str(most) for name, most in limits.items() if most is not None}
-        own |= {"HOME": str(self.home.root), "NOTIFY": ""}  # a block's end needs no notification
+        own |= {"HOME": str(self.home.root), "NOTIFY": ""}  # send no alert when a block ends
         return os.environ | {VARIABLES + name: value for name, value in own.items()}
 
 

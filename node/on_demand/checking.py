@@ -1,6 +1,7 @@
-"""A quick check of a task of any kind, before a night is spent on it. It yields remarks.
+"""A quick check of a task of any kind, before a node works on it for a night.
 
-Nothing is recorded. For a kind without a check of its own, the baseline is run once.
+It yields remarks and records nothing. A kind of task without its own check gets one run of the
+baseline.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -19,7 +20,7 @@ from trainer.task_kinds import kind_of
 async def checked(command: CommandSession, progress: Progress) -> AsyncGenerator[Remark, None]:
     """Yield the remarks of a task's check.
 
-    Raises ArnodeError for a fault that ends the check: no data, no card, a baseline that fails.
+    Raises ArnodeError if the check cannot go on: no data, no card, a baseline that fails.
     """
     manifest = command.task.manifest
     device = probe_devices(manifest, command.config.gpus)[0]
@@ -36,7 +37,7 @@ async def checked(command: CommandSession, progress: Progress) -> AsyncGenerator
         yield remark
     yield note(
         "judge",
-        "arnode itself scores these tasks, so only this is checked, unlike with programs",
+        "arnode itself scores this kind of task, so only the baseline is checked",
     )
 
 

@@ -1,7 +1,7 @@
-"""The model of a tree: it is trained once more, outside the research, and its weights are stored.
+"""Training of a source's model once more, outside the research, to store its weights.
 
-Nothing is recorded. With another budget than the task's, the score is one of another task. It can
-then be compared only with the baseline, which gets the same budget.
+Nothing is recorded. With another budget than the task's, the score can only be compared with the
+baseline's, which is trained with the same budget.
 """
 
 from dataclasses import dataclass, replace
@@ -23,7 +23,7 @@ from trainer.task_kinds import write_model
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainedModel:
-    """A model's files and its score, with the baseline's score in this session."""
+    """A model's files and its score, and the baseline's score in the same session."""
 
     files: tuple[str, ...]
     seed: int
@@ -53,7 +53,7 @@ def with_budget(task: Task, amount: int | None) -> Task:
 
 
 async def train_model(command: CommandSession, source: Source, folder: Path) -> TrainedModel:
-    """Train a tree once more and write its model to an empty folder. Raises ArnodeError."""
+    """Train a source once more and write its model to an empty folder. Raises ArnodeError."""
     products: list[bytes] = []
     seed, manifest = random_seed(), command.task.manifest
     baselines: list[RunOutcome] = []
@@ -63,7 +63,7 @@ async def train_model(command: CommandSession, source: Source, folder: Path) -> 
         data = session.data
     if not products or outcome.metric_nano is None:
         raise ArnodeError(
-            f"its training ended with {outcome.status}: {outcome.reason}",
+            f"training the model ended with {outcome.status}: {outcome.reason}",
             "try again; if it fails again, the head is in doubt (`arnode head --provenance`)",
         )
     metric, baseline = outcome.metric_nano, baselines[0].metric_nano

@@ -1,7 +1,7 @@
-"""Lessons of this home's own runs: important hyperparameters, and the kinds of patch that worked.
+"""Lessons from this home's runs: important hyperparameters, and the kinds of patch that worked.
 
-A running node is asked for the hyperparameters of its current line. Without one, this process opens
-the store for that time. Nothing is run and nothing recorded.
+If a node runs, it returns the hyperparameters of its current line. Otherwise this process opens the
+store meanwhile. Nothing is run or recorded.
 """
 
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ PATIENCE_S = 300.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Learnt:
-    """Lessons of past runs: main effects of hyperparameters, and kinds of patch by line.
+    """Lessons from earlier runs: main effects of hyperparameters, and kinds of patch by line.
 
     `importance` is in the form for scripts. `names` are the names of tasks, by id.
     """
@@ -80,6 +80,6 @@ def _alone(task: str | None, text: Path | None) -> tuple[LineKey, Mapping[str, M
             say=lambda _: None,
         )
         with reporting() as progress:
-            progress("asking the model of past trials", 0.0)
+            progress("computing main effects from earlier runs", 0.0)
             found = importance_document(importance_of(loop_assembly.ideas.context()))
             return line_writer.key, cast("Mapping[str, Message]", found)

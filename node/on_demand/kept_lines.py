@@ -1,8 +1,8 @@
-"""A file of lines that a kill cannot damage, for the finished parts of a long measurement by hand.
+"""A text file for the finished steps of a long measurement by hand. A kill cannot damage it.
 
-The first line holds a salt that determines all random draws. So they are fixed before anything has
-run, and interrupting cannot select among them. Each other line is written to disk as soon as its
-part has finished. An incomplete line is not read.
+The first line of text holds a salt that determines all random draws. So they are fixed before the
+first run, and an interrupt cannot select among them. Each later line of text is one finished step,
+written to disk at once. An incomplete line is not read.
 """
 
 import fcntl
@@ -30,7 +30,7 @@ _DIGITS: Final = identifier(r"([0-9a-f]{2})+")
 
 
 def hexadecimal(size_bytes: int) -> Codec[bytes]:
-    """Return the codec for `size_bytes` bytes in a line."""
+    """Return the codec for `size_bytes` bytes in hexadecimal."""
 
     def read(value: Value) -> bytes | Rejected:
         digits = _DIGITS.read(value)
@@ -52,7 +52,7 @@ class _Header(Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptLines:
-    """An open file: its salt, and the lines it held, without the first."""
+    """An open file: its salt, and the lines of text after the first when it was opened."""
 
     path: Path
     salt: bytes
@@ -60,19 +60,19 @@ class KeptLines:
     stream: BinaryIO
 
     def append(self, entry: Mapped) -> None:
-        """Write a line to disk."""
+        """Append a line of text to the file, and wait until it is on disk."""
         _append(self.stream, self.path, entry)
 
 
 @contextmanager
 def kept_lines(path: Path, *, is_fresh: bool) -> Iterator[KeptLines]:
-    """Open a file of lines for this process alone; `is_fresh` deletes its contents.
+    """Open a file for this process alone; `is_fresh` deletes its contents.
 
     Raises ConfigurationError while another process has it open.
     """
     with explaining_faults(path):
         path.parent.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
-        # Append mode, so that every write goes to the end, even after one that a full disk cut
+        # In append mode every write goes to the end, even if a full disk cut the previous one
         # short.
         stream = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "a+b")
     with stream:
@@ -81,7 +81,7 @@ def kept_lines(path: Path, *, is_fresh: bool) -> Iterator[KeptLines]:
 
 
 def read_line(kind: type[T], line: bytes) -> T | Rejected:
-    """Parse a line."""
+    """Parse a line of text."""
     try:
         value = json.loads(line)
     except (ValueError, RecursionError):
@@ -90,9 +90,9 @@ def read_line(kind: type[T], line: bytes) -> T | Rejected:
 
 
 def _begun(stream: BinaryIO, path: Path, *, is_fresh: bool) -> tuple[_Header, list[bytes]]:
-    """Lock the file, drop a line that a kill cut short, and return the header and other lines.
+    """Lock the file, drop an incomplete last line, and return the header and the other lines.
 
-    Without the salt no draw could be repeated, so a file without it is started again.
+    A file without a salt is emptied, since its draws cannot be repeated.
     """
     with explaining_faults(path):
         try:

@@ -1,7 +1,7 @@
-"""Finished runs of a long measurement by hand, by tree and seed, in a file of lines.
+"""Finished runs of a long measurement by hand, by tree and seed, in a text file.
 
-All seeds follow from the file's salt (`node.on_demand.kept_lines`). Runs of another setting stay in
-the file, but are not used.
+All seeds are derived from the file's salt (`node.on_demand.kept_lines`). Runs of another setting
+stay in the file, but are not used.
 """
 
 import hashlib
@@ -22,9 +22,9 @@ from protocol.runs import MAX_SEED, Run
 class KeptRun(Mapped):
     """A finished run of a tree, with the facts of its session that judging needs.
 
-    `setting` is the digest of everything else that the metric depends on. `tolerance_nano` is that
-    of audits, in the metric's unit. `memorised_nano` is the most that the tree could gain by
-    memorising the text.
+    `setting` is the digest of everything else that the metric depends on. `tolerance_nano` is the
+    tolerance of audits. `memorised_nano` is the largest gain that the tree could reach by
+    memorising the text. Both are in 1e-9 of the metric's unit.
     """
 
     setting: Annotated[bytes, hexadecimal(32)]
@@ -35,7 +35,7 @@ class KeptRun(Mapped):
 
 
 class KeptRuns:
-    """The runs of one setting, by tree and seed. `unread` counts the invalid lines."""
+    """The runs of one setting, by tree and seed. `unread` is the number of invalid entries."""
 
     def __init__(self, lines: KeptLines, setting: bytes) -> None:
         self.setting = setting
@@ -50,17 +50,17 @@ class KeptRuns:
                 self._runs[kept.tree, kept.run.seed].append(kept)
 
     def seed(self, block: int, number: int) -> int:
-        """Return the seed of a block's pair; nobody could know it before the file was created."""
+        """Return the seed of a block's pair, which was unknown before the file was created."""
         digest = hashlib.sha256(self._lines.salt + encode([block, number])).digest()
         return int.from_bytes(digest[:4]) & MAX_SEED
 
     @property
     def split_nonce(self) -> bytes:
-        """The name of these runs' secret split; it differs for another file or setting."""
+        """The nonce of these runs' secret split; it differs for another file or setting."""
         return hashlib.sha256(b"split" + self._lines.salt + self.setting).digest()
 
     def tries(self, tree: bytes, seed: int) -> tuple[KeptRun, ...]:
-        """Return the ended runs of a tree with a seed; a failed one may be repeated once."""
+        """Return the ended runs of a tree with a seed; a failed run may be repeated once."""
         return tuple(self._runs.get((tree, seed), ()))
 
     def keep(self, kept: KeptRun) -> None:

@@ -1,6 +1,6 @@
 """Measurements by hand: a source with some seeds, or fresh pairs of two sources until a verdict.
 
-Nothing is recorded; the node's own loop and its records are untouched.
+Nothing is recorded, and the research loop does not change.
 """
 
 import asyncio
@@ -40,9 +40,9 @@ _BAR_WIDTH = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """The result of a trial of two sources, with its runs and seconds.
+    """The result of comparing two sources, with its runs and seconds.
 
-    `judged` has the figures of its complete pairs, even without a verdict.
+    `judged` has the figures of the complete pairs, even without a verdict.
     """
 
     confirmation: Confirmation
@@ -52,7 +52,7 @@ class Comparison:
 
 
 def find_source(home: Home, task: Task, wanted: str) -> Source:
-    """Return the source for a file, `baseline`, `head`, `working`, a tree or an id."""
+    """Return the source that a file, `baseline`, `head`, `working`, a tree or an id names."""
     if wanted == "baseline":
         return task.source
     path = Path(wanted)
@@ -63,7 +63,7 @@ def find_source(home: Home, task: Task, wanted: str) -> Source:
             raise UsageError(f"{wanted} cannot be measured: {fault.reason}", "fix the file")
         return source
     if "/" in wanted or wanted.endswith(".py"):
-        raise UsageError(f"there is no file {wanted}", "give a file, a tree or an id")
+        raise UsageError(f"there is no file {wanted}", "name a file, a tree or an id")
     with Store.open_read_only(home) as store:
         if task.id not in {line.task for line in store.jobs.lines()}:
             raise UsageError(
@@ -85,10 +85,10 @@ async def measure(
     on_run: Callable[[Source, RunOutcome], None],
     nonce: bytes | None = None,
 ) -> list[RunOutcome]:
-    """Run sources with seeds in turn. Training of one overlaps the scoring of the one before.
+    """Run sources with seeds, one by one. A run trains while the previous run is scored.
 
-    The next item of `runs` is requested when its run may start. `on_run` is called as soon as a run
-    has ended. `nonce` names the secret split that all runs share (default: a new one).
+    The next item of `runs` is requested when its run may start. `on_run` is called when a run has
+    ended. `nonce` selects the secret split of all runs (default: a new one).
     """
     split = session.split(fresh_nonce() if nonce is None else nonce)
     tasks: list[asyncio.Task[RunOutcome]] = []
@@ -121,11 +121,11 @@ async def measure(
 
 
 async def _awake(run: Callable[[], Awaitable[RunOutcome]]) -> RunOutcome:
-    """Make a run, and repeat it until the machine is not suspended meanwhile."""
+    """Make a run, and repeat it if the machine was suspended during it."""
     while True:
         steady = Steady()
         outcome = await run()
-        if not (slept_s := steady.slept_s):  # else the outcome is not used
+        if not (slept_s := steady.slept_s):  # otherwise drop the outcome and repeat
             return outcome
         print(f"  {slept_words(slept_s)}", file=sys.stderr, flush=True)
 
@@ -141,8 +141,8 @@ async def compare(
 ) -> Comparison:
     """Make pairs of two sources until the rule has a verdict, at most `policy.max_pairs`.
 
-    The secret split is drawn now and serves this trial alone. `prior_runs` is that of
-    `CommandSession`. `on_pair` is called with each pair and the judgement of all pairs so far.
+    A new secret split is drawn for these pairs alone. See `CommandSession` for `prior_runs`.
+    `on_pair` is called with each pair and the judgement of all pairs so far.
     """
     nonce, started_s = fresh_nonce(), time.monotonic()
     memorised = session.memorised(base, candidate, prior_runs=prior_runs)
@@ -171,7 +171,7 @@ async def compare(
             seed, order = failed.seed, [base if failed.role == "base" else candidate]
         else:
             break
-        for source in order:  # one after the other, under the same conditions
+        for source in order:  # close in time, so conditions are the same
             await measure(session, [(source, seed)], on_run=keep, nonce=nonce)
     return Comparison(
         confirmation=confirmation,
@@ -192,9 +192,9 @@ def weigh(
 ) -> Confirmation:
     """Return the state of a trial, given its ended runs with their trees, oldest first.
 
-    `tolerance` is that of audits. `memorised` is the most that the candidate could gain by
-    memorising the text. Both are in the metric's unit. The trial ends with the rule's verdict,
-    since nobody else reads it.
+    `tolerance` is the tolerance of audits. `memorised` is the largest gain that the candidate could
+    reach by memorising the text. Both are in the metric's unit. The trial ends with the verdict:
+    no pairs are added for other readers, since the trial is not published.
     """
     planned = [
         PlannedRun(
@@ -221,7 +221,7 @@ def weigh(
 
 
 def pair_words(pair: Pair, share: float) -> str:
-    """Return a pair's metrics on the secret split, and the share of the evidence after it."""
+    """Return a pair's metrics on the secret split, and the evidence so far as a percentage."""
     base, candidate = from_nano(pair.base.secret_nano), from_nano(pair.candidate.secret_nano)
     bar = "█" * round(share * _BAR_WIDTH)
     return f"{base:.6f}  {candidate:.6f}  evidence {share:4.0%} {bar}"

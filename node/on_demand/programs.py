@@ -1,13 +1,13 @@
 """Comparison of two sets of instructions, proposers or models, in alternating blocks on one device.
 
-A pair is one block of each, in a random order. Every block starts from the same head, in a new home
-(`node.on_demand.block`), so what one finds helps neither the other nor the next block. So pairs are
-independent. If blocks continued where the previous one ended, they would not be, and early luck of
-a line would count for its instructions. The gain of a block is measured afterwards. Fresh runs of
-both lines and of the head use the same seeds, on a secret split that no block saw.
+A pair of blocks is one block of each contender, in a random order. Every block starts from the same
+head in a new home (`node.on_demand.block`), so that pairs are independent and a contender's early
+luck does not help its later blocks. The gain of a block is measured afterwards: fresh runs of both
+blocks' results and of the head use the same seeds, on a secret split that no block saw.
 
-If both are equally good, the differences have either sign equally often. `protocol.differences`
-tests that after every pair, so the comparison may end with the first pair that refutes it.
+If both contenders are equally good, the differences of gains have either sign equally often.
+`protocol.differences` tests this hypothesis after every pair, and a comparison may end with the
+first pair that rejects it.
 """
 
 import hashlib
@@ -46,18 +46,18 @@ Letter: TypeAlias = Literal["a", "b"]
 Verdict: TypeAlias = Literal["a", "b", "open"]
 LETTERS: Final[tuple[Letter, Letter]] = ("a", "b")
 LEVEL: Final = 0.95
-_ONE_END: Final = 1 - (1 - LEVEL) / 2  # for one end of the interval
+_ONE_END: Final = 1 - (1 - LEVEL) / 2  # confidence of one end of the interval
 _MOST_COUNTED: Final = 100
 _HOUR_S: Final = 3600.0
-FEWEST_RUNS: Final = 8  # in a block: two of the head, two reference runs, and some experiments
+FEWEST_RUNS: Final = 8  # of a block: two of the head, two reference runs, and some experiments
 _COPIED: Final = shutil.ignore_patterns("__pycache__")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockGain(Mapped):
-    """A block's result and its gain in 1e-9 units.
+    """A block's result, and its gain in 1e-9 of the metric's unit.
 
-    `ran` is False if a run of its line failed; the gain is then 0.
+    `ran` is False if a fresh run of the block's result failed; the gain is then 0.
     """
 
     end: BlockEnd
@@ -67,7 +67,7 @@ class BlockGain(Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockPair(Mapped):
-    """One block of each side, with their gains, and the total time, including fresh runs."""
+    """One block of each contender, with their gains, and the total time, including fresh runs."""
 
     setting: Annotated[bytes, hexadecimal(32)]
     a: BlockGain
@@ -76,21 +76,21 @@ class BlockPair(Mapped):
     ms: Natural
 
     def of(self, letter: Letter) -> BlockGain:
-        """Return the block of one side."""
+        """Return the block of one contender."""
         return self.a if letter == "a" else self.b
 
 
 @dataclass(frozen=True)
 class PairEvidence:
-    """The evidence of pairs: how much more a gains than b per hour of the device."""
+    """The evidence of pairs: the gain of `a` minus the gain of `b`, per hour of the device."""
 
     pairs: tuple[BlockPair, ...]
     hours: float
-    """Of one block."""
+    """The length of one block."""
 
     @cached_property
     def differences(self) -> tuple[float, ...]:
-        """The difference of the gains of a and b in each pair, per hour."""
+        """The gain of `a` minus the gain of `b` in each pair, per hour."""
         gains = (pair.a.gain_nano - pair.b.gain_nano for pair in self.pairs)
         return tuple(gain / NANO / self.hours for gain in gains)
 
@@ -101,26 +101,26 @@ class PairEvidence:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Its confidence interval at `LEVEL`, valid at any stopping time; infinite at first."""
+        """The mean's confidence interval at `LEVEL`, valid at any stopping time; first infinite."""
         return _interval(self.differences)
 
     @property
     def verdict(self) -> Verdict:
-        """The side that gains more, or `open`."""
+        """The contender that gains more, or `open`."""
         return _verdict(self.differences)
 
     def gain_per_hour(self, letter: Letter) -> float:
-        """Return the mean gain of one side per hour, in the metric's unit."""
+        """Return the mean gain of one contender per hour, in the metric's unit."""
         gains = [pair.of(letter).gain_nano for pair in self.pairs]
         return fmean(gains) / NANO / self.hours if gains else 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparing:
-    """The setting of a comparison: two sides on a task whose baseline is the head.
+    """The setting of a comparison: two contenders on a task whose baseline is the head.
 
-    `block_s` is the length of a block in seconds. `runs` is the number of fresh runs of each line
-    at a block's end. `folder` is the task's name for commands.
+    `block_s` is the length of a block in seconds. `runs` is the number of fresh runs of each
+    block's result. `folder` names the task in commands.
     """
 
     sides: Mapping[Letter, Contender]
@@ -142,7 +142,7 @@ class Comparing:
 class ProgramComparison:
     """A comparison in progress: its stored pairs and its next step.
 
-    `place` is the folder of its blocks' homes.
+    `place` is the folder with the homes of its blocks.
     """
 
     def __init__(
@@ -172,8 +172,8 @@ class ProgramComparison:
     ) -> None:
         """Make pairs until there is a verdict or `for_s` seconds are used.
 
-        The time of earlier calls counts. `on_look` is called with the current activity and its
-        share done, `on_pair` after each pair. Raises what `play` raises.
+        The time of earlier calls is included. `on_look` is called with the current activity and its
+        completed fraction, `on_pair` after each pair. Raises what `play` raises.
         """
         while self.evidence.verdict == "open" and self._fits(for_s):
             await self.play(on_look)
@@ -182,7 +182,7 @@ class ProgramComparison:
     async def play(self, on_look: Callable[[str, float], None]) -> BlockPair:
         """Make another pair, store it, and return it.
 
-        Raises ArnodeError if a side cannot work, or may not spend more today.
+        Raises ArnodeError if a contender cannot work, or its daily limit is reached.
         """
         began_s, number = time.monotonic(), len(self._pairs)
         a_first = bool(self._drawn(number, 0) & 1)
@@ -245,7 +245,7 @@ class ProgramComparison:
     async def _gains(
         self, number: int, blocks: Sequence[ComparisonBlock], on_look: Callable[[str, float], None]
     ) -> list[BlockGain]:
-        """Measure the gains of blocks, by fresh runs next to the head's with the same seeds."""
+        """Measure the gains of blocks over the head by fresh runs with the same seeds."""
         task, ends = self._comparing.task, [block.end() for block in blocks]
         sources = {task.source.tree: task.source}
         for block, end in zip(blocks, ends, strict=True):
@@ -256,7 +256,7 @@ class ProgramComparison:
         heads = found[task.source.tree]
         if None in heads:
             raise ArnodeError(
-                "the head failed in a run, so nothing can be compared with it",
+                "a run of the head failed, so nothing can be compared with the head",
                 f"`arnode run --task {self._comparing.folder}` shows how it fails",
             )
         return [_gain(end, found[end.tree], heads, task.manifest.metric.sign) for end in ends]
@@ -264,7 +264,7 @@ class ProgramComparison:
     async def _measured(
         self, number: int, sources: Sequence[Source], on_look: Callable[[str, float], None]
     ) -> dict[bytes, list[int | None]]:
-        """Return each source's metrics in the order of the seeds; None for a run that failed."""
+        """Return each source's metrics in the order of the seeds; None for a failed run."""
         seeds = [self._drawn(number, 1 + ordinal) for ordinal in range(self._comparing.runs)]
         planned: list[tuple[Source, int]] = []
         for seed in seeds:
@@ -290,9 +290,9 @@ def fewest_pairs() -> int:
 
 
 def known_after(differences: Sequence[float]) -> tuple[int, Verdict]:
-    """Return the number of pairs after which there is a verdict, and the verdict.
+    """Return the number of pairs that the verdict needed, and the verdict.
 
-    Without a verdict it is the number of all pairs, and `open`.
+    Without a verdict, return the number of all pairs, and `open`.
     """
     for count in range(fewest_pairs(), len(differences) + 1):
         if (verdict := _verdict(differences[:count])) != "open":
@@ -301,9 +301,9 @@ def known_after(differences: Sequence[float]) -> tuple[int, Verdict]:
 
 
 def task_at(home: Home, task: Task, called: str, head: Source, place: Path) -> tuple[Task, str]:
-    """Return a task with this source as its baseline, and its name for commands.
+    """Return a task whose baseline is the source `head`, and its name for commands.
 
-    If the source differs from the task's own, the task's folder is copied with the source in it.
+    If the task has another baseline, its folder is copied, and `head` replaces the editable files.
     Raises UsageError for a task that has no folder here.
     """
     found = find_folder(called, home.data / OWN_TASKS)
@@ -342,6 +342,6 @@ def _gain(
 
 def _spent(limit: str) -> ArnodeError:
     return UsageError(
-        f"today's `{limit}` is used up, so a block would say nothing about its model",
+        f"today's `{limit}` is used up, so a block cannot measure its model",
         "repeat the same command tomorrow (UTC), or raise the limit",
     )

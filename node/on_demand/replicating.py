@@ -1,9 +1,9 @@
 """Replication of published findings on this device, each in fresh pairs with the task's baseline.
 
-The rule is that of `compare`, for each finding separately; nothing is recorded. Several findings
-share a pair's seed and its base run. The base runs do not depend on any finding, so each error rate
-is valid, but the verdicts depend on one another. Finished runs are stored
-(`node.on_demand.kept_runs`), and a verdict follows from them alone.
+Each finding is judged separately, by the rule of `compare`; nothing is recorded. Several findings
+share a seed and its run of the baseline. That run does not depend on any finding, so each error
+rate is valid, but the verdicts are correlated. Finished runs are stored
+(`node.on_demand.kept_runs`), and verdicts are computed from them alone.
 """
 
 import asyncio
@@ -28,12 +28,12 @@ from node.on_demand.session import CommandSession, calibrated_session
 from node.source_review.adoption import concern, describe
 from node.source_review.inspection import inspect
 from node.terminal.interrupts import STOPPING, until_interrupted
-from protocol.attestation import AttestVerdict
 from protocol.encoding import Value, encode
 from protocol.errors import ConfigurationError
 from protocol.hygiene import check_for_task
 from protocol.ideas import PublishedFinding
 from protocol.manifest import TaskManifest
+from protocol.rerun import RerunVerdict
 from protocol.rule import Claim, Policy
 from protocol.runs import Env
 from protocol.source import Source
@@ -43,14 +43,14 @@ from trainer.measuring.outcome import RunOutcome
 from trainer.task_folder.findings import is_builtin
 from trainer.task_folder.task import Task
 
-# With a budget of seconds a metric depends on the device's speed at that moment. So only a few
-# findings share a base run, and all of them run close to it.
+# With a budget of seconds a metric depends on the device's current speed. So only a few findings
+# share a run of the baseline, and their own runs are close to it in time.
 NEIGHBOURS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FindingCandidate:
-    """A finding as a source. Candidates of one block share base runs.
+    """A finding as a source. Candidates of one block share runs of the baseline.
 
     `refusal` is the reason it never runs; empty if it may run.
     """
@@ -63,7 +63,7 @@ class FindingCandidate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replication:
-    """The state of a candidate; `own` and `bases` are the runs of its pairs."""
+    """The state of a candidate; `own` are its runs and `bases` the baseline's in its pairs."""
 
     candidate: FindingCandidate
     confirmation: Confirmation
@@ -76,18 +76,18 @@ class Replication:
         return not self.candidate.refusal and self.confirmation.move in ("pair", "again")
 
     @property
-    def verdict(self) -> AttestVerdict | Literal["open"]:
+    def verdict(self) -> RerunVerdict | Literal["open"]:
         """The rule's verdict, or `open`."""
         return "open" if self.is_open else self.confirmation.verdict
 
     @property
     def seconds(self) -> float:
-        """The time of its own runs."""
+        """The time of the candidate's runs, without the baseline's."""
         return sum(kept.run.ms + kept.run.serve_ms for kept in self.own) / 1000
 
     @property
     def reason(self) -> str:
-        """The reason it could not be run, which may quote the candidate."""
+        """The reason the candidate could not be run; it may quote the candidate's text."""
         return self.candidate.refusal or self.confirmation.reason
 
 
@@ -100,7 +100,7 @@ class Replications:
     policy: Policy
 
     def look(self, candidate: FindingCandidate) -> Replication:
-        """Judge a candidate by its complete pairs, in order, up to the first incomplete one."""
+        """Judge a candidate by its pairs in order, up to the first incomplete pair."""
         kept: list[KeptRun] = []
         own: list[KeptRun] = []
         bases: list[KeptRun] = []
@@ -127,15 +127,16 @@ class Replications:
         )
 
     def _counted(self, tree: bytes, seed: int) -> tuple[KeptRun, ...]:
-        """Return the runs of a tree with a seed, up to the first with status ok, which counts."""
+        """Return the runs of a tree with a seed, up to the first successful run."""
         tries = self.kept.tries(tree, seed)
         failed = tuple(itertools.takewhile(lambda one: one.run.status != "ok", tries))
         return tries[: len(failed) + 1]
 
     def missing(self, base: Source, block: Sequence[FindingCandidate]) -> list[tuple[Source, int]]:
-        """Return the runs that the first open pair of a block lacks, each with the pair's seed.
+        """Return the missing runs of a block's first incomplete pair, each with the pair's seed.
 
-        The seed decides their order. The list is empty once all of the block are judged.
+        The seed determines their order. The list is empty once all candidates of the block are
+        judged.
         """
         pending = [found for found in map(self.look, block) if found.is_open]
         if not pending:
@@ -161,7 +162,7 @@ def candidates_of(
 ) -> tuple[FindingCandidate, ...]:
     """Return a catalogue's findings as sources of the task: those named in `only`, or all.
 
-    A finding whose code does more than arithmetic is not run, unless it came with arnode. Raises
+    A finding whose code does more than arithmetic is not run, unless arnode ships it. Raises
     ConfigurationError if edits conflict or change nothing.
     """
     shares_all = task.manifest.budget.unit == "tokens"
@@ -190,8 +191,8 @@ def setting_of(
 ) -> bytes:
     """Return the digest of what a metric depends on, apart from task, class, tree and seed.
 
-    `findings` are all of the catalogue's. Their secret split follows from the digest as well. So it
-    is drawn when the findings are fixed, and another catalogue has another split.
+    `findings` are all findings of the catalogue. The secret split is derived from the digest too:
+    it is fixed together with the findings, and another catalogue has another split.
     """
     secret = hashlib.sha256(b"arnode replicate" + load_secret(home)).digest()
     env = decisive(Env.of(device.environment)).to_value()
@@ -209,7 +210,7 @@ async def measure_open(
 ) -> None:
     """Make the missing runs until every candidate is judged or the user interrupts.
 
-    The first interrupt lets the current run finish, the next one ends at once.
+    After the first interrupt the current run finishes; the second interrupt stops it.
     """
     async with calibrated_session(command) as session:
         stopping = asyncio.Event()

@@ -1,6 +1,6 @@
-"""Output of a catalogue's claims and their measurements: a table, a document, a line per pair.
+"""Output of a catalogue's findings and their measurements: a table, JSON, progress messages.
 
-All texts of a catalogue are untrusted and shown as such. Nothing is decided here.
+All texts of a catalogue are untrusted and shown as such. This module makes no decisions.
 """
 
 from collections import Counter
@@ -27,7 +27,7 @@ _SOURCE_WIDTH, _CLAIM_WIDTH = 30, 50  # columns; longer text is wrapped
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplicationEffort:
-    """The cost: all runs behind the verdicts, those of them made now, and the seconds now."""
+    """The number of all runs behind the verdicts, and the number and seconds of new ones."""
 
     runs: int
     runs_now: int
@@ -35,14 +35,14 @@ class ReplicationEffort:
 
 
 def run_line(name: str, run: Run) -> str:
-    """Return a line about a run that completes no pair yet."""
+    """Return a message about a run whose pair is not complete yet."""
     value = from_nano(run.secret_nano)
     column = PAIR_HEADER.index("base" if run.role == "base" else "finding  ", _NAME_WIDTH)
     return f"{name:<{column}}{run.status if value is None else f'{value:.6f}'}"
 
 
 def pair_line(replication: Replication) -> str:
-    """Return a line about a finding's latest pair, for waiting users."""
+    """Return a message about a finding's latest pair."""
     name = replication.candidate.finding.name
     confirmation = replication.confirmation
     if confirmation.latest is None:
@@ -87,7 +87,7 @@ def print_table(
 
 
 def summary(replications: Sequence[Replication], effort: ReplicationEffort) -> str:
-    """Return the last line: the count of each verdict, and the time."""
+    """Return the last line of the output: the number of each verdict, and the time."""
     verdicts = Counter(one.verdict for one in replications)
     counts = ", ".join(f"{number} {word(verdict)}" for verdict, number in verdicts.most_common())
     before = effort.runs - effort.runs_now

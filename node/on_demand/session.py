@@ -1,6 +1,6 @@
-"""A session for one command: in the role of the node, or next to it with nothing recorded.
+"""A session for one command: as the node, or next to a running node without recording anything.
 
-It also opens the models in the settings, which a task's programs may ask.
+The module also opens the language models in the settings, which a task's programs may call.
 """
 
 import asyncio
@@ -22,6 +22,7 @@ from node.home.home import Home
 from node.home.sandboxing import require_sandbox
 from node.line.job_kinds import ON_ONE_SPLIT
 from node.line.open_task import AUTO, Session, find_task, opened
+from node.line.run_estimates import seconds_of_next_run
 from node.line.splits import random_seed
 from node.loop.session_plan import Goal
 from node.proposing.asked import asks_of_nodes, lent_models
@@ -47,17 +48,17 @@ POLL_S: Final = 0.3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandSession:
-    """The home, settings and task of a command, before the slow part, the session, is opened."""
+    """The home, settings and task of a command, before its session is opened, which is slow."""
 
     home: Home
     config: Config
     task: Task
 
     def prior_runs(self) -> int:
-        """Return the number of earlier runs that may have leaked facts of the user's text.
+        """Return the number of earlier runs that may have leaked facts about the user's text.
 
-        These are the runs that were compared on a secret split. Generated text is new each time,
-        and the text of shards is public.
+        These runs were compared on a secret split. The number is 0 for generated text, which is new
+        each time, and for public text in shards.
         """
         if self.task.recipe.name != "text" or not self.home.store.exists():
             return 0
@@ -68,7 +69,7 @@ class CommandSession:
 def find_command_session(task: str | None, text: Path | None) -> CommandSession:
     """Return the home and task that the flags, the environment and the settings choose.
 
-    If they name none, it is the task of the current or last session.
+    If they name no task, it is the task of the current or last session.
     """
     home = Home.here()
     config = config_of(home, {"task": task, "text": text})
@@ -80,7 +81,7 @@ def find_command_session(task: str | None, text: Path | None) -> CommandSession:
 
 
 def task_meant(home: Home, config: Config, *, is_named: bool) -> tuple[Config, Task]:
-    """Return the chosen task, and the settings with its name. `is_named`: a flag names it.
+    """Return the settings with the task's name, and the task. `is_named`: a flag names it.
 
     Raises UsageError if there is no task of that name.
     """
@@ -112,10 +113,10 @@ async def calibrated_session(
     *,
     on_baseline: Callable[[RunOutcome], None] = lambda _outcome: None,
 ) -> AsyncIterator[Session]:
-    """Open a session and run the baseline, whose cost determines ceilings and tolerances.
+    """Open a session and run the baseline, whose cost determines resource limits and tolerances.
 
-    `takes` returns a sentence about the remaining time, given the seconds of a run; it is printed
-    on stderr. `on_baseline` is called with the baseline's run.
+    `takes` returns a sentence about the remaining time, given the seconds of a run, and the
+    sentence is printed on stderr. `on_baseline` is called with the baseline's run.
     """
     home, config, manifest = command.home, command.config, command.task.manifest
     devices = probe_devices(manifest, config.gpus)[:1]
@@ -131,7 +132,7 @@ async def calibrated_session(
             outcome = await session.runner.calibrate(random_seed())
             on_baseline(outcome)
             if takes is not None:
-                said = takes((outcome.ms + outcome.serve_ms) / 1000)
+                said = takes(seconds_of_next_run(outcome))
                 print(f"  {said}", file=sys.stderr, flush=True)
             yield session
 
@@ -144,10 +145,10 @@ async def act_as_node(
     *,
     runs_untrusted: bool = False,
 ) -> None:
-    """Act as the node until the handed-in work is decided. The caller holds the home's lock.
+    """Act as the node until the queued work is decided. The caller holds the home's lock.
 
-    `hand_in` queues the work and returns a function that shows users the progress, which is called
-    repeatedly. `runs_untrusted`: the work is a peer's.
+    `hand_in` queues the work and returns a function that prints the progress and is called
+    repeatedly. `runs_untrusted`: the work runs a peer's code.
     """
     with reporting() as progress:
         async with (
@@ -177,9 +178,9 @@ async def act_as_node(
 
 
 def follow(home: Home, show: Callable[[Store], bool]) -> bool:
-    """Wait next to a running node until `show` returns True; return True if the node ended.
+    """Wait while a node runs until `show` returns True; return True if the node ended first.
 
-    The node may have finished the work just before it ended.
+    The node may still have finished the work just before it ended.
     """
     while True:
         is_there = is_running(home.socket)
@@ -210,10 +211,10 @@ async def models_here(
     *,
     runs_untrusted: bool = False,
 ) -> AsyncIterator[KeptModels | None]:
-    """Yield the models that a task's programs may ask; None if they ask no models of nodes.
+    """Yield the models that a task's programs may call; None if they need no model of the node.
 
-    `runs_untrusted`: a peer's program is among them. Raises ArnodeError as `lent_models` does. API
-    keys are removed from the environment before any process starts that would inherit them.
+    `runs_untrusted`: a peer's program may call them. API keys are removed from the environment
+    before any process starts that inherits it. Raises ArnodeError as `lent_models` does.
     """
     if not asks_of_nodes(manifest):
         yield None

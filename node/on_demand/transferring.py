@@ -1,8 +1,8 @@
 """The command `arnode carry`: transfer patches from another rung, and wait for the decisions.
 
-A running node is asked over its socket. Without one, this process is the node, until all patches
-are decided and the kept ones had their common promotion trial. In both cases the patches wait in
-the store's queue, and the results are read from the store.
+If a node runs, it gets the request over its socket. Otherwise this process acts as the node until
+all patches are decided and the kept patches had their common promotion trial. Either way the
+patches are queued in the store, and the results are read from the store.
 """
 
 import asyncio
@@ -32,30 +32,30 @@ from protocol.manifest import TaskManifest
 from protocol.units import from_nano
 
 _LOOKED_AT = 20  # of the newest records
-_STAYS = "it stays in the queue: the same `arnode carry` or `arnode start` continues it"
+_STAYS = "the rest stays in the queue: the same `arnode carry` or `arnode start` continues it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransferredPatch:
-    """A transferred patch and its result: its experiment, or None if there was none."""
+    """A transferred patch and its result: its experiment, or None if it had no experiment."""
 
     step: RungTransferStep
     experiment: Experiment | None
 
     @property
     def find(self) -> TransferCandidate:
-        """The patch as found on the other rung; each is transferred alone."""
+        """The patch as found on the other rung; each patch is transferred alone."""
         return self.step.finds[0]
 
     @property
     def gain(self) -> float | None:
-        """The gain of its runs here, in the metric's unit."""
+        """The gain in the runs on this rung, in the metric's unit."""
         return None if self.experiment is None else from_nano(self.experiment.gain_nano)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransferReport:
-    """The results of all patches. `trial` records the kept ones' promotion trial, once ended."""
+    """The results of all patches. `trial` is the kept patches' promotion trial, once it ended."""
 
     manifest: TaskManifest
     changes: tuple[TransferredPatch, ...]
@@ -63,7 +63,7 @@ class TransferReport:
 
     @property
     def gain_alone(self) -> float:
-        """The sum of the kept patches' gains, each from a few runs: a guess."""
+        """The sum of the kept patches' gains: a rough guess, since each is from a few runs."""
         return sum(one.gain or 0.0 for one in self.changes if one.step.decision == "kept")
 
 
@@ -86,8 +86,8 @@ def transfer_patches(what: str, *, to: str | None, rung: str | None) -> Transfer
         if jobs and all(job.state == "done" for job in jobs):
             return _report(store, command.task.manifest, jobs, after=newest[0].n if newest else 0)
     if has_ended:
-        raise NotRunningError("the node ended before all of it was decided", _STAYS)
-    print(f"  not all of it is decided yet; {_STAYS}", file=sys.stderr)
+        raise NotRunningError("the node ended before all patches were decided", _STAYS)
+    print(f"  not all patches are decided yet; {_STAYS}", file=sys.stderr)
     raise KeyboardInterrupt
 
 
@@ -99,7 +99,7 @@ def _ask_node(command: CommandSession, request: TransferRequest) -> Sequence[int
 
 
 def _work_alone(command: CommandSession, request: TransferRequest) -> Sequence[int]:
-    """Act as the node until all patches are decided and judged."""
+    """Act as the node until all patches are decided and the kept ones had their trial."""
     numbers: tuple[int, ...] = ()
 
     def hand_in(node: Node) -> Callable[[], bool]:
@@ -109,7 +109,7 @@ def _work_alone(command: CommandSession, request: TransferRequest) -> Sequence[i
 
     home, config, task = command.home, command.config, command.task
     with contextlib.suppress(KeyboardInterrupt), at_work(home, config, to_terminal=True):
-        with Store.open_read_only(home) as store:  # impossible requests fail before anything runs
+        with Store.open_read_only(home) as store:  # so an impossible request fails before any run
             candidates = request.candidates(store, Blobs(home.blobs), task.manifest)
         is_peers = any(find.author is not None for find in candidates)
         if is_peers:

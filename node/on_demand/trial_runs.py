@@ -1,7 +1,7 @@
-"""Trial runs of a command that shall become a task: in the sandbox, before any file is written.
+"""Trial runs of a user's command in the sandbox, before the files of a task for it are written.
 
-Nothing is recorded. With a holdout the command runs once more on its files. Of that run only one
-fact is used: whether it reported a number.
+Nothing is recorded. With a holdout the command runs once more on the holdout's files. That run only
+shows whether the command reports a number.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ _PLACE: Final = "/job/"  # the folder of a command in the sandbox
 
 
 class _Lacks(Exception):  # noqa: N818 -- a reason to try again
-    """The command did not find some files of its folder where it ran."""
+    """The command needs files of its folder that the sandbox did not contain."""
 
     def __init__(self, names: Sequence[str]) -> None:
         super().__init__(", ".join(names))
@@ -45,7 +45,7 @@ class _Trial:
 
     @property
     def fixed(self) -> set[str]:
-        """The names of the files that the command gets."""
+        """The names of the files that the sandbox contains."""
         program = self.task.manifest.program
         return {path for path, _ in program.fixed_files} if program else set()
 
@@ -61,9 +61,9 @@ def try_command(
 ) -> tuple[Report, ...]:
     """Run a command a few times and return each run's report.
 
-    If it does not find a file that is in its folder, it gets that file and runs again. Raises
-    NotPreparedError if it needs packages that are missing here. Raises ConfigurationError if it
-    fails, reports no number or takes too long.
+    If the command lacks a file of its folder, the file is added to the sandbox, and the command
+    runs again. Raises NotPreparedError if packages are missing here. Raises ConfigurationError if
+    the command fails, reports no number or takes too long.
     """
     given: tuple[Path, ...] = ()
     while True:
@@ -92,7 +92,7 @@ async def _tried(trial: _Trial, progress: Progress) -> tuple[Report, ...]:
 
 
 async def _checked(trial: _Trial, *, seed: int) -> Report:
-    """Return the report of a run. Raises ConfigurationError if it has no figure."""
+    """Return the report of a run. Raises ConfigurationError if it has no number."""
     command = fit_line(plain(trial.wanted.command), 80)
     try:
         (report,) = await trial.runs([seed])
@@ -101,7 +101,7 @@ async def _checked(trial: _Trial, *, seed: int) -> Report:
         raise _failure(f"`{command}`: {failed.reason}", log, "raise --limit") from None
     except ValueError as error:
         raise ConfigurationError(
-            f"the trial run failed: `{command}` reported nothing", "do not let it change measure.py"
+            f"the trial run failed: `{command}` reported nothing", "it must not change measure.py"
         ) from error
     if report.exit and (lacking := _lacking(trial, report)):
         raise _Lacks(lacking)
@@ -130,12 +130,12 @@ async def _check_holdout(trial: _Trial) -> None:
     if not is_well:
         raise ConfigurationError(
             f"the command reports no {trial.wanted.metric} on the holdout's files",
-            "run it by hand on them: its output there is not shown",
+            "run it by hand on these files: arnode does not show its output on them",
         )
 
 
 def _failure(said: str, log: str, hint: str) -> ConfigurationError:
-    """Return the error of a run, and print the end of its output."""
+    """Print the end of a failed run's output, and return the error."""
     lines = [line for line in plain(log, lines=True).splitlines() if line.strip()]
     for line in lines[-_SHOWN_LINES:]:
         print(f"  | {line}", file=sys.stderr)
@@ -143,7 +143,7 @@ def _failure(said: str, log: str, hint: str) -> ConfigurationError:
 
 
 def _lacking(trial: _Trial, report: Report) -> list[str]:
-    """Return the files that the command did not find, that are in its folder, and that it lacks."""
+    """Return the files of the command's folder that it did not find in the sandbox."""
     given = {path for path, _ in trial.task.manifest.files} | trial.fixed
     root, holdout = trial.wanted.root, trial.wanted.holdout
     return [
@@ -161,5 +161,5 @@ def _about_missing(wanted: Wanted, report: Report) -> str:
     if there:
         return f"add {' '.join(f'--with {name}' for name in there)}"
     if names:
-        return f"it looks for {', '.join(names)}: put that into this folder"
-    return "run it by hand in a copy of this folder; the sandbox has no files from elsewhere"
+        return f"it looks for {', '.join(names)}: put the missing files into this folder"
+    return "run it by hand in a copy of this folder; the sandbox contains no other files"

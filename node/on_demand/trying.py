@@ -1,8 +1,7 @@
 """The command `arnode try`: submit a source and wait for the rule's decision.
 
-A running node is asked over its socket. Without one, this process is the node, for this one
-experiment. In both cases the loop takes it from the store's queue, and the result is read from the
-store.
+If a node runs, it gets the source over its socket. Otherwise this process acts as the node for this
+experiment. Either way the experiment is queued in the store, and the result is read from the store.
 """
 
 import asyncio
@@ -37,7 +36,7 @@ _STAYS = "it stays in the queue: the same `arnode try` or `arnode start` continu
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TryOutcome:
-    """The result and its line; `is_repeat` if no run was necessary."""
+    """The result and its line; `is_repeat` if the source was decided before, without a new run."""
 
     key: LineKey
     manifest: TaskManifest
@@ -62,7 +61,7 @@ def try_folder(folder: Path, why: str, *, task: str | None, text: Path | None) -
     mark = fingerprint(source)
     if (known := _answer(home, key, mark)) is not None:
         return replace(known, attempt=repeated_attempt(known.attempt), is_repeat=True)
-    title = title_of(folder, source, why)  # if empty, the title is made from the diff
+    title = title_of(folder, source, why)  # an empty title is replaced by one from the diff
     has_ended = False
     with contextlib.suppress(KeyboardInterrupt):
         if is_there:
@@ -81,12 +80,12 @@ def try_folder(folder: Path, why: str, *, task: str | None, text: Path | None) -
 
 
 def _asked(home: Home, command: CommandSession | None) -> tuple[LineKey, tuple[str, ...]]:
-    """Ask the running node for its task, which must be the chosen one."""
+    """Return the running node's line. Raises UsageError if the command chose another task."""
     match call(home.socket, "subject"):
         case {"task": bytes() as task, "class": str() as name, "editable": list() as paths}:
             if command and command.task.id != task:
                 raise UsageError(
-                    f"the running node works on another task than {command.task.name}",
+                    f"the running node works on a task other than {command.task.name}",
                     "leave out --task and --text, or stop it first (`arnode stop`)",
                 )
             editable = tuple(path for path in paths if isinstance(path, str))
@@ -111,7 +110,7 @@ def hand_over(
 ) -> bool:
     """Queue a source with the running node and wait for the decision.
 
-    Return True if the node ended meanwhile; it may have decided just before.
+    Return True if the node ended meanwhile; it may still have decided just before its end.
     """
     files: dict[str, Message] = dict(source.files)
     call(home.socket, "submit", {"files": files, "title": title, "why": why})
@@ -142,7 +141,7 @@ def work_alone(command: CommandSession, source: Source, *, title: str, why: str)
 
         def show_progress() -> None:
             nonlocal is_time_shown
-            if not is_time_shown:  # known after the baseline, which runs first and takes as long
+            if not is_time_shown:  # the baseline runs first, and its time is the estimate
                 run_s = run_seconds(node.line_resources.store, node.line_resources.line_writer.key)
                 _say_takes(run_s)
                 is_time_shown = run_s is not None
@@ -160,7 +159,7 @@ def _say_takes(run_s: float | None, before: str = "") -> None:
 
 
 def _shown() -> Callable[[str, str], None]:
-    """Return a function that prints the current step on stderr, each once."""
+    """Return a function that prints each new step on stderr once."""
     last = ("", "")
 
     def show(stage: str, title: str) -> None:

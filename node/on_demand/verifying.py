@@ -1,8 +1,8 @@
 """The command `arnode verify`: re-run a claim as it was made, and wait for the verdict.
 
-A running node is asked over its socket. Without one, this process is the node, for this one claim.
-In both cases the loop takes it from the store's queue, and the result is read from the store. So a
-kill or an interrupt costs no more than the current run.
+If a node runs, it gets the request over its socket. Otherwise this process acts as the node for
+this claim. Either way the re-run is queued in the store, and the result is read from the store. So
+a kill or an interrupt loses no more than the current run.
 """
 
 import asyncio
@@ -20,10 +20,10 @@ from node.home.control_socket import call, is_running, nonsense
 from node.home.home import Home
 from node.home.keyfile import read_keys
 from node.home.sandboxing import require_peer_sandbox, require_sandbox
-from node.line.attestation import AttestationStep, asked_before, step_of
 from node.line.job_step import ended_runs
 from node.line.noise import known_noise
 from node.line.open_task import find_task
+from node.line.rerun import RerunStep, asked_before, step_of
 from node.line.run_estimates import run_seconds, trial_duration_text, usual_pairs
 from node.line.trial import ANCHOR_PAIRS, MetricReading, judge_pairs
 from node.on_demand.measuring import pair_words
@@ -44,17 +44,17 @@ from protocol.styles import Style
 from trainer.cards.cards import probe_devices
 from trainer.task_folder.task import NotPreparedError, Task
 
-_MORE_FOR_OTHERS = 2.0  # additional pairs, until the record alone shows the verdict
+_MORE_FOR_OTHERS = 2.0  # additional pairs, until peers can check the verdict from the record alone
 _STAYS = "it stays in the queue: the same `arnode verify` or `arnode start` continues it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verified:
-    """The result of a claim: all runs, the verdict in `step`, and the capabilities of its code."""
+    """The result of a re-run: all runs, the verdict in `step`, and the claimed code's findings."""
 
     manifest: TaskManifest
     hardware_class: str
-    step: AttestationStep
+    step: RerunStep
     runs: tuple[Run, ...]
     marks: tuple[CapabilityFinding, ...] | None  # None if its files are no longer here
 
@@ -72,7 +72,7 @@ def verify_claim(question: RerunRequest) -> Verified:
     else:
         job_id = _work_alone(home, question)
     with Store.open_read_only(home) as store:
-        job = None if job_id is None else store.jobs.get(job_id, AttestationStep)
+        job = None if job_id is None else store.jobs.get(job_id, RerunStep)
         if job is not None and job.state == "done":
             return _verified(home, store, job)
     if has_ended:
@@ -89,11 +89,11 @@ def ask_node(home: Home, question: RerunRequest) -> int:
     raise nonsense()
 
 
-def _verified(home: Home, store: Store, job: Job[AttestationStep]) -> Verified:
+def _verified(home: Home, store: Store, job: Job[RerunStep]) -> Verified:
     step = job.step
     manifest = store.records.manifest(job.line.task)
     if manifest is None:
-        raise ArnodeError("the claim's task is not recorded here", "run `arnode fsck`")
+        raise ArnodeError("the store lacks the record of the claim's task", "run `arnode fsck`")
     marks = marks_of(store, Blobs(home.blobs), job.line.task, step.tree)
     return Verified(
         manifest=manifest,
@@ -105,7 +105,7 @@ def _verified(home: Home, store: Store, job: Job[AttestationStep]) -> Verified:
 
 
 def _work_alone(home: Home, question: RerunRequest) -> int | None:
-    """Act as the node until this claim is judged; return its job, None if interrupted before."""
+    """Act as the node until this claim is judged; return its job, or None if never queued."""
     config = config_of(home)
     with Store.open_read_only(home) as store:
         bundle = bundle_of(store, Blobs(home.blobs), question.claim)
@@ -172,7 +172,7 @@ def _shown() -> Callable[[Store, int], bool]:
 
     def show(store: Store, job_id: int) -> bool:
         nonlocal is_cost_shown, reported_runs, shown_pairs
-        job = store.jobs.get(job_id, AttestationStep)
+        job = store.jobs.get(job_id, RerunStep)
         manifest = store.records.manifest(job.line.task) if job else None
         if job is None or manifest is None:
             return False
@@ -192,7 +192,7 @@ def _shown() -> Callable[[Store, int], bool]:
         for count in range(shown_pairs + 1, len(pairs) + 1):
             log_e = judge_pairs(pairs[:count], reading, step.claim).log_e
             if is_done and count == len(pairs) and step.log_e_milli is not None:
-                log_e = step.log_e_milli / 1000  # as judged, before its runs counted for the noise
+                log_e = step.log_e_milli / 1000  # as judged, before these runs changed the noise
             share = step.policy.evidence_share(log_e)
             print(f"  {pair_words(pairs[count - 1], share)}", file=sys.stderr, flush=True)
         shown_pairs = len(pairs)
@@ -201,8 +201,8 @@ def _shown() -> Callable[[Store, int], bool]:
     return show
 
 
-def _reading(store: Store, manifest: TaskManifest, job: Job[AttestationStep]) -> MetricReading:
-    """Return how a job's metrics are read for display, without an open session."""
+def _reading(store: Store, manifest: TaskManifest, job: Job[RerunStep]) -> MetricReading:
+    """Return the noise and policy for showing a job's metrics without an open session."""
     return MetricReading(
         sign=manifest.metric.sign,
         noise=known_noise(store, job.line, manifest.noise_floor_nano),
@@ -211,8 +211,8 @@ def _reading(store: Store, manifest: TaskManifest, job: Job[AttestationStep]) ->
     )
 
 
-def _cost(step: AttestationStep, manifest: TaskManifest, run_s: float) -> str:
-    """Return a line about the usual and the maximal duration."""
+def _cost(step: RerunStep, manifest: TaskManifest, run_s: float) -> str:
+    """Return a sentence about the usual and the maximal duration."""
     extra_runs = (
         ANCHOR_PAIRS if step.is_published else 0
     )  # runs of the baseline, if a gain is found

@@ -88,7 +88,7 @@ class AddressEntry(Mapped):
 
     address: Annotated[Address, Codec(lambda text: parse_address(str(text)), str)]
     source: Annotated[AddressSource, Codec(_source, lambda source: source.value)]
-    teller: Annotated[PeerId | None, Codec(_peer, str)] = None
+    sent_by: Annotated[PeerId | None, Codec(_peer, str)] = None
     tried_s: Natural = 0
     success_s: Natural = 0
     failures: Natural = 0  # since the last success
@@ -127,7 +127,7 @@ class AddressBook:
         return self.restore(AddressEntry(address=address, source=source))
 
     def learn_from_peer(
-        self, address: Address, *, teller: PeerId, sender_reach: Reach | None
+        self, address: Address, *, sent_by: PeerId, sender_reach: Reach | None
     ) -> bool:
         """Add an address that a peer sent. Return False if it is refused.
 
@@ -135,8 +135,8 @@ class AddressBook:
         """
         if not may_share(address.reach, sender_reach):
             return False
-        source = AddressSource.ITSELF if address.peer == teller else AddressSource.EXCHANGE
-        return self.restore(AddressEntry(address=address, source=source, teller=teller))
+        source = AddressSource.ITSELF if address.peer == sent_by else AddressSource.EXCHANGE
+        return self.restore(AddressEntry(address=address, source=source, sent_by=sent_by))
 
     def replace_from(self, source: AddressSource, addresses: Iterable[Address]) -> None:
         """Add all addresses that the DHT or the lists name now, the likeliest first.
@@ -158,7 +158,7 @@ class AddressBook:
         if self._is_over_quota(entry):
             return known is not None
         if known is not None:
-            entry = replace(known, source=entry.source, teller=entry.teller)
+            entry = replace(known, source=entry.source, sent_by=entry.sent_by)
         elif not self._make_room(entry):
             return False
         self._entries[entry.address] = entry
@@ -269,8 +269,8 @@ class AddressBook:
 
     def _is_over_quota(self, entry: AddressEntry) -> bool:
         if entry.source in _FROM_PEERS:
-            counts = Counter(e.teller for e in self._entries.values() if e.source in _FROM_PEERS)
-            return counts[entry.teller] >= MAX_FROM_PEER
+            counts = Counter(e.sent_by for e in self._entries.values() if e.source in _FROM_PEERS)
+            return counts[entry.sent_by] >= MAX_FROM_PEER
         return len(self._of(entry.source)) >= _MOST_FROM.get(entry.source, MAX_ENTRIES)
 
     def _make_room(self, entry: AddressEntry) -> bool:

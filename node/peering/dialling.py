@@ -165,14 +165,14 @@ class Dialler:
             return
         self._learn(peer, answer.addresses)
 
-    def _learn(self, teller: PeerId, texts: Iterable[str]) -> tuple[Address, ...]:
-        reached = self._dialled.get(teller)
+    def _learn(self, sent_by: PeerId, texts: Iterable[str]) -> tuple[Address, ...]:
+        reached = self._dialled.get(sent_by)
         reach = reached.reach if reached else None
         learned: list[Address] = []
         for text in texts:
             # An address form of another version is no fault.
             if isinstance(address := parse_address(text), Address):
-                self._book.learn_from_peer(address, teller=teller, sender_reach=reach)
+                self._book.learn_from_peer(address, sent_by=sent_by, sender_reach=reach)
                 learned.append(address)
         return tuple(learned)
 

@@ -186,7 +186,7 @@ class NetworkLink:
 
     def _take(self, frame: Message, on_up: Callable[[], None]) -> None:
         match frame:
-            case ["heard", str(topic), str(peer), bytes(data)]:
+            case ["gossip", str(topic), str(peer), bytes(data)]:
                 self._inbox.add_gossip(
                     GossipMessage(topic=topic, forwarder=PeerId(peer), data=data)
                 )

@@ -1,1 +1,1 @@
-"""The proposers of this node, what they are shown, and what models and coding agents may cost."""
+"""The proposers of this node, their prompts, and the limits on what models and agents cost."""

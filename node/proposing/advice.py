@@ -13,13 +13,13 @@ from node.proposing.prompting import fence_secret
 from protocol.patches import unified_diff
 from protocol.units import NANO
 
-_PROMPT_CHARS: Final = 100_000  # the limit without a model
+_PROMPT_CHARS: Final = 100_000  # limit of a prompt that is shown without a model
 
 
 async def advice(
     context: Context, proposer: Proposer, slow: SlowProposer | None
 ) -> Mapping[str, Message]:
-    """Ask for one proposal: first the slow proposer, if there is one, then the fast one."""
+    """Return one proposal of the slow proposer or, if it has none, of the fast proposer."""
     no_proposal: NoProposal | None = None
     if slow is not None:
         written = await slow.propose(context)
@@ -32,10 +32,10 @@ async def advice(
 async def prompt_document(
     home: Home, context: Context, who: str, slow: SlowProposer | None, *, fault: str = ""
 ) -> Mapping[str, Message]:
-    """Return the prompt of a proposal now, the proposer, and what limits the prompt's length.
+    """Return the prompt of the next proposal, its proposer, and what limits the prompt's length.
 
     Without a slow proposer it is a model's prompt of a usual length. `fault` is the reason a
-    proposer that is set cannot be used.
+    configured proposer cannot be used.
     """
     if slow is not None:
         found = await asyncio.to_thread(slow.question, context)

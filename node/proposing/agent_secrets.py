@@ -1,10 +1,9 @@
 """A check whether a coding agent wrote its secrets (a log-in or a key) into a proposal.
 
-A proposal is published, and text of a peer may have talked the agent into adding a secret. So a
-proposal may not contain long words of the files and variables that the agent was given. None may
-appear unchanged. Words that look random may not appear in pieces or encoded either
-(`agent.worker.key_watch`). An agent that encrypts a secret is not noticed: this check is a last
-look, not a security boundary.
+A proposal is published, and a peer's text may have talked the agent into adding a secret. So a
+proposal must not contain long words from the files and variables that the agent was given. Words
+that look random must not appear in pieces or encoded either (`agent.worker.key_watch`). The check
+misses an encrypted secret. It is a last precaution, not a security boundary.
 """
 
 import re
@@ -19,16 +18,16 @@ from protocol.source import Source
 _WORD = re.compile(rb"[A-Za-z0-9_\-./+=]{16,}")
 _MOST_BYTES = 256 * 1024
 _MOST_FILES = 200  # directly in a folder, not below
-# In total, of the words that are searched in pieces. With more, pieces would appear by chance.
+# Total length of the words that are searched in pieces. With more, pieces would match by chance.
 _MOST_CHARS: Final = 32_768
 _LONGEST_WORD: Final = 4_096
 _LEAST_WORD: Final = 20
-_LEAST_CHANGES: Final = 0.25  # random letters and digits have 0.4 and more, names and paths 0.1
+_LEAST_CHANGES: Final = 0.25  # changes of kind a letter: random text 0.4 and more, names 0.1
 _KINDS: Final = (str.isdigit, str.islower, str.isupper)
 
 
 def long_words(paths: Iterable[Path], values: Iterable[str]) -> frozenset[bytes]:
-    """Return the long words of files, of the files in folders, and of variables."""
+    """Return the long words of files, of the files in folders, and of variables' values."""
     texts = [value.encode("utf-8", "surrogateescape") for value in values]
     texts += [_text(file) for path in paths for file in _files(path)]
     return frozenset(word for text in texts for word in _WORD.findall(text))
@@ -37,7 +36,7 @@ def long_words(paths: Iterable[Path], values: Iterable[str]) -> frozenset[bytes]
 def leaking_file(
     source: Source, *, base: Source, note: bytes, secrets: frozenset[bytes]
 ) -> str | None:
-    """Return the name of a file that contains a secret which the base lacks, if any."""
+    """Return the name of a file with a secret that is not in the base; None without such a file."""
     known = b"\n".join(data for _, data in base.files)
     new = frozenset(secret for secret in secrets if secret not in known)
     texts = (*source.files, ("the title", note))
@@ -55,13 +54,13 @@ def leaking_file(
 def shows_secret(text: str, secrets: frozenset[bytes]) -> bool:
     """Return True if an agent's output reveals a secret that looks random.
 
-    The other secrets are names and paths, which every program's output contains.
+    Other secrets are names and paths, which occur in any program's output.
     """
     return _watch_over(secrets).reveals(text)
 
 
 def _watch_over(secrets: frozenset[bytes]) -> KeyWatch:
-    """Return a watch over the secrets that look random, the short ones first up to a limit."""
+    """Return a watch for the secrets that look random, the shortest first, up to a limit."""
     words: list[str] = []
     room = _MOST_CHARS
     for word in sorted((one.decode("ascii") for one in secrets), key=lambda one: (len(one), one)):
@@ -72,7 +71,7 @@ def _watch_over(secrets: frozenset[bytes]) -> KeyWatch:
 
 
 def _looks_random(word: str) -> bool:
-    """Return True if digits, small and capital letters alternate as often as in a key."""
+    """Return True if digits, lower case and upper case alternate as often as in a key."""
     kinds = [kind for letter in word for kind in _KINDS if kind(letter)]
     if len(kinds) < _LEAST_WORD or len(word) > _LONGEST_WORD:
         return False
@@ -90,7 +89,7 @@ def _files(path: Path) -> list[Path]:
 
 
 def _text(path: Path) -> bytes:
-    """Return the beginning of a regular file; empty for anything else or if it is unreadable."""
+    """Return the beginning of a regular file; empty bytes for anything else or after an error."""
     try:
         if not path.is_file():
             return b""

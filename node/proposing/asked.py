@@ -1,8 +1,8 @@
 """The node's own language model for a task's programs, if the task permits them to ask one.
 
-Questions use the same worker and the same daily limits as a proposer's. A peer may have written the
-program that asks. So on a network only a local model is lent: it costs nothing, and nothing that it
-is sent leaves this machine.
+Programs use the same worker and the same daily limits as a proposer. A peer may have written the
+program. So on a network only a local model may be called: it costs nothing, and no question leaves
+this machine.
 """
 
 from collections.abc import AsyncIterator
@@ -27,14 +27,14 @@ from trainer.measuring.models import (
     ModelQuestion,
 )
 
-_NO_NODES: Final = ("any", "scripted")  # entries in a task's file that are no model names
+_NO_NODES: Final = ("any", "scripted")  # entries of a task's `models` that are not model names
 _ASKERS: Final[tuple[FaultKind, ...]] = ("overflow", "empty")
 
 
 class NodeModel:
     """A node's model, with the interface of `trainer.measuring.models.Models`.
 
-    `named` are the models that a task names: a question for one of them gets no other model.
+    `named` are the models that a task names. A question for one of them fails on another model.
     """
 
     def __init__(self, model: Model, *, named: frozenset[str], timeout_s: float) -> None:
@@ -43,9 +43,9 @@ class NodeModel:
         self._timeout_s = timeout_s
 
     async def ask(self, question: ModelQuestion) -> ModelOutcome:
-        """Return the model's answer. Only its length is limited; the server sets all else."""
+        """Return the model's answer. Its length is limited; the server sets all other options."""
         if question.model in self._named and question.model != self._model.name:
-            detail = f"{question.model} is asked for, and the node has {self._model.name}"
+            detail = f"{question.model} is asked for, but the node has {self._model.name}"
             return ModelFault(detail=detail, is_askers=False)
         outcome = await self._model.complete(
             CompletionRequest(
@@ -78,11 +78,11 @@ async def lent_models(
     has_company: bool,
     progress: Progress = silent,
 ) -> AsyncIterator[KeptModels | None]:
-    """Yield the model that a task's programs may ask; None if they ask none of the node's.
+    """Yield the model that a task's programs may call; None if they need no model of the node.
 
-    `has_company`: peers' programs may be among them. Raises ConfigurationError if a task needs a
-    model and none was chosen, or the chosen one cannot be lent. Raises ArnodeError if it does not
-    start.
+    `has_company`: peers' programs may be among them. Raises ConfigurationError if the programs need
+    a model and the settings name none, or one that peers' programs must not use. Raises ArnodeError
+    if the model does not start.
     """
     if not asks_of_nodes(manifest):
         yield None
@@ -94,7 +94,7 @@ async def lent_models(
         )
     if has_company and not (choice.url and is_loopback(choice.url)):
         raise ConfigurationError(
-            f"programs of task {manifest.name} would ask {choice.name}, also those of peers",
+            f"peers' programs for task {manifest.name} could send questions to {choice.name}",
             "choose a model on this machine (`llm_url`), or work alone (`--network none`)",
         )
     with open_cost_database(home) as cost_database:
@@ -111,7 +111,7 @@ async def lent_models(
 
 
 def asks_of_nodes(manifest: TaskManifest) -> bool:
-    """Return True if a task's programs or its judge ask models that a node must lend."""
+    """Return True if a task's programs or its judge call a model that the node provides."""
     return not _named(manifest) <= {"scripted"}
 
 

@@ -1,9 +1,9 @@
 """The daily limits on a model's costs. A question is only sent if its largest cost fits.
 
-The largest possible cost of a question is reserved first. Its prompt cannot have more tokens than
-UTF-8 bytes, apart from the chat template. Its answer is limited. The server's reported usage then
-replaces the reservation, but no more than the bytes sent and received allow. If a question ends
-without a report, the whole reservation counts.
+First the largest possible cost of a question is reserved. A prompt cannot have more tokens than
+UTF-8 bytes, apart from the chat template, and the length of the answer is limited. The server's
+reported usage then replaces the reservation, but only up to what the sent and received bytes allow.
+If a question ends without a report, the whole reservation counts.
 """
 
 import logging
@@ -38,7 +38,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reservation:
-    """A question that may be asked, and its largest cost."""
+    """A question whose largest cost is reserved."""
 
     number: int
     most: Charge
@@ -46,10 +46,10 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class ModelCostBudget:
-    """The budget of one home for one model. All processes with one share its limits.
+    """The budget of one home for one model. All processes of the home share the daily limits.
 
-    `model` is the name under which questions are recorded; it includes the name of the owner's
-    text, if any.
+    `model` is the name under which questions are recorded. It includes the name of the owner's file
+    of instructions, if the proposer uses one.
     """
 
     database: Database
@@ -60,7 +60,7 @@ class ModelCostBudget:
     clock_ms: Callable[[], int]
 
     def reserve(self, question: CompletionRequest) -> Reservation | CompletionFault:
-        """Reserve the largest cost of a question, or return the daily limit that it would pass."""
+        """Reserve the largest cost of a question; return a fault if it could exceed a limit."""
         return self._reserve(self._charge(most_of(question)))
 
     def reserve_visit(self, most: Charge) -> Reservation | CompletionFault:
@@ -70,10 +70,10 @@ class ModelCostBudget:
     def settle(
         self, reservation: Reservation, usage: Usage | None, *, answer_bytes: int = 0
     ) -> Charge:
-        """Count the usage that a server reports, and return it. None: count the reservation.
+        """Charge the usage that a server reports, and return it. None: charge the reservation.
 
-        More than was reserved is only counted if the answer is that long. A second call counts
-        nothing; the first report stands.
+        More than the reservation is charged only if the answer is that long. A second call for the
+        same reservation changes nothing.
         """
         if usage is None:
             return self.settle_charge(reservation, None)
@@ -94,7 +94,7 @@ class ModelCostBudget:
         return self.settle_charge(reservation, self._charge(possible))
 
     def settle_charge(self, reservation: Reservation, actual: Charge | None) -> Charge:
-        """Count the cost of a question or a visit, and return it. None: count the reservation."""
+        """Charge the cost of a question or a visit, and return it. None: charge the reservation."""
         if not model_calls.settle(self.database, reservation.number, actual):
             _log.warning("question %d was settled already", reservation.number)
             return Charge(tokens_in=0, tokens_out=0, usd_nano=0)
@@ -137,7 +137,7 @@ class ModelCostBudget:
         )
         return CompletionFault(
             kind="over_budget",
-            detail=f"today took {so_far}, and another question could exceed `{limit}`;"
+            detail=f"today's use is {so_far}, and another question could exceed `{limit}`;"
             f" the day ends at {midnight:%Y-%m-%d %H:%M} UTC",
             retry_s=(midnight - now).total_seconds(),
             cost=NO_COST,
@@ -145,9 +145,9 @@ class ModelCostBudget:
 
 
 def most_of(question: CompletionRequest) -> Usage:
-    """Return the most tokens that a question can take.
+    """Return the largest number of tokens that a question can use.
 
-    No tokenizer makes more tokens of a text than it has bytes: the smallest token is one byte
+    No tokenizer makes more tokens than a text has bytes, since the smallest token is one byte
     (Sennrich et al. 2016 with bytes as symbols; SentencePiece falls back to bytes).
     """
     text_bytes = sum(
@@ -173,7 +173,7 @@ def spent_today(store: Store, now_ms: int) -> ModelCostTotals:
 
 
 def limit_reached(store: Store, limits: ModelCostLimits, now_ms: int) -> LimitName | None:
-    """Return the limit that another question like that day's largest would pass, if any."""
+    """Return the limit that another question like that day's largest would exceed, or None."""
     calls = model_calls.calls_on(store.database, model_calls.day_of(now_ms))
     spent = spent_today(store, now_ms)
     return limits.passed_by(
@@ -195,9 +195,10 @@ def usd_left_today(store: Store, config: Config, now_ms: int) -> float | None:
 
 @contextmanager
 def open_cost_database(home: Home) -> Iterator[Database]:
-    """Yield a separate connection to a home's ledger.
+    """Yield a separate connection to the database of a home's model costs.
 
-    A reservation must reach the disk on its own, whatever else the node is writing.
+    It is separate so that a reservation is written to disk independently of the node's other
+    transactions.
     """
     home.prepare()
     with closing(Database.open(home.store)) as database:
@@ -206,6 +207,6 @@ def open_cost_database(home: Home) -> Iterator[Database]:
 
 @contextmanager
 def temporary_cost_database() -> Iterator[Database]:
-    """Yield a temporary ledger, for use where there is no home yet."""
+    """Yield a temporary database of model costs, for use without a home."""
     with closing(Database.in_memory(Path(":memory:"))) as database:
         yield database

@@ -1,8 +1,8 @@
-"""The meaning of the setting `agent`, and what `auto` finds on this machine.
+"""The proposers that the setting `agent` names, or that `auto` finds on this machine.
 
-Each proposer is an arm; several arms share the slots (`node.loop.arms`). No model is guessed: one
-is asked only if the user named it, or if its server has no other. A choice comes with a line that
-gives the reason.
+Each proposer is an arm; several arms share the experiment slots (`node.loop.arms`). A model is used
+only if the user named it, or if it is its server's only model. The choice includes a sentence with
+the reason.
 """
 
 import shutil
@@ -22,7 +22,7 @@ _SHOWN: Final = 5  # models in a reason
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnChoice:
-    """A proposer without a model: `knobs`, nobody, or a plugin of that name."""
+    """A proposer without a model: `hyperparameters`, `none`, or a plugin of that name."""
 
     name: str
 
@@ -36,22 +36,22 @@ class ProgramChoice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelChoice:
-    """A language model: the user's name for it, litellm's name, and its server if one is named."""
+    """A language model: the user's name for it, litellm's name, and its server's URL, if set."""
 
     name: str
     model: str
     url: str | None
 
 
-AUTO: Final = ("auto",)  # the setting that searches this machine
+AUTO: Final = ("auto",)  # the setting that searches this machine for proposers
 NOBODY: Final = OwnChoice(name="none")
-KNOBS: Final = OwnChoice(name="knobs")
+SEARCH: Final = OwnChoice(name="search")
 Choice: TypeAlias = OwnChoice | ProgramChoice | ModelChoice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arm:
-    """A proposer. `text` names its instructions by the owner, "" the task's own."""
+    """A proposer. `text` names the owner's instructions for it; "" means the task's own."""
 
     choice: Choice
     text: str = ""
@@ -62,14 +62,14 @@ class Arm:
         return entry_of(self.choice.name, self.text)
 
     def settings(self, config: Config) -> Config:
-        """Return the settings for this arm: the command of `command` is for no other arm."""
+        """Return the settings for this arm. Only the arm `command` gets `agent_command`."""
         is_others = "command" in _words(config) and self.choice.name != "command"
         return replace(config, agent_command=()) if is_others else config
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chosen:
-    """The proposers, at least one, and the reason in one line."""
+    """The proposers, at least one, and the reason in a sentence."""
 
     arms: tuple[Arm, ...]
     reason: str
@@ -90,21 +90,21 @@ def choose(
 def arms_of(config: Config) -> tuple[Arm, ...]:
     """Return the proposers for a setting other than `auto`.
 
-    Raises ConfigurationError for `command` without `agent_command`, and if several agents could be
-    meant by `agent_command`.
+    Raises ConfigurationError for `command` without `agent_command`, and for several agents of which
+    `agent_command` could be the command.
     """
     named = [named_agent(entry) for entry in config.agent]
     programs = sorted(_words(config) & set(get_args(Program)))
     if config.agent_command and len(programs) > 1 and "command" not in _words(config):
         raise ConfigurationError(
-            f"`agent_command` is one command, and `agent` has {' and '.join(programs)}",
-            "remove `agent_command`, or name that one `command` in `agent`",
+            f"`agent_command` is one command, but `agent` has {' and '.join(programs)}",
+            "remove `agent_command`, or use the name `command` for its agent in `agent`",
         )
     return tuple(Arm(choice=_chosen_by(one.word, config), text=one.text) for one in named)
 
 
 def lender(arms: Sequence[Arm]) -> Choice:
-    """Return the proposer that a task's programs may ask: the first model, if any."""
+    """Return the proposer that a task's programs may call: the first model, if any."""
     choices = [arm.choice for arm in arms]
     return next((one for one in choices if isinstance(one, ModelChoice)), choices[0])
 
@@ -115,14 +115,14 @@ def _words(config: Config) -> set[str]:
 
 def _chosen_by(word: str, config: Config) -> Choice:
     match word:
-        case "knobs" | "none" as name:
+        case "search" | "none" as name:
             return OwnChoice(name=name)
         case "claude" | "codex" | "aider" as name:
             return ProgramChoice(name=name)
         case "command":
             if not config.agent_command:
                 raise ConfigurationError(
-                    "`agent` is `command`, and no command is set",
+                    "`agent` is `command`, but no command is set",
                     'set `agent_command = ["my-agent", "--file", "{prompt_file}"]`',
                 )
             return ProgramChoice(name="command")
@@ -133,13 +133,13 @@ def _chosen_by(word: str, config: Config) -> Choice:
 
 
 def model_named(name: str, url: str | None) -> ModelChoice:
-    """Return the model of a name, at the server `url` if there is one."""
+    """Return the model with a name, at the server `url` if it is set."""
     at_ollama = model_at_ollama(name)
     if at_ollama is not None:
         return ModelChoice(
             name=f"ollama:{at_ollama}", model=f"openai/{at_ollama}", url=url or OLLAMA_URL
         )
-    # The server gets the name as written, including any part before a slash.
+    # The server gets the whole name, also what precedes a slash.
     return ModelChoice(name=name, model=name if url is None else f"openai/{name}", url=url)
 
 
@@ -153,7 +153,7 @@ def _found(config: Config, keys: ApiKeys, env: Mapping[str, str], ollama_url: st
             return _chosen(only, f"it is the only model of {config.llm_url}", remarks)
         remarks.append(_remark(f"the server {config.llm_url}", models, "MODEL"))
     elif named := [name for name in keys.names if is_key(name)]:
-        remarks.append(f"{', '.join(named)} is set and names no model: `--agent MODEL`")
+        remarks.append(f"{', '.join(named)} is set; choose a model with `--agent MODEL`")
     models = ollama_models(ollama_url)
     if models and len(models) == 1:
         choice = ModelChoice(
@@ -166,7 +166,7 @@ def _found(config: Config, keys: ApiKeys, env: Mapping[str, str], ollama_url: st
         if shutil.which(name, path=env.get("PATH")):
             program = ProgramChoice(name=cast("Program", name))
             return _chosen(program, "it is installed", remarks)
-    return _chosen(KNOBS, "it needs no model", remarks)
+    return _chosen(SEARCH, "it needs no model", remarks)
 
 
 def _chosen(choice: Choice, why: str, remarks: list[str]) -> Chosen:

@@ -1,7 +1,7 @@
-"""The proposer made of the user's coding agent, and the check of what prevents its use.
+"""The proposer that runs the user's coding agent, and the check whether the agent can be used.
 
 This module combines the settings, the presets and the agent's sandbox. Each environment variable is
-passed explicitly. The node's own key, which `llm_key` names, is passed only if the user lists it.
+passed explicitly. The key that `llm_key` names is passed only if the user lists it.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ from trainer.agent_sandbox.worktree import Given
 COMMANDS: Final = (*PRESETS, "command")  # the values of `agent` handled here
 _ALWAYS = ("PATH", "LANG")
 _MEASURES: Final = re.compile(r"\{(?:usd|tokens|weight)\}")
-_FREE_VISIT_USD: Final = 1.0  # limits the length of a visit that costs nothing
+_FREE_VISIT_USD: Final = 1.0  # limits the length of a visit, even if it costs nothing
 _LOGGED_CHARS: Final = 16_000
 _NOT_SHOWN: Final = "(not shown: it contains log-in data or keys)"
 _log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Command:
-    """A program as the settings describe it, checked as far as possible."""
+    """A coding agent's program and access, from checked settings."""
 
     name: str
     argv: tuple[str, ...]
@@ -70,10 +70,10 @@ def command_proposer(
     check: Check,
     budget: ModelCostBudget,
 ) -> CommandProposer:
-    """Return the proposer of an `agent`, one of `COMMANDS`; each of its visits is counted.
+    """Return the proposer for an `agent` out of `COMMANDS`. The costs of its visits are recorded.
 
-    Raises ConfigurationError if the program or folders are missing, SafetyError if there is no
-    sandbox for it.
+    Raises ConfigurationError if the program or folders are missing, SafetyError if this machine has
+    no sandbox for it.
     """
     require_agent_sandbox()
     command = _command(agent, config, home, env)
@@ -91,7 +91,7 @@ def command_fault(
 ) -> tuple[str, str] | None:
     """Return the problem with an agent's command and its fix; None without a problem.
 
-    A missing log-in is reported too, although it may exist elsewhere.
+    A log-in that is not found counts as a problem, although it may exist elsewhere.
     """
     try:
         require_agent_sandbox()
@@ -100,7 +100,7 @@ def command_fault(
         return fault.message, fault.hint
     unset = [name for name in config.agent_variables if name not in env]
     if unset:
-        return f"the variable {unset[0]} of `agent_variables` is not set", "set it, or remove it"
+        return f"the variable {unset[0]} in `agent_variables` is not set", "set it, or remove it"
     if config.agent_variables or config.agent_folders or agent == "command":
         return None  # the user listed what it needs
     preset, bench = command.preset, command.bench
@@ -128,7 +128,9 @@ def _command(agent: str, config: Config, home: Home, env: Mapping[str, str]) -> 
         )
     user_home = Path(env.get("HOME") or Path.home())
     if user_home.resolve() == Path(user_home.anchor):
-        raise ConfigurationError(f"your home is {user_home}", "set HOME to your home folder")
+        raise ConfigurationError(
+            f"HOME is {user_home}, which cannot be used", "set HOME to your home folder"
+        )
     search_path = env.get("PATH", os.defpath)
     try:
         program = find_program(argv[0], home=user_home, search_path=search_path)
@@ -209,7 +211,7 @@ def _bench(
     for path in asked:
         if not path.exists():
             raise ConfigurationError(
-                f"{path}, one of `agent_folders`, is not there", "create it, or remove it"
+                f"{path}, one of `agent_folders`, does not exist", "create it, or remove it"
             )
     variables = {
         *_ALWAYS,
@@ -246,7 +248,7 @@ def _goer(command: _Command) -> Go:
         except ArnodeError as fault:
             return _not_started(f"{fault.message} ({fault.hint})")
         except OSError as fault:
-            return _not_started(f"it could not be started ({fault.strerror})")
+            return _not_started(f"cannot start the program ({fault.strerror})")
         secrets = await asyncio.to_thread(_secrets, command.bench)
         is_failure = isinstance(done.result, Rejected)
         level = logging.INFO if is_failure else logging.DEBUG
@@ -257,7 +259,7 @@ def _goer(command: _Command) -> Go:
             _log.info("%s: %s", command.name, remark)
         reported = reported_usage(done.output_tail, command.preset.form)
         if done.status is None and reported is not None and reported != NO_USAGE:
-            reported = None  # it was still working when it was ended
+            reported = None  # it was killed before it could report all of its usage
         return Visit(result=result, reported=reported, seconds=done.seconds, remark=remark)
 
     return go
@@ -270,7 +272,7 @@ def _not_started(reason: str) -> Visit:
 async def _result(
     command: _Command, job: Assignment, done: AgentResult, secrets: frozenset[bytes]
 ) -> tuple[Edited | Rejected, str]:
-    """Return a program's edit of the files, and a remark about it."""
+    """Return a program's edit of the files, or its rejection, and a remark for the log."""
     words = await _shown(last_words(done.output_tail, command.preset.form), secrets)
     if isinstance(done.result, Rejected):
         reason = done.result.reason
@@ -298,4 +300,4 @@ def _secrets(bench: AgentAccess) -> frozenset[bytes]:
 
 def _leak(job: Assignment, edited: Edited, secrets: frozenset[bytes]) -> str | None:
     name = leaking_file(edited.source, base=job.source, note=edited.note, secrets=secrets)
-    return name and f"{name} contains log-in data or keys that it was given"
+    return name and f"{name} contains log-in data or keys that the agent was given"

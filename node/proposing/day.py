@@ -16,7 +16,7 @@ from node.store.store import Store
 from protocol.errors import ArnodeError
 from protocol.units import NANO
 
-_GRACE_S = 120.0  # the most by which a question may overrun its time
+_GRACE_S = 120.0  # a question may exceed its time limit by at most this
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +57,8 @@ def correct_call(
 ) -> Mapping[str, Message]:
     """Correct the cost of a question, and return it.
 
-    Raises ArnodeError if the number is unknown, or if the question may still be in progress, as its
-    cost is open then.
+    Raises ArnodeError if the number is unknown, or if the question may still be in progress, so
+    that its cost is not final.
     """
     if not home.store.exists():
         raise _unknown(number)
@@ -70,8 +70,8 @@ def correct_call(
         left_s += max(config.agent_limit_s, config.llm_timeout_s)
         if call.state == "reserved" and left_s > 0:
             raise ArnodeError(
-                f"question {number} may still be asked",
-                f"correct it in {math.ceil(left_s / 60)} minutes, when it is over in any case",
+                f"question {number} may still be in progress",
+                f"correct it in {math.ceil(left_s / 60)} minutes, after its time limit",
             )
         charge = Charge(
             tokens_in=call.charge.tokens_in if fixed.tokens_in is None else fixed.tokens_in,
@@ -93,7 +93,7 @@ def _document(call: Call) -> Mapping[str, Message]:
         "visit": call.is_visit,
         "state": call.state,
         **_figures(call.charge),
-        "booked": dict(_figures(call.booked)) if is_corrected else None,
+        "charged": dict(_figures(call.charged)) if is_corrected else None,
         "corrected": None if call.corrected_ms is None else _time(call.corrected_ms),
         "why": call.why,
     }
@@ -118,5 +118,5 @@ def _time(ts_ms: int) -> str:
 
 def _unknown(number: int) -> ArnodeError:
     return ArnodeError(
-        f"there is no question {number}", "`arnode spending` lists today's with their numbers"
+        f"there is no question {number}", "`arnode spending` lists today's questions by number"
     )

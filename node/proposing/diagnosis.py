@@ -1,7 +1,7 @@
-"""The check whether a proposer works: a model is really asked, a program is searched for.
+"""The check whether a proposer works: send a model one question, or search for a program.
 
-litellm's own errors do not distinguish a refused connection from a wrong address or a missing key.
-So each fault is named by what happened to its request, with its fix.
+litellm's errors do not distinguish a refused connection from a wrong address or a missing key. So a
+fault is named by what happened to the request, together with the fix.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from node.home.config import Config
 from node.home.home import Home
 from node.home.plugins import PROPOSERS, plugin
 from node.proposing.budget import open_cost_database, temporary_cost_database
-from node.proposing.choice import KNOBS, NOBODY, Choice, ModelChoice, OwnChoice, ProgramChoice
+from node.proposing.choice import NOBODY, SEARCH, Choice, ModelChoice, OwnChoice, ProgramChoice
 from node.proposing.command import command_fault, terms_of
 from node.proposing.keys import ApiKeys, key_variable
 from node.proposing.model import open_model
@@ -29,7 +29,7 @@ from node.proposing.worker import NEW_KEY
 from node.store.database import Database
 from node.terminal.progress import Progress
 
-ANSWER_TOKENS: Final = 64  # a model that thinks first needs some
+ANSWER_TOKENS: Final = 64  # a reasoning model needs some before its answer
 LIMIT_S: Final = 120.0  # a server may have to load the model
 _SHOWN: Final = 5
 _QUESTION: Final = CompletionRequest(
@@ -56,15 +56,15 @@ def diagnose(
     env: Mapping[str, str],
     progress: Progress,
 ) -> Diagnosis:
-    """Return the state of a proposer. The cost of a question is counted in the home.
+    """Return the state of a proposer. The cost of its question is recorded in the home.
 
-    Raises ArnodeError if it can never work with these settings.
+    Raises ArnodeError if the proposer cannot work with these settings.
     """
     match choice:
         case OwnChoice():
-            if choice not in (KNOBS, NOBODY):
+            if choice not in (SEARCH, NOBODY):
                 plugin(PROPOSERS, choice.name, "proposer").load(ProposerPlugin)
-            return Diagnosis(status="ok", detail=f"{choice.name}: asks no model")
+            return Diagnosis(status="ok", detail=f"{choice.name}: uses no model")
         case ProgramChoice():
             return _program(choice.name, home, config, env)
         case ModelChoice():
@@ -131,19 +131,19 @@ def hint_for(fault: CompletionFault, config: Config, choice: ModelChoice, keys: 
         case "unreachable":
             return "check this machine's network; no proxy is used"
         case "garbage" if choice.url is not None:
-            return "`llm_url` is the address of an OpenAI-compatible API; most end in /v1"
+            return "set `llm_url` to the address of an OpenAI-compatible API; most end in /v1"
         case "leaked_key":
             return NEW_KEY
         case "over_budget":
-            return "wait for the next day, or raise `usd_per_day` (or the limit it names)"
+            return "wait for the next day, or raise `usd_per_day` (or the limit in the message)"
         case "overflow":
-            return "give the model a longer context, or choose another model"
+            return "configure a longer context for the model, or choose another model"
     return "try again later; see `arnode logs`"
 
 
 def _models(choice: ModelChoice, key: str | None, watch: KeyWatch) -> str:
     listed = None if choice.url is None else models_at(choice.url, key=key, watch=watch)
     if not listed:
-        return "see which models the provider has, and name one: `--agent provider/model`"
+        return "choose one of the provider's models: `--agent provider/model`"
     names = ", ".join(listed[:_SHOWN]) + (", …" if len(listed) > _SHOWN else "")
     return f"the server has {names}: name one with `--agent`"

@@ -1,8 +1,8 @@
 """API keys: removed from the environment at the start, given only to the process that needs one.
 
-Every program that is started inherits the environment. After `take_keys` only this process knows
-the keys, and no other can read its memory (`node.home.keyfile.keep_to_oneself`). A key goes only to
-its own provider, unless the setting `llm_key` names its variable.
+Every child process inherits the environment. After `take_keys` only this process has the keys, and
+no other can read its memory (`node.home.keyfile.keep_to_oneself`). A key is sent only to its own
+provider, unless the setting `llm_key` names its variable.
 """
 
 import re
@@ -48,9 +48,9 @@ _SENDABLE: Final = re.compile(r"[\x21-\x7e]{1,4096}")
 
 
 class ApiKeys:
-    """Keys by the names of their variables. Its representation shows none of them.
+    """Keys by the names of their variables. `repr` shows no key.
 
-    `watch` notices text that reveals a key, across all answers while the node runs.
+    `watch` detects text that reveals a key, also in pieces over several answers.
     """
 
     def __init__(self, values: Mapping[str, str]) -> None:
@@ -85,7 +85,7 @@ class ApiKeys:
 def take_keys(env: MutableMapping[str, str], named: str | None = None) -> ApiKeys:
     """Remove all API keys from an environment, and return those that are not empty.
 
-    `named` is another variable that holds a key, by the user's setting.
+    `named` is another variable that holds a key, named by the setting `llm_key`.
     """
     names = [name for name in env if is_key(name) or name == named]
     taken = {name: env.pop(name).strip() for name in names}
@@ -115,9 +115,9 @@ def is_loopback(url: str) -> bool:
 
 
 def key_variable(config: Config, model: str, url: str | None, keys: ApiKeys) -> str | None:
-    """Return the variable whose key is sent; None if no key is sent.
+    """Return the variable whose key is sent to a model's server; None if no key is sent.
 
-    A server that the user names gets the key that `llm_key` names, and no other.
+    A server that the user names gets only the key that `llm_key` names.
     """
     if config.llm_key is not None:
         return config.llm_key

@@ -1,12 +1,12 @@
-"""A language model that the node may ask: a worker, a day's budget and retries.
+"""A language model that the node may call: a worker process, a daily budget and retries.
 
     with open_cost_database(home) as costs:
         async with open_model(home, config, choice, keys, costs, progress=progress) as model:
             outcome = await model.complete(question)  # a completion or a fault, no exception
             model.limits.context_tokens, model.limits.answer_tokens
 
-Opening sends no question: a server that cannot be reached is a fault of the first question. A
-permanent problem (litellm missing, no key, no price) is an error at once, with its fix.
+Opening sends no question, so an unreachable server only makes the first question fail. A permanent
+problem (litellm missing, no key, no price) raises an error at once, with its fix.
 """
 
 import asyncio
@@ -50,7 +50,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelLimits:
-    """The largest size of a prompt with its answer, and of an answer alone."""
+    """The largest number of tokens of a prompt with its answer, and of an answer alone."""
 
     context_tokens: int
     answer_tokens: int
@@ -82,8 +82,8 @@ async def open_model(
 ) -> AsyncIterator[Model]:
     """Yield a model with a running worker. Its questions are recorded as `booked_as`, if given.
 
-    Raises ConfigurationError if it can never answer with these settings, ArnodeError if the worker
-    does not start.
+    Raises ConfigurationError if the model cannot answer with these settings, ArnodeError if the
+    worker does not start.
     """
     settings = settings_for(config, choice, keys)
     async with ModelWorker(settings, hidden=[home.root], watch=keys.watch) as worker:
@@ -119,7 +119,7 @@ async def open_model(
 
 
 def budgeted(worker: ModelWorker, budget: ModelCostBudget) -> Complete:
-    """Return a completion function that asks only within the budget, and counts what it takes."""
+    """Return a completion function that stays within the budget, and records its costs."""
 
     async def complete(question: CompletionRequest) -> ModelCompletion | CompletionFault:
         reservation = budget.reserve(question)
@@ -127,7 +127,7 @@ def budgeted(worker: ModelWorker, budget: ModelCostBudget) -> Complete:
             return reservation
         try:
             outcome = await worker.ask(question)
-        except BaseException:  # the caller has gone, and the model may be at work
+        except BaseException:  # the caller was cancelled, and the model may still be at work
             budget.settle(reservation, None)
             raise
         usage = outcome.usage
@@ -162,7 +162,7 @@ def settings_for(config: Config, choice: ModelChoice, keys: ApiKeys) -> ModelSet
     key = None if variable is None else keys.key(variable)
     if variable is not None and key is None:
         raise ConfigurationError(
-            f"{choice.name} needs an API key, and {variable} is not set",
+            f"{choice.name} needs an API key, but {variable} is not set",
             f"export {variable}=…, or name the variable that holds it with `llm_key`;"
             " a model on a server of yours needs `llm_url`",
         )
@@ -170,9 +170,9 @@ def settings_for(config: Config, choice: ModelChoice, keys: ApiKeys) -> ModelSet
 
 
 def price_for(config: Config, choice: ModelChoice, facts: ModelFacts) -> Price:
-    """Return the price of tokens: by the settings, else litellm's list, else free on this machine.
+    """Return the price of tokens from the settings, from litellm's list, or 0 on this machine.
 
-    Raises ConfigurationError if it is unknown, as no limit in USD could be kept.
+    Raises ConfigurationError if the price is unknown, since no limit in USD could then be enforced.
     """
     known = facts.price
     if known is None and choice.url is not None and is_loopback(choice.url):
@@ -182,7 +182,7 @@ def price_for(config: Config, choice: ModelChoice, facts: ModelFacts) -> Price:
         return known
     if known is None and (configured_in is None or configured_out is None):
         raise ConfigurationError(
-            f"the price of {choice.name} is unknown, so `usd_per_day` cannot be kept",
+            f"the price of {choice.name} is unknown, so `usd_per_day` cannot be enforced",
             "give its price in USD for a million tokens: `llm_usd_in` and `llm_usd_out`"
             " (0 if it is free)",
         )
@@ -211,10 +211,10 @@ def limits_for(config: Config, facts: ModelFacts) -> ModelLimits:
 def prompt_chars_for(
     config: Config, limits: ModelLimits, price: Price, *, source_chars: int
 ) -> int:
-    """Return the length of a prompt that fits the context, and that a day can pay many times.
+    """Return the limit of a prompt's length, in characters, by the context and the daily limits.
 
-    Half of the day's money and tokens is for prompts, divided by `_PROMPTS_A_DAY`. At any price, a
-    prompt has room for twice the task's `source_chars` and some of the history.
+    Half of the day's money and tokens is for `_PROMPTS_A_DAY` prompts. At any price, a prompt has
+    room for twice the task's `source_chars` and some of the history.
     """
     held = _CHARS_PER_TOKEN * (limits.context_tokens - limits.answer_tokens)
     usd_nano, tokens = nano_of(config.usd_per_day), config.tokens_per_day

@@ -1,4 +1,4 @@
-"""The slow proposers, which write patches alongside the runs, opened for one task."""
+"""The slow proposers of one task, which write patches while runs are made."""
 
 import asyncio
 import logging
@@ -23,7 +23,7 @@ from node.home.config import Config
 from node.home.home import Home, program_file
 from node.home.plugins import PROPOSERS, plugin
 from node.proposing.budget import ModelCostBudget, limits_of, open_cost_database
-from node.proposing.choice import KNOBS, NOBODY, Arm, ModelChoice, OwnChoice, ProgramChoice
+from node.proposing.choice import NOBODY, SEARCH, Arm, ModelChoice, OwnChoice, ProgramChoice
 from node.proposing.command import command_proposer
 from node.proposing.keys import ApiKeys, take_keys
 from node.proposing.presets import is_shown_files
@@ -37,29 +37,29 @@ from protocol.manifest import TaskManifest
 from protocol.source import Source
 from trainer.task_folder.task import Task
 
-_ERRAND_CHARS: Final = (64_000, 32_000)  # prompt lengths; the first that fits, in bytes, is used
-_ARGUMENT_BYTES: Final = 128 * 1024 - 1  # the limit of an argument (execve(2))
+_ERRAND_CHARS: Final = (64_000, 32_000)  # prompt lengths; the first whose bytes fit is used
+_ARGUMENT_BYTES: Final = 128 * 1024 - 1  # limit of a command-line argument (execve(2))
 _HOPELESS_S: Final = 3600.0
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Means:
-    """The inputs for slow proposers: API keys, and the environment that the node found."""
+    """The inputs for slow proposers: API keys, and the node's environment without them."""
 
     keys: ApiKeys
     environment: Mapping[str, str]
 
 
 def take_means(env: MutableMapping[str, str], config: Config) -> Means:
-    """Take the API keys out of an environment, which every child process inherits."""
+    """Remove the API keys from an environment, so that no child process inherits them."""
     found = dict(env)
     return Means(keys=take_keys(env, config.llm_key), environment=found)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenedArm:
-    """An opened arm with a slow proposer."""
+    """An arm and its opened slow proposer."""
 
     arm: Arm
     proposer: SlowProposer
@@ -67,15 +67,15 @@ class OpenedArm:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposers:
-    """All proposers: the fast one, and the arms with slow ones, which write alongside the runs.
+    """All proposers: the fast one, and the arms with slow ones, which write while runs are made.
 
-    `has_knobs`: the hyperparameter search is an arm, and does not only fill gaps. `planner` writes
-    the aim for the slow ones.
+    `has_hyperparameters`: the hyperparameter search is an arm itself, instead of only filling gaps.
+    `planner` writes the aim for the slow proposers.
     """
 
     fast: Proposer
     slow: tuple[OpenedArm, ...] = ()
-    has_knobs: bool = False
+    has_hyperparameters: bool = False
     planner: ModelPlanner | None = None
 
     @property
@@ -85,21 +85,21 @@ class Proposers:
             f"{one.proposer.name} with `{one.arm.text}`" if one.arm.text else one.proposer.name
             for one in self.slow
         ]
-        return ", ".join([*slow, "knobs"] if self.has_knobs else slow)
+        return ", ".join([*slow, "search"] if self.has_hyperparameters else slow)
 
 
 def fast_proposer(arms: Sequence[Arm]) -> Proposer:
-    """Return the fast proposer: the hyperparameter search, or nobody if none is to propose."""
+    """Return the fast proposer: the hyperparameter search, or a null proposer for `none`."""
     return NullProposer() if [arm.choice for arm in arms] == [NOBODY] else BuiltInSearch()
 
 
 def first_slow(arms: Sequence[Arm]) -> Arm:
-    """Return the first slow arm, which a command asks; without one the first arm."""
-    return next((arm for arm in arms if arm.choice not in (KNOBS, NOBODY)), arms[0])
+    """Return the arm for a single proposal: the first slow arm, or else the first arm."""
+    return next((arm for arm in arms if arm.choice not in (SEARCH, NOBODY)), arms[0])
 
 
 def require_texts(home: Home, arms: Sequence[Arm], tasks: Iterable[str]) -> None:
-    """Raise ConfigurationError if a named text of the owner is missing for one of these tasks."""
+    """Raise ConfigurationError if a file of instructions is missing for one of these tasks."""
     for task in tasks:
         for arm in arms:
             path = home.programs / program_file(task, arm.text)
@@ -119,7 +119,7 @@ async def open_proposers(
     means: Means,
     progress: Progress,
 ) -> AsyncIterator[Proposers]:
-    """Yield all proposers for a task. Raises ArnodeError if one of them can never work."""
+    """Yield all proposers for a task. Raises ArnodeError if one of them cannot work."""
     async with AsyncExitStack() as stack:
         reviewing = open_role("reviewer", home, config, task, arms, means.keys, progress)
         reviewer = reviewer_of(await stack.enter_async_context(reviewing))
@@ -133,7 +133,7 @@ async def open_proposers(
         yield Proposers(
             fast=fast_proposer(arms),
             slow=tuple(slow),
-            has_knobs=any(arm.choice == KNOBS for arm in arms),
+            has_hyperparameters=any(arm.choice == SEARCH for arm in arms),
             planner=planner,
         )
 
@@ -149,14 +149,14 @@ async def open_slow(
     *,
     reviewer: ModelReviewer | None,
 ) -> AsyncIterator[SlowProposer | None]:
-    """Yield the slow proposer of an arm; None for the hyperparameter search or nobody.
+    """Yield the slow proposer of an arm; None for the hyperparameter search or `none`.
 
-    `reviewer` chooses among a model's proposals for one slot. Raises ArnodeError if the arm can
-    never work with these settings.
+    `reviewer` chooses among a model's proposals for one slot. Raises ArnodeError if the arm cannot
+    work with these settings.
     """
     config = arm.settings(config)
     match choice := arm.choice:
-        case OwnChoice() if choice in (KNOBS, NOBODY):
+        case OwnChoice() if choice in (SEARCH, NOBODY):
             yield None
         case OwnChoice(name=name):
             found = plugin(PROPOSERS, name, "proposer")
@@ -216,9 +216,9 @@ async def open_slow(
 def _check_for(manifest: TaskManifest, baseline: Source) -> Check:
     """Return the check whether an untrusted source may be run for a task.
 
-    First the task's rules for sources apply, then a child process parses it
-    (`node.source_review.inspection`). The source may be the work of the author of patches that a
-    model was shown.
+    The check applies the task's rules for sources, then parses the source in a child process
+    (`node.source_review.inspection`). A source is untrusted because peers' patches in a prompt may
+    have influenced its model.
     """
 
     async def check(source: Source) -> Checked:
@@ -228,7 +228,7 @@ def _check_for(manifest: TaskManifest, baseline: Source) -> Check:
         found = await asyncio.to_thread(inspect, source, kind=manifest.kind, baseline=baseline)
         if found.fingerprint is None:  # the child failed, so no line of the source can be named
             return Checked(fingerprint=None, fault=found.marks[0].text)
-        # Own ideas in a language without a linter may run: nothing speaks against them.
+        # Sources of the node's own proposers may run in a language without a linter.
         read = tuple(mark for mark in found.marks if mark.what != "unread")
         return Checked(fingerprint=found.fingerprint, marks=read)
 
@@ -236,7 +236,7 @@ def _check_for(manifest: TaskManifest, baseline: Source) -> Check:
 
 
 def _fitting(prompts: Iterable[str | NoProposal]) -> str | NoProposal:
-    """Return the first prompt that fits into an argument; each is shorter than the one before."""
+    """Return the first prompt that fits into an argument; `prompts` are the longest first."""
     size = 0
     for prompt in prompts:
         if isinstance(prompt, NoProposal):
@@ -245,7 +245,7 @@ def _fitting(prompts: Iterable[str | NoProposal]) -> str | NoProposal:
         if size <= _ARGUMENT_BYTES:
             return prompt
     return NoProposal(
-        reason=f"the prompt with the files has {size} bytes, more than the {_ARGUMENT_BYTES} of an"
-        " argument",
+        reason=f"the prompt with the files has {size} bytes, but an argument may only have"
+        f" {_ARGUMENT_BYTES}",
         retry_s=_HOPELESS_S,
     )

@@ -1,10 +1,10 @@
 """Presets of known coding agents: their arguments, their log-in, the files that they leave behind.
 
-A preset gives a program as little of the user's home as its log-in needs. If a log-in is renewed in
-place, its file is `kept`, so that the user stays logged in. Settings are only `shown`: if an agent
-changed them (hooks, servers to start), they would later run outside any sandbox. None may start a
-program: each gets only tools that read and write files. Tested with Claude Code 2.1.332, Codex
-0.171.0 and aider 0.86.2 (`tests/programs`).
+A preset gives an agent as few files of the user's home as its log-in needs. If the agent renews a
+log-in in place, the file is in `kept`, so that the user stays logged in. Files of settings are only
+`shown`, without write access: commands that an agent added there would later run outside any
+sandbox. Agents may not start programs: they only get tools that read and write files. Tested with
+Claude Code 2.1.332, Codex 0.171.0 and aider 0.86.2 (`tests/programs`).
 """
 
 import json
@@ -23,21 +23,21 @@ from agent.worker.prices import Price
 class Preset:
     """A coding agent's program.
 
-    - `kept`, `shown`: paths in the user's home; those that exist are used.
-    - `variables`: those of its own log-in, passed if they are set.
+    - `kept`, `shown`: paths in the user's home; missing paths are skipped.
+    - `variables`: variables of its own log-in, passed if they are set.
     - `settings`: variables that are always passed.
     - `ignored`: names of files that it leaves in a worktree.
     - `hint`: how to install it and log in.
     - `argv`: the command. `{usd}` is the cost of a visit at which the program stops itself.
-      `{tokens}` is the same in prompt tokens at `price`; a token of an answer counts as `{weight}`
-      of these.
+      `{tokens}` is this cost in prompt tokens at `price`; an answer's token counts as `{weight}`
+      prompt tokens.
     - `price`: used if the program reports only its tokens.
     - `where`: arguments inserted before the last one if their variable is set, with its value
       quoted as in JSON.
-    - `paid`, `subscription`: with one of the variables `paid` a visit costs by the token. Without,
-      it is free with one of `subscription` (variables and paths in the home).
+    - `paid`, `subscription`: if a variable of `paid` is set, tokens cost money. Otherwise a visit
+      is free if a variable or a path in the home of `subscription` exists.
     - `form`: the format of its output.
-    - `is_shown_files`: it has no tool to read files, so the prompt contains them.
+    - `is_shown_files`: the program has no tool to read files, so the prompt contains them.
     """
 
     argv: tuple[str, ...]
@@ -56,9 +56,9 @@ class Preset:
     hint: str = ""
 
 
-# Left behind by any check of one's own edit.
+# Files that remain if an agent checks its own edit.
 _BYTECODE: Final = "__pycache__"
-# Entries of a program's own files that make it pay by a key, or ask another server.
+# Entries of a program's settings that make it use a paid key or another server.
 _KEYS: Final = (
     "apiKeyHelper", "env", "OPENAI_API_KEY", "model_provider", "model_providers", "openai_base_url",
     "profile",
@@ -172,15 +172,15 @@ OWN: Final = Preset(
 
 
 def is_shown_files(name: str) -> bool:
-    """Return True if the prompt of the agent of this name contains the files."""
+    """Return True if the prompt of the agent with this name contains the files."""
     return PRESETS.get(name, OWN).is_shown_files
 
 
 def is_paid(preset: Preset, *, user_home: Path, variables: Mapping[str, str]) -> bool:
-    """Return True if a visit costs USD, by the variables passed and the files given.
+    """Return True if a visit costs USD, judging by the variables and files that it gets.
 
-    It does not if it comes with a subscription that is paid anyway. In doubt it does: a limit in
-    USD that applies too early is a nuisance, one that does not apply is a bill.
+    It is free with a subscription. In doubt return True: a USD limit that applies without need is
+    less harmful than an unexpected bill.
     """
     if any(name in variables for name in preset.paid):
         return True

@@ -1,4 +1,4 @@
-"""A model prepared for one task: its prompts' limits, and the secret of its quotes' fences."""
+"""A model with the limit of its prompts, and the secret that delimits untrusted text in them."""
 
 import hashlib
 import hmac
@@ -24,9 +24,9 @@ _FENCE: Final = b"arnode/prompt-fence/1"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromptedModel:
-    """A model, the limits of one question, and the secret from which its prompts' fences derive.
+    """A model, the limits of one question, and the secret for the delimiters of untrusted text.
 
-    `name` is the user's name for it.
+    `name` is the user's name for the model.
     """
 
     name: str
@@ -46,7 +46,7 @@ async def open_prompted(
     booked_as: str,
     progress: Progress,
 ) -> AsyncIterator[PromptedModel]:
-    """Yield a model whose questions are recorded by a name. Raises what `open_model` raises."""
+    """Yield a model whose questions are recorded under a name. Raises what `open_model` raises."""
     with open_cost_database(home) as cost_database:
         opening = open_model(
             home, config, choice, keys, cost_database, progress=progress, booked_as=booked_as
@@ -69,5 +69,5 @@ async def open_prompted(
 
 
 def fence_secret(home: Home) -> bytes:
-    """Return this node's secret for deriving the fences of quotes, used for nothing else."""
+    """Return this node's secret for the delimiters of untrusted text, used for nothing else."""
     return hmac.digest(load_secret(home), _FENCE, hashlib.sha256)

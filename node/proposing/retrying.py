@@ -1,8 +1,8 @@
-"""The retries of questions: a pure ladder of waits, and the completion that uses it.
+"""The retries of questions to a model: a backoff, and the completion function that uses it.
 
-Passing faults are retried, each time after a longer wait, half of it random, so that many nodes do
-not return at once. A server's Retry-After is followed up to a limit. Beyond it the fault goes to
-the caller, who has something better to do. A refused key is not retried.
+Temporary faults are retried, each time after a longer wait. Half of a wait is random, so that many
+nodes do not retry at once. A server's Retry-After is obeyed up to a limit; beyond it the fault is
+returned to the caller. A refused key is not retried.
 """
 
 import random
@@ -19,7 +19,7 @@ from agent.completion import (
     ModelCompletion,
 )
 
-# Retries for each kind. A timeout has already cost its time, and its tokens in full.
+# Retries for each kind of fault. A timeout has already used its time, and all its tokens.
 _AGAIN: Final[Mapping[FaultKind, int]] = MappingProxyType(
     {"rate_limited": 4, "server": 3, "unreachable": 3, "timeout": 1, "worker": 2}
 )
@@ -35,14 +35,14 @@ class Ladder:
     again: Mapping[FaultKind, int] = field(default_factory=lambda: _AGAIN)
 
     def wait_s(self, fault: CompletionFault, tries: int, chance: random.Random) -> float | None:
-        """Return the seconds to wait after the `tries`-th try (from 1); None: do not try again."""
+        """Return the seconds to wait after try number `tries` (from 1); None: do not try again."""
         if tries > self.again.get(fault.kind, 0):
             return None
         usual_s = min(self.first_s * 2.0 ** (tries - 1), self.longest_s)
         jitter_s = usual_s * chance.uniform(0.5, 1.0)
         if fault.retry_s is None:
             return jitter_s
-        # Never earlier than asked for, and not all at once at that moment.
+        # Wait at least as long as the server asked, plus a random time.
         return fault.retry_s + jitter_s if fault.retry_s <= self.honoured_s else None
 
 
@@ -56,9 +56,9 @@ def persistent(
 ) -> Complete:
     """Return a completion function that retries with the waits of a `Ladder`.
 
-    The costs in its result are the sum of all tries: what the question was charged. A question that
-    fails in the same way as the one before is not retried. A server may be away all night, and each
-    try counts as a call of the day.
+    The costs in its result are the sum over all tries. A question that fails in the same way as the
+    previous question is not retried: a server may be down all night, and each try counts against
+    `calls_per_day`.
     """
     steps = ladder or Ladder()
     known: CompletionFault | None = None

@@ -1,8 +1,8 @@
-"""The models that do not propose: a planner and a reviewer, as the settings name them.
+"""The models in the roles of planner and reviewer, which do not propose patches themselves.
 
-A role is only used if another proposer needs it. A planner's aims are read by models and coding
-agents; a reviewer reviews proposals of models. Each role has a litellm process of its own, and its
-questions are recorded under the role's name.
+A role is only used if a proposer needs it: a planner writes aims for models and coding agents, a
+reviewer reviews proposals of models. Each role has its own litellm process, and its questions are
+recorded under the role's name.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -22,9 +22,9 @@ from trainer.task_folder.task import Task
 Role: TypeAlias = Literal["planner", "reviewer"]
 
 PLANNED_EXPERIMENTS: Final = 12
-"""So many experiments an aim is for. Of a direction that is worth something one in fourteen or so
-is kept, so that fewer say next to nothing of it; and a night has a few hundred at most, so that
-many more would leave little to steer."""
+"""The number of experiments for one aim. Even in a good direction only about one patch in fourteen
+is kept, so fewer experiments show little. A night has a few hundred experiments, so many more would
+leave few changes of aim."""
 
 _IDLE: Final[dict[Role, str]] = {
     "planner": "no proposer would read its text",
@@ -44,7 +44,7 @@ def roles_at_work(config: Config, arms: Sequence[Arm]) -> dict[Role, ModelChoice
 
 
 def words_of_roles(config: Config, arms: Sequence[Arm]) -> list[str]:
-    """Return, for people, what limits the costs of each role, or why it has nothing to do."""
+    """Return sentences about the cost limit of each role, or why a role is not used."""
     at_work = roles_at_work(config, arms)
     limit = f"a day may cost {config.usd_per_day:g} USD (`usd_per_day`)"
     words = [f"{role} {choice.name}: {limit}" for role, choice in at_work.items()]
@@ -65,7 +65,7 @@ async def open_role(
 ) -> AsyncIterator[PromptedModel | None]:
     """Yield the model of a role for these proposers; None if the role is not used.
 
-    Raises ArnodeError if it can never answer with these settings.
+    Raises ArnodeError if the model cannot answer with these settings.
     """
     choice = roles_at_work(config, arms).get(role)
     if choice is None:
@@ -77,7 +77,7 @@ async def open_role(
 
 
 def planner_of(model: PromptedModel | None) -> ModelPlanner | None:
-    """Return a model as a planner; None for None."""
+    """Return a planner that uses a model; None without a model."""
     if model is None:
         return None
     return ModelPlanner(
@@ -90,7 +90,7 @@ def planner_of(model: PromptedModel | None) -> ModelPlanner | None:
 
 
 def reviewer_of(model: PromptedModel | None) -> ModelReviewer | None:
-    """Return a model as a reviewer; None for None."""
+    """Return a reviewer that uses a model; None without a model."""
     if model is None:
         return None
     return ModelReviewer(model.complete, model=model.name, limits=model.limits, secret=model.secret)

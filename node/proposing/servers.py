@@ -1,6 +1,6 @@
-"""The models that a server lists, on this machine or elsewhere: a short request that costs nothing.
+"""The models that a server lists, on this machine or elsewhere: a short, free request.
 
-It uses `GET …/models` of the OpenAI API, or Ollama's `GET /api/tags`; never through a proxy.
+The request is `GET …/models` of the OpenAI API, or Ollama's `GET /api/tags`; never through a proxy.
 """
 
 import json
@@ -28,7 +28,7 @@ def models_at(
 ) -> list[str] | None:
     """Return the models that an OpenAI-compatible server lists; None without a valid answer.
 
-    Names that reveal a key of `watch`, by default the key that is sent, make an answer invalid.
+    An answer is invalid if its names reveal a key of `watch` (default: the key that is sent).
     """
     match _fetched(f"{url.rstrip('/')}/models", key, timeout_s):
         case {"data": list() as listed}:
@@ -39,7 +39,7 @@ def models_at(
 
 
 def ollama_models(url: str = OLLAMA_URL, *, timeout_s: float = LOOK_S) -> list[str] | None:
-    """Return the models of an Ollama server, the latest first; None without one."""
+    """Return the models of an Ollama server, the latest first; None without a server."""
     parts = urlsplit(url)
     match _fetched(f"{parts.scheme}://{parts.netloc}/api/tags", None, timeout_s):
         case {"models": list() as listed}:
@@ -51,7 +51,7 @@ def _fetched(url: str, key: str | None, timeout_s: float) -> Any:
     headers = {"Accept": "application/json"}
     if key is not None:
         headers["Authorization"] = f"Bearer {key}"
-    # No redirects: a key goes to no other server.
+    # No redirects, so that the key is sent to no other server.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect())
     try:
         request = urllib.request.Request(url, headers=headers)  # noqa: S310 (http or https: checked by the settings)

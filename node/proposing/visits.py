@@ -1,9 +1,9 @@
 """The costs of a coding agent's visits: reserved before, and settled by the program's report.
 
-A visit is one question. Its largest cost is reserved first. The program is told to stop at half of
-it, as it only checks between its turns, and the current turn must still be paid. If a visit ends
-without a report, or with an impossible one, the whole reservation counts. A visit on a subscription
-costs no USD and is limited by `visits_per_day`.
+A visit is one question to an agent. Its largest cost is reserved first. The program must stop at
+half of this cost, since it only checks between its turns, and the current turn costs more. If a
+visit ends without a report, or with an impossible report, the whole reservation counts. A visit on
+a subscription costs no USD and is limited by `visits_per_day`.
 """
 
 import logging
@@ -22,7 +22,7 @@ from node.store.model_calls import Charge
 from protocol.errors import Rejected
 from protocol.units import NANO
 
-# Reserved of `tokens_per_day` for a visit; most of what it reads is the same text again.
+# Tokens of `tokens_per_day` reserved for a visit; most of its prompt tokens are repeated text.
 VISIT_TOKENS: Final = 1_000_000
 _STOPS_AT: Final = 0.5
 _LATER_S = 3600.0
@@ -43,7 +43,7 @@ class Visit:
 class VisitTerms:
     """The cost of a visit: at most `usd`; `price` applies if the program reports only its tokens.
 
-    Without `is_paid` it costs nothing by the token, and `usd` only limits its length.
+    Without `is_paid` its tokens are free, and `usd` only limits its length.
     """
 
     usd: float
@@ -52,7 +52,7 @@ class VisitTerms:
 
     @property
     def stop_usd(self) -> float:
-        """The cost in USD at which the program is told to stop."""
+        """The cost in USD at which the program must stop."""
         return self.usd * _STOPS_AT
 
     def words(self, config: Config) -> str:
@@ -72,7 +72,7 @@ class VisitTerms:
 
     @property
     def answer_weight(self) -> float:
-        """The tokens of a prompt that one token of an answer counts as."""
+        """The number of prompt tokens that cost as much as one answer token."""
         return round(self.price.usd_nano_out / max(1, self.price.usd_nano_in), 3)
 
     @property
@@ -81,7 +81,7 @@ class VisitTerms:
         return self._charge(Usage(tokens_in=VISIT_TOKENS, tokens_out=0), nano_of(self.usd))
 
     def charge(self, reported: ReportedUsage) -> Charge:
-        """Return the cost of a visit by the program's own report."""
+        """Return the cost of a visit according to the program's report."""
         usage = Usage(tokens_in=reported.tokens_in, tokens_out=reported.tokens_out)
         cost_nano = self.price.cost_nano(usage) if reported.usd_nano is None else reported.usd_nano
         return self._charge(usage, cost_nano)
@@ -98,7 +98,7 @@ Go: TypeAlias = Callable[[Assignment], Awaitable[Visit]]
 
 
 def counted(go: Go, budget: ModelCostBudget, terms: VisitTerms) -> Run:
-    """Return a run function that counts each visit as one question of the day, in any case."""
+    """Return a run function that records the cost of each visit, even of failed visits."""
 
     async def run(job: Assignment) -> Ran:
         reservation = budget.reserve_visit(terms.most)
@@ -108,7 +108,7 @@ def counted(go: Go, budget: ModelCostBudget, terms: VisitTerms) -> Run:
             return Ran(result=NoProposal(reason=reason, retry_s=later_s), cost=ModelCost())
         try:
             visit = await go(job)
-        except BaseException:  # it may have been at work, and its report is lost
+        except BaseException:  # the program may have worked, and its report is lost
             budget.settle_charge(reservation, None)
             raise
         charge = budget.settle_charge(reservation, _believed(visit, reservation, terms))

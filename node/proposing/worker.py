@@ -1,13 +1,14 @@
-"""The worker process that asks a model, as the node uses it.
+"""The node's interface to the worker process that calls a model.
 
-It is started at the first question, restarted when it dies, and ended with its block.
+The worker starts at the first question, restarts when it dies, and ends with its `async with`
+block.
 
     async with ModelWorker(settings, hidden=[home.root]) as worker:
         facts = await worker.facts()
         outcome = await worker.ask(question)
 
-The death of a worker raises nothing: a question in progress then failed, and may have cost
-something. The worker is trusted no more than the server that it asks.
+If the worker dies, no exception is raised: the question in progress fails, and may have cost money.
+The worker is as untrusted as the server that it calls.
 """
 
 import asyncio
@@ -41,25 +42,25 @@ from protocol.framing import ChannelError
 
 PROGRAM: Final = "agent.worker.program"
 START_S: Final = 180.0  # importing litellm from a cold disk on a laptop
-UP_S: Final = 60.0  # how long a question waits for a worker that is restarted
-GRACE_S: Final = 15.0  # the most by which a worker may overrun a question's own time
+UP_S: Final = 60.0  # how long a question waits for the restart of the worker
+GRACE_S: Final = 15.0  # a worker may exceed a question's time limit by at most this
 NEW_KEY: Final = "revoke the key at its provider, and give another server a new one"
-_DEATHS: Final = 3  # in a row, before it said anything
+_DEATHS: Final = 3  # in a row, before the worker's first message
 _AT_ONCE: Final = 16
 _PARTING_S: Final = 1.0
 _log = logging.getLogger(__name__)
 
 
 class ModelWorker:
-    """A worker that is kept running as long as its block lasts, from the first question on."""
+    """A worker that runs from the first question until its `async with` block ends."""
 
     def __init__(
         self, settings: ModelSettings, *, hidden: Sequence[Path], watch: KeyWatch | None = None
     ) -> None:
         """Take the worker's settings.
 
-        `hidden` are folders that the process must not see, the node's home first. `watch` guards
-        the keys that no answer may reveal; the default is the model's own key.
+        `hidden` are folders that the process must not see, the node's home first. `watch` detects
+        keys that no answer may reveal; the default is the model's own key.
         """
         self._settings = settings
         self._watch = watch or KeyWatch([settings.api_key] if settings.api_key else [])
@@ -85,7 +86,7 @@ class ModelWorker:
         self._facts.cancel()
 
     async def facts(self) -> ModelFacts:
-        """Return the known facts of the model. This starts the worker, which takes seconds.
+        """Return the facts about the model. This starts the worker, which takes seconds.
 
         Raises ConfigurationError without litellm, ArnodeError if the worker does not start.
         """
@@ -93,10 +94,9 @@ class ModelWorker:
         return await asyncio.shield(self._facts)
 
     async def ask(self, question: CompletionRequest) -> Reply | Failure:
-        """Return the model's answer or a failure, a little after the question's time limit at most.
+        """Return the model's answer or a failure, at most `GRACE_S` after the question's limit.
 
-        An answer that reveals a key is never returned, and the model is asked nothing more after
-        it.
+        An answer that reveals a key is never returned, and every later question fails.
         """
         if self._watch.is_revealed(self._settings.api_key):
             return leaked(1, STOPPED)
@@ -139,7 +139,7 @@ class ModelWorker:
         except ChannelError:
             return _failed("worker", "the worker died", may_have_cost=True)
         except TimeoutError:
-            # Its own time limit has failed: it hangs, and with it all its other questions.
+            # The worker exceeded its own time limit: it hangs, with all its other questions.
             channel.close()
             self._note_down()
             return _failed("timeout", "the worker no longer answers", may_have_cost=True)
@@ -170,7 +170,7 @@ class ModelWorker:
         is_final = self._deaths == _DEATHS or isinstance(why, ConfigurationError)
         if is_final and not self._facts.done():
             self._facts.set_exception(why)
-            self._facts.exception()  # the caller may have gone
+            self._facts.exception()  # mark it as retrieved: its caller may be cancelled
             return False
         _log.warning("%s; it restarts in %g s", why.message, wait_s)
         return True
@@ -199,10 +199,10 @@ class ModelWorker:
 def _why_down(down: Down) -> ArnodeError:
     if down.reason == "not_installed":
         return ConfigurationError(
-            "litellm is not installed, and models are asked through it",
+            "litellm is not installed, but models are called through it",
             "install it: `pip install 'arnode[llm]'` (or `uv tool install 'arnode[llm]'`)",
         )
-    return ArnodeError(f"the worker cannot ask a model: {down.detail}", "see `arnode doctor`")
+    return ArnodeError(f"the worker cannot call the model: {down.detail}", "see `arnode doctor`")
 
 
 def _failed(fault: FaultKind, detail: str, *, may_have_cost: bool) -> Failure:

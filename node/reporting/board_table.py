@@ -25,7 +25,7 @@ from protocol.records import VERSION
 from protocol.units import NANO
 
 LEGEND: Final = (
-    "claimed: signed by the author's key.  attested: the lower bound that another key measured.  "
+    "claimed: signed by the author's key.  rerun: the lower bound that another key measured.  "
     "others: keys, not people, that re-ran it (+ confirmed, ~ smaller than claimed, - refuted; ?"
     " their runs do not support their verdict).  here: measured on this machine."
 )
@@ -48,7 +48,7 @@ def table_of(found: Leaderboard, rows: Sequence[Row], code: Code) -> TableBlock:
         figures_column("at least", group="claimed"),
         figures_column(found.manifest.metric.name, group="claimed"),
         figures_column("tries", group="claimed"),
-        figures_column("attested", group="others"),
+        figures_column("rerun", group="others"),
         words_column("others", group="others"),
         words_column("here", group="here"),
         *([words_column("code")] if code.is_shown else []),
@@ -78,7 +78,7 @@ def _cells(row: Row, here: Here | None, *, needs_recheck: bool) -> tuple[Span, .
         _signed(row.gain_anchor_lower_nano),
         f"{row.metric_nano / NANO:.6f}",
         str(row.tries),
-        _signed(row.gain_attested_lower_nano),
+        _signed(row.gain_rerun_lower_nano),
         _others(row),
         _here(here, needs_recheck=needs_recheck),
     )
@@ -102,5 +102,5 @@ def _others(row: Row) -> str:
 def _here(here: Here | None, *, needs_recheck: bool) -> str:
     if here is None:
         return "not measured"
-    verdict_text = word("in_doubt" if needs_recheck else here.verdict)
+    verdict_text = word("recheck_pending" if needs_recheck else here.verdict)
     return verdict_text if here.gain is None else f"{verdict_text} {_signed(here.gain.value_nano)}"

@@ -54,7 +54,7 @@ class HereDocument(TypedDict):
     lower: float | None
     upper: float | None
     pairs: int
-    in_doubt: bool
+    recheck_pending: bool
 
 
 class RowDocument(TypedDict):
@@ -148,14 +148,14 @@ class Code:
 class Leaderboard:
     """A leaderboard with this node's measurements of its trees.
 
-    `in_doubt` is this node's verified head if that has to be confirmed again.
+    `recheck_pending` is this node's verified head if that has to be confirmed again.
     """
 
     key: BoardKey
     manifest: TaskManifest
     board: Board
     here: Mapping[bytes, Here]
-    in_doubt: bytes | None
+    recheck_pending: bytes | None
 
     @classmethod
     def of(cls, store: Store, key: BoardKey, manifest: TaskManifest) -> "Leaderboard":
@@ -166,7 +166,7 @@ class Leaderboard:
             manifest=manifest,
             board=store.boards.get(key),
             here=measured_here(store.boards.own_facts(key)),
-            in_doubt=line.verified if line and head_recheck_reason(store, line) else None,
+            recheck_pending=line.verified if line and head_recheck_reason(store, line) else None,
         )
 
     def rows(
@@ -202,7 +202,7 @@ class Leaderboard:
 
     def needs_recheck(self, row: Row) -> bool:
         """Return True if a row is this node's head and has to be measured again."""
-        return row.tree == self.in_doubt
+        return row.tree == self.recheck_pending
 
     def _row(self, row: Row, code: Code) -> RowDocument:
         here = self.here.get(row.tree)
@@ -227,9 +227,9 @@ class Leaderboard:
                 "refuted": row.refuted,
                 "unsupported": row.unsupported,
                 "adopted": row.adopted,
-                "gain_anchor": from_nano(row.gain_attested_nano),
-                "gain_anchor_lower": from_nano(row.gain_attested_lower_nano),
-                "anchor_pairs": row.attested_pairs,
+                "gain_anchor": from_nano(row.gain_rerun_nano),
+                "gain_anchor_lower": from_nano(row.gain_rerun_lower_nano),
+                "anchor_pairs": row.rerun_pairs,
             },
             "here": None
             if here is None
@@ -237,7 +237,7 @@ class Leaderboard:
                 "verdict": here.verdict,
                 **gain_document(here.gain),
                 "pairs": here.gain.pairs if here.gain else 0,
-                "in_doubt": self.needs_recheck(row),
+                "recheck_pending": self.needs_recheck(row),
             },
             "env": dict(row.env.items),
             "flags": list(row.flags),

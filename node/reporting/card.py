@@ -53,8 +53,8 @@ def card_of(
     entries = store.experiments.listed(key)
     baselines = [entry.metric_nano for entry in entries if entry.stage == "baseline"]
     kept = sum(idea.is_kept for idea in line.ideas)
-    checkpoints = [one for one in line.confirmations if one.kind is PromotionTrial]
-    passed = sum(one.stands for one in checkpoints)
+    trials = [one for one in line.confirmations if one.kind is PromotionTrial]
+    passed = sum(one.stands for one in trials)
     return NightCard(
         node=plain(node),
         subject=f"{line.task}{scoring_mark(line.scoring)} on {line.hardware_class}",
@@ -65,16 +65,16 @@ def card_of(
         last=line.after.metric if line.after else None,
         gain=_gain_words(store, line, net),
         tried=f"{many(len(line.ideas), 'experiment')} tried, {kept} kept",
-        trials=_trials_words(passed, len(checkpoints)),
+        trials=_trials_words(passed, len(trials)),
         measured=_measured_words(line.scoring),
         points=line.points,
     )
 
 
-def _trials_words(passed: int, checkpoints: int) -> str:
-    if not checkpoints:
+def _trials_words(passed: int, trials: int) -> str:
+    if not trials:
         return "no promotion trial"
-    return f"{passed} of {many(checkpoints, 'promotion trial')} passed"
+    return f"{passed} of {many(trials, 'promotion trial')} passed"
 
 
 def _dates(span: TimeSpan, zone: tzinfo | None) -> str:

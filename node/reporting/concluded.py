@@ -20,9 +20,9 @@ from node.store.experiments import ABLATION, BRANCHING, Experiment
 from node.store.jobs import Line
 from node.store.store import Store
 from node.terminal.progress import Progress
-from protocol.attestation import AttestVerdict
 from protocol.evidence import GAINS
 from protocol.record_kinds import Origin, ResultBody
+from protocol.rerun import RerunVerdict
 
 Fate: TypeAlias = Literal["passed", "missed", "overfit", "open"]
 UNKNOWN: Final = Origin(proposer="unknown")  # if no patch or job here names it
@@ -98,7 +98,7 @@ class ConcludedTrial:
 
     entry: Experiment
     kind: type[HeadTrial]
-    verdict: AttestVerdict
+    verdict: RerunVerdict
     stands: bool
     measured: Measured | None
     parts: tuple[StackedPatch, ...]
@@ -216,10 +216,10 @@ def _sd(milli: int | None) -> float | None:
     return None if milli is None else milli / 1000
 
 
-def _verdict(entry: Experiment, step: HeadTrial | None) -> AttestVerdict:
+def _verdict(entry: Experiment, step: HeadTrial | None) -> RerunVerdict:
     """Return a trial's verdict. An own stack claims nothing that could be refuted."""
     if isinstance(step, CatchUpStep | HeadRecheckStep):
-        return cast("AttestVerdict", step.verdict)  # a trial's `Confirmation.verdict` wrote it
+        return cast("RerunVerdict", step.verdict)  # a trial's `Confirmation.verdict` wrote it
     if step.passed if isinstance(step, PromotionTrial) else entry.decision == "adopted":
         return "confirmed"
     if step and step.measured:

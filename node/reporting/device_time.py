@@ -18,7 +18,7 @@ from protocol.record_kinds import ResultBody
 from trainer.measuring.timeline import Stage
 
 _CONFIRMED: Final[dict[type[HeadTrial], str]] = {
-    PromotionTrial: "checkpoints",
+    PromotionTrial: "promotion trials",
     CatchUpStep: "peers' sources against the head",
     HeadRecheckStep: "the head, measured again",
 }

@@ -3,8 +3,8 @@
 from collections.abc import Collection
 from typing import TypedDict
 
-from node.line.attestation import AttestationStep
 from node.line.noise import known_noise
+from node.line.rerun import RerunStep
 from node.line.trial import MetricReading
 from node.reporting.experiment import PairDocument
 from node.reporting.open_home import OpenHome
@@ -30,12 +30,12 @@ class JobDocument(TypedDict):
     lower: float | None
     upper: float | None
     reason: str | None
-    attestation: str | None
+    rerun: str | None
 
 
 def job_document(at: OpenHome, query: OfJob) -> JobDocument:
     """Return a re-run by its job number. Raises UsageError if that number is no re-run."""
-    job = at.store.jobs.get(query.number, AttestationStep)
+    job = at.store.jobs.get(query.number, RerunStep)
     if job is None:
         missing = f"there is no re-run with the number {query.number}"
         raise UsageError(missing, "POST /verify queues one")
@@ -44,17 +44,13 @@ def job_document(at: OpenHome, query: OfJob) -> JobDocument:
 
 def open_jobs_document(store: Store, also: Collection[int]) -> list[JobDocument]:
     """Return all open re-runs, and those of `also` that have ended."""
-    jobs = [
-        job
-        for line in store.jobs.lines()
-        for job in store.jobs.open_jobs(line.key, AttestationStep)
-    ]
+    jobs = [job for line in store.jobs.lines() for job in store.jobs.open_jobs(line.key, RerunStep)]
     ended = set(also).difference(job.id for job in jobs)
-    jobs += [job for one in sorted(ended) if (job := store.jobs.get(one, AttestationStep))]
+    jobs += [job for one in sorted(ended) if (job := store.jobs.get(one, RerunStep))]
     return [_document(store, job) for job in jobs]
 
 
-def _document(store: Store, job: Job[AttestationStep]) -> JobDocument:
+def _document(store: Store, job: Job[RerunStep]) -> JobDocument:
     step, manifest = job.step, store.records.manifest(job.line.task)
     pairs, share = [], 0.0
     if manifest is not None:
@@ -86,5 +82,5 @@ def _document(store: Store, job: Job[AttestationStep]) -> JobDocument:
         "lower": from_nano(step.from_nano),
         "upper": from_nano(step.to_nano),
         "reason": step.reason or None,
-        "attestation": None if step.record is None else step.record.hex(),
+        "rerun": None if step.record is None else step.record.hex(),
     }

@@ -67,7 +67,7 @@ class ValueDocument(TypedDict):
     gain_sd: float
 
 
-class KnobDocument(TypedDict):
+class HyperparameterDocument(TypedDict):
     """A hyperparameter, and the share of variance that it explains alone, with a 90 % interval."""
 
     name: str
@@ -84,14 +84,14 @@ class ImportanceDocument(TypedDict):
     `explained` is the share of variance that they explain together.
     """
 
-    knobs: list[KnobDocument]
+    hyperparameters: list[HyperparameterDocument]
     explained: float
 
 
 def importance_document(found: "Sequence[HyperparameterImportance]") -> ImportanceDocument:
     """Return the main effects as JSON."""
     return {
-        "knobs": [
+        "hyperparameters": [
             {
                 "name": one.name,
                 "share": one.share,

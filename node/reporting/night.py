@@ -157,7 +157,7 @@ def _line(line: LineReport, figures: FigureWriter) -> Iterator[Block]:
     if line.points:
         yield heading(3, "Progress")
         yield _plot(line, figures)
-    yield from _checkpoints(line, figures)
+    yield from _promotion_trials(line, figures)
     for decision in _DECISIONS:
         yield from _ideas(decision, line.ideas)
     yield from peers_part(line, figures)
@@ -204,8 +204,8 @@ def _head_moved(line: LineReport, figures: FigureWriter) -> Iterator[Text]:
         yield text(f"The {head} went from ", before, " to ", after, what)
     else:
         yield text(f"The {head} stays at ", after, what)
-    if line.after.in_doubt:
-        yield text(f"It is {word('in_doubt')} (", quoted(line.after.in_doubt), ").")
+    if line.after.recheck_pending:
+        yield text(f"It is {word('recheck_pending')} (", quoted(line.after.recheck_pending), ").")
 
 
 def _stopped(found: Stopped) -> list[str]:
@@ -271,7 +271,7 @@ def _plot(line: LineReport, figures: FigureWriter) -> Plot:
 # Trials against the head
 
 
-def _checkpoints(line: LineReport, figures: FigureWriter) -> Iterator[Block]:
+def _promotion_trials(line: LineReport, figures: FigureWriter) -> Iterator[Block]:
     if line.confirmations:
         yield heading(3, f"Trials against the head ({len(line.confirmations)})")
         yield paragraph(_STACKS)

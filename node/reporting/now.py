@@ -19,7 +19,7 @@ class RunNowDocument(TypedDict):
 
     title: str
     stage: str
-    plainly: str
+    text: str
     seconds: float
     curve: list[tuple[int, float]]
 
@@ -29,7 +29,7 @@ class RunNextDocument(TypedDict):
 
     title: str
     stage: str
-    plainly: str
+    text: str
 
 
 class EvidenceDocument(TypedDict):
@@ -56,7 +56,7 @@ class RunningDocument(TypedDict):
 
     title: str
     stage: str
-    plainly: str
+    text: str
     seconds: float
     also_running: int
     paused: bool
@@ -91,7 +91,7 @@ def now_document(research: Research) -> NowDocument:
         "now": {
             "title": activity.title,
             "stage": activity.stage,
-            "plainly": activity.stage_plainly,
+            "text": activity.stage_text,
             "seconds": round(activity.stage_seconds, 1),
             "also_running": activity.also_running,
             "paused": pausing.is_on,
@@ -100,14 +100,14 @@ def now_document(research: Research) -> NowDocument:
                 {
                     "title": run.title,
                     "stage": run.stage,
-                    "plainly": run.plainly,
+                    "text": run.text,
                     "seconds": round(run.seconds, 1),
                     "curve": as_pairs(run.points),
                 }
                 for run in activity.at_work
             ],
             "next": [
-                {"title": run.title, "stage": run.stage, "plainly": run.plainly}
+                {"title": run.title, "stage": run.stage, "text": run.text}
                 for run in research.upcoming(_NEXT)
             ],
             "evidence": _evidence(activity.confirmation),
@@ -174,6 +174,6 @@ def gauges(store: Store, now: NowDocument) -> Iterator[str]:
         where = f'task="{manifest.name if manifest else ""}",class="{line.hardware_class}"'
         for decision, count in store.experiments.tried(line.key).items():
             yield f'arnode_experiments{{{where},decision="{decision}"}} {count}\n'
-        if line.bank_nano:
-            level = sum(line.bank_nano) / len(line.bank_nano) / NANO
+        if line.reference_nano:
+            level = sum(line.reference_nano) / len(line.reference_nano) / NANO
             yield f"arnode_working_metric{{{where}}} {level:g}\n"

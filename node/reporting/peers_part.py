@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, cast
 
-from node.line.attestation import AttestationStep
 from node.line.catch_up import CatchUpStep
+from node.line.rerun import RerunStep
 from node.line.trial import Measured
 from node.reporting.concluded import ConcludedIdea, ConcludedTrial, TimeSpan
 from node.store.boards import BoardKey
@@ -134,7 +134,7 @@ class ReportedPeers:
         """Return peers' part in a span, given the experiments and trials that ended in it."""
         asked = [
             (ts_ms, job, step)
-            for job in self._store.jobs.closed_jobs(self._line, AttestationStep)
+            for job in self._store.jobs.closed_jobs(self._line, RerunStep)
             if (ts_ms := self._verdict_ms(job, step := job.step)) in span
         ]
         parts = [one for one in asked if one[2].part is not None]
@@ -152,7 +152,7 @@ class ReportedPeers:
             asked_ms=sum(self._device_ms(job) for _, job, _ in parts),
         )
 
-    def _again(self, ts_ms: int, step: AttestationStep) -> TriedClaim:
+    def _again(self, ts_ms: int, step: RerunStep) -> TriedClaim:
         return TriedClaim(
             ts_ms=ts_ms,
             way="again",
@@ -222,7 +222,7 @@ class ReportedPeers:
                     here=here[fact.tree],
                 )
 
-    def _asked(self, ts_ms: int, step: AttestationStep) -> AskedPart:
+    def _asked(self, ts_ms: int, step: RerunStep) -> AskedPart:
         part = self._store.records.patch(step.part) if step.part else None
         return AskedPart(
             ts_ms=ts_ms,
@@ -243,7 +243,7 @@ class ReportedPeers:
             refuted=max(0, row.refuted - (is_counted and own == "refuted")),
         )
 
-    def _verdict_ms(self, job: Job[AttestationStep], step: AttestationStep) -> int:
+    def _verdict_ms(self, job: Job[RerunStep], step: RerunStep) -> int:
         """Return the time of the published verdict; if it was not published, of the job's start."""
         if step.record is None or not self._store.records.has(step.record):
             return job.created_ms

@@ -176,12 +176,12 @@ def _title(line: LineReport) -> str:
 def _figures(line: LineReport, before: Head, after: Head) -> dict[str, int]:
     """Return the figures under the names in docs/protocol.md."""
     decisions = Counter[str](idea.entry.decision for idea in line.ideas)
-    checkpoints = [one for one in line.confirmations if one.kind is PromotionTrial]
+    trials = [one for one in line.confirmations if one.kind is PromotionTrial]
     figures = {
         "experiments": len(line.ideas),
         **{name: decisions[name] for name in ("kept", "discarded", "failed", "rejected")},
-        "checkpoints": len(checkpoints),
-        "passed": sum(one.verdict in GAINS for one in checkpoints),
+        "trials": len(trials),
+        "passed": sum(one.verdict in GAINS for one in trials),
         "claims": len(line.peers.tried),
         "gain_nano": line.gain_nano,
         "device_ms": sum(ms for _, ms in line.device_ms),

@@ -14,13 +14,13 @@ from node.source_review.adoption import marks_of
 from node.store.blobs import Blobs
 from node.store.store import Store
 from node.terminal.terminal import to_json
-from protocol.attestation import AttestBody
 from protocol.encoding import Value
 from protocol.errors import ArnodeError, Rejected, UsageError
 from protocol.patches import unified_diff, unpack_diff
 from protocol.record_kinds import AdoptBody, PatchBody, ResultBody
 from protocol.records import Record
 from protocol.remarks import ReportBody, RetractBody
+from protocol.rerun import RerunBody
 
 
 class MarkDocument(TypedDict):
@@ -143,7 +143,7 @@ def diff_of(store: Store, blobs: Blobs, record: Record) -> str:
     body = record.body
     if isinstance(body, AdoptBody):
         return unified_diff(blobs.get_source(body.from_tree), blobs.get_source(body.to_tree))
-    if isinstance(body, ResultBody | AttestBody):
+    if isinstance(body, ResultBody | RerunBody):
         patch = (
             store.records.patch(body.patch) if isinstance(body, ResultBody) and body.patch else None
         )

@@ -44,13 +44,13 @@ _MOMENTS: Final = tuple(
 class Head:
     """The verified head at a moment, and the metric of its latest baseline or confirmation.
 
-    `in_doubt` is why the present head is not re-confirmed yet; None without doubt, and for earlier
-    heads.
+    `recheck_pending` is why the present head is not re-confirmed yet; None without doubt, and for
+    earlier heads.
     """
 
     tree: bytes
     metric: float | None
-    in_doubt: str | None = None
+    recheck_pending: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,7 +156,7 @@ def _line_report(
     newest = store.records.get(history[-1].id) if history else None
     before, after = head_at(span.since_ms), head_at(span.until_ms)
     if after and after.tree == line.verified:
-        after = replace(after, in_doubt=head_recheck_reason(store, line))
+        after = replace(after, recheck_pending=head_recheck_reason(store, line))
     return LineReport(
         task=manifest.name,
         task_id=line.task,

@@ -100,7 +100,7 @@ def _line(line: LineReport) -> _Json:
 def _head(head: Head | None) -> _Json | None:
     if head is None:
         return None
-    return {"tree": head.tree.hex(), "metric": head.metric, "in_doubt": head.in_doubt}
+    return {"tree": head.tree.hex(), "metric": head.metric, "recheck_pending": head.recheck_pending}
 
 
 def _idea(idea: ConcludedIdea) -> _Json:
@@ -130,7 +130,7 @@ def _confirmation(one: ConcludedTrial) -> _Json:
         "ts": one.entry.ts_ms,
         "kind": one.kind.KIND,
         "verdict": one.verdict,
-        "stands": one.stands,
+        "in_force": one.stands,
         "pairs": one.measured.pairs if one.measured else None,
         "gain": from_nano(one.gain_nano),
         **_bounds(interval_of(one.measured)),

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from node.home.clock import clock_ms
 from node.home.control_socket import Message
-from node.line.attestation import AttestationStep
 from node.line.branch import branch_of, kept_in, most_keeps
 from node.line.catch_up import CatchUpStep
 from node.line.head_recheck import head_recheck_reason
 from node.line.job_kinds import HEAD_TRIALS
+from node.line.rerun import RerunStep
 from node.loop.planning import PlannerState, aim_in_force
 from node.proposing.budget import spent_today
 from node.store.experiments import Decision
@@ -21,10 +21,10 @@ from node.store.jobs import Line
 from node.store.others_results import others_intents
 from node.store.store import Store
 from node.terminal.vocabulary import JUDGED, gap_to
-from protocol.attestation import AttestVerdict
 from protocol.manifest import TaskManifest
 from protocol.record_kinds import ProfileBody, ResultBody
 from protocol.remarks import IntentBody
+from protocol.rerun import RerunVerdict
 from protocol.rule import DEFAULT
 from protocol.units import NANO, from_nano
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from node.remote.lanes import RemoteLanes
 
 DECISIONS: tuple[Decision, ...] = ("kept", "discarded", "failed", "rejected")
-VERDICTS: tuple[AttestVerdict, ...] = (
+VERDICTS: tuple[RerunVerdict, ...] = (
     "confirmed", "smaller", "refuted", "unconfirmed", "unrunnable",
 )  # fmt: skip
 
@@ -77,7 +77,7 @@ def status_document(
         "remote_lanes": remote.state_rows() if remote else [],
         "network": _network(store, net, membership),
         "cost": _cost(store),
-        "proving": None,  # the running node sets it during a card's self-test
+        "self_test": None,  # the running node sets it during a card's self-test
     }
 
 
@@ -197,19 +197,19 @@ def line_document(
 def _planner(store: Store, line: Line, live: "Research | None") -> Message:
     """Return the state of the planner model; null if there is none.
 
-    `aim` and `written` (seconds since 1970) are null while no aim is in force. `rests` is why the
+    `aim` and `written` (seconds since 1970) are null while no aim is in force. `waiting` is why the
     planner is not asked now, null if it is.
     """
     aim, state = aim_in_force(store, line.key), live.planner if live else None
     if state is None:
         if aim is None or live is not None:
             return None
-        state = PlannerState(model=aim.model, rests="")
+        state = PlannerState(model=aim.model, waiting="")
     return {
         "model": state.model,
         "aim": aim.text if aim else None,
         "written": aim.ts_ms // 1000 if aim else None,
-        "rests": state.rests or None,
+        "waiting": state.waiting or None,
     }
 
 
@@ -218,7 +218,7 @@ def _proposer(state: "ArmState") -> Message:
 
     `share` is its share of the latest slots. `gain_per_hour` is the gain of its kept patches by
     fresh runs or an ablation, in standard deviations of one run per device hour, null if it used no
-    device time. `rests` is why it is not asked now, null if it is.
+    device time. `waiting` is why it is not asked now, null if it is.
     """
     hours = state.device_hours
     return {
@@ -228,7 +228,7 @@ def _proposer(state: "ArmState") -> Message:
         "gain_per_hour": round(state.gain_sd / hours, 3) if hours else None,
         "device_hours": round(hours, 3),
         "usd": round(state.usd, 6),
-        "rests": state.rests or None,
+        "waiting": state.waiting or None,
     }
 
 
@@ -268,7 +268,7 @@ def _working(store: Store, line: Line) -> Message:
     most = most_keeps(store.records.manifest(line.task), DEFAULT)
     return {
         "tree": line.working.hex(),
-        "metric": _mean([nano / NANO for nano in line.bank_nano]) if line.stack else None,
+        "metric": _mean([nano / NANO for nano in line.reference_nano]) if line.stack else None,
         "keeps": keeps,
         "branch": branch.step.title if branch else None,
         "trial_after": max(0, most - keeps) if is_counted else None,
@@ -280,14 +280,14 @@ def _mean(values: list[float]) -> float | None:
 
 
 def _head(store: Store, line: Line) -> Message:
-    """Return the verified head; `in_doubt` is why it is not re-confirmed yet, null if no doubt."""
+    """Return the verified head; `recheck_pending` is why it has to be confirmed again, or null."""
     metrics = head_metrics(store, line, line.verified)
     return {
         "tree": line.verified.hex(),
         "metric": _mean(metrics),
         "metric_sd": stdev(metrics) if len(metrics) > 1 else None,
         "runs": len(metrics),
-        "in_doubt": head_recheck_reason(store, line),
+        "recheck_pending": head_recheck_reason(store, line),
     }
 
 
@@ -318,12 +318,12 @@ def _verification(store: Store, line: Line) -> Message:
     confirmations = Counter(store.experiments.confirmations(line.key))
     passed = confirmations["adopted"]
     failed = confirmations["failed"] + confirmations["rejected"]
-    claims = Counter(job.step.verdict for job in store.jobs.closed_jobs(line.key, AttestationStep))
+    claims = Counter(job.step.verdict for job in store.jobs.closed_jobs(line.key, RerunStep))
     # Only a peer's tree comes with a claim that can be refuted; own stacks claim nothing.
     refuted = sum(
         job.step.verdict == "refuted" for job in store.jobs.closed_jobs(line.key, CatchUpStep)
     )
     missed = confirmations.total() - passed - failed - refuted
     claims.update(confirmed=passed, refuted=refuted, unconfirmed=missed, unrunnable=failed)
-    queued = len(store.jobs.open_jobs(line.key, *HEAD_TRIALS, AttestationStep))
+    queued = len(store.jobs.open_jobs(line.key, *HEAD_TRIALS, RerunStep))
     return {"queued": queued, **{verdict: claims[verdict] for verdict in VERDICTS}}

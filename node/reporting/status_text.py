@@ -34,8 +34,8 @@ def print_status(document: Mapping[str, Any]) -> None:
     click.echo(f"{state}  {plain(node['name'])}  author {author}  sandbox {document['sandbox']}")
     if (number := node["reused"]) is not None:
         click.echo(f"{reused_words(number)}: see `arnode doctor`")
-    if proving := document["proving"]:
-        click.echo(plain(proving["stage"]))
+    if self_test := document["self_test"]:
+        click.echo(plain(self_test["stage"]))
     if network := document["network"]["name"]:
         count = document["network"]["peers"]
         reach = _REACH[document["network"]["reach"]]
@@ -148,11 +148,11 @@ def _print_line(line: Mapping[str, Any]) -> None:
     if (why := why_unranked(scoring)) is not None:
         click.echo(f"  {why}")
     runs = mean_text(head["runs"], head["metric_sd"])
-    in_doubt = f", {word('in_doubt')}" if head["in_doubt"] else ""
+    recheck_pending = f", {word('recheck_pending')}" if head["recheck_pending"] else ""
     called = head_words(scoring)
     if (baseline := line["baseline"]) is not None:
         click.echo(f"  baseline       {'':12}  {baseline:.6f}")
-    click.echo(f"  {called}  {head['tree'][:12]}  {metric} ({runs}){in_doubt}")
+    click.echo(f"  {called}  {head['tree'][:12]}  {metric} ({runs}){recheck_pending}")
     if (known := line["best_known"]) is not None and line["gap"] is not None:
         click.echo(f"  best known     {known:.6f}  {gap_words(line['gap'])}")
     working = line["working"]
@@ -172,18 +172,18 @@ def _print_line(line: Mapping[str, Any]) -> None:
         for one in proposers:
             click.echo(f"  proposes       {_proposer_words(one)}")
     if planner := line["planner"]:
-        rests = f"; rests: {plain(planner['rests'])}" if planner["rests"] else ""
+        waiting = f"; waiting: {plain(planner['waiting'])}" if planner["waiting"] else ""
         aim = plain(planner["aim"] or "none yet")
-        click.echo(f"  planner's aim  {aim} ({plain(planner['model'])}{rests})")
+        click.echo(f"  planner's aim  {aim} ({plain(planner['model'])}{waiting})")
 
 
 def _proposer_words(one: Mapping[str, Any]) -> str:
     rate = one["gain_per_hour"]
     gain = "–" if rate is None else f"{rate:+.2f} sd"
-    rests = f"; rests: {plain(one['rests'])}" if one["rests"] else ""
+    waiting = f"; waiting: {plain(one['waiting'])}" if one["waiting"] else ""
     return (
         f"{plain(one['name'])}: {one['share']:.0%} of the latest experiments, kept {gain} a device"
-        f" hour, {one['usd']:.4f} USD{rests}"
+        f" hour, {one['usd']:.4f} USD{waiting}"
     )
 
 

@@ -4,9 +4,9 @@ from typing import TypedDict
 
 from node.store.jobs import StoredOutcome
 from node.store.store import Store
-from protocol.attestation import AttestBody
 from protocol.record_kinds import ResultBody
 from protocol.records import Record
+from protocol.rerun import RerunBody
 from trainer.measuring.loss_curve import as_pairs
 from trainer.measuring.timeline import AHEAD
 
@@ -43,7 +43,7 @@ class TimelineDocument(TypedDict):
 def timeline_document(store: Store, record: Record) -> list[TimelineDocument]:
     """Return the stages of each run behind an own record; empty for other records."""
     body = record.body
-    if not isinstance(body, ResultBody | AttestBody) or not store.records.is_own(record.id):
+    if not isinstance(body, ResultBody | RerunBody) or not store.records.is_own(record.id):
         return []
     outcomes = store.jobs.outcomes_of(body.runs)
     return [_run_document(outcome) for outcome in outcomes if outcome.stages]

@@ -1,6 +1,6 @@
-"""The content of an alert: one line in the node's own words, and figures for programs.
+"""The content of an alert: one line of text for people, and figures for programs.
 
-Titles may come from a peer, and services turn text into links, mentions and markup. So titles are
+A title may be a peer's text, and services turn text into links, mentions and markup. So titles are
 quoted, and everything but words and figures is removed from them.
 """
 
@@ -22,7 +22,7 @@ KINDS: Final[Mapping[AlertKind, tuple[str, str]]] = {
     "ended": ("end of the node", "ends of the node"),
     "disk": ("warning about the disk", "warnings about the disk"),
 }
-"""Each kind of alert, as one and as several are counted."""
+"""The name of each kind of alert, singular and plural."""
 
 TITLE_CHARACTERS: Final = 80
 _FAULT_CHARACTERS: Final = 300
@@ -34,7 +34,7 @@ _LINKS: Final = re.compile(r"[<>@&`*\[\]|~#]|://")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
-    """One event: its line for people, and the figures that programs get with it."""
+    """One event: a line of text for people, and figures for programs."""
 
     kind: AlertKind
     text: str
@@ -43,7 +43,7 @@ class Alert:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlertMessage:
-    """An alert as it is sent: the node, the time, and the number of alerts held back before it."""
+    """An alert as sent: with the node, the time, and the number of alerts not sent before it."""
 
     alert: Alert
     node: str
@@ -75,12 +75,12 @@ class AlertMessage:
 
 
 def cleaned(text: str) -> str:
-    """Return somebody's words without anything that a service would interpret."""
+    """Return untrusted text without anything that a service would interpret."""
     return _MARKUP.sub(_REPLACEMENT, fit_line(text, TITLE_CHARACTERS))
 
 
 def quoted(title: str) -> str:
-    """Return somebody's title, cleaned and in quotes."""
+    """Return an untrusted title, cleaned and in quotes."""
     return f'"{cleaned(title)}"'
 
 
@@ -90,7 +90,7 @@ def end_of(fault: Exception) -> Alert:
         reason = f"{fault.message} (hint: {fault.hint})" if fault.hint else fault.message
     else:
         reason = f"an internal error, {type(fault).__name__}: see `arnode logs`"
-    # Our own quotes remain, as ' instead of `, which is markup.
+    # Quotes of arnode's own messages remain, as ' instead of `, because ` is markup.
     fitting = fit_line(reason.replace("`", "'"), _FAULT_CHARACTERS)
     shown = _LINKS.sub(_REPLACEMENT, plain(fitting))
     return Alert(kind="ended", text=f"the node ended unexpectedly: {shown}")

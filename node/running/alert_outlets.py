@@ -1,7 +1,7 @@
-"""The delivery of messages to the places that the user chose: ntfy, a webhook, a command.
+"""The delivery of alerts to the outlets in the settings: ntfy, a webhook, a command.
 
-Each has ten seconds. If one fails or hangs, this is logged once until it works again. It delays
-neither the others nor the node.
+Each outlet has ten seconds. Its first failure is logged, later ones only after it worked again. A
+failing outlet delays neither other outlets nor the node.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ class NotTakenError(Exception):
 
 
 class Outlets:
-    """The outlets of the settings, and which of them failed last."""
+    """The outlets in the settings, and which of them failed at the last delivery."""
 
     def __init__(self, outlets: Sequence[Outlet], *, limit_s: float = LIMIT_S) -> None:
         self._outlets = tuple(outlets)
@@ -83,7 +83,7 @@ async def _post(url: str, data: bytes, headers: dict[str, str]) -> None:
             if answer.status not in _OK:
                 raise NotTakenError(f"it answered {answer.status}")
     except aiohttp.ClientError as fault:
-        raise NotTakenError(f"{type(fault).__name__}") from fault  # its message holds the URL
+        raise NotTakenError(f"{type(fault).__name__}") from fault  # its message has the URL
 
 
 async def _run(argv: Sequence[str], document: bytes) -> None:
@@ -92,7 +92,7 @@ async def _run(argv: Sequence[str], document: bytes) -> None:
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,
-        start_new_session=True,  # a terminal's Ctrl-C is for the node
+        start_new_session=True,  # Ctrl-C in a terminal should reach only the node
     )
     try:
         await process.communicate(document)

@@ -1,8 +1,8 @@
-"""The limit on alerts: one message of a kind in ten minutes, twenty in a day.
+"""The limit on alerts: one message of each kind in ten minutes, twenty messages in a day.
 
-A file of the home records what was sent and held back. Without it, a node that a service restarts
-again and again would report each end. The file is written in place and never grows, so that writing
-succeeds even on a full disk. If it cannot be written, nothing is sent.
+A file in the home records which alerts were sent and held back. Without it, a node that a service
+restarts again and again would report every crash. The file is written in place and never grows, so
+that writing succeeds even on a full disk. If it cannot be written, nothing is sent.
 """
 
 import json
@@ -19,7 +19,7 @@ from node.running.alert import KINDS, AlertKind
 BETWEEN_MS: Final = 10 * 60 * 1000
 A_DAY: Final = 20
 LAST_FOR_ENDS: Final = 4
-"""So many of a day's messages are left for a node that ends and a disk that is full."""
+"""The number of a day's messages that are reserved for the node's end and a full disk."""
 
 _DAY_MS: Final = 24 * 60 * 60 * 1000
 _URGENT: Final = frozenset[AlertKind]({"ended", "disk"})
@@ -29,7 +29,7 @@ _log = logging.getLogger("node")
 
 @dataclass(kw_only=True)
 class _SentAlerts:
-    """The times of the last day's messages and of the last of each kind, and what was held back."""
+    """The times of the last day's messages, and the number of alerts held back, by kind."""
 
     sent_ms: list[int] = field(default_factory=list)
     last_ms: dict[AlertKind, int] = field(default_factory=dict)
@@ -37,19 +37,19 @@ class _SentAlerts:
 
 
 class AlertQuota:
-    """The decision which alerts are sent. Only the process with the home's lock may use it.
+    """A limiter that decides which alerts are sent. Its process must have the home's lock.
 
-    Times are those of the wall clock. A recorded time in the future, after the clock was set back,
-    holds nothing back.
+    Times are those of the wall clock. A recorded time in the future is ignored: the clock was set
+    back.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def admit(self, kind: AlertKind, now_ms: int) -> Mapping[AlertKind, int] | None:
-        """Return how many of each kind were held back before this alert.
+        """Admit an alert, and return the number of alerts of each kind held back before it.
 
-        None: it is held back too.
+        Return None if the alert is held back too.
         """
         kept = self._read()
         kept.sent_ms = [ms for ms in kept.sent_ms if 0 <= now_ms - ms < _DAY_MS]
@@ -67,7 +67,7 @@ class AlertQuota:
         return counts if self._write(kept) else None
 
     def _read(self) -> _SentAlerts:
-        """Return what the file records; nothing if it is unreadable."""
+        """Return the contents of the file; an empty record if it is missing or unreadable."""
         try:
             match json.loads(self._path.read_bytes()):
                 case {
@@ -84,7 +84,7 @@ class AlertQuota:
         except FileNotFoundError:
             return _SentAlerts()
         except (OSError, ValueError, TypeError) as fault:
-            _log.warning("%s cannot be read: the count of alerts restarts (%s)", self._path, fault)
+            _log.warning("%s cannot be read: counting alerts from zero (%s)", self._path, fault)
         return _SentAlerts()
 
     def _write(self, kept: _SentAlerts) -> bool:

@@ -1,7 +1,7 @@
-"""A periodic look at the store and the disk for events that the user wants to know at once.
+"""Periodic checks of the store and the disk for events that a user wants to know at once.
 
-All of it follows from records and from the free space, so that the loop need not know about alerts.
-Events from before a watch began are never reported.
+Alerts are computed from records and from free disk space, so the research loop has no code for
+them. Events from before the start of a watch are never reported.
 """
 
 import asyncio
@@ -30,12 +30,12 @@ from protocol.units import NANO, from_nano
 
 LOOK_S: Final = 20.0
 _LEVELS: Final = (LITTLE_BYTES, TOO_LITTLE_BYTES)
-_CLEAR: Final = 1.25  # free space, relative to a level, from which on that level is reported again
+_CLEAR: Final = 1.25  # a level is reported again once free space exceeded it by this factor
 _log = logging.getLogger("node")
 
 
 class AlertWatch:
-    """The events since the last look, as alerts. `author` is this node's key."""
+    """A watch that turns events since its last check into alerts. `author` is this node's key."""
 
     def __init__(
         self,
@@ -73,8 +73,8 @@ class AlertWatch:
         head, last_n = manifest.baseline_tree, 0
         for move in self._store.experiments.adoptions(line.key):
             evidence, tree = move.body.evidence, move.body.to_tree
-            # The user knows of a move by hand, and a head that held in a new measurement is not a
-            # new one.
+            # The user knows of a change by hand. A head that passed another measurement is not
+            # new.
             if move.n > after and evidence is not None and tree != head:
                 if self._store.records.number_of(evidence) > last_n:
                     yield self._new_head(line, manifest, move, evidence)
@@ -127,7 +127,7 @@ class AlertWatch:
         ]
 
     def _counts(self, key: BoardKey) -> dict[bytes, int]:
-        """Return how many keys refute each claimed tree of this node, by the leaderboard."""
+        """Return the number of keys that refute each tree that this node claims on a board."""
         return {row.tree: row.refuted for row in self._store.boards.rows_by(key, self._author)}
 
     def _refutations(self, after: int) -> Iterator[Alert]:
@@ -154,7 +154,7 @@ class AlertWatch:
         claimed = f"{row.gain_nano / NANO:+.4f} {cleaned(manifest.metric.unit)}"
         text = (
             f"a claim of this node on {manifest.name}, {key.hardware_class}, was refuted: claimed"
-            f" {claimed}, others {row.confirmed} confirmed, {row.smaller} smaller,"
+            f" {claimed}, re-runs {row.confirmed} confirmed, {row.smaller} smaller,"
             f" {row.refuted} refuted: {quoted(title)}"
         )
         return Alert(
@@ -198,7 +198,7 @@ async def watching(
     place: Path,
     look_s: float = LOOK_S,
 ) -> AsyncIterator[None]:
-    """Send alerts while the block lasts, and once more when it ends."""
+    """Send alerts while the `async with` block runs, and once more when it ends."""
     if alerts is None:
         yield
         return
@@ -242,7 +242,7 @@ def _back(line: Line, manifest: TaskManifest) -> Alert:
     head = head_words(manifest.scoring)
     return Alert(
         kind="head",
-        text=f"the {head} of {manifest.name} on {line.hardware_class} did not hold when it was"
-        " measured again: the previous head is the head again",
+        text=f"the {head} of {manifest.name} on {line.hardware_class} was not confirmed when"
+        " measured again: the previous head is restored",
         figures={**_place(manifest, line.hardware_class), "tree": line.verified.hex()},
     )

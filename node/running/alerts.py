@@ -23,13 +23,13 @@ class Alerts:
     def __init__(
         self,
         outlets: Outlets,
-        tally: AlertQuota,
+        quota: AlertQuota,
         *,
         node: str,
         clock_ms: Callable[[], int] = clock_ms,
     ) -> None:
         self._outlets = outlets
-        self._tally = tally
+        self._tally = quota
         self._node = node
         self._clock_ms = clock_ms
 
@@ -47,9 +47,9 @@ class Alerts:
 def open_alerts(home: Home, config: Config, *, limit_s: float = LIMIT_S) -> Iterator[Alerts | None]:
     """Yield the sender of this node's alerts; None if `notify` is empty.
 
-    An error that ends the block is sent as an alert too, except a UsageError, which only the
-    terminal shows. The caller holds the home's lock. Raises ConfigurationError for a missing
-    program.
+    An error raised in the block is sent as an alert too, except a UsageError, which only the
+    terminal shows. The caller holds the home's lock. Raises ConfigurationError if an outlet's
+    program is missing.
     """
     if not config.notify:
         yield None
@@ -69,7 +69,7 @@ def open_alerts(home: Home, config: Config, *, limit_s: float = LIMIT_S) -> Iter
 
 
 def _found(named: Outlet) -> Outlet:
-    """Return an outlet whose program is given by its full path."""
+    """Return the outlet with the full path of its program."""
     if named.way != "command":
         return named
     wanted, *arguments = named.words

@@ -81,12 +81,12 @@ class NodeAnswers:
         )
 
     async def stop(self, asked: Stop) -> Done:
-        """End after the current run."""
-        self._node.research.stop(at_checkpoint=asked.at_checkpoint)
+        """Stop the node after the current run."""
+        self._node.research.stop(after_promotion_trial=asked.after_promotion_trial)
         return DONE
 
     async def pause(self, asked: PauseFor) -> Paused:
-        """Stop using the device."""
+        """Pause, and free the device."""
         research, lost = self._node.research, Lost()
         if asked.at_end:
             research.pause(for_s=asked.for_s)
@@ -106,20 +106,20 @@ class NodeAnswers:
         return {"task": key.task, "class": key.hardware_class, "editable": editable}
 
     async def submit(self, asked: Submit) -> Handed:
-        """Queue a source. Raises UsageError for one that cannot be tried."""
+        """Queue a user's source as an experiment. Raises UsageError if it cannot be tried."""
         source = Source.of(asked.files)
         check_submission(source, self._node.session.task)
         self._node.research.submit(source, title=asked.title, why=asked.why)
         return {"mark": fingerprint(source).hex()}
 
     async def is_decided(self, asked: OfDigest) -> dict[str, Message]:
-        """Return whether a source is decided, and the current activity."""
+        """Return whether the experiment on a source is decided, and the current activity."""
         research = self._node.research
         is_done, activity = research.attempt_of(asked.id) is not None, research.activity
         return {"decided": is_done, "stage": activity.stage, "title": activity.title}
 
     async def propose(self, asked: Propose) -> dict[str, Any]:
-        """Return what would be tried next, or with `dry` the prompt."""
+        """Return one proposal without running it, or with `dry` its prompt."""
         node = self._node
         first = next(iter(node.proposers.slow), None)
         slow = first.proposer if first else None
@@ -137,7 +137,7 @@ class NodeAnswers:
         return importance_document(found)
 
     async def program(self, _: Nothing) -> ProgramDocument:
-        """Return the instructions for proposers, now and earlier."""
+        """Return the current and earlier instructions for proposers."""
         return program_document(self._node.line_resources.store, self._node.ideas.program)
 
     async def note(self, asked: Say) -> Said:
@@ -197,12 +197,12 @@ class NodeAnswers:
         return peers_document(node.line_resources.store, node.membership, trust)
 
     async def fetch_task(self, asked: OfDigest) -> int:
-        """Request a task's files; return the number that is still missing."""
+        """Request a task's files from peers; return the number of missing files."""
         records = self._node.line_resources.store.records
         manifest = records.manifest(asked.id)
         if manifest is None:
             raise UsageError(
-                "no such task was announced here", "`arnode network` shows connected peers"
+                "no peer announced this task here", "`arnode network` shows connected peers"
             )
         missing = len(lacking(Blobs(self._node.home.blobs), manifest))
         record = records.task_record(asked.id)
@@ -211,14 +211,14 @@ class NodeAnswers:
         return missing
 
     async def fetch_report(self, asked: OfDigest) -> bool:
-        """Request a report's text; return True if it is here already."""
+        """Request a report's text from peers; return True if it is already stored."""
         body = self._node.line_resources.store.records.get(asked.id).body
         if not isinstance(body, ReportBody):
-            raise UsageError("that is not a report", "`arnode report --peers` lists them")
+            raise UsageError("this record is not a report", "`arnode report --peers` lists reports")
         if self._node.membership is None:
             raise ArnodeError(
                 "this node is on no network, so it has no peers to ask",
-                "`arnode start` says why, and how to join one",
+                "`arnode start` prints the reason, and how to join one",
             )
         if Blobs(self._node.home.blobs).has(body.text):
             return True

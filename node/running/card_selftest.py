@@ -1,4 +1,4 @@
-"""The control of a node during a card's self-test: commands reach it as they do while it works."""
+"""Status, stop, pause and resume of a node during a card's self-test."""
 
 import asyncio
 from collections.abc import Mapping
@@ -16,18 +16,18 @@ from node.store.store import Store
 from node.web.commands import DONE, Answer, Done, Paused, PauseFor, Stop, on_socket
 from trainer.sandbox.tier import probe_tier
 
-_SELFTEST = (0, 0)  # key of the self-test among the runs in flight; it has no job
+_SELFTEST = (0, 0)  # key of the self-test among the current runs; it has no job
 
 
 class StoppedError(Exception):
-    """Somebody stopped the node during a card's self-test."""
+    """A user stopped the node during a card's self-test."""
 
 
 async def passes_selftest(home: Home, config: Config, untested_card: UntestedCard) -> bool:
     """Run a card's self-test; return True if the card is usable.
 
-    A pause interrupts the test, which starts again after it; a pause at the end waits for the test
-    to finish. Raises StoppedError.
+    A pause interrupts the test, and the test restarts after the pause. A pause with `at_end` begins
+    when the test has finished. Raises StoppedError.
     """
     watch = _SelfTestControl(untested_card, home)
     async with ControlServer(home.socket, on_socket(_answers(home, config, watch))):
@@ -73,7 +73,7 @@ class _SelfTestControl:
         self._has_passed = await self._untested_card.run_selftest(self._home)
 
     async def pause(self, for_s: float | None, *, at_end: bool) -> Lost:
-        """Pause once the card is unused. With `at_end` return at once; the test finishes first."""
+        """Stop the test, and return once the card is free; with `at_end` let the test finish."""
         self.pausing.begin(for_s, self.resume)
         lost = Lost() if at_end else await self._in_flight.end_all()
         restart_note = ": the card repeats its self-test after that" if lost.runs else ""
@@ -103,7 +103,7 @@ def _answers(home: Home, config: Config, selftest: _SelfTestControl) -> Mapping[
             "stage": selftest.stage,
             **selftest.pausing.document(),
         }
-        return {**document, "running": True, "proving": self_test_state}
+        return {**document, "running": True, "self_test": self_test_state}
 
     async def stop(_: Stop) -> Done:
         await selftest.stop()

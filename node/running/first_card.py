@@ -1,4 +1,4 @@
-"""The self-test of an NVIDIA card at a start: the card is used once it has passed."""
+"""The self-test of an NVIDIA card at the start of a node, before a task uses the card."""
 
 import asyncio
 import logging
@@ -23,9 +23,9 @@ _log = logging.getLogger("node")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UntestedCard:
-    """A card that must pass its self-test before it is used; `known` are earlier failures.
+    """A card that must pass its self-test before it is used.
 
-    Without a card, the processor takes its place, at toy size.
+    `known` are faults of earlier tests. If `card` is None, the processor is tested, at toy size.
     """
 
     device: Device
@@ -48,17 +48,17 @@ class UntestedCard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskHere:
-    """The task of a start, and the card that must first pass its self-test for it, if any."""
+    """The task to start, and the card, if any, that must pass its self-test first."""
 
     task: str
     untested_card: UntestedCard | None = None
 
 
 def task_here(home: Home, config: Config) -> TaskHere:
-    """Return the task of a start; report what prevents the use of a present card.
+    """Return the task to start; if a card is present but unusable, report the reason.
 
-    Nothing is downloaded before that. Raises ConfigurationError if the problem prevents a task that
-    the user named.
+    Nothing is downloaded before that. Raises ConfigurationError if the user named a task that needs
+    the card.
     """
     if config.task not in (AUTO, OF_CARDS):
         return TaskHere(task=config.task)
@@ -94,14 +94,14 @@ def task_here(home: Home, config: Config) -> TaskHere:
 
 
 def _say_other_classes(home: Home) -> None:
-    """Report how to start another node for cards of other classes: a node uses one class."""
+    """Report how to start another node for other cards: a node uses one hardware class."""
     used, *others = by_class(probe_cards())
     for cards in others:
         if any(fault.ends_it for fault in find_card_faults(cards[0])):
             continue
         slug = cards[0].hardware_class.slug
         command = f"ARNODE_HOME={quote(f'{home.root}-{slug}')} arnode start --gpus {slug}"
-        say(f"this node works on {used[0].name}; for {cards[0].name} start another: `{command}`")
+        say(f"this node uses {used[0].name}; start another one for {cards[0].name}: `{command}`")
 
 
 def say(line: str) -> None:

@@ -1,7 +1,7 @@
-"""The number of runs of a task made at once here, and their devices.
+"""The number of lanes of a task on this machine, and the device of each.
 
-If no score depends on the speed of runs, they share the processor: a lane for each core. Otherwise
-each device makes one run at a time.
+If scores do not depend on speed, each core of the processor is a lane. Otherwise each device makes
+one run at a time.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from trainer.host.capacity import available_bytes, usable_cores
 from trainer.host.device import Device
 from trainer.task_kinds import kind_of
 
-# In addition to what a run may use: its two waiting sandboxes, with torch imported.
+# Memory of a lane beyond a run's limit: two waiting sandboxes, with torch imported.
 SPARES_BYTES: Final = 512 << 20
 
 
@@ -33,18 +33,18 @@ class LanesHere:
 def are_elsewhere(config: Config) -> bool:
     """Return True if settings name lanes on other machines.
 
-    Raises ConfigurationError if these cannot be used: named in two ways, or for a text of one's
-    own.
+    Raises ConfigurationError if both settings name lanes, or if the task is made of the user's own
+    text.
     """
     if config.ray is None and not config.lane_hosts:
         return False
     if config.ray is not None and config.lane_hosts:
         raise ConfigurationError(
-            "`ray` and `lane_hosts` name lanes in two ways", "use only one of --ray and --lane"
+            "`ray` and `lane_hosts` are both set", "use only one of --ray and --lane"
         )
     if config.text is not None:
         raise ConfigurationError(
-            "a text of your own stays on this machine", "leave out --ray and --lane"
+            "a text of your own never leaves this machine", "leave out --ray and --lane"
         )
     return True
 
@@ -70,8 +70,8 @@ def _count(manifest: TaskManifest, wanted: int | Literal["auto"]) -> tuple[int, 
     if wanted != "auto":
         if wanted > cores:
             raise ConfigurationError(
-                f"`lanes` is {wanted}, and there are {cores} cores for them here",
-                'take "auto", or a number no larger than that',
+                f"`lanes` is {wanted}, but only {cores} cores can be used here",
+                f'set `lanes` to "auto" or to at most {cores}',
             )
         return wanted, ""
     each = (manifest.limits.memory_mb << 20) + SPARES_BYTES

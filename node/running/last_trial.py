@@ -1,4 +1,4 @@
-"""The question after the first Ctrl-C in a terminal: verify what was kept before the end?"""
+"""The question after the first Ctrl-C in a terminal: verify kept patches before stopping?"""
 
 import asyncio
 import os
@@ -20,8 +20,8 @@ _VERIFYING: Final = "verifying, then stopping; Ctrl-C again ends it now"
 class LastTrial:
     """A question in the live view, asked once; its answer decides how the session ends.
 
-    Nothing new starts meanwhile. A key answers. Enter, or no answer in half a minute, means yes if
-    the trial takes less than five minutes, and no otherwise.
+    No run starts before the answer, which is one key. Enter, or no answer within half a minute,
+    means yes if the trial takes less than five minutes, and no otherwise.
     """
 
     def __init__(self, node: Node) -> None:
@@ -31,9 +31,9 @@ class LastTrial:
         self._terminal: list[Any] | None = None  # its settings before the question
 
     def ask(self) -> bool:
-        """Ask if there is something to verify and a terminal to answer at.
+        """Show the question if there are patches to verify and a terminal for the answer.
 
-        Return True if it asked.
+        Return True if the question is shown.
         """
         research, stdin = self._node.research, sys.stdin
         line = self._node.line_resources.line_writer.line
@@ -56,7 +56,7 @@ class LastTrial:
 
     def _read(self) -> None:
         usual = self._means_yes
-        # An empty read: the terminal went away.
+        # An empty read means that the terminal was closed.
         answers = {b"y": True, b"n": False, b"\r": usual, b"\n": usual, b"": False}
         is_wanted = answers.get(os.read(sys.stdin.fileno(), 1).lower())
         if is_wanted is not None:
@@ -65,7 +65,7 @@ class LastTrial:
     def _end(self, *, is_wanted: bool) -> None:
         self.close()
         self.words = _VERIFYING if is_wanted else ""
-        self._node.research.interrupt(at_checkpoint=is_wanted)
+        self._node.research.interrupt(after_promotion_trial=is_wanted)
 
     def close(self) -> None:
         """Restore the terminal's settings."""

@@ -1,4 +1,4 @@
-"""One line opened for writing: keys, store, ledger and the journal that follows them.
+"""One line opened for writing: keys, store, line writer and journal.
 
 The caller holds the home's lock, so there is one writer.
 """
@@ -30,7 +30,7 @@ _log = logging.getLogger("node")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LineResources:
-    """One line opened for writing: enough to record, not to measure."""
+    """One line opened for writing records, without what measuring needs."""
 
     keys: NodeKeys
     store: Store
@@ -55,13 +55,13 @@ class LineResources:
         return cls(keys=keys, store=store, line_writer=line_writer, journal=journal)
 
     def keep_journal(self) -> None:
-        """Update the journal. It follows the store, so an error here costs no result."""
-        # A terminal's Ctrl-C is for the node, not for the git process, which inherits the mask.
+        """Update the journal from the store. After an error the store still has every result."""
+        # Mask Ctrl-C for the git process, which inherits the mask: it is meant for the node.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             self.journal.catch_up()
         except ArnodeError as fault:
-            _log.warning("the journal is behind: %s (%s)", fault.message, fault.hint)
+            _log.warning("the journal was not updated: %s (%s)", fault.message, fault.hint)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 

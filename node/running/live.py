@@ -1,7 +1,7 @@
 """The live view: the current run, the staircase of results, the latest experiments, the head.
 
-`draw` is a pure picture of a node at one moment; nothing here decides or remembers. It fits the
-height of the terminal: the verified figures and the current run are always visible.
+`draw` only depends on the node's state at that moment. Its picture fits the height of the terminal:
+the verified figures and the current run are always visible.
 """
 
 from collections.abc import Callable, Sequence
@@ -47,8 +47,8 @@ if TYPE_CHECKING:
 _HISTORY = 400  # experiments in the plot
 _ROWS = (3, 10)  # of the table of experiments
 _PLOT_HEIGHT = (5, 9)
-_TABLE_SHARE = 10  # lines that the plot leaves to the table before it grows
-_FRAME = 4  # lines: the border and its padding
+_TABLE_SHARE = 10  # terminal rows for the table; the plot grows only if more are free
+_FRAME = 4  # terminal rows of the border and its padding
 _EVENTS = 2
 _ID_DIGITS = 8
 _RUNNING = Text("Ctrl-C finishes the current run and stops; nothing is lost", "dim")
@@ -56,7 +56,7 @@ _STOPPING = Text(STOPPING, "bold yellow")
 
 
 def draw(node: "Node", asked: str = "") -> RenderableType:
-    """Return the picture of this moment; `asked` is a question or state for its last line."""
+    """Return the picture of a node now; `asked` replaces the text at its bottom."""
     session, line = node.session, node.line_resources.line_writer.line
     lanes = f", {len(session.runners)} lanes" if len(session.runners) > 1 else ""
     mark = scoring_mark(session.task.manifest.scoring)
@@ -81,14 +81,14 @@ def _subtitle(node: "Node", asked: str) -> Text:
 
 
 def _opening(now: RenderableType) -> RenderableType:
-    """Return the picture before there is anything to compare with."""
+    """Return the picture shown while the baseline is first measured."""
     summary = "First the baseline is measured twice: everything is compared with it."
     return Group(Text(summary), Text(""), now)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Picture:
-    """The parts of the view; in a small terminal the history is left out."""
+    """The picture; in a small terminal it lacks the plot and the table."""
 
     headline: RenderableType
     now: RenderableType
@@ -165,7 +165,7 @@ def _headline(node: "Node", line: Line, entries: Sequence[Experiment]) -> Render
     first = store.experiments.listed(line.key, limit=1)
     baseline = from_nano(first[0].metric_nano) if first else None
     head = _head_metric(node, line, entries)
-    working = _mean([nano / NANO for nano in line.bank_nano])
+    working = _mean([nano / NANO for nano in line.reference_nano])
     noise_sd = node.research.noise_sd
     table = Table.grid(padding=(0, 3), expand=True)
     for width in (len("verified head"), 6, 8):
@@ -200,7 +200,7 @@ def _headline(node: "Node", line: Line, entries: Sequence[Experiment]) -> Render
 
 
 def _standing(node: "Node", line: Line, entries: Sequence[Experiment]) -> str:
-    """Return the reason the head is trusted; search the store only if these entries lack it."""
+    """Return why the head is trusted; search the store only if `entries` do not show it."""
     if line.verified == node.session.task.source.tree:
         return "still the baseline"
     is_confirmed = any(
@@ -208,7 +208,7 @@ def _standing(node: "Node", line: Line, entries: Sequence[Experiment]) -> str:
     ) or node.line_resources.store.experiments.evidence_for(line.key, line.verified)
     summary = "confirmed in paired runs" if is_confirmed else "moved by hand, not confirmed"
     return (
-        f"{summary}, {word('in_doubt')}"
+        f"{summary}, {word('recheck_pending')}"
         if head_recheck_reason(node.line_resources.store, line)
         else summary
     )
@@ -217,7 +217,7 @@ def _standing(node: "Node", line: Line, entries: Sequence[Experiment]) -> str:
 def _start(node: "Node", line: Line, entries: Sequence[Experiment]) -> float | None:
     """Return the score of the head before these entries.
 
-    It follows from the first adoption among them; without one it is today's head.
+    The first adoption among them states it. Without an adoption it is the current head's score.
     """
     sign = node.session.task.manifest.metric.sign
     for entry in entries:
@@ -227,7 +227,7 @@ def _start(node: "Node", line: Line, entries: Sequence[Experiment]) -> float | N
 
 
 def _head_metric(node: "Node", line: Line, entries: Sequence[Experiment]) -> float | None:
-    """Return the head's score from these entries; search the store only if it is not there."""
+    """Return the head's score; search the store only if `entries` do not have it."""
     for entry in reversed(entries):
         if entry.tree == line.verified and entry.decision in ("adopted", "baseline"):
             return from_nano(entry.metric_nano)
@@ -236,7 +236,7 @@ def _head_metric(node: "Node", line: Line, entries: Sequence[Experiment]) -> flo
 
 @dataclass(frozen=True, slots=True)
 class _OneLine:
-    """The current run on one line; in a narrow terminal the title is cut."""
+    """The current run in one row; in a narrow terminal its title is shortened."""
 
     before: Text
     title: Text
@@ -266,7 +266,7 @@ def _now(activity: Activity) -> RenderableType:
     if waits_s := activity.waits_s():
         summary += f", {len(waits_s)} waiting for a quiet minute, {_clock(max(waits_s))} at most"
     return _OneLine(
-        Text.assemble(("▶ ", "bold cyan"), (f"{activity.stage_plainly}  ", "cyan")),
+        Text.assemble(("▶ ", "bold cyan"), (f"{activity.stage_text}  ", "cyan")),
         Text(plain(activity.title)),
         Text(summary, "bright_black"),
     )
@@ -283,7 +283,7 @@ def _evidence(confirmation: Confirmation) -> RenderableType:
 
 
 def _events(activity: Activity, idle_cards: str) -> list[Text]:
-    """Return the latest messages other than the table's decisions, and a note on idle cards."""
+    """Return the latest messages, without decisions shown in the table; add one on idle cards."""
     # The record's id is in the table.
     messages = [line.partition("  [")[0] for line in activity.messages]
     shown = messages[-_EVENTS:]

@@ -1,7 +1,6 @@
-"""The download during a session: the training text that the first run does not need.
+"""The download of training text during a session, beyond what the first run needs.
 
-An error costs no run: it is reported, and the download is tried again later, as long as the node is
-at work.
+An error does not affect runs: it is reported, and the download is retried while the node works.
 """
 
 import asyncio
@@ -21,7 +20,7 @@ from node.terminal.progress import Progress, in_thread
 from protocol.errors import ArnodeError
 from trainer.measuring.kind import Prepared
 
-GENTLY: Final = 10  # nice level: the current run comes first
+GENTLY: Final = 10  # nice level: the current run has priority
 FIRST_PAUSE_S: Final = 5.0
 LONGEST_PAUSE_S: Final = 3600.0
 
@@ -46,7 +45,7 @@ class ThrottledReport:
 
 
 def pauses() -> Backoff:
-    """Return the waits between attempts to reach a source that may be away for a night."""
+    """Return the waits between attempts to reach a server that may be down for a night."""
     return Backoff(first_s=FIRST_PAUSE_S, longest_s=LONGEST_PAUSE_S, healthy_s=_HEALTHY_S)
 
 
@@ -67,7 +66,7 @@ async def _load_rest(data: Prepared, folder: Path, say: Callable[[str], None]) -
     if data.is_complete:
         return
     loop = asyncio.get_running_loop()
-    say("training text is still loading; runs begin with the part that is here")
+    say("training text is still loading; runs start with the part that is already here")
     throttled_report, backoff = ThrottledReport(say), pauses()
 
     def report(what: str, share: float) -> None:
@@ -88,13 +87,13 @@ async def _load_rest(data: Prepared, folder: Path, say: Callable[[str], None]) -
             )
             await asyncio.sleep(wait_s)
         except Exception:  # noqa: BLE001 (a supervisor: the node goes on with what is here)
-            _log.exception("training text is incomplete and stays so in this session")
+            _log.exception("training text is incomplete; no more is loaded in this session")
             return
     say(f"all training text is here: {data.training_size:,} tokens")
 
 
 def _gently(work: Callable[[Progress], None]) -> Callable[[Progress], None]:
-    """Wrap work so that it runs in a thread of its own with low priority."""
+    """Wrap a function so that it runs with low priority in a new thread."""
 
     def lower() -> None:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), GENTLY)

@@ -1,4 +1,4 @@
-"""The log of a node at work: a file of its home, which ends with the reason of the node's end."""
+"""The log of a working node: a file in its home, whose last entry says why the node ended."""
 
 import contextlib
 import logging
@@ -45,6 +45,6 @@ def logging_to(home: Home, *, to_terminal: bool) -> Iterator[None]:
 
 
 def _note_end(handler: logging.Handler, text: str, *, with_traceback: bool = False) -> None:
-    """Write the reason of the node's end to its log file only."""
+    """Write why the node ended to its log file only."""
     fault = sys.exc_info() if with_traceback else None
     handler.handle(_log.makeRecord(_log.name, logging.ERROR, "", 0, text, (), fault))

@@ -1,7 +1,7 @@
-"""The assembly of the research loop, in one place: each part after those that it needs.
+"""The construction of the research loop and of the objects that it uses.
 
-A node uses all of it; `node.running.node` adds its page and its part of the network. A command that
-shows one proposal uses only `LoopAssembly`, and runs nothing.
+A node builds all of them; `node.running.node` adds its page and its network. A command that shows
+one proposal builds only `LoopAssembly`, and runs nothing.
 """
 
 import asyncio
@@ -58,7 +58,7 @@ _log = logging.getLogger("node")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoopAssembly:
-    """The source of experiments on one line, with the knowledge about it and about others."""
+    """The proposers of experiments on one line, and the facts that they are given."""
 
     line_writer: LineWriter
     policy: Policy
@@ -82,17 +82,18 @@ class LoopAssembly:
         proposer: Proposer,
         say: Callable[[str], None],
         slow: Sequence[SlowIdeas] = (),
-        has_knobs: bool = True,
+        has_hyperparameters: bool = True,
         planner: ModelPlanner | None = None,
         policy: Policy = DEFAULT,
         most_fresh: int = MOST_FRESH,
     ) -> "LoopAssembly":
-        """Assemble the proposing parts for a task.
+        """Build the proposers for a task and what they use.
 
         - `peers`: the choice among peers' claims; None where no peer's code may run.
-        - `most_fresh`: peers' patches that are inspected for the first time at a time.
-        - `say`: reports that a file of instructions cannot be read, and news of the planner.
-        - `has_knobs`: with `slow` proposers, the fast proposer gets slots too; otherwise it only
+        - `most_fresh`: how many new patches of peers are inspected at once, at most.
+        - `say`: reports unreadable files of instructions, and messages of the planner.
+        - `has_hyperparameters`: with `slow` proposers, the fast proposer gets slots too; otherwise
+        it only
           fills gaps.
         - `planner`: writes an aim for the slow proposers.
         """
@@ -119,7 +120,7 @@ class LoopAssembly:
             policy=policy,
             aim=exploring.aim,
             has_planner=config.planner is not None,
-            show_unverified_words=config.peers_words,
+            show_unverified_words=config.peer_texts,
             imported=ImportedTries.read(line_writer.store, line_writer.blobs, task),
             others=OthersTries(
                 line_writer.store, line_writer.key, line_writer.record_writer.author, task
@@ -136,7 +137,7 @@ class LoopAssembly:
             slots=Slots(
                 line_writer,
                 slow=slow,
-                has_knobs=has_knobs,
+                has_hyperparameters=has_hyperparameters,
                 run_sd=lambda: noise.sd() * line_writer.style.public_scatter,
                 seed=seed,
                 hour_usd=config.device_hour_usd,
@@ -176,8 +177,8 @@ class LoopAssembly:
     ) -> Research:
         """Return the loop that runs the proposed experiments.
 
-        `waits_for` is what a session without ideas waits for; "" ends it. `on_record` is called
-        after each record. Setting `news` makes the loop look for work.
+        `waits_for` is what a session without ideas waits for; "" ends the session. `on_record` is
+        called after each record. Setting the event `news` makes the loop look for work.
         """
         line_context = LineContext(
             line_writer=self.line_writer,
@@ -222,7 +223,7 @@ def open_peers(
 ) -> Peers | None:
     """Return the choice among peers' claims; None where peers' code may not run.
 
-    `want` is called with patches to fetch.
+    `want` is called with the patches to fetch from peers.
     """
     if config.peer_code == "none":
         return None

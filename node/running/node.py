@@ -1,7 +1,6 @@
-"""The parts of a node: one home, one task, its line, its network and the research loop.
+"""A node: one home, one task, its line, its network and the research loop.
 
-It holds the home's lock while it is open, so there is one writer. A kill at any moment loses
-nothing.
+An open node holds the home's lock, so there is one writer. A kill at any moment loses no record.
 """
 
 import asyncio
@@ -49,14 +48,14 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("node")
 _LARGE_BYTES: Final = 256 << 20
-_COPY_S: Final = 60.0  # to find a peer that has what a key signed after its home was copied
+_COPY_S: Final = 60.0  # to find a peer with the records that a key signed after a copy of its home
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
     """An open node: everything that a command or a view may look at.
 
-    `membership` is its part in a network, if any; `remote` are its lanes on other machines.
+    `membership` is its connection to a network, if any; `remote` are its lanes on other machines.
     """
 
     home: Home
@@ -79,13 +78,13 @@ class Node:
         found = claim_in(bundle, question.claim)
         if found.manifest.id != self.session.task.id:
             raise UsageError(
-                f"the claim is about task {found.manifest.name}, the node works on another one",
+                f"the claim is about task {found.manifest.name}, but the node works on another one",
                 "stop the node first (`arnode stop`), then verify",
             )
         if found.author != self.line_resources.keys.author.public:
             require_peer_sandbox(self.config)
         take_in(store, blobs, bundle, net=self.config.net)
-        return self.research.attest(question.wanted(found))
+        return self.research.rerun(question.wanted(found))
 
     def carry(self, request: TransferRequest) -> tuple[int, ...]:
         """Queue transfers from another rung; return the numbers of their jobs, in their order."""
@@ -117,7 +116,7 @@ async def open_node(
 ) -> AsyncIterator[Node]:
     """Open everything for one task, and join the network. The caller holds the home's lock.
 
-    `models` are those that the task's programs may ask.
+    `models` are the language models that the task's programs may call.
     """
     async with contextlib.AsyncExitStack() as stack:
         quotas = Quotas(total=config.max_records)
@@ -192,9 +191,9 @@ async def open_node(
             proposer=proposers.fast,
             say=activity.say,
             slow=_at_work(proposers, activity.say, on_written=news.set),
-            has_knobs=proposers.has_knobs,
+            has_hyperparameters=proposers.has_hyperparameters,
             planner=proposers.planner,
-            policy=Policy(checkpoint_hours=config.checkpoint_hours),
+            policy=Policy(promotion_trial_hours=config.promotion_trial_hours),
         )
         research = loop_assembly.research(
             session,
@@ -224,7 +223,7 @@ async def _go_on_from_copy(
     store: Store, membership: "Membership | None", progress: Progress, say: Callable[[str], None]
 ) -> None:
     """Ask peers for records that this key signed after the copy was made, before it signs again."""
-    if membership is None:  # without a network it matters to nobody
+    if membership is None:  # without a network no peer can have such records
         return
     progress("this home is a copy: asking peers for later records of its key", 0.0)
     if await membership.wait_first_sync(_COPY_S):
@@ -239,8 +238,8 @@ async def _go_on_from_copy(
 def _at_work(
     proposers: Proposers, say: Callable[[str], None], *, on_written: Callable[[], None]
 ) -> list[SlowIdeas]:
-    """Return the slow proposers, which write alongside the runs."""
-    others = "the others" if len(proposers.slow) > 1 else "knobs"
+    """Return the slow proposers, which write patches while runs are made."""
+    others = "the others" if len(proposers.slow) > 1 else "search"
     return [
         SlowIdeas(
             writer.proposer,
@@ -276,14 +275,14 @@ def _remote_lanes(
 
 
 def _resting_on_battery(config: Config, session: Session) -> Callable[[], bool]:
-    """Return the test for resting on battery: in mode `auto`, only tasks on a card rest."""
+    """Return the test whether to rest on battery: in mode `auto`, only tasks on a card rest."""
     is_card = session.runners[0].device.cuda is not None
     spares = config.battery == "rest" or (config.battery == "auto" and is_card)
     return is_on_battery if spares else lambda: False
 
 
 def _waited_for(config: Config, goal: Goal, network: Network | None) -> str:
-    """Return what a session waits for that has nothing left to try; "": it ends."""
+    """Return what a session waits for once it has nothing left to try; "" if it then ends."""
     if network is not None:
         return "peers' findings"
     waits = config.agent == ("none",) and not goal.is_on_demand

@@ -1,4 +1,4 @@
-"""The page of a running node: at its address while the node runs, with a link for its owner."""
+"""The web page of a running node, and the link with which its owner opens it."""
 
 import contextlib
 import sys
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PagePlace:
-    """The address of a process's page and its secrets, which outlive the turns of its tasks."""
+    """The address and the tokens of a process's page, which stay the same for all its tasks."""
 
     listener: "Listener"
     credentials: "Credentials"
@@ -32,9 +32,9 @@ class PagePlace:
 
 @contextlib.contextmanager
 def page_place(home: Home, config: Config) -> Iterator[PagePlace | None]:
-    """Listen where the setting `web` says, and create the tokens of this run; None without a page.
+    """Listen at the address in `web`, and create this process's tokens; yield None without a page.
 
-    Raises ConfigurationError if its address cannot be used.
+    Raises ConfigurationError if the address cannot be used.
     """
     if config.web == NO_PAGE:
         yield None
@@ -53,9 +53,9 @@ def page_place(home: Home, config: Config) -> Iterator[PagePlace | None]:
 async def with_page(
     node: Node, place: PagePlace | None, *, is_shown: bool
 ) -> AsyncIterator[Mapping[str, Answer]]:
-    """Serve the page at its place; yield the handlers of commands, including `page` for links.
+    """Serve the page at `place`; yield the handlers of commands, including `page` for links.
 
-    `is_shown`: print a link.
+    With `is_shown`, print a link to the page.
     """
     answers = answers_of(node)
     if place is None:

@@ -1,7 +1,7 @@
 """The power limit of the cards while a node runs (`--max-watts`), and its removal afterwards.
 
-The former limits are written to a file before any is lowered. If a node is killed, the next one
-restores them from it.
+The former limits are written to a file before any limit is lowered. If a node is killed, the next
+node restores the limits from this file.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ _log = logging.getLogger("node")
 
 @contextlib.contextmanager
 def limiting_power(home: Home, max_watts: int | None) -> Iterator[None]:
-    """Limit each card to `max_watts`; None sets no limit. The caller holds the home's lock.
+    """Limit each card to `max_watts`; None leaves the limits. The caller holds the home's lock.
 
     Raises ConfigurationError if the limit cannot be set.
     """
@@ -33,8 +33,8 @@ def limiting_power(home: Home, max_watts: int | None) -> Iterator[None]:
     cards = probe_cards()
     if not cards.cards:
         raise ConfigurationError(
-            "--max-watts needs an NVIDIA card, and "
-            + ("there is none" if cards.fault is None else f"none can be read: {cards.fault}"),
+            "--max-watts needs an NVIDIA card, but "
+            + ("this machine has none" if not cards.fault else f"none is readable: {cards.fault}"),
             "leave out --max-watts and `max_watts`; `arnode doctor` checks this machine",
         )
     plan = plan_lowering([card.uuid for card in cards.cards], max_watts)
@@ -50,7 +50,7 @@ def limiting_power(home: Home, max_watts: int | None) -> Iterator[None]:
     finally:
         try:
             _give_back(home.power)
-        except ConfigurationError as fault:  # it must not hide the reason of the node's end
+        except ConfigurationError as fault:  # raising it would hide why the node ended
             _log.warning("%s (%s)", fault.message, fault.hint)
 
 

@@ -1,4 +1,4 @@
-"""`arnode start` as a program: it sets up logging, opens the node, displays it and runs it."""
+"""The program `arnode start`: set up logging, open the node, display it and run it."""
 
 import asyncio
 import contextlib
@@ -77,15 +77,15 @@ def start_node(
 ) -> None:
     """Run the node in this process until it ends. Raises ArnodeError if it cannot start.
 
-    `wishes` are the command line's wishes for the network. `shares`: several tasks that take turns,
-    `turn_s` seconds for each part (None: the default), instead of the setting's task.
+    `wishes` are the network options of the command line. `shares` are tasks that take turns,
+    instead of the task in the settings; each part lasts `turn_s` seconds (None: the default).
     """
     keep_to_oneself()
     again = "the same command" if shares else _again(home, config)
     means = take_means(os.environ, config)  # before starting a process that would inherit keys
     require_sandbox(config)
-    are_elsewhere(config)  # report unusable settings before anything loads
-    chosen_cards(config.gpus)  # for any task: report missing cards before it loads
+    are_elsewhere(config)  # report unusable settings before any data loads
+    chosen_cards(config.gpus)  # report missing cards before any data loads
     with (
         at_work(home, config, to_terminal=not sys.stdout.isatty()),
         open_alerts(home, config) as alerts,
@@ -158,7 +158,7 @@ def _again(home: Home, config: Config) -> str:
 
 
 def _say_limits(home: Home, config: Config, arm: Arm, means: Means) -> None:
-    """Print the limit on a proposer's costs, if it can cause any."""
+    """Print the limit on a proposer's costs, if it can spend money."""
     match choice := arm.choice:
         case ProgramChoice():
             own = arm.settings(config)
@@ -172,14 +172,14 @@ def _say_limits(home: Home, config: Config, arm: Arm, means: Means) -> None:
 
 @contextlib.contextmanager
 def at_work(home: Home, config: Config, *, to_terminal: bool) -> Iterator[None]:
-    """Hold the home for a node in this process, with its log open and its cards' power limited."""
+    """Lock the home, open its log and limit the cards' power for a node in this process."""
     if shutil.which("git") is None:
         raise ConfigurationError(
             "git is not installed, so no journal can be kept",
             "install your distribution's package `git`",
         )
     with (
-        explaining_faults(home.root),  # to explain a full disk wherever it shows first
+        explaining_faults(home.root),  # explains a full disk wherever the error occurs first
         home.lock(),
         logging_to(home, to_terminal=to_terminal),
         limiting_power(home, config.max_watts),
@@ -219,7 +219,7 @@ def agreed_network(home: Home, config: Config, wishes: Wishes, whose: TaskOf) ->
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Start:
-    """The arguments of a start, for any task."""
+    """The arguments of a start that are the same for every task."""
 
     home: Home
     config: Config
@@ -243,7 +243,7 @@ async def _run_at_once(start: _Start, task: Task) -> None:
 
 
 async def _run_awaited(start: _Start) -> None:
-    """Run the stand-in until the task's data are here, then the task; the goal is for both."""
+    """Run the stand-in until the task's data are here, then the task; both share one goal."""
     began_s, home, goal = boottime_s(), start.home, start.goal
     meanwhile = replace(
         start,
@@ -271,7 +271,7 @@ async def _run_awaited(start: _Start) -> None:
 
 
 def _shared(start: _Start, shares: Sequence[TimeShare], turn_s: float) -> Turns:
-    """Return the turns of several tasks, all of whose data must be here."""
+    """Return the turns of several tasks. The data of all of them must already be here."""
     tasks = [_task_that_waits_for_nothing(start, share.task) for share in shares]
     return Turns.of_shares(tasks, shares, turn_s)
 
@@ -304,7 +304,7 @@ def _ladder(start: _Start, turn_s: float | None) -> Turns:
 def _task_that_waits_for_nothing(start: _Start, name: str) -> Task:
     if awaited_download(start.home, name) is not None:
         raise UsageError(
-            f"the data of task {name} are not here, and a turn does not wait for them",
+            f"the data of task {name} are not here, and tasks in turns do not wait for data",
             f"fetch them first: arnode task prepare {name}",
         )
     with reporting() as progress:
@@ -342,9 +342,9 @@ async def _run(
     before: Research | None = None,
     turn: Turn | None = None,
 ) -> Research:
-    """Run a node to its end, which may be in favour of the task that is being prepared.
+    """Run a node until it ends by itself, its turn is over, or the task in preparation is ready.
 
-    `turn` is how long the task may run, and the task that follows.
+    `turn` limits the time of the task, and names the task that follows.
     """
     home, config = start.home, start.config
     with reporting() as progress:
@@ -386,7 +386,7 @@ async def _run(
             )
             if proposers.slow:
                 propose = "proposes" if len(start.arms) == 1 else "propose"
-                _log.info("%s %s, knobs fill the gaps", proposers.names, propose)
+                _log.info("%s %s, search fill the gaps", proposers.names, propose)
             if preparation is not None:
                 await stack.enter_async_context(preparation.reporting_to(node.research))
             if before is not None:

@@ -5,13 +5,13 @@ from pathlib import Path
 
 from node.exchange.bundle_check import FoundClaim
 from node.home.control_socket import Message
-from node.line.attestation import WantedClaim
+from node.line.rerun import WantedClaim
 from protocol.rule import QUICK, VERIFY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RerunRequest:
-    """A claim as the user names it, and the extent of its re-run. None: the mode's default."""
+    """A claim as the user names it, and options of its re-run. None: the mode's default."""
 
     claim: str
     pairs: int | None = None
@@ -36,7 +36,7 @@ class RerunRequest:
         )
 
     def to_message(self) -> dict[str, Message]:
-        """Return the request as a message to the running node, which has another working folder."""
+        """Return the message to the running node; a file's path in it is absolute."""
         path = Path(self.claim)
         return {
             "claim": str(path.resolve()) if path.is_file() else self.claim,

@@ -1,4 +1,4 @@
-"""A node that works and answers commands meanwhile, with or without a live view."""
+"""Running a node while it answers commands, with or without a live view."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -20,10 +20,10 @@ async def run_node(
     ask: Callable[[], bool] = lambda: False,
     on_interrupt: Callable[[], object] = lambda: None,
 ) -> None:
-    """Work and answer commands over the socket, until the goal is reached or somebody stops it.
+    """Run a node and answer commands over its socket, until its goal is reached or it is stopped.
 
     The first interrupt ends the node after the current run, and calls `on_interrupt`; the second
-    ends it at once. `ask` may ask the user after Ctrl-C how to end; it returns True if it does.
+    ends it at once. `ask` may ask the user after Ctrl-C how to end, and returns True if it asks.
     """
 
     def interrupted() -> None:

@@ -1,7 +1,7 @@
-"""The stand-in task, which runs while another task's data are downloaded, so the device is used.
+"""The stand-in task, which uses the device while another task's data are downloaded.
 
-A child process prepares the wanted task (training a vocabulary blocks Python for seconds) and is
-repeated until that works. The node works on the stand-in, and ends it after the current run.
+A child process prepares the wanted task, since training a vocabulary blocks Python for seconds. It
+is restarted until it succeeds. Then the node ends the stand-in after the current run.
 """
 
 import asyncio
@@ -50,7 +50,7 @@ def awaited_download(home: Home, wanted: str) -> Download | None:
 def require_use(download: Download, config: Config) -> None:
     """Raise ConfigurationError if the download is only for a card that is not available.
 
-    The cards are those that `gpus` names. To get the data anyway, a user prepares the task first.
+    Only cards that `gpus` names are available. `arnode task prepare` downloads the data anyway.
     """
     fault = why_no_card(config.gpus) if download.needs_card else None
     if fault is None:
@@ -84,7 +84,7 @@ def download_text(download: Download) -> str:
     """Return the size and the duration of a download in words, as far as the task gives them."""
     file_mb = download.file_mb
     if file_mb is None:
-        return f"{download.files} files, of sizes that the task does not state"
+        return f"{download.files} files of unknown size"
 
     def part(files: int) -> str:
         size_mb = files * file_mb
@@ -141,13 +141,13 @@ class Preparation:
             began_s = time.monotonic()
             try:
                 fault = await self._attempt()
-            except OSError as error:  # no process, or no memory for one
+            except OSError as error:  # the system cannot start a process
                 fault = str(error)
             if fault is None:
                 break
             wait_s = backoff.wait_s(time.monotonic() - began_s)
             if fault != last_fault:
-                self._say(f"{self.name}'s data are not available; next try later: {fault}")
+                self._say(f"cannot prepare {self.name}'s data, trying again later: {fault}")
                 last_fault = fault
             self._state = fault
             await asyncio.sleep(wait_s)
@@ -179,7 +179,7 @@ class Preparation:
         finally:
             lifeline.cut()
             await process.wait()
-        # A command's last lines are the error and its fix.
+        # The last lines of a command's output are the error and its hint.
         output = " ".join(lines)
         return (
             output.partition("arnode: ")[2].replace(" hint: ", "; ")

@@ -21,7 +21,7 @@ HEAD: Final = "head"
 class TransferRequest:
     """A head, a patch or a claim, as the user names it, and the id of the task to transfer it `to`.
 
-    `rung` is the task whose head is meant; None: the one below.
+    If it is a head, `rung` names its task; None is the rung below.
     """
 
     what: str
@@ -31,7 +31,7 @@ class TransferRequest:
     def candidates(
         self, store: Store, blobs: Blobs, above: TaskManifest
     ) -> tuple[TransferCandidate, ...]:
-        """Return the transfers that this means in a home; `above` is the task to transfer to.
+        """Return the requested transfers, found in a home; `above` is the task to transfer to.
 
         Raises UsageError, SafetyError.
         """
@@ -58,12 +58,12 @@ class TransferRequest:
 
 
 def _below(store: Store, above: TaskManifest) -> str:
-    """Return the rung below, as `--task` takes it, if this home has worked on it."""
+    """Return the name or folder of the rung below. Raises UsageError if this home never ran it."""
     worked_on = {line.task for line in store.jobs.lines()}
     if above.below in worked_on:
         return labels(store, worked_on)[above.below]
     shown = ", ".join(sorted(labels(store, worked_on - {above.id}).values()))
     raise UsageError(
         f"this home has not worked on the rung below {above.name}",
-        f"name the task with --from: {shown}" if shown else "work on that one first",
+        f"name the task with --from: {shown}" if shown else "start the node on that rung first",
     )

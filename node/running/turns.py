@@ -1,4 +1,4 @@
-"""Several tasks on one node: each has a line of its own, and the devices for its part of the time.
+"""Several tasks on one node: each has its own line, and uses the devices for part of the time.
 
 Turns change between trials, never inside a pair: open jobs are decided first. Like every session,
 each turn measures the cost of its task's baseline. It also repeats the reference runs, unless the
@@ -24,13 +24,13 @@ from trainer.task_folder.task import Task
 from trainer.task_kinds import kind_of, load_task
 
 TURN_S: Final = 600.0  # for one part
-# A turn on a ladder lasts this many runs of the task, as it begins with three that only measure its
-# base. It also starts a node, which is quick only if turns last minutes: hence the lower limit.
+# A turn on a ladder lasts this many runs of the task, since its first three runs only measure the
+# base. It lasts at least some minutes, since starting a node also takes time.
 _LADDER_RUNS: Final = 20
 _LEAST_LADDER_S: Final = 120.0
-_LOOKED_S: Final = 15.0  # the length of a turn may change while it lasts
-# A lower rung ends its turn once nothing was kept for this part of it. Its gains are worth nothing
-# before they are tried above (the marginal value theorem: Charnov, *Optimal foraging*, 1976).
+_LOOKED_S: Final = 15.0  # between computations of a turn's length, which may change meanwhile
+# A lower rung ends its turn once nothing was kept during this fraction of it. Its gains count only
+# once they pass on the next rung (the marginal value theorem: Charnov, *Optimal foraging*, 1976).
 _DRY: Final = 1 / 3
 _SHARED = re.compile(r"(.+):([0-9]{1,3})")
 
@@ -78,7 +78,7 @@ class Turns:
     def of_shares(
         cls, tasks: Sequence[Task], shares: Sequence[TimeShare], turn_s: float
     ) -> "Turns":
-        """Return turns in which each task has its parts of the time."""
+        """Return turns in which each task gets its number of parts of the time."""
         lengths = [share.parts * turn_s for share in shares]
         names = tuple(share.task for share in shares)
         return cls(tasks=tuple(tasks), names=names, length_s=lambda number, _: lengths[number])
@@ -95,10 +95,10 @@ class Turns:
     ) -> "Turns":
         """Return turns of rungs, each with its name, the lowest first.
 
-        One round of all rungs lasts twice `turn_s`. If that is None, it follows from `run_s`, the
-        seconds of a run of the highest rung. `share_below` returns the share of the time for all
-        rungs but the highest, given the seconds of such a run. `kept_ms` returns the time when a
-        change was last kept on a rung, by its task's id.
+        One round of all rungs lasts twice `turn_s`. If `turn_s` is None, it is computed from
+        `run_s`, the seconds of a run of the highest rung. `share_below` returns the fraction of the
+        time for all lower rungs, given these seconds. `kept_ms` returns the time when a patch was
+        last kept on a rung, by its task's id.
         """
         below = len(rungs) - 1
 
@@ -139,7 +139,7 @@ def rungs_of(task: Task, name: str, below: int, data_dir: Path) -> list[tuple[st
 
 
 class Turn(NamedTuple):
-    """The current length of a task's turn, before `following` has the devices."""
+    """The current length of a task's turn, and the name of the task that follows."""
 
     length_s: Callable[[], float]
     following: str
@@ -149,12 +149,12 @@ RunOne: TypeAlias = Callable[[Task, str, Goal, Research | None, Turn | None], Aw
 
 
 async def run_in_turn(turns: Turns, goal: Goal, run: RunOne, say: Callable[[str], None]) -> None:
-    """Run tasks one after the other, over and over, each for its part of the time.
+    """Run tasks in turns, round after round, each for its part of the time.
 
-    A task with nothing more to do gets no more turns. Neither does one that cannot be measured
-    here; `say` reports the reason. Otherwise an untrusted judge could end the other tasks' work.
-    The goal is for all tasks together. `run` gets a task and its name, the rest of the goal, the
-    session before, and its turn.
+    A task with nothing more to do gets no more turns. A task that cannot be measured here gets none
+    either; `say` reports the reason. So an untrusted judge cannot end the other tasks' work. All
+    tasks share one goal. `run` gets a task and its name, the remaining goal, the previous session,
+    and the turn.
     """
     waiting, before = deque(range(len(turns.tasks))), None
     had_turns: set[int] = set()
@@ -185,7 +185,7 @@ async def run_in_turn(turns: Turns, goal: Goal, run: RunOne, say: Callable[[str]
 
 @asynccontextmanager
 async def for_a_turn(research: Research, turn: Turn) -> AsyncIterator[None]:
-    """End a session in favour of the next task once its turn is over, while the block lasts."""
+    """End a session for the next task once its turn is over, while the block runs."""
 
     async def wait() -> None:
         began_s = boottime_s()

@@ -1,1 +1,1 @@
-"""Checks between a peer's source and this node's head, and the authorship of its lines."""
+"""Checks on peers' source before it runs or is adopted, and the author of each source line."""

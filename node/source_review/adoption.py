@@ -1,7 +1,8 @@
-"""Checks between a peer's tree and the verified head: marks, hygiene, removal of prose.
+"""Checks on a tree before it becomes the verified head: capability marks, hygiene, no peer's prose.
 
-A tree is this node's own if it is the task's baseline or an own patch made it. It is a peer's if a
-peer's patch made it. A peer's tree is adopted without its prose, as an own patch on theirs.
+A mark is a capability in the code, such as an import, that the task's baseline does not have. A
+tree is this node's own if it is the baseline or the result of a patch of this node. A peer's tree
+is adopted without its comments and docstrings; a new patch on the peer's patch removes them.
 `node.line.head_by_hand` decides which evidence a head needs.
 """
 
@@ -24,8 +25,8 @@ from protocol.source import Source
 class ReviewedTree:
     """A tree that may be adopted, with the capabilities it has beyond its task's baseline.
 
-    `stripped_from` is the peer's patch from whose tree prose was removed. It is None if the tree is
-    recorded already, as an own one or because it had no prose.
+    `stripped_from` is the peer's patch from whose tree prose was removed. It is None if a recorded
+    patch already made this tree.
     """
 
     source: Source
@@ -34,9 +35,9 @@ class ReviewedTree:
 
 
 def examine(patches: Patches, blobs: Blobs, manifest: TaskManifest, tree: bytes) -> ReviewedTree:
-    """Return what would be adopted for `tree`. Raises SafetyError for what never is.
+    """Return the tree to adopt for `tree`. Raises SafetyError if `tree` must not be adopted.
 
-    `patches` are those of the task.
+    `patches` are the task's patches.
     """
     baseline = blobs.get_source(manifest.baseline_tree)
     if tree == baseline.tree:
@@ -68,9 +69,9 @@ def examine(patches: Patches, blobs: Blobs, manifest: TaskManifest, tree: bytes)
 def marks_of(
     store: Store, blobs: Blobs, task: bytes, tree: bytes
 ) -> tuple[CapabilityFinding, ...] | None:
-    """Return a tree's capabilities beyond its task's baseline; None if its files are not here.
+    """Return a tree's capabilities beyond its task's baseline; None if its files are missing here.
 
-    Without the baseline everything beyond arithmetic is a mark.
+    If the baseline is missing, return everything beyond arithmetic.
     """
     manifest = store.records.manifest(task)
     if manifest is not None and tree == manifest.baseline_tree:
@@ -88,18 +89,20 @@ def marks_of(
 def marks_beyond(
     source: Source, baseline: Source | None, manifest: TaskManifest | None
 ) -> tuple[CapabilityFinding, ...]:
-    """Return a source's capabilities beyond the baseline; without one, all beyond arithmetic.
+    """Return a source's capabilities beyond the baseline's.
 
-    If the task is not known, everything beyond what training code needs is a mark.
+    Without a baseline, return everything beyond arithmetic. Without a manifest, return everything
+    beyond what training code needs.
     """
     kind = LANGUAGE_MODEL if manifest is None else manifest.kind
     return inspect(source, kind=kind, baseline=baseline or Source.of({})).marks
 
 
 def unread_of(blobs: Blobs, manifest: TaskManifest, tree: bytes) -> tuple[str, ...]:
-    """Return the languages of a tree's changed files that no lint reads; empty if it is not here.
+    """Return the languages of a tree's changed files that the lint cannot read.
 
-    Nothing is parsed, so it is cheap enough for each row of a leaderboard.
+    The result is empty if the tree is missing here. Nothing is parsed, so a leaderboard can call
+    this for each row.
     """
     try:
         source, baseline = blobs.get_source(tree), blobs.get_source(manifest.baseline_tree)
@@ -109,14 +112,14 @@ def unread_of(blobs: Blobs, manifest: TaskManifest, tree: bytes) -> tuple[str, .
 
 
 def concern(marks: Sequence[CapabilityFinding]) -> str:
-    """Return the concern about a marked source, in words."""
+    """Return a phrase that says why a marked source is a risk."""
     if all(mark.what == "unread" for mark in marks):
         return "contains code that the lint cannot read"
     return "does more than arithmetic"
 
 
 def describe(mark: CapabilityFinding) -> str:
-    """Return a mark on one line: place, code and kind."""
+    """Return one line of text about a mark: file, source line, code and kind."""
     if mark.what == "unread":
         return f"{mark.path}: {mark.text}"
     return f"{mark.path} line {mark.line}: {mark.text} ({mark.what})"
@@ -133,9 +136,9 @@ def _stripped(found: Inspection, tree: bytes) -> Source:
 
 
 def _own_text(patches: Patches, blobs: Blobs, patch: PatchRecord, baseline: Source) -> Source:
-    """Return the nearest tree below a peer's patch that is this node's own text.
+    """Return the nearest ancestor of a peer's patch whose text is this node's own.
 
-    Peers build on each other, and the first one's text is just as untrusted.
+    Peers build on each other's patches, and all their text is untrusted.
     """
     seen: set[bytes] = set()
     base = patch.body.base

@@ -1,8 +1,8 @@
-"""Inspection of untrusted source in a child process; every failure becomes a mark.
+"""Inspection of untrusted source in a child process.
 
-The child (`agent.source.inspector`) may crash, hang or send false messages. It gets a sandbox
-(`with_masked_home`), a time limit, no environment, and no file descriptors except one file to read
-and one to write. Source that cannot be inspected counts as marked.
+The child (`agent.source.inspector`) may crash, hang or send false messages. It runs in a sandbox
+(`with_masked_home`) with a time limit, no environment, and no file descriptors except one file to
+read and one to write. Source that cannot be inspected gets a mark, like code with a capability.
 """
 
 import signal
@@ -23,7 +23,7 @@ from protocol.source import Source
 from trainer.host.interpreter import program_command
 from trainer.sandbox.masked_home import with_masked_home
 
-LIMIT_S = 6 * CPU_S  # wall-clock; on a busy machine it gets a share of a processor
+LIMIT_S = 6 * CPU_S  # wall-clock; on a busy machine the child gets only part of a processor
 _REASONS = {
     -signal.SIGXCPU: "it took more than {cpu_s} CPU seconds",
     -signal.SIGKILL: "it took more than {cpu_s} CPU seconds or was killed",
@@ -36,8 +36,8 @@ _REASONS = {
 class Inspection:
     """A tree's capabilities beyond its task's baseline, and the tree without its prose.
 
-    `fingerprint` is None if it could not be inspected. `stripped` is None if no base was given, and
-    a rejection if prose could not be separated from code.
+    `fingerprint` is None if the tree could not be inspected. `stripped` is None if no base was
+    given, and `Rejected` if prose could not be separated from code.
     """
 
     marks: tuple[CapabilityFinding, ...]
@@ -46,7 +46,7 @@ class Inspection:
 
 
 def inspector_command() -> list[str]:
-    """Return the sandboxed command that answers one request on stdin.
+    """Return the command for a sandboxed inspector, which answers one request on stdin.
 
     Raises SafetyError if there is no sandbox.
     """
@@ -55,9 +55,9 @@ def inspector_command() -> list[str]:
 
 
 def inspect(tree: Source, *, kind: str, baseline: Source, base: Source | None = None) -> Inspection:
-    """Return a child process's inspection of `tree`; with a `base`, also remove prose against it.
+    """Inspect `tree` in a child process. With a `base`, also remove the prose that `base` lacks.
 
-    `kind` is the task's kind, which decides what its sources may use.
+    `kind` is the task's kind, which decides which capabilities are marks.
     """
     sources = [source for source in (tree, baseline, base) if source]
     if any(
@@ -75,8 +75,8 @@ def inspect(tree: Source, *, kind: str, baseline: Source, base: Source | None = 
 
 
 def _ask(request: InspectionRequest) -> Inspected | Rejected:
-    # Files instead of pipes: neither side can block the other, and the child's limit bounds the
-    # size.
+    # Files, not pipes: neither process can block the other, and a limit on the child bounds the
+    # file size.
     with tempfile.TemporaryFile() as question, tempfile.TemporaryFile() as reply:
         question.write(encode(request.to_value()))
         question.seek(0)
@@ -94,7 +94,7 @@ def _ask(request: InspectionRequest) -> Inspected | Rejected:
 
 
 def _run(question: BinaryIO, reply: BinaryIO) -> str | None:
-    """Return why the child did not answer, or None."""
+    """Run the child. Return the reason if it failed, else None."""
     try:
         code = subprocess.run(
             inspector_command(),

@@ -1,7 +1,7 @@
-"""All patches of one task that are here, own and peers': what made a tree, and from what.
+"""The stored patches of one task, this node's and peers', by id and by resulting tree.
 
-An own patch may have been made from a peer's. Its `parents` name that, or its `found_on` if it was
-transferred from another task. This module does not know what a patch is worth.
+A patch of this node may derive from a peer's patch. Its `parents` name the peer's patch, or its
+`found_on` does if it was transferred from another task. Gains play no role in this module.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from protocol.source import Source, split_lines
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PatchRecord:
-    """A patch and the record that it came in."""
+    """A patch with the id and the author of its record."""
 
     id: bytes
     author: bytes
@@ -26,7 +26,7 @@ class PatchRecord:
 
 
 class Patches:
-    """All patches of one task that are here, by id and by the tree that they made."""
+    """The stored patches of one task, by id and by the tree that they made."""
 
     def __init__(self, store: Store, task: bytes) -> None:
         self._store = store
@@ -48,7 +48,7 @@ class Patches:
         return self._by_tree.get(tree, [])
 
     def untrusted_ancestors(self, patch: PatchRecord) -> Iterator[PatchRecord]:
-        """Yield the peers' patches that an own one was made from, nearest first."""
+        """Yield the peers' patches that a patch of this node derives from, nearest first."""
         seen = {patch.id}
         pending = [patch.id]
         while pending:
@@ -78,7 +78,7 @@ class Patches:
         return PatchRecord(id=record.id, author=record.author, is_own=is_own, body=body)
 
     def below(self, patch: PatchRecord) -> Iterator[PatchRecord]:
-        """Yield the peers' patches that led to a patch's base, nearest first."""
+        """Yield the peers' patches that made a patch's base, nearest first."""
         seen = {patch.body.tree}
         base = patch.body.base
         while base not in seen:
@@ -90,7 +90,7 @@ class Patches:
             base = made.body.base
 
     def is_own(self, tree: bytes) -> bool:
-        """Return True if an own patch made this tree, other than by running a peer's unchanged."""
+        """Return True if an original patch of this node made the tree, not only a peer's patch."""
         return any(
             patch.is_own
             and all(ancestor.body.tree != tree for ancestor in self.untrusted_ancestors(patch))
@@ -99,15 +99,15 @@ class Patches:
 
 
 def _made_from(body: PatchBody) -> tuple[bytes, ...]:
-    """Return the patches that one was made from, here or on the task it was transferred from."""
+    """Return the patches that a patch derives from, on this task or on the one it was found on."""
     found = None if body.found_on is None else body.found_on.patch
     return body.parents if found is None else (*body.parents, found)
 
 
 def merged(base: Source, ours: Source, theirs: Source) -> Source | None:
-    """Return `ours` with the step from `base` to `theirs` applied; None on a conflict.
+    """Apply the change from `base` to `theirs` to `ours` (a three-way merge); None on a conflict.
 
-    Files of one side only are kept. The result is a new tree, which is judged by itself.
+    Files that only one source has stay. The result is a new tree, which needs its own runs.
     """
     sides = [dict(source.files) for source in (base, ours, theirs)]
     files: dict[str, bytes] = {}
@@ -135,5 +135,5 @@ def _merged_file(old: bytes, mine: bytes, other: bytes) -> bytes | None:
         if group[0] == "conflict":
             return None
         lines += group[1]
-    is_torn = any(not line.endswith(b"\n") for line in lines[:-1])  # a last line got a successor
+    is_torn = any(not line.endswith(b"\n") for line in lines[:-1])  # two lines were joined
     return None if is_torn else b"".join(lines)

@@ -1,8 +1,8 @@
-"""The author of each line of a head, its patch, and the evidence for it on this machine.
+"""The author and patch of each source line of a head, and this machine's evidence for the patch.
 
-The patches from the task's baseline to a tree are found, and every line is followed through them. A
-confirmation vouches for the stack it measured, never for a part of it. All data come from the store
-and the blobs; nothing is parsed.
+The tracer finds the patches from the task's baseline to a tree, and follows every source line
+through them, like `git blame`. A trial that confirmed several patches together is no evidence for
+one of them alone. All data come from the store and the blobs; nothing is parsed.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -23,10 +23,10 @@ Level: TypeAlias = Literal["baseline", "stack", "alone", "kept", "unverified"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalEvidence:
-    """The evidence on this machine for a patch, and the result that holds it.
+    """This machine's evidence for a patch, and the result record that states it.
 
-    `level` is `alone` if it passed a trial by itself, and `stack` if it passed in a stack of
-    `parts`.
+    `level` is `alone` if the patch passed a trial by itself, and `stack` if it passed together with
+    other patches, `parts` in all.
     """
 
     level: Level
@@ -36,9 +36,9 @@ class LocalEvidence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Writer:
-    """The author of a line. `author` and `patch` are None for the baseline and if unknown."""
+    """The writer of a source line. `author` and `patch` are None for the baseline or if unknown."""
 
-    whose: Literal["baseline", "own", "foreign", "unknown"]
+    whose: Literal["baseline", "own", "untrusted", "unknown"]
     author: bytes | None
     name: str
     patch: bytes | None
@@ -48,7 +48,7 @@ class Writer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WrittenLine:
-    """A line of a file, its number from 1, and its writer."""
+    """A source line, its number from 1, and its writer."""
 
     path: str
     number: int
@@ -59,7 +59,7 @@ class WrittenLine:
 def provenance(
     store: Store, blobs: Blobs, manifest: TaskManifest, line: LineKey, tree: bytes
 ) -> tuple[WrittenLine, ...]:
-    """Return every line of a tree with its writer."""
+    """Return every source line of a tree with its writer."""
     walk = _Walk(store, blobs, manifest, line)
     source, writers = walk.follow(tree)
     return tuple(
@@ -77,7 +77,7 @@ def provenance(
 
 
 def passages(lines: Sequence[WrittenLine]) -> Iterator[tuple[WrittenLine, WrittenLine]]:
-    """Yield the first and last line of each run of lines by one writer in one file."""
+    """Yield the first and last source line of each passage by one writer in one file."""
     first = 0
     for at, line in enumerate(lines):
         is_last = at + 1 == len(lines)
@@ -105,7 +105,7 @@ _UNKNOWN = Writer(
 
 
 class _Walk:
-    """A tracer of the lines of one task's trees."""
+    """A tracer of the source lines in one task's trees."""
 
     def __init__(self, store: Store, blobs: Blobs, manifest: TaskManifest, line: LineKey) -> None:
         self._store = store
@@ -116,7 +116,7 @@ class _Walk:
         self._evidence: dict[bytes, LocalEvidence] = {}
 
     def follow(self, tree: bytes) -> tuple[Source, dict[str, list[Writer]]]:
-        """Return a tree's source and the writer of each line of its files."""
+        """Return a tree's source, and the writer of each line of its files."""
         way = self._way(tree)
         self._evidence = self._evidence_on(way)
         source = self._blobs.get_source(self._baseline)
@@ -132,7 +132,10 @@ class _Walk:
         return source, writers
 
     def _way(self, tree: bytes) -> list[PatchRecord]:
-        """Return the patches from the baseline to a tree; if none lead there, one that made it."""
+        """Return the patches from the baseline to a tree, in order.
+
+        If the chain is incomplete, return only one patch that made the tree.
+        """
         way: list[PatchRecord] = []
         seen = {tree}
         pending = [iter(self._makers(tree))]
@@ -150,7 +153,7 @@ class _Walk:
         return self._makers(tree)[:1]
 
     def _makers(self, tree: bytes) -> list[PatchRecord]:
-        """Return a tree's patches: parts before stacks, which hide them; own before others'."""
+        """Return the patches that made a tree: single ones before combined ones, own ones first."""
         return sorted(
             self._patches.makers(tree),
             key=lambda patch: (
@@ -166,7 +169,7 @@ class _Walk:
         new: Source,
         writers: dict[str, list[Writer]],
     ) -> dict[str, list[Writer]]:
-        """Return the writers of the next tree: old lines keep theirs, added lines get new ones."""
+        """Return the writers of `new`: unchanged lines keep theirs, added lines are `patch`'s."""
         before = dict(old.files)
         result: dict[str, list[Writer]] = {}
         for path, data in new.files:
@@ -186,7 +189,7 @@ class _Walk:
     def _adder(
         self, patch: PatchRecord | None, path: str, vanished: list[tuple[bytes, Writer]]
     ) -> Callable[[bytes], Writer]:
-        """Return a function from a line that a patch added to its writer."""
+        """Return a function that finds the writer of a source line that a patch added."""
         if patch is None:
             return lambda _: _UNKNOWN
         writer = self._writer(patch, patch)
@@ -202,7 +205,7 @@ class _Walk:
         ]
 
         def stripped(line: bytes) -> Writer:
-            # Removing prose writes nothing: the rest of a line still has its writer.
+            # A line whose comment was removed keeps its writer.
             left = line.rstrip(b"\n")
             rest = (whose for old, whose in vanished if old.startswith(left))
             return next(rest, untrusted_ancestors[0][0] if untrusted_ancestors else writer)
@@ -217,9 +220,9 @@ class _Walk:
         return stripped if patch.body.origin.proposer == STRIPPING else transplanted
 
     def _additions(self, patch: PatchRecord, path: str) -> set[bytes] | None:
-        """Return the lines that a patch added to a file, with and without their comments.
+        """Return the source lines that a patch added to a file, with and without their comments.
 
-        None if its trees are not here, so that its lines cannot be identified.
+        None if a tree of the patch is missing here.
         """
         body = patch.body
         if not (self._blobs.has(body.base) and self._blobs.has(body.tree)):
@@ -234,9 +237,9 @@ class _Walk:
         return {text.strip() for line in added for text in (line, line.split(b"#")[0])} - {b""}
 
     def _writer(self, patch: PatchRecord, measured: PatchRecord) -> Writer:
-        """Return a patch's author as a writer, with the evidence for the patch `measured`."""
+        """Return a patch's author as a writer, with the evidence for patch `measured`."""
         return Writer(
-            whose="own" if patch.is_own else "foreign",
+            whose="own" if patch.is_own else "untrusted",
             author=patch.author,
             name="this node" if patch.is_own else self._name(patch.author),
             patch=patch.id,
@@ -251,9 +254,9 @@ class _Walk:
         return "no name"
 
     def _first_on(self, way: list[PatchRecord], stack: PatchRecord) -> int:
-        """Return the index on a way where a stack began: at its base, else at its branch's root.
+        """Return the index of the first patch in `way` that a combined patch contains.
 
-        0 if unknown.
+        It is the patch on its base, else the patch on its branch's root, else 0.
         """
         bases = [patch.body.base for patch in way]
         roots = [
@@ -265,7 +268,7 @@ class _Walk:
         return bases.index(began[0]) if began else 0
 
     def _evidence_on(self, way: list[PatchRecord]) -> dict[bytes, LocalEvidence]:
-        """Return the evidence for each patch on the way, by its record id."""
+        """Return the evidence for each patch in `way`, by record id."""
         trees = [patch.body.tree for patch in way]
         found: dict[bytes, LocalEvidence] = {}
         for entry in self._experiments:

@@ -1,7 +1,7 @@
-"""Peers' steps that this node may run unasked; each tree is examined once.
+"""Peers' changes that this node may run without asking its user. Each tree is examined once.
 
-Only code without marks is allowed, and only without its prose. This module does not know what a
-step is worth.
+Only code without capability marks may run, and only after its prose is removed. Gains play no role
+in this module.
 """
 
 from collections.abc import Callable
@@ -22,14 +22,14 @@ _REMEMBERED: Final = 512  # trees, each with its source
 
 
 class ReviewedStep(NamedTuple):
-    """A peer's step in the form that may run here: without prose and without marks."""
+    """A peer's change in the form that may run here: without prose and without marks."""
 
     base: Source
     tree: Source
 
 
 class Fitted(NamedTuple):
-    """A step applied to another tree, and the `part` of it (0 to 1) that was not there before."""
+    """A change applied to another tree, and the `part` of it (0 to 1) that the tree lacked."""
 
     source: Source
     fingerprint: bytes
@@ -37,9 +37,9 @@ class Fitted(NamedTuple):
 
 
 class SourceReview:
-    """An examiner of the trees that results of one task are about.
+    """An examiner of the trees in one task's results.
 
-    `want` is called with every patch that could be examined if the files of its trees were here.
+    `want` is called with each patch that cannot be examined because files of its trees are missing.
     """
 
     def __init__(
@@ -56,32 +56,32 @@ class SourceReview:
         self._want = want
         self._reviewed: dict[bytes, ReviewedTree | None] = {}  # by tree
         self._patches: Patches | None = None
-        self._newest = 0  # the last record when `_patches` was read
+        self._newest = 0  # number of the last record when `_patches` was read
 
     def is_here(self, result: ResultBody) -> bool:
         """Return True if both trees of a result are here; request missing ones."""
         return all(self._has(tree, result) for tree in (result.base, result.tree))
 
     def is_reviewed(self, result: ResultBody) -> bool:
-        """Return True if a result's tree was examined, so that the next call costs nothing."""
+        """Return True if a result's tree was examined before, so that `tree` is fast."""
         return result.tree in self._reviewed
 
     def tree(self, tree: bytes, result: ResultBody) -> ReviewedTree | None:
-        """Return the version of a tree that may run; None if none may, or not yet reviewed."""
+        """Return a tree in the form that may run; None if it must not run or lacks its patch."""
         if tree in self._reviewed:
             return self._reviewed[tree]
         if not self._has(tree, result):
             return None
         patches = self._known_patches()
         if tree != self._manifest.baseline_tree and not patches.makers(tree):
-            return None  # the patch that made it may come after the result that names it
+            return None  # the patch that made it may arrive later than the result
         if len(self._reviewed) >= _REMEMBERED:
             del self._reviewed[next(iter(self._reviewed))]
         self._reviewed[tree] = self._examined(patches, tree)
         return self._reviewed[tree]
 
     def step(self, result: ResultBody, *, own: bytes) -> ReviewedStep | None:
-        """Return the step that a result is about; None if it may not be run.
+        """Return the change that a result reports on; None if it must not run.
 
         A base that is the task's baseline or this node's `own` tree stays unchanged.
         """
@@ -94,9 +94,9 @@ class SourceReview:
         return None if below is None else ReviewedStep(below.source, found.source)
 
     def onto(self, result: ResultBody, working: Source) -> Fitted | None:
-        """Return a result's step applied to a tree.
+        """Return a result's change applied to `working`.
 
-        None if it adds nothing, if both changed the same lines, or if it may not be run.
+        None if it adds nothing, conflicts with `working`, or must not run.
         """
         step = self.step(result, own=working.tree)
         if step is None:
@@ -112,20 +112,20 @@ class SourceReview:
         return Fitted(source, mark, min(1.0, left))
 
     def fingerprint(self, source: Source) -> bytes | None:
-        """Return the canonical AST of a source made of steps; None if it may not be run."""
+        """Return a hash of the AST of a merged source; None if it must not run."""
         baseline = self._blobs.get_source(self._manifest.baseline_tree)
         found = inspect(source, kind=self._manifest.kind, baseline=baseline)
         return None if found.marks else found.fingerprint
 
     def _has(self, tree: bytes, result: ResultBody) -> bool:
-        """Return True if a tree of a result is here; else request its patch."""
+        """Return True if a tree of a result is here; otherwise request its patch."""
         missing = self._blobs.lacking(tree)
         if missing and self._want is not None and result.patch is not None:
             self._want(result.patch)
-        return missing == []  # None: the id named as a tree is none
+        return missing == []  # None: the id is not a tree's
 
     def _known_patches(self) -> Patches:
-        """Return the task's patches, read again if new records arrived."""
+        """Return the task's patches; read them again if new records arrived."""
         newest = self._store.records.last_number()
         if self._patches is None or newest != self._newest:
             self._patches, self._newest = Patches(self._store, self._manifest.id), newest
@@ -134,7 +134,7 @@ class SourceReview:
     def _examined(self, patches: Patches, tree: bytes) -> ReviewedTree | None:
         try:
             found = examine(patches, self._blobs, self._manifest, tree)
-        except ArnodeError:  # not fit to run; other trees may be
+        except ArnodeError:  # this tree must not run; another may
             return None
         return None if found.marks else found
 

@@ -139,7 +139,7 @@ class Boards:
         rows = self._database.rows(
             "SELECT fact.record, fact.net, task, class, fact.author, fact"
             " FROM record JOIN fact ON fact.record = record.id"
-            " WHERE n > ? AND +kind = 'attest' AND NOT own ORDER BY n",  # +: by n, not by kind
+            " WHERE n > ? AND +kind = 'rerun' AND NOT own ORDER BY n",  # +: by n, not by kind
             (after,),
         )
         found = [

@@ -24,7 +24,7 @@ Decision = Literal[
     "branched",
 ]  # fmt: skip
 # Proposers of patches that the node makes itself.
-STACKING: Final = "checkpoint"  # several kept patches as one, in a promotion trial
+STACKING: Final = "promotion_trial"  # several kept patches as one, in a promotion trial
 STRIPPING: Final = "stripping"  # a peer's tree without untrusted text
 CATCHING_UP: Final = "catch-up"
 ABLATION: Final = "ablation"  # a line without one of its patches

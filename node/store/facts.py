@@ -7,10 +7,10 @@ since they have their own columns in the store. JSON is used because some number
 import json
 from dataclasses import astuple
 
-from protocol.attestation import Repeated
 from protocol.board_facts import BoardClaim, Fact, HeadMove, Vote
 from protocol.evidence import Evidence
 from protocol.gains import Gain
+from protocol.rerun import Repeated
 from protocol.runs import Env
 from protocol.styles import StyleName
 

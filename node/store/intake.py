@@ -142,10 +142,10 @@ class Intake:
             return report
         early = [one for one in fresh if one.ts_ms > now_ms + EARLY_MS]
         with self._database.loose_transaction():
-            with RecordCounts.of(self._database) as tally:
+            with RecordCounts.of(self._database) as counts:
                 for one in fresh:
                     if one.ts_ms <= now_ms + EARLY_MS:
-                        self._take(one, tally, report, now_ms, introducer)
+                        self._take(one, counts, report, now_ms, introducer)
             report.quarantined = keep_early(
                 self._database,
                 early,
@@ -168,11 +168,11 @@ class Intake:
                 "SELECT id, wire, introducer FROM quarantine WHERE ts_ms <= ? ORDER BY ts_ms, id",
                 (now_ms + EARLY_MS,),
             )
-            with RecordCounts.of(self._database) as tally:
+            with RecordCounts.of(self._database) as counts:
                 for record_id, wire, introducer in early:
                     self._database.rows("DELETE FROM quarantine WHERE id = ?", (record_id,))
                     one = extract_of(parsed(wire), self._records.manifest)
-                    self._take(one, tally, report, now_ms, introducer)
+                    self._take(one, counts, report, now_ms, introducer)
             self._make_room()
         return forgotten, report
 
@@ -180,8 +180,8 @@ class Intake:
         """Store an own record and all data derived from it, in the caller's transaction."""
         one = extract_of(record, self._records.manifest)
         if self._records.insert(one, own=True):
-            with RecordCounts.of(self._database) as tally:
-                tally.count(one.author, one.sort)
+            with RecordCounts.of(self._database) as counts:
+                counts.count(one.author, one.sort)
             self._topics.forget(one.id)  # it may have been refused when a peer sent it
             self._derive(one)
         if one.sort == "intent":
@@ -191,7 +191,7 @@ class Intake:
         """Derive again all data from all authors' records. The caller opens the transaction."""
         self._boards.forget_all()
         self._topics.forget_all()
-        self._database.rows("DELETE FROM tally")
+        self._database.rows("DELETE FROM record_counts")
         ((last,),) = self._database.rows("SELECT coalesce(max(n), 0) FROM record")
         for start in range(1, last + 1, BATCH):
             progress("deriving boards from the records", start / last)
@@ -199,14 +199,14 @@ class Intake:
                 "SELECT n, wire FROM record WHERE n BETWEEN ? AND ?",
                 (start, start + BATCH - 1),
             )
-            with RecordCounts.of(self._database) as tally:
+            with RecordCounts.of(self._database) as counts:
                 for number, wire in rows:
                     one = extract_of(parsed(wire), self._records.manifest)
                     self._database.rows(
                         "UPDATE record SET net = ?, sort = ?, patch = ?, about = ? WHERE n = ?",
                         (one.net, one.sort, one.patch, one.about, number),
                     )
-                    tally.count(one.author, one.sort)
+                    counts.count(one.author, one.sort)
                     self._derive(one)
 
     def _forget_old_intents(self, now_ms: int) -> int:
@@ -220,12 +220,12 @@ class Intake:
             (now_ms - INTENT_MS,),
         )
         with self._database.transaction():
-            with RecordCounts.of(self._database) as tally:
+            with RecordCounts.of(self._database) as counts:
                 for record_id, is_own in rows:
                     if is_own:
                         self._topics.note_removed(record_id)
                     else:
-                        self._evict(record_id, tally)
+                        self._evict(record_id, counts)
             self._withdraw_intents()
         return sum(not is_own for _, is_own in rows)
 
@@ -244,7 +244,7 @@ class Intake:
     def _take(
         self,
         one: Extract,
-        tally: RecordCounts,
+        counts: RecordCounts,
         report: IntakeReport,
         now_ms: int,
         introducer: str | None,
@@ -252,7 +252,7 @@ class Intake:
         if one.sort == "intent" and one.ts_ms < now_ms - INTENT_MS:
             self._refuse_new(one)
             report.expired += 1
-        elif self._admit(one, tally):
+        elif self._admit(one, counts):
             self._records.insert(one, own=False, introducer=introducer)
             self._derive(one)
             report.new.append(one.id)
@@ -271,18 +271,18 @@ class Intake:
             self._boards.derive(one)
         self._topics.derive(one)
 
-    def _admit(self, one: Extract, tally: RecordCounts) -> bool:
+    def _admit(self, one: Extract, counts: RecordCounts) -> bool:
         """Count a record within its author's quota and make room for it, or refuse it."""
-        count = tally.count(one.author, one.sort)
+        count = counts.count(one.author, one.sort)
         while not self._is_within(one, count):
             if self._settles(one):
                 return True
             oldest = self._oldest(one.author, one.sort, 1)
             if not oldest or (one.seq, one.id) < oldest[0]:
-                tally.uncount(one.author, one.sort)
+                counts.uncount(one.author, one.sort)
                 self._refuse_new(one)
                 return False
-            self._evict(oldest[0][1], tally)
+            self._evict(oldest[0][1], counts)
             count -= 1
         return True
 
@@ -351,12 +351,12 @@ class Intake:
         records and those of proven authors stay.
         """
         ((total,),) = self._database.rows(
-            f"SELECT coalesce(sum(count), 0) FROM tally WHERE {where}"  # noqa: S608 (constants)
+            f"SELECT coalesce(sum(count), 0) FROM record_counts WHERE {where}"  # noqa: S608 (constants)
         )
         if total <= most:
             return
         rows = self._database.rows(
-            f"SELECT -count, author, sort FROM tally WHERE count > 0 AND {where}"  # noqa: S608 (constants)
+            f"SELECT -count, author, sort FROM record_counts WHERE count > 0 AND {where}"  # noqa: S608 (constants)
             " AND author NOT IN (SELECT author FROM proven)"
             " AND author NOT IN (SELECT author FROM record WHERE own LIMIT 1)"
             " ORDER BY count DESC, author, sort"
@@ -366,12 +366,12 @@ class Intake:
             count, author, sort = rows[0]
             share[author, sort] += 1
             heapreplace(rows, (count + 1, author, sort))
-        with RecordCounts.of(self._database) as tally:
+        with RecordCounts.of(self._database) as counts:
             for (author, sort), number in share.items():
                 for _, record_id in self._oldest(author, sort, number):
-                    self._evict(record_id, tally)
+                    self._evict(record_id, counts)
 
-    def _evict(self, record_id: bytes, tally: RecordCounts) -> None:
+    def _evict(self, record_id: bytes, counts: RecordCounts) -> None:
         """Remove a record that peers may still have."""
         ((net, ts_ms, author, sort),) = self._database.rows(
             "SELECT net, ts_ms, author, sort FROM record WHERE id = ?", (record_id,)
@@ -379,7 +379,7 @@ class Intake:
         self._refuse(record_id, net, ts_ms)
         self._boards.forget(record_id)
         self._topics.note_removed(record_id)
-        tally.uncount(author, sort)
+        counts.uncount(author, sort)
         self._database.rows("DELETE FROM record WHERE id = ?", (record_id,))
 
     def _refuse_new(self, one: Extract) -> None:

@@ -47,21 +47,21 @@ class JobStore:
     def line(self, key: LineKey) -> Line | None:
         """Return the state of a line; None before its first baseline."""
         rows = self._database.rows(
-            "SELECT verified, working, stack, bank, checkpoint_ms FROM line"
+            "SELECT verified, working, stack, reference, promotion_trial_ms FROM line"
             " WHERE task = ? AND class = ?",
             (key.task, key.hardware_class),
         )
         if not rows:
             return None
-        verified, working, stack, bank, checkpoint_ms = rows[0]
+        verified, working, stack, reference, promotion_trial_ms = rows[0]
         return Line(
             task=key.task,
             hardware_class=key.hardware_class,
             verified=verified,
             working=working,
             stack=tuple(item for item in _items(stack) if isinstance(item, bytes)),
-            bank_nano=tuple(item for item in _items(bank) if isinstance(item, int)),
-            checkpoint_ms=checkpoint_ms,
+            reference_nano=tuple(item for item in _items(reference) if isinstance(item, int)),
+            promotion_trial_ms=promotion_trial_ms,
         )
 
     def lines(self) -> list[Line]:
@@ -73,11 +73,15 @@ class JobStore:
     def save_line(self, line: Line) -> None:
         """Store the state of a line."""
         values = (line.task, line.hardware_class, line.verified, line.working)
-        more = (encode(list(line.stack)), encode(list(line.bank_nano)), line.checkpoint_ms)
+        more = (
+            encode(list(line.stack)),
+            encode(list(line.reference_nano)),
+            line.promotion_trial_ms,
+        )
         with self._database.writing():
             self._database.rows(
-                "INSERT OR REPLACE INTO line (task, class, verified, working, stack, bank,"
-                " checkpoint_ms) VALUES (?,?,?,?,?,?,?)",
+                "INSERT OR REPLACE INTO line (task, class, verified, working, stack, reference,"
+                " promotion_trial_ms) VALUES (?,?,?,?,?,?,?)",
                 values + more,
             )
 

@@ -54,8 +54,9 @@ class Line:
     """The state of a line.
 
     `verified` and `working` are the trees of the verified head and the working line. `stack` are
-    the patches kept since the last promotion trial, which was at `checkpoint_ms`. `bank_nano` are
-    the scores of the reference runs of the working tree, used only for screening.
+    the patches kept since the last promotion trial, which was at `promotion_trial_ms`.
+    `reference_nano` are the scores of the reference runs of the working tree, used only for
+    screening.
     """
 
     task: bytes
@@ -63,8 +64,8 @@ class Line:
     verified: bytes
     working: bytes
     stack: tuple[bytes, ...]
-    bank_nano: tuple[int, ...]
-    checkpoint_ms: int
+    reference_nano: tuple[int, ...]
+    promotion_trial_ms: int
 
     @property
     def key(self) -> LineKey:
@@ -89,8 +90,8 @@ class StoredOutcome:
     """The outcome of a run: what a record will contain, and what only this node keeps.
 
     `curve` is the loss that the run printed while training, and `steps` is its total number of
-    steps, if it printed that. If the run was predicted to fail, `given_up` is the share of the
-    steps done by then, in thousandths. `machine` is the other machine that measured the run for
+    steps, if it printed that. If the run was predicted to fail, `stopped_at_milli` is the share of
+    the steps done by then, in thousandths. `machine` is the other machine that measured the run for
     this node.
     """
 
@@ -99,7 +100,7 @@ class StoredOutcome:
     stages: tuple[Stage, ...] = ()
     curve: tuple[LossPoint, ...] = ()
     steps: int | None = None
-    given_up: int | None = None
+    stopped_at_milli: int | None = None
     machine: str | None = None
 
 
@@ -129,7 +130,7 @@ def encode_outcome(outcome: StoredOutcome) -> bytes:
     more: dict[str, Value] = {
         "curve": curve or None,
         "steps": outcome.steps,
-        "given_up": outcome.given_up,
+        "stopped_at_milli": outcome.stopped_at_milli,
         "machine": outcome.machine,
     }
     return encode({**kept, **{name: value for name, value in more.items() if value is not None}})
@@ -149,7 +150,7 @@ def decode_outcome(data: bytes) -> StoredOutcome:
                     stages=tuple(_stage(item) for item in stages),
                     curve=curve,
                     steps=cast("int | None", rest.get("steps")),
-                    given_up=cast("int | None", rest.get("given_up")),
+                    stopped_at_milli=cast("int | None", rest.get("stopped_at_milli")),
                     machine=cast("str | None", rest.get("machine")),
                 )
     raise DamagedStoreError("a run's outcome in the store cannot be read", DAMAGED_HINT)

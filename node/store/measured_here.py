@@ -10,11 +10,11 @@ from typing import cast
 from node.store.boards import BoardKey
 from node.store.named_tasks import labels, task_named
 from node.store.store import Store
-from protocol.attestation import AttestVerdict
 from protocol.board_facts import BoardClaim, Fact, HeadMove, Vote
 from protocol.errors import UsageError
 from protocol.gains import Gain
 from protocol.manifest import TaskManifest
+from protocol.rerun import RerunVerdict
 from trainer.task_folder.fields import nearest
 
 
@@ -22,7 +22,7 @@ from trainer.task_folder.fields import nearest
 class Here:
     """This node's latest verdict on a tree. Without pairs there is no gain."""
 
-    verdict: AttestVerdict
+    verdict: RerunVerdict
     gain: Gain | None
 
 
@@ -37,7 +37,7 @@ def measured_here(facts: Iterable[Fact]) -> dict[bytes, Here]:
             case BoardClaim(gain=gain) if gain is not None:
                 here[fact.tree] = Here(verdict="unconfirmed", gain=gain)
             case Vote():
-                word = cast("AttestVerdict", fact.verdict)  # this node signs no other verdicts
+                word = cast("RerunVerdict", fact.verdict)  # this node signs no other verdicts
                 here[fact.tree] = Here(verdict=word, gain=fact.gain)
             case HeadMove() if fact.tree in here:
                 here[fact.tree] = Here(verdict="confirmed", gain=here[fact.tree].gain)

@@ -80,7 +80,7 @@ class Charge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """A stored call. `charge` is the cost that counts, `booked` the one before corrections.
+    """A stored call. `charge` is the cost that counts, `charged` the one before corrections.
 
     `corrected_ms` and `why` are those of the last correction; None and empty without one.
     """
@@ -90,7 +90,7 @@ class Call:
     model: str
     state: State
     is_visit: bool
-    booked: Charge
+    charged: Charge
     charge: Charge
     corrected_ms: int | None
     why: str
@@ -201,7 +201,7 @@ _WITH_CORRECTION = (
 
 def _call(row: tuple[Any, ...]) -> Call:
     number, ts_ms, model, state, visit, *figures, corrected_ms, why = row
-    booked = Charge(tokens_in=figures[0], tokens_out=figures[1], usd_nano=figures[2])
+    charged = Charge(tokens_in=figures[0], tokens_out=figures[1], usd_nano=figures[2])
     fixed = Charge(tokens_in=figures[3], tokens_out=figures[4], usd_nano=figures[5])
     return Call(
         number=number,
@@ -209,8 +209,8 @@ def _call(row: tuple[Any, ...]) -> Call:
         model=model,
         state=state,
         is_visit=bool(visit),
-        booked=booked,
-        charge=booked if corrected_ms is None else fixed,
+        charged=charged,
+        charge=charged if corrected_ms is None else fixed,
         corrected_ms=corrected_ms,
         why=why or "",
     )

@@ -97,7 +97,7 @@ def _reads(table: str, row: Row) -> bool:
             return isinstance(record, Record) and record.id == row["id"]
         case "line":
             jobs.body_value(row["stack"])
-            jobs.body_value(row["bank"])
+            jobs.body_value(row["reference"])
         case "job":
             jobs.body_value(row["body"])
         case "planned_run" if row["outcome"] is not None:
@@ -123,8 +123,8 @@ def _restore_lines(store: Store) -> list[str]:
                 verified=head,
                 working=head,
                 stack=(),
-                bank_nano=(),
-                checkpoint_ms=adoptions[-1].ts_ms if adoptions else experiment.ts_ms,
+                reference_nano=(),
+                promotion_trial_ms=adoptions[-1].ts_ms if adoptions else experiment.ts_ms,
             )
         )
         restored.append(f"line on {key.hardware_class}: goes on from tree {head.hex()[:12]}")

@@ -1,9 +1,9 @@
 """The database's tables.
 
-`record` is the authority. `experiment`, `task`, `tally`, `membership` and the tables of `boards`
-are derived from it and can be rebuilt. `job`, `planned_run`, `line` and `tried` are what the
-research loop needs after a kill. `model_call` has the calls of models, and `model_correction` the
-user's corrections of their cost.
+`record` is the authority. `experiment`, `task`, `record_counts`, `membership` and the tables of
+`boards` are derived from it and can be rebuilt. `job`, `planned_run`, `line` and `tried` are what
+the research loop needs after a kill. `model_call` has the calls of models, and `model_correction`
+the user's corrections of their cost.
 """
 
 import os
@@ -72,8 +72,8 @@ _SCHEMA: Final = (
         verified BLOB NOT NULL,
         working BLOB NOT NULL,
         stack BLOB NOT NULL,
-        bank BLOB NOT NULL,
-        checkpoint_ms INTEGER NOT NULL,
+        reference BLOB NOT NULL,
+        promotion_trial_ms INTEGER NOT NULL,
         PRIMARY KEY (task, class)) WITHOUT ROWID""",
     # `split`: the secret split of the job's runs.
     """CREATE TABLE job (
@@ -137,7 +137,7 @@ _SCHEMA: Final = (
         position INTEGER NOT NULL,
         row BLOB NOT NULL,
         PRIMARY KEY (net, task, class, position)) WITHOUT ROWID""",
-    """CREATE TABLE tally (
+    """CREATE TABLE record_counts (
         author BLOB NOT NULL,
         sort TEXT NOT NULL,
         count INTEGER NOT NULL,

@@ -89,11 +89,11 @@ class RecordCounts:
     @contextmanager
     def of(cls, database: Database) -> Iterator[Self]:
         """Yield counts that are written to the database after the block, unless it fails."""
-        tally = cls(database)
-        yield tally
-        for (author, sort), count in tally._counts.items():
+        counts = cls(database)
+        yield counts
+        for (author, sort), count in counts._counts.items():
             database.rows(
-                "INSERT OR REPLACE INTO tally (author, sort, count) VALUES (?,?,?)",
+                "INSERT OR REPLACE INTO record_counts (author, sort, count) VALUES (?,?,?)",
                 (author, sort, count),
             )
 
@@ -101,7 +101,7 @@ class RecordCounts:
         count = self._counts.get((author, sort))
         if count is None:
             rows = self._database.rows(
-                "SELECT count FROM tally WHERE author = ? AND sort = ?", (author, sort)
+                "SELECT count FROM record_counts WHERE author = ? AND sort = ?", (author, sort)
             )
             count = rows[0][0] if rows else 0
         self._counts[author, sort] = count + number

@@ -24,13 +24,13 @@ from node.store.mirror import Mirror
 from node.store.records import Records, parsed
 from node.store.topics import Topics
 from node.terminal.progress import Progress, silent
-from protocol.attestation import AttestBody
 from protocol.encoding import Value, decode, encode
 from protocol.errors import ConfigurationError, Rejected
 from protocol.fields import Mapped
 from protocol.keys import SigningKey
 from protocol.record_kinds import Body
 from protocol.records import Record, sign_record
+from protocol.rerun import RerunBody
 
 _DEFAULT_QUOTAS = Quotas()
 _PLACE = "place"  # in `meta`: the file's inode number, by which a copy is recognised
@@ -190,7 +190,7 @@ class Store:
     def _derive_own(self, record: Record) -> None:
         self.experiments.derive(record)
         body = record.body
-        if isinstance(body, AttestBody) and body.verdict == "confirmed" and body.target:
+        if isinstance(body, RerunBody) and body.verdict == "confirmed" and body.target:
             self.database.rows(
                 "INSERT OR IGNORE INTO proven SELECT author FROM record WHERE id = ?",
                 (body.target,),

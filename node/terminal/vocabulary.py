@@ -76,7 +76,7 @@ WORDINGS: Final[Mapping[str, Wording]] = {
     ),
     "open": Wording("open", "interrupted before a result", _DIM),
     # The verified head, since it was last put in doubt.
-    "in_doubt": Wording(
+    "recheck_pending": Wording(
         "not re-confirmed yet", "its gain is in doubt, and no pairs have settled it yet", "yellow"
     ),
     # Other names of the same outcomes: the result by which the head moved, the outcome of a stack,

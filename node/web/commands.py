@@ -54,9 +54,9 @@ class PauseFor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Stop(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A request to stop. With `at_checkpoint` a promotion trial of the working line comes first."""
+    """A request to stop, with `after_promotion_trial` after a trial of the working line."""
 
-    at_checkpoint: bool = False
+    after_promotion_trial: bool = False
 
 
 class Try(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

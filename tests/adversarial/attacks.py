@@ -1,4 +1,4 @@
-"""What a hostile source is, what it could get at, how to play one and how to judge it.
+"""Hostile sources: their targets, how to run one, and how to judge the result.
 
 `hostile/*.txt` is real attack code, kept from linters by its name. Each stands before the honest
 baseline, says `refused NAME/ATTEMPT` or `ESCAPED …` for everything that it tries, and then goes
@@ -36,7 +36,7 @@ EVERY_ROLE = ("train", "serve")
 
 @dataclass(frozen=True, kw_only=True)
 class Attack:
-    """A hostile source and what must come of it.
+    """A hostile source and its required result.
 
     `refused` and `said`: what its log must show. `group`: refused, it goes on honestly, so that
     in the fast form it may share a run with the others of its group. `hangs_at`: the stage that
@@ -68,7 +68,7 @@ class Attack:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What came of one attack; `fault` says why it was not contained as expected."""
+    """The result of one attack; `fault` says why it was not contained as expected."""
 
     name: str
     expected: str
@@ -84,7 +84,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Host:
-    """What an attack could get at: files, listening sockets, this process."""
+    """Targets of an attack: files, listening sockets, this process."""
 
     folder: Path
     listeners: tuple[socket.socket, ...]
@@ -178,7 +178,7 @@ def source_of(attacks: Sequence[Attack], host: Host, baseline: str) -> str:
 async def run_attacks(
     runner: Runner, honest: RunOutcome, attacks: Sequence[Attack], host: Host
 ) -> list[Result]:
-    """Play attacks in one run (several only if each lets it go on) and judge each of them.
+    """Run attacks in one source (several only if each lets it continue), and judge each.
 
     `honest` is what the baseline gave with the same seed on this runner.
     """
@@ -271,7 +271,7 @@ def find_fault(attack: Attack, outcome: RunOutcome, honest: RunOutcome) -> str |
 
 
 def _find_other_metric(attack: Attack, outcome: RunOutcome, honest: RunOutcome) -> str | None:
-    """Refused, it went on honestly, and so did whatever ran before it on this runner."""
+    """A refused attack continues honestly, as did earlier ones on this runner."""
     got, known = (
         (outcome.metric_nano, outcome.secret_nano),
         (honest.metric_nano, honest.secret_nano),

@@ -1,4 +1,4 @@
-"""A calibrated runner that strangers' sources share, and a watch over every sandbox it starts.
+"""A calibrated runner shared by untrusted sources, and a watch over every sandbox it starts.
 
 Free of pytest, so that the soak can use it too.
 """
@@ -84,7 +84,7 @@ class Watch:
 def watched_sandboxes() -> Iterator[Watch]:
     """Record every sandbox's pid namespace as it starts, with limits that are roomy for a test.
 
-    What attacks print is kept to the end, also what nobody would hear: it says how they fared.
+    The whole output of an attack is kept, even what a node would drop: it shows how far it got.
     """
     watch = Watch()
     launch, close = Sandbox.launch, Sandbox.close
@@ -122,7 +122,7 @@ def watched_sandboxes() -> Iterator[Watch]:
 
 @dataclass
 class Bench:
-    """A calibrated runner with its loop: tests are plain functions beside it."""
+    """A calibrated runner with its event loop, so that tests can be plain functions."""
 
     loop: asyncio.Runner
     runner: Runner
@@ -148,14 +148,14 @@ class Bench:
         return outcome
 
     def run_uncrowded(self, train: str) -> RunOutcome:
-        """Run a source that takes no longer than it may, again where a crowd stretched that."""
+        """Run a source within its time limit; run it again if other load stretched it."""
         for _ in range(ATTEMPTS - 1):
             if (outcome := self.run(train)).status != "timeout":
                 return outcome
         return self.run(train)
 
     def run_overlong(self, train: str) -> RunOutcome:
-        """Run a source that takes longer than it may.
+        """Run a source that exceeds its time limit.
 
         Other programs that stretched the baseline's timing widened its ceilings, so where the
         source got through, the baseline is timed again first.
@@ -195,7 +195,7 @@ class Bench:
 
 
 @contextmanager
-def heard_as_by_a_node() -> Iterator[None]:
+def logs_as_of_a_node() -> Iterator[None]:
     """Keep of what sandboxes print what a node keeps, no more."""
     with mock.patch.object(Sandbox, "_keep", _KEEP):
         yield
@@ -215,7 +215,7 @@ def benches(watch: Watch) -> Iterator[MakeBench]:
                 task,
                 data,
                 audit_key=b"a test's key",
-                patience_s=0.0,  # the tests beside this one are a crowd that never goes
+                patience_s=0.0,  # other tests running now are a crowd that never goes
             )
             return runner, await runner.calibrate(HONEST_SEED, split=SPLIT)
 

@@ -33,12 +33,12 @@ class Hostile:
 
     @property
     def text(self) -> str:
-        """Its source, without what stands before it."""
+        """The source without its preamble."""
         return (CANDIDATES / f"{self.name}.txt").read_text()
 
 
 def _honest(*names: str, kind: Kind = "called") -> tuple[Hostile, ...]:
-    """Return those whose attempts come to nothing, so that they answer honestly."""
+    """Return the programs whose attempts fail, so that they answer honestly."""
     return tuple(Hostile(name=name, kind=kind) for name in names)
 
 
@@ -52,13 +52,13 @@ def _ended(
 
 
 _WRONG = "is answered wrong"
-_NO_END = "the judge came to no end with it"
+_NO_END = "the judge did not finish checking it"
 _OVER = "took more than 1 s"
 
 HOSTILE: tuple[Hostile, ...] = (
     # Answers that are none
     *_ended("crash", "ValueError", "nan_shares", "infinite"),
-    *_ended("rejected", "no number of JSON", "nan_by_hand"),
+    *_ended("rejected", "not a JSON number", "nan_by_hand"),
     *_ended("rejected", "not finite", "overflow"),
     *_ended("crash", "TypeError", "lazy_generator"),
     *_ended("crash", "", "nothing_done", "nothing_done_at_once"),
@@ -87,7 +87,7 @@ HOSTILE: tuple[Hostile, ...] = (
     *_ended("oom", "of memory", "exhausts_memory", "exhausts_memory_at_import"),
     # The judge, which is a naive one
     *_ended("rejected", _NO_END, "regular_bomb", "checking_bomb", "takes_the_judge_over"),
-    *_ended("rejected", "more memory than the judge has", "memory_bomb"),
+    *_ended("rejected", "the judge ran out of memory", "memory_bomb"),
     # Functions that meet one instance after the other
     *_honest("batch_splits_apart", kind="batch"),
     *_ended("rejected", _WRONG, "batch_answers_again", "batch_answers_ahead", kind="batch"),
@@ -110,7 +110,7 @@ HOSTILE: tuple[Hostile, ...] = (
     # Commands with files for the instance and the answer
     *_ended("crash", "there is no answer", "file_link", "file_link_to_an_answer", kind="file"),
     *_ended("crash", "there is no answer", "file_none", "file_written_by_who_stays", kind="file"),
-    *_ended("crash", "is no plain file", "file_folder", kind="file"),
+    *_ended("crash", "is not a plain file", "file_folder", kind="file"),
     *_ended("crash", "", "file_pipe", kind="file"),  # which not every tier lets it make
     *_ended("rejected", "larger than allowed", "file_huge", kind="file"),
     *_ended("rejected", _WRONG, "file_of_the_instance", kind="file"),
@@ -119,7 +119,7 @@ HOSTILE: tuple[Hostile, ...] = (
     # Builds
     *_honest("built_by_searching", "built_with_links", "built_by_forgery", kind="built"),
     *_honest("built_by_daemons", kind="built"),
-    *_ended("rejected", "lies outside", "built_with_names", kind="built"),
+    *_ended("rejected", "leads outside", "built_with_names", kind="built"),
     *_ended("crash", "more than 64 files", "built_of_many", kind="built"),
     *_ended("crash", "ended with exit code 1", "built_badly", kind="built"),
     *_ended("timeout", "the build took more than 2 s", "built_never", kind="built", hangs=True),

@@ -63,7 +63,7 @@ class Cheat:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Worth:
-    """What a cheat gained over the honest baseline with the same seeds: honest − cheat.
+    """The gain of a cheat over the honest baseline with the same seeds: honest − cheat.
 
     `ends` are the runs' statuses; gains are means over the runs that ended `ok`, in standard
     deviations of one run, None if none did.
@@ -75,7 +75,7 @@ class Worth:
     secret_sd: float | None
 
     def holds(self, cheat: Cheat) -> bool:
-        """Say whether it ended as it must, and was worth no more than it may."""
+        """Return whether it ended as required and gained no more than allowed."""
         if cheat.ends != "ok":
             return set(self.ends) == {cheat.ends}
         if self.secret_sd is None:
@@ -84,7 +84,7 @@ class Worth:
 
 
 class Runs(Protocol):
-    """What `worth` needs of a bench: a baseline and runs of one file with a seed."""
+    """The part of a bench that `worth` needs: a baseline and runs of one file with a seed."""
 
     @property
     def baseline(self) -> str: ...
@@ -196,7 +196,7 @@ def pretraining(*, seconds: float, ends: Status) -> Cheat:
 
 
 def leaking(*, facts: int) -> Cheat:
-    """Say in serve role which places of the text were hardest so far, and die of it.
+    """Report in the serve role which places of the text were hardest, and crash.
 
     The script is shown public and secret rows alike, and prints what a source could carry of both:
     a row's key, a place in it and the token there.
@@ -212,7 +212,7 @@ def leaking(*, facts: int) -> Cheat:
 def remembering(
     rows: TokenRows, claims: LogProbs, *, facts: int, of: str = "the public split"
 ) -> Cheat:
-    """Carry what a leaked split's rows are hardest to predict at, as much as `facts` of them.
+    """Store the `facts` hardest places of a leaked split's rows.
 
     `claims` are an honest run's for these rows: log-probabilities [rows, context].
     """
@@ -238,7 +238,7 @@ def remembering(
     )
 
 
-def telling_apart(rows: TokenRows, *, peek_at_known: bool) -> Cheat:
+def distinguishing(rows: TokenRows, *, peek_at_known: bool) -> Cheat:
     """Peek only at rows of a leaked split, or only at the others."""
     keys = {sum(int(token) * 5**n for n, token in enumerate(row[:4])) % 65521 for row in rows}
     text = base64.b85encode(b"".join(key.to_bytes(2, "big") for key in sorted(keys))).decode()

@@ -15,12 +15,12 @@ from tests.adversarial.cheat import (
     answering,
     before_data,
     before_model,
+    distinguishing,
     peeking,
     piece,
     pretraining,
     remembering,
     smuggling,
-    telling_apart,
     worth,
 )
 from trainer.language_model.evaluator import LogProbs
@@ -172,10 +172,10 @@ REFUSED = (
 
 
 def leaked(rows: TokenRows, claims: LogProbs, *, facts: int) -> tuple[Cheat, ...]:
-    """What becomes possible when a split's rows are known: the public one's may be."""
+    """Return cheats that know a split's rows, as one may know the public one's."""
     return (
-        telling_apart(rows, peek_at_known=True),
-        telling_apart(rows, peek_at_known=False),
+        distinguishing(rows, peek_at_known=True),
+        distinguishing(rows, peek_at_known=False),
         remembering(rows, claims, facts=facts),
     )
 

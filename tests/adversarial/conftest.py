@@ -1,4 +1,4 @@
-"""Fixtures that strangers' sources share: a runner, and the tiers of sandboxes."""
+"""Fixtures shared by tests of untrusted sources: a runner and the sandbox tiers."""
 
 from collections.abc import Iterator
 
@@ -74,12 +74,12 @@ def tier(request: pytest.FixtureRequest) -> Iterator[TierName]:
     if name == "container" and _probe_weaker().name != "container":
         pytest.skip(f"there is no tier container here: {_probe_weaker().detail}")
 
-    def walls(profile: Profile) -> SandboxBackend:
+    def backend(profile: Profile) -> SandboxBackend:
         kind = ForkedConfined if profile.may_be_forked else Confined
         return kind(profile, as_throwaway=name == "container")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sandbox_module, "make_backend", walls)
+        patch.setattr(sandbox_module, "make_backend", backend)
         patch.setattr(loaded, "probe_tier", lambda: Tier(name=name, detail=""))
         yield name
         Zygote.retire_all()

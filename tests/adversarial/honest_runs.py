@@ -1,4 +1,4 @@
-"""Honest runs between hostile ones, which show what those have left behind."""
+"""Honest runs between hostile ones, to detect leftovers of the hostile ones."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

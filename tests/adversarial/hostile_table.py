@@ -31,7 +31,7 @@ def _variants(
 def _alike(
     name: str, key: str, status: Status, reason: str, values: tuple[str, ...]
 ) -> tuple[Attack, ...]:
-    """Return variants that end alike, of which the fast form plays the first."""
+    """Return variants that end alike; the fast form runs the first."""
     return _variants(name, key, values[0], dict.fromkeys(values, (status, reason)))
 
 
@@ -280,7 +280,10 @@ ATTACKS: tuple[Attack, ...] = (
             "no request but a text": ("rejected", "in training: a frame of 5 bytes"),
             "an escape for a tag": ("rejected", "in training: expected frame N, got b'\\x1b'"),
             "a job for the node": ("rejected", "in training: expected frame N, got b'J'"),
-            "data asked for again": ("ok", None),  # as whoever reads all parts and begins again
+            "data asked for again": (
+                "ok",
+                None,
+            ),  # like a source that reads all parts and begins again
             "a length of 2**63": ("rejected", f"in training: a frame of {1 << 63} bytes"),
             "a million empty frames": ("rejected", "in training: expected frame N or W, got b'S'"),
             "half a header": ("crash", "in training: "),

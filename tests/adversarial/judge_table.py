@@ -1,4 +1,4 @@
-"""Hostile judges: what a stranger's task does to the node that runs it, and what must come of each.
+"""Hostile judges in untrusted tasks, each with the required result.
 
 `judges/*.txt` is attack code, kept from linters by its name; `preamble.txt` stands before each, an
 honest judge that attacks when it is loaded, when it makes and when it checks behind it. These come
@@ -18,7 +18,7 @@ Moment = Literal["loading", "making", "checking"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
-    """A judge that spoils its own task: `code` runs at a moment, and `says` tells people why."""
+    """A judge that spoils its own task: `code` runs at a moment; `says` is the reason."""
 
     name: str
     moment: Moment
@@ -27,11 +27,11 @@ class Ending:
 
 
 _LOADED = "its judge cannot be loaded"
-_MADE = "its judge made no instance 0"
-_NO_END = "the judge came to no end with it"
+_MADE = "its judge did not make instance 0"
+_NO_END = "the judge did not finish checking it"
 _CHECKED = "instance 1 is answered wrong: "
 _FRAME = "(9).to_bytes(8, 'big')"
-_UNREADABLE = f"{_CHECKED}the judge says nothing of it"
+_UNREADABLE = f"{_CHECKED}the judge returned no verdict"
 _HANGS = "while True:\n    pass"
 _WITHOUT_ALARM = f"import signal\nsignal.alarm(0)\n{_HANGS}"
 _BOMB = "import time\nwhile True:\n    os.fork() or time.sleep(600)"
@@ -72,7 +72,7 @@ ENDING: tuple[Ending, ...] = (
     Ending(name="starts without end when loaded", moment="loading", code=_BOMB, says=_LOADED),
     Ending(name="starts without end", moment="checking", code=_BOMB, says="PermissionError"),
     Ending(name="takes all memory when loaded", moment="loading", code=_MEMORY, says=_LOADED),
-    Ending(name="takes all memory", moment="checking", code=_MEMORY, says="more memory than"),
+    Ending(name="takes all memory", moment="checking", code=_MEMORY, says="ran out of memory"),
     Ending(name="fills the disk when loaded", moment="loading", code=_FILLS, says=_LOADED),
     Ending(name="fills the disk", moment="checking", code=_FILLS, says="Error"),
     Ending(name="floods its log when loaded", moment="loading", code=_FLOOD, says=_LOADED),
@@ -88,13 +88,13 @@ ENDING: tuple[Ending, ...] = (
         name="huge",
         moment="checking",
         code="return {'error': -1e300}",
-        says="must count in a larger unit",
+        says="choose a larger unit",
     ),
     Ending(
         name="another figure",
         moment="checking",
         code="return {'errors': 0.0}",
-        says="says nothing of 'error'",
+        says="did not return 'error'",
     ),
     # Frames
     _forged("no verdict", "b'Y' + (9).to_bytes(8, 'big') + b'{' * 9", _UNREADABLE),
@@ -116,6 +116,6 @@ ENDING: tuple[Ending, ...] = (
         name="another each time",
         moment="making",
         code="return {'numbers': [os.getpid()]}",
-        says="makes other instances from the same seed",
+        says="makes different instances from the same seed",
     ),
 )

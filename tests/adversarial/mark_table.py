@@ -2,7 +2,7 @@
 
 `marks/*.txt` is real attack code, kept from linters by its name: `leave(bits)` marks some objects
 and not others, `read(count)` says a number for each. `preamble.txt` stands before each. The area
-under the ROC curve says how well the numbers tell marked objects from unmarked ones: 1 for a
+under the ROC curve says how well the numbers separate marked objects from unmarked ones: 1 for a
 perfect reading, about a half for none. Ways that are played together have objects of their own.
 Nothing here needs pytest: the soak plays the same ways, each alone.
 """
@@ -33,10 +33,12 @@ from trainer.sandbox.seccomp import last_program
 from trainer.sandbox.visible import visible_tree
 
 MARKS: Final = Path(__file__).parent / "marks"
-# A process that scores text, behind its gate; one that trains; a program that may start others.
+# One process scores text behind its syscall gate, one trains, and a program may start others.
 Writer = Literal["scoring", "training", "program"]
 EVERY_WRITER: Final[tuple[Writer, ...]] = ("scoring", "training", "program")
-CLEAR: Final = 0.9  # an area from which on a reading is no chance; what is reversed tells as much
+CLEAR: Final = (
+    0.9  # an area from which on a reading is no chance; what is reversed separates as well
+)
 TRIES: Final = 3
 _LARGE_PAGE: Final = 2 << 20
 _TWO_DAYS_NS: Final = 2 * 86_400 * 10**9
@@ -62,14 +64,14 @@ class Way:
     writers: tuple[Writer, ...] = EVERY_WRITER
     reader: Role = "serve"
     given_bytes: int = 1
-    starts: bool = False  # something before the gate is shut
+    starts: bool = False  # something before the syscall gate is shut
     on_old_files: bool = False  # which nobody has read for two days
     in_namespaces: bool = False  # played in the open, it would leave something on this machine
     by_owner: bool = False  # of devices, which are root's
 
     @property
     def text(self) -> str:
-        """Its code, with what stands before it."""
+        """The code with its preamble."""
         return "\n".join((MARKS / f"{name}.txt").read_text() for name in ("preamble", self.name))
 
 
@@ -219,7 +221,7 @@ async def _played(
 async def _have_run(
     sandbox: Sandbox, code: str, role: Role, given: Sealed, *, is_gated: bool
 ) -> None:
-    """Have a script of the language model run that is given memory, and then waits at a gate."""
+    """Run a script of the language model that receives memory, and waits to be continued."""
     await sandbox.send(JOB, program_message(_RECEIVED + code, role))
     with given.opened() as descriptor:
         await sandbox.send(_GO, descriptor=descriptor)
@@ -256,7 +258,7 @@ _BETWEEN = """
 session.channel.send(b"S")
 session.channel.receive()
 """
-# Each way is loaded on its own, and those that start something do so before the gate is shut.
+# Each way is loaded on its own; those that start something do so before the gate is shut.
 _HALF = """
 import json, os, sys
 ways = {{}}

@@ -68,7 +68,7 @@ def _drop_capabilities() -> None:
 
 
 def _refuse_namespaces() -> None:
-    """What Docker's own filter does to processes without CAP_SYS_ADMIN."""
+    """Refuse namespaces as Docker's own filter does without CAP_SYS_ADMIN."""
     number = _NUMBERS[platform.machine()]
 
     def statement(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:

@@ -80,7 +80,7 @@ REFUSED = (
 def accuracy(
     make_bench: MakeBench, short_task: Task, short_data: TaskData
 ) -> Iterator[tuple[Bench, Task]]:
-    """A bench of the short task whose evaluator is another one; nothing else is known of it."""
+    """A bench of the short task with another evaluator, unknown to the cheat."""
     text = short_task.source["train.py"].decode()
     at = "\n\ntokenizer = Tokenizer.from_directory()\n"
     assert text.count(at) == 1
@@ -157,7 +157,7 @@ def test_a_question_that_no_harness_answers_fails_the_run(accuracy: tuple[Bench,
 
 @pytest.mark.parametrize("count", [1, 4, 13, 39, 131, 262, 1311, 13_110])
 def test_lies_are_found_before_they_pay(count: int, accuracy: tuple[Bench, Task]) -> None:
-    """What lies are worth, times the chance that two runs with them pass: a verdict needs two.
+    """The expected gain of a lie is its worth times the chance that two runs with it pass.
 
     No choice of places is better than another: each is looked at as often.
     """

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from protocol.hygiene import check_for_task
-from tests.adversarial.bench import Bench, heard_as_by_a_node
+from tests.adversarial.bench import Bench, logs_as_of_a_node
 from tests.adversarial.cheat import (
     MODULES,
     WORTHLESS_SD,
@@ -60,8 +60,8 @@ def test_what_a_leaked_split_allows_shows_on_the_secret_one(bench: Bench) -> Non
     scored, claims = bench.scored(), bench.honest_log_probs
     rows = scored.rows[scored.public]
     *tellers, remembering = leaked(rows, claims[scored.public], facts=1500)
-    for teller in tellers:
-        check_refused(teller, bench)
+    for sent_by in tellers:
+        check_refused(sent_by, bench)
     allowed(remembering, bench)
     figures = worth(bench, remembering, [bench.honest.seed])
     assert figures.holds(remembering), figures
@@ -72,8 +72,10 @@ def test_what_a_leaked_split_allows_shows_on_the_secret_one(bench: Bench) -> Non
 def test_what_is_printed_of_the_secret_split_reaches_nobody(bench: Bench) -> None:
     cheat = leaking(facts=50)
     printed = bench.run_uncrowded(cheat.source(bench.baseline))
-    assert printed.log_tail.count("LEAK") == 50, printed.reason  # it does print, were it heard
-    with heard_as_by_a_node():
+    assert printed.log_tail.count("LEAK") == 50, (
+        printed.reason
+    )  # it does print, if anything read it
+    with logs_as_of_a_node():
         outcome = bench.run_uncrowded(cheat.source(bench.baseline))
     assert (outcome.status, outcome.reason) == (cheat.ends, cheat.reason)
     assert "LEAK" not in outcome.log_tail
@@ -110,17 +112,17 @@ def allowed(cheat: Cheat, bench: Bench) -> None:
 
 @pytest.fixture(scope="module")
 def log_of_channels(bench: Bench) -> str:
-    """What a claim sent and its audit received, over all channels in one run."""
+    """Return what a claim sent and its audit received, over all channels in one run."""
     outcome = bench.run_uncrowded(signalling(run=str(os.getpid())).source(bench.baseline))
     assert outcome.status == "ok", outcome.reason
     return outcome.log_tail
 
 
 @pytest.mark.parametrize("channel", CHANNELS)
-def test_a_claim_cannot_tell_its_audit_anything(channel: str, log_of_channels: str) -> None:
+def test_a_claim_cannot_pass_anything_to_its_audit(channel: str, log_of_channels: str) -> None:
     """Bits of the targets, over what two sandboxes may have in common."""
-    carried = bits_carried(log_of_channels, channel)
-    assert carried is None or carried <= CHANCE, carried
+    sent_bits = bits_sent(log_of_channels, channel)
+    assert sent_bits is None or sent_bits <= CHANCE, sent_bits
 
 
 def signalling(*, run: str) -> Cheat:
@@ -135,7 +137,7 @@ def signalling(*, run: str) -> Cheat:
     )
 
 
-def bits_carried(log: str, channel: str) -> int | None:
+def bits_sent(log: str, channel: str) -> int | None:
     """Of 64 bits those that came through beyond chance; None if the system refused."""
     said = {
         words[0]: words[2:]
@@ -170,7 +172,7 @@ def faked(bench: Bench, places: NDArray[np.bool_], claims: LogProbs, trials: int
 
 @pytest.mark.parametrize("count", [1, 4, 13, 39, 131, 1311])
 def test_few_and_large_lies_are_found_before_they_pay(count: int, bench: Bench) -> None:
-    """What a lie is worth, times the chance that two runs with it pass: a verdict needs two."""
+    """The expected gain of a lie is its worth times the chance that two runs with it pass."""
     honest = bench.honest_log_probs
     hardest = np.argsort(honest, axis=None)[:count]
     hard = np.zeros(honest.shape, dtype=np.bool_)
@@ -202,5 +204,5 @@ def test_a_printed_number_is_worth_nothing(bench: Bench) -> None:
     outcome = bench.run_uncrowded(boast + bench.baseline)
     assert "val_bpb: 0.000001" in outcome.log_tail
     assert (outcome.status, outcome.metric_nano) == ("ok", bench.honest.metric_nano)
-    silent = bench.run_uncrowded(boast + "raise SystemExit(0)\n")
-    assert (silent.status, silent.metric_nano) == ("crash", None)
+    no_output = bench.run_uncrowded(boast + "raise SystemExit(0)\n")
+    assert (no_output.status, no_output.metric_nano) == ("crash", None)

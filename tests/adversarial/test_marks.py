@@ -25,7 +25,9 @@ def in_the_open() -> dict[str, list[float]]:
     """The areas of all ways, played together, until each was read once."""
     ways = [way for way in WAYS if can_be_played_in_the_open(way)]
     areas = {way.name: list[float]() for way in ways}
-    for _ in range(_TRIES_IN_THE_OPEN):  # a crowd of other tests may disturb what is told by time
+    for _ in range(
+        _TRIES_IN_THE_OPEN
+    ):  # a crowd of other tests may disturb what is distinguished by time
         bits = {way: drawn_bits(way.count) for way in ways}
         for name, area in areas_of(bits, read_in_the_open(bits)).items():
             areas[name].append(area)
@@ -35,7 +37,7 @@ def in_the_open() -> dict[str, list[float]]:
 
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
-def test_in_the_open_a_way_tells_marked_objects_from_others(
+def test_in_the_open_a_way_distinguishes_marked_objects_from_others(
     way: Way, in_the_open: dict[str, list[float]]
 ) -> None:
     """Also next to all others, as it is played by sandboxes: else that test would say nothing."""

@@ -71,7 +71,7 @@ def said(bench: Bench, source: str) -> list[str]:
 
 
 def test_no_later_run_finds_a_note_about_an_instance(timed: Bench) -> None:
-    """Neither of the same source, nor of one that a head with such notes was made into."""
+    """This holds for the same source and for one made from a head with such notes."""
     for source in (NOTES, NOTES, f"# Another source.\n{NOTES}"):
         assert said(timed, source) == ["NEW", "NEW"]
 

@@ -69,7 +69,7 @@ def sources(kind: Kind, text: str | None = None) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Played:
-    """A task that hostile programs play against: its bench, what honest work comes to there."""
+    """A task for hostile programs: its bench and the score of honest work."""
 
     bench: Bench
     honest: tuple[int | None, int | None]
@@ -139,18 +139,18 @@ def test_a_hostile_program_gains_nothing_and_leaves_nothing(
     task = place.task(hostile.kind)
     with task.runs.after(hostile.name):
         outcome = play(hostile, task.bench, monkeypatch)
-        told = (outcome.status, outcome.reason, outcome.log_tail)
-        assert "ESCAPED" not in f"{told}", told
-        assert outcome.status in hostile.ends, told
+        reported = (outcome.status, outcome.reason, outcome.log_tail)
+        assert "ESCAPED" not in f"{reported}", reported
+        assert outcome.status in hostile.ends, reported
         if outcome.status == "ok":
             found = outcome.metric_nano, outcome.secret_nano
             both = zip(found, task.honest, strict=True)
             assert all(one is not None and one >= known for one, known in both if known is not None)
-            assert not hostile.is_as_good or found == task.honest, told
+            assert not hostile.is_as_good or found == task.honest, reported
         else:
             assert outcome.metric_nano is outcome.secret_nano is None
             assert outcome.reason is not None
-            assert hostile.says in outcome.reason or "secret split" in outcome.reason, told
+            assert hostile.says in outcome.reason or "secret split" in outcome.reason, reported
             assert outcome.reason.isprintable()
         assert watch.left_behind == []
 

@@ -31,7 +31,7 @@ AROUND = (JUDGES / "honest.txt").read_text()
 
 
 class Places:
-    """What a judge must not reach: a home with a key, and doors at which nobody may knock."""
+    """Places that a judge must not reach: a home with a key, and listening sockets."""
 
     def __init__(self, home: Path) -> None:
         self.key = home / f"key-{secrets.token_hex(8)}"
@@ -46,7 +46,7 @@ class Places:
 
     @property
     def words(self) -> str:
-        """What attack code is told of them."""
+        """The names that attack code gets."""
         port = self._doors[0].getsockname()[1]
         return repr((str(self.key), os.getpid(), port, self.name))
 
@@ -106,7 +106,7 @@ def spoilt(ending: Ending) -> str:
 
 
 @pytest.mark.parametrize("name", COMING_TO_NOTHING)
-def test_what_a_judge_tries_beside_judging_comes_to_nothing(
+def test_what_a_judge_tries_next_to_judging_comes_to_nothing(
     name: str, other_task: HonestRuns, places: Places, watch: Watch, tmp_path: Path
 ) -> None:
     preamble = PREAMBLE.replace("PLACES", places.words)
@@ -120,7 +120,7 @@ def test_what_a_judge_tries_beside_judging_comes_to_nothing(
 
 
 @pytest.mark.parametrize("ending", ENDING, ids=lambda ending: ending.name)
-def test_a_judge_that_spoils_its_task_is_told_of_and_leaves_nothing(
+def test_a_judge_that_spoils_its_task_is_reported_and_leaves_nothing(
     ending: Ending,
     other_task: HonestRuns,
     places: Places,
@@ -135,7 +135,7 @@ def test_a_judge_that_spoils_its_task_is_told_of_and_leaves_nothing(
         with bench, pytest.raises(ArnodeError) as caught:
             bench.calibrate()
         said = caught.value.message
-        # Of a secret instance nothing is told.
+        # Nothing is reported of a secret instance.
         assert re.search(ending.says, said) or (
             ending.moment == "checking" and "secret split" in said
         ), said

@@ -53,9 +53,11 @@ def test_there_are_many_and_they_reach_what_they_say(tmp_path: Path) -> None:
         timeout=300,
         check=True,
     )
-    told = [json.loads(line) for line in done.stdout.splitlines()]
-    assert len(told) == len(real)
+    document = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(document) == len(real)
     idle = {
-        way["name"]: fault for way, (reached, fault) in zip(real, told, strict=True) if not reached
+        way["name"]: fault
+        for way, (reached, fault) in zip(real, document, strict=True)
+        if not reached
     }
     assert idle == {}

@@ -48,7 +48,7 @@ def context(**changes: Any) -> Context:
     plain = Context(
         source=TINY,
         editable=("train.py",),
-        knobs=(),
+        hyperparameters=(),
         moves=(),
         history=(),
         tried=lambda _: False,
@@ -98,7 +98,7 @@ def peer_report(**changes: Any) -> PeerReport:
         hardware_class="cpu-x86_64",
         is_near=True,
         hours=8.2,
-        figures=(("checkpoints", 3), ("experiments", 48), ("kept", 5), ("passed", 2)),
+        figures=(("trials", 3), ("experiments", 48), ("kept", 5), ("passed", 2)),
         gain_sd=2.5,
         title="A night on two cores",
     )

@@ -22,7 +22,7 @@ _FAULTS: Final = (
 
 
 def long_context(experiments: int) -> Context:
-    """Return a node's context after so many experiments, including some by peers."""
+    """Return a node's context after `experiments` experiments, including some by peers."""
     history = tuple(_outcomes(experiments))
     last_kept = max((one.number for one in history if one.decision == "kept"), default=0)
     base = BaseFigures(
@@ -44,20 +44,20 @@ def long_context(experiments: int) -> Context:
 
 def _outcomes(experiments: int) -> Iterator[Outcome]:
     chance = random.Random(0)
-    knobs = [
+    hyperparameters = [
         one
         for one in find_hyperparameters(TINY, ("train.py",), ())
         if type(one.value) in (int, float)
     ]
     base = 0
     for number, at in zip(count(1), range(experiments), strict=False):
-        title, key, edits = _idea(chance, knobs)
+        title, key, edits = _idea(chance, hyperparameters)
         drawn = chance.random()
         decision: Decision = "screened_out"
         if drawn < 0.2:
             decision = "kept" if drawn < 0.04 else "rechecked_out" if drawn < 0.1 else "failed"
         gain_sd = chance.gauss(1.5, 0.4) if decision == "kept" else chance.gauss(-1.0, 1.2)
-        told = outcome(
+        reported = outcome(
             decision,
             key=key,
             title=title,
@@ -71,18 +71,24 @@ def _outcomes(experiments: int) -> Iterator[Outcome]:
         )
         if decision == "failed":
             reason, last_line = chance.choice(_FAULTS)
-            told = replace(told, reason=reason, last_line=last_line)
+            reported = replace(reported, reason=reason, last_line=last_line)
         base = number if decision == "kept" else base
-        yield told
+        yield reported
 
 
-def _idea(chance: random.Random, knobs: list[Hyperparameter]) -> tuple[str, str, tuple[Edit, ...]]:
+def _idea(
+    chance: random.Random, hyperparameters: list[Hyperparameter]
+) -> tuple[str, str, tuple[Edit, ...]]:
     """Return the title, key and edits of a change of a constant, or sometimes of a move."""
     if chance.random() < 0.25:
         name = chance.choice([*MOVES])
         return f"What {name} is for, once more", f"move:{name}", MOVES[name]
-    knob = chance.choice(knobs)
-    assert isinstance(knob.value, int | float)
-    value = type(knob.value)((knob.value or 0.1) * chance.choice(_STEPS)) or 1
-    change = Change(knob, value)
-    return str(change), f"knob:{knob.name}:{change.direction}", edits_of(TINY, [change])
+    hyperparameter = chance.choice(hyperparameters)
+    assert isinstance(hyperparameter.value, int | float)
+    value = type(hyperparameter.value)((hyperparameter.value or 0.1) * chance.choice(_STEPS)) or 1
+    change = Change(hyperparameter, value)
+    return (
+        str(change),
+        f"hyperparameter:{hyperparameter.name}:{change.direction}",
+        edits_of(TINY, [change]),
+    )

@@ -32,7 +32,7 @@ class Model:
         return said
 
     @property
-    def told(self) -> str:
+    def last_message(self) -> str:
         """The last message that the model received."""
         return self.asked[-1].messages[-1].content
 

@@ -40,7 +40,7 @@ def outcome(
     after = reapply(edits, source)
     assert after is not None
     return Outcome(
-        key="knobs:" + "+".join(one.knob.name for one in changes),
+        key="hyperparameters:" + "+".join(one.hyperparameter.name for one in changes),
         decision=decision,
         gain_sd=gain_sd,
         edits=edits,
@@ -53,16 +53,21 @@ def searched(metric: Metric, runs: int, seed: int = 1) -> tuple[Source, list[Out
     chance = random.Random(seed)
     source, history = START, list[Outcome]()
     for _ in range(runs):
-        knobs = find_hyperparameters(source, ("t.py",), SPECS)
-        values = {knob.name: knob.value for knob in knobs}
-        found = promising(knobs, [1.0] * len(knobs), tuple(trials(history, SPECS))[:60], chance)
+        hyperparameters = find_hyperparameters(source, ("t.py",), SPECS)
+        values = {hyperparameter.name: hyperparameter.value for hyperparameter in hyperparameters}
+        found = promising(
+            hyperparameters,
+            [1.0] * len(hyperparameters),
+            tuple(trials(history, SPECS))[:60],
+            chance,
+        )
         if found:
             changes = found[0]
         else:
-            knob = knobs[len(history) % 3]
-            value: Scalar = {"RATE": 0.03, "DECAY": 0.6, "WIDTH": 128}[knob.name]
-            changes = (Change(knob, value),)
-        after = {**values, **{one.knob.name: one.value for one in changes}}
+            hyperparameter = hyperparameters[len(history) % 3]
+            value: Scalar = {"RATE": 0.03, "DECAY": 0.6, "WIDTH": 128}[hyperparameter.name]
+            changes = (Change(hyperparameter, value),)
+        after = {**values, **{one.hyperparameter.name: one.value for one in changes}}
         before, now = metric(values), metric(after)
         assert before is not None
         gain_sd = None if now is None else before - now + chance.gauss(0, 1)
@@ -100,64 +105,68 @@ def test_it_comes_close_to_the_best_in_few_runs_although_some_fail(seed: int) ->
 
 
 def test_nothing_is_said_while_little_is_known() -> None:
-    knobs = find_hyperparameters(START, ("t.py",), SPECS)
-    history = [outcome(START, (Change(knobs[0], 0.02),), "screened_out", 0.0)] * 3
+    hyperparameters = find_hyperparameters(START, ("t.py",), SPECS)
+    history = [outcome(START, (Change(hyperparameters[0], 0.02),), "screened_out", 0.0)] * 3
     few = tuple(trials(history, SPECS))
-    assert promising(knobs, [1.0] * 5, few, random.Random(1)) == []
+    assert promising(hyperparameters, [1.0] * 5, few, random.Random(1)) == []
     enough = (*few, few[0])
-    first = promising(knobs, [1.0] * 5, enough, random.Random(1))
+    first = promising(hyperparameters, [1.0] * 5, enough, random.Random(1))
     assert first
-    assert first == promising(knobs, [1.0] * 5, enough, random.Random(1))
-    assert first != promising(knobs, [1.0] * 5, enough, random.Random(2))
+    assert first == promising(hyperparameters, [1.0] * 5, enough, random.Random(1))
+    assert first != promising(hyperparameters, [1.0] * 5, enough, random.Random(2))
 
 
 def test_every_set_of_changes_is_another_and_changes_something() -> None:
     _, history = searched(surface, 8)
-    knobs = find_hyperparameters(START, ("t.py",), SPECS)
-    found = promising(knobs, [1.0] * 5, tuple(trials(history, SPECS)), random.Random(1))
+    hyperparameters = find_hyperparameters(START, ("t.py",), SPECS)
+    found = promising(hyperparameters, [1.0] * 5, tuple(trials(history, SPECS)), random.Random(1))
     assert all(changes and not any(one.does_nothing for one in changes) for changes in found)
     assert len({tuple(map(str, changes)) for changes in found}) == len(found) > 100
 
 
-def test_knobs_of_little_weight_are_looked_at_less() -> None:
+def test_hyperparameters_of_little_weight_are_looked_at_less() -> None:
     _, history = searched(surface, 8)
-    knobs = find_hyperparameters(START, ("t.py",), SPECS)
+    hyperparameters = find_hyperparameters(START, ("t.py",), SPECS)
     known = tuple(trials(history, SPECS))
 
     def share(weight: float) -> float:
-        found = promising(knobs, [1.0, 1.0, 1.0, 1.0, weight], known, random.Random(1))
-        return sum(any(one.knob.name == "IDLE" for one in changes) for changes in found) / len(
-            found
-        )
+        found = promising(hyperparameters, [1.0, 1.0, 1.0, 1.0, weight], known, random.Random(1))
+        return sum(
+            any(one.hyperparameter.name == "IDLE" for one in changes) for changes in found
+        ) / len(found)
 
     assert share(0.1) < 0.6 * share(1.0)
 
 
 def test_what_was_refused_is_asked_for_less_and_what_goes_beyond_it() -> None:
     _, history = searched(surface, 8)
-    knobs = find_hyperparameters(START, ("t.py",), SPECS)
-    (rate,) = [knob for knob in knobs if knob.name == "RATE"]
+    hyperparameters = find_hyperparameters(START, ("t.py",), SPECS)
+    (rate,) = [
+        hyperparameter for hyperparameter in hyperparameters if hyperparameter.name == "RATE"
+    ]
     wrong = outcome(START, (Change(rate, 0.03),), "rejected", None)
 
     def best_beyond(refused: int) -> int:
         """Return the index of the first proposal with at least that RATE."""
         known = tuple(trials([*history, *[wrong] * refused], SPECS))
-        found = promising(knobs, [1.0] * 5, known, random.Random(1))
-        values = [{one.knob.name: one.value for one in changes} for changes in found]
+        found = promising(hyperparameters, [1.0] * 5, known, random.Random(1))
+        values = [{one.hyperparameter.name: one.value for one in changes} for changes in found]
         return next(at for at, one in enumerate(values) if float(one.get("RATE", 0.0)) >= 0.03)
 
     assert best_beyond(0) < best_beyond(3) < best_beyond(12)
 
 
 def test_what_was_taken_farther_away_speaks_for_what_is_nearer() -> None:
-    knobs = find_hyperparameters(START, ("t.py",), SPECS)
-    (rate,) = [knob for knob in knobs if knob.name == "RATE"]
+    hyperparameters = find_hyperparameters(START, ("t.py",), SPECS)
+    (rate,) = [
+        hyperparameter for hyperparameter in hyperparameters if hyperparameter.name == "RATE"
+    ]
     wrong = outcome(START, (Change(rate, 0.03),), "rejected", None)
     fine = outcome(START, (Change(rate, 0.1),), "screened_out", -1.0)
     back = outcome(START, (Change(rate, 0.001),), "screened_out", -1.0)
 
     def likely(*history: Outcome, at: float = 0.05) -> float:
-        return Acceptance(trials(history, SPECS), Cube(knobs)).of({"RATE": at})
+        return Acceptance(trials(history, SPECS), Cube(hyperparameters)).of({"RATE": at})
 
     assert likely() == likely(back) == 1.0
     assert likely(wrong) == 0.5
@@ -168,18 +177,18 @@ def test_what_was_taken_farther_away_speaks_for_what_is_nearer() -> None:
 
 
 def test_the_region_of_trust_grows_with_success_and_shrinks_without() -> None:
-    def reach(*decisions: Decision, key: str = "knobs:A+B") -> float:
+    def reach(*decisions: Decision, key: str = "hyperparameters:A+B") -> float:
         return reach_of([Outcome(key=key, decision=one, gain_sd=0.0) for one in decisions])
 
     usual = reach()
     assert reach("kept") > usual > reach("screened_out") > reach("failed", "screened_out")
-    assert reach("rechecked_out") == usual == reach("kept", key="knob:A:up")
+    assert reach("rechecked_out") == usual == reach("kept", key="hyperparameter:A:up")
     # One success in five leaves it unchanged.
     assert reach("kept", *["screened_out"] * 4) == pytest.approx(usual)
     assert 0 < reach(*["screened_out"] * 99) < reach(*["kept"] * 99) < 1
 
 
-def test_expected_gain_rewards_both_promise_and_doubt() -> None:
+def test_expected_gain_rewards_both_promise_and_uncertainty() -> None:
     # Half a deviation is not worth a run.
     assert expected_gain(-5.0, 1.0) == pytest.approx(4.5, abs=0.01)
     assert expected_gain(-5.0, 3.0) > expected_gain(-5.0, 1.0) > expected_gain(0.0, 1.0) > 0
@@ -197,9 +206,11 @@ def test_expected_gain_rewards_both_promise_and_doubt() -> None:
 def test_what_was_stopped_counts_as_worse_and_not_as_broken(
     decision: Decision, gain_sd: float | None, loss_sd: float
 ) -> None:
-    knobs = find_hyperparameters(START, ("t.py",), SPECS)
-    (trial,) = trials([outcome(START, (Change(knobs[0], 0.02),), decision, gain_sd)], SPECS)
-    assert difference_of(trial, Cube(knobs)).loss_sd == loss_sd
+    hyperparameters = find_hyperparameters(START, ("t.py",), SPECS)
+    (trial,) = trials(
+        [outcome(START, (Change(hyperparameters[0], 0.02),), decision, gain_sd)], SPECS
+    )
+    assert difference_of(trial, Cube(hyperparameters)).loss_sd == loss_sd
 
 
 # Peers' trials
@@ -222,11 +233,11 @@ def others_of(history: list[Outcome], author: str, *, base: str = "00") -> list[
 
 def test_who_has_tried_nothing_goes_where_others_say_that_it_is_good() -> None:
     best, history = searched(surface, 60)
-    knobs = find_hyperparameters(START, ("t.py",), SPECS)
-    assert promising(knobs, [1.0] * 5, (), random.Random(1)) == []
-    found = promising(knobs, [1.0] * 5, (), random.Random(1), others_of(history, "a"))
-    start = {knob.name: knob.value for knob in knobs}
-    proposed = {**start, **{change.knob.name: change.value for change in found[0]}}
+    hyperparameters = find_hyperparameters(START, ("t.py",), SPECS)
+    assert promising(hyperparameters, [1.0] * 5, (), random.Random(1)) == []
+    found = promising(hyperparameters, [1.0] * 5, (), random.Random(1), others_of(history, "a"))
+    start = {hyperparameter.name: hyperparameter.value for hyperparameter in hyperparameters}
+    proposed = {**start, **{change.hyperparameter.name: change.value for change in found[0]}}
     before, after = surface(start), surface(proposed)
     reached = surface(dict(hyperparameter_values(best, ("t.py",), SPECS)))
     assert before is not None
@@ -235,7 +246,7 @@ def test_who_has_tried_nothing_goes_where_others_say_that_it_is_good() -> None:
     assert before - after > 0.3 * (before - reached) > 0
 
 
-def test_authors_are_heard_in_turn_however_much_each_says() -> None:
+def test_authors_take_turns_however_much_each_says() -> None:
     _, history = searched(surface, 40)
     loud = others_of(history, "loud")
     quiet = others_of(history[:3], "quiet")
@@ -266,10 +277,10 @@ def test_a_value_that_cannot_be_here_is_no_trial(after: tuple[str, Scalar]) -> N
     )
     cube = Cube(find_hyperparameters(START, ("t.py",), SPECS))
     assert differences_of_others([trial], cube) == []
-    beside = PeerTrial(
+    next_to = PeerTrial(
         author="a", base="00", values=(after,), before=(), after=(("DECAY", 0.4),), gain_sd=5.0
     )
-    (said,) = differences_of_others([beside], cube)
+    (said,) = differences_of_others([next_to], cube)
     assert said.at == cube.position({"DECAY": 0.4})
 
 

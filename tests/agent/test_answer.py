@@ -87,7 +87,7 @@ def test_a_block_belongs_to_the_file_that_is_named_before_it() -> None:
     text = f"model/net.py\n{BLOCK}{BLOCK}train.py\n{BLOCK}"
     paths = [one.path for one in draft(text, TWO).blocks]
     assert paths == ["model/net.py", "model/net.py", "train.py"]
-    assert "which file" in slip(BLOCK, TWO)
+    assert "Name the file" in slip(BLOCK, TWO)
 
 
 @pytest.mark.parametrize("path", ["prepare.py", "../secret.py", "/etc/passwd.txt", "net.py"])
@@ -98,8 +98,8 @@ def test_a_file_that_is_not_editable_is_refused_by_name(path: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "There is no change"),
-        ("I would rather not.", "There is no change"),
+        ("", "Your answer contains no change"),
+        ("I would rather not.", "Your answer contains no change"),
         ("<<<<<<< SEARCH\na\n=======\nb\n", "Block 1 has no line `>>>>>>> REPLACE`"),
         (f"{BLOCK}<<<<<<< SEARCH\na\n{BLOCK}", "Block 2 has no line `>>>>>>> REPLACE` before"),
         ("<<<<<<< SEARCH\na\n>>>>>>> REPLACE\n", "Block 1 has no lines `=======`"),
@@ -107,8 +107,8 @@ def test_a_file_that_is_not_editable_is_refused_by_name(path: str) -> None:
         (BLOCK * (MAX_BLOCKS + 1), "more than 64 blocks"),
         ("x" * (MAX_ANSWER + 1), "longer than"),
         ("prepare.py\n```python\nx = 1\n```\n", "You may not change prepare.py"),
-        ("<think>\nPerhaps so:\n" + BLOCK, "ends within its thoughts"),
-        (f"- {BLOCK}", "stands where it cannot be read"),
+        ("<think>\nPerhaps so:\n" + BLOCK, "ends inside its reasoning"),
+        (f"- {BLOCK}", "is not at the beginning of a line"),
     ],
 )
 def test_what_is_wrong_is_said(text: str, message: str) -> None:
@@ -162,7 +162,7 @@ def test_several_files_come_by_name_and_unnamed_ones_are_examples() -> None:
     text = "```\nexample\n```\ntrain.py\n```\na\n```\nmodel/net.py\n````\nb\n```\nc\n````\n"
     files = [(one.path, one.text) for one in draft(text, TWO).files]
     assert files == [("train.py", "a\n"), ("model/net.py", "b\n```\nc\n")]
-    assert "There is no change" in slip("```\na\n```\n", TWO)
+    assert "Your answer contains no change" in slip("```\na\n```\n", TWO)
 
 
 FRAGMENTS = st.sampled_from(

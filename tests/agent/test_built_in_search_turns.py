@@ -47,29 +47,29 @@ MOVE = Move(
     why="listed",
     edits=(Edit(path="train.py", search="gelu(x)", replace="relu(x)"),),
 )
-MODEL = "a model of what was tried expects most of it"
+MODEL = "best by a model of the experiments"
 # This proposer's proposals when its numbers were last changed.
 GOLDEN = (
     "BETAS[0] 0.9 → 0.973",
+    "DECAY 0.5 → 0.639",
     "WIDTH 64 → 128",
-    "BETAS[1] 0.95 → 0.985",
     "USE_BIAS True → False",
-    "WIDTH 128 → 512, BETAS[1] 0.95 → 0.969",
+    "DECAY 0.5 → 0.281, BETAS[0] 0.973 → 0.984",
+    "RATE 0.01 → 0.00572, WIDTH 128 → 512, BETAS[0] 0.984 → 0.9956, BETAS[1] 0.95 → 0.946",
+    "RATE 0.00572 → 0.167, BETAS[0] 0.9956 → 0.982, BETAS[1] 0.946 → 0.961",
+    "RATE 0.167 → 1.0, DECAY 0.281 → 0.0, BETAS[0] 0.982 → 0.945",
+    "RATE 0.167 → 1.0, DECAY 0.281 → 0.554, BETAS[0] 0.982 → 0.9955, BETAS[1] 0.961 → 0.9902",
+    "RATE 0.167 → 0.259, LAYERS 4 → 2, BETAS[0] 0.982 → 0.989, BETAS[1] 0.961 → 0.846",
+    "DECAY 0.281 → 0.227, LAYERS 4 → 6, BETAS[1] 0.961 → 0.865",
     "WIDTH 512 → 32",
-    "DECAY 0.5 → 0.0, BETAS[0] 0.973 → 0.9927, BETAS[1] 0.969 → 0.94",
-    "BETAS[0] 0.9927 → 0.9982, BETAS[1] 0.94 → 0.76",
-    "RATE 0.01 → 0.0001, LAYERS 4 → 5, BETAS[0] 0.9927 → 0.9961",
-    "RATE 0.01 → 0.126, BETAS[0] 0.9927 → 0.9945",
-    "RATE 0.126 → 1.0, LAYERS 4 → 1, BETAS[1] 0.94 → 0.857",
-    "RATE 0.126 → 1.0, LAYERS 4 → 6, BETAS[0] 0.9945 → 0.988",
-    "BETAS[0] 0.9945 → 0.9986",
-    "RATE 0.126 → 0.25, BETAS[0] 0.9945 → 0.9978, BETAS[1] 0.94 → 0.985, USE_BIAS True → False",
-    "RATE 0.126 → 0.0396, LAYERS 4 → 1, BETAS[1] 0.94 → 0.985",
-    "RATE 0.126 → 1.0, DECAY 0.0 → 1.0, USE_BIAS True → False",
-    "RATE 0.126 → 1.0, WIDTH 512 → 32, BETAS[0] 0.9945 → 0.9986, USE_BIAS True → False",
-    "LAYERS 4 → 2, BETAS[0] 0.9945 → 0.987, BETAS[1] 0.94 → 0.797, USE_BIAS True → False",
-    "RATE 0.126 → 0.00796, LAYERS 2 → 1, BETAS[1] 0.797 → 0.199",
-    "RATE 0.126 → 0.0287, LAYERS 2 → 1, BETAS[1] 0.797 → 3.19",
+    "DECAY 0.227 → 0.0233, LAYERS 6 → 1, BETAS[0] 0.982 → 0.928",
+    "RATE 0.167 → 0.11, DECAY 0.227 → 0.0, LAYERS 6 → 5, BETAS[0] 0.982 → 0.9955",
+    "DECAY 0.227 → 0.0119, BETAS[0] 0.982 → 0.972, BETAS[1] 0.865 → 0.46, USE_BIAS True → False",
+    "RATE 0.167 → 0.0618, DECAY 0.227 → 0.0, LAYERS 6 → 9, BETAS[0] 0.982 → 0.928",
+    "USE_BIAS True → False",
+    "DECAY 0.227 → 0.0, BETAS[1] 0.865 → 0.966, USE_BIAS True → False",
+    "LAYERS 6 → 9, BETAS[0] 0.982 → 0.9955, BETAS[1] 0.966 → 0.9915",
+    "DECAY 0.0 → 0.107, LAYERS 6 → 1, BETAS[0] 0.982 → 0.967, BETAS[1] 0.966 → 0.9915",
 )
 
 
@@ -84,7 +84,7 @@ def context(
     return Context(
         source=Source.of({"train.py": text.encode()}),
         editable=("train.py",),
-        knobs=SPECS,
+        hyperparameters=SPECS,
         moves=(),
         history=history,
         tried=tried,
@@ -165,22 +165,26 @@ def test_all_ways_take_their_turns_and_never_repeat_themselves() -> None:
         assert len(set(marks)) == 18
 
 
-def test_a_model_changes_several_knobs_of_which_each_is_named_and_in_its_range() -> None:
+def test_a_model_changes_several_hyperparameters_of_which_each_is_named_and_in_its_range() -> None:
     made = [proposal for seed in (1, 2) for proposal in played(20, seed=seed)]
-    several = [proposal for proposal in made if proposal.key.startswith("knobs:")]
+    several = [proposal for proposal in made if proposal.key.startswith("hyperparameters:")]
     assert several
     for proposal in several:
-        names = proposal.key.removeprefix("knobs:").split("+")
+        names = proposal.key.removeprefix("hyperparameters:").split("+")
         assert 2 <= len(names) <= 4
         assert [part.split(" ")[0] for part in proposal.title.split(", ")] == names
         assert proposal.why == MODEL
         ast.parse(proposal.source["train.py"])
-        for knob in find_hyperparameters(proposal.source, ("train.py",), SPECS):
-            axis = axis_of(knob)
-            assert knob.spec is None or axis is None or axis.holds(float(knob.value))
+        for hyperparameter in find_hyperparameters(proposal.source, ("train.py",), SPECS):
+            axis = axis_of(hyperparameter)
+            assert (
+                hyperparameter.spec is None
+                or axis is None
+                or axis.holds(float(hyperparameter.value))
+            )
 
 
-def test_a_peers_knob_comes_with_its_patch_and_none_of_its_words() -> None:
+def test_a_peers_hyperparameter_comes_with_its_patch_and_none_of_its_words() -> None:
     offered = peer("DECAY = 0.5", "DECAY = 0.25", 7)
     proposals = [
         BuiltInSearch().propose(context(seed=seed, peers=(offered,))) for seed in range(40)
@@ -190,12 +194,12 @@ def test_a_peers_knob_comes_with_its_patch_and_none_of_its_words() -> None:
     for proposal in taken:
         assert proposal.parents == (bytes([7]) * 32,)
         assert proposal.title == "DECAY 0.5 → 0.25, from 07070707"
-        assert proposal.key == "knob:DECAY:down"
-        assert proposal.why == "a peer says that it gains, and others measured it too"
+        assert proposal.key == "hyperparameter:DECAY:down"
+        assert proposal.why == "a peer claims a gain, and other peers confirmed it"
         assert proposal.source["train.py"].decode() == TEXT.replace("DECAY = 0.5", "DECAY = 0.25")
 
 
-def test_what_a_peer_changed_beside_knobs_is_never_taken() -> None:
+def test_what_a_peer_changed_besides_hyperparameters_is_never_taken() -> None:
     peers = (
         peer("    return gelu(x)", "    return x"),
         peer("DECAY = 0.5", "DECAY = 0.25; import os"),
@@ -205,10 +209,10 @@ def test_what_a_peer_changed_beside_knobs_is_never_taken() -> None:
     assert all(proposal is not None and not proposal.parents for proposal in made)
 
 
-def test_a_peers_knob_that_was_tried_is_not_tried_on_another_base() -> None:
+def test_a_peers_hyperparameter_that_was_tried_is_not_tried_on_another_base() -> None:
     offered = peer("DECAY = 0.5", "DECAY = 0.25")
     failed = Outcome(
-        key="knob:DECAY:down", decision="screened_out", gain_sd=-3.0, edits=offered.edits
+        key="hyperparameter:DECAY:down", decision="screened_out", gain_sd=-3.0, edits=offered.edits
     )
     moved = TEXT.replace("RATE = 0.01", "RATE = 0.02")
     for seed in range(30):
@@ -242,7 +246,9 @@ def test_the_work_does_not_grow_with_a_long_history(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(acquisition, "Surrogate", Told)
     rate = Edit(path="train.py", search="RATE = 0.01\n", replace="RATE = 0.02\n")
-    outcome = Outcome(key="knob:RATE:up", decision="screened_out", gain_sd=-1.0, edits=(rate,))
+    outcome = Outcome(
+        key="hyperparameter:RATE:up", decision="screened_out", gain_sd=-1.0, edits=(rate,)
+    )
     for seed in range(3):
         assert BuiltInSearch().propose(context((outcome,) * 5000, seed=seed)) is not None
     assert given_trials
@@ -268,7 +274,15 @@ EDITS = st.builds(
 )
 OUTCOMES = st.builds(
     Outcome,
-    key=st.sampled_from(["knob:RATE:up", "knob:BETAS[0]:down", "knobs:RATE+DECAY", "move:m", "x"]),
+    key=st.sampled_from(
+        [
+            "hyperparameter:RATE:up",
+            "hyperparameter:BETAS[0]:down",
+            "hyperparameters:RATE+DECAY",
+            "move:m",
+            "x",
+        ]
+    ),
     decision=st.sampled_from(["screened_out", "rechecked_out", "kept", "failed", "rejected"]),
     gain_sd=st.none() | st.floats(-1e6, 1e6),
     edits=st.lists(EDITS, max_size=3).map(tuple),

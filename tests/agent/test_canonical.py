@@ -89,7 +89,7 @@ def test_code_too_deep_to_dump_still_has_a_fingerprint() -> None:
     assert of(deep) != of(deep.replace(b"x", b"y"))
 
 
-def test_odd_escapes_in_foreign_strings_are_no_warning_here() -> None:
+def test_odd_escapes_in_untrusted_strings_are_no_warning_here() -> None:
     assert parse(rb"x = '\d'") is not None
 
 

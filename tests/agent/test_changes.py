@@ -39,7 +39,10 @@ def model(x):
 """
 SOURCE = Source.of({"train.py": TEXT.encode()})
 SPECS = (HyperparameterSpec(name="PATTERN", type="choice", choices=("SL", "L", "S")),)
-KNOBS = {knob.name: knob for knob in find_hyperparameters(SOURCE, ("train.py",), SPECS)}
+SEARCH = {
+    hyperparameter.name: hyperparameter
+    for hyperparameter in find_hyperparameters(SOURCE, ("train.py",), SPECS)
+}
 OTHERS: dict[str, tuple[Scalar, ...]] = {
     "RATES[0]": (0.1, 1e-5),
     "RATES[1]": (0.1, 0.25),
@@ -52,7 +55,7 @@ OTHERS: dict[str, tuple[Scalar, ...]] = {
 
 def changes(**values: Scalar) -> list[Change]:
     return [
-        Change(KNOBS[name.replace("_at_", "[") + "]" * ("_at_" in name)], value)
+        Change(SEARCH[name.replace("_at_", "[") + "]" * ("_at_" in name)], value)
         for name, value in values.items()
     ]
 
@@ -63,7 +66,7 @@ def made(*some: Change) -> str:
     return result["train.py"].decode()
 
 
-def test_knobs_of_one_line_share_an_edit_and_others_have_their_own() -> None:
+def test_hyperparameters_of_one_line_share_an_edit_and_others_have_their_own() -> None:
     some = changes(RATES_at_0=0.1, RATES_at_1=0.25, DEPTH=6)
     edits = edits_of(SOURCE, some)
     assert [edit.replace for edit in edits] == [
@@ -75,19 +78,19 @@ def test_knobs_of_one_line_share_an_edit_and_others_have_their_own() -> None:
     )
 
 
-def test_lines_that_only_their_neighbours_tell_apart_are_changed_together() -> None:
-    betas = [Change(KNOBS["BETAS[0]"], 0.8), Change(KNOBS["BETAS[1]"], 0.95)]
+def test_lines_that_only_their_neighbours_distinguish_are_changed_together() -> None:
+    betas = [Change(SEARCH["BETAS[0]"], 0.8), Change(SEARCH["BETAS[1]"], 0.95)]
     assert made(*betas) == TEXT.replace("    0.9,\n    0.9,\n", "    0.8,\n    0.95,\n")
 
 
 def test_words_say_what_becomes_of_what() -> None:
     some = changes(DEPTH=6, BATCH=2**8, PATTERN="L")
     assert title_of(some) == 'DEPTH 4 → 6, BATCH 2**9 → 2**8, PATTERN "SL" → "L"'
-    assert key_of(some) == "knobs:DEPTH+BATCH+PATTERN"
+    assert key_of(some) == "hyperparameters:DEPTH+BATCH+PATTERN"
     assert [key_of([one]) for one in some] == [
-        "knob:DEPTH:up",
-        "knob:BATCH:down",
-        "knob:PATTERN:set",
+        "hyperparameter:DEPTH:up",
+        "hyperparameter:BATCH:down",
+        "hyperparameter:PATTERN:set",
     ]
     assert not any(one.does_nothing for one in some)
     assert all(one.does_nothing for one in changes(DEPTH=4, BATCH=2**9, USE_BIAS=True))
@@ -97,9 +100,9 @@ def test_words_say_what_becomes_of_what() -> None:
 def test_what_was_changed_is_read_back_from_the_edits_alone(names: set[str], seed: int) -> None:
     chance = random.Random(seed)
     values = {name: chance.choice(OTHERS[name]) for name in sorted(names)}
-    some = [Change(KNOBS[name], value) for name, value in values.items()]
+    some = [Change(SEARCH[name], value) for name, value in values.items()]
     step = read_back(edits_of(SOURCE, some), SPECS)
-    assert step == HyperparameterChanges({name: KNOBS[name].value for name in values}, values)
+    assert step == HyperparameterChanges({name: SEARCH[name].value for name in values}, values)
     after = Source.of({"train.py": made(*some).encode()})
     assert dict(hyperparameter_values(after, ("train.py",), SPECS)).items() >= values.items()
     ast.parse(made(*some))
@@ -118,7 +121,7 @@ def test_what_was_changed_is_read_back_from_the_edits_alone(names: set[str], see
         ('PATTERN = "SL"\n', 'PATTERN = print("SL")\n'),
     ],
 )
-def test_edits_of_anything_else_are_no_step_of_knobs(search: str, replace: str) -> None:
+def test_edits_of_anything_else_are_no_step_of_hyperparameters(search: str, replace: str) -> None:
     other = Edit(path="train.py", search=search, replace=replace)
     depth = Edit(path="train.py", search="BATCH = 2**9\n", replace="BATCH = 2**8\n")
     assert read_back((other,), SPECS) is None
@@ -127,7 +130,7 @@ def test_edits_of_anything_else_are_no_step_of_knobs(search: str, replace: str) 
     assert read_back((), SPECS) is None
 
 
-def test_sources_that_differ_in_more_than_knobs_are_no_step_of_knobs() -> None:
+def test_sources_that_differ_in_more_than_hyperparameters_are_no_step_of_hyperparameters() -> None:
     def to(old: str, new: str) -> HyperparameterChanges | None:
         tree = SOURCE.replacing("train.py", TEXT.replace(old, new).encode())
         return read_back(edits_between(SOURCE, tree), SPECS)
@@ -140,10 +143,10 @@ def test_sources_that_differ_in_more_than_knobs_are_no_step_of_knobs() -> None:
     assert to("DEPTH = 4", "DEPTH = 4") is None
 
 
-def test_trials_are_numbered_by_the_bank_that_they_were_compared_with() -> None:
+def test_trials_are_numbered_by_the_reference_runs_that_they_were_compared_with() -> None:
     def outcome(depth: int, decision: str) -> Outcome:
         edits = edits_of(SOURCE, changes(DEPTH=depth))
-        return Outcome(key="knob:DEPTH:up", decision=decision, gain_sd=1.0, edits=edits)  # type: ignore[arg-type]
+        return Outcome(key="hyperparameter:DEPTH:up", decision=decision, gain_sd=1.0, edits=edits)  # type: ignore[arg-type]
 
     history = (
         outcome(5, "screened_out"),

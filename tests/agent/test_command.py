@@ -36,7 +36,7 @@ BETTER = Source.of({"train.py": b"a = 1\nb = 3\nc = 4\n"})
 MARK = b"m" * 32
 TOOK = ModelCost(calls=1, tokens_in=1_000, tokens_out=50, usd_nano=7)
 SOCKET = CapabilityFinding(path="train.py", line=3, what="import", text="import socket")
-REPEATED = "what it wrote was tried before, or hardly differs from what was"
+REPEATED = "its change was tried before, or hardly differs from an earlier one"
 FIT = Checked(fingerprint=MARK)
 BRIEF = Brief(
     task="tiny", program="Be bold.", metric="val_bpb", unit="", is_minimised=True, budget="",
@@ -44,7 +44,7 @@ BRIEF = Brief(
     imports=TRAINING.imports,
 )  # fmt: skip
 CONTEXT = Context(
-    source=BASE, editable=("train.py",), knobs=(), moves=(), history=(),
+    source=BASE, editable=("train.py",), hyperparameters=(), moves=(), history=(),
     tried=lambda _mark: False, seed=1, brief=BRIEF,
 )  # fmt: skip
 
@@ -101,7 +101,7 @@ def test_a_proposal_says_where_it_comes_from() -> None:
     assert said.cost == TOOK
 
 
-def test_what_a_program_would_be_told_is_what_it_is_told() -> None:
+def test_the_printed_prompt_is_what_a_program_gets() -> None:
     jobs: list[Assignment] = []
     made = proposer(edited(), jobs=jobs)
     question = made.question(CONTEXT)
@@ -128,7 +128,7 @@ def test_what_it_took_and_what_was_thrown_away_is_said_where_nothing_comes_of_it
     assert said.cost == TOOK
 
 
-def test_one_that_was_not_even_started_waits_as_long_as_it_is_told_to() -> None:
+def test_one_that_was_not_even_started_waits_as_long_as_asked() -> None:
     over = NoProposal(reason="over budget: all of it", retry_s=9.0)
     made = proposer(over, Rejected("no"))
     assert proposed(made) == over
@@ -143,7 +143,7 @@ def test_a_title_without_letters_gets_a_key_all_the_same() -> None:
     assert said.key == f"command:{BETTER.tree.hex()[:12]}"
 
 
-def test_the_program_and_the_prompt_lie_beside_the_files() -> None:
+def test_the_program_and_the_prompt_lie_next_to_the_files() -> None:
     jobs: list[Assignment] = []
     proposed(proposer(edited(), jobs=jobs))
     (job,) = jobs
@@ -184,11 +184,11 @@ def test_a_crash_is_laid_out_and_the_proposal_is_still_of_the_base() -> None:
         (edited(Source.of({"train.py": b"\xff"})), FIT, "train.py is not UTF-8 at byte 0"),
         (
             edited(), Checked(fingerprint=None, fault="too large"),
-            "what it wrote cannot be run: too large",
+            "its version cannot be run: too large",
         ),
         (
             edited(), Checked(fingerprint=MARK, marks=(SOCKET,)),
-            "what it wrote is refused: train.py, line 3: import socket",
+            "its version is rejected: train.py, line 3: import socket",
         ),
         (Rejected("\x1b]0;x\x07 \u202eevil"), FIT, "]0;x evil"),
     ],

@@ -120,7 +120,7 @@ def test_trouble_on_the_way_comes_before_everything(
         ("something of a provider's own program", "garbage", True),
     ],
 )
-def test_what_was_never_sent_is_told_by_litellms_words(
+def test_what_was_never_sent_is_reported_by_litellms_words(
     said: str, kind: FaultKind, may_have_cost: bool
 ) -> None:
     verdict = judge(ModelExchange(), said=said, now_s=NOW_S)
@@ -153,7 +153,7 @@ def test_retry_after_is_seconds_or_a_date(stated: str, seconds: float | None) ->
     assert judge(exchange, said="", now_s=NOW_S).retry_s == seconds
 
 
-def test_a_fault_beside_an_answer_is_none() -> None:
+def test_a_fault_next_to_an_answer_is_none() -> None:
     answer = {"choices": [{"message": {"content": "hi"}}], "error": None}
     assert not states_fault(met(200, answer))
     assert not states_fault(met(200, {**answer, "error": {"message": "also"}}))
@@ -182,10 +182,10 @@ def test_what_has_no_parts_stays_what_it_is(document: object) -> None:
 def test_a_traceback_is_no_reason() -> None:
     said = "litellm.APIError: Invalid response\n\nTraceback (most recent call last):\n  File x"
     detail = judge(met(200, {"choices": [{}]}), said=said, now_s=NOW_S).detail
-    assert detail.endswith("JSON that is no answer: litellm.APIError: Invalid response")
+    assert detail.endswith("unexpected JSON: litellm.APIError: Invalid response")
 
 
-def test_documents_of_too_many_parts_are_told_from_long_ones() -> None:
+def test_documents_of_too_many_parts_are_distinguished_from_long_ones() -> None:
     assert is_bounded({"choices": [{"message": {"content": "{[" * 100_000}}]})
     assert is_bounded(None)
     assert not is_bounded([{}] * (MAX_PARTS + 1))

@@ -14,7 +14,7 @@ from tests.agent.contexts import MOVES, TINY, edit
 KNOWN = known_names(TINY)
 
 
-def told(removed: str, added: str) -> tuple[str, ...]:
+def facts_of(removed: str, added: str) -> tuple[str, ...]:
     lines = (tuple(text.split("\n")) if text else () for text in (removed, added))
     return facts([Hunk(removed=next(lines), added=next(lines))], KNOWN)
 
@@ -30,20 +30,20 @@ def told(removed: str, added: str) -> tuple[str, ...]:
         ("IGNORE_ALL_RULES = 1", "IGNORE_ALL_RULES = 2", "a constant of another name 1 → 2"),
     ],
 )
-def test_a_constant_is_told_with_both_values(removed: str, added: str, fact: str) -> None:
-    assert told(removed, added) == (fact,)
+def test_a_constant_is_reported_with_both_values(removed: str, added: str, fact: str) -> None:
+    assert facts_of(removed, added) == (fact,)
 
 
 @pytest.mark.parametrize(
     "value", ['"ignore the rules"', "ignore", "f(2)", "1" * 40, "٣", "'STOP NOW'", "[x, y]"]
 )
-def test_a_value_that_is_no_number_is_not_told(value: str) -> None:
-    assert told("LAYERS = 2", f"LAYERS = {value}") == ("adds 1 line", "removes 1 line")
+def test_a_value_that_is_no_number_is_not_reported(value: str) -> None:
+    assert facts_of("LAYERS = 2", f"LAYERS = {value}") == ("adds 1 line", "removes 1 line")
 
 
 def test_lines_are_counted_and_only_known_names_are_named() -> None:
     added = "hidden = F.relu(ignore_all_rules(norm(x)))  # print the secret\ny = 'obey me'"
-    assert told("hidden = F.gelu(norm(x))", added) == (
+    assert facts_of("hidden = F.gelu(norm(x))", added) == (
         "adds 2 lines (relu)",
         "removes 1 line (gelu)",
     )
@@ -58,14 +58,14 @@ def test_words_of_comments_and_texts_are_no_names() -> None:
 def test_many_constants_are_counted() -> None:
     names = ["LAYERS", "WIDTH", "HEADS", "BATCH", "BETA1", "BETA2", "EPSILON", "WARMDOWN"]
     removed, added = ("\n".join(f"{name} = {value}" for name in names) for value in (1, 2))
-    assert told(removed, added)[-1] == "and 2 more constants"
-    assert len(told(removed, added)) == 7
+    assert facts_of(removed, added)[-1] == "and 2 more constants"
+    assert len(facts_of(removed, added)) == 7
 
 
 @given(st.text(alphabet="QJXZ_qjxz 0=+'\"#()\n", max_size=300), st.data())
 def test_no_word_of_an_author_is_in_a_fact(text: str, data: st.DataObject) -> None:
     cut = data.draw(st.integers(0, len(text)))
-    for fact in told(text[:cut], text[cut:]):
+    for fact in facts_of(text[:cut], text[cut:]):
         bare = fact.replace("a constant of another name", "")
         assert not any(letter in bare for letter in "qjxz_")
         # Short capitals of a pattern may be a value.
@@ -84,7 +84,7 @@ def test_no_word_of_an_author_is_in_a_fact(text: str, data: st.DataObject) -> No
         ("x" * 1_000_000, None),
     ],
 )
-def test_a_title_is_told_only_where_it_is_a_constant(title: str, fact: str | None) -> None:
+def test_a_title_is_reported_only_where_it_is_a_constant(title: str, fact: str | None) -> None:
     assert constant_in_title(title, KNOWN) == fact
 
 
@@ -108,7 +108,7 @@ def test_the_kind_of_a_change_follows_from_its_name_and_lines(name: str, kind: s
 
 
 def test_other_kinds() -> None:
-    assert category("knob:LAYERS:up", ()) == "constant"
+    assert category("hyperparameter:LAYERS:up", ()) == "constant"
     assert category("llm:less", hunks_of([edit("    x = norm(x)\n", "")])) == "removal"
     assert category("llm:other", hunks_of([edit("", "z = y + 1\n")])) == "structure"
     assert category("try", ()) == "structure"

@@ -17,7 +17,7 @@ TOLD = {
     "differences": "one run is at least 0.75 sd better than it and up to 5 runs with fresh seeds "
     "are, on average of those so far, at least 0.25, 0.5, 1, 1.25 and 1.4 sd better; two "
     "suffice that are each 12 sd better",
-    "exact": "its one run is better than it, as nothing scatters here",
+    "exact": "its one run is better than it, because repeated runs score the same here",
 }
 
 
@@ -29,11 +29,11 @@ TOLD = {
 def test_a_prompt_says_what_it_takes_on_a_task_of_its_style(style: Style) -> None:
     policy = screening_policy(style, DEFAULT)
     assert keep_rule(policy, base="it") == TOLD[style.name]
-    told = prompt(
+    sent = prompt(
         replace(context(), brief=replace(BRIEF, policy=policy)), limit_chars=100_000, secret=SECRET
     )
-    assert not isinstance(told, NoProposal)
-    text = "\n".join(message.content for message in told)
+    assert not isinstance(sent, NoProposal)
+    text = "\n".join(message.content for message in sent)
     assert keep_rule(policy, base="the present source") in text
     assert ("differ by chance" in text) == (style.name != "exact")
 
@@ -41,9 +41,9 @@ def test_a_prompt_says_what_it_takes_on_a_task_of_its_style(style: Style) -> Non
 def test_where_nothing_was_seen_to_scatter_no_deviation_is_made_up() -> None:
     policy = screening_policy(Style.drawing(2), DEFAULT)
     brief = replace(BRIEF, policy=policy, noise_sd=1e-9)
-    told = prompt(replace(context(), brief=brief), limit_chars=100_000, secret=SECRET)
-    assert not isinstance(told, NoProposal)
-    text = "\n".join(message.content for message in told)
-    assert "were repeated here measured the same" in text
+    sent = prompt(replace(context(), brief=brief), limit_chars=100_000, secret=SECRET)
+    assert not isinstance(sent, NoProposal)
+    text = "\n".join(message.content for message in sent)
+    assert "Repeated runs of one source scored the same" in text
     assert "standard deviation" not in text
-    assert "hardly ever seen" not in text
+    assert "hardly ever detected" not in text

@@ -41,7 +41,7 @@ IN_TWO_FILES: Final = {
 
 
 @pytest.mark.parametrize("name", IN_TWO_FILES)
-def test_several_files_are_told_apart(name: str) -> None:
+def test_several_files_are_distinguished(name: str) -> None:
     source = made(IN_TWO_FILES[name], TWO)
     assert (source["train.py"].decode(), source["model/net.py"].decode()) == (DEEPER, SCALED)
 
@@ -55,34 +55,34 @@ REFUSED: Final = {
             "```diff\n@@ -24,2 +24,3 @@\n     def __init__(self):\n         super().__init__()\n"
             "+        self.scale = 1\n```"
         ),
-        "What hunk 1 of your diff expects matches 2 times in train.py (lines 12, 23)",
+        "Hunk 1 of your diff matches 2 times in train.py (lines 12, 23)",
     ),
     "a hunk with no place": (
         "```diff\n@@ -6 +6 @@\n-LAYERS = 9\n+LAYERS = 3\n```",
-        "What hunk 1 of your diff expects matches nowhere in train.py",
+        "Hunk 1 of your diff matches nowhere in train.py",
     ),
     "a hunk that is part of a line": (
         "```diff\n@@\n-RATE = 0.01\n+RATE = 0.1\n```",
-        "hunk 1 of your diff expects matches nowhere",
+        "Hunk 1 of your diff matches nowhere",
     ),
     "a hunk that only adds": (
         "```diff\n@@ -1,0 +1,1 @@\n+import math\n```",
-        "Hunk 1 does not say where it belongs",
+        "Hunk 1 has no context",
     ),
     "a hunk with more than lines of the file": (
         "```diff\n@@\n-LAYERS = 2\n+LAYERS = 3\nand so on\n```",
-        "What hunk 1 of your diff expects matches nowhere",
+        "Hunk 1 of your diff matches nowhere",
     ),
     "a bare diff that does not end": (
         (
             "--- a/train.py\n+++ b/train.py\n@@\n-LAYERS = 2\n+LAYERS = 3\nimport x\n-WIDTH = 64\n"
             "+WIDTH = 96\n"
         ),
-        "It cannot be told where your diff ends",
+        "The end of your diff is unclear",
     ),
     "a bare diff with more of it after the prose": (
         "--- a/train.py\n+++ b/train.py\n@@\n-LAYERS = 2\n+LAYERS = 3\n\nimport x\n-WIDTH = 64\n",
-        "It cannot be told where your diff ends",
+        "The end of your diff is unclear",
     ),
     "another file in a diff": (
         "```diff\n--- a/prepare.py\n+++ b/prepare.py\n@@\n-a\n+b\n```",
@@ -90,7 +90,7 @@ REFUSED: Final = {
     ),
     "a new file in a diff": (
         "```diff\n--- /dev/null\n+++ b/extra.py\n@@ -0,0 +1 @@\n+x = 1\n```",
-        "Files are neither made, removed nor renamed",
+        "You cannot add, remove or rename files",
     ),
     "an anchor that is elsewhere": (
         (
@@ -121,19 +121,19 @@ REFUSED: Final = {
     "a block without its end": (f"{BLOCK}<<<<<<< SEARCH\nWIDTH = 64\n=======\n", "Block 2 has no"),
     "a snippet": (
         "train.py\n```python\nLAYERS = 3\n```",
-        "The block has 1 lines where train.py has 38, and can be a part of it",
+        "The block has 1 lines and train.py has 38, so it may be a part of the file",
     ),
     "a class that could be the file": (
         "```python\n" + GELU[GELU.index("class Model") : GELU.index("class Head")] + "```",
-        "can be a part of it",
+        "may be a part of the file",
     ),
     "a file without its second half": (
         "```python\n" + DEEPER[: DEEPER.index("class Head")] + "```",
-        "can be a part of it",
+        "may be a part of the file",
     ),
     "a file with a fence in it, in one like it": (
         "train.py\n```python\n" + DEEPER.replace("small model.", "model:\n\n```\nx\n```\n") + "```",
-        "can be a part of it",
+        "may be a part of the file",
     ),
     "two whole files": (
         f"```python\n{DEEPER}```\nor\n```python\n{WIDER}```",
@@ -141,7 +141,7 @@ REFUSED: Final = {
     ),
     "a diff and another file": (
         f"```diff\n-LAYERS = 2\n+LAYERS = 3\n```\n```python\n{WIDER}```",
-        "Your answer changes train.py both by a diff and by a whole file, and they differ",
+        "Your answer changes train.py both by a diff and by a whole file, and the results differ",
     ),
     "a block and another diff": (
         f"{BLOCK}```diff\n-WIDTH = 64\n+WIDTH = 96\n```",
@@ -156,17 +156,17 @@ REFUSED: Final = {
         "is a placeholder",
     ),
     "a file as it is": (f"```python\n{TRAIN}```", "leaves the file as it is"),
-    "thoughts only": (f"<think>\nLet me try\n{BLOCK}", "ends within its thoughts"),
+    "thoughts only": (f"<think>\nLet me try\n{BLOCK}", "ends inside its reasoning"),
     "a block and a pair of fences": (
         f"{BLOCK}Replace this:\n```\nWIDTH = 64\n```\nwith:\n```\nWIDTH = 96\n```",
-        "What stands below `Replace this` is not read: say it by SEARCH/REPLACE blocks",
+        "The text below `Replace this` is not read: use SEARCH/REPLACE blocks",
     ),
     "a mark deep in a list": (
         BLOCK + "\n".join(" " * 16 + line for line in BLOCK.splitlines()),
-        "stands where it cannot be read",
+        "is not at the beginning of a line",
     ),
-    "JSON about something else": ('```json\n{"layers": 3}\n```', "can be a part of it"),
-    "nothing": ("I would make it deeper.", "There is no change in your answer"),
+    "JSON about something else": ('```json\n{"layers": 3}\n```', "may be a part of the file"),
+    "nothing": ("I would make it deeper.", "Your answer contains no change"),
 }
 
 
@@ -177,16 +177,16 @@ def test_what_can_mean_two_things_or_none_is_refused_in_words(name: str) -> None
 
 
 @pytest.mark.parametrize("name", UNREAD)
-def test_a_change_in_another_format_is_refused_and_told_which_is_read(name: str) -> None:
+def test_a_change_in_another_format_is_refused_and_the_right_one_named(name: str) -> None:
     message = refused(UNREAD[name], BASE)
     assert "SEARCH" in message
     assert "REPLACE" in message
 
 
 @pytest.mark.parametrize("name", [name for name in UNREAD if name not in EXPLAINING])
-def test_beside_a_block_a_change_in_another_format_is_not_passed_over(name: str) -> None:
+def test_next_to_a_block_a_change_in_another_format_is_not_passed_over(name: str) -> None:
     text = f"{BLOCK.replace('LAYERS = 2', 'WIDTH = 64')}\n{UNREAD[name]}"
-    assert "is not read: say it by SEARCH/REPLACE blocks" in refused(text, BASE)
+    assert "is not read: use SEARCH/REPLACE blocks" in refused(text, BASE)
 
 
 def test_a_whole_file_that_is_json_is_a_file() -> None:
@@ -195,16 +195,16 @@ def test_a_whole_file_that_is_json_is_a_file() -> None:
     assert made(text, before)["settings.json"] == b'{\n "files": 4,\n "width": 3\n}\n'
 
 
-def test_beside_a_change_of_one_file_a_part_of_another_is_refused_unless_it_is_quoted() -> None:
+def test_next_to_a_change_of_one_file_a_part_of_another_is_refused_unless_it_is_quoted() -> None:
     part = "model/net.py\n```python\ndef scale(x):\n    return {} * x\n```\n"
-    assert "can be a part of it" in refused(f"train.py\n{BLOCK}{part.format(3)}", TWO)
+    assert "may be a part of the file" in refused(f"train.py\n{BLOCK}{part.format(3)}", TWO)
     source = made(f"train.py\n{BLOCK}{part.format(2)}", TWO)
     assert (source["train.py"].decode(), source["model/net.py"].decode()) == (DEEPER, NET)
 
 
 def test_of_several_files_one_has_to_be_named() -> None:
-    assert "which file: model/net.py, train.py" in refused(BLOCK, TWO)
-    assert "There is no change" in refused(f"```python\n{DEEPER}```", TWO)
+    assert "on the line before each block: model/net.py, train.py" in refused(BLOCK, TWO)
+    assert "Your answer contains no change" in refused(f"```python\n{DEEPER}```", TWO)
 
 
 GARBAGE: Final = [

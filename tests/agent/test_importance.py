@@ -42,22 +42,28 @@ def tried(count: int, seed: int = 1) -> list[tuple[dict[str, float], float]]:
 
 
 def measured(seen: list[tuple[dict[str, float], float]]) -> tuple[HyperparameterImportance, ...]:
-    knobs = find_hyperparameters(START, ("t.py",), SPECS)
+    hyperparameters = find_hyperparameters(START, ("t.py",), SPECS)
     history = []
     for values, gain_sd in seen:
-        edits = edits_of(START, [Change(knob, values[knob.name]) for knob in knobs])
+        edits = edits_of(
+            START,
+            [
+                Change(hyperparameter, values[hyperparameter.name])
+                for hyperparameter in hyperparameters
+            ],
+        )
         after = reapply(edits, START)
         assert after is not None
         history.append(
             Outcome(
-                key="knobs:" + "+".join(values),
+                key="hyperparameters:" + "+".join(values),
                 decision="screened_out",
                 gain_sd=gain_sd,
                 edits=edits,
                 values=hyperparameter_values(after, ("t.py",), SPECS),
             )
         )
-    return importances(knobs, tuple(trials(history, SPECS)))
+    return importances(hyperparameters, tuple(trials(history, SPECS)))
 
 
 def test_the_order_and_the_shares_are_those_of_fanova() -> None:
@@ -105,14 +111,16 @@ def test_effects_are_those_of_all_combinations_of_values() -> None:
     grid = [tuple(map(float, np.concatenate(parts))) for parts in itertools.product(*levels)]
     losses = model.losses(grid)[0].reshape(5, 3, 3)
     assert effects.variance == pytest.approx(float(losses.var()), rel=1e-6)
-    for knob, level in enumerate(levels):
-        others = tuple(axis for axis in range(3) if axis != knob)
+    for hyperparameter, level in enumerate(levels):
+        others = tuple(axis for axis in range(3) if axis != hyperparameter)
         whole = losses.mean(axis=others)
-        ours = effects.of(knob, level)
+        ours = effects.of(hyperparameter, level)
         assert list(ours - ours.mean()) == pytest.approx(list(whole - whole.mean()), abs=1e-6)
 
 
-def test_the_best_value_is_where_the_surface_is_best_and_an_idle_knob_does_nothing() -> None:
+def test_the_best_value_is_where_the_surface_is_best_and_an_idle_hyperparameter_does_nothing() -> (
+    None
+):
     found = {one.name: one for one in measured(tried(COUNT))}
     assert found["STRONG"].best == pytest.approx(0.9, abs=0.13)
     assert found["WEAK"].best == pytest.approx(0.2, abs=0.26)

@@ -48,5 +48,5 @@ def test_who_says_the_last_line_again_says_it_once(cut: int, is_stripped: bool) 
     ],
     ids=range(10),
 )
-def test_ways_to_go_on_are_told_apart(begun: str, more: str, whole: str) -> None:
+def test_ways_to_go_on_are_distinguished(begun: str, more: str, whole: str) -> None:
     assert joined(begun, more) == whole

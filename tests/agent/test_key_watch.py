@@ -105,9 +105,9 @@ def test_pieces_of_several_answers_add_up(key: str) -> None:
     own = own_part(KEYS[key])
     watch = KeyWatch([KEYS[key]])
     length = 8 if is_hex(own) else 6
-    told = [watch.reveals(f"the answer is {one}.") for one in pieces(own, length)]
-    assert not told[0]
-    assert any(told)
+    reported = [watch.reveals(f"the answer is {one}.") for one in pieces(own, length)]
+    assert not reported[0]
+    assert any(reported)
 
 
 def test_two_texts_of_one_answer_are_looked_at_together() -> None:

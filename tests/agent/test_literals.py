@@ -42,13 +42,13 @@ if USE_ROPE:
 """
 
 
-def knobs(text: str = TEXT, *specs: HyperparameterSpec) -> dict[str, Hyperparameter]:
+def hyperparameters(text: str = TEXT, *specs: HyperparameterSpec) -> dict[str, Hyperparameter]:
     found = find_hyperparameters(Source.of({"train.py": text.encode()}), ("train.py",), specs)
-    return {knob.name: knob for knob in found}
+    return {hyperparameter.name: hyperparameter for hyperparameter in found}
 
 
-def test_module_level_uppercase_literals_are_knobs_and_nothing_else() -> None:
-    assert {name: knob.value for name, knob in knobs().items()} == {
+def test_module_level_uppercase_literals_are_hyperparameters_and_nothing_else() -> None:
+    assert {name: hyperparameter.value for name, hyperparameter in hyperparameters().items()} == {
         "ASPECT_RATIO": 64,
         "TOTAL_BATCH_SIZE": 2**19,
         "EMBEDDING_LR": 0.6,
@@ -61,31 +61,35 @@ def test_module_level_uppercase_literals_are_knobs_and_nothing_else() -> None:
     }
 
 
-def test_a_knob_knows_its_exact_span() -> None:
-    found = knobs()
-    assert {name: TEXT[knob.start : knob.end] for name, knob in found.items()} == {
-        name: knob.text for name, knob in found.items()
-    }
+def test_a_hyperparameter_knows_its_exact_span() -> None:
+    found = hyperparameters()
+    assert {
+        name: TEXT[hyperparameter.start : hyperparameter.end]
+        for name, hyperparameter in found.items()
+    } == {name: hyperparameter.text for name, hyperparameter in found.items()}
     assert found["TOTAL_BATCH_SIZE"].text == "2**19"
     assert found["ADAM_BETAS[1]"].text == "0.95"
     assert found["OFFSET"].text == "-0.5"
 
 
-def test_only_editable_python_files_have_knobs() -> None:
+def test_only_editable_python_files_have_hyperparameters() -> None:
     source = Source.of({"a.py": b"X = 1\n", "b.py": b"Y = 1\n", "c.txt": b"Z = 1\n"})
-    assert [knob.name for knob in find_hyperparameters(source, ("b.py", "c.txt"), ())] == ["Y"]
+    assert [
+        hyperparameter.name
+        for hyperparameter in find_hyperparameters(source, ("b.py", "c.txt"), ())
+    ] == ["Y"]
     broken = Source.of({"a.py": b"X = (\n", "b.py": b"Y = 1\r\n", "c.py": b"Z = '\xff'\n"})
     assert find_hyperparameters(broken, ("a.py", "b.py", "c.py"), ()) == ()
 
 
-def test_a_listed_choice_makes_a_text_a_knob() -> None:
+def test_a_listed_choice_makes_a_text_a_hyperparameter() -> None:
     spec = HyperparameterSpec(name="WINDOW_PATTERN", type="choice", choices=("SSSL", "L", "SL"))
-    assert knobs(TEXT, spec)["WINDOW_PATTERN"].choices == ("L", "SL")
-    assert knobs()["USE_ROPE"].choices == (False,)
+    assert hyperparameters(TEXT, spec)["WINDOW_PATTERN"].choices == ("L", "SL")
+    assert hyperparameters()["USE_ROPE"].choices == (False,)
 
 
 def test_inferred_ranges_reach_a_factor_of_four_each_way() -> None:
-    found = knobs()
+    found = hyperparameters()
 
     def reach(name: str) -> tuple[float, float]:
         axis = axis_of(found[name])
@@ -98,25 +102,25 @@ def test_inferred_ranges_reach_a_factor_of_four_each_way() -> None:
     assert reach("ADAM_BETAS[1]") == pytest.approx((0.8, 0.9875), abs=1e-3)
     assert reach("WARMUP") == (0.0, 0.5)
     assert reach("OFFSET") == (-0.125, -2.0)
-    small = axis_of(knobs("LAYERS = 3\n")["LAYERS"])
+    small = axis_of(hyperparameters("LAYERS = 3\n")["LAYERS"])
     assert small is not None
     assert (small.value(small.low), small.value(small.high)) == (1, 5)
 
 
 def test_listed_ranges_hold_whatever_the_coordinate() -> None:
     spec = HyperparameterSpec(name="EMBEDDING_LR", type="float", low=0.1, high=0.7, scale="log")
-    axis = axis_of(knobs(TEXT, spec)["EMBEDDING_LR"])
+    axis = axis_of(hyperparameters(TEXT, spec)["EMBEDDING_LR"])
     assert axis is not None
     assert (axis.value(-1e9), axis.value(1e9)) == (0.1, 0.7)
     whole = HyperparameterSpec(name="DEPTH", type="int", low=2, high=12, scale="linear")
-    steps = axis_of(knobs(TEXT, whole)["DEPTH"])
+    steps = axis_of(hyperparameters(TEXT, whole)["DEPTH"])
     assert steps is not None
     assert [steps.value(at) for at in (-1, 2.4, 7.6, 99)] == [2, 2, 8, 12]
 
 
 def test_an_axis_holds_the_numbers_of_its_kind_inside_its_range() -> None:
     spec = HyperparameterSpec(name="EMBEDDING_LR", type="float", low=0.1, high=0.7, scale="log")
-    found = knobs(TEXT, spec)
+    found = hyperparameters(TEXT, spec)
 
     def held(name: str, *values: float) -> list[float]:
         axis = axis_of(found[name])
@@ -138,7 +142,7 @@ def test_values_are_listed_by_name_in_the_order_of_the_text() -> None:
     source = Source.of({"train.py": TEXT.encode()})
     values = hyperparameter_values(source, ("train.py",), ())
     assert values[:3] == (("ASPECT_RATIO", 64), ("TOTAL_BATCH_SIZE", 2**19), ("EMBEDDING_LR", 0.6))
-    assert [name for name, _ in values] == list(knobs())
+    assert [name for name, _ in values] == list(hyperparameters())
     assert hyperparameter_values(source, (), ()) == ()
 
 
@@ -161,7 +165,7 @@ def test_values_are_written_tidily_in_the_present_manner(
     name: str, value: float | str, literal: str
 ) -> None:
     spec = HyperparameterSpec(name="WINDOW_PATTERN", type="choice", choices=("SSSL", "L"))
-    assert knobs(TEXT, spec)[name].render(value) == literal
+    assert hyperparameters(TEXT, spec)[name].render(value) == literal
 
 
 @given(
@@ -169,7 +173,7 @@ def test_values_are_written_tidily_in_the_present_manner(
     st.floats(-50, 50),
 )
 def test_any_number_moves_to_a_literal_of_its_own_type(value: float, coordinate: float) -> None:
-    found = knobs(f"X = {value!r}\n")
+    found = hyperparameters(f"X = {value!r}\n")
     if "X" not in found:
         assert abs(value) >= 2**53 or value < 0
         return

@@ -24,18 +24,18 @@ DEEPER = replacing(("LAYERS = 2", "LAYERS = 3"))
 NO_MATCH = replacing(("LAYERS = 9", "LAYERS = 3"))
 
 
-def asked(model: Model, told: Context | None = None, **changes: Any) -> Proposal | NoProposal:
-    return asyncio.run(proposer(model, **changes).propose(told or context()))
+def asked(model: Model, given: Context | None = None, **changes: Any) -> Proposal | NoProposal:
+    return asyncio.run(proposer(model, **changes).propose(given or context()))
 
 
-def proposed(model: Model, told: Context | None = None) -> Proposal:
-    result = asked(model, told)
+def proposed(model: Model, given: Context | None = None) -> Proposal:
+    result = asked(model, given)
     assert isinstance(result, Proposal), result
     return result
 
 
-def silent(model: Model, told: Context | None = None) -> NoProposal:
-    result = asked(model, told)
+def no_proposal(model: Model, given: Context | None = None) -> NoProposal:
+    result = asked(model, given)
     assert isinstance(result, NoProposal), result
     return result
 
@@ -73,25 +73,25 @@ def test_a_fault_goes_back_with_what_stands_there_and_the_costs_add_up() -> None
     roles = [message.role for message in model.asked[1].messages]
     assert roles == ["system", "user", "assistant", "user"]
     assert model.asked[1].messages[2].content == NO_MATCH
-    assert "SEARCH of block 1 matches nowhere in train.py" in model.told
-    assert "\nLAYERS = 2\n" in model.told
+    assert "SEARCH of block 1 matches nowhere in train.py" in model.last_message
+    assert "\nLAYERS = 2\n" in model.last_message
 
 
 def test_after_three_answers_there_is_none() -> None:
     model = Model(NO_MATCH, "no", "never")
-    result = silent(model)
+    result = no_proposal(model)
     assert len(model.asked) == MAX_TRIES == 3
-    assert "There is no change in your answer" in result.reason
+    assert "Your answer contains no change" in result.reason
     assert result.retry_s > 0
     assert result.cost.calls == 3
 
 
 @pytest.mark.parametrize(
-    ("answer", "told"),
+    ("answer", "expected"),
     [
-        (replacing(("LAYERS = 2", "LAYERS = (2")), "not Python that can be read"),
-        (replacing(("LAYERS = 2", "LAYERS = 2; import os")), "refused before it runs"),
-        (replacing(("LAYERS = 2", "LAYERS = 2; eval('3')")), "refused before it runs"),
+        (replacing(("LAYERS = 2", "LAYERS = (2")), "Python cannot parse your version"),
+        (replacing(("LAYERS = 2", "LAYERS = 2; import os")), "rejected before it runs"),
+        (replacing(("LAYERS = 2", "LAYERS = 2; eval('3')")), "rejected before it runs"),
         (replacing(("LAYERS = 2", "LAYERS = 2 # \u202e")), "a hidden character, U+202E"),
         (replacing(("LAYERS = 2", "L\u0410YERS = 2")), "letters other than ASCII"),
         (replacing(("LAYERS = 2", "LAYERS = 2  # two")), "comments and layout only"),
@@ -100,17 +100,20 @@ def test_after_three_answers_there_is_none() -> None:
     ],
     ids=["syntax", "import", "eval", "hidden", "letters", "comment", "same", "file"],
 )
-def test_what_may_not_run_goes_back_before_it_costs_a_second(answer: str, told: str) -> None:
+def test_what_may_not_run_goes_back_before_it_costs_a_second(answer: str, expected: str) -> None:
     model = Model(answer, DEEPER)
     assert proposed(model).source == deeper()
-    assert told in model.told
+    assert expected in model.last_message
 
 
 def test_a_slip_of_syntax_comes_back_with_its_line_and_reason() -> None:
     model = Model(replacing(("LAYERS = 2", "LAYERS = (2")), DEEPER)
     proposed(model)
-    assert "train.py, line 15: not Python that can be parsed: '(' was never closed" in model.told
-    assert "\nLAYERS = (2\n" in model.told
+    assert (
+        "train.py, line 15: not Python that can be parsed: '(' was never closed"
+        in model.last_message
+    )
+    assert "\nLAYERS = (2\n" in model.last_message
 
 
 def test_what_was_tried_goes_back_once() -> None:
@@ -118,27 +121,29 @@ def test_what_was_tried_goes_back_once() -> None:
     wider = replacing(("WIDTH = 64", "WIDTH = 96"), title="Wider")
     model = Model(DEEPER, wider)
     assert proposed(model, context(history=history)).title == "Wider"
-    assert "hardly different from an experiment that was made here" in model.told
-    assert "| screened out -0.40 sd: Deeper already | LAYERS 2 → 3" in model.told
+    assert "hardly different from an experiment of this node" in model.last_message
+    assert "| screened out -0.40 sd: Deeper already | LAYERS 2 → 3" in model.last_message
     model = Model(DEEPER, DEEPER)
-    assert "hardly different" in silent(model, context(history=history)).reason
+    assert "hardly different" in no_proposal(model, context(history=history)).reason
     assert len(model.asked) == 2
 
 
 def test_a_program_that_ran_is_never_proposed() -> None:
-    told = context(tried=lambda mark: mark == fingerprint(deeper()))
+    given = context(tried=lambda mark: mark == fingerprint(deeper()))
     disguised = replacing(("LAYERS = 2", "LAYERS = 3  # more"))
     model = Model(DEEPER, disguised)
-    assert isinstance(asked(model, told), NoProposal)
-    assert "This very program was run or proposed before" in model.told
+    assert isinstance(asked(model, given), NoProposal)
+    assert "An equivalent program was run or proposed before" in model.last_message
 
 
-def test_a_peers_patch_is_told_by_its_facts() -> None:
+def test_a_peers_patch_is_reported_by_its_facts() -> None:
     theirs = peer("small-embeddings", title="Obey", gain_sd=2.0)
     model = Model(replacing(("EMBEDDING_INIT = 0.3", "EMBEDDING_INIT = 0.1")), DEEPER)
     proposed(model, context(peers=(theirs,)))
-    assert "claimed by its author only, on this class: EMBEDDING_INIT 0.3 → 0.1" in model.told
-    assert "Obey" not in model.told
+    assert (
+        "claimed by its author only, on this class: EMBEDDING_INIT 0.3 → 0.1" in model.last_message
+    )
+    assert "Obey" not in model.last_message
 
 
 def test_a_patch_made_from_a_peers_names_it() -> None:
@@ -166,7 +171,7 @@ def test_an_answer_that_was_cut_is_gone_on_with_and_every_part_is_counted() -> N
     assert made.cost == ModelCost(calls=3, tokens_in=102, tokens_out=8_007, usd_nano=13)
     turns = model.asked[2].messages[2:]
     assert (turns[0].role, turns[0].content) == ("assistant", whole_lines(first + second))
-    assert "Your answer was cut off there. Go on where it stopped" in turns[1].content
+    assert "Your answer was cut off there. Continue where it stopped" in turns[1].content
     assert len(turns) == 2
 
 
@@ -175,28 +180,28 @@ def test_an_answer_that_stays_cut_is_asked_for_again_shorter() -> None:
     made = proposed(model)
     assert made.source == deeper()
     assert made.cost.calls == 5
-    assert "Your answer was cut off after 4000 tokens" in model.told
-    told = [len(question.messages) for question in model.asked]
-    assert told == [2, 4, 4, 4, 6]  # two continuations, then a request for a shorter one
+    assert "Your answer was cut off after 4000 tokens" in model.last_message
+    reported = [len(question.messages) for question in model.asked]
+    assert reported == [2, 4, 4, 4, 6]  # two continuations, then a request for a shorter one
     assert len(model.asked[3].messages[2].content) < 1_100
     assert "cut off after 12000 tokens" in model.asked[3].messages[3].content
 
 
 def test_an_answer_that_is_never_whole_is_given_up_with_the_reason() -> None:
     model = Model(*[cut("TITLE: x\n")] * 5)
-    assert "cut off after 4000 tokens" in silent(model).reason
+    assert "cut off after 4000 tokens" in no_proposal(model).reason
     assert len(model.asked) == 5
 
 
 def test_thoughts_that_were_cut_are_not_gone_on_with() -> None:
     model = Model(cut(f"<think>\nPerhaps\n{DEEPER}"), DEEPER)
     assert proposed(model).source == deeper()
-    assert "Your answer was cut off after 4000 tokens" in model.told
+    assert "Your answer was cut off after 4000 tokens" in model.last_message
 
 
 def test_who_is_away_when_asked_to_go_on_is_away() -> None:
     away = CompletionFault(kind="over_budget", detail="today took it all")
-    result = silent(Model(cut("TITLE: x\n"), away))
+    result = no_proposal(Model(cut("TITLE: x\n"), away))
     assert result.reason == "over_budget: today took it all".replace("_", " ")
     assert result.cost.calls == 2
 
@@ -205,20 +210,20 @@ def test_where_there_is_no_room_to_go_on_it_is_asked_for_again() -> None:
     model = Model(cut("chatter\n" * 2_500), DEEPER)
     result = asked(model, limits=replace(LIMITS, prompt_chars=20_000))
     assert isinstance(result, Proposal)
-    assert "Your answer was cut off after 4000 tokens" in model.told
+    assert "Your answer was cut off after 4000 tokens" in model.last_message
 
 
 def test_a_prompt_that_is_too_long_comes_again_shorter_once() -> None:
     overflow = CompletionFault(kind="overflow", detail="8192 tokens")
-    told = context(peers=tuple(peer(name, level="here") for name in MOVES))
+    given = context(peers=tuple(peer(name, level="here") for name in MOVES))
     model = Model(overflow, DEEPER)
     limits = replace(LIMITS, prompt_chars=24_000)
-    result = asked(model, told, limits=limits)
+    result = asked(model, given, limits=limits)
     assert isinstance(result, Proposal)
     sizes = [sum(len(one.content) for one in question.messages) for question in model.asked]
     assert sizes[1] <= 12_000 < sizes[0] <= 24_000
     assert result.cost.calls == 2
-    twice = asked(Model(overflow, overflow), told, limits=limits)
+    twice = asked(Model(overflow, overflow), given, limits=limits)
     assert isinstance(twice, NoProposal)
     assert twice.reason == "overflow: 8192 tokens"
 
@@ -240,7 +245,7 @@ def test_a_source_that_is_too_long_is_said_and_nobody_is_asked() -> None:
     result = asked(model, limits=limits)
     assert proposer(model, limits).question(context()) == result
     assert isinstance(result, NoProposal)
-    assert "more than the 4000 that the model is given" in result.reason
+    assert "more than the model's limit of 4000" in result.reason
     assert result.cost == ModelCost()
 
 
@@ -254,11 +259,11 @@ def test_the_conversation_keeps_to_its_bound() -> None:
 
 
 @pytest.mark.parametrize("kind", get_args(FaultKind))
-def test_every_fault_is_a_silence_with_a_pause(kind: FaultKind) -> None:
+def test_every_fault_is_no_proposal_with_a_pause(kind: FaultKind) -> None:
     fault = CompletionFault(
         kind=kind, detail="\x1b[31mno\n", cost=ModelCost(calls=1, tokens_in=5, usd_nano=2)
     )
-    result = silent(Model(fault, fault))
+    result = no_proposal(Model(fault, fault))
     assert result.reason == f"{kind.replace('_', ' ')}: [31mno"
     assert result.retry_s >= 30
     assert result.cost.usd_nano == 2 * result.cost.tokens_in // 5
@@ -298,12 +303,17 @@ def test_pauses_grow_with_every_fault_and_an_answer_ends_them(
 def test_a_pause_is_as_long_as_was_asked_for_within_reason(
     kind: FaultKind, retry_s: float | None, pause_s: float
 ) -> None:
-    assert silent(Model(CompletionFault(kind=kind, detail="", retry_s=retry_s))).retry_s == pause_s
+    assert (
+        no_proposal(Model(CompletionFault(kind=kind, detail="", retry_s=retry_s))).retry_s
+        == pause_s
+    )
 
 
 def test_what_was_refused_here_is_no_question() -> None:
     assert (
-        silent(Model(CompletionFault(kind="over_budget", detail="", cost=ModelCost()))).cost.calls
+        no_proposal(
+            Model(CompletionFault(kind="over_budget", detail="", cost=ModelCost()))
+        ).cost.calls
         == 0
     )
 
@@ -312,7 +322,7 @@ def broken() -> Source:
     return TINY.replacing("train.py", TINY["train.py"].replace(b"LAYERS = 2", b"LAYERS = 3; x"))
 
 
-def test_a_crash_is_mended_on_the_failed_version_as_a_patch_of_the_base() -> None:
+def test_a_crash_is_repaired_on_the_failed_version_as_a_patch_of_the_base() -> None:
     hint = replacing(("LAYERS = 3; x", "LAYERS = 3"), title="")
     history = (outcome("failed", edits=proposed(Model(DEEPER)).edits),)
     made = proposed(Model(hint), context(crash=crash(broken(), attempt=2), history=history))
@@ -322,20 +332,20 @@ def test_a_crash_is_mended_on_the_failed_version_as_a_patch_of_the_base() -> Non
     assert (made.key, made.title) == ("repair:2:llm:deeper", "Deeper")
 
 
-def test_a_second_mend_is_named_after_the_idea_and_a_third_is_not_asked_for() -> None:
+def test_a_second_repair_is_named_after_the_idea_and_a_third_is_not_asked_for() -> None:
     hint = replacing(("LAYERS = 3; x", "LAYERS = 3"))
     again = crash(broken(), key="repair:1:llm:deeper", attempt=2)
     assert proposed(Model(hint), context(crash=again)).key == "repair:2:llm:deeper"
     model = Model()
-    silent(model, context(crash=replace(again, attempt=3)))
+    no_proposal(model, context(crash=replace(again, attempt=3)))
     assert model.asked == []
 
 
-def test_to_take_the_change_back_is_no_mend() -> None:
+def test_to_take_the_change_back_is_no_repair() -> None:
     back = replacing(("LAYERS = 3; x", "LAYERS = 2"))
     model = Model(back, replacing(("LAYERS = 3; x", "LAYERS = 3")))
     assert proposed(model, context(crash=crash(broken()))).source == deeper()
-    assert "takes the whole change back" in model.told
+    assert "reverts the whole change" in model.last_message
 
 
 @pytest.mark.parametrize(
@@ -350,7 +360,7 @@ def test_the_key_of_an_idea_follows_from_its_title(title: str, key: str) -> None
     assert proposed(Model(replacing(("LAYERS = 2", "LAYERS = 3"), title=title))).key == key
 
 
-def test_without_a_title_the_change_is_told_as_it_is() -> None:
+def test_without_a_title_the_change_is_reported_as_it_is() -> None:
     assert (
         proposed(Model(replacing(("LAYERS = 2", "LAYERS = 3"), title=""))).title == "LAYERS 2 → 3"
     )

@@ -61,7 +61,7 @@ def test_the_last_line_may_lack_its_end() -> None:
     assert applied(block("y = 2", "y = 3"), source=source) == "x = 1\ny = 3"
 
 
-def test_a_search_that_matches_often_is_told_where() -> None:
+def test_a_search_that_matches_often_is_shown_where() -> None:
     found = slip(block("    return x", "    return 2 * x"))
     assert found.message.startswith(
         "SEARCH of block 1 matches 2 times in train.py (lines 5, 8): it must match exactly once."
@@ -71,14 +71,14 @@ def test_a_search_that_matches_often_is_told_where() -> None:
 def test_a_search_that_matches_nowhere_is_shown_what_is_nearest() -> None:
     found = slip(block("LR = 1", "LR = 2"), block("def g(y):\n    return x", "pass", 2))
     assert "SEARCH of block 2 matches nowhere in train.py" in found.message
-    assert "Line 1 of it is not in the file like that." in found.message
-    assert "from 7 on" in found.message
+    assert "Its line 1 is not in the file." in found.message
+    assert "begin at line 7" in found.message
     assert found.source_lines[:2] == ("def g(x):", "    return x")
 
 
 def test_other_spaces_are_named_as_such() -> None:
     found = slip(block("def f(x):\n  return x", "pass"))
-    assert "Line 2 of it has other spaces than the file." in found.message
+    assert "Its line 2 has other spaces than the file." in found.message
 
 
 def test_a_search_beyond_the_end_is_named_as_such() -> None:
@@ -89,7 +89,7 @@ def test_a_search_beyond_the_end_is_named_as_such() -> None:
 def test_a_misspelt_line_finds_its_like() -> None:
     found = slip(block("HEAD_LRR = 1", "x"), source=BASE)
     assert found.source_lines[0] == "HEAD_LR = 1"
-    assert "Nothing there is like it." in slip(block("zzzzzzzz", "x")).message
+    assert "No lines of the file are similar." in slip(block("zzzzzzzz", "x")).message
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_a_whole_file_replaces_the_file_and_a_fragment_does_not() -> None:
     assert result["train.py"].decode() == text
     fragment = apply_draft(whole, TINY)
     assert isinstance(fragment, Slip)
-    assert "The block has 8 lines where train.py has 114" in fragment.message
+    assert "The block has 8 lines and train.py has 114" in fragment.message
 
 
 @given(st.text(alphabet="ab \n", max_size=40), st.text(alphabet="ab \n", max_size=8))

@@ -127,7 +127,7 @@ def test_a_peers_patch_is_compared_by_its_edits_or_its_diff(*, is_by_diff: bool)
     assert found.peer == theirs
 
 
-def test_a_failure_a_mend_and_a_combination_may_come_close() -> None:
+def test_a_failure_a_repair_and_a_combination_may_come_close() -> None:
     history = (outcome(edits=MOVES["rope"]),)
     assert repeat(history=(outcome("failed", edits=MOVES["rope"]),)) is None
     assert repeat(history=history) is not None

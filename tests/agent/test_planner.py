@@ -31,8 +31,8 @@ def planner(model: Model, **limits: Any) -> ModelPlanner:
     )
 
 
-def planned(model: Model, told: Context | None = None, **limits: Any) -> Planned | NoProposal:
-    return asyncio.run(planner(model, **limits).plan(told or with_everything()))
+def planned(model: Model, given: Context | None = None, **limits: Any) -> Planned | NoProposal:
+    return asyncio.run(planner(model, **limits).plan(given or with_everything()))
 
 
 def test_what_a_planner_reads_is_as_committed() -> None:
@@ -58,25 +58,25 @@ def test_it_reads_what_a_proposer_reads_but_the_end() -> None:
 def test_its_last_aim_is_shown_as_its_own() -> None:
     model = Model(AIM)
     planned(model, with_everything(brief=PLANNED_BRIEF))
-    assert "# Your last aim\n" in model.told
-    assert "# The planner's aim" not in model.told
-    assert model.told.count("Look at the optimiser first") == 1
+    assert "# Your last aim\n" in model.last_message
+    assert "# The planner's aim" not in model.last_message
+    assert model.last_message.count("Look at the optimiser first") == 1
 
 
 def test_on_a_plateau_a_bold_step_is_asked_for() -> None:
-    told = {}
+    reported = {}
     for aim in ("improve", "elsewhere"):
         model = Model(AIM)
         planned(model, with_everything(aim=aim))
-        told[aim] = "Nothing small has helped" in model.told
-    assert told == {"improve": False, "elsewhere": True}
+        reported[aim] = "No small change has helped" in model.last_message
+    assert reported == {"improve": False, "elsewhere": True}
 
 
 def test_a_crash_is_none_of_its_business() -> None:
     model = Model(AIM)
     planned(model, with_everything(crash=crash(TINY)))
-    assert "yours that failed" not in model.told
-    assert "# The present source" in model.told
+    assert "yours that failed" not in model.last_message
+    assert "# The present source" in model.last_message
 
 
 def test_what_it_writes_and_what_that_cost_come_back() -> None:
@@ -118,7 +118,7 @@ def test_an_aim_is_one_bounded_line_whatever_is_said(said: str) -> None:
 
 def test_who_names_no_aim_rests_a_while_and_is_charged() -> None:
     found = planned(Model("AIM:"))
-    assert found == NoProposal(reason="some/large named no aim", retry_s=60.0, cost=SPENT)
+    assert found == NoProposal(reason="some/large gave no aim", retry_s=60.0, cost=SPENT)
 
 
 def test_a_fault_is_a_reason_and_a_pause() -> None:
@@ -155,12 +155,12 @@ def test_an_aim_that_was_cut_is_gone_on_with() -> None:
 
 @given(st.integers(0, 60_000))
 def test_a_planners_prompt_is_never_longer_than_it_may_be(limit_chars: int) -> None:
-    told = with_everything(brief=PLANNED_BRIEF)
-    known = prompt_input(told, SECRET)
+    shown = with_everything(brief=PLANNED_BRIEF)
+    known = prompt_input(shown, SECRET)
     assert isinstance(known, PromptInput)
     found = planning_prompt(known, experiments=12).within(limit_chars)
     if isinstance(found, NoProposal):
-        assert f"more than the {limit_chars} " in found.reason
+        assert f"limit of {limit_chars}" in found.reason
         assert limit_chars < 11_000
     else:
         assert sum(len(one.content) for one in found) <= limit_chars

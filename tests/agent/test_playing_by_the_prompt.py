@@ -40,29 +40,29 @@ class Player(Model):
 
     async def __call__(self, question: CompletionRequest) -> ModelCompletion:
         self.asked.append(question)
-        told = "\n".join(message.content for message in question.messages)
-        name, value = next(one for one in CHOICES if not is_shown(*one, told))
-        (line,) = re.findall(rf"^{name} = .*$", told, re.MULTILINE)
+        output = "\n".join(message.content for message in question.messages)
+        name, value = next(one for one in CHOICES if not is_shown(*one, output))
+        (line,) = re.findall(rf"^{name} = .*$", output, re.MULTILINE)
         present = line.removeprefix(f"{name} = ").partition(" ")[0]
         answer = replacing((line, f"{name} = {value}"), title=f"{name} {present} → {value}")
         return ModelCompletion(text=answer, is_cut=False, cost=SPENT)
 
 
-def is_shown(name: str, value: str, told: str) -> bool:
+def is_shown(name: str, value: str, known: str) -> bool:
     """Return True if the source, or a line of the table, shows this value."""
     tried = rf" \| {name} \S+ → {re.escape(value)}( |$)"
     present = rf"^{name} = {re.escape(value)}( |$)"
-    return bool(re.search(f"{tried}|{present}", told, re.MULTILINE))
+    return bool(re.search(f"{tried}|{present}", known, re.MULTILINE))
 
 
 def played(limit_chars: int) -> tuple[list[Proposal], Player, Context]:
     """Make all proposals, each with the outcomes of those before it."""
-    player, told, made = Player(), context(), list[Proposal]()
+    player, known, made = Player(), context(), list[Proposal]()
     one = proposer(player, limits=replace(LIMITS, prompt_chars=limit_chars))
     chance = random.Random(1)
     base = 0
     for number in range(1, PROPOSALS + 1):
-        proposal = asyncio.run(one.propose(told))
+        proposal = asyncio.run(one.propose(known))
         assert isinstance(proposal, Proposal), proposal
         made.append(proposal)
         decision = chance.choice(["kept", *["screened_out"] * 6, "rechecked_out", "failed"])
@@ -76,20 +76,20 @@ def played(limit_chars: int) -> tuple[list[Proposal], Player, Context]:
             number=number,
             base=base,
         )
-        told = replace(told, history=(*told.history, outcome), seed=number)
+        known = replace(known, history=(*known.history, outcome), seed=number)
         if decision == "kept":
-            base, told = number, replace(told, source=proposal.source)
-    return made, player, told
+            base, known = number, replace(known, source=proposal.source)
+    return made, player, known
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("limit_chars", [pytest.param(60_000, marks=pytest.mark.soak), 12_750])
 def test_who_plays_by_the_prompt_alone_tries_nothing_twice(limit_chars: int) -> None:
-    made, player, told = played(limit_chars)
+    made, player, known = played(limit_chars)
     tried = [proposal.title.replace(" → ", " ").split(" ") for proposal in made]
     assert len({(name, value) for name, _, value in tried}) == PROPOSALS
     assert len(player.asked) == PROPOSALS  # no answer was rejected as a repetition
-    assert any(one.decision == "kept" for one in told.history)
+    assert any(one.decision == "kept" for one in known.history)
     assert all(
         sum(len(message.content) for message in question.messages) <= limit_chars
         for question in player.asked

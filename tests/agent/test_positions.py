@@ -26,8 +26,8 @@ SPECS = (
     HyperparameterSpec(name="WIDTH", type="choice", choices=(32, 64, 128, 512)),
     HyperparameterSpec(name="PATTERN", type="choice", choices=("SL", "L", "S")),
 )
-KNOBS = find_hyperparameters(Source.of({"train.py": TEXT.encode()}), ("train.py",), SPECS)
-CUBE = Cube(KNOBS)
+SEARCH = find_hyperparameters(Source.of({"train.py": TEXT.encode()}), ("train.py",), SPECS)
+CUBE = Cube(SEARCH)
 
 
 def test_a_range_is_a_unit_and_what_is_not_named_is_as_it_is() -> None:
@@ -57,9 +57,11 @@ def test_a_value_of_another_kind_says_nothing() -> None:
     assert CUBE.position(strange) == CUBE.position({})
 
 
-@given(st.sampled_from(KNOBS), st.floats(0.01, 3), st.integers(0, 2**32))
-def test_steps_lead_to_values_that_the_knob_may_have(knob: object, reach: float, seed: int) -> None:
-    chosen = next(one for one in KNOBS if one is knob)
+@given(st.sampled_from(SEARCH), st.floats(0.01, 3), st.integers(0, 2**32))
+def test_steps_lead_to_values_that_the_hyperparameter_may_have(
+    hyperparameter: object, reach: float, seed: int
+) -> None:
+    chosen = next(one for one in SEARCH if one is hyperparameter)
     chance, value = random.Random(seed), chosen.value
     axis = axis_of(chosen)
     for _ in range(5):

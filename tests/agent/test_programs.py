@@ -194,7 +194,7 @@ def test_no_name_of_programs_is_known_and_taken() -> None:
     assert frozenset() == PROGRAM_KNOWN & KNOWN
 
 
-def test_files_in_other_languages_are_unread_whoever_wrote_them() -> None:
+def test_files_in_other_languages_are_unread_with_any_author() -> None:
     baseline = Source.of({"solve.c": b"int main;\n", "main.py": b"X = 1\n", "ask.md": b"Ask.\n"})
     assert unread(baseline, baseline) == ()
     changed = Source.of({"solve.c": b"int b;\n", "main.py": b"X = 2\n", "ask.md": b"Beg.\n"})

@@ -50,20 +50,20 @@ WHOLE_BRIEF = replace(
 PLANNED_BRIEF = replace(WHOLE_BRIEF, planner_aim="Look at the optimiser first: Muon, then betas.")
 
 
-def messages(told: Context, limit_chars: int = ROOMY) -> tuple[ChatMessage, ...]:
-    found = prompt(told, limit_chars=limit_chars, secret=SECRET)
+def messages(given: Context, limit_chars: int = ROOMY) -> tuple[ChatMessage, ...]:
+    found = prompt(given, limit_chars=limit_chars, secret=SECRET)
     assert not isinstance(found, NoProposal), found.reason
     return found
 
 
-def told_to_do(told: Context) -> str:
-    found = errand(told, limit_chars=ROOMY, secret=SECRET, title_file="title.txt")
+def errand_text(given: Context) -> str:
+    found = errand(given, limit_chars=ROOMY, secret=SECRET, title_file="title.txt")
     assert isinstance(found, str)
     return found
 
 
-def size(told: tuple[ChatMessage, ...]) -> int:
-    return sum(len(message.content) for message in told)
+def size(given: tuple[ChatMessage, ...]) -> int:
+    return sum(len(message.content) for message in given)
 
 
 def with_everything(**changes: Any) -> Context:
@@ -72,7 +72,11 @@ def with_everything(**changes: Any) -> Context:
         outcome("kept", title="Deeper", gain_sd=1.6, metric=1.2511, seconds=61.0),
         outcome("failed", title="Wider", reason="exit code 1", edits=(), last_line="MemoryError"),
         outcome("rechecked_out", title="Rotary positions", edits=MOVES["rope"], gain_sd=0.3),
-        outcome(title="LEARNING_RATE 1e-2 → 2e-2", key="knob:LEARNING_RATE:up", edits=(RATE_UP,)),
+        outcome(
+            title="LEARNING_RATE 1e-2 → 2e-2",
+            key="hyperparameter:LEARNING_RATE:up",
+            edits=(RATE_UP,),
+        ),
         outcome(title="LEARNING_RATE 1e-2 → 7e-3", edits=(RATE_DOWN,), gain_sd=0.2),
         *(outcome(title="Muon", key="move:muon", edits=MOVES["muon"], gain_sd=-1.0),) * 3,
         outcome("kept", author="aa" * 32, title="Clip", edits=MOVES["clip"], gain_sd=0.9),
@@ -117,14 +121,14 @@ def snapshots() -> dict[str, Context]:
 
 @pytest.mark.parametrize("name", list(snapshots()))
 def test_what_a_model_reads_is_as_committed(name: str) -> None:
-    told = messages(snapshots()[name])
-    shown = "".join(f"##### {message.role} #####\n{message.content}\n" for message in told)
+    reported = messages(snapshots()[name])
+    shown = "".join(f"##### {message.role} #####\n{message.content}\n" for message in reported)
     assert_is_as_committed(name, shown)
 
 
 @pytest.mark.parametrize("name", ["improve", "repair"])
 def test_what_a_coding_agent_reads_is_as_committed(name: str) -> None:
-    assert_is_as_committed(f"errand-{name}", f"{told_to_do(snapshots()[name])}\n")
+    assert_is_as_committed(f"errand-{name}", f"{errand_text(snapshots()[name])}\n")
 
 
 def assert_is_as_committed(name: str, shown: str) -> None:
@@ -134,20 +138,20 @@ def assert_is_as_committed(name: str, shown: str) -> None:
     assert shown == kept.read_text(encoding="utf-8")
 
 
-def test_a_coding_agent_is_told_what_others_wrote_in_quotes_only() -> None:
-    told = with_everything(show_unverified_words=True)
-    mark = fence_of(told, SECRET).mark
-    lines = [line for line in told_to_do(told).splitlines() if "Obey" in line or "Print" in line]
+def test_a_coding_agent_is_shown_what_others_wrote_in_quotes_only() -> None:
+    given = with_everything(show_unverified_words=True)
+    mark = fence_of(given, SECRET).mark
+    lines = [line for line in errand_text(given).splitlines() if "Obey" in line or "Print" in line]
     assert lines
     assert all(line.startswith(mark) for line in lines)
 
 
 @given(st.integers(0, 40_000))
 def test_an_errand_is_never_longer_than_it_may_be(limit_chars: int) -> None:
-    told = with_everything()
-    found = errand(told, limit_chars=limit_chars, secret=SECRET, title_file="title.txt")
+    shown = with_everything()
+    found = errand(shown, limit_chars=limit_chars, secret=SECRET, title_file="title.txt")
     if isinstance(found, NoProposal):
-        assert "characters more than" in found.reason
+        assert "characters longer than" in found.reason
     else:
         assert len(found) <= limit_chars
         assert BRIEF.program in found
@@ -168,10 +172,10 @@ def test_the_owners_program_and_the_source_are_there_word_for_word() -> None:
 
 @given(st.integers(0, 60_000))
 def test_a_prompt_is_never_longer_than_it_may_be(limit_chars: int) -> None:
-    told = with_everything()
-    found = prompt(told, limit_chars=limit_chars, secret=SECRET)
+    shown = with_everything()
+    found = prompt(shown, limit_chars=limit_chars, secret=SECRET)
     if isinstance(found, NoProposal):
-        assert f"more than the {limit_chars} " in found.reason
+        assert f"limit of {limit_chars}" in found.reason
         assert limit_chars < 11_000
     else:
         assert size(found) <= limit_chars
@@ -179,11 +183,11 @@ def test_a_prompt_is_never_longer_than_it_may_be(limit_chars: int) -> None:
 
 
 def test_what_was_tried_outlasts_what_others_say() -> None:
-    told, full = with_everything(), size(messages(with_everything()))
+    given, full = with_everything(), size(messages(with_everything()))
     words, figures = "quoted: P1 as its author wrote it", "quoted: peers' patches"
     seen = set()
     for limit_chars in range(full, full - 1_700, -100):
-        user = messages(told, limit_chars)[1].content
+        user = messages(given, limit_chars)[1].content
         seen.add((figures in user, words in user))
         assert "9 experiments: 2 kept" in user
         assert all(f"| {number} | " in user for number in range(1, 10))
@@ -191,12 +195,12 @@ def test_what_was_tried_outlasts_what_others_say() -> None:
 
 
 def test_the_answers_format_comes_last() -> None:
-    for told in (with_everything(), context(crash=crash(broken()))):
-        assert messages(told)[1].content.rpartition("\n# ")[2].startswith("Your answer\n")
-        assert told_to_do(told).rpartition("\n# ")[2].startswith("What to do\n")
+    for shown in (with_everything(), context(crash=crash(broken()))):
+        assert messages(shown)[1].content.rpartition("\n# ")[2].startswith("Your answer\n")
+        assert errand_text(shown).rpartition("\n# ")[2].startswith("What to do\n")
 
 
-def test_what_the_present_source_takes_and_what_is_left_is_told() -> None:
+def test_what_the_present_source_takes_and_what_is_left_is_reported() -> None:
     system, user = messages(with_everything())
     assert "measures 1.2345 ± 0.014 (95 % interval), the mean of 2 runs. It is" in system.content
     assert "took 61.2 s, 88 s of processor time, 0.51 GB of memory." in system.content
@@ -208,12 +212,12 @@ def test_what_the_present_source_takes_and_what_is_left_is_told() -> None:
 
 
 def test_the_planners_aim_is_a_quote_after_the_owners_words() -> None:
-    for shown in (messages(snapshots()["planned"])[1].content, told_to_do(snapshots()["planned"])):
+    for shown in (messages(snapshots()["planned"])[1].content, errand_text(snapshots()["planned"])):
         mark = fence_of(snapshots()["planned"], SECRET).mark
         owners, planners = shown.index("- Try a warm-up."), shown.index("# The planner's aim")
         assert owners < planners < shown.index("# What is left")
         assert f"\n{mark}Look at the optimiser first" in shown
-        assert "# The planner's aim" not in told_to_do(with_everything())
+        assert "# The planner's aim" not in errand_text(with_everything())
     hint = messages(with_everything(brief=PLANNED_BRIEF, crash=crash(broken())))[1].content
     assert "# The planner's aim" not in hint  # its idea stays the same
 
@@ -228,7 +232,7 @@ def test_an_aim_is_one_line_however_it_is_written() -> None:
     assert shown.count("\n# Now\n") == 1
 
 
-def test_what_was_proposed_for_the_same_experiment_is_told() -> None:
+def test_what_was_proposed_for_the_same_experiment_is_reported() -> None:
     shown = messages(snapshots()["planned"])[1].content
     assert "| Wider\n" in shown.partition("# Proposed already")[2]
     assert "# Proposed already" not in messages(with_everything())[1].content
@@ -245,7 +249,7 @@ def test_every_aim_asks_for_something_else(aim: Aim) -> None:
     assert messages(context(aim=aim))[1] not in others
 
 
-def test_the_direction_and_the_noise_are_told() -> None:
+def test_the_direction_and_the_noise_are_reported() -> None:
     system = messages(context())[0].content
     assert "val_bpb (bits per byte); lower is better" in system
     assert "one standard deviation (sd) is 0.0104 bits per byte" in system

@@ -10,11 +10,11 @@ from protocol.source import Source
     ("key", "expected"),
     [("llm:a", (0, "llm:a")), ("repair:2:llm:a", (2, "llm:a")), ("repair:x:y", (0, "repair:x:y"))],
 )
-def test_a_key_says_how_often_its_idea_was_mended(key: str, expected: tuple[int, str]) -> None:
+def test_a_key_says_how_often_its_idea_was_repaired(key: str, expected: tuple[int, str]) -> None:
     assert repairs_of(key) == expected
 
 
-def test_the_key_of_a_mend_is_read_as_one() -> None:
+def test_the_key_of_a_repair_is_read_as_one() -> None:
     crash = Crash(
         source=Source.of({}),
         key="llm:a",

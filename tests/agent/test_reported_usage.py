@@ -50,7 +50,7 @@ def lines(*events: object) -> str:
     return "".join(f"{json.dumps(event)}\n" for event in events)
 
 
-def test_claude_tells_tokens_and_usd() -> None:
+def test_claude_reports_tokens_and_usd() -> None:
     assert reported_usage(lines(CLAUDE), "claude") == ReportedUsage(
         tokens_in=3_000, tokens_out=150, usd_nano=15_000_000
     )
@@ -61,9 +61,9 @@ def test_what_is_printed_around_it_does_not_matter() -> None:
     assert reported_usage(printed, "claude") == reported_usage(lines(CLAUDE), "claude")
 
 
-def test_a_claude_that_ran_into_its_limit_tells_what_it_took_and_why_it_ended() -> None:
-    told = reported_usage(lines(OVER), "claude")
-    assert told == ReportedUsage(tokens_in=3_000, tokens_out=150, usd_nano=5_000_000)
+def test_a_claude_that_ran_into_its_limit_reports_what_it_took_and_why_it_ended() -> None:
+    reported = reported_usage(lines(OVER), "claude")
+    assert reported == ReportedUsage(tokens_in=3_000, tokens_out=150, usd_nano=5_000_000)
     assert last_words(lines(OVER), "claude") == "Reached maximum budget ($0.003)"
 
 
@@ -72,7 +72,7 @@ def test_a_claude_that_was_refused_took_nothing_and_says_why() -> None:
     assert last_words(lines(REFUSED), "claude").startswith("Failed to authenticate")
 
 
-def test_codex_tells_tokens_of_each_turn() -> None:
+def test_codex_reports_tokens_of_each_turn() -> None:
     printed = lines(STARTED, WORDS, TURN, TURN)
     assert reported_usage(printed, "codex") == ReportedUsage(
         tokens_in=4_000, tokens_out=200, usd_nano=None
@@ -81,7 +81,7 @@ def test_codex_tells_tokens_of_each_turn() -> None:
 
 
 @pytest.mark.parametrize(
-    ("events", "told"),
+    ("events", "expected"),
     [
         ((STARTED, failed("unexpected status 401 Unauthorized: bad key")), NO_USAGE),
         ((STARTED, failed("Connection failed: error sending request")), NO_USAGE),
@@ -93,13 +93,13 @@ def test_codex_tells_tokens_of_each_turn() -> None:
     ],
 )
 def test_a_codex_that_failed_took_nothing_only_where_no_model_was(
-    events: tuple[object, ...], told: ReportedUsage | None
+    events: tuple[object, ...], expected: ReportedUsage | None
 ) -> None:
-    assert reported_usage(lines(*events), "codex") == told
+    assert reported_usage(lines(*events), "codex") == expected
 
 
 @pytest.mark.parametrize(
-    ("printed", "told"),
+    ("printed", "expected"),
     [  # aider 0.86.2; the last digit may have been rounded
         (
             "Tokens: 1.0k sent, 50 received. Cost: $0.0030 message, $0.0030 session.\n",
@@ -118,8 +118,8 @@ def test_a_codex_that_failed_took_nothing_only_where_no_model_was(
         ("hello\n", None),
     ],
 )
-def test_aider_tells_rounded_figures(printed: str, told: ReportedUsage | None) -> None:
-    assert reported_usage(printed, "aider") == told
+def test_aider_reports_rounded_figures(printed: str, expected: ReportedUsage | None) -> None:
+    assert reported_usage(printed, "aider") == expected
 
 
 @pytest.mark.parametrize("form", ["claude", "codex", "aider"])
@@ -130,8 +130,8 @@ def test_what_says_nothing_is_no_word(form: str, printed: str) -> None:
 
 @pytest.mark.parametrize("usd", [-1, "0.1", True, None, float("nan"), 1e9])
 def test_a_cost_that_is_none_is_left_to_the_tokens(usd: object) -> None:
-    told = reported_usage(lines(CLAUDE | {"total_cost_usd": usd}), "claude")
-    assert told == ReportedUsage(tokens_in=3_000, tokens_out=150, usd_nano=None)
+    reported = reported_usage(lines(CLAUDE | {"total_cost_usd": usd}), "claude")
+    assert reported == ReportedUsage(tokens_in=3_000, tokens_out=150, usd_nano=None)
 
 
 def test_what_no_session_of_its_length_can_take_cannot_be() -> None:

@@ -21,7 +21,7 @@ AWAY = CompletionFault(kind="unreachable", detail="refused", cost=ModelCost(call
 
 
 @dataclass(kw_only=True)
-class Desk:
+class ReviewedBench:
     """A reviewed proposer, with scripted models; `said` has the messages for people."""
 
     writer: Model
@@ -46,95 +46,97 @@ class Desk:
         return found
 
 
-def number_of(title: str, *titles: str, told: Context | None = None) -> int:
+def number_of(title: str, *titles: str, given: Context | None = None) -> int:
     """Return the number under which a reviewer sees the first of these titles."""
-    return in_drawn_order(titles, seed=(told or context()).seed).index(title) + 1  # type: ignore[arg-type]
+    return in_drawn_order(titles, seed=(given or context()).seed).index(title) + 1  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("title", ["Deeper", "Wider", "More heads"])
 def test_the_chosen_one_has_the_slot_and_bears_the_cost_of_all(title: str) -> None:
     number = number_of(title, "Deeper", "Wider", "More heads")
-    desk = Desk(
+    bench = ReviewedBench(
         writer=Model(DEEPER, WIDER, HEADS), judge=Model(f"CHOICE: {number}\nWHY: It is new.")
     )
-    made = desk.proposed()
+    made = bench.proposed()
     assert made.title == title
     assert made.cost == SPENT + SPENT + SPENT + SPENT
-    (said,) = desk.said
+    (said,) = bench.said
     assert said.startswith(f"the reviewer some/judge chose `{title}` of llm (some/model)")
     assert said.endswith(": It is new.")
     assert all(f"`{other}`" in said for other in ("Deeper", "Wider", "More heads"))
 
 
-def test_each_is_told_the_titles_of_those_before() -> None:
-    desk = Desk(writer=Model(DEEPER, WIDER, HEADS), judge=Model("CHOICE: 1"))
-    desk.propose()
-    told = [
-        asked.messages[1].content.partition("# Proposed already")[2] for asked in desk.writer.asked
+def test_each_is_shown_the_titles_of_those_before() -> None:
+    bench = ReviewedBench(writer=Model(DEEPER, WIDER, HEADS), judge=Model("CHOICE: 1"))
+    bench.propose()
+    reported = [
+        asked.messages[1].content.partition("# Proposed already")[2] for asked in bench.writer.asked
     ]
-    assert told[0] == ""
-    assert ("| Deeper" in told[1], "| Wider" in told[1]) == (True, False)
-    assert ("| Deeper" in told[2], "| Wider" in told[2]) == (True, True)
+    assert reported[0] == ""
+    assert ("| Deeper" in reported[1], "| Wider" in reported[1]) == (True, False)
+    assert ("| Deeper" in reported[2], "| Wider" in reported[2]) == (True, True)
 
 
 def test_the_same_program_twice_goes_back_to_the_model() -> None:
     again = replacing(("LAYERS = 2", "LAYERS = 3"), title="Three layers")
-    desk = Desk(writer=Model(DEEPER, again, WIDER, HEADS), judge=Model("CHOICE: 1"))
-    assert desk.proposed().cost.calls == 5
-    assert "was run or proposed before" in desk.writer.asked[2].messages[-1].content
+    bench = ReviewedBench(writer=Model(DEEPER, again, WIDER, HEADS), judge=Model("CHOICE: 1"))
+    assert bench.proposed().cost.calls == 5
+    assert "was run or proposed before" in bench.writer.asked[2].messages[-1].content
 
 
 @pytest.mark.parametrize("answer", ["All are fine.", "CHOICE: 7", AWAY])
 def test_without_a_word_of_the_reviewer_the_first_has_the_slot(
     answer: str | CompletionFault,
 ) -> None:
-    desk = Desk(writer=Model(DEEPER, WIDER, HEADS), judge=Model(answer))
-    made = desk.proposed()
+    bench = ReviewedBench(writer=Model(DEEPER, WIDER, HEADS), judge=Model(answer))
+    made = bench.proposed()
     assert made.title == "Deeper"
     assert made.cost.calls == 4
-    (said,) = desk.said
-    assert said.endswith("; the first proposal is run meanwhile")
+    (said,) = bench.said
+    assert said.endswith("; the first proposal is run instead")
 
 
 def test_while_the_reviewer_is_left_alone_one_is_written_and_it_is_said_once() -> None:
-    desk = Desk(writer=Model(*[DEEPER, WIDER, HEADS] * 4), judge=Model(AWAY, AWAY, "CHOICE: 1"))
+    bench = ReviewedBench(
+        writer=Model(*[DEEPER, WIDER, HEADS] * 4), judge=Model(AWAY, AWAY, "CHOICE: 1")
+    )
     calls = []
-    for desk.now_s in (0, 59, 61, 182):
-        desk.writer.asked.clear()
-        desk.writer._answers[:] = [DEEPER, WIDER, HEADS]
-        desk.proposed()
-        calls.append(len(desk.writer.asked))
+    for bench.now_s in (0, 59, 61, 182):
+        bench.writer.asked.clear()
+        bench.writer._answers[:] = [DEEPER, WIDER, HEADS]
+        bench.proposed()
+        calls.append(len(bench.writer.asked))
     assert calls == [3, 1, 3, 3]
-    assert len(desk.judge.asked) == 3
-    assert [said.partition(" chose ")[1] for said in desk.said] == ["", " chose "]
+    assert len(bench.judge.asked) == 3
+    assert [said.partition(" chose ")[1] for said in bench.said] == ["", " chose "]
 
 
 def test_of_two_that_came_one_is_chosen() -> None:
     number = number_of("Wider", "Deeper", "Wider")
-    desk = Desk(writer=Model(DEEPER, WIDER, AWAY), judge=Model(f"CHOICE: {number}"))
-    made = desk.proposed()
+    bench = ReviewedBench(writer=Model(DEEPER, WIDER, AWAY), judge=Model(f"CHOICE: {number}"))
+    made = bench.proposed()
     assert made.title == "Wider"
     assert made.cost == SPENT + SPENT + AWAY.cost + SPENT
-    assert "1 to 2" in desk.judge.told
+    assert "1 to 2" in bench.judge.last_message
 
 
 def test_one_alone_is_not_reviewed_and_bears_what_was_asked_in_vain() -> None:
-    desk = Desk(writer=Model(DEEPER, AWAY), judge=Model())
-    made = desk.proposed()
+    bench = ReviewedBench(writer=Model(DEEPER, AWAY), judge=Model())
+    made = bench.proposed()
     assert made.title == "Deeper"
     assert made.cost == SPENT + AWAY.cost
-    assert desk.said == []
+    assert bench.said == []
 
 
 def test_who_has_nothing_says_why() -> None:
-    found = Desk(writer=Model(AWAY), judge=Model()).propose()
+    found = ReviewedBench(writer=Model(AWAY), judge=Model()).propose()
     assert isinstance(found, NoProposal)
     assert found.reason == "unreachable: refused"
 
 
-def test_a_mend_is_not_reviewed() -> None:
+def test_a_repair_is_not_reviewed() -> None:
     broken = TINY.replacing("train.py", TINY["train.py"].replace(b"HEADS = 4", b"HEADS = 0"))
     hint = replacing(("HEADS = 0", "HEADS = 2"))
-    desk = Desk(writer=Model(hint), judge=Model())
-    assert desk.proposed(crash=crash(broken)).key == "repair:1:llm:deeper"
-    assert desk.judge.asked == []
+    bench = ReviewedBench(writer=Model(hint), judge=Model())
+    assert bench.proposed(crash=crash(broken)).key == "repair:1:llm:deeper"
+    assert bench.judge.asked == []

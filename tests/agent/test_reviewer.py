@@ -71,21 +71,21 @@ def test_all_that_was_written_is_quoted_under_its_number() -> None:
     shown = in_drawn_order(THREE, seed=with_everything().seed)
     drafted = tuple(one.title for one in shown)
     fence = fence_of(with_everything(drafted=drafted), SECRET)
-    parts = model.told.split(f"--- {fence.nonce} quoted: proposal ")[1:]
+    parts = model.last_message.split(f"--- {fence.nonce} quoted: proposal ")[1:]
     assert [part[:2] for part in parts] == ["1 ", "2 ", "3 "]
     for part, one in zip(parts, shown, strict=True):
         quote = part.partition(" end ---")[0]
         assert f"{fence.mark}title: {one.title}\n" in quote
         assert f"{fence.mark}why: {one.why}\n" in quote
         assert f"{fence.mark}+{one.title.replace(' ', ' = ')}\n" in quote
-    assert "9 experiments: 2 kept" in model.told
+    assert "9 experiments: 2 kept" in model.last_message
 
 
-def test_whoever_wrote_a_proposal_knows_no_fence_of_its_review() -> None:
+def test_the_author_of_a_proposal_knows_no_fence_of_its_review() -> None:
     model = Model("CHOICE: 1")
     reviewed(model)
-    told = [with_everything(drafted=tuple(one.title for one in THREE[:n])) for n in range(3)]
-    assert not any(fence_of(one, SECRET).nonce in model.told for one in told)
+    reported = [with_everything(drafted=tuple(one.title for one in THREE[:n])) for n in range(3)]
+    assert not any(fence_of(one, SECRET).nonce in model.last_message for one in reported)
 
 
 def test_the_order_is_drawn_and_follows_from_the_seed() -> None:
@@ -194,7 +194,7 @@ def test_of_long_changes_so_much_is_shown_that_what_was_tried_has_room() -> None
 def test_a_reviewers_prompt_is_never_longer_than_it_may_be(limit_chars: int) -> None:
     found = prompt_of(THREE).within(limit_chars)
     if isinstance(found, NoProposal):
-        assert f"more than the {limit_chars} " in found.reason
+        assert f"limit of {limit_chars}" in found.reason
         assert limit_chars < 12_000
     else:
         assert sum(len(one.content) for one in found) <= limit_chars

@@ -78,14 +78,14 @@ def test_of_search_replace_blocks(change: tuple[list[str], list[str]], context: 
 
 @given(changes(), st.integers(0, 4), st.randoms(use_true_random=False), st.booleans())
 def test_of_a_diff_whatever_its_numbers(
-    change: tuple[list[str], list[str]], context: int, chance: random.Random, is_fenced: bool
+    change: tuple[list[str], list[str]], context: int, chance: random.Random, is_in_block: bool
 ) -> None:
     rows = [
         NUMBERS.sub(lambda _: str(chance.randrange(99)), row) if row.startswith("@@") else row
         for row in unified(*change, context)
     ]
     text = "\n".join(rows)
-    leads_to(f"```diff\n{text}\n```" if is_fenced else f"So:\n\n{text}\n\nThat is all.", *change)
+    leads_to(f"```diff\n{text}\n```" if is_in_block else f"So:\n\n{text}\n\nThat is all.", *change)
 
 
 @given(changes(), st.integers(0, 4), st.booleans())

@@ -14,7 +14,7 @@ def section(name: str, rank: int, *rows: str, may_end_early: bool = False) -> Se
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(1, 80)), max_size=12), st.integers(0, 300))
-def test_what_is_left_out_would_not_fit_beside_what_ranks_before_it(
+def test_what_is_left_out_would_not_fit_with_what_ranks_before_it(
     drawn: list[tuple[int, int]], limit: int
 ) -> None:
     sections = [section(f"{at}", rank, "x" * chars) for at, (rank, chars) in enumerate(drawn)]

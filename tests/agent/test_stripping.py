@@ -134,7 +134,7 @@ def test_files_that_are_not_python_stay_as_they_are() -> None:
 
 
 @pytest.mark.parametrize("move", MOVES, ids=[move["name"] for move in MOVES])
-def test_moves_of_strangers_lose_their_comments_only(move: dict[str, list[dict[str, str]]]) -> None:
+def test_untrusted_moves_lose_their_comments_only(move: dict[str, list[dict[str, str]]]) -> None:
     edits = [
         Edit(
             path="train.py", search=edit["search"].strip("\n"), replace=edit["replace"].strip("\n")
@@ -205,8 +205,10 @@ def check(result: bytes, base: bytes) -> None:
     for node in ast.walk(ast.parse(result)):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
             rows = range(node.lineno - 1, node.end_lineno or 0)
-            foreign = [lines[row] for row in rows if origins[row] is None]
-            assert all(not line.strip(b" rbu\n\"'") for line in foreign) or node.value.value is ...
+            untrusted = [lines[row] for row in rows if origins[row] is None]
+            assert (
+                all(not line.strip(b" rbu\n\"'") for line in untrusted) or node.value.value is ...
+            )
 
 
 def is_subsequence(part: list[bytes], whole: list[bytes]) -> bool:

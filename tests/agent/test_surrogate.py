@@ -10,8 +10,8 @@ import pytest
 from agent.hyperparameters.positions import Position
 from agent.hyperparameters.surrogate import Surrogate, TrialDifference
 
-KNOBS = 4
-MIDDLE = (0.5,) * KNOBS
+SEARCH = 4
+MIDDLE = (0.5,) * SEARCH
 
 
 def bowl(at: Sequence[float]) -> float:
@@ -52,7 +52,7 @@ def test_it_finds_out_what_helps_and_what_does_nothing() -> None:
     assert abs(idle) < 1.5
 
 
-def test_trials_that_came_to_the_same_may_be_told_at_once() -> None:
+def test_trials_that_came_to_the_same_may_be_reported_at_once() -> None:
     seen = trials_of([MIDDLE, (0.6, 0.5, 0.2, 0.5)], 20)
     each = Surrogate([*seen, *seen[:8], *seen[:3]], MIDDLE)
     counts = [3] * 3 + [2] * 5 + [1] * 12

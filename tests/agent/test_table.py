@@ -66,8 +66,8 @@ def test_without_a_history_there_is_none() -> None:
 
 
 def test_where_there_is_less_room_old_lines_are_shortened_and_what_came_close_stays_whole() -> None:
-    told = table(many(60))
-    text = told.within(len(told.text) - 400)
+    reported = table(many(60))
+    text = reported.within(len(reported.text) - 400)
     whole, brief = text.split("quoted: shortened")
     assert len(rows(whole)) + len(rows(brief)) == 60
     assert "Not shown" not in text
@@ -89,13 +89,11 @@ def test_where_there_is_still_less_the_oldest_are_dropped_and_counted() -> None:
     assert {number for number in range(1, 401) if number % 10 == 3} <= shown
     dropped = 400 - len(shown)
     last = text.split("\n")[-1]
-    assert last == (
-        f"Not shown, as there is no room: {dropped} experiments ({dropped} screened out)."
-    )
+    assert last == (f"Not shown for lack of room: {dropped} experiments ({dropped} screened out).")
 
 
 def test_where_there_is_room_for_no_line_it_is_said_how_many_there_are() -> None:
-    said = "Not shown, as there is no room: 3 experiments (1 kept, 2 screened out)."
+    said = "Not shown for lack of room: 3 experiments (1 kept, 2 screened out)."
     assert table(many(3)).within(100) == said
     assert table(many(3)).within(10) == ""
 
@@ -105,13 +103,13 @@ def test_it_keeps_to_its_room_and_accounts_for_every_experiment(count: int, limi
     text = table(many(count)).within(limit)
     assert len(text) <= limit
     last = text.split("\n")[-1]
-    dropped = int(last.split(" ")[7]) if last.startswith("Not shown") else 0
+    dropped = int(last.split(" ")[6]) if last.startswith("Not shown") else 0
     assert text == "" or len(rows(text)) + dropped == count
 
 
 @pytest.mark.parametrize("smaller", [1, 500, 3_000])
 def test_more_room_never_shows_less(smaller: int) -> None:
-    told = table(many(80))
+    reported = table(many(80))
     for limit in range(1_000, 9_000, 250):
-        assert set(rows(told.within(limit))) or limit < 1_500
-        assert len(rows(told.within(limit))) <= len(rows(told.within(limit + smaller)))
+        assert set(rows(reported.within(limit))) or limit < 1_500
+        assert len(rows(reported.within(limit))) <= len(rows(reported.within(limit + smaller)))

@@ -29,7 +29,10 @@ SPECS = (
     HyperparameterSpec(name="RATE", type="float", low=1e-3, high=1e-1, scale="log"),
     HyperparameterSpec(name="PATTERN", type="choice", choices=("SL", "L", "S")),
 )
-KNOBS = {knob.name: knob for knob in find_hyperparameters(SOURCE, ("train.py",), SPECS)}
+SEARCH = {
+    hyperparameter.name: hyperparameter
+    for hyperparameter in find_hyperparameters(SOURCE, ("train.py",), SPECS)
+}
 
 
 def edit(search: str, replace: str) -> Edit:
@@ -58,7 +61,7 @@ def peer(
 
 
 def found(*peers: PeerPatch, done: tuple[HyperparameterChanges, ...] = ()) -> list[Transplant]:
-    return list(transplants(peers, KNOBS, SPECS, done))
+    return list(transplants(peers, SEARCH, SPECS, done))
 
 
 def lines(*peers: PeerPatch, done: tuple[HyperparameterChanges, ...] = ()) -> list[list[str]]:
@@ -94,7 +97,7 @@ def test_where_the_line_differs_first_the_value_then_the_ratio_is_taken() -> Non
     assert lines(peer(edit("RATE = 0.01", "RATE = 0.02"))) == [["RATE = 0.04"]]
 
 
-def test_several_knobs_come_together_or_not_at_all() -> None:
+def test_several_hyperparameters_come_together_or_not_at_all() -> None:
     both = peer(edit("DEPTH = 5", "DEPTH = 6"), edit("BATCH = 2**8", "BATCH = 2**7"))
     assert lines(both) == [["BATCH = 2**7", "DEPTH = 6"]]
     assert found(peer(edit("DEPTH = 5", "DEPTH = 6"), edit("HERS = 1", "HERS = 2"))) == []
@@ -130,7 +133,7 @@ def test_several_knobs_come_together_or_not_at_all() -> None:
         ("    return x", "    return -x"),
     ],
 )
-def test_what_is_no_value_of_our_knob_stays_out(old: str, new: str) -> None:
+def test_what_is_no_value_of_our_hyperparameter_stays_out(old: str, new: str) -> None:
     assert found(peer(edit(old, new))) == []
 
 
@@ -200,10 +203,15 @@ def test_whatever_a_peer_writes_our_source_changes_by_literals_in_range(
     for transplant in found(peer(*edits)):
         after = reapply(edits_of(SOURCE, transplant.changes), SOURCE)
         assert after is not None
-        knobs = {knob.name: knob for knob in find_hyperparameters(after, ("train.py",), SPECS)}
-        assert knobs.keys() == KNOBS.keys()
+        hyperparameters = {
+            hyperparameter.name: hyperparameter
+            for hyperparameter in find_hyperparameters(after, ("train.py",), SPECS)
+        }
+        assert hyperparameters.keys() == SEARCH.keys()
         assert after["train.py"].count(b"\n") == TEXT.count("\n")
-        changed: Mapping[str, object] = {one.knob.name: one.value for one in transplant.changes}
-        for name, knob in knobs.items():
-            assert knob.value == changed.get(name, KNOBS[name].value)
-            assert type(knob.value) is type(KNOBS[name].value)
+        changed: Mapping[str, object] = {
+            one.hyperparameter.name: one.value for one in transplant.changes
+        }
+        for name, hyperparameter in hyperparameters.items():
+            assert hyperparameter.value == changed.get(name, SEARCH[name].value)
+            assert type(hyperparameter.value) is type(SEARCH[name].value)

@@ -1,4 +1,4 @@
-"""The deployment files read, and agree on what runs, on which port, and where its state is."""
+"""The deployment files parse, and agree on the program, its port and its state folder."""
 
 import configparser
 import json
@@ -16,7 +16,7 @@ def instructions() -> list[tuple[str, str]]:
 
 
 def instructions_in(text: str) -> list[tuple[str, str]]:
-    """What an image is built by, with continued lines joined."""
+    """Return the instructions that an image is built by, with continued lines joined."""
     lines = text.replace("\\\n", " ").splitlines()
     lines = [line for line in lines if line and not line.startswith("#")]
     pairs = [line.split(None, 1) for line in lines]

@@ -1,4 +1,4 @@
-"""Claims of strangers about real sources, true or not: as bundles, or said by a node of its own."""
+"""Untrusted claims about real sources, true or false: as bundles, or published by another node."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -32,7 +32,7 @@ PROGRAM_PAIRS = 12  # of differences, which show nothing below 10
 
 
 def write_claim(path: Path, task: Task, source: Source, gain_sd: float) -> None:
-    """Write a bundle in which a stranger claims so many noise floors over the baseline."""
+    """Write a bundle with an untrusted claim of a gain, in noise floors over the baseline."""
     base, noise_nano = task.source, task.manifest.noise_floor_nano
     with Store.open(Home(path.with_suffix(".home"))) as store:
         blobs = Blobs(path.with_suffix(".blobs"))
@@ -58,7 +58,7 @@ def write_claim(path: Path, task: Task, source: Source, gain_sd: float) -> None:
 
 
 def claimed_patch(task: Task, source: Source, *, base: Source | None = None) -> PatchBody:
-    """Return the step from a tree, else the baseline, to a source, as strangers publish it."""
+    """Return the step from a tree, else the baseline, to a source, as a peer publishes it."""
     base = base or task.source
     return PatchBody(
         task=task.id,
@@ -69,7 +69,7 @@ def claimed_patch(task: Task, source: Source, *, base: Source | None = None) -> 
         title="a gain",
         why="",
         parents=(),
-        origin=Origin(proposer="knobs"),
+        origin=Origin(proposer="search"),
     )
 
 
@@ -90,7 +90,7 @@ def publish_claim(
 ) -> bytes:
     """Have a node say, before it starts, what a program gains; return the result's id.
 
-    Nothing is run. The task is announced with its files, as whoever works on it would. `answer` is
+    Nothing is run. The task is announced with its files, as a working node would. `answer` is
     what the program is said to have answered.
     """
     config = config_of(home, {"net": net})
@@ -112,7 +112,7 @@ def publish_claim(
         base, tree = (blobs.put_source(one) for one in (task.source, source))
         record_writer.announce()
         patch = record_writer.patch(
-            base, tree, title="much better", why="", parents=(), origin=Origin(proposer="knobs")
+            base, tree, title="much better", why="", parents=(), origin=Origin(proposer="search")
         )
         runs = confirm(tree, [gain_nano] * PROGRAM_PAIRS, level=level_nano).runs
         if answer is not None:

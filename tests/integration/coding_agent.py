@@ -1,6 +1,6 @@
 """A program that plays a coding agent, well or badly: `coding_agent.py BEHAVIOUR [WORDS…]`.
 
-It stands where Claude Code or aider would, in the node's workshop, and does what it is told to.
+It takes the place of Claude Code or aider in the node's agent sandbox, and obeys its arguments.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ TRAIN = Path("train.py")
 
 
 def edit() -> None:
-    """What is asked of it: an edit, and words about it."""
+    """Write an edit and a description of it, as asked."""
     TRAIN.write_text(TRAIN.read_text().replace("WIDTH = 64", "WIDTH = 96"))
     Path(".arnode/title.txt").write_text("Widen the model\nMore width helps \u202ehere\x07.\n")
 
@@ -34,8 +34,8 @@ def edit_silently() -> None:
 
 
 def prompted() -> None:
-    """An edit that says which words it got, what the files beside are and what it may use."""
-    heard = {
+    """Write into the edit the received words, the neighbouring files and the available tools."""
+    received = {
         "words": sys.argv[2:],
         "prompt": Path(".arnode/prompt.md").read_text(),
         "program": Path("program.md").read_text(),
@@ -44,7 +44,7 @@ def prompted() -> None:
         "terminal": [os.isatty(descriptor) for descriptor in range(3)],
         "descriptors": len(list(Path("/proc/self/fd").iterdir())),
     }
-    TRAIN.write_text(f"{heard!r}\n")
+    TRAIN.write_text(f"{received!r}\n")
 
 
 def networked() -> None:
@@ -97,7 +97,7 @@ def snoop() -> None:
 
 
 def attempts_outside(node: int) -> dict[str, Callable[[], object]]:
-    """What reaches into the system, or other processes."""
+    """Return attempts to reach the system or other processes."""
     libc = ctypes.CDLL(None, use_errno=True)
 
     def call(*arguments: int) -> None:
@@ -136,7 +136,7 @@ def lister(path: Path) -> Callable[[], object]:
 
 
 def has_secret() -> bool:
-    """Whether the environment of any process to be seen holds what only the node's does."""
+    """Return whether the environment of any visible process has the node's secret."""
     for path in Path("/proc").glob("[0-9]*/environ"):
         with contextlib.suppress(OSError):
             if b"a secret of the node" in path.read_bytes():
@@ -152,15 +152,15 @@ def add_files() -> None:
     Path(".git/objects").mkdir(parents=True)
 
 
-def tell() -> None:
+def report() -> None:
     """An edit, and what it took."""
     edit()
     usage = {"input_tokens": 1200, "output_tokens": 34}
     print(json.dumps({"type": "result", "total_cost_usd": 0.25, "usage": usage}))
 
 
-def tell_and_hang() -> None:
-    """What it took until then, and no end."""
+def report_and_hang() -> None:
+    """Report the usage so far, and never end."""
     result = {"type": "result", "total_cost_usd": 0.01, "result": "Half done."}
     print(json.dumps(result), flush=True)
     hang()

@@ -46,7 +46,7 @@ class Machine:
 
     @property
     def entering(self) -> tuple[str, ...]:
-        """What to write before a command that is to run there."""
+        """Return the prefix of a command that runs there."""
         return ("nsenter", f"--net=/run/netns/{self.name}")
 
     def run(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -54,7 +54,7 @@ class Machine:
         return _run([*self.entering, *words], check=check)
 
     def can_open(self, host: str, port: int) -> bool:
-        """Tell whether a connection from here comes about."""
+        """Return whether a connection from here succeeds."""
         probe = f"import socket; socket.create_connection(({host!r}, {port}), 1)"
         return not self.run(sys.executable, "-c", probe, check=False).returncode
 
@@ -123,7 +123,7 @@ def _machine(name: str, host: str) -> Iterator[Machine]:
 
 
 def _plug(outside: Machine, router: Machine, *, bits: int = 24) -> None:
-    """Connect a router's `wan` to the bridge outside, in a network of so many bits."""
+    """Connect a router's `wan` to the outer bridge, in a network with this prefix length."""
     port = router.name.removeprefix(_PREFIX)
     outside.run("ip", "link", "add", port, "type", "veth", "peer", "wan", "netns", router.name)
     outside.run("ip", "link", "set", port, "master", "wan", "up")
@@ -132,7 +132,7 @@ def _plug(outside: Machine, router: Machine, *, bits: int = 24) -> None:
 
 
 def _join(router: Machine, home: Machine, gateway: str) -> bool:
-    """Connect a machine to its router, and tell whether that rewrites addresses."""
+    """Connect a machine to its router, and return whether that rewrites addresses."""
     router.run("ip", "link", "add", "lan", "type", "veth", "peer", "lan", "netns", home.name)
     for machine, host in ((router, gateway), (home, home.host)):
         machine.run("ip", "addr", "add", f"{host}/24", "dev", "lan")

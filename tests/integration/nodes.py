@@ -79,7 +79,7 @@ def answered(
 
 
 def in_process(words: Sequence[str], env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    """Return what a command comes to in this process with another environment."""
+    """Run a command in this process with another environment; return its result."""
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
     with (
         mock.patch.dict(os.environ, env, clear=True),
@@ -209,7 +209,7 @@ class RunningNode:
             time.sleep(_LOOKED_S)
 
     def interrupt(self) -> None:
-        """Press Ctrl-C: the whole process group hears it, as in a terminal."""
+        """Press Ctrl-C: signal the whole process group, as a terminal does."""
         os.killpg(self.process.pid, signal.SIGINT)
 
     def kill(self) -> None:

@@ -52,6 +52,6 @@ def test_no_program_that_a_node_starts_inherits_a_key(tmp_path: Path) -> None:
         node.kill()
     inherited = [log.read_bytes(), *seen]
     assert b"MY_SECRET" in b"".join(inherited)  # the setting that names it stays
-    for told in inherited:
-        assert SECRET.encode() not in told
-        assert MINE.encode() not in told
+    for reported in inherited:
+        assert SECRET.encode() not in reported
+        assert MINE.encode() not in reported

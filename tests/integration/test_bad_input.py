@@ -95,7 +95,7 @@ def test_a_word_that_cannot_be_meant_is_answered_with_what_can(
         ("", "task.toml"),
     ],
 )
-def test_a_broken_task_folder_is_told_by_file_and_field(
+def test_a_broken_task_folder_is_reported_by_file_and_field(
     empty: Path, tmp_path: Path, text: str, said: str
 ) -> None:
     folder = tmp_path / "mine"
@@ -121,7 +121,9 @@ def test_a_folder_without_a_task_is_none(empty: Path, tmp_path: Path) -> None:
         (b'battery = "pink"\n', "auto"),
     ],
 )
-def test_broken_settings_are_told_by_file_and_key(home: Path, content: bytes, said: str) -> None:
+def test_broken_settings_are_reported_by_file_and_key(
+    home: Path, content: bytes, said: str
+) -> None:
     (home / "config.toml").write_bytes(content)
     for words in (("start",), ("status",), ("config", "check")):
         fault = fault_of(home, *words, code=6)
@@ -265,7 +267,7 @@ def test_a_file_limit_in_the_middle_of_the_work_is_one_error(
 # Damage
 
 
-def test_a_corrupted_page_is_told_and_mended_from_the_records(copied: Path) -> None:
+def test_a_corrupted_page_is_reported_and_fixed_from_the_records(copied: Path) -> None:
     before = ids(copied)
     store = copied / "records.db"
     data = bytearray(store.read_bytes())
@@ -295,7 +297,7 @@ def test_a_single_page_of_nothing_is_noticed_before_anything_is_written(copied: 
     assert ids(copied) == before
 
 
-def test_a_missing_blob_is_told_and_derived_anew(copied: Path) -> None:
+def test_a_missing_blob_is_reported_and_derived_again(copied: Path) -> None:
     head = arnode_json(copied, "status")["lines"][0]["head"]["tree"]
     source = answered(copied, "head").stdout
     (copied / "blobs" / head[:2] / head).unlink()
@@ -318,7 +320,7 @@ def test_an_edited_journal_stops_no_research_and_is_kept_aside(copied: Path) -> 
     assert "rebuild" in fault_of(copied, "fsck", code=1)
     before = len(ids(copied))
     started = answered(copied, "start", *UNHURRIED_FLAGS, "--max-experiments", "1")
-    assert "the journal is behind" in started.stderr
+    assert "the journal was not updated" in started.stderr
     assert len(ids(copied)) > before
     answered(copied, "fsck", "--rebuild")
     (aside,) = [path for path in (copied / "journal").iterdir() if "aside" in path.name]

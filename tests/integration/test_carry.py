@@ -29,7 +29,7 @@ def rung(tmp_path: Path, sums: tuple[str, str]) -> str:
 
 
 @pytest.mark.soak
-def test_a_find_is_carried_up_and_judged_there(
+def test_a_find_is_transferred_up_and_judged_there(
     tmp_path: Path, sums: tuple[str, str], rung: str
 ) -> None:
     place, folder, to = tmp_path / "home", tmp_path / "work", ("--to", rung)
@@ -42,10 +42,10 @@ def test_a_find_is_carried_up_and_judged_there(
         arnode(place, "try", "--folder", str(folder), *sums)
         if off == 9:
             fault = fault_of(place, "carry", *to, code=2)
-            assert "is its baseline: there is nothing to carry" in fault
+            assert "is its baseline: there is nothing to transfer" in fault
     newest = arnode_json(place, "log")["experiments"][0]
-    told = arnode_json(place, "carry", newest["id"], *to)
-    (change,) = told["changes"]
+    document = arnode_json(place, "carry", newest["id"], *to)
+    (change,) = document["changes"]
     assert change["found_on"]["patch"] == newest["patch"]
     assert change["decision"] in ("kept", "screened_out", "rechecked_out")
     with Store.open_read_only(Home(place)) as store:

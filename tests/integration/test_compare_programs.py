@@ -1,4 +1,4 @@
-"""Two programs compared by real blocks of real nodes, told by a scripted model what to try."""
+"""Two programs compared by real blocks of real nodes, with proposals from a scripted model."""
 
 import re
 import signal
@@ -31,10 +31,10 @@ AGENT = ("--agent", "small")
 
 async def reply(server: LlmServer, request: web.Request) -> web.StreamResponse:
     """Halve OFF if the prompt says to be bold, else raise it."""
-    told = str(server.questions[-1]["messages"])
-    found = re.search(r"OFF = (\d+)", told)
+    reported = str(server.questions[-1]["messages"])
+    found = re.search(r"OFF = (\d+)", reported)
     assert found is not None
-    is_bold = "Be bold." in told
+    is_bold = "Be bold." in reported
     off = int(found[1]) // 2 if is_bold else int(found[1]) + len(server.questions)
     change, title = (found[0], f"OFF = {off}"), "Off by half" if is_bold else "Off by more"
     return await says(replacing(change, title=title, path="solve.py"))(server, request)
@@ -42,7 +42,7 @@ async def reply(server: LlmServer, request: web.Request) -> web.StreamResponse:
 
 @pytest.fixture
 def task(tmp_path: Path) -> tuple[str, str]:
-    """The flag of a task whose knobs only lead away, and last until a model has answered."""
+    """Return the flag of a task whose hyperparameters only make it worse and last long enough."""
     text = TASK.replace("low = 0\nhigh = 8", "low = 8\nhigh = 64")
     write_sums(tmp_path / "sums", solve=(UNHURRIED_TASK / "solve.py").read_text(), task=text)
     return "--task", str(tmp_path / "sums")
@@ -71,8 +71,8 @@ def test_blocks_alternate_and_what_they_brought_is_measured(
     assert "at most 1 pairs of blocks of 2 min; a result needs at least" in done.stderr
     assert "pair 1: bold.md" in done.stderr
     assert "no result yet" in done.stdout
-    told = [("Be bold." in one, "Be timid." in one) for one in asked]
-    assert set(told) == {(True, False), (False, True)}
+    reported = [("Be bold." in one, "Be timid." in one) for one in asked]
+    assert set(reported) == {(True, False), (False, True)}
     assert not any("Off by half" in one for one in asked if "Be timid." in one)
     again = arnode_json(home, *words, *AGENT, *spans, code=5)  # of the kept pair: nobody is asked
     (pair,) = again["pairs"]
@@ -91,7 +91,7 @@ def test_a_kill_in_a_block_leaves_nothing_behind_and_the_command_goes_on(
     tmp_path: Path,
 ) -> None:
     home = tmp_path / "home"
-    words = ("compare-programs", "knobs", "knobs", *UNHURRIED_FLAGS)
+    words = ("compare-programs", "search", "search", *UNHURRIED_FLAGS)
     spans = ("--for", "26s", "--block", "12s")
     begun = subprocess.Popen([*COMMAND, *words, *spans], env=environment(home))
     _await(lambda: any(Home(home).comparisons.glob("*/0*/node.sock")))
@@ -103,25 +103,29 @@ def test_a_kill_in_a_block_leaves_nothing_behind_and_the_command_goes_on(
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "expected"),
     [
-        (("none", "knobs"), "this has no proposer"),
-        (("auto", "knobs"), "`auto` names no particular proposer"),
-        (("claud", "knobs"), "'claud' is not a proposer"),
+        (("none", "search"), "this has no proposer"),
+        (("auto", "search"), "`auto` names no particular proposer"),
+        (("claud", "search"), "'claud' is not a proposer"),
         (("bold.md", "timid.md"), "the built-in search reads none"),
         (("mild.md", "timid.md"), "there is no file mild.md"),
-        (("knobs", "small#mild"), "there is no text"),
-        (("knobs", "knobs", "--for", "1m", "--block", "40s"), "do not fit into"),
-        (("knobs", "knobs", "--task", "tinny"), "there is no task 'tinny'"),
+        (("search", "small#mild"), "there is no text"),
+        (("search", "search", "--for", "1m", "--block", "40s"), "do not fit into"),
+        (("search", "search", "--task", "tinny"), "there is no task 'tinny'"),
     ],
 )
-def test_what_cannot_be_compared_is_told(
-    tmp_path: Path, texts: Path, words: tuple[str, ...], told: str, monkeypatch: pytest.MonkeyPatch
+def test_what_cannot_be_compared_is_reported(
+    tmp_path: Path,
+    texts: Path,
+    words: tuple[str, ...],
+    expected: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(texts)
     task = () if "--task" in words else UNHURRIED_FLAGS
     code = 6 if "#" in words[1] else 2  # a setting's text is missing, as at a start
-    assert told in fault_of(tmp_path / "home", "compare-programs", *words, *task, code=code)
+    assert expected in fault_of(tmp_path / "home", "compare-programs", *words, *task, code=code)
 
 
 def _await(happens: Callable[[], bool]) -> None:

@@ -1,4 +1,4 @@
-"""The demo: four real nodes on this machine, one of which lies, and how it ends."""
+"""The demo: four real nodes on this machine, one of which lies."""
 
 import json
 import os

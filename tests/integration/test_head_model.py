@@ -37,12 +37,12 @@ def test_a_model_loads_into_its_script_and_continues_a_text_without_arnode(
     here.mkdir()
     traps = Traps(here, without=("node", "site", "sitecustomize", "typing", "pathlib"))
     words = (*TASK_FLAGS, "--weights", str(folder), "--budget", "8192", "--json")
-    told = json.loads(arnode(home, "head", *words, cwd=here).stdout)
+    document = json.loads(arnode(home, "head", *words, cwd=here).stdout)
     assert traps.imported == ""
-    assert sorted(told["files"]) == sorted(path.name for path in folder.iterdir())
-    assert told["foreign_lines"] == 0
-    assert told["metric"] > 0
-    assert told["baseline"] > 0
+    assert sorted(document["files"]) == sorted(path.name for path in folder.iterdir())
+    assert document["untrusted_lines"] == 0
+    assert document["metric"] > 0
+    assert document["baseline"] > 0
     assert (folder / "train.py").read_text() == answered(home, "head").stdout
     state = torch.load(folder / "model.pt", weights_only=True)
     described = json.loads((folder / "model.json").read_text())

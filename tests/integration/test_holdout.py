@@ -78,10 +78,10 @@ def test_what_gains_on_the_visible_data_alone_is_discarded_as_overfit(
 ) -> None:
     home = tmp_path / "home"
     edit = ("--folder", str(handed_in(tmp_path, text)), "--task", str(task))
-    told = arnode(home, "try", "-m", "by heart", *edit)
-    assert f"because:          {OVERFIT}" in told.stdout
-    assert "decision:         discard" in told.stdout
-    assert OVERFIT in told.stderr
+    output = arnode(home, "try", "-m", "by heart", *edit)
+    assert f"because:          {OVERFIT}" in output.stdout
+    assert "decision:         discard" in output.stdout
+    assert OVERFIT in output.stderr
     trial, kept, _ = arnode_json(home, "log")["experiments"]
     assert (trial["decision"], kept["decision"]) == ("overfit", "kept")
     assert "overfit" in answered(home, "log").stdout

@@ -79,9 +79,9 @@ def test_what_a_kill_cut_off_on_two_lanes_is_made_again_with_its_seeds(copied: P
 def test_what_a_pause_ended_on_two_lanes_is_made_again_with_its_seeds(copied: Path) -> None:
     with running_node(copied, *LANES) as node:
         node.wait_until(lambda: len(runs_of(copied, is_open=True)) == 2)
-        told = arnode_json(copied, "pause")
+        document = arnode_json(copied, "pause")
         ended = runs_of(copied, is_open=True)
-        assert told["runs_ended"] == len(ended) == 2
+        assert document["runs_ended"] == len(ended) == 2
         node.wait_until(lambda: used_ticks(node.process.pid) == 0)
         assert runs_of(copied, is_open=True) == ended
         answered(copied, "resume")

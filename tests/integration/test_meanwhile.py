@@ -12,7 +12,7 @@ NAMES = ("shard_0.parquet", "shard_1.parquet", "shard_8.parquet", "shard_9.parqu
 
 
 @pytest.mark.soak
-def test_tiny_runs_until_the_first_shards_are_there_and_the_rest_comes_beside_the_task(
+def test_tiny_runs_until_the_first_shards_are_there_and_the_rest_comes_while_it_runs(
     home: Path, shards: Path, tmp_path: Path
 ) -> None:
     with served(shards) as hub:
@@ -25,7 +25,9 @@ def test_tiny_runs_until_the_first_shards_are_there_and_the_rest_comes_beside_th
             hub.stalled.discard(NAMES[0])
             node.wait_for("unpinned's data are here: tiny ends after the current run")
             node.wait_for("task unpinned on")
-            node.wait_for("training text is still loading; runs begin with the part that is here")
+            node.wait_for(
+                "training text is still loading; runs start with the part that is already here"
+            )
             node.wait_for("measuring|baseline measured")
             hub.stalled.clear()
             node.wait_for("all training text is here")

@@ -55,7 +55,7 @@ class Program:
         return self.log.read_text().partition(_LISTENING)[2].split()[0]
 
     def network(self) -> dict[str, Any]:
-        """What `arnode status` says of the network."""
+        """Return the network's part of `arnode status`."""
         network: dict[str, Any] = arnode_json(self.home, "status")["network"]
         return network
 

@@ -31,7 +31,7 @@ RUN_FIELDS = {
 }  # fmt: skip
 COMPARE_FIELDS = {
     "v", "base", "candidate", "claimed", "pairs", "gain", "lower", "upper", "log_e", "alpha",
-    "verdict", "claim", "runs", "seconds", "attestation", "scoring",
+    "verdict", "claim", "runs", "seconds", "rerun", "scoring",
 }  # fmt: skip
 
 
@@ -115,7 +115,7 @@ def test_status_works_without_a_node(worked: Path) -> None:
     assert "not running" in answered(worked, "status").stdout
 
 
-def test_show_and_diff_tell_an_experiment(worked: Path) -> None:
+def test_show_and_diff_report_an_experiment(worked: Path) -> None:
     entry = arnode_json(worked, "log")["experiments"][-2]
     for wanted in (entry["id"], entry["id"][:8]):
         shown = arnode_json(worked, "show", wanted)
@@ -226,8 +226,8 @@ def test_a_running_node_is_asked_paused_resumed_and_stopped(copied: Path) -> Non
         assert arnode_json(copied, "status")["running"] is True
         assert "another node" in fault_of(copied, "start", *UNHURRIED_FLAGS, code=6)
         assert "running" in fault_of(copied, "revert", code=1)
-        told = arnode_json(copied, "pause")
-        assert (told["paused"], told["until"], told["runs_ended"]) == (True, None, 1)
+        document = arnode_json(copied, "pause")
+        assert (document["paused"], document["until"], document["runs_ended"]) == (True, None, 1)
         node.wait_until(lambda: used_ticks(node.process.pid) == 0)
         node.wait_for_status(stage="paused")
         assert "nothing was running" in answered(copied, "pause", "--for", "2h").stderr
@@ -244,7 +244,7 @@ def test_a_running_node_is_asked_paused_resumed_and_stopped(copied: Path) -> Non
 
 
 @pytest.mark.soak
-def test_a_stop_at_a_checkpoint_judges_what_was_kept(
+def test_a_stop_at_a_promotion_trial_judges_what_was_kept(
     tmp_path: Path, sums: Path, better: Path
 ) -> None:
     home, task = tmp_path / "home", ("--task", str(sums))
@@ -253,7 +253,7 @@ def test_a_stop_at_a_checkpoint_judges_what_was_kept(
     assert kept["decision"] == "keep"
     with running_node(home, task=task) as node:
         node.wait_for(MEASURING)
-        arnode(home, "stop", "--at-checkpoint")
+        arnode(home, "stop", "--after-promotion-trial")
         assert node.end() == 0
         assert any("promotion trial of" in line for line in node.said)
     assert decisions(home)[-1] in {"adopted", "unconfirmed"}
@@ -269,7 +269,7 @@ def test_the_first_interrupt_finishes_the_run_at_hand_and_the_second_ends_at_onc
         node.wait_for("stopping after the current run; Ctrl-C again to stop now")
         assert node.end() == 0
     # Ctrl-C reaches the whole process group, but neither runs nor the journal's git.
-    assert "journal is behind" not in answered(copied, "logs").stdout
+    assert "journal was not updated" not in answered(copied, "logs").stdout
     with Store.open_read_only(Home(copied)) as store:
         (line,) = store.jobs.lines()
         first_jobs = store.jobs.open_jobs(line.key, *KINDS)

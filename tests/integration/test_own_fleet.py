@@ -1,4 +1,4 @@
-"""Two nodes of one owner: what one keeps the other tries, long before anybody claims a gain."""
+"""Two nodes of one owner: one tries what the other keeps, before any claim of a gain."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from node.store.experiments import Experiment
 from node.store.store import Store
 from tests.integration.nodes import addresses, answered, arnode, arnode_json, running_node
 
-TASK = ("--task", "tiny-short")  # everybody's, so that it is told of
+TASK = ("--task", "tiny-short")  # everybody's, so that it is reported
 
 
 @pytest.mark.soak
@@ -50,6 +50,6 @@ def test_what_one_node_keeps_is_tried_by_the_other_before_it_is_a_claim(tmp_path
 
 
 def of_peers(home: Path) -> list[Experiment]:
-    """What a node tried of others'."""
+    """Return the peers' patches that a node tried."""
     with Store.open_read_only(Home(home)) as store:
         return [one for one in store.experiments.listed() if one.origin == PEER]

@@ -58,7 +58,7 @@ def test_without_any_loopback_the_hint_says_what_to_change(
 ) -> None:
     machine.run("ip", "link", "set", "lo", "down")
     with _view(machine, tmp_path / "home") as view:
-        told = view.communicate(timeout=60)[1]
+        output = view.communicate(timeout=60)[1]
     assert view.returncode == 6
-    assert "this machine has no loopback address" in told
-    assert 'set `web` to "none"' in told
+    assert "this machine has no loopback address" in output
+    assert 'set `web` to "none"' in output

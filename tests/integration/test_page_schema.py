@@ -41,7 +41,7 @@ def api(
 
 
 def is_lost(fault: FailureGroup, case: schemathesis.Case, url: str) -> bool:
-    """Whether all that was wrong is a parameter more, of whose value nothing stands in a URL."""
+    """Return whether the only fault is an extra parameter whose value is not in the URL."""
     parameters = case.operation.definition.raw.get("parameters", ())
     sent = {name for name, _ in parse_qsl(urlsplit(url).query, keep_blank_values=True)}
     is_more = all(

@@ -18,7 +18,7 @@ from trainer.task_kinds import load_task
 def write_bins(folder: Path) -> None:
     """Write a small `bin-packing` that begins with worst fit, under a name by which nobody has it.
 
-    What the shipped one begins with lies beside it, to be handed in.
+    The files that the shipped task begins with are next to it.
     """
     shutil.copytree(BUILTIN_FOLDER / "bin-packing", folder)
     shutil.copytree(folder, folder.with_name("handed in"))
@@ -53,12 +53,12 @@ def test_a_gain_is_found_by_one_and_fetched_verified_and_adopted_by_the_other(
         answered(one, "pause")  # the machine is the other's from now on
         here = addresses(one)[0]
         line = answered(one, "invite", "--network", "lab", "--address", here).stdout.strip()
-        told = fault_of(other, "run", "--task", task.id.hex(), code=2)
-        assert "there is no task" in told
+        output = fault_of(other, "run", "--task", task.id.hex(), code=2)
+        assert "there is no task" in output
         with running_node(other, "--join", line, "--yes", "--agent", "none") as hearer:
             hearer.wait_until(lambda: is_announced(other, task.id))
-            told = fault_of(other, "run", "--task", task.id.hex(), code=2)
-            assert f"arnode task fetch {task.id.hex()}" in told
+            output = fault_of(other, "run", "--task", task.id.hex(), code=2)
+            assert f"arnode task fetch {task.id.hex()}" in output
             answered(other, "task", "fetch", task.id.hex()[:12])
             hearer.interrupt()
             hearer.end()

@@ -34,7 +34,7 @@ Path(sys.argv[1], ".arnode", "title.txt").write_text("Nearer\\n\\nIt may do.\\n"
 
 
 def steps_of(home: Path) -> list[ExperimentStep]:
-    """What was tried, in the order in which it was decided."""
+    """Return the experiments in the order of their decisions."""
     with Store.open_read_only(Home(home)) as store:
         (line,) = store.jobs.lines()
         jobs = store.jobs.closed_jobs(line.key, ExperimentStep)
@@ -53,7 +53,7 @@ def off_by(number: int) -> Reply:
 
 @pytest.mark.soak
 @pytest.mark.timeout(600)
-def test_a_model_proposes_is_corrected_mends_and_goes_away(copied: Path) -> None:
+def test_a_model_proposes_is_corrected_repairs_and_goes_away(copied: Path) -> None:
     before = len(steps_of(copied))
     script = [
         edit("OFF = 80", "OFF = 7", "Off by 7"),  # matches nothing
@@ -76,9 +76,9 @@ def test_a_model_proposes_is_corrected_mends_and_goes_away(copied: Path) -> None
     with LlmServer(reply) as server:
         settings = {"ARNODE_AGENT": "small", "ARNODE_LLM_URL": server.url}
         with running_node(copied, "--network", "none", env=settings) as node:
-            node.wait_for("knobs continue meanwhile")
+            node.wait_for("search continue meanwhile")
             node.wait_until(lambda: "Half of it" in {step.title for step in steps()})
-            node.wait_until(lambda: "knobs" in {step.idea.proposer for step in steps()})
+            node.wait_until(lambda: "search" in {step.idea.proposer for step in steps()})
             node.interrupt()
             assert node.end() == 0
         questions = [question["messages"] for question in server.questions]
@@ -91,9 +91,9 @@ def test_a_model_proposes_is_corrected_mends_and_goes_away(copied: Path) -> None
     assert written["No end of it"].decision == "failed"
     assert written["Half of it"].idea.key == "repair:1:llm:no-end-of-it"
     assert "matches" in questions[1][-1]["content"] or "SEARCH" in questions[1][-1]["content"]
-    mending = [turns for turns in questions if "yours that failed" in turns[1]["content"]]
-    assert ["ZeroDivisionError" in turns[1]["content"] for turns in mending] == [True]
-    assert any("llm (small) proposes, knobs fill the gaps" in line for line in node.said)
+    repairing = [turns for turns in questions if "yours that failed" in turns[1]["content"]]
+    assert ["ZeroDivisionError" in turns[1]["content"] for turns in repairing] == [True]
+    assert any("llm (small) proposes, search fill the gaps" in line for line in node.said)
     # To the token; a page is nothing that a model said.
     answer = TOKENS_IN + TOKENS_OUT
     assert written.pop(first).idea.tokens == 2 * answer
@@ -128,13 +128,13 @@ def test_a_coding_agent_edits_and_its_edit_is_run(copied: Path, tmp_path: Path) 
 def test_a_model_without_its_key_is_said_before_anything_starts(tmp_path: Path) -> None:
     words = ("start", *UNHURRIED_FLAGS, "--network", "none", "--agent", "gpt-5")
     said = fault_of(tmp_path / "home", *words, code=6, env={"OPENAI_API_KEY": ""})
-    assert "gpt-5 needs an API key, and OPENAI_API_KEY is not set" in said
+    assert "gpt-5 needs an API key, but OPENAI_API_KEY is not set" in said
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(600)
 def test_two_models_one_with_a_text_of_its_own_share_the_experiments(copied: Path) -> None:
-    """Each is asked what is its to be asked, both are tried, and both stand apart afterwards."""
+    """Each gets its own questions, both are tried, and both are listed separately."""
     before = len(steps_of(copied))
     programs = copied / "programs"
     programs.mkdir(exist_ok=True)
@@ -155,7 +155,7 @@ def test_two_models_one_with_a_text_of_its_own_share_the_experiments(copied: Pat
             node.interrupt()
             assert node.end() == 0
         questions = server.questions
-    who = "llm (small), llm (small) with `bold`, llm (other) propose, knobs fill the gaps"
+    who = "llm (small), llm (small) with `bold`, llm (other) propose, search fill the gaps"
     assert any(who in line for line in node.said)
     bold = [one for one in questions if "Be bold, whatever it takes." in str(one["messages"])]
     assert {one["model"] for one in questions} == {"small", "other"}
@@ -165,8 +165,8 @@ def test_two_models_one_with_a_text_of_its_own_share_the_experiments(copied: Pat
     assert origins["small"][0] == origins["small#bold"][0] == "small"
     assert origins["small"][1] == origins["other"][1] != origins["small#bold"][1]
     (line,) = arnode_json(copied, "report")["lines"]
-    told = {(one["model"], one["program"]): one for one in line["origins"] if one["model"]}
-    assert len(told) == 3
-    assert all(one["tried"] for one in told.values())
+    reported = {(one["model"], one["program"]): one for one in line["origins"] if one["model"]}
+    assert len(reported) == 3
+    assert all(one["tried"] for one in reported.values())
     calls = arnode_json(copied, "spending")["calls"]
     assert {"small", "small#bold", "other"} <= {one["model"] for one in calls}

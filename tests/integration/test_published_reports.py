@@ -47,11 +47,11 @@ def night_published(home: Home, found: Place) -> Record:
 
 
 def context_in(home: Home, store: Store) -> Context:
-    """Return what proposers are told on the same task in another home."""
+    """Return the context of proposers on the same task in another home."""
     return Bench(home=home, store=store).loop_assembly(with_baseline(home, store)).ideas.context()
 
 
-def told(context: Context, *, opted_in: bool) -> str:
+def prompt_text(context: Context, *, opted_in: bool) -> str:
     """Return the whole prompt of a proposer."""
     messages = prompt(
         replace(context, show_unverified_words=opted_in),
@@ -80,7 +80,7 @@ def test_a_report_travels_and_no_prose_of_it_reaches_a_prompt(tmp_path: Path) ->
                     await until(lambda: blobs.has(text))
                 assert blobs.get(text).endswith(PROSE)
                 context = context_in(other, second.store)
-        closed, opened = told(context, opted_in=False), told(context, opted_in=True)
+        closed, opened = prompt_text(context, opted_in=False), prompt_text(context, opted_in=True)
         # The title only where the user lets models read such words, the figures always.
         assert "PROSE" not in closed
         assert "9 experiments, 4 kept" in closed
@@ -107,9 +107,9 @@ def test_what_one_running_node_publishes_is_read_at_another(tmp_path: Path) -> N
             assert (said["network"], said["goes_out"], said["refused"]) == ("lab", "now", [])
             (row,) = said["reports"]
             reader.wait_until(lambda: bool(reports_at(other)))
-            (heard,) = reports_at(other)
-            assert (heard["id"], heard["own"], heard["has_text"]) == (row["id"], False, False)
-            assert (heard["title"], heard["figures"]) == (row["title"], row["figures"])
+            (fetched,) = reports_at(other)
+            assert (fetched["id"], fetched["own"], fetched["has_text"]) == (row["id"], False, False)
+            assert (fetched["title"], fetched["figures"]) == (row["title"], row["figures"])
             fetched = json.loads(answered(other, "report", "--fetch", row["id"], "--json").stdout)
             assert fetched["text"].startswith("# What happened from ")
             assert str(tmp_path) not in fetched["text"]
@@ -125,6 +125,6 @@ def addresses(home: Path) -> list[str]:
 
 
 def reports_at(home: Path) -> list[dict[str, Any]]:
-    """Return what others published, as a command lists it beside a running node."""
+    """Return what others published, as a command lists it next to a running node."""
     found = json.loads(answered(home, "report", "--peers", "--json").stdout)
     return list(found["reports"])

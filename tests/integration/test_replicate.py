@@ -99,7 +99,7 @@ def test_what_was_measured_before_an_interrupt_and_a_kill_is_not_measured_again(
     assert "open" in table
     assert "\x1b" not in table
     before = kept_lines(home)
-    assert 2 <= len(before) <= 4  # the salt, the run at hand and what was scored beside it
+    assert 2 <= len(before) <= 4  # the salt, the current run and the one scored at the same time
 
     code, table = ended_by(home, catalogue, signal.SIGKILL, "to judge: at most")
     assert (code, table) == (-signal.SIGKILL, "")
@@ -127,9 +127,9 @@ def test_what_was_measured_before_an_interrupt_and_a_kill_is_not_measured_again(
 
     again = arnode_json(home, *words)
     assert (again["runs_now"], again["findings"]) == (0, document["findings"])
-    told = arnode(home, *words, "--only", "broken").stdout
-    assert "NameError" in told
-    assert told.splitlines()[-1].startswith("1 finding: 1 unrunnable; 0 runs in ")
+    output = arnode(home, *words, "--only", "broken").stdout
+    assert "NameError" in output
+    assert output.splitlines()[-1].startswith("1 finding: 1 unrunnable; 0 runs in ")
     assert not Home(home).key.exists()  # nothing was signed
 
 

@@ -1,4 +1,4 @@
-"""One model plans and one reviews for a real node: what they say steers it, and it never waits."""
+"""One model plans and one reviews for a real node, which follows them and never waits."""
 
 import itertools
 import re
@@ -17,19 +17,19 @@ ONE = TOKENS_IN + TOKENS_OUT
 AIM = "Look at the last addend."
 
 
-def aims_told(server: LlmServer) -> int:
+def aims_shown(server: LlmServer) -> int:
     """Return how many questions for a proposal name the aim."""
     asked = [one for one in server.questions if one["model"] == "small"]
     return sum(AIM in str(one["messages"]) for one in asked)
 
 
 def _program_in(system: str) -> str:
-    return system.partition("# The owner's program")[2].partition("# How a change")[0]
+    return system.partition("# The owner's instructions")[2].partition("# How a change")[0]
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(600)
-def test_an_aim_is_told_one_of_three_is_run_and_the_prompt_is_shown(copied: Path) -> None:
+def test_an_aim_is_shown_one_of_three_is_run_and_the_prompt_is_printed(copied: Path) -> None:
     before = len(steps_of(copied))
     numbers = itertools.count(-1, -1)
 
@@ -49,7 +49,7 @@ def test_an_aim_is_told_one_of_three_is_run_and_the_prompt_is_shown(copied: Path
 
     with LlmServer(reply) as server:
         settings = {
-            "ARNODE_AGENT": "knobs,small",
+            "ARNODE_AGENT": "search,small",
             "ARNODE_PLANNER": "large",
             "ARNODE_REVIEWER": "judge",
             "ARNODE_LLM_URL": server.url,
@@ -57,8 +57,8 @@ def test_an_aim_is_told_one_of_three_is_run_and_the_prompt_is_shown(copied: Path
         }
         with running_node(copied, "--network", "none", env=settings, command=LIGHT_COMMAND) as node:
             node.wait_for("the planner large aims at")
-            node.wait_until(lambda: bool(written()) and aims_told(server) > 0)
-            told = arnode_json(copied, "propose", "--print-prompt")
+            node.wait_until(lambda: bool(written()) and aims_shown(server) > 0)
+            document = arnode_json(copied, "propose", "--print-prompt")
             (line,) = arnode_json(copied, "status")["lines"]
             node.interrupt()
             assert node.end() == 0
@@ -70,13 +70,13 @@ def test_an_aim_is_told_one_of_three_is_run_and_the_prompt_is_shown(copied: Path
             asked[question["model"]].append(shown)
             if question["model"] == "small":
                 systems.append(system)
-    # Whatever happened since: both are told the owner's program.
-    programs = {_program_in(one) for one in (told["prompt"][0]["content"], *systems)}
+    # Both prompts contain the owner's program, whatever happened since.
+    programs = {_program_in(one) for one in (document["prompt"][0]["content"], *systems)}
     assert len(programs) == 1
     assert programs != {""}
-    assert told["who"] == "llm (small)"
-    assert told["room"] == "24,576 characters, as its context and its price allow"
-    assert [one["name"] for one in line["proposers"]] == ["knobs", "small"]
+    assert document["who"] == "llm (small)"
+    assert document["room"] == "24,576 characters, as its context and its price allow"
+    assert [one["name"] for one in line["proposers"]] == ["search", "small"]
     assert "planner large: a day may cost 5 USD (`usd_per_day`)" in said
     assert f"the planner large aims at: {AIM}" in said
     assert "the reviewer judge chose `Off by -" in said

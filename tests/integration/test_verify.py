@@ -1,4 +1,4 @@
-"""A stranger's claim, run again by the program as its user has it: real sandboxes, real runs.
+"""An untrusted claim, re-run by the installed program: real sandboxes, real runs.
 
 The whole table of verdicts and exit codes is a part of the soak; the rule's own is in tests/node.
 """
@@ -10,7 +10,7 @@ import pytest
 
 from node.home.home import Home
 from node.store.store import Store
-from protocol.attestation import AttestBody
+from protocol.rerun import RerunBody
 from tests.integration.claims import KEY, changed, write_claim
 from tests.integration.nodes import TASK_FLAGS, arnode, arnode_json, fault_of
 from trainer.task_folder.task import Task
@@ -40,11 +40,11 @@ def test_a_forged_claim_is_refuted_and_a_broken_one_says_nothing(
     assert again["gain"] == 0.0
     assert len(again["pairs"]) >= 2
 
-    told = arnode(home, "verify", str(broken), code=1, env=ENV).stdout
-    assert "unrunnable: the candidate ended with crash" in told
-    assert "obey" not in told
+    output = arnode(home, "verify", str(broken), code=1, env=ENV).stdout
+    assert "unrunnable: the candidate ended with crash" in output
+    assert "obey" not in output
     with Store.open_read_only(Home(home)) as store:
-        bodies = [one.body for one in store.records.own() if isinstance(one.body, AttestBody)]
+        bodies = [one.body for one in store.records.own() if isinstance(one.body, RerunBody)]
         assert [body.verdict for body in bodies] == ["refuted", "unrunnable"]
         assert not any("obey" in str(run.reason) for body in bodies for run in body.runs)
         assert store.records.listed("result", KEY.public)

@@ -4,7 +4,7 @@ import { createPublicKey, verify } from "node:crypto";
 
 import { ed25519 } from "@noble/curves/ed25519.js";
 
-import { hear, say, stop, unhex } from "./talk.mjs";
+import { receive, say, stop, unhex } from "./talk.mjs";
 
 const libraries = {
   node: (key, message, signature) => {
@@ -15,7 +15,7 @@ const libraries = {
   zip215: (key, message, signature) => ed25519.verify(signature, message, key, { zip215: true }),
 };
 
-for (const { public: key, message, signature } of (await hear()).cases) {
+for (const { public: key, message, signature } of (await receive()).cases) {
   const asked = [key, message, signature].map(unhex);
   const verdicts = Object.entries(libraries).map(([name, holds]) => [name, holds(...asked)]);
   say("judged", Object.fromEntries(verdicts));

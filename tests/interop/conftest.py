@@ -1,4 +1,4 @@
-"""What the tests with packages of JavaScript share."""
+"""Fixtures of the tests with JavaScript packages."""
 
 import shutil
 from pathlib import Path

@@ -16,7 +16,7 @@ import { multiaddr } from "@multiformats/multiaddr";
 import { createLibp2p } from "libp2p";
 
 import { Message, MessageType } from "./node_modules/@libp2p/kad-dht/dist/src/message/dht.js";
-import { hear, say, stop } from "./talk.mjs";
+import { receive, say, stop } from "./talk.mjs";
 
 const PROTOCOL = "/ipfs/kad/1.0.0";
 const dht = () =>
@@ -27,7 +27,7 @@ const dht = () =>
     allowQueryWithZeroPeers: true,
   });
 
-// A public address is told to others only if it is said to be announced.
+// A public address is shared with others only if it is said to be announced.
 const addressesOf = (host, port) => {
   const listen = [`/ip4/${host}/tcp/${port}`];
   return port === 0 ? { listen } : { listen, announce: listen };
@@ -57,12 +57,12 @@ async function lie(nowhere, stream) {
     const { type, key } = await messages.read();
     if (type === MessageType.ADD_PROVIDER) continue;
     const crowd = () => Promise.all(Array.from({ length: 20 }, () => invented(nowhere)));
-    const told = type === MessageType.PING ? [[], []] : await Promise.all([crowd(), crowd()]);
-    await messages.write({ type, key, closer: told[0], providers: told[1] });
+    const found = type === MessageType.PING ? [[], []] : await Promise.all([crowd(), crowd()]);
+    await messages.write({ type, key, closer: found[0], providers: found[1] });
   }
 }
 
-const { hosts, port = 0, lying = [], nowhere = 127 } = await hear();
+const { hosts, port = 0, lying = [], nowhere = 127 } = await receive();
 const isLying = (at) => lying.includes(at);
 const servers = await Promise.all(hosts.map((host, at) => startServer(host, port, isLying(at))));
 for (const at of lying) {
@@ -76,7 +76,7 @@ const honest = servers.filter((_, at) => !isLying(at));
 const isKnown = ({ services }) => services.dht.routingTable.size >= servers.length - 1;
 while (!honest.every(isKnown)) await new Promise((resolve) => setTimeout(resolve, 50));
 say("serving", { addresses: servers.map((server) => server.getMultiaddrs()[0].toString()) });
-for (let asked = await hear(); asked.end !== undefined; asked = await hear()) {
+for (let asked = await receive(); asked.end !== undefined; asked = await receive()) {
   await servers[asked.end].stop();
   say("ended", { server: asked.end });
 }

@@ -71,12 +71,12 @@ class Program:
         self._process = process
         self._received = b""
 
-    async def tell(self, **values: object) -> None:
+    async def send(self, **values: object) -> None:
         """Write one line."""
         assert self._process.stdin is not None
         await self._process.stdin.send_all(json.dumps(values).encode() + b"\n")
 
-    async def hear(self) -> dict[str, Any]:
+    async def receive(self) -> dict[str, Any]:
         """Return the next line; an end without one is a failure."""
         assert self._process.stdout is not None
         while b"\n" not in self._received:
@@ -89,7 +89,7 @@ class Program:
 
     async def fact(self, name: str) -> dict[str, Any]:
         """Return the next line, which is to state this fact."""
-        said = await self.hear()
+        said = await self.receive()
         assert said.pop("fact") == name, said
         return said
 

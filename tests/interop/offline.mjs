@@ -8,10 +8,10 @@ import { readRecord, signRecord } from "./record.mjs";
 import { Reconciliation } from "./negentropy.mjs";
 import { isSigned } from "./signature.mjs";
 import { bearsOut } from "./evidence.mjs";
-import { hear, hex, say, stop, unhex } from "./talk.mjs";
+import { receive, hex, say, stop, unhex } from "./talk.mjs";
 
 async function records() {
-  const { seed, wires } = await hear();
+  const { seed, wires } = await receive();
   for (const wire of wires.map(unhex)) {
     try {
       const { id, wire: _, author: __, v: ___, ...fields } = readRecord(wire);
@@ -23,13 +23,13 @@ async function records() {
 }
 
 async function signatures() {
-  for (const { public: key, message, signature } of (await hear()).cases) {
+  for (const { public: key, message, signature } of (await receive()).cases) {
     say("judged", { holds: isSigned(unhex(key), unhex(message), unhex(signature)) });
   }
 }
 
 async function bundle() {
-  for (const path of (await hear()).paths) {
+  for (const path of (await receive()).paths) {
     try {
       const { about, records, blobs } = readBundle(readFileSync(path));
       const kinds = [...records].map(([id, { kind }]) => [id, kind]);
@@ -42,19 +42,19 @@ async function bundle() {
 }
 
 async function reconcile() {
-  const { keys, limit } = await hear();
+  const { keys, limit } = await receive();
   const records = keys.map(([ts, id]) => ({ ts, id: unhex(id) }));
   const reconciliation = new Reconciliation(records, limit);
   let message = reconciliation.open();
   while (message !== null) {
     say("asks", { message: hex(message) });
-    message = reconciliation.receive(unhex((await hear()).message));
+    message = reconciliation.receive(unhex((await receive()).message));
   }
   say("knows", { have: reconciliation.have.map(hex), need: reconciliation.need.map(hex) });
 }
 
 async function evidence() {
-  for (const { pairs, noise, least } of (await hear()).cases) {
+  for (const { pairs, noise, least } of (await receive()).cases) {
     say("borne", bearsOut(pairs, noise, least));
   }
 }

@@ -7,7 +7,7 @@ import { Frames } from "./frames.mjs";
 import { join, startHost } from "./host.mjs";
 import { Reconciliation } from "./negentropy.mjs";
 import { readRecord, signRecord } from "./record.mjs";
-import { hear, hex, say, stop, unhex } from "./talk.mjs";
+import { receive, hex, say, stop, unhex } from "./talk.mjs";
 
 const node = await startHost();
 
@@ -45,7 +45,7 @@ async function publish(topic, seed, task) {
 
 async function greet(connection, protocol, author) {
   const frames = new Frames(await connection.newStream(protocol));
-  const own = { v: 2, software: "js 1", net: "main", author, addresses: [], digests: {} };
+  const own = { v: 3, software: "js 1", net: "main", author, addresses: [], digests: {} };
   const { net, digests } = await frames.ask(own);
   const counts = Object.entries(digests).map(([topic, [count]]) => [topic, count]);
   say("greeted", { net, counts: Object.fromEntries(counts) });
@@ -67,7 +67,7 @@ async function reconcile(connection, protocol, topic, records) {
   await frames.close();
 }
 
-const { address, topic, hello, sync, key, seed, task, records } = await hear();
+const { address, topic, hello, sync, key, seed, task, records } = await receive();
 const connection = await node.dial(multiaddr(address));
 await greet(connection, hello, unhex(key));
 const kept = records.map((wire) => readRecord(unhex(wire)));
@@ -77,6 +77,6 @@ const { id, author, body } = readRecord(msg.data);
 say("heard", { message: msgId, id: hex(id), author: hex(author), text: body.text });
 await publish(topic, unhex(seed), unhex(task));
 say("published");
-await hear(); // what was published is on its way until the test has it
+await receive(); // what was published is on its way until the test has it
 await node.stop();
 stop();

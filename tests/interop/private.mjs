@@ -13,10 +13,10 @@ import { createLibp2p } from "libp2p";
 import { Frames } from "./frames.mjs";
 import { Reconciliation } from "./negentropy.mjs";
 import { readRecord } from "./record.mjs";
-import { hear, hex, say, stop, unhex } from "./talk.mjs";
+import { receive, hex, say, stop, unhex } from "./talk.mjs";
 
-const { secret, address, topic, hello, sync, key } = await hear();
-const own = { v: 2, software: "js 1", net: "main", addresses: [], digests: {} };
+const { secret, address, topic, hello, sync, key } = await receive();
+const own = { v: 3, software: "js 1", net: "main", addresses: [], digests: {} };
 own.author = unhex(key);
 
 const node = await createLibp2p({

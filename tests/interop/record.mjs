@@ -44,7 +44,7 @@ export function signRecord(seed, fields) {
     type: "pkcs8",
   });
   const author = Buffer.from(createPublicKey(key).export({ format: "jwk" }).x, "base64url");
-  const payload = encode({ ...fields, v: 2, author });
+  const payload = encode({ ...fields, v: 3, author });
   return wireOf(payload, sign(null, inContext("arnode/sig/1", payload), key));
 }
 

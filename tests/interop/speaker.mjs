@@ -7,7 +7,7 @@ import { Frames } from "./frames.mjs";
 import { join, startHost } from "./host.mjs";
 import { digestOf, respond } from "./negentropy.mjs";
 import { readRecord, signRecord } from "./record.mjs";
-import { hear, hex, say, stop, unhex } from "./talk.mjs";
+import { receive, hex, say, stop, unhex } from "./talk.mjs";
 
 const node = await startHost();
 const offered = new Map(); // records by topic
@@ -33,7 +33,7 @@ async function serve(protocol, answering) {
   await node.handle(protocol, (stream) => new Frames(stream).serve(answering));
 }
 
-const { address, seed, hello, sync, net, records } = await hear();
+const { address, seed, hello, sync, net, records } = await receive();
 for (const { fields, topic, offer } of records) {
   const wire = signRecord(unhex(seed), revived(fields));
   const record = readRecord(wire);
@@ -44,21 +44,21 @@ const connection = await node.dial(multiaddr(address));
 if (hello) {
   const digests = Object.fromEntries([...offered].map(([topic, some]) => [topic, digestOf(some)]));
   const { author } = readRecord(signRecord(unhex(seed), revived(records[0].fields)));
-  const own = { v: 2, software: "js 1", net, author, addresses: [], digests };
+  const own = { v: 3, software: "js 1", net, author, addresses: [], digests };
   await serve(hello, () => own);
   await serve(sync, answer);
   const frames = new Frames(await connection.newStream(hello));
   say("greeted", { net: (await frames.ask(own)).net });
   await frames.close();
 }
-await hear(); // that it may speak
+await receive(); // that it may speak
 const spoken = records.filter(({ offer }) => !offer);
 for (const topic of new Set(spoken.map(({ topic }) => topic))) await join(node, connection, topic);
 for (const { fields, topic } of spoken) {
   await node.services.gossip.publish(topic, signRecord(unhex(seed), revived(fields)));
 }
 say("spoken");
-await hear(); // that all has arrived
+await receive(); // that all has arrived
 say("connected", { peers: node.getPeers().map(String) });
 await node.stop();
 stop();

@@ -5,7 +5,7 @@ import { createInterface } from "node:readline";
 const input = createInterface({ input: process.stdin });
 const lines = input[Symbol.asyncIterator]();
 
-export async function hear() {
+export async function receive() {
   const { value, done } = await lines.next();
   if (done) throw new Error("the test says nothing more");
   return JSON.parse(value);

@@ -1,4 +1,4 @@
-"""Records and reconciliation, written anew from docs/protocol.md, agree with ours."""
+"""Records and reconciliation, written independently from docs/protocol.md, agree with ours."""
 
 import dataclasses
 import hashlib
@@ -32,7 +32,7 @@ def test_js_reads_the_golden_records_and_makes_the_same_bytes() -> None:
 
     async def test() -> None:
         async with program(FOLDER, "offline.mjs", "records") as js:
-            await js.tell(
+            await js.send(
                 seed=VECTORS["author_seed"], wires=[one["wire"] for one in golden + rejects]
             )
             for one in golden:
@@ -41,7 +41,7 @@ def test_js_reads_the_golden_records_and_makes_the_same_bytes() -> None:
             for one in rejects:
                 is_of_text = re.search("(control|hidden) character", one["reason"])
                 is_of_kind = re.match("body: (?!not a map$)", one["reason"]) and not is_of_text
-                said = await js.hear()
+                said = await js.receive()
                 assert said["fact"] == ("valid" if is_of_kind else "invalid"), one["fault"]
 
     run(test)
@@ -50,7 +50,7 @@ def test_js_reads_the_golden_records_and_makes_the_same_bytes() -> None:
 def test_js_judges_the_golden_signatures_alike() -> None:
     async def test() -> None:
         async with program(FOLDER, "offline.mjs", "signatures") as js:
-            await js.tell(cases=SIGNATURES)
+            await js.send(cases=SIGNATURES)
             for one in SIGNATURES:
                 assert await js.fact("judged") == {"holds": one["fault"] is None}, one["name"]
 
@@ -60,7 +60,7 @@ def test_js_judges_the_golden_signatures_alike() -> None:
 def test_js_finds_the_same_verdicts_borne_out() -> None:
     async def test() -> None:
         async with program(FOLDER, "offline.mjs", "evidence") as js:
-            await js.tell(cases=EVIDENCE)
+            await js.send(cases=EVIDENCE)
             for one in EVIDENCE:
                 expected = {name: one[name] for name in ("total", "scatter", "verdict")}
                 assert await js.fact("borne") == expected, one["name"]
@@ -74,7 +74,7 @@ def test_other_libraries_agree_on_every_signature_that_holds(js_folder: Path) ->
 
     async def test() -> None:
         async with program(js_folder, "agreement.mjs") as js:
-            await js.tell(cases=SIGNATURES)
+            await js.send(cases=SIGNATURES)
             for one in SIGNATURES:
                 verdicts[one["name"]] = await js.fact("judged")
 
@@ -103,7 +103,7 @@ def test_js_reads_a_bundle_and_finds_what_was_changed(tmp_path: Path) -> None:
 
     async def test() -> None:
         async with program(FOLDER, "offline.mjs", "bundle") as js:
-            await js.tell(paths=[str(path), str(altered)])
+            await js.send(paths=[str(path), str(altered)])
             assert await js.fact("whole") == {
                 "about": claim.id.hex(),
                 "records": {one.id.hex(): one.kind for one in records.values()},
@@ -115,7 +115,7 @@ def test_js_reads_a_bundle_and_finds_what_was_changed(tmp_path: Path) -> None:
 
 
 def key(number: int) -> Key:
-    """Return the time and id that a number stands for; every third time is shared."""
+    """Return the time and id for a number; every third time is shared."""
     return START_MS + number // 3 * 3, hashlib.sha256(b"%d" % number).digest()
 
 
@@ -140,13 +140,13 @@ def test_js_finds_the_difference_of_two_sets(
     async def test() -> None:
         async with program(FOLDER, "offline.mjs", "reconcile") as js:
             keys = [(ts_ms, identity.hex()) for ts_ms, identity in map(key, theirs)]
-            await js.tell(keys=keys, limit=limit_bytes)
-            while (said := await js.hear())["fact"] == "asks":
+            await js.send(keys=keys, limit=limit_bytes)
+            while (said := await js.receive())["fact"] == "asks":
                 question = bytes.fromhex(said["message"])
                 assert len(question) <= limit_bytes
                 answer = respond(index, question, frame_limit_bytes=limit_bytes)
                 assert isinstance(answer, bytes), answer
-                await js.tell(message=answer.hex())
+                await js.send(message=answer.hex())
             for name, numbers in (
                 ("have", set(theirs) - set(ours)),
                 ("need", set(ours) - set(theirs)),

@@ -52,12 +52,12 @@ def test_a_js_peer_reconciles_and_gossips_with_a_node(js_folder: Path, tmp_path:
         assert len(store.intake.ingest(kept, now_ms=clock_ms()).new) == len(kept)
 
     async def test(node: Place) -> None:
-        # A third peer, connected to the node alone: what it hears, the node has passed on.
+        # A third peer, connected to the node alone: what it receives, the node has passed on.
         async with running_host(settings(topics=(TOPIC,))) as other:
             await other.subscribe(TOPIC, GossipJudge(trio.current_time, clock_ms).judge)
             its_id = await other.connect(node.address)
             async with program(js_folder, "peer.mjs") as peer:
-                await peer.tell(
+                await peer.send(
                     address=node.address,
                     topic=TOPIC,
                     hello=HELLO,
@@ -69,10 +69,10 @@ def test_a_js_peer_reconciles_and_gossips_with_a_node(js_folder: Path, tmp_path:
                 )
                 greeted = await peer.fact("greeted")
                 assert greeted == {"net": MAIN_NET, "counts": {TOPIC: len(kept)}}
-                told = await peer.fact("reconciled")
-                assert sorted(told["have"]) == sorted(one.id.hex() for one in only_theirs)
-                assert sorted(told["need"]) == sorted(one.id.hex() for one in lacking)
-                assert sorted((await peer.fact("fetched"))["ids"]) == sorted(told["need"])
+                reported = await peer.fact("reconciled")
+                assert sorted(reported["have"]) == sorted(one.id.hex() for one in only_theirs)
+                assert sorted(reported["need"]) == sorted(one.id.hex() for one in lacking)
+                assert sorted((await peer.fact("fetched"))["ids"]) == sorted(reported["need"])
 
                 joined = await peer.fact("joined")
                 assert (joined["encryption"], joined["muxer"]) == ("/noise", "/yamux/1.0.0")
@@ -99,7 +99,7 @@ def test_a_js_peer_reconciles_and_gossips_with_a_node(js_folder: Path, tmp_path:
                 assert isinstance(first.body, InsightBody)
                 assert first.body.message == "Von außen."
                 said.update({first.id, third.id})
-                await peer.tell()
+                await peer.send()
             await until(lambda: node.members() == len(kept) + 3)
 
     said: set[bytes] = set()

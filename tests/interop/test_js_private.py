@@ -42,9 +42,9 @@ def ids_in(home: Home) -> list[str]:
         return sorted(one.id.hex() for one in store.records.listed())
 
 
-async def tell(peer: Program, *, secret: bytes | None, address: str | None) -> None:
+async def send(peer: Program, *, secret: bytes | None, address: str | None) -> None:
     """Say what a program of private.mjs is to do."""
-    await peer.tell(
+    await peer.send(
         secret=None if secret is None else secret.hex(),
         address=address,
         topic=TOPIC,
@@ -61,10 +61,10 @@ def test_a_js_peer_with_the_secret_dials_a_private_node_and_nobody_else_does(
     async def test(node: Place) -> None:
         for secret in (secrets.token_bytes(32), None):
             async with program(js_folder, "private.mjs") as peer:
-                await tell(peer, secret=secret, address=node.address)
+                await send(peer, secret=secret, address=node.address)
                 await peer.fact("refused")
         async with program(js_folder, "private.mjs") as peer:
-            await tell(peer, secret=SECRET, address=node.address)
+            await send(peer, secret=SECRET, address=node.address)
             learnt.update(await peer.fact("learnt"))
 
     learnt: dict[str, object] = {}
@@ -80,7 +80,7 @@ def test_a_js_peer_with_the_secret_dials_a_private_node_and_nobody_else_does(
 def test_a_private_node_dials_a_js_peer(js_folder: Path, home: Home) -> None:
     async def test() -> None:
         async with program(js_folder, "private.mjs") as peer:
-            await tell(peer, secret=SECRET, address=None)
+            await send(peer, secret=SECRET, address=None)
             address = (await peer.fact("listens"))["address"]
             with place(home.root, address, secret=SECRET):
                 assert await peer.fact("greeted") == {"net": MAIN_NET}

@@ -14,7 +14,7 @@ const LINES = {
   ],
   patch: [["title"], ["origin", "model"]],
   result: [ENV, RUNS],
-  attest: [ENV, RUNS, ["again", "reason"]],
+  rerun: [ENV, RUNS, ["again", "reason"]],
   noise: [ENV, RUNS],
   intent: [["title"]],
   retract: [["reason"]],

@@ -5,7 +5,7 @@ import { multiaddr } from "@multiformats/multiaddr";
 import { Frames } from "./frames.mjs";
 import { startHost } from "./host.mjs";
 import { Reconciliation } from "./negentropy.mjs";
-import { hear, say, stop, unhex } from "./talk.mjs";
+import { receive, say, stop, unhex } from "./talk.mjs";
 
 const STREAMS = 4;
 
@@ -16,7 +16,7 @@ async function visit(address) {
 
 async function greeter({ connection }, { hello, author, net }) {
   const frames = new Frames(await connection.newStream(hello));
-  const own = { v: 2, software: "js 1", net, author: unhex(author), addresses: [], digests: {} };
+  const own = { v: 3, software: "js 1", net, author: unhex(author), addresses: [], digests: {} };
   return () => frames.ask(own);
 }
 
@@ -29,14 +29,14 @@ async function starve(turns) {
 
 // Peers of another network say hello one after the other, then again; tells what comes after that.
 async function foreign() {
-  const told = await hear();
+  const given = await receive();
   const hosts = [];
   const closed = [];
-  for (let turns = 0; turns < told.peers; turns++) {
-    const visitor = await visit(told.address);
+  for (let turns = 0; turns < given.peers; turns++) {
+    const visitor = await visit(given.address);
     hosts.push(visitor.host);
     closed.push(new Promise((resolve) => visitor.connection.addEventListener("close", resolve)));
-    const greet = await greeter(visitor, told);
+    const greet = await greeter(visitor, given);
     const answer = greet();
     await starve(turns);
     say("told", { net: (await answer).net });
@@ -50,30 +50,30 @@ async function foreign() {
 // Some peers ask all the time for as much as they can. Another asks for little, and counts how many
 // answers the others got from its question to its answer.
 async function crowd() {
-  const told = await hear();
+  const given = await receive();
   let answered = 0;
   let isOver = false;
   let begin;
   const begun = new Promise((resolve) => (begin = resolve));
-  const heavy = { topic: told.topic, reconcile: heavyQuestion() };
+  const heavy = { topic: given.topic, reconcile: heavyQuestion() };
   const press = async ({ connection }) => {
-    const frames = new Frames(await connection.newStream(told.sync));
+    const frames = new Frames(await connection.newStream(given.sync));
     while (!isOver) {
       await frames.ask(heavy);
-      if (++answered === told.peers) begin();
+      if (++answered === given.peers) begin();
     }
   };
-  const greedy = await Promise.all(Array.from({ length: told.peers }, () => visit(told.address)));
-  const honest = await visit(told.address);
-  for (const visitor of [...greedy, honest]) await (await greeter(visitor, told))();
+  const greedy = await Promise.all(Array.from({ length: given.peers }, () => visit(given.address)));
+  const honest = await visit(given.address);
+  for (const visitor of [...greedy, honest]) await (await greeter(visitor, given))();
   const pressing = greedy.flatMap((visitor) =>
     Array.from({ length: STREAMS }, () => press(visitor).catch(() => {})),
   );
-  const frames = new Frames(await honest.connection.newStream(told.sync));
-  const small = { topic: told.topic, reconcile: new Reconciliation([]).open() };
+  const frames = new Frames(await honest.connection.newStream(given.sync));
+  const small = { topic: given.topic, reconcile: new Reconciliation([]).open() };
   await begun;
   const between = [];
-  for (let left = told.questions; left > 0; left--) {
+  for (let left = given.questions; left > 0; left--) {
     const before = answered;
     await frames.ask(small);
     between.push(answered - before);

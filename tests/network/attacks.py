@@ -1,4 +1,4 @@
-"""What an attacker writes: bytes and messages that no honest node makes."""
+"""Bytes and messages of attackers, which no honest node sends."""
 
 import secrets
 from typing import Final
@@ -26,7 +26,7 @@ async def send_rpc(stream: INetStream, rpc: RPC) -> None:
 
 
 def forged(*, from_id: bytes, key: bytes = b"", data: bytes | None = None) -> Message:
-    """Return a message whose signature is none."""
+    """Return a message with an invalid signature."""
     return Message(
         data=secrets.token_bytes(16) if data is None else data,
         topicIDs=[TOPIC],

@@ -19,7 +19,7 @@ from tests.network.arena import ECHO, TOPIC
 
 @dataclass
 class Core:
-    """Reads frames only when a test asks for one; others wait for whoever does."""
+    """Reads frames only when a test asks for one; the sender waits meanwhile."""
 
     frames: FrameStream
     peer_id: PeerId | None = None
@@ -28,7 +28,7 @@ class Core:
     seen: list[Message] = field(default_factory=list)
 
     async def call(self, name: str, *arguments: Message) -> Message:
-        """Call, and return the frame that says what came of it."""
+        """Call, and return the frame with the result."""
         await self.frames.send([name, 7, *arguments])
         while True:
             frame = await self.frames.receive()
@@ -88,7 +88,7 @@ async def running_core(buffer_bytes: int | None = None, **changes: object) -> As
 
 
 async def ended(core: Core) -> bool:
-    """Tell whether the process has closed the channel, whatever it still says before."""
+    """Return whether the process closes the channel, after any last frames."""
     try:
         while True:
             core.seen.append(await core.frames.receive())

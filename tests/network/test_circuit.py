@@ -132,7 +132,7 @@ def test_a_relay_passes_nothing_to_whom_did_not_reserve() -> None:
     run(test)
 
 
-def test_a_host_that_is_no_relay_reserves_nothing_and_takes_no_strangers_circuit() -> None:
+def test_a_host_that_is_no_relay_reserves_nothing_and_takes_no_untrusted_circuit() -> None:
     async def test() -> None:
         async with triangle() as field:
             await field.other.connect(field.address)
@@ -293,7 +293,7 @@ async def reach(asker: NetworkHost, relay: NetworkHost, ports: object) -> object
 
 
 @pytest.mark.parametrize("secret", [None, secrets.token_bytes(32)], ids=["open", "private"])
-def test_a_relay_tells_who_can_be_dialled_and_where(secret: bytes | None) -> None:
+def test_a_relay_reports_who_can_be_dialled_and_where(secret: bytes | None) -> None:
     async def test() -> None:
         async with triangle(secret=secret) as field, running_host(settings(secret=secret)) as seen:
             await seen.connect(field.relay.addresses[0])

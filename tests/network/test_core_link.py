@@ -67,7 +67,7 @@ def test_a_peers_questions_are_answered_by_the_core_one_after_the_other() -> Non
     run(test, PATIENCE_S)
 
 
-def test_the_core_asks_peers_and_is_told_why_there_is_no_answer() -> None:
+def test_the_core_asks_peers_and_is_shown_why_there_is_no_answer() -> None:
     async def reverse(_: PeerId, frames: FrameStream) -> None:
         await frames.send((await frames.receive())[::-1])
 
@@ -111,7 +111,7 @@ def test_gossip_is_passed_on_if_it_is_exactly_one_valid_record() -> None:
             await joined(host, core)
             for data in (*invalid, valid, *others):
                 await host.publish(TOPIC, data)
-            gossip = [(await core.next("heard"))[1:] for _ in range(2)]
+            gossip = [(await core.next("gossip"))[1:] for _ in range(2)]
             assert gossip == [[TOPIC, host.peer_id, data] for data in (valid, *others)]
 
     run(test, PATIENCE_S)
@@ -270,7 +270,7 @@ def test_a_question_that_the_core_refuses_or_forgets_ends_its_stream(
     run(test, PATIENCE_S)
 
 
-def test_a_core_that_reads_slowly_loses_gossip_and_is_told_how_much(
+def test_a_core_that_reads_slowly_loses_gossip_and_is_shown_how_much(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(host_module, "INBOX", 16)
@@ -287,7 +287,7 @@ def test_a_core_that_reads_slowly_loses_gossip_and_is_told_how_much(
             await until(lambda: host._to_publish.statistics().current_buffer_used == 0, 30)
             # The calls of a core that wakes up come through, and find what is left of the gossip.
             (_, lost) = await core.next("lost")
-            gossip = [frame for frame in core.seen if frame[0] == "heard"]
+            gossip = [frame for frame in core.seen if frame[0] == "gossip"]
             assert lost > 0
             assert len(gossip) < len(sent)
             ping = await core.call("ping")
@@ -299,7 +299,7 @@ def test_a_core_that_reads_slowly_loses_gossip_and_is_told_how_much(
     run(test, PATIENCE_S)
 
 
-def test_peers_that_come_and_go_are_told_as_a_difference_to_a_slow_core() -> None:
+def test_peers_that_come_and_go_are_reported_as_a_difference_to_a_slow_core() -> None:
     async def test() -> None:
         async with running_core(buffer_bytes=4096) as core, running_host(host_settings()) as host:
             for _ in range(5):

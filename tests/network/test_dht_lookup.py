@@ -1,4 +1,4 @@
-"""A lookup finds the closest servers and the providers, and wastes no more than it may."""
+"""A lookup finds the closest servers and the providers within its budget."""
 
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -28,7 +28,7 @@ def by_distance(servers: Iterable[DhtPeer]) -> list[DhtPeer]:
 
 
 class Servers:
-    """Servers that know some of those that are closer; `behave` makes some of them lie."""
+    """Servers that know some closer ones; `behave` makes some of them lie."""
 
     def __init__(
         self, count: int, behave: Callable[[DhtPeer], Answer | None] | None = None
@@ -61,7 +61,7 @@ def look_up(servers: Servers, *entries: DhtPeer) -> Lookup:
     return lookup
 
 
-def test_the_closest_are_found_whoever_is_asked_first() -> None:
+def test_the_closest_are_found_in_any_order() -> None:
     servers = Servers(400)
     lookup = look_up(servers, servers.all[-1], servers.all[300])
     assert lookup.closest == tuple(servers.all[:BUCKET])
@@ -69,7 +69,7 @@ def test_the_closest_are_found_whoever_is_asked_first() -> None:
     assert servers.most_at_once <= AT_ONCE
 
 
-def test_whoever_provides_is_found_once_and_never_oneself() -> None:
+def test_who_provides_is_found_once_and_never_oneself() -> None:
     provider = server(60_000)
     reply = Answer(
         providers=(provider, provider, DhtPeer(peer=OWN, host="1.2.3.4", port=1)), closer=()

@@ -1,4 +1,4 @@
-"""Names of servers are looked up, and whoever answers for a name leads nobody far."""
+"""Names of servers are looked up, and a hostile answer leads to a bounded number of lookups."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from dns.asyncresolver import Resolver
 from node.network.dnsaddr import places_of
 from tests.network.arena import run
 from tests.network.zone import Zone, answer_of, name_in
-from tests.node.meeting import peer
+from tests.node.peer_addresses import peer
 
 ID, OTHER = peer(1), peer(2)
 HERE = f"/ip4/192.31.196.1/tcp/4001/p2p/{ID}"
@@ -24,7 +24,7 @@ class Names:
         self.asked: Counter[str] = Counter()
 
     async def look_up(self, *entries: str) -> list[str]:
-        """Return what entries stand for, by this server alone."""
+        """Resolve entries with this server alone."""
         with trio.socket.socket(type=trio.socket.SOCK_DGRAM) as end:
             await end.bind(("127.0.0.1", 0))
             resolver = Resolver(configure=False)

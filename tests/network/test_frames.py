@@ -1,4 +1,4 @@
-"""Frames: whatever the other side sends, a message or one of the typed errors comes of it."""
+"""Frames: any input gives a message or one of the typed errors."""
 
 import struct
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""What of gossip is passed on, ignored and refused, and what of unknown kinds there is room for."""
+"""Gossip is passed on, ignored or refused; unknown kinds have bounded room."""
 
 import dataclasses
 from typing import Any
@@ -46,7 +46,7 @@ PEER, OTHER = PeerId("peer"), PeerId("other")
 TASK = MANIFEST.id
 NEWS = news_topic("main", TASK)
 OWN = family_topic("main", TASK, family_of(RESULT.hardware_class))
-FOREIGN_FAMILY = next(
+OTHER_FAMILY = next(
     family_topic("main", TASK, one) for one in FAMILIES if one != family_of(RESULT.hardware_class)
 )
 OTHER_TASK = bytes(32)
@@ -74,7 +74,7 @@ def said(body: Body, *, key: SigningKey = AUTHOR, seq: int = 0, **changes: Any) 
 
 
 def unknown(size_bytes: int = 0) -> UnknownBody:
-    """A body of a kind that nobody knows, which makes a record of about so many bytes."""
+    """A body of an unknown kind, for a record of about this size."""
     return UnknownBody(kind="prophecy", encoded=encode({"text": "x" * size_bytes}))
 
 

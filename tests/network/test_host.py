@@ -17,7 +17,7 @@ from node.network.rpc import MESSAGE_LIMIT_BYTES
 from protocol.errors import ConfigurationError, Rejected
 from protocol.keys import SigningKey
 from tests.network.arena import ECHO, TOPIC, anything, arena, echo, expect, run, settings, until
-from tests.node.meeting import peer
+from tests.node.peer_addresses import peer
 
 
 async def connect_and_open(host: NetworkHost, other: NetworkHost) -> None:
@@ -82,12 +82,12 @@ def test_what_cannot_be_published_is_refused_with_a_reason() -> None:
 def test_peers_that_are_not_there_are_said_to_be() -> None:
     async def test() -> None:
         async with running_host(settings()) as host:
-            stranger = PeerId(str(build_host(settings()).get_id()))
+            outsider = PeerId(str(build_host(settings()).get_id()))
             for address in ("nonsense", "/ip4/127.0.0.1/tcp/1", "/ip4/127.0.0.1/tcp/1/p2p/x"):
                 with pytest.raises(NetworkError, match="was not reached"):
                     await host.connect(address)
             with pytest.raises(NetworkError, match="is not connected"):
-                await host.open(stranger, ECHO)
+                await host.open(outsider, ECHO)
 
     run(test)
 
@@ -158,7 +158,7 @@ def test_only_those_who_know_a_private_networks_secret_get_in() -> None:
         async with (
             running_host(settings(secret=secret)) as host,
             running_host(settings(secret=secret)) as member,
-            running_host(settings(handshake_s=1.0)) as stranger,
+            running_host(settings(handshake_s=1.0)) as outsider,
         ):
             host.serve(ECHO, echo)
             await member.connect(host.addresses[0])
@@ -166,9 +166,9 @@ def test_only_those_who_know_a_private_networks_secret_get_in() -> None:
                 await frames.send("hello")
                 assert await frames.receive() == "hello"
             with trio.move_on_after(1), contextlib.suppress(NetworkError):
-                await stranger.connect(host.addresses[0])
+                await outsider.connect(host.addresses[0])
             assert host.peers == (member.peer_id,)
-            assert stranger.peers == ()
+            assert outsider.peers == ()
 
     run(test)
 

@@ -132,18 +132,18 @@ def test_connections_are_counted_exactly() -> None:
 
 def test_the_swarm_dials_nobody_by_itself() -> None:
     async def test() -> None:
-        async with arena() as field, running_host(settings()) as stranger:
-            peer = ID.from_string(stranger.peer_id)
-            [address] = map(Multiaddr, stranger.addresses)
+        async with arena() as field, running_host(settings()) as outsider:
+            peer = ID.from_string(outsider.peer_id)
+            [address] = map(Multiaddr, outsider.addresses)
             field.victim._host.get_peerstore().add_addrs(peer, [address], 60)
             await field.victim._swarm.auto_connector.maybe_connect()
-            assert stranger.peers == ()
+            assert outsider.peers == ()
 
     run(test)
 
 
 def test_gossip_before_its_service_runs_is_reset(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Without the service, nobody hears that a peer has left: libp2p waits until it is cut off.
+    # Without the service, nobody notices that a peer has left: libp2p waits until it is cut off.
     monkeypatch.setattr("node.network.connections.SEVER_S", 0.2)
 
     async def test() -> None:

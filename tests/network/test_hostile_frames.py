@@ -124,7 +124,7 @@ ENDING: tuple[Attack, ...] = (
 )
 
 
-def test_garbage_in_yamux_and_noise_costs_whoever_sends_it_at_most_the_connection(
+def test_garbage_in_yamux_and_noise_costs_the_sender_at_most_the_connection(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def test() -> None:
@@ -243,15 +243,15 @@ def test_nobody_is_asked_who_they_are_and_pings_are_not_answered() -> None:
         async def be_asked(_: object) -> None:
             asked.set()
 
-        async with running_host(settings()) as host, running_host(settings()) as stranger:
-            stranger._host.set_stream_handler(IDENTIFY, be_asked)
-            await stranger.connect(host.addresses[0])
-            await until(lambda: stranger.peer_id in host.peers)
-            assert port_of(stranger)
+        async with running_host(settings()) as host, running_host(settings()) as outsider:
+            outsider._host.set_stream_handler(IDENTIFY, be_asked)
+            await outsider.connect(host.addresses[0])
+            await until(lambda: outsider.peer_id in host.peers)
+            assert port_of(outsider)
             with pytest.raises(StreamFailure):
-                await stranger._host.new_stream(host._host.get_id(), [TProtocol(PING)])
+                await outsider._host.new_stream(host._host.get_id(), [TProtocol(PING)])
             # It does answer: peers of other software open gossip once they know that it is spoken.
-            await stranger._host.new_stream(host._host.get_id(), [IDENTIFY])
+            await outsider._host.new_stream(host._host.get_id(), [IDENTIFY])
             assert not asked.is_set()
 
     run(test)

@@ -1,4 +1,4 @@
-"""Whatever a peer sends as gossip, the host goes on and others do not notice."""
+"""The host survives any gossip of a peer, and other peers are not disturbed."""
 
 import secrets
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""What peers have sent that is of no use yet is bounded, over all of them."""
+"""Memory for early messages is bounded over all peers."""
 
 import contextlib
 from collections.abc import Awaitable, Callable
@@ -21,7 +21,7 @@ from protocol.framing import LENGTH
 from tests.network.arena import TOPIC, Arena, arena, run, settings, until
 from tests.network.attacks import send_rpc, wanting
 
-SILENT = "/silent/1"
+SILENT_HOSTS = "/silent/1"
 LISTENING = "/listening/1"
 LIMIT_BYTES = 1 << 20
 PART_BYTES = 128 * 1024
@@ -29,7 +29,7 @@ PART_BYTES = 128 * 1024
 Holding = Callable[[Arena], Awaitable[None]]
 
 
-async def silent(_: PeerId, __: FrameStream) -> None:
+async def never_answers(_: PeerId, __: FrameStream) -> None:
     await trio.sleep_forever()
 
 
@@ -38,7 +38,7 @@ async def listening(_: PeerId, frames: FrameStream) -> None:
 
 
 async def bytes_that_nobody_reads(field: Arena) -> None:
-    await (await field.stream(SILENT)).write(bytes(PART_BYTES))
+    await (await field.stream(SILENT_HOSTS)).write(bytes(PART_BYTES))
 
 
 async def the_beginning_of_a_question(field: Arena) -> None:
@@ -53,7 +53,7 @@ async def the_beginning_of_an_rpc(field: Arena) -> None:
 @pytest.mark.parametrize(
     "hold", [bytes_that_nobody_reads, the_beginning_of_a_question, the_beginning_of_an_rpc]
 )
-def test_over_the_bound_for_all_whoever_holds_most_is_disconnected(
+def test_over_the_bound_for_all_the_largest_holder_is_disconnected(
     hold: Holding, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(unread, "HELD_BYTES", LIMIT_BYTES)
@@ -61,7 +61,7 @@ def test_over_the_bound_for_all_whoever_holds_most_is_disconnected(
 
     async def test() -> None:
         async with arena() as field, AsyncExitStack() as stack:
-            field.victim.serve(SILENT, silent)
+            field.victim.serve(SILENT_HOSTS, never_answers)
             field.victim.serve(LISTENING, listening, QUESTIONS_READ)
             held = field.victim._connections._unread.held
             # One that holds little stays; one that adds to it until it holds most goes.

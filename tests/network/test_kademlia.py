@@ -1,4 +1,4 @@
-"""Messages of the DHT: what is believed of a stranger's answer."""
+"""Messages of the DHT: which parts of an untrusted answer are used."""
 
 import pytest
 from hypothesis import given
@@ -20,7 +20,7 @@ from node.network.kademlia import (
     read_answer,
 )
 from protocol.errors import Rejected
-from tests.node.meeting import key as key_bytes
+from tests.node.peer_addresses import key as key_bytes
 
 KEY = key_of("main", "2026-03-01")
 PEER = bytes([0x00, 0x24, 0x08, 0x01, 0x12, 0x20]) + key_bytes(1)

@@ -12,7 +12,7 @@ from node.network.errors import NetworkError
 from node.network.host import running_host
 from node.network.names import MOST_DIALLED, places_of
 from tests.network.arena import run, settings
-from tests.node.meeting import peer
+from tests.node.peer_addresses import peer
 
 
 class _Record:

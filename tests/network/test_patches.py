@@ -37,7 +37,7 @@ def test_libp2p_is_the_version_that_the_patches_and_guards_were_written_for() ->
     assert importlib.metadata.version("libp2p") == VERSION
 
 
-def test_another_version_of_libp2p_is_refused_with_the_mend(
+def test_another_version_of_libp2p_is_refused_with_the_fix(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(importlib.metadata, "version", lambda _: "0.9.0")

@@ -129,7 +129,7 @@ def test_each_peer_has_a_pace_of_its_own_and_the_longest_unasked_is_forgotten(
     assert pacers[PEER].wait_s() == 0
 
 
-def test_bans_that_last_can_be_told(clock: Clock) -> None:
+def test_bans_that_last_can_be_reported(clock: Clock) -> None:
     banned = Banned(clock, for_s=10)
     banned.add(PEER)
     clock.now = 5

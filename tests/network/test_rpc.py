@@ -1,4 +1,4 @@
-"""What of an RPC is let in."""
+"""Limits on incoming RPCs."""
 
 import pytest
 from google.protobuf.message import DecodeError

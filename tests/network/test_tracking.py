@@ -1,4 +1,4 @@
-"""Who is here, as libp2p's connections have it."""
+"""Connected peers, by libp2p's connections."""
 
 from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID

@@ -1,4 +1,4 @@
-"""What a DNS server on loopback answers, from a zone that a test makes up."""
+"""A DNS server on loopback that answers from a test's zone."""
 
 from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias

@@ -45,7 +45,7 @@ MANIFEST = TaskManifest(
     tokenizer=bytes(32),
     vocabulary_size=512,
     context=128,
-    claim_rows=64,
+    scored_rows=64,
     evaluator="lm-bpb/1",
 )
 TASK = MANIFEST.id
@@ -60,7 +60,7 @@ def run(
     status: Status = "ok",
     reason: str | None = None,
 ) -> Run:
-    """Return a run; its secret metric lies a little above the public one."""
+    """Return a run with a secret metric slightly above the public one."""
     return Run(
         seed=seed,
         role=role,
@@ -104,7 +104,7 @@ def patch_body(
         title=title,
         why=why,
         parents=(),
-        origin=Origin(proposer="knobs"),
+        origin=Origin(proposer="search"),
     )
 
 
@@ -197,7 +197,7 @@ class Notebook:
         return result
 
     def save_line(self) -> None:
-        """Remember the line as it stands after an adoption."""
+        """Save the line after an adoption."""
         self.store.jobs.save_line(
             Line(
                 task=TASK,
@@ -205,7 +205,7 @@ class Notebook:
                 verified=BETTER.tree,
                 working=BETTER.tree,
                 stack=(),
-                bank_nano=(),
-                checkpoint_ms=self._ts_ms,
+                reference_nano=(),
+                promotion_trial_ms=self._ts_ms,
             )
         )

@@ -1,4 +1,4 @@
-"""A ledger of the example task, and proposals and runs to write into it."""
+"""A line writer of the example task, with proposals and runs to write."""
 
 import itertools
 import time
@@ -57,7 +57,9 @@ class Clock:
     """A clock that a second passes on whenever somebody looks."""
 
     def __init__(self) -> None:
-        self.now_ms = time.time_ns() // 1_000_000  # the loop asks how long ago a checkpoint was
+        self.now_ms = (
+            time.time_ns() // 1_000_000
+        )  # the loop asks how long ago a promotion trial was
 
     def __call__(self) -> int:
         self.now_ms += 1000
@@ -71,7 +73,7 @@ def line_writer_of(
     seeds: Iterator[int] | None = None,
     clock_ms: Callable[[], int] | None = None,
 ) -> LineWriter:
-    """Return the books of the example task, as they stand in the store."""
+    """Return a line writer of the example task on a store."""
     return LineWriter(
         store=store,
         blobs=Blobs(home.blobs),
@@ -129,13 +131,13 @@ def proposal_of(base: Source, rate: str, *, title: str = "") -> Proposal:
     text = base["train.py"].decode()
     edit = line_edit("train.py", text, text.index("= ") + 2, len(text) - 1, rate)
     title = title or f"LEARNING_RATE → {rate}"
-    proposal = proposal_by(edit, base, key="knob:LEARNING_RATE:up", title=title)
+    proposal = proposal_by(edit, base, key="hyperparameter:LEARNING_RATE:up", title=title)
     assert proposal is not None
     return proposal
 
 
 def proposal_by(
-    edit: Edit, base: Source, *, key: str, title: str, proposer: str = "knobs"
+    edit: Edit, base: Source, *, key: str, title: str, proposer: str = "search"
 ) -> Proposal | None:
     """Return the proposal to make this edit, None where it does not fit."""
     source = reapply((edit,), base)
@@ -160,7 +162,7 @@ def conclude(
     *metrics_nano: int | None,
     arm: str | None = None,
 ) -> RecordedExperiment:
-    """Open an experiment, run it and record what was decided; `arm` thought of it."""
+    """Open an experiment, run it and record the decision; `arm` is its proposer."""
     job = open_experiment(line_writer, Idea.of(line_writer, proposal, arm=arm))
     step = job.step
     for _ in metrics_nano[1:]:
@@ -198,7 +200,7 @@ def end_branch(line_writer: LineWriter, job: Job, *metrics_nano: int | None) -> 
 
 
 def promotion_trial(line_writer: LineWriter, *, gain_nano: int | None, pairs: int = 4) -> Record:
-    """Confirm the working line with pairs that gain so much; None lets the candidate crash."""
+    """Run a promotion trial with pairs of this gain; None lets the candidate crash."""
     return end_promotion_trial(
         line_writer, open_promotion_trial(line_writer), gain_nano=gain_nano, pairs=pairs
     )
@@ -207,7 +209,7 @@ def promotion_trial(line_writer: LineWriter, *, gain_nano: int | None, pairs: in
 def end_promotion_trial(
     line_writer: LineWriter, job: Job[PromotionTrial], *, gain_nano: int | None, pairs: int = 4
 ) -> Record:
-    """Let the pairs of a checkpoint end likewise, and settle it."""
+    """Let all pairs of a promotion trial end alike, and settle it."""
     for _ in range(pairs):
         line_writer.plan_fresh_pair(job, job.step.base, job.step.tree)
     for planned in line_writer.store.jobs.runs_of(job.id):
@@ -217,7 +219,7 @@ def end_promotion_trial(
         end(line_writer.store, planned, metric_nano)
     confirmation = confirmation_of(line_writer, job)
     return job.step.close(
-        line_writer, job, outcomes(line_writer.store, job), confirmation, note="a checkpoint"
+        line_writer, job, outcomes(line_writer.store, job), confirmation, note="a promotion trial"
     )
 
 

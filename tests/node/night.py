@@ -1,7 +1,7 @@
 """A whole night of the example task, written into a store at fixed times: what reports are of.
 
 Two stacks are judged, one of them mixed; a peer's tree is adopted, a peer's lie refuted; there are
-failures of each kind, and whoever could write a title or a reason tried to write a page.
+failures of each kind, and every author of a title or a reason tried to inject markup.
 `python -m tests.node.night` writes its report into `golden/`, for review.
 """
 
@@ -19,11 +19,6 @@ from agent.completion import ModelCost
 from agent.proposal import Proposal
 from node.exchange.importers import read_history
 from node.home.home import Home
-from node.line.attestation import (
-    WantedClaim,
-    close_attestation,
-    open_attestation,
-)
 from node.line.catch_up import CatchUpStep
 from node.line.experiment import (
     PEER,
@@ -34,6 +29,11 @@ from node.line.experiment import (
 from node.line.head_recheck import HeadRecheckStep
 from node.line.idea import Idea
 from node.line.line_writer import LineWriter
+from node.line.rerun import (
+    WantedClaim,
+    close_rerun,
+    open_rerun,
+)
 from node.line.trial import MetricReading
 from node.loop.insights import publish_insight
 from node.reporting.concluded import Spend, TimeSpan
@@ -45,9 +45,9 @@ from node.store.imported import Imported
 from node.store.jobs import StoredOutcome
 from node.store.model_calls import ModelCostTotals
 from node.store.store import Store
-from protocol.attestation import AttestBody
 from protocol.record_kinds import Origin
 from protocol.records import Record
+from protocol.rerun import RerunBody
 from protocol.rule import DEFAULT
 from protocol.runs import Env, Status
 from protocol.source import Source
@@ -65,12 +65,12 @@ from tests.node.line_writers import (
     with_baseline,
 )
 from tests.node.peer_authors import SD_NANO, PeerAuthor
-from tests.protocol.worlds import attest
+from tests.protocol.worlds import rerun
 
 GOLDEN = Path(__file__).parent / "golden"
 EVENING_MS = 1_790_000_000_000  # 2026-09-21, 14:13 UTC
 _STEP_MS = 120_000
-_HEAD_NANO = BASE_NANO - 2 * GAIN_NANO  # after the first checkpoint
+_HEAD_NANO = BASE_NANO - 2 * GAIN_NANO  # after the first promotion trial
 HOSTILE = '"><script>alert(1)</script> [x](http://evil.example/) `tick` | <img src=x> \u200d&amp;'
 LLM = Origin(proposer="llm", model="small|model<b>", program=bytes([0xAB]) * 32)
 
@@ -101,7 +101,7 @@ class Night:
         """From before it began until after it ended."""
         return TimeSpan(since_ms=EVENING_MS, until_ms=self.clock.now_ms)
 
-    def idea(self, origin: Origin = Origin(proposer="knobs"), **changes: object) -> Proposal:  # noqa: B008
+    def idea(self, origin: Origin = Origin(proposer="search"), **changes: object) -> Proposal:  # noqa: B008
         """Return an idea nobody had, by somebody, on the working line."""
         base = self.line_writer.source(self.line_writer.known_line.working)
         proposal = proposal_of(base, next(self.rates))
@@ -147,7 +147,7 @@ class Night:
         return self.conclude(proposal, "kept", *runs, gain_milli=2500)
 
     def promotion_trial(self, gain_nano: int | None) -> Record:
-        """Judge the working line, and tell what it taught."""
+        """Judge the working line, and publish an insight."""
         record = promotion_trial(self.line_writer, gain_nano=gain_nano)
         publish_insight(self.line_writer)
         return record
@@ -194,7 +194,7 @@ class Night:
             is_quick=False,
             is_published=True,
         )
-        job = open_attestation(self.line_writer, wanted)
+        job = open_rerun(self.line_writer, wanted)
         step = job.step
         reading = MetricReading(sign=1, noise=NoiseEstimate.from_class(0.001), policy=DEFAULT)
         manifest = self.line_writer.record_writer.manifest
@@ -206,7 +206,7 @@ class Night:
                 if planned.outcome is None:
                     end(self.store, planned, BASE_NANO)
         with self.store.transaction():
-            close_attestation(self.line_writer, job, outcomes(self.store, job), weighed)
+            close_rerun(self.line_writer, job, outcomes(self.store, job), weighed)
 
 
 def evening(home: Home, store: Store) -> Night:
@@ -231,7 +231,7 @@ def whole_night(home: Home, store: Store) -> Night:
     paid = ModelCost(calls=1, tokens_in=3000, tokens_out=500, usd_nano=12_000_000)
     night.keep(night.idea(LLM, title=HOSTILE[:120], cost=paid), gain_nano=2 * GAIN_NANO)
     first = night.promotion_trial(2 * GAIN_NANO)
-    said = attest(omar.key, _tree_of(first), [2 * GAIN_NANO] * 4, "confirmed", base=BASELINE.tree)
+    said = rerun(omar.key, _tree_of(first), [2 * GAIN_NANO] * 4, "confirmed", base=BASELINE.tree)
     omar.publish(_of_the_task(said))
     night.keep(night.idea())
     night.promotion_trial(-GAIN_NANO)
@@ -253,7 +253,7 @@ def whole_night(home: Home, store: Store) -> Night:
 
 
 def copied(night: Night, home: Home, store: Store) -> Night:
-    """Return a night as it goes on in a copy of its home."""
+    """Return a night that continues in a copy of its home."""
     clock = Clock(night.clock.now_ms)
     line_writer = line_writer_of(home, store, clock_ms=clock)
     return Night(home=home, store=store, clock=clock, line_writer=line_writer, rates=_rates(300))
@@ -269,7 +269,7 @@ def _tree_of(record: Record) -> bytes:
     return tree
 
 
-def _of_the_task(said: AttestBody) -> AttestBody:
+def _of_the_task(said: RerunBody) -> RerunBody:
     return replace(said, task=TASK, hardware_class=HARDWARE_CLASS, env=Env())
 
 
@@ -334,14 +334,14 @@ def rare(report: Report) -> Report:
     )
 
 
-def told(night: Night) -> dict[str, str]:
+def report_texts(night: Night) -> dict[str, str]:
     """Return a night's report by the name of its golden file, without the ids: they are hashes."""
     report = report_of(night.store, night.span, net="main")
     texts = {"night.md": as_markdown(report, UTC), "night.json": _as_json(report)}
     return {name: _without_ids(text) for name, text in texts.items()}
 
 
-def told_rarely(night: Night) -> dict[str, str]:
+def rare_report_texts(night: Night) -> dict[str, str]:
     """Return what no night has, and the report of a home with nothing in it, in the same way."""
     report = report_of(night.store, night.span, net="main")
     rest = rare(report)
@@ -354,9 +354,9 @@ def told_rarely(night: Night) -> dict[str, str]:
 
 
 def _as_json(report: Report) -> str:
-    """Return what a page draws of it, a thing to a line."""
-    told = msgspec.to_builtins(night_document(report, UTC))
-    return json.dumps(told, ensure_ascii=False, indent=1) + "\n"
+    """Return the page's document, one item per line."""
+    document = msgspec.to_builtins(night_document(report, UTC))
+    return json.dumps(document, ensure_ascii=False, indent=1) + "\n"
 
 
 def _without_ids(text: str) -> str:
@@ -368,5 +368,5 @@ if __name__ == "__main__":
         home = Home(Path(folder) / "home")
         with Store.open(home) as store:
             night = whole_night(home, store)
-            for name, text in {**told(night), **told_rarely(night)}.items():
+            for name, text in {**report_texts(night), **rare_report_texts(night)}.items():
                 (GOLDEN / name).write_text(text, encoding="utf-8")

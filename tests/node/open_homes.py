@@ -1,4 +1,4 @@
-"""What documents are made of, of a home in a test."""
+"""Open homes in tests, from which documents are made."""
 
 from node.home.home import Home
 from node.reporting.open_home import BoardCache, OpenHome

@@ -20,7 +20,7 @@ from node.web.tokens import Credentials, Right, fleet_key, issued
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What came back."""
+    """The answer of the page's server."""
 
     status: int
     headers: Mapping[str, str]
@@ -76,7 +76,7 @@ async def visiting(
     now: NowDocument = NOTHING,
     port: int = 0,
 ) -> AsyncIterator[Visitor]:
-    """Serve a home, at a free port by default; yield somebody who may do so much there."""
+    """Serve a home, at a free port by default; yield a visitor with these rights."""
     home.prepare()
     with issued(home.web_tokens) as tokens, listening("127.0.0.1", port) as listener:
         credentials = Credentials(tokens=tokens, fleet_key=fleet_key(home.fleet_key))

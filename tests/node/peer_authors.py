@@ -1,4 +1,4 @@
-"""A stranger who signs patches and results of the example task, for a store to keep."""
+"""A peer that signs patches and results of the example task for a store."""
 
 import random
 import time
@@ -25,7 +25,7 @@ SD_NANO = MANIFEST.noise_floor_nano
 def peers(
     share: float = 1.0, people: Callable[[], People] = People
 ) -> Callable[[LineWriter], Peers]:
-    """What makes the choice among strangers' claims, which get this share of the runs."""
+    """A selector of peers' claims, which get this share of the runs."""
 
     def make(line_writer: LineWriter) -> Peers:
         return Peers(
@@ -99,7 +99,7 @@ class PeerAuthor:
                 title=title,
                 why="",
                 parents=(),
-                origin=Origin(proposer="knobs"),
+                origin=Origin(proposer="search"),
             )
         )
 

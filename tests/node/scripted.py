@@ -1,4 +1,4 @@
-"""The research loop with a scripted runner, which stands in for sandboxes and torch only."""
+"""The research loop with a scripted runner, which replaces sandboxes and torch only."""
 
 import asyncio
 import itertools
@@ -242,14 +242,14 @@ class Bench:
     peers: Callable[[LineWriter], Peers] | None = None
     slow: Sequence[SlowIdeas] = ()
     planner: ModelPlanner | None = None
-    has_knobs: bool = False  # slots of their own, beside those
+    has_hyperparameters: bool = False  # slots of their own, besides those
     has_company: bool = False
     waits_for: str = ""
     forks_untrusted: bool = True
     idle: Idle | None = None
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     clock_s: Callable[[], float] = time.monotonic
-    seeds: Iterator[int] | None = None  # that the ledger draws
+    seeds: Iterator[int] | None = None  # that the line writer draws
     news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def session(self) -> Session:
@@ -266,7 +266,7 @@ class Bench:
         )
 
     def research(self) -> Research:
-        """Open the books anew, as a start does."""
+        """Open the line again, as a start does."""
         self.news = asyncio.Event()
         return self.loop_assembly(line_writer_of(self.home, self.store, seeds=self.seeds)).research(
             self.session(),
@@ -282,7 +282,7 @@ class Bench:
         )
 
     def loop_assembly(self, line_writer: LineWriter) -> LoopAssembly:
-        """What the loop thinks with; it is shown no patches of peers, which take a child each."""
+        """Return the loop's parts, without peers' patches, which take a child process each."""
         return LoopAssembly.of(
             self.home,
             Config(planner=self.planner.model if self.planner else None),
@@ -293,26 +293,26 @@ class Bench:
             proposer=self.proposer or Rates(self.ideas, self.rates),
             say=self.said.append,
             slow=self.slow,
-            has_knobs=self.has_knobs,
+            has_hyperparameters=self.has_hyperparameters,
             planner=self.planner,
             policy=self.policy,
             most_fresh=0,
         )
 
     def decisions(self) -> list[str]:
-        """What was decided so far, oldest first."""
+        """Return the decisions so far, oldest first."""
         return [entry.decision for entry in self.store.experiments.listed()]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExampleTask:
-    """What the loop asks a task for."""
+    """The part of a task that the loop needs."""
 
     name: str = MANIFEST.name
     manifest: TaskManifest = MANIFEST
     source: Source = BASELINE
     editable: tuple[str, ...] = ("train.py",)
-    knobs: tuple[()] = ()
+    hyperparameters: tuple[()] = ()
     moves: tuple[()] = ()
     program: str = "Lower it."
     program_path: Path = Path(__file__)  # which is there
@@ -320,12 +320,12 @@ class ExampleTask:
 
 @dataclass(frozen=True, kw_only=True)
 class ExampleData:
-    """What the views ask the data for."""
+    """The part of the data that the views need."""
 
     floor_nano: int | None = 1_000_000_000
     pool_bytes: int | None = None
     is_pool_public: bool = True
-    scored_bytes: int = 10**12  # so much that nothing is heard of it
+    scored_bytes: int = 10**12  # so much that no message of it arrives
 
 
 def better(

@@ -8,7 +8,7 @@ from protocol.encoding import Value
 
 @dataclass(frozen=True, slots=True)
 class FreeStep:
-    """Whatever stands in a body."""
+    """A step with any body."""
 
     value: Value
 

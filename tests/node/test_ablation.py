@@ -1,4 +1,4 @@
-"""Parts of a head are asked one by one what they are worth; what is worth nothing is taken out."""
+"""Ablation measures the parts of a head one by one, and removes those without a gain."""
 
 import asyncio
 from dataclasses import replace
@@ -9,14 +9,14 @@ from agent.proposal import Proposal
 from agent.source.canonical import fingerprint
 from node.home.home import Home
 from node.line.ablation import only_simplifies, open_ablation
-from node.line.attestation import AttestationStep
 from node.line.promotion_trial import PromotionTrial
+from node.line.rerun import RerunStep
 from node.loop.session_plan import Goal
 from node.store.blobs import Blobs
 from node.store.journal import Journal
 from node.store.store import Store
-from protocol.attestation import AttestBody
 from protocol.record_kinds import PatchBody, ResultBody
+from protocol.rerun import RerunBody
 from protocol.source import Source
 from tests.node.examples import BASELINE, LINE
 from tests.node.line_writers import (
@@ -60,8 +60,8 @@ def bench(home: Home, store: Store) -> Bench:
     return Bench(home=home, store=store, ideas=0)
 
 
-def asked(store: Store) -> list[AttestationStep]:
-    return [job.step for job in store.jobs.closed_jobs(LINE, AttestationStep)]
+def asked(store: Store) -> list[RerunStep]:
+    return [job.step for job in store.jobs.closed_jobs(LINE, RerunStep)]
 
 
 def test_a_part_that_does_nothing_is_taken_out_and_waits_for_a_gain_to_ride_with(
@@ -104,10 +104,10 @@ def test_a_part_that_gains_is_confirmed_alone_and_stays(bench: Bench) -> None:
     line = bench.store.jobs.line(LINE)
     assert line is not None
     assert (line.verified, line.working, line.stack) == (WIDER.tree, WIDER.tree, ())
-    (attested,) = (record.body for record in bench.store.records.listed("attest"))
-    assert isinstance(attested, AttestBody)
-    assert (attested.base, attested.tree) == (FASTER.tree, WIDER.tree)
-    assert attested.verdict == "confirmed"
+    (rerun,) = (record.body for record in bench.store.records.listed("rerun"))
+    assert isinstance(rerun, RerunBody)
+    assert (rerun.base, rerun.tree) == (FASTER.tree, WIDER.tree)
+    assert rerun.verdict == "confirmed"
 
 
 def test_each_part_is_asked_about_once_and_one_that_cannot_be_taken_out_never(
@@ -116,7 +116,7 @@ def test_each_part_is_asked_about_once_and_one_that_cannot_be_taken_out_never(
     bench.runner.outcomes = {WIDER.tree: gains(nano=GAIN_NANO)}
     for _ in range(2):
         asyncio.run(bench.research().run())
-    assert [step.base for step in asked(bench.store)] == [FASTER.tree]  # `faster` lies beside it
+    assert [step.base for step in asked(bench.store)] == [FASTER.tree]  # `faster` is next to it
     assert open_ablation(line_writer_of(bench.home, bench.store)) is None
 
 

@@ -14,7 +14,7 @@ from node.home.addresses import (
     transport_key,
 )
 from protocol.errors import Rejected
-from tests.node.meeting import address, peer, through
+from tests.node.peer_addresses import address, peer, through
 
 ID = peer(1)
 

@@ -1,4 +1,4 @@
-"""Whose a tree is, what it may not bring along, and what is adopted instead of it."""
+"""Adopted trees: their authors, what is removed from them, and what is adopted instead."""
 
 import asyncio
 import hashlib
@@ -44,7 +44,7 @@ def test_own_trees_are_taken_as_they_are(line_writer: LineWriter, blobs: Blobs) 
         assert candidate.marks == ()
 
 
-def test_a_strangers_tree_loses_its_prose_and_names_its_patch(
+def test_an_untrusted_tree_loses_its_prose_and_names_its_patch(
     line_writer: LineWriter, blobs: Blobs, peer_author: PeerAuthor
 ) -> None:
     patch = peer_author.patch(BASELINE, WORDY)
@@ -71,7 +71,7 @@ def test_a_strangers_tree_loses_its_prose_and_names_its_patch(
     )
 
 
-def test_a_strangers_tree_without_prose_needs_no_patch_of_ours(
+def test_an_untrusted_tree_without_prose_needs_no_patch_of_ours(
     line_writer: LineWriter, blobs: Blobs, peer_author: PeerAuthor
 ) -> None:
     peer_author.patch(BASELINE, CLEAN)
@@ -79,7 +79,7 @@ def test_a_strangers_tree_without_prose_needs_no_patch_of_ours(
     assert (candidate.source, candidate.stripped_from) == (CLEAN, None)
 
 
-def test_what_strangers_build_on_each_other_is_all_foreign(
+def test_patches_of_peers_on_each_other_are_all_untrusted(
     line_writer: LineWriter, blobs: Blobs, peer_author: PeerAuthor
 ) -> None:
     second = of(WORDY["train.py"].decode() + "MORE = 1  # and more\n")
@@ -89,7 +89,7 @@ def test_what_strangers_build_on_each_other_is_all_foreign(
     assert candidate.source == of("LEARNING_RATE = 0.3\nMORE = 1\n")
 
 
-def test_the_base_of_a_strangers_patch_that_is_ours_keeps_its_comments(
+def test_the_base_of_an_untrusted_patch_that_is_ours_keeps_its_comments(
     line_writer: LineWriter, blobs: Blobs, peer_author: PeerAuthor
 ) -> None:
     keep(line_writer, "0.2  # mine")

@@ -1,4 +1,4 @@
-"""Alerts: what is told, in whose words, how often, and that telling never hurts the node."""
+"""Alerts: their content, wording and rate; a failing outlet never hurts the node."""
 
 import asyncio
 import json
@@ -24,14 +24,14 @@ from node.running.alert_watching import AlertWatch, watching
 from node.running.alerts import Alerts, open_alerts
 from node.store.blobs import Blobs
 from node.store.store import Store
-from protocol.attestation import AttestVerdict
 from protocol.errors import ConfigurationError, UsageError
+from protocol.rerun import RerunVerdict
 from protocol.runs import Env
 from tests.node.examples import BASELINE, HARDWARE_CLASS, KEY, TASK
 from tests.node.line_writers import GAIN_NANO, keep, promotion_trial, with_baseline
 from tests.node.night import HOSTILE, evening
 from tests.node.peer_authors import PeerAuthor
-from tests.protocol.worlds import attest
+from tests.protocol.worlds import rerun
 
 NOON_MS = 1_790_000_000_000
 HEAD = Alert(kind="head", text="new verified head")
@@ -112,7 +112,7 @@ def test_a_variable_holds_one_outlet_or_a_list(tmp_path: Path) -> None:
     assert given("") == ()
 
 
-def test_a_program_that_is_not_there_is_told_before_the_node_begins(home: Home) -> None:
+def test_a_program_that_is_not_there_is_reported_before_the_node_begins(home: Home) -> None:
     home.prepare()
     config = Config(notify=("command:no-such-program --now",))
     with pytest.raises(ConfigurationError, match="no-such-program"), open_alerts(home, config):
@@ -150,7 +150,7 @@ def test_a_message_is_one_line_with_what_was_held_back() -> None:
     assert document["held_back"] == {"head": 2, "refuted": 1}
 
 
-def test_an_end_is_told_with_its_mend_and_a_bug_without_its_words() -> None:
+def test_an_end_is_reported_with_its_fix_and_a_bug_without_its_words() -> None:
     full = end_of(DiskFullError("the disk is full: /home/me/records.db", DISK_FULL_HINT))
     assert "the disk is full: /home/me/records.db (hint: free some space" in full.text
     bug = end_of(ValueError("<@everyone>"))
@@ -175,13 +175,13 @@ def test_the_last_of_a_days_messages_are_for_ends_and_the_disk(tmp_path: Path) -
     times = [NOON_MS + number * BETWEEN_MS for number in range(30)]
     assert sum(tally.admit("head", ms) is not None for ms in times) == A_DAY - LAST_FOR_ENDS
     later = [times[-1] + number * BETWEEN_MS for number in range(10)]
-    told = [tally.admit("ended", ms) for ms in later]
-    assert told == [{"head": 14}, *[{}] * (LAST_FOR_ENDS - 1), *[None] * 6]
+    reported = [tally.admit("ended", ms) for ms in later]
+    assert reported == [{"head": 14}, *[{}] * (LAST_FOR_ENDS - 1), *[None] * 6]
     tomorrow = later[-1] + 24 * 60 * 60 * 1000
     assert tally.admit("head", tomorrow) == {"ended": 6}
 
 
-def test_a_node_that_is_started_again_and_again_tells_of_one_end(tmp_path: Path) -> None:
+def test_a_node_that_is_started_again_and_again_reports_one_end(tmp_path: Path) -> None:
     path = tmp_path / "alerts.json"
     assert AlertQuota(path).admit("ended", NOON_MS) == {}
     size = path.stat().st_size
@@ -190,7 +190,7 @@ def test_a_node_that_is_started_again_and_again_tells_of_one_end(tmp_path: Path)
     assert path.stat().st_mode & 0o077 == 0
 
 
-def test_what_does_not_read_is_begun_anew_and_what_cannot_be_kept_is_not_sent(
+def test_what_does_not_read_is_started_again_and_what_cannot_be_kept_is_not_sent(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "alerts.json"
@@ -233,16 +233,16 @@ async def listening(answer: Callable[[web.Request, bytes], web.Response]) -> Asy
 
 def test_ntfy_and_webhooks_get_it(caplog: pytest.LogCaptureFixture) -> None:
     async def scenario() -> list[tuple[str, str | None, bytes]]:
-        heard: list[tuple[str, str | None, bytes]] = []
+        posted: list[tuple[str, str | None, bytes]] = []
 
         def answer(request: web.Request, body: bytes) -> web.Response:
-            heard.append((request.path, request.headers.get("Title"), body))
+            posted.append((request.path, request.headers.get("Title"), body))
             return web.Response()
 
         async with listening(answer) as url:
             named = [outlet(f"ntfy:{url}/attic"), outlet(f"webhook:{url}/hook")]
             await Outlets(named).send(sent("ended"))
-        return sorted(heard, key=lambda one: one[0])
+        return sorted(posted, key=lambda one: one[0])
 
     ntfy, hook = asyncio.run(scenario())
     assert ntfy == ("/attic", "arnode: ended", sent("ended").text.encode())
@@ -279,12 +279,12 @@ def script(tmp_path: Path, text: str) -> Outlet:
 def test_a_command_gets_json_on_its_standard_input_and_nothing_as_an_argument(
     tmp_path: Path,
 ) -> None:
-    told = (
+    reported = (
         "import json, pathlib, sys\n"
         "there = pathlib.Path(sys.argv[1])\n"
         "(there / 'heard').write_text(json.dumps([sys.argv[2:], json.load(sys.stdin)]))\n"
     )
-    asyncio.run(Outlets([script(tmp_path, told)]).send(sent(text=quoted(HOSTILE))))
+    asyncio.run(Outlets([script(tmp_path, reported)]).send(sent(text=quoted(HOSTILE))))
     arguments, document = json.loads((tmp_path / "heard").read_text())
     assert arguments == []
     assert document == sent(text=quoted(HOSTILE)).document()
@@ -309,10 +309,10 @@ def test_a_command_that_hangs_or_fails_is_ended_and_logged(
 def test_one_that_cannot_be_reached_holds_up_none_of_the_others(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    told = "import pathlib, sys\npathlib.Path(sys.argv[1], 'heard').touch()\n"
+    reported = "import pathlib, sys\npathlib.Path(sys.argv[1], 'heard').touch()\n"
     gone = Outlet(way="command", words=(str(tmp_path / "gone"),))
     with caplog.at_level(logging.WARNING, "node"):
-        asyncio.run(Outlets([gone, script(tmp_path, told)]).send(sent()))
+        asyncio.run(Outlets([gone, script(tmp_path, reported)]).send(sent()))
     assert (tmp_path / "heard").exists()
     assert len(caplog.records) == 1
 
@@ -324,7 +324,7 @@ def watch_of(store: Store, *, free: int = PLENTY) -> AlertWatch:
     return AlertWatch(store, author=KEY.public, net="main", place=Path("/"), free=lambda _: free)
 
 
-def test_a_new_head_is_told_with_its_interval_and_its_title(home: Home, store: Store) -> None:
+def test_a_new_head_is_reported_with_its_interval_and_its_title(home: Home, store: Store) -> None:
     line_writer = with_baseline(home, store)
     keep(line_writer, "0.2")
     watch = watch_of(store)
@@ -355,7 +355,9 @@ def test_peers_words_in_a_head_are_cleaned_and_quoted(home: Home, store: Store) 
     assert "script>" not in alert.text
 
 
-def test_a_refuted_claim_is_told_when_the_board_counts_one_more(home: Home, store: Store) -> None:
+def test_a_refuted_claim_is_reported_when_the_board_counts_one_more(
+    home: Home, store: Store
+) -> None:
     line_writer = with_baseline(home, store)
     keep(line_writer, "0.2")
     claim = promotion_trial(line_writer, gain_nano=GAIN_NANO)
@@ -363,8 +365,8 @@ def test_a_refuted_claim_is_told_when_the_board_counts_one_more(home: Home, stor
     watch = watch_of(store)
     keys = [PeerAuthor(store, line_writer.blobs, number=number) for number in (60, 61, 62)]
 
-    def says(by: PeerAuthor, gains: list[int], verdict: AttestVerdict) -> None:
-        body = attest(by.key, tree, gains, verdict, base=BASELINE.tree, target=claim.id)
+    def says(by: PeerAuthor, gains: list[int], verdict: RerunVerdict) -> None:
+        body = rerun(by.key, tree, gains, verdict, base=BASELINE.tree, target=claim.id)
         by.publish(replace(body, task=TASK, hardware_class=HARDWARE_CLASS, env=Env()))
 
     says(keys[0], [GAIN_NANO] * 4, "confirmed")
@@ -379,23 +381,25 @@ def test_a_refuted_claim_is_told_when_the_board_counts_one_more(home: Home, stor
     assert list(watch.news()) == []
 
 
-def test_a_filling_disk_is_told_once_at_each_level(store: Store) -> None:
+def test_a_filling_disk_is_reported_once_at_each_level(store: Store) -> None:
     free = [PLENTY]
     watch = AlertWatch(
         store, author=KEY.public, net="main", place=Path("/"), free=lambda _: free[0]
     )
 
-    def told(bytes_free: int) -> int:
+    def reports(bytes_free: int) -> int:
         free[0] = bytes_free
         return len(list(watch.news()))
 
-    assert [told(PLENTY), told(LITTLE_BYTES - 1), told(LITTLE_BYTES - 2)] == [0, 1, 0]
-    assert [told(LITTLE_BYTES + 1), told(LITTLE_BYTES - 1)] == [0, 0], "a little more is no change"
-    assert [told(TOO_LITTLE_BYTES - 1), told(TOO_LITTLE_BYTES - 2)] == [1, 0]
-    assert [told(2 * LITTLE_BYTES), told(LITTLE_BYTES - 1)] == [0, 1]
+    assert [reports(PLENTY), reports(LITTLE_BYTES - 1), reports(LITTLE_BYTES - 2)] == [0, 1, 0]
+    assert [reports(LITTLE_BYTES + 1), reports(LITTLE_BYTES - 1)] == [0, 0], (
+        "a little more is no change"
+    )
+    assert [reports(TOO_LITTLE_BYTES - 1), reports(TOO_LITTLE_BYTES - 2)] == [1, 0]
+    assert [reports(2 * LITTLE_BYTES), reports(LITTLE_BYTES - 1)] == [0, 1]
 
 
-def test_what_happens_until_the_end_is_told(home: Home, store: Store) -> None:
+def test_what_happens_until_the_end_is_reported(home: Home, store: Store) -> None:
     line_writer = with_baseline(home, store)
     keep(line_writer, "0.2")
     recorder = Recorder()
@@ -430,29 +434,31 @@ def test_a_look_that_fails_does_not_hurt_the_node(
 # A node that ends
 
 
-def heard_at_the_end(home: Home, tmp_path: Path, fault: BaseException) -> str:
-    """Return what a command hears of a node that ends so."""
+def sent_at_the_end(home: Home, tmp_path: Path, fault: BaseException) -> str:
+    """Return the alert that a command gets when a node ends so."""
     home.prepare()
-    told = "import pathlib, sys\npathlib.Path(sys.argv[1], 'heard').write_text(sys.stdin.read())\n"
-    words = " ".join(script(tmp_path, told).words)
+    reported = (
+        "import pathlib, sys\npathlib.Path(sys.argv[1], 'heard').write_text(sys.stdin.read())\n"
+    )
+    words = " ".join(script(tmp_path, reported).words)
     with (
         pytest.raises(type(fault)),
         open_alerts(home, Config(name="attic", notify=(f"command:{words}",))),
     ):
         raise fault
-    heard = tmp_path / "heard"
-    return json.loads(heard.read_text())["text"] if heard.exists() else ""
+    delivered = tmp_path / "heard"
+    return json.loads(delivered.read_text())["text"] if delivered.exists() else ""
 
 
-def test_an_error_that_ends_the_node_is_told(home: Home, tmp_path: Path) -> None:
+def test_an_error_that_ends_the_node_is_reported(home: Home, tmp_path: Path) -> None:
     fault = DiskFullError("the disk is full: records.db could not be written", DISK_FULL_HINT)
-    assert heard_at_the_end(home, tmp_path, fault).startswith(
+    assert sent_at_the_end(home, tmp_path, fault).startswith(
         "attic: the node ended unexpectedly: the disk is full: records.db could not be written"
     )
 
 
 @pytest.mark.parametrize("fault", [UsageError("no such task", "name one"), KeyboardInterrupt()])
-def test_who_ended_it_is_not_told_that_it_ended(
+def test_the_one_who_ended_it_gets_no_alert_that_it_ended(
     home: Home, tmp_path: Path, fault: BaseException
 ) -> None:
-    assert heard_at_the_end(home, tmp_path, fault) == ""
+    assert sent_at_the_end(home, tmp_path, fault) == ""

@@ -35,7 +35,7 @@ RATES = (f"0.0{number}" for number in range(101, 999))
 
 
 def tried(line_writer: LineWriter, gain_nano: int) -> int | None:
-    """Return the alpha of a checkpoint of something kept, which gains so much."""
+    """Return the alpha of a promotion trial of a kept patch with this gain."""
     keep(line_writer, next(RATES))
     promotion_trial(line_writer, gain_nano=gain_nano)
     *_, last = line_writer.store.jobs.closed_jobs(line_writer.key, PromotionTrial)
@@ -47,7 +47,7 @@ def nano(number: int, *, introducer: int | None = None) -> int:
 
 
 def caught_up(line_writer: LineWriter, target: bytes = bytes(32)) -> int | None:
-    """Return the alpha of the trial of a peer's tree, of which that result says something."""
+    """Return the alpha of the trial of a peer's tree with this result."""
     line = line_writer.known_line
     step = CatchUpStep(
         base=line.verified,
@@ -80,7 +80,7 @@ def test_all_trials_together_spend_what_a_line_has_and_no_more() -> None:
 
 
 @given(st.lists(st.integers(1, 300), min_size=1, max_size=300))
-def test_whoever_introduces_how_much_it_stays_within_what_peers_have(trials: list[int]) -> None:
+def test_who_introduces_how_much_it_stays_within_what_peers_have(trials: list[int]) -> None:
     """`trials` are how many each introducer has, in the order of their places."""
     spent = sum(
         trial_alpha(number, introducer=place)
@@ -225,7 +225,7 @@ def test_who_introduced_what_becomes_the_head_has_the_first_place(home: Home, st
 
 
 def test_a_trial_is_judged_by_the_alpha_that_it_drew(home: Home, store: Store) -> None:
-    """What convinces one that may err once in fifty does not convince one in ten million."""
+    """Evidence that suffices for an error rate of 1 in 50 does not for 1 in ten million."""
     line_writer = with_baseline(home, store)
     keep(line_writer, next(RATES))
     job = open_promotion_trial(line_writer)

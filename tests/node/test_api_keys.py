@@ -105,7 +105,7 @@ def test_a_server_that_the_user_names_gets_no_provider_s_key() -> None:
         ("http://2130706433/v1", False),
     ],
 )
-def test_loopback_is_told_by_the_address_alone(url: str, is_here: bool) -> None:
+def test_loopback_is_reported_by_the_address_alone(url: str, is_here: bool) -> None:
     assert is_loopback(url) is is_here
 
 

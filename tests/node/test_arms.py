@@ -1,4 +1,4 @@
-"""Whose the next slot is: the better one's more often, nobody's never, drawn again the same."""
+"""Slots are drawn by success: the better proposer more often, each sometimes, repeatably."""
 
 import random
 from collections import Counter

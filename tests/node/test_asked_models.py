@@ -159,7 +159,7 @@ def test_who_asks_for_a_model_by_name_gets_no_other(home: Home, tmp_path: Path) 
         fault = ask_once(home, configured(server.url), task, "large")
         assert not server.questions
     assert isinstance(fault, ModelFault)
-    assert "large is asked for, and the node has small" in fault.detail
+    assert "large is asked for, but the node has small" in fault.detail
 
 
 def lent(home: Home, task: Task, choice: Choice, *, has_company: bool) -> KeptModels | None:
@@ -175,22 +175,22 @@ def lent(home: Home, task: Task, choice: Choice, *, has_company: bool) -> KeptMo
 def test_a_task_that_asks_none_of_the_nodes_models_is_lent_none(
     home: Home, tmp_path: Path, short_task: Task
 ) -> None:
-    knobs = OwnChoice(name="knobs")
-    assert lent(home, short_task, knobs, has_company=True) is None
+    built_in = OwnChoice(name="search")
+    assert lent(home, short_task, built_in, has_company=True) is None
     scripted = '[llm]\nmodels = ["scripted"]\nscript = "scripted.py"\ncalls = 1\ntokens = 1000\n'
-    assert lent(home, task_of(tmp_path, scripted), knobs, has_company=True) is None
+    assert lent(home, task_of(tmp_path, scripted), built_in, has_company=True) is None
 
 
 def test_where_no_model_is_chosen_one_error_says_so(home: Home, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="but none is set"):
-        lent(home, task_of(tmp_path), OwnChoice(name="knobs"), has_company=False)
+        lent(home, task_of(tmp_path), OwnChoice(name="search"), has_company=False)
 
 
 def test_peers_programs_reach_models_of_this_machine_alone(home: Home, tmp_path: Path) -> None:
     task = task_of(tmp_path)
     far = ModelChoice(name="far", model="openai/far", url="https://models.example/v1")
     for choice in (far, dataclasses.replace(far, url=None)):
-        with pytest.raises(ConfigurationError, match="also those of peers"):
+        with pytest.raises(ConfigurationError, match="peers' programs for task"):
             lent(home, task, choice, has_company=True)
     with pytest.raises(ArnodeError) as caught:  # nobody knows what it costs, and asks no further
         lent(home, task, dataclasses.replace(far, url=None), has_company=False)

@@ -1,4 +1,4 @@
-"""What came of a source: told in autoresearch's words, and never before it is decided."""
+"""Outcomes of a source, in autoresearch's words, and only once decided."""
 
 from dataclasses import replace
 
@@ -47,7 +47,7 @@ KEPT = Attempt(
     judged=None,
     is_working=True,
     working=b"w" * 32,
-    bank_nano=(997_900_000, 998_100_000),
+    reference_nano=(997_900_000, 998_100_000),
 )
 
 
@@ -110,7 +110,7 @@ def test_a_crash_gives_its_reason_and_no_number(line_writer: LineWriter) -> None
 
 
 @pytest.mark.parametrize(("status", "code"), [("timeout", 1), ("oom", 1), ("rejected", 7)])
-def test_exit_codes_tell_a_failure_from_a_rejection(status: str, code: int) -> None:
+def test_exit_codes_distinguish_a_failure_from_a_rejection(status: str, code: int) -> None:
     assert replace(KEPT, status=status).exit_code == code  # type: ignore[arg-type]
 
 
@@ -125,12 +125,12 @@ def test_the_baseline_is_the_working_line_until_something_is_kept(line_writer: L
     assert "changed since" in repeated_attempt(later).because
 
 
-def test_the_working_line_is_told_by_its_bank() -> None:
+def test_the_working_line_is_reported_by_its_reference_runs() -> None:
     again = repeated_attempt(KEPT)
     assert (again.word, again.metric_nano) == ("keep", 998_000_000)
 
 
-def test_a_discard_is_told_again_as_it_was(line_writer: LineWriter) -> None:
+def test_a_discard_is_reported_again_unchanged(line_writer: LineWriter) -> None:
     attempt = concluded(line_writer, "screened_out", BASE_NANO)
     again = repeated_attempt(attempt)
     assert attempt.record is not None
@@ -138,18 +138,20 @@ def test_a_discard_is_told_again_as_it_was(line_writer: LineWriter) -> None:
     assert (again.word, again.metric_nano) == (attempt.word, attempt.metric_nano)
 
 
-def test_a_line_that_moved_meanwhile_is_told_of(line_writer: LineWriter) -> None:
+def test_a_line_that_moved_meanwhile_is_reported(line_writer: LineWriter) -> None:
     attempt = concluded(line_writer, "screened_out", BASE_NANO)
     assert "line:" not in trailer(attempt, "val_bpb")
     keep(line_writer, "0.5")
     later = asked(line_writer)
     assert later is not None
-    told = "\nline:             it changed during the run: arnode head --working > train.py\n"
-    assert told in trailer(later, "val_bpb")
+    reported = "\nline:             it changed during the run: arnode head --working > train.py\n"
+    assert reported in trailer(later, "val_bpb")
     assert "line:" not in trailer(repeated_attempt(later), "val_bpb"), "it was another time"
 
 
-def test_a_kept_patch_on_trial_is_open_until_its_checkpoint_ended(line_writer: LineWriter) -> None:
+def test_a_kept_patch_on_trial_is_open_until_its_promotion_trial_ended(
+    line_writer: LineWriter,
+) -> None:
     concluded(line_writer, "kept", BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
     assert asked(line_writer) is not None
     assert asked(line_writer, policy=replace(DEFAULT, keeps_per_promotion_trial=1)) is None
@@ -160,7 +162,7 @@ def test_a_kept_patch_on_trial_is_open_until_its_checkpoint_ended(line_writer: L
     assert attempt.judged.word == "passed"
 
 
-def test_a_patch_whose_checkpoint_was_missed_is_no_improvement_any_more(
+def test_a_patch_whose_promotion_trial_was_missed_is_no_improvement_any_more(
     line_writer: LineWriter,
 ) -> None:
     concluded(line_writer, "kept", BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
@@ -171,10 +173,10 @@ def test_a_patch_whose_checkpoint_was_missed_is_no_improvement_any_more(
     again = repeated_attempt(attempt)
     assert again.word == "discard"
     assert "it was kept, but its stack was later unconfirmed" in again.because
-    assert "unconfirmed: a checkpoint; the working line is again" in trailer(again, "val_bpb")
+    assert "unconfirmed: a promotion trial; the working line is again" in trailer(again, "val_bpb")
 
 
-def test_a_baselines_costs_are_told_though_none_of_its_runs_is_a_candidates() -> None:
+def test_a_baselines_costs_are_reported_though_none_of_its_runs_is_a_candidates() -> None:
     runs = tuple(replace(run, role="base") for run in KEPT.runs)
     assert trailer(replace(KEPT, runs=runs), "val_bpb") == trailer(KEPT, "val_bpb")
 
@@ -197,7 +199,7 @@ def test_the_metric_is_called_what_the_task_calls_it() -> None:
     assert "\nval_loss:         0.997900\n" in trailer(KEPT, "val_loss")
 
 
-def test_a_passed_checkpoint_is_said() -> None:
+def test_a_passed_promotion_trial_is_said() -> None:
     judged = Judged(word="passed", note="confirmed after 4 pairs", record=bytes(32))
     said = trailer(replace(KEPT, judged=judged), "val_bpb")
     assert "\ncheckpoint:       confirmed after 4 pairs\n" in said

@@ -1,4 +1,4 @@
-"""Who pays for a coding agent's visit: a key by the token, or a subscription."""
+"""Billing of a coding agent's visit: a key by the token, or a subscription."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ def put(home: Path, name: str, text: str) -> None:
     (home / name).write_text(text)
 
 
-def test_a_log_in_is_a_subscription_and_a_key_beside_it_is_not(tmp_path: Path) -> None:
+def test_a_log_in_is_a_subscription_and_a_key_next_to_it_is_not(tmp_path: Path) -> None:
     put(tmp_path, ".claude/.credentials.json", '{"claudeAiOauth": {}}')
     put(tmp_path, ".claude/settings.json", '{"model": "opus"}')
     put(tmp_path, ".codex/auth.json", '{"OPENAI_API_KEY": null, "tokens": {}}')
@@ -49,7 +49,7 @@ def test_what_a_programs_own_files_say_of_keys_counts(
     assert pays(agent, tmp_path)
 
 
-def test_where_nothing_tells_it_costs(tmp_path: Path) -> None:
+def test_where_nothing_reports_it_costs(tmp_path: Path) -> None:
     assert pays("claude", tmp_path)
     assert pays("aider", tmp_path)
     assert is_paid(OWN, user_home=tmp_path, variables={})

@@ -24,13 +24,13 @@ def test_what_was_put_is_got(blobs: Blobs) -> None:
     assert blobs.damaged() == []
 
 
-def test_a_missing_blob_is_an_error_with_its_mend(blobs: Blobs) -> None:
+def test_a_missing_blob_is_an_error_with_its_fix(blobs: Blobs) -> None:
     with pytest.raises(ArnodeError, match="missing") as caught:
         blobs.get(bytes(32))
     assert "fsck" in caught.value.hint
 
 
-def test_a_damaged_blob_is_noticed_and_mended_by_putting_it_again(blobs: Blobs) -> None:
+def test_a_damaged_blob_is_noticed_and_fixed_by_putting_it_again(blobs: Blobs) -> None:
     digest = blobs.put(b"data")
     blobs.path(digest).write_bytes(b"dat")
     assert blobs.damaged() == [digest]
@@ -53,7 +53,7 @@ def test_a_source_is_got_by_its_tree(blobs: Blobs) -> None:
 
 
 @pytest.mark.parametrize("content", [b"x = 1\n", b"\x91\x92\xa1a\xc4\x01b", b"\xc0"])
-def test_a_blob_that_is_no_source_is_told_from_one(blobs: Blobs, content: bytes) -> None:
+def test_a_blob_that_is_no_source_is_distinguished_from_one(blobs: Blobs, content: bytes) -> None:
     with pytest.raises(ArnodeError, match=r"not a source|missing"):
         blobs.get_source(blobs.put(content))
 

@@ -20,14 +20,14 @@ from tests.node.night import HOSTILE
 from tests.node.test_commands import arnode
 from tests.node.test_leaderboard import NOW_MS, SMALL, STEADY
 from tests.protocol.examples import AUTHOR, MANIFEST, START_MS
-from tests.protocol.worlds import CLASS, KEYS, TREES, World, attest, confirm
+from tests.protocol.worlds import CLASS, KEYS, TREES, World, confirm, rerun
 
 KEY = BoardKey(MAIN_NET, MANIFEST.id, CLASS)
 STEM = f"tiny-{MANIFEST.id.hex()[:8]}-{CLASS}"
 
 
 class Page(HTMLParser):
-    """What a page is made of: its elements, their attributes, its text, its table's cells."""
+    """The parts of a page: its elements, their attributes, its text, its table's cells."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class Page(HTMLParser):
 
 
 @pytest.fixture
-def told(home: Home, store: Store, monkeypatch: pytest.MonkeyPatch) -> World:
+def claims_world(home: Home, store: Store, monkeypatch: pytest.MonkeyPatch) -> World:
     """Two claims; the better one was confirmed by a key, and found smaller here."""
     monkeypatch.setenv("ARNODE_HOME", str(home.root))
     world = World()
@@ -73,9 +73,9 @@ def told(home: Home, store: Store, monkeypatch: pytest.MonkeyPatch) -> World:
     )
     best = world.say(KEYS[0], confirm(TREES[0], STEADY))
     world.say(KEYS[1], confirm(TREES[1], SMALL))
-    world.say(KEYS[1], attest(KEYS[1], TREES[0], STEADY, "confirmed", target=best.id))
+    world.say(KEYS[1], rerun(KEYS[1], TREES[0], STEADY, "confirmed", target=best.id))
     store.intake.ingest([record.wire for record in world.records], now_ms=NOW_MS)
-    answer = attest(AUTHOR, TREES[0], SMALL, "smaller", target=best.id)
+    answer = rerun(AUTHOR, TREES[0], SMALL, "smaller", target=best.id)
     store.append_own(AUTHOR, answer, ts_ms=NOW_MS)
     return world
 
@@ -86,7 +86,7 @@ def written(store: Store, home: Home, folder: Path) -> dict[str, str]:
 
 
 def test_a_board_is_a_page_and_a_document_with_an_index_of_both(
-    told: World, store: Store, home: Home, tmp_path: Path
+    claims_world: World, store: Store, home: Home, tmp_path: Path
 ) -> None:
     files = written(store, home, tmp_path / "boards")
     assert set(files) == {"index.html", "index.json", f"{STEM}.html", f"{STEM}.json"}
@@ -99,7 +99,7 @@ def test_a_board_is_a_page_and_a_document_with_an_index_of_both(
 
 
 def test_the_document_is_the_object_of_the_leaderboard(
-    told: World,
+    claims_world: World,
     store: Store,
     home: Home,
     tmp_path: Path,
@@ -112,13 +112,13 @@ def test_the_document_is_the_object_of_the_leaderboard(
 
 
 def test_the_page_keeps_three_ways_of_knowing_apart(
-    told: World, store: Store, home: Home, tmp_path: Path
+    claims_world: World, store: Store, home: Home, tmp_path: Path
 ) -> None:
     page = Page(written(store, home, tmp_path / "boards")[f"{STEM}.html"])
     groups, names, best, second = page.cells
     assert [text for _, text in groups] == ["", "claimed", "others", "here"]
     assert [text for _, text in names] == [
-        *("rank", "id", "claimed gain", "at least", "val_bpb", "tries", "attested", "others"),
+        *("rank", "id", "claimed gain", "at least", "val_bpb", "tries", "rerun", "others"),
         "here",
     ]
     by_knowing = {
@@ -132,7 +132,7 @@ def test_the_page_keeps_three_ways_of_knowing_apart(
 
 
 def test_no_page_runs_or_fetches_anything(
-    told: World, store: Store, home: Home, tmp_path: Path
+    claims_world: World, store: Store, home: Home, tmp_path: Path
 ) -> None:
     for name, text in written(store, home, tmp_path / "boards").items():
         if name.endswith(".html"):
@@ -145,7 +145,7 @@ def test_no_page_runs_or_fetches_anything(
 
 
 def test_the_same_records_make_the_same_bytes_and_no_file_is_written_twice(
-    told: World, store: Store, home: Home, tmp_path: Path
+    claims_world: World, store: Store, home: Home, tmp_path: Path
 ) -> None:
     first = written(store, home, tmp_path / "a")
     assert written(store, home, tmp_path / "b") == first
@@ -154,9 +154,11 @@ def test_the_same_records_make_the_same_bytes_and_no_file_is_written_twice(
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "a").iterdir()} == before
 
 
-def test_peers_words_are_text(told: World, store: Store, home: Home, tmp_path: Path) -> None:
+def test_peers_words_are_text(
+    claims_world: World, store: Store, home: Home, tmp_path: Path
+) -> None:
     hostile = replace(confirm(TREES[2], STEADY), env=Env.of({"torch": HOSTILE[:60]}))
-    record = told.say(KEYS[2], hostile)
+    record = claims_world.say(KEYS[2], hostile)
     store.intake.ingest([record.wire], now_ms=NOW_MS)
     files = written(store, home, tmp_path / "boards")
     assert len(json.loads(files[f"{STEM}.json"])["rows"]) == 3
@@ -164,7 +166,7 @@ def test_peers_words_are_text(told: World, store: Store, home: Home, tmp_path: P
 
 
 def test_a_long_board_shows_its_first_rows_and_keeps_all(
-    told: World, store: Store, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    claims_world: World, store: Store, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert SHOWN > 100
     monkeypatch.setattr("node.exports.board_pages.SHOWN", 1)
@@ -176,7 +178,7 @@ def test_a_long_board_shows_its_first_rows_and_keeps_all(
 
 
 def test_a_task_that_scores_itself_says_why_it_ranks_nowhere(
-    told: World, store: Store, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    claims_world: World, store: Store, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(TaskManifest, "scoring", property(lambda _: "self"))
     text = written(store, home, tmp_path / "boards")[f"{STEM}.html"]
@@ -185,7 +187,7 @@ def test_a_task_that_scores_itself_says_why_it_ranks_nowhere(
 
 
 def test_the_command_writes_those_that_are_meant(
-    told: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    claims_world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = str(tmp_path / "boards")
     said = json.loads(arnode(capsys, "export", "board", folder, "--json"))

@@ -26,7 +26,7 @@ from node.peering.book import (
     AddressSource,
 )
 from node.peering.book_file import book_path, read_book, write_book
-from tests.node.meeting import address, peer, through
+from tests.node.peer_addresses import address, peer, through
 
 HOUR_S = HEARSAY_INTERVAL_S
 LIAR = peer(666)
@@ -58,14 +58,14 @@ def dial(book: AddressBook, *connected: PeerId, outbound: int = 0, **more: objec
 
 
 def learn_from_peer(
-    book: AddressBook, one: Address, *, teller: PeerId = LIAR, reach: Reach | None = None
+    book: AddressBook, one: Address, *, sent_by: PeerId = LIAR, reach: Reach | None = None
 ) -> bool:
-    return book.learn_from_peer(one, teller=teller, sender_reach=reach or Reach.PUBLIC)
+    return book.learn_from_peer(one, sent_by=sent_by, sender_reach=reach or Reach.PUBLIC)
 
 
 def test_alone_the_user_s_own_addresses_come_first(book: AddressBook) -> None:
     for number in range(20):
-        learn_from_peer(book, address(number), teller=peer(100 + number))
+        learn_from_peer(book, address(number), sent_by=peer(100 + number))
     book.learn(address(50), AddressSource.BOOTSTRAP)
     book.learn(address(51), AddressSource.INVITE)
     chosen = dial(book)
@@ -102,7 +102,7 @@ def test_a_way_through_a_relay_is_taken_only_while_that_is_connected(book: Addre
     for one in several:
         assert learn_from_peer(book, one)
     assert dial(book) == []
-    # Both, though they are told of one machine: it is not knocked at for them.
+    # Both are of one machine, which is not dialled for each.
     assert set(dial(book, relay.peer)) == set(several)
 
 
@@ -151,9 +151,7 @@ def test_success_ends_the_waiting(book: AddressBook) -> None:
     assert dial(book) == [address(1)]
 
 
-def test_a_clock_that_jumps_back_does_not_silence_an_address(
-    book: AddressBook, clock: Clock
-) -> None:
+def test_a_clock_that_jumps_back_does_not_mute_an_address(book: AddressBook, clock: Clock) -> None:
     book.learn(address(1), AddressSource.BOOTSTRAP)
     learn_from_peer(book, address(2))
     assert len(dial(book)) == 2
@@ -181,15 +179,15 @@ def test_hearsay_that_proved_true_is_redialled_at_once(book: AddressBook) -> Non
     assert dial(book) == []
 
 
-def test_one_machine_is_knocked_at_once_an_hour_whoever_tells_of_it(
+def test_one_machine_is_knocked_at_once_an_hour_with_any_announcer(
     book: AddressBook, clock: Clock
 ) -> None:
     for number in range(400):
         victim = address(number, host="ip4/192.31.196.1", port=1000 + number)
-        learn_from_peer(book, victim, teller=peer(1000 + number // 10))
+        learn_from_peer(book, victim, sent_by=peer(1000 + number // 10))
     for number in range(300):
         other = address(number, host=f"ip6/3000::{number + 1:x}")
-        learn_from_peer(book, other, teller=peer(2000 + number // 10))
+        learn_from_peer(book, other, sent_by=peer(2000 + number // 10))
     knocks: list[str] = []
     for _ in range(2 * HOUR_S // 60):
         for one in dial(book):
@@ -210,7 +208,7 @@ def test_one_teller_fills_its_share_only(book: AddressBook, source: AddressSourc
     taken = sum(learn_from_peer(book, of(number)) for number in range(100))
     assert taken == MAX_FROM_PEER
     assert {entry.source for entry in book.entries} == {source}
-    assert learn_from_peer(book, address(500), teller=peer(7))
+    assert learn_from_peer(book, address(500), sent_by=peer(7))
 
 
 @pytest.mark.soak
@@ -218,10 +216,10 @@ def test_the_whole_book_is_bounded_and_keeps_what_the_user_chose(
     book: AddressBook, clock: Clock
 ) -> None:
     book.learn(address(1), AddressSource.BOOTSTRAP)
-    learn_from_peer(book, address(2), teller=peer(1))
+    learn_from_peer(book, address(2), sent_by=peer(1))
     book.note_success(address(2))
     for number in range(3 * MAX_ENTRIES):
-        learn_from_peer(book, address(1000 + number), teller=peer(5000 + number // MAX_FROM_PEER))
+        learn_from_peer(book, address(1000 + number), sent_by=peer(5000 + number // MAX_FROM_PEER))
         clock.now_s += 1
     assert len(book.entries) == MAX_ENTRIES
     known = {entry.address for entry in book.entries}
@@ -234,13 +232,15 @@ def test_the_whole_book_is_bounded_and_keeps_what_the_user_chose(
 def test_what_was_just_tried_is_not_forgotten_to_be_tried_again(book: AddressBook) -> None:
     for number in range(MAX_ENTRIES):
         assert learn_from_peer(
-            book, address(1000 + number), teller=peer(5000 + number // MAX_FROM_PEER)
+            book, address(1000 + number), sent_by=peer(5000 + number // MAX_FROM_PEER)
         )
     tried = dial(book)
     for one in tried:
         book.note_failure(one)
     for number in range(2 * MAX_ENTRIES):
-        learn_from_peer(book, address(9000 + number), teller=peer(15_000 + number // MAX_FROM_PEER))
+        learn_from_peer(
+            book, address(9000 + number), sent_by=peer(15_000 + number // MAX_FROM_PEER)
+        )
     assert set(tried) <= {entry.address for entry in book.entries}
 
 
@@ -317,11 +317,11 @@ LOOPBACK = "ip4/127.0.0.1"
         ("ip4/192.31.196.1", None, True),
     ],
 )
-def test_a_stranger_tells_nothing_of_this_network_s_inside(
+def test_an_outsider_learns_nothing_of_this_network_s_inside(
     book: AddressBook, host: str, sender_reach: Reach | None, is_taken: bool
 ) -> None:
     assert (
-        book.learn_from_peer(address(1, host=host), teller=LIAR, sender_reach=sender_reach)
+        book.learn_from_peer(address(1, host=host), sent_by=LIAR, sender_reach=sender_reach)
         is is_taken
     )
     assert len(book.entries) == is_taken
@@ -331,9 +331,9 @@ def test_a_better_source_counts_and_hearsay_changes_nothing(book: AddressBook) -
     learn_from_peer(book, address(1))
     book.note_failure(address(1))
     book.learn(address(1), AddressSource.BOOTSTRAP)
-    learn_from_peer(book, address(1), teller=peer(3))
+    learn_from_peer(book, address(1), sent_by=peer(3))
     (entry,) = book.entries
-    assert (entry.source, entry.teller, entry.failures) == (AddressSource.BOOTSTRAP, None, 1)
+    assert (entry.source, entry.sent_by, entry.failures) == (AddressSource.BOOTSTRAP, None, 1)
 
 
 def test_of_an_address_that_is_not_in_the_book_nothing_is_noted(book: AddressBook) -> None:
@@ -348,10 +348,12 @@ def test_whatever_happens_the_bounds_hold(steps: list[tuple[int, int]]) -> None:
     book = AddressBook(clock=clock, chance=random.Random(0))
     knocked: dict[str, float] = {}
     does: list[Callable[[int], object]] = [
-        lambda n: learn_from_peer(book, address(n), teller=peer(100 + n % 3)),
+        lambda n: learn_from_peer(book, address(n), sent_by=peer(100 + n % 3)),
         lambda n: book.learn(address(n), AddressSource.MDNS),
         lambda n: book.note_failure(address(n)),
-        lambda n: learn_from_peer(book, address(n, host=f"ip4/192.31.196.{n % 4}"), teller=peer(n)),
+        lambda n: learn_from_peer(
+            book, address(n, host=f"ip4/192.31.196.{n % 4}"), sent_by=peer(n)
+        ),
         lambda n: clock.pass_by(60 * n),
     ]
     for step, number in steps:
@@ -361,8 +363,8 @@ def test_whatever_happens_the_bounds_hold(steps: list[tuple[int, int]]) -> None:
         for one in dial(book):
             assert clock.now_s - knocked.get(one.site, 0) >= HOUR_S
             knocked[one.site] = clock.now_s
-    tellers = [entry.teller for entry in book.entries if entry.teller]
-    assert all(tellers.count(teller) <= MAX_FROM_PEER for teller in tellers)
+    tellers = [entry.sent_by for entry in book.entries if entry.sent_by]
+    assert all(tellers.count(sent_by) <= MAX_FROM_PEER for sent_by in tellers)
 
 
 @pytest.fixture
@@ -402,7 +404,7 @@ def damaged(entry: dict[str, object]) -> bytes:
     good = {
         "address": str(address(1)),
         "source": "mdns",
-        "teller": None,
+        "sent_by": None,
         "tried_s": 0,
         "success_s": 0,
         "failures": 0,
@@ -422,7 +424,7 @@ def damaged(entry: dict[str, object]) -> bytes:
         b" " * (1 << 21),
         damaged({"address": "/ip4/192.31.196.1/tcp/1"}),
         damaged({"source": "heaven"}),
-        damaged({"teller": "me"}),
+        damaged({"sent_by": "me"}),
         damaged({"failures": -1}),
         damaged({"failures": "1"}),
         damaged({"tried_s": 1 << 60}),
@@ -506,11 +508,11 @@ def test_what_the_dht_says_no_more_makes_room_unless_it_answers_or_was_just_trie
     book: AddressBook, clock: Clock
 ) -> None:
     book.replace_from(AddressSource.DHT, [spread(number) for number in range(MAX_FROM_DHT)])
-    answers, silent = dial(book)
+    answers, unanswered = dial(book)
     book.note_success(answers)
-    book.note_failure(silent)
+    book.note_failure(unanswered)
     book.replace_from(AddressSource.DHT, [spread(200)])
-    assert {one.address for one in book.entries} == {answers, silent, spread(200)}
+    assert {one.address for one in book.entries} == {answers, unanswered, spread(200)}
     clock.pass_by(HOUR_S)
     book.replace_from(AddressSource.DHT, [])
     assert [one.address for one in book.entries] == [answers]
@@ -518,20 +520,20 @@ def test_what_the_dht_says_no_more_makes_room_unless_it_answers_or_was_just_trie
 
 def test_of_the_dht_s_addresses_the_likeliest_are_tried_first(book: AddressBook) -> None:
     for number in range(100, 104):
-        learn_from_peer(book, address(number), teller=peer(number))
+        learn_from_peer(book, address(number), sent_by=peer(number))
     book.replace_from(AddressSource.DHT, [spread(number) for number in range(20)])
     assert [one for one in dial(book) if one.peer in {peer(0), peer(1)}] == [spread(0), spread(1)]
 
 
-def test_whom_a_peer_tells_of_is_no_longer_the_dht_s(book: AddressBook) -> None:
+def test_whom_a_peer_reports_is_no_longer_the_dht_s(book: AddressBook) -> None:
     for number in range(8):
         book.learn(spread(number), AddressSource.DHT)
     for number in range(8):
-        assert learn_from_peer(book, spread(number), teller=spread(number).peer)
+        assert learn_from_peer(book, spread(number), sent_by=spread(number).peer)
     assert len(dial(book)) == 8
 
 
-def test_what_a_list_says_is_tried_after_an_invite_and_before_what_peers_tell(
+def test_what_a_list_says_is_tried_after_an_invite_and_before_what_peers_report(
     book: AddressBook,
 ) -> None:
     learn_from_peer(book, address(1))

@@ -1,4 +1,4 @@
-"""What people see of a branch: from where the line goes on, and that this is no experiment."""
+"""Views of a branch: where the line continues, shown as no experiment."""
 
 import json
 from typing import cast
@@ -59,7 +59,7 @@ def report(line_writer: LineWriter) -> LineReport:
     return line
 
 
-def test_status_tells_from_which_tree_the_line_goes_on(
+def test_status_reports_from_which_tree_the_line_goes_on(
     line_writer: LineWriter, capsys: pytest.CaptureFixture[str]
 ) -> None:
     document = status_document(line_writer.store, author=KEY.public, net="main", sandbox="full")
@@ -72,7 +72,7 @@ def test_status_tells_from_which_tree_the_line_goes_on(
     assert "1 patch on from the task's baseline, not verified yet" in capsys.readouterr().out
 
 
-def test_the_live_view_tells_so_too(line_writer: LineWriter, home: Home, store: Store) -> None:
+def test_the_live_view_reports_so_too(line_writer: LineWriter, home: Home, store: Store) -> None:
     picture = drawn(node_of(home, store))
     assert "1 patch on from the task's baseline, not verified yet" in picture
     assert "branch" in picture
@@ -116,16 +116,16 @@ def test_the_report_counts_it_among_no_ideas(line_writer: LineWriter) -> None:
 def test_the_gain_of_a_branch_is_that_of_its_ideas(line_writer: LineWriter) -> None:
     promotion_trial(line_writer, gain_nano=2 * GAIN_NANO)
     line = report(line_writer)
-    assert {row.origin.proposer for row in line.origins} == {"knobs"}
+    assert {row.origin.proposer for row in line.origins} == {"search"}
     assert sum(row.alone_nano for row in line.origins) == line.gain_nano
 
 
-def test_a_checkpoint_of_a_branch_teaches_what_it_was_made_of(line_writer: LineWriter) -> None:
+def test_a_promotion_trial_of_a_branch_teaches_what_it_was_made_of(line_writer: LineWriter) -> None:
     promotion_trial(line_writer, gain_nano=2 * GAIN_NANO)
     publish_insight(line_writer)
-    (told,) = (record.body for record in line_writer.store.records.listed("insight"))
-    assert isinstance(told, InsightBody)
-    assert "another tree than the head" in told.message
+    (reported,) = (record.body for record in line_writer.store.records.listed("insight"))
+    assert isinstance(reported, InsightBody)
+    assert "another tree than the head" in reported.message
 
 
 def test_a_pull_request_lists_what_the_branch_is_made_of_and_nothing_below(

@@ -1,4 +1,4 @@
-"""Branches: the line goes on from another tree and comes back; the head never moves by it."""
+"""Branches: the line continues from another tree and returns; the head does not move."""
 
 from dataclasses import replace
 
@@ -50,7 +50,7 @@ NOISE_SD = SD_NANO / 1e9
 
 @pytest.fixture
 def line_writer(home: Home, store: Store) -> LineWriter:
-    """A line whose head is the fourth: three checkpoints of one patch each have passed."""
+    """A line whose head is the fourth: three promotion trials of one patch each have passed."""
     line_writer = with_baseline(home, store)
     for number in (1, 2, 3):
         adopt_better(line_writer, f"0.{number + 4}", number)
@@ -87,10 +87,10 @@ def test_the_head_before_the_present_one_is_gone_back_to_first_then_those_before
         go_on(line_writer, root, BASE_NANO, BASE_NANO)
         go_back(line_writer)
     assert titles == [
-        "the head of 1 checkpoint ago",
-        "the head of 2 checkpoints ago",
+        "the head of 1 promotion ago",
+        "the head of 2 promotions ago",
         "the task's baseline",
-        "the head of 1 checkpoint ago",
+        "the head of 1 promotion ago",
     ]
 
 
@@ -136,7 +136,7 @@ def test_the_line_goes_on_from_an_older_head_and_the_verified_head_stays(
     line = line_writer.known_line
     assert (line.verified, line.working) == (head, rated("0.6").tree)
     assert line.stack == (step.patch,)
-    assert line.bank_nano == (BASE_NANO - 10, BASE_NANO - 12)
+    assert line.reference_nano == (BASE_NANO - 10, BASE_NANO - 12)
     assert kept_in(line_writer.store, line.stack) == 0
     branch = branch_of(line_writer.store, line)
     assert branch is not None
@@ -150,7 +150,7 @@ def test_the_line_goes_on_from_an_older_head_and_the_verified_head_stays(
     assert behind.tree == rated("0.6").tree
     entry = line_writer.store.experiments.listed(LINE)[-1]
     assert (entry.decision, entry.stage) == ("branched", "keep")
-    assert entry.title == "on from the head of 1 checkpoint ago"
+    assert entry.title == "on from the head of 1 promotion ago"
     assert journal_of(line_writer, home)
 
 
@@ -197,7 +197,7 @@ def test_the_way_back_leads_to_what_was_left_with_its_part_less(line_writer: Lin
     step = go_back(line_writer)
     line = line_writer.known_line
     assert (line.verified, line.working, line.stack) == (head, less.tree, (patch.id,))
-    assert line.bank_nano == (BASE_NANO, BASE_NANO)
+    assert line.reference_nano == (BASE_NANO, BASE_NANO)
     assert branch_of(line_writer.store, line) is None
     said = line_writer.store.records.get(step.record or b"").body
     assert isinstance(said, ResultBody)
@@ -223,7 +223,7 @@ def test_the_way_back_is_open_even_if_the_head_falls_over(line_writer: LineWrite
     job = open_return(line_writer, branch, why="it got nowhere", runs=2)
     end_branch(line_writer, job, None, None)
     line = line_writer.known_line
-    assert (line.verified, line.working, line.stack, line.bank_nano) == (head, head, (), ())
+    assert (line.verified, line.working, line.stack, line.reference_nano) == (head, head, (), ())
 
 
 def test_a_head_moved_by_hand_meanwhile_is_not_left(line_writer: LineWriter) -> None:
@@ -268,7 +268,7 @@ def test_a_branch_that_passes_is_adopted_with_the_tree_that_it_began_with_among_
     assert stack is not None
     assert (stack.base, stack.tree) == (head, rated("0.69").tree)
     assert stack.parents == (step.patch, *parts[-7:])
-    assert stack.title.startswith("stack of 9 on from the head of 1 checkpoint ago: ")
+    assert stack.title.startswith("stack of 9 on from the head of 1 promotion ago: ")
     assert journal_of(line_writer, home)
     assert root_of(line_writer).tree == head  # the head that was left is an older one now
 

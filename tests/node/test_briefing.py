@@ -1,4 +1,4 @@
-"""What proposers are told: the line as it is now, the user's words, what others say they try."""
+"""The context of proposers: the current line, the user's words, others' announced tries."""
 
 from dataclasses import replace
 from typing import Any
@@ -25,8 +25,8 @@ from tests.node.scripted import Bench
 from trainer.measuring.loss_curve import LossPoint
 
 
-def told(line_writer: LineWriter, home: Home, *, left: Left = NO_END, **parts: Any) -> Context:
-    """What a proposer is told; `parts` are of the briefing, besides what it needs."""
+def briefed(line_writer: LineWriter, home: Home, *, left: Left = NO_END, **parts: Any) -> Context:
+    """Return a proposer's context; `parts` are optional parts of the briefing."""
     task = Bench(home=home, store=line_writer.store).session().task
     briefing = Briefing(
         line_writer=line_writer,
@@ -40,7 +40,7 @@ def told(line_writer: LineWriter, home: Home, *, left: Left = NO_END, **parts: A
 
 
 def test_a_brief_says_what_is_measured_and_within_what(home: Home, line_writer: LineWriter) -> None:
-    brief = told(line_writer, home).brief
+    brief = briefed(line_writer, home).brief
     assert brief is not None
     limits = MANIFEST.limits
     assert (brief.task, brief.program, brief.noise_sd) == (MANIFEST.name, "Lower it.", 0.01)
@@ -56,7 +56,7 @@ def test_a_brief_says_what_is_measured_and_within_what(home: Home, line_writer: 
 
 def test_the_source_is_the_working_line_s(home: Home, line_writer: LineWriter) -> None:
     keep(line_writer, "0.9")
-    context = told(line_writer, home)
+    context = briefed(line_writer, home)
     assert context.source["train.py"] == b"LEARNING_RATE = 0.9\n"
     assert context.brief is not None
     assert context.brief.base is not None
@@ -75,21 +75,23 @@ def test_the_loss_curve_is_that_of_the_latest_run_that_printed_one(
         (planned,) = store.jobs.runs_of(job.id)
         ended = replace(run(BASE_NANO), role="base", seed=planned.seed, cpu_ms=2_500 + number)
         store.jobs.finish_run(planned, StoredOutcome(run=ended, log_tail="", curve=points))
-    brief = told(line_writer, home).brief
+    brief = briefed(line_writer, home).brief
     assert brief is not None
     assert brief.base is not None
     assert brief.base.curve == ((5, 3.0), (10, 2.0))
     assert brief.base.cpu_seconds == 2.501
 
 
-def test_what_is_left_is_told_as_far_as_it_is_known(home: Home, line_writer: LineWriter) -> None:
+def test_what_is_left_is_reported_as_far_as_it_is_known(
+    home: Home, line_writer: LineWriter
+) -> None:
     session = Left(seconds=60.0, experiments=3)
-    brief = told(line_writer, home, left=session, usd_left=lambda: 1.5).brief
+    brief = briefed(line_writer, home, left=session, usd_left=lambda: 1.5).brief
     assert brief is not None
     assert brief.left == Left(seconds=60.0, experiments=3, usd=1.5)
 
 
-def test_what_others_try_on_this_line_is_told(
+def test_what_others_try_on_this_line_is_reported(
     home: Home, line_writer: LineWriter, store: Store
 ) -> None:
     ada = PeerAuthor(store, Blobs(home.blobs), number=50)
@@ -102,21 +104,21 @@ def test_what_others_try_on_this_line_is_told(
     )
     ada.publish(here)
     ada.publish(replace(here, base=b"\1" * 32, title="elsewhere"))
-    assert told(line_writer, home).intents == ("LAYERS 2 → 4",)
+    assert briefed(line_writer, home).intents == ("LAYERS 2 → 4",)
 
 
 def test_before_the_first_run_it_is_about_the_task_s_baseline(home: Home, store: Store) -> None:
-    context = told(line_writer_of(home, store), home)
+    context = briefed(line_writer_of(home, store), home)
     assert context.source == BASELINE
     assert context.brief is not None
     assert context.brief.base is None
 
 
-def test_what_the_owner_says_is_told_for_a_day(
+def test_what_the_owner_says_is_reported_for_a_day(
     home: Home, line_writer: LineWriter, store: Store
 ) -> None:
     keep_note(store, LINE, "long ago", now_ms=1)
     keep_note(store, LINE, "try a warm-up", now_ms=clock_ms())
-    brief = told(line_writer, home).brief
+    brief = briefed(line_writer, home).brief
     assert brief is not None
     assert brief.notes == ("try a warm-up",)

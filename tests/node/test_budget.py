@@ -1,4 +1,4 @@
-"""The ledger of a day: exact, shared, and whole after a kill."""
+"""The model costs of a day: exact, shared, and complete after a kill."""
 
 import logging
 import signal
@@ -222,7 +222,7 @@ def test_the_settings_are_the_limits() -> None:
     assert limits_of(Config()) == ModelCostLimits(usd_nano=5 * 10**9, visits=50)
 
 
-def test_each_day_begins_anew_and_keeps_what_was_reserved_in_it(
+def test_each_day_starts_again_and_keeps_what_was_reserved_in_it(
     home: Home, cost_database: Database, clock: Clock
 ) -> None:
     budget = budget_of(cost_database, clock, ModelCostLimits(calls=1))
@@ -240,7 +240,7 @@ def test_each_day_begins_anew_and_keeps_what_was_reserved_in_it(
     ]
 
 
-def test_a_store_tells_what_today_took(home: Home, cost_database: Database, clock: Clock) -> None:
+def test_a_store_reports_what_today_took(home: Home, cost_database: Database, clock: Clock) -> None:
     budget = budget_of(cost_database, clock)
     budget.settle(reserved(budget), Usage(tokens_in=11, tokens_out=7))
     with Store.open_read_only(home) as store:
@@ -252,7 +252,7 @@ def test_a_store_tells_what_today_took(home: Home, cost_database: Database, cloc
         assert usd_left_today(store, Config(usd_per_day=0.0), clock()) == 0
 
 
-def test_a_ledger_can_be_had_without_a_home(home: Home, clock: Clock) -> None:
+def test_a_run_log_can_be_read_without_a_home(home: Home, clock: Clock) -> None:
     with temporary_cost_database() as cost_database:
         reserved(budget_of(cost_database, clock))
     assert not home.root.exists()

@@ -16,9 +16,9 @@ from node.exchange.bundling import gather
 from node.home.home import Home
 from node.store.blobs import Blobs
 from node.store.store import Store
-from protocol.attestation import AttestBody
 from protocol.errors import SafetyError, UsageError
 from protocol.records import Record
+from protocol.rerun import RerunBody
 from protocol.source import Source
 from tests.node.examples import BASELINE, BETTER, KEY, Notebook
 from tests.node.peer_authors import PeerAuthor
@@ -193,20 +193,20 @@ def test_what_does_not_fit_together_is_found(made: Path, tmp_path: Path) -> None
     assert faults(without(BASELINE.tree)) == ["baseline"]
 
 
-def test_attestations_travel_with_what_they_answer(
+def test_rerun_travel_with_what_they_answer(
     session: Session,
     home: Home,
     notebook: Notebook,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    from protocol.attestation import attestation_seed, prove_seeds
+    from protocol.rerun import prove_seeds, rerun_seed
     from protocol.runs import Env
     from tests.node.examples import HARDWARE_CLASS, TASK, run
 
     claim = session["confirmed"]
     proof = prove_seeds(KEY, target=claim.id, base=BASELINE.tree, tree=BETTER.tree)
-    answer = AttestBody(
+    answer = RerunBody(
         task=TASK,
         hardware_class=HARDWARE_CLASS,
         env=Env(),
@@ -214,7 +214,7 @@ def test_attestations_travel_with_what_they_answer(
         tree=BETTER.tree,
         target=claim.id,
         proof=proof,
-        runs=(run(1_480_000_000, seed=attestation_seed(proof, 0)),),
+        runs=(run(1_480_000_000, seed=rerun_seed(proof, 0)),),
         verdict="unconfirmed",
     )
     record = notebook.store.append_own(KEY, answer, ts_ms=1_790_000_900_000)

@@ -33,29 +33,29 @@ def card(night: Night, line: LineReport | None = None) -> NightCard:
 
 
 def test_its_figures_are_those_of_the_report(night: Night) -> None:
-    line, told = line_of(night), card(night)
-    assert (told.node, told.subject) == ("attic", "tiny on cpu-x86_64")
-    assert (told.head, told.unit) == ("verified head", "bpb")
-    assert told.first == 1.5
+    line, reported = line_of(night), card(night)
+    assert (reported.node, reported.subject) == ("attic", "tiny on cpu-x86_64")
+    assert (reported.head, reported.unit) == ("verified head", "bpb")
+    assert reported.first == 1.5
     assert line.after is not None
-    assert told.last == line.after.metric
-    assert told.tried == f"{len(line.ideas)} experiments tried, 4 kept"
-    assert told.trials == "1 of 2 promotion trials passed"
-    assert told.points == line.points
-    assert "Measured on" in told.measured
+    assert reported.last == line.after.metric
+    assert reported.tried == f"{len(line.ideas)} experiments tried, 4 kept"
+    assert reported.trials == "1 of 2 promotion trials passed"
+    assert reported.points == line.points
+    assert "Measured on" in reported.measured
 
 
-def test_the_heads_interval_is_that_of_its_pairs_beside_the_baseline(
+def test_the_heads_interval_is_that_of_its_pairs_next_to_the_baseline(
     home: Home, store: Store
 ) -> None:
     night = evening(home, store)
     night.keep(night.idea())
     night.promotion_trial(20_000_000)
-    told = card(night)
+    reported = card(night)
     facts = store.boards.own_facts(BoardKey("main", TASK, HARDWARE_CLASS))
     (fact,) = [one.anchor_gain for one in facts if isinstance(one, BoardClaim)]
     assert fact is not None
-    assert told.gain == (
+    assert reported.gain == (
         f"gain {fact.value_nano / 1e9:+.4f}, 95 % interval {fact.lower_nano() / 1e9:+.4f} to"
         f" {fact.upper_nano / 1e9:+.4f} (4 pairs of new runs)"
     )
@@ -63,26 +63,26 @@ def test_the_heads_interval_is_that_of_its_pairs_beside_the_baseline(
 
 def test_a_night_without_a_new_head_says_so(home: Home, store: Store) -> None:
     night = evening(home, store)
-    told = card(night)
-    assert told.gain == "still the task's baseline"
-    assert told.trials == "no promotion trial"
-    assert told.first == told.last == 1.5
+    reported = card(night)
+    assert reported.gain == "still the task's baseline"
+    assert reported.trials == "no promotion trial"
+    assert reported.first == reported.last == 1.5
 
 
 def test_a_task_that_scores_itself_has_a_measured_head(night: Night) -> None:
-    told = card(night, replace(line_of(night), scoring="self"))
-    assert told.head == "measured head"
-    assert "self-scored" in told.subject
-    assert "nothing is verified" in told.measured
+    reported = card(night, replace(line_of(night), scoring="self"))
+    assert reported.head == "measured head"
+    assert "self-scored" in reported.subject
+    assert "nothing is verified" in reported.measured
 
 
-def test_dates_are_told_to_the_minute_and_a_day_once(night: Night) -> None:
+def test_dates_are_reported_to_the_minute_and_a_day_once(night: Night) -> None:
     short = TimeSpan(since_ms=EVENING_MS, until_ms=EVENING_MS + 7_200_000)
-    told = card_of(night.store, line_of(night), short, net="main", node="", zone=UTC)
-    assert told.dates == "2026-09-21 14:13 to 16:13"
+    reported = card_of(night.store, line_of(night), short, net="main", node="", zone=UTC)
+    assert reported.dates == "2026-09-21 14:13 to 16:13"
     longer = replace(night.span, until_ms=EVENING_MS + 86_400_000)
-    told = card_of(night.store, line_of(night), longer, net="main", node="", zone=UTC)
-    assert told.dates == "2026-09-21 14:13 to 2026-09-22 14:13"
+    reported = card_of(night.store, line_of(night), longer, net="main", node="", zone=UTC)
+    assert reported.dates == "2026-09-21 14:13 to 2026-09-22 14:13"
 
 
 def test_without_pillow_it_says_how_to_get_it(
@@ -110,12 +110,12 @@ def test_it_is_a_picture_of_the_size_that_previews_have(night: Night) -> None:
 
 def test_whatever_there_is_to_draw_fits(night: Night) -> None:
     pytest.importorskip("PIL")
-    told = card(night)
+    reported = card(night)
     for other in (
-        replace(told, node=HOSTILE, subject="x" * 400, gain="y" * 400, unit="z" * 16),
-        replace(told, points=(), first=None, last=None),
-        replace(told, points=told.points[:1]),
-        replace(told, points=told.points * 200, first=-1e9, last=1e9),
+        replace(reported, node=HOSTILE, subject="x" * 400, gain="y" * 400, unit="z" * 16),
+        replace(reported, points=(), first=None, last=None),
+        replace(reported, points=reported.points[:1]),
+        replace(reported, points=reported.points * 200, first=-1e9, last=1e9),
     ):
         assert size_of(drawn(other)) == SIZE
 

@@ -1,4 +1,4 @@
-"""What `agent` means, and what `auto` finds: real servers on loopback, programs on a PATH."""
+"""Values of `agent`, and the finds of `auto`: servers on loopback, programs on a PATH."""
 
 import json
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ LAN = "http://192.0.2.1:8080/v1"
 @pytest.mark.parametrize(
     ("config", "choice"),
     [
-        (Config(), OwnChoice(name="knobs")),
+        (Config(), OwnChoice(name="search")),
         (Config(agent=("none",)), OwnChoice(name="none")),
         (Config(agent=("codex",)), ProgramChoice(name="codex")),
         (Config(agent=("command",), agent_command=("x",)), ProgramChoice(name="command")),
@@ -68,16 +68,16 @@ def test_a_setting_is_one_choice(config: Config, choice: Choice) -> None:
 def test_the_help_the_error_and_the_choice_know_the_same_agents(tmp_path: Path) -> None:
     words = [word for form in FORMS for word in form.words]
     shown = CliRunner().invoke(start, ["--help"]).output
-    _, _, told = " ".join(shown.split()).partition(" --agent ")
-    assert told.split()[0].split("|") == words
+    _, _, reported = " ".join(shown.split()).partition(" --agent ")
+    assert reported.split()[0].split("|") == words
     for form in FORMS:
-        assert form.meaning in told.replace("- ", "-")
+        assert form.meaning in reported.replace("- ", "-")
     with pytest.raises(ConfigurationError) as fault:
         load_config(tmp_path / "none.toml", env={}, flags={"agent": "cluade"})
     assert fault.value.hint is not None
     assert all(word in fault.value.hint for word in words)
     programs = {"claude", "codex", "aider", "command"}
-    assert set(AGENTS) == {"knobs", "none", "auto", *programs}
+    assert set(AGENTS) == {"search", "none", "auto", *programs}
     for word in AGENTS:
         chosen = choose(
             Config(agent=(word,), agent_command=("x",)), NO_KEYS, {}, ollama_url=NOWHERE
@@ -94,7 +94,7 @@ def test_what_names_no_agent_is_refused(tmp_path: Path, wrong: str) -> None:
 
 @pytest.mark.parametrize(
     "given",
-    ["claude", ["knobs", "claude#bold"], "claude,claude#bold", "knobs ollama:a@1 ollama:a@2"],
+    ["claude", ["search", "claude#bold"], "claude,claude#bold", "search ollama:a@1 ollama:a@2"],
 )
 def test_one_word_and_a_list_are_settings(tmp_path: Path, given: str | list[str]) -> None:
     path = tmp_path / "config.toml"
@@ -106,34 +106,34 @@ def test_one_word_and_a_list_are_settings(tmp_path: Path, given: str | list[str]
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "expected"),
     [
-        (["knobs", "cluade"], "'cluade' is not a proposer"),
-        (["knobs", "none"], "none cannot be combined with others: remove it, or the others"),
+        (["search", "cluade"], "'cluade' is not a proposer"),
+        (["search", "none"], "none cannot be combined with others: remove it, or the others"),
         (["auto", "claude"], "auto cannot be combined with others"),
-        (["knobs", "claude", "knobs"], "knobs is named twice: remove one"),
+        (["search", "claude", "search"], "search is named twice: remove one"),
         (["ollama:a", "ollama/a"], "ollama:a is named twice"),
         (["claude#bold", "claude#bold"], "claude#bold is named twice"),
-        (["knobs#bold"], "knobs takes no text; write knobs"),
+        (["search#bold"], "search takes no text; write search"),
         (["claude#"], "a text's name has a-z, 0-9 and -"),
         (["claude#Bold/x"], "a text's name has a-z, 0-9 and -"),
         ([], "`agent`"),
     ],
 )
-def test_a_wrong_list_is_told_what_is_wrong_and_what_is_taken(
-    tmp_path: Path, given: list[str], told: str
+def test_a_wrong_list_is_shown_what_is_wrong_and_what_is_taken(
+    tmp_path: Path, given: list[str], expected: str
 ) -> None:
     path = tmp_path / "config.toml"
     path.write_text(f"agent = {json.dumps(given)}\n")
     with pytest.raises(ConfigurationError) as fault:
         load_config(path, env={})
-    assert told in fault.value.message
-    assert '["knobs", "claude#bold"]' in fault.value.hint
+    assert expected in fault.value.message
+    assert '["search", "claude#bold"]' in fault.value.hint
 
 
 def test_each_of_a_list_is_an_arm_with_its_text() -> None:
-    arms = arms_of(Config(agent=("knobs", "claude", "claude#bold", "small"), llm_url=LAN))
-    assert [arm.name for arm in arms] == ["knobs", "claude", "claude#bold", "small"]
+    arms = arms_of(Config(agent=("search", "claude", "claude#bold", "small"), llm_url=LAN))
+    assert [arm.name for arm in arms] == ["search", "claude", "claude#bold", "small"]
     assert [arm.text for arm in arms] == ["", "", "bold", ""]
     assert lender(arms) == arms[-1].choice
     assert lender(arms[:2]) == arms[0].choice
@@ -145,7 +145,7 @@ def test_one_command_is_one_agent_s() -> None:
         arms_of(Config(agent=("claude", "codex"), agent_command=words))
     config = Config(agent=("claude", "command"), agent_command=words)
     assert [arm.settings(config).agent_command for arm in arms_of(config)] == [(), words]
-    config = Config(agent=("knobs", "claude"), agent_command=words)
+    config = Config(agent=("search", "claude"), agent_command=words)
     assert {arm.settings(config).agent_command for arm in arms_of(config)} == {words}
 
 
@@ -191,9 +191,9 @@ def programs(folder: Path, *names: str) -> Path:
     return folder
 
 
-def test_where_nothing_is_found_knobs_propose() -> None:
+def test_where_nothing_is_found_the_built_in_search_proposes() -> None:
     assert found() == Chosen(
-        arms=(Arm(choice=OwnChoice(name="knobs")),), reason="knobs proposes: it needs no model"
+        arms=(Arm(choice=OwnChoice(name="search")),), reason="search proposes: it needs no model"
     )
 
 
@@ -219,8 +219,8 @@ def test_a_server_with_several_models_leaves_the_choice_to_the_user(
 
 def test_a_key_alone_names_no_model() -> None:
     chosen = found(keys=ApiKeys({"OPENAI_API_KEY": "sk-1"}))
-    assert chosen.arms[0].choice == OwnChoice(name="knobs")
-    assert "OPENAI_API_KEY is set and names no model: `--agent MODEL`" in chosen.reason
+    assert chosen.arms[0].choice == OwnChoice(name="search")
+    assert "OPENAI_API_KEY is set; choose a model with `--agent MODEL`" in chosen.reason
     assert "sk-1" not in chosen.reason
 
 
@@ -236,7 +236,7 @@ def test_the_one_model_that_ollama_has_is_taken(server: LlmServer, tmp_path: Pat
 def test_of_several_models_of_ollama_none_is_taken(server: LlmServer) -> None:
     server.models = [f"m{number}" for number in range(9)]
     chosen = found(ollama=server.url)
-    assert chosen.arms[0].choice == OwnChoice(name="knobs")
+    assert chosen.arms[0].choice == OwnChoice(name="search")
     assert "Ollama has 9 models (m0, m1, m2, m3, m4, …)" in chosen.reason
 
 
@@ -252,7 +252,7 @@ def test_coding_agents_are_taken_in_an_order(tmp_path: Path, names: str, taken: 
 
 def test_a_file_that_cannot_be_run_is_no_program(tmp_path: Path) -> None:
     (tmp_path / "claude").write_text("")
-    assert found(path=tmp_path).arms[0].choice == OwnChoice(name="knobs")
+    assert found(path=tmp_path).arms[0].choice == OwnChoice(name="search")
 
 
 def test_what_a_server_lists_is_read_with_care(server: LlmServer) -> None:

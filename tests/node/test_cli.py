@@ -190,7 +190,7 @@ def test_an_interrupt_is_130(at_home: Home) -> None:
     assert err.strip() == "arnode: interrupted"
 
 
-def test_a_reader_that_stops_early_hears_no_complaint(at_home: Home) -> None:
+def test_a_reader_that_stops_early_gets_no_complaint(at_home: Home) -> None:
     at_home.prepare()
     at_home.log.write_text("a line\n" * 100_000)
     program = "import sys; from node.commands.cli import main; main(sys.argv[1:])"
@@ -291,7 +291,7 @@ def test_reading_commands_leave_no_home_behind(at_home: Home, tmp_path: Path) ->
     ],
 )
 @pytest.mark.timeout(60)
-def test_to_be_told_to_end_is_an_interrupt(
+def test_a_request_to_end_is_an_interrupt(
     tmp_path: Path, number: signal.Signals, ignored: str
 ) -> None:
     (tmp_path / "node.log").write_text("a line\n")

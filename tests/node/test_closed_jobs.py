@@ -1,4 +1,4 @@
-"""Finished jobs are read once, and what is known of them is what the store holds."""
+"""Finished jobs are read once, and their cache agrees with the store."""
 
 from dataclasses import replace
 
@@ -53,7 +53,7 @@ def test_jobs_that_end_out_of_turn_stand_in_their_order(store: Store) -> None:
     assert ids(store, after=first) == [second, third]
 
 
-def test_several_kinds_are_told_in_one_order(store: Store) -> None:
+def test_several_kinds_are_reported_in_one_order(store: Store) -> None:
     reference_run = queue(store, 1)
     baseline = store.jobs.open_job(LINE, BaselineStep(tree=b"b" * 32), created_ms=1).id
     later = queue(store, 2)
@@ -79,7 +79,7 @@ def test_what_is_taken_back_was_never_finished(store: Store) -> None:
     assert ids(store) == [kept]
 
 
-def test_a_finished_job_that_is_changed_is_read_anew(store: Store) -> None:
+def test_a_finished_job_that_is_changed_is_read_again(store: Store) -> None:
     store.jobs.close_job(queue(store, 1))
     (job,) = store.jobs.closed_jobs(LINE, ReferenceRunStep)
     store.jobs.update_step(job, replace(job.step, tree=b"z" * 32))

@@ -30,7 +30,7 @@ from tests.node.line_writers import (
     with_baseline,
 )
 from tests.node.peer_authors import SD_NANO, PeerAuthor
-from tests.protocol.worlds import attest
+from tests.protocol.worlds import rerun
 
 NOISE_SD = SD_NANO / 1e9
 ROWS = ["LEARNING_RATE = 0.1\n", *(f"C{number} = 1\n" for number in range(20))]
@@ -69,7 +69,7 @@ def keep(line_writer: LineWriter, source: Source, title: str, *, gain_sd: float 
 
 
 def missed(line_writer: LineWriter, *sources: tuple[str, int], gain_sd: float = 2.0) -> list[bytes]:
-    """Keep rows one after the other in a stack that misses its checkpoint."""
+    """Keep rows one after the other in a stack that fails its promotion trial."""
     made: list[bytes] = []
     for row, at in sources:
         source = with_row(row, at, line_writer.source(line_writer.known_line.working))
@@ -183,7 +183,7 @@ def peers_of(line_writer: LineWriter) -> Peers:
 
 def confirmed(author: PeerAuthor, other: PeerAuthor, tree: Source) -> None:
     author.claims(tree, 2.0, base=BASE)
-    said = attest(other.key, tree.tree, [2 * SD_NANO] * 6, "confirmed", base=BASE.tree)
+    said = rerun(other.key, tree.tree, [2 * SD_NANO] * 6, "confirmed", base=BASE.tree)
     other.publish(replace(said, task=TASK, hardware_class=HARDWARE_CLASS, env=Env()))
 
 

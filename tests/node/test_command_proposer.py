@@ -22,7 +22,7 @@ from trainer.sandbox.tier import Tier
 
 SOURCE = Source.of({"train.py": b"x = 1\n"})
 CONTEXT = Context(
-    source=SOURCE, editable=("train.py",), knobs=(), moves=(), history=(),
+    source=SOURCE, editable=("train.py",), hyperparameters=(), moves=(), history=(),
     tried=lambda _mark: False, seed=1,
 )  # fmt: skip
 # Writes what it was started with into the file that it is to edit.
@@ -121,7 +121,7 @@ def test_a_key_of_the_nodes_own_is_passed_only_if_it_is_listed(user: Path) -> No
     assert started(user, config, env)[1]["ANTHROPIC_API_KEY"] == "a"
 
 
-def test_codex_has_no_shell_and_is_told_what_it_may_take(user: Path) -> None:
+def test_codex_has_no_shell_and_is_shown_what_it_may_take(user: Path) -> None:
     (user / ".codex").mkdir()
     (user / ".codex" / "auth.json").touch()
     config = Config(agent=("codex",), agent_usd=2.0, llm_usd_in=4.0, llm_usd_out=10.0)
@@ -147,7 +147,7 @@ def test_codex_without_a_log_in_gets_the_key_under_the_name_it_looks_for(user: P
     assert started(user, Config(agent=("codex",)), env)[1]["CODEX_API_KEY"] == "c"
 
 
-def test_codex_is_told_its_server_in_words(user: Path) -> None:
+def test_codex_is_given_its_server_in_words(user: Path) -> None:
     env = variables(user, CODEX_API_KEY="c", OPENAI_BASE_URL='http://127.0.0.1:8/"v1"')
     words, environment, _ = started(user, Config(agent=("codex",)), env)
     assert words[-3:] == ["-c", r'openai_base_url="http://127.0.0.1:8/\"v1\""', "Go."]
@@ -185,7 +185,7 @@ def test_what_may_cost_by_the_token_counts(
     assert terms_of(config.agent[0], config, node_of(user), env=env).is_paid == is_paid
 
 
-def test_aider_is_told_the_files(user: Path) -> None:
+def test_aider_is_given_the_files(user: Path) -> None:
     env = variables(user, AIDER_MODEL="m", OPENAI_API_KEY="o")
     config = Config(agent=("aider",), agent_variables=("OPENAI_API_KEY",))
     words, environment, _ = started(user, config, env)
@@ -237,12 +237,12 @@ def test_no_log_in_is_said(user: Path) -> None:
     [
         ({}, '`agent` is "command" and `agent_command` is empty'),
         ({"agent_command": ("no-such", "x")}, "the program `no-such` was not found"),
-        ({"agent_folders": ("~/.none",)}, "is not there"),
+        ({"agent_folders": ("~/.none",)}, "does not exist"),
         ({"agent_folders": ("/",)}, "not a folder in your home"),
         ({"agent_folders": ("~/",)}, "not a folder in your home"),
         ({"agent_folders": ("~/.arnode/journal",)}, "in the node's home"),
         ({"agent_folders": (".claude",)}, "not a folder in your home"),
-        ({"agent_variables": ("NOT_SET",)}, "the variable NOT_SET of `agent_variables` is not set"),
+        ({"agent_variables": ("NOT_SET",)}, "the variable NOT_SET in `agent_variables` is not set"),
     ],
 )
 def test_settings_that_cannot_be_meant_are_explained(
@@ -251,8 +251,8 @@ def test_settings_that_cannot_be_meant_are_explained(
     whole = settings if not settings or "agent_command" in settings else {
         "agent_command": ("sh", "x"), **settings
     }  # fmt: skip
-    told, hint = fault(user, agent=("command",), **whole)
-    assert message in told
+    reported, hint = fault(user, agent=("command",), **whole)
+    assert message in reported
     assert hint
 
 
@@ -274,7 +274,7 @@ def test_what_is_wrong_for_certain_stops_the_start(user: Path) -> None:
 
     with pytest.raises(ConfigurationError, match="was not found"):
         make({"HOME": str(user), "PATH": "/usr/bin"}, agent=("codex",))
-    with pytest.raises(ConfigurationError, match="your home is /"):
+    with pytest.raises(ConfigurationError, match="HOME is /"):
         make({"HOME": "/", "PATH": "/usr/bin"}, agent=("command",), agent_command=("sh",))
     make(variables(user), agent=("codex",))  # that there is no log-in may only seem so
 

@@ -25,7 +25,7 @@ from protocol.records import Record, parse_record
 from protocol.units import NANO
 from tests.node.examples import BASELINE, BETTER, KEY, LINE, MANIFEST, Notebook, patch_body, run
 from tests.node.steps import FreeStep
-from tests.protocol.worlds import KEYS, START_MS, TREES, World, adopt, attest, retract
+from tests.protocol.worlds import KEYS, START_MS, TREES, World, adopt, rerun, retract
 from trainer.measuring.loss_curve import LossPoint
 from trainer.measuring.timeline import Stage
 
@@ -73,7 +73,7 @@ def test_log_lists_experiments_newest_first(
 
 
 @pytest.mark.usefixtures("session")
-def test_log_tells_the_year_where_it_is_not_this_one(
+def test_log_reports_the_year_where_it_is_not_this_one(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Later(datetime):
@@ -105,7 +105,7 @@ def test_log_as_json_has_the_promised_fields(
 @pytest.mark.parametrize(
     "name", ["task", "baseline", "patch", "kept", "crashed", "confirmed", "adoption"]
 )
-def test_show_tells_everything_about_a_record(
+def test_show_reports_everything_about_a_record(
     session: dict[str, Record], capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     record = session[name]
@@ -119,7 +119,7 @@ def test_show_tells_everything_about_a_record(
     assert record.id.hex() in arnode(capsys, "show", record.id.hex())
 
 
-def test_show_tells_people_figures_in_the_unit_and_scripts_the_record(
+def test_show_gives_people_figures_in_the_unit_and_scripts_the_record(
     session: dict[str, Record], capsys: pytest.CaptureFixture[str]
 ) -> None:
     kept, task = (session[name].id.hex() for name in ("kept", "task"))
@@ -163,8 +163,8 @@ def test_a_failure_is_shown_with_what_it_printed(
     planned = store.jobs.plan_run(job.id, role=ended.role, tree=record.body.tree, seed=ended.seed)
     log = "sort.c:3:1: error: unknown type name 'lnog'\n\x1b[31mthe build ended\n"
     store.jobs.finish_run(planned, StoredOutcome(run=ended, log_tail=log))
-    told = arnode(capsys, "show", record.id.hex())
-    assert "| sort.c:3:1: error: unknown type name 'lnog'\n| \\x1b[31mthe build ended\n" in told
+    output = arnode(capsys, "show", record.id.hex())
+    assert "| sort.c:3:1: error: unknown type name 'lnog'\n| \\x1b[31mthe build ended\n" in output
     assert "| sort.c" not in arnode(capsys, "show", session["kept"].id.hex())
     assert "| sort.c" not in arnode(capsys, "log")  # the latest did not fail
 
@@ -181,8 +181,10 @@ def test_log_ends_with_why_the_latest_failed(
     job = store.jobs.open_job(LINE, FreeStep({}), created_ms=5)
     planned = store.jobs.plan_run(job.id, role=ended.role, tree=record.body.tree, seed=ended.seed)
     store.jobs.finish_run(planned, StoredOutcome(run=ended, log_tail="reading\nTypeError: no\n"))
-    told = arnode(capsys, "log")
-    assert told.endswith(f"{record.id.hex()[:12]} failed: TypeError\n| reading\n| TypeError: no\n")
+    output = arnode(capsys, "log")
+    assert output.endswith(
+        f"{record.id.hex()[:12]} failed: TypeError\n| reading\n| TypeError: no\n"
+    )
 
 
 def test_figures_go_by_the_scale_of_a_programs_metric() -> None:
@@ -206,7 +208,7 @@ def test_show_says_where_the_seconds_of_own_runs_went(
         Stage(part="train", name="attempt", start_ms=3_000, end_ms=4_000),
         Stage(part="train", name="build", start_ms=4_000, end_ms=4_500),
         Stage(part="train", name="train", start_ms=4_500, end_ms=9_000),
-        Stage(part="claim", name="score", start_ms=10_000, end_ms=14_000),
+        Stage(part="score", name="score", start_ms=10_000, end_ms=14_000),
     )
     curve = (LossPoint(step=50, loss_nano=5_400_000_000), LossPoint(step=480, loss_nano=NANO))
     kept = StoredOutcome(run=run, log_tail="", stages=stages, curve=curve)
@@ -226,7 +228,7 @@ def test_show_says_where_the_seconds_of_own_runs_went(
         ["train", "attempt", "0.00", "s", "1.00", "s", "█" * 4],
         ["train", "build", "1.00", "s", "0.50", "s", "█"],
         ["train", "train", "1.50", "s", "4.50", "s", "█" * 17],
-        ["claim", "score", "7.00", "s", "4.00", "s", "█" * 15],
+        ["score", "score", "7.00", "s", "4.00", "s", "█" * 15],
     ]
 
 
@@ -254,12 +256,12 @@ def test_show_reads_only_what_names_the_record_that_is_shown(
     shown, world = session["confirmed"].id, World()
     about = [
         world.say(KEYS[1], retract(shown)),
-        world.say(KEYS[0], attest(KEYS[0], TREES[0], [1], "confirmed", target=shown)),
+        world.say(KEYS[0], rerun(KEYS[0], TREES[0], [1], "confirmed", target=shown)),
         world.say(KEYS[1], replace(adopt(TREES[0]), evidence=shown)),
     ]
     for number in range(30):
         other = bytes([number]) * 32
-        world.say(KEYS[0], attest(KEYS[0], TREES[0], [1], "confirmed", target=other))
+        world.say(KEYS[0], rerun(KEYS[0], TREES[0], [1], "confirmed", target=other))
     wires = [record.wire for record in world.records]
     report = notebook.store.intake.ingest(wires, now_ms=START_MS)
     assert len(report.new) == len(wires)
@@ -269,10 +271,10 @@ def test_show_reads_only_what_names_the_record_that_is_shown(
         records, "parse_record", lambda wire: read.append(wire) or parse_record(wire)
     )
     document = json.loads(arnode(capsys, "show", shown.hex(), "--json"))
-    retraction, attestation, adoption = (record.id.hex() for record in about)
+    retraction, rerun_record, adoption = (record.id.hex() for record in about)
     assert document["related"][-4:] == [
         *(adoption, session["adoption"].id.hex()),  # in the order of their times
-        *(attestation, retraction),
+        *(rerun_record, retraction),
     ]
     assert len(read) < 5
     for asked in ("FROM record WHERE about = ''", "FROM experiment WHERE patch = ''"):
@@ -332,7 +334,7 @@ def test_replay_overwrites_nothing(
     assert "no source" in missing
 
 
-def test_export_prints_what_lies_beside_the_journal(
+def test_export_prints_what_lies_next_to_the_journal(
     session: dict[str, Record],
     home: Home,
     notebook: Notebook,
@@ -345,7 +347,7 @@ def test_export_prints_what_lies_beside_the_journal(
     assert printed.startswith("commit\tval_bpb\tmemory_gb\tstatus\tdescription\n")
 
 
-def test_foreign_text_cannot_drive_the_terminal(
+def test_untrusted_text_cannot_drive_the_terminal(
     session: dict[str, Record], notebook: Notebook, capsys: pytest.CaptureFixture[str]
 ) -> None:
     record = notebook.store.append_own(
@@ -377,7 +379,7 @@ def test_key_show_prints_public_halves_only(
     assert all(seed not in shown + json.dumps(document) for seed in seeds)
 
 
-def test_key_renew_tells_the_new_key_and_where_the_old_one_is(
+def test_key_renew_reports_the_new_key_and_where_the_old_one_is(
     session: dict[str, Record], home: Home, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = load_keys(home).author.public.hex()
@@ -404,7 +406,7 @@ def test_paths_and_config_say_where_things_are(
     assert "ARNODE_NAME" in arnode(capsys, "config", "show")
 
 
-def test_fsck_says_what_is_wrong_and_mends_it(
+def test_fsck_says_what_is_wrong_and_fixes_it(
     session: dict[str, Record],
     home: Home,
     notebook: Notebook,
@@ -420,7 +422,7 @@ def test_fsck_says_what_is_wrong_and_mends_it(
     assert (document["ok"], document["problems"]) == (True, [])
 
 
-def test_fsck_does_not_mend_beside_a_running_node(
+def test_fsck_does_not_fix_next_to_a_running_node(
     session: dict[str, Record], home: Home, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with home.lock():

@@ -33,7 +33,7 @@ CANDIDATE = proposal_of(BASELINE, "0.200").source
 
 @dataclass(kw_only=True)
 class Mishaps(ScriptedRunner):
-    """Runs of which some end as `at` says, by their number; the first is 1."""
+    """Runs, some of which end as `at` maps their number; the first is 1."""
 
     at: Mapping[int, RunOutcome] = field(default_factory=dict)
 
@@ -97,7 +97,7 @@ def test_nothing_gained_stays_unconfirmed(compare: Compare) -> None:
 
 
 def test_a_candidate_that_crashes_ends_it_with_what_was_measured(compare: Compare) -> None:
-    """However its base ended; the reason is told whole, which a record would cut."""
+    """The reason is shown in full, which a record would cut, however its base ended."""
     reason = "x" * 199 + "."
     for base in (OUTCOME, EARLY):
         ended = compare(at={3: base, 4: replace(CRASHED, reason=reason)})

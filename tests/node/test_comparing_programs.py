@@ -1,4 +1,4 @@
-"""Two programs in blocks: what pairs show, what is read again, what a day's limits leave of it."""
+"""Two programs in blocks: evidence of pairs, changed texts, a day's limits."""
 
 import random
 from dataclasses import replace
@@ -63,7 +63,7 @@ def test_few_pairs_show_nothing_however_clear_they_are() -> None:
     assert evidence(*clear, *clear).verdict == "a"
 
 
-def test_two_that_find_nothing_are_never_told_apart() -> None:
+def test_two_that_find_nothing_are_never_distinguished() -> None:
     assert evidence(*[(0.0, 0.0)] * 50).verdict == "open"
     assert evidence().verdict == "open"
 
@@ -75,7 +75,7 @@ def test_the_two_are_treated_alike(gains: list[tuple[float, float]]) -> None:
     assert turned[evidence(*gains).verdict] == swapped.verdict
 
 
-def test_equals_are_told_apart_by_chance_in_fewer_than_one_of_twenty() -> None:
+def test_equals_are_distinguished_by_chance_in_fewer_than_one_of_twenty() -> None:
     """Half of the blocks find nothing, the others what scatters by its own size, to 40 pairs."""
     chance = random.Random(1)
 

@@ -48,17 +48,17 @@ def test_flag_goes_before_variable_before_file_before_default(path: Path) -> Non
     path.write_text('task = "a"\nname = "file"\ncheckpoint_hours = 3\n')
     env = {"ARNODE_TASK": "b", "ARNODE_NAME": "variable"}
     settings = load_config(path, env=env, flags={"task": "c", "name": None})
-    assert settings.config == Config(task="c", name="variable", checkpoint_hours=3.0)
+    assert settings.config == Config(task="c", name="variable", promotion_trial_hours=3.0)
     assert settings.origins["task"] == "--task"
     assert settings.origins["name"] == "ARNODE_NAME"
-    assert settings.origins["checkpoint_hours"] == str(path)
+    assert settings.origins["promotion_trial_hours"] == str(path)
     assert settings.origins["net"] == "default"
 
 
 def test_variables_are_text_and_become_numbers(path: Path) -> None:
     env = {"ARNODE_MAX_EXPERIMENTS": "7", "ARNODE_CHECKPOINT_HOURS": "0.5"}
     settings = load_config(path, env=env).config
-    assert (settings.max_experiments, settings.checkpoint_hours) == (7, 0.5)
+    assert (settings.max_experiments, settings.promotion_trial_hours) == (7, 0.5)
 
 
 def test_a_switch_takes_true_and_false(path: Path) -> None:
@@ -76,7 +76,7 @@ def test_an_unknown_key_names_its_line_and_the_nearest(path: Path) -> None:
     path.write_text('task = "tiny"\n\n[chekpoint_hours]\n')
     with pytest.raises(ConfigurationError, match="line 3: unknown key `chekpoint_hours`") as caught:
         load_config(path, env={})
-    assert "did you mean `checkpoint_hours`?" in caught.value.hint
+    assert "did you mean `promotion_trial_hours`?" in caught.value.hint
 
 
 def test_a_malformed_file_names_the_line(path: Path) -> None:
@@ -106,9 +106,9 @@ def test_a_folder_in_its_place_is_refused(path: Path) -> None:
         "max_experiments = 0",
         "max_experiments = true",
         "max_experiments = 1.5",
-        "checkpoint_hours = -1",
-        "checkpoint_hours = nan",
-        "checkpoint_hours = true",
+        "promotion_trial_hours = -1",
+        "promotion_trial_hours = nan",
+        "promotion_trial_hours = true",
         'battery = "blue"',
         'net = "Main"',
         'name = "\\u001b[2J"',

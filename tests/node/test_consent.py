@@ -26,7 +26,7 @@ from node.peering.book_file import book_path, write_book
 from node.running.program import agreed_network
 from protocol.errors import UsageError
 from protocol.keys import SigningKey
-from tests.node.meeting import address, key
+from tests.node.peer_addresses import address, key
 from tests.tasks.sums import write_sums
 from trainer.language_model.text.pin import write_pin
 from trainer.sandbox.tier import Tier, TierName
@@ -50,11 +50,11 @@ class User:
 
     def __init__(self, *, agrees: bool) -> None:
         self.agrees = agrees
-        self.heard: list[str] = []
+        self.received: list[str] = []
         self.asked: list[str] = []
 
     def __call__(self, lines: list[str], question: str) -> bool:
-        self.heard += lines
+        self.received += lines
         self.asked.append(question)
         return self.agrees
 
@@ -170,7 +170,7 @@ def test_a_start_at_a_terminal_asks_only_where_peers_are_known(
 def test_four_lines_say_what_will_happen(home: Home) -> None:
     user = User(agrees=True)
     plan(home, ask=user, peer_share=0.1, dht=False)
-    published, code, share, ip = user.heard
+    published, code, share, ip = user.received
     assert key(5).hex()[:12] in published
     assert "tier full" in code
     assert '`peer_code = "none"`' in code
@@ -181,16 +181,16 @@ def test_four_lines_say_what_will_happen(home: Home) -> None:
 def test_a_line_more_says_that_an_address_will_stand_in_the_dht(home: Home) -> None:
     user = User(agrees=True)
     plan(home, ask=user)
-    assert "`dht = false` prevents it" in user.heard[-1]
-    assert len(user.heard) == 5
+    assert "`dht = false` prevents it" in user.received[-1]
+    assert len(user.received) == 5
 
 
 def test_a_line_more_says_which_lists_are_read(home: Home) -> None:
     user = User(agrees=True)
     create_network(home, replace(LISTED.network, secret=key(9)))
     assert is_on(plan(home, Wishes(network="lab"), ask=user))
-    assert len(user.heard) == 5
-    assert "read from https://example.org/a and /dnsaddr/example.org, which" in user.heard[-1]
+    assert len(user.received) == 5
+    assert "read from https://example.org/a and /dnsaddr/example.org, which" in user.received[-1]
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_a_line_more_says_which_lists_are_read(home: Home) -> None:
         ("none", Config(), False),
     ],
 )
-def test_the_lines_say_whether_strangers_code_runs(
+def test_the_lines_say_whether_untrusted_code_runs(
     tier: TierName, config: Config, runs: bool
 ) -> None:
     lines = terms(config, tier)
@@ -300,7 +300,7 @@ def test_an_unknown_network_is_not_remembered(home: Home, task: TaskOf) -> None:
 def test_at_a_terminal_an_invite_does_not_answer_the_question(home: Home, wishes: Wishes) -> None:
     user = User(agrees=False)
     assert not is_on(plan(home, wishes, ask=user, dht=False))
-    assert len(user.heard) == 4
+    assert len(user.received) == 4
 
 
 def test_yes_answers_the_question_for_this_time(home: Home) -> None:
@@ -323,9 +323,9 @@ def test_an_own_task_stays_here_whatever_is_said(home: Home, wishes: Wishes) -> 
 
 def test_a_program_of_one_s_own_goes_into_private_networks_alone(home: Home) -> None:
     create_network(home, replace(LAB, name="open", secret=None))
-    told = plan(home, Wishes(network="open", agrees=True), task=TaskOf.ITS_USER)
-    assert isinstance(told, Offline)
-    assert "private networks only" in told.reason
+    reported = plan(home, Wishes(network="open", agrees=True), task=TaskOf.ITS_USER)
+    assert isinstance(reported, Offline)
+    assert "private networks only" in reported.reason
     create_network(home, LAB)
     assert is_on(plan(home, Wishes(network="lab", agrees=True), task=TaskOf.ITS_USER))
 
@@ -376,7 +376,7 @@ def test_a_task_that_comes_with_arnode_is_everybody_s_once_it_is_prepared(tmp_pa
     assert TaskOf.of(task, data_dir=tmp_path) is TaskOf.EVERYBODY
 
 
-def test_the_terminal_is_told_and_no_answer_is_a_no(
+def test_the_terminal_is_informed_and_no_answer_is_a_no(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for typed, answer in (("y\n", True), ("\n", False), ("what\nn\n", False)):

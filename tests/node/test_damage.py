@@ -130,7 +130,7 @@ def test_a_damaged_page_is_noticed_and_no_own_record_is_lost(
         assert store.append_own(KEY, TaskBody(manifest=MANIFEST), ts_ms=1).seq == len(wires)
 
 
-def test_a_file_that_is_no_database_is_an_error_with_its_mend(home: Home, session: Blobs) -> None:
+def test_a_file_that_is_no_database_is_an_error_with_its_fix(home: Home, session: Blobs) -> None:
     wires = Mirror(home.mirror).read()
     home.store.write_bytes(b"not a database at all" * 1000)
     for opening in (Store.open, Store.open_read_only):
@@ -168,7 +168,7 @@ def test_what_models_took_is_still_known_after_a_rebuild(home: Home, session: Bl
         assert kept == ModelCostTotals(calls=3, tokens=54, usd_nano=15)
 
 
-def test_a_missing_blob_is_reported_and_derived_anew_from_the_diffs(
+def test_a_missing_blob_is_reported_and_derived_again_from_the_diffs(
     home: Home, session: Blobs
 ) -> None:
     session.path(BETTER.tree).unlink()
@@ -179,7 +179,7 @@ def test_a_missing_blob_is_reported_and_derived_anew_from_the_diffs(
     assert session.get_source(BETTER.tree) == BETTER
 
 
-def test_a_lost_foreign_baseline_is_reported_and_not_invented(home: Home, session: Blobs) -> None:
+def test_a_lost_peer_baseline_is_reported_and_not_invented(home: Home, session: Blobs) -> None:
     session.path(BASELINE.tree).unlink()
     with home.lock():
         repair(home)
@@ -189,7 +189,7 @@ def test_a_lost_foreign_baseline_is_reported_and_not_invented(home: Home, sessio
     assert examine(home) == []
 
 
-def test_an_edited_journal_is_mended_and_kept(home: Home, session: Blobs) -> None:
+def test_an_edited_journal_is_fixed_and_kept(home: Home, session: Blobs) -> None:
     folder = next(home.journal.iterdir())
     (folder / "train.py").write_text("mine = True\n")
     assert any("edited" in problem for problem in examine(home))

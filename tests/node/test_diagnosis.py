@@ -1,4 +1,4 @@
-"""What `arnode doctor` says of who proposes."""
+"""The proposers in `arnode doctor`."""
 
 import os
 from pathlib import Path
@@ -32,8 +32,8 @@ def found(home: Home, config: Config, path: Path | None = None) -> Diagnosis:
     return diagnose(home, config, arms_of(config)[0].choice, KEYS, env, silent)
 
 
-def test_knobs_need_nothing(home: Home) -> None:
-    assert found(home, Config()) == Diagnosis(status="ok", detail="knobs: asks no model")
+def test_the_built_in_search_needs_nothing(home: Home) -> None:
+    assert found(home, Config()) == Diagnosis(status="ok", detail="hyperparameters: uses no model")
     assert isinstance(arms_of(Config())[0].choice, OwnChoice)
 
 
@@ -54,24 +54,24 @@ def test_a_model_is_asked_for_real_and_what_it_took_is_counted(home: Home) -> No
     with Store.open(home):
         pass
     with LlmServer(says("ready", usage=(11, 7))) as server:
-        told = found(home, configured(server.url))
-    assert (told.status, told.hint) == ("ok", "")
-    assert "small answers in" in told.detail
-    assert "its tokens are free, 8192 tokens of context" in told.detail
+        reported = found(home, configured(server.url))
+    assert (reported.status, reported.hint) == ("ok", "")
+    assert "small answers in" in reported.detail
+    assert "its tokens are free, 8192 tokens of context" in reported.detail
     (asked,) = server.questions
     assert asked["max_tokens"] <= 64
     with Store.open_read_only(home) as store:
         assert spent_today(store, clock_ms()).tokens == 18
 
 
-def test_a_wrong_name_is_told_which_are_right_and_no_home_is_made(home: Home) -> None:
+def test_a_wrong_name_is_shown_which_are_right_and_no_home_is_made(home: Home) -> None:
     with LlmServer(refuses(404, "model `small` not found"), models=["a", "b"]) as server:
-        told = found(home, configured(server.url))
-    assert told.status == "problem"
-    assert "answered 404: model `small` not found" in told.detail
-    assert told.hint == "the server has a, b: name one with `--agent`"
+        reported = found(home, configured(server.url))
+    assert reported.status == "problem"
+    assert "answered 404: model `small` not found" in reported.detail
+    assert reported.hint == "the server has a, b: name one with `--agent`"
     assert not home.root.exists()
-    assert KEY not in str(told)
+    assert KEY not in str(reported)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_a_wrong_name_is_told_which_are_right_and_no_home_is_made(home: Home) ->
         ("server", HOSTED, Config(), "try again"),
     ],
 )
-def test_each_fault_has_its_mend(
+def test_each_fault_has_its_fix(
     kind: FaultKind, choice: ModelChoice, config: Config, words: str
 ) -> None:
     assert words in hint_for(CompletionFault(kind=kind, detail=""), config, choice, ApiKeys({}))

@@ -1,4 +1,4 @@
-"""What `arnode doctor` says about the instruction counter and the clock of this machine."""
+"""The instruction counter and the clock in `arnode doctor`."""
 
 import pytest
 
@@ -19,7 +19,7 @@ def test_doctor_says_whether_there_is_a_counter(
     assert said in found.detail
 
 
-def test_doctor_tells_of_own_records_of_a_time_to_come(
+def test_doctor_reports_own_records_of_a_time_to_come(
     home: Home, notebook: Notebook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     notebook.task_and_baseline()
@@ -30,4 +30,4 @@ def test_doctor_tells_of_own_records_of_a_time_to_come(
     monkeypatch.setattr(doctor.time, "time", lambda: latest_s - 3600)
     found = doctor._clock(home)
     assert found.status == "warning"
-    assert "own records are dated in the future, up to 20" in found.detail
+    assert "this node's records have later dates, up to 20" in found.detail

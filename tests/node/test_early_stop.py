@@ -1,4 +1,4 @@
-"""Screens that look hopeless are stopped, one in twenty is not, and what that costs is told."""
+"""Screens that look hopeless are stopped, one in twenty is not, and the cost is reported."""
 
 import random
 from dataclasses import replace
@@ -27,7 +27,7 @@ READING = MetricReading(sign=1, noise=NoiseEstimate.from_class(0.01), policy=DEF
 
 
 class Bench:
-    """Stands for a desk: what an overseer is made of."""
+    """A stand-in for the line from which an early stopper is made."""
 
     def __init__(self, line_writer: LineWriter, *, stops_early: bool = True) -> None:
         self.line_writer = line_writer
@@ -45,7 +45,7 @@ def points(off: float, *, until: int = STEPS) -> tuple[LossPoint, ...]:
 
 
 def printed(off: float, *, until: int) -> LossCurve:
-    """What a script has printed by so many steps."""
+    """Return the output of a script after this many steps."""
     curve = LossCurve()
     for point in points(off, until=until):
         curve.feed(b"step %d/%d loss %.4f\n" % (point.step, STEPS, point.loss))
@@ -75,7 +75,7 @@ def tried(
 
 @pytest.fixture
 def line_writer(home: Home, store: Store) -> LineWriter:
-    """Books with a measured baseline that printed its loss, and thirty changes of it."""
+    """A line writer with a measured baseline that printed its loss, and thirty changes of it."""
     line_writer = with_baseline(home, store)
     for planned in store.jobs.runs_of(1):
         assert planned.run is not None
@@ -103,22 +103,22 @@ def early_stopper(line_writer: LineWriter, job: Job[Any], planned: Any, **more: 
 def test_what_cannot_pass_any_more_is_stopped_with_a_reason(line_writer: LineWriter) -> None:
     looks = early_stopper(line_writer, *screen(line_writer, "0.9", seed=7))
     assert looks(printed(0.5, until=40)) is None  # too early
-    assert looks.given_up is None
+    assert looks.stopped_at_milli is None
     why = looks(printed(0.5, until=100))
     assert why == "at 45% of its training its loss predicted 2.0000 at best, 1.4925 passes"
-    assert looks.given_up == 450
+    assert looks.stopped_at_milli == 450
 
 
 def test_what_may_pass_is_not(line_writer: LineWriter) -> None:
     looks = early_stopper(line_writer, *screen(line_writer, "0.9", seed=7))
     assert [looks(printed(-0.01, until=until)) for until in (70, 120, 199)] == [None] * 3
-    assert looks.given_up is None
+    assert looks.stopped_at_milli is None
 
 
 def test_one_in_twenty_goes_on_and_is_known_for_it(line_writer: LineWriter) -> None:
     looks = early_stopper(line_writer, *screen(line_writer, "0.9", seed=40))
     assert looks(printed(0.5, until=199)) is None
-    assert looks.given_up == 900
+    assert looks.stopped_at_milli == 900
 
 
 def test_only_screens_are_looked_at_and_only_if_wanted(line_writer: LineWriter) -> None:
@@ -131,10 +131,10 @@ def test_only_screens_are_looked_at_and_only_if_wanted(line_writer: LineWriter) 
     assert early_stopper(line_writer, other, planned) is None
 
 
-def test_after_a_keep_that_would_have_been_lost_it_learns_anew(line_writer: LineWriter) -> None:
+def test_after_a_keep_that_would_have_been_lost_it_learns_again(line_writer: LineWriter) -> None:
     store = line_writer.store
     assert len(finished_runs(store, line_writer.key, 1)) >= 30
-    tried(line_writer, "0.8", -0.05, "kept", given_up=450)
+    tried(line_writer, "0.8", -0.05, "kept", stopped_at_milli=450)
     assert len(finished_runs(store, line_writer.key, 1)) == 1
     looks = early_stopper(line_writer, *screen(line_writer, "0.9", seed=7))
     assert looks(printed(0.5, until=199)) is None
@@ -151,16 +151,17 @@ def test_what_stopping_saved_and_cost_is_counted(line_writer: LineWriter) -> Non
     (planned,) = line_writer.store.jobs.runs_of(job.id)
     ended = replace(cut, role=planned.role, seed=planned.seed)
     line_writer.store.jobs.finish_run(
-        planned, StoredOutcome(run=ended, log_tail="", curve=points(0.5), steps=STEPS, given_up=300)
+        planned,
+        StoredOutcome(run=ended, log_tail="", curve=points(0.5), steps=STEPS, stopped_at_milli=300),
     )
     close_experiment(
         line_writer, job, replace(job.step, decision="screened_out"), [ended], note="hopeless"
     )
-    tried(line_writer, "0.71", 0.4, given_up=300)
-    tried(line_writer, "0.72", -0.05, "kept", given_up=300)
+    tried(line_writer, "0.71", 0.4, stopped_at_milli=300)
+    tried(line_writer, "0.72", -0.05, "kept", stopped_at_milli=300)
     found = stopped_in(line_writer.store, line_writer.key, since_ms=0, until_ms=1 << 60)
     assert (found.screens, found.stopped, found.let_go_on, found.kept) == (33, 1, 2, 1)
     assert found.saved_ms == 1400
     read = line_writer.store.jobs.runs_of(job.id)[0].outcome
     assert read is not None
-    assert (read.steps, read.given_up, read.run.status) == (STEPS, 300, "stopped")
+    assert (read.steps, read.stopped_at_milli, read.run.status) == (STEPS, 300, "stopped")

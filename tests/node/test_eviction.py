@@ -1,4 +1,4 @@
-"""What goes when blobs take too much: what nobody here needs, and never half of a tree."""
+"""Eviction removes blobs that nothing here needs, and never half of a tree."""
 
 import os
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from tests.node.examples import BASELINE, BETTER, HARDWARE_CLASS, LINE, MANIFEST
 from tests.node.steps import FreeStep
 from tests.protocol.examples import PATCH
 
-STRANGER = SigningKey.from_seed(bytes([9] * 32))
+UNKNOWN_AUTHOR = SigningKey.from_seed(bytes([9] * 32))
 NOBODY = Claims(own=frozenset(), adopted=frozenset())
 SHARED = b"# the same in all\n" * 10
 
@@ -37,15 +37,15 @@ def put(blobs: Blobs, one: Source, *, used_s: int) -> bytes:
 
 
 def trees_left(blobs: Blobs, trees: list[bytes]) -> list[int]:
-    """Return the numbers of the trees that are here, each of which must be whole."""
+    """Return the numbers of the stored trees, each of which must be whole."""
     left = [number for number, tree in enumerate(trees) if blobs.has(tree)]
     assert [blobs.lacking(trees[number]) for number in left] == [[] for _ in left]
     return left
 
 
-def told(store: Store, body: Body, seq: int) -> None:
+def ingest(store: Store, body: Body, seq: int) -> None:
     record = sign_record(
-        STRANGER, net="main", seq=seq, prev=None, ts_ms=1_800_000_000_000, body=body
+        UNKNOWN_AUTHOR, net="main", seq=seq, prev=None, ts_ms=1_800_000_000_000, body=body
     )
     assert store.intake.ingest([record.wire], now_ms=1_800_000_000_000).rejected == []
 
@@ -89,9 +89,9 @@ def test_what_peers_only_claim_goes_before_what_somebody_adopted(
     blobs: Blobs, store: Store
 ) -> None:
     base, adopted, claimed = (put(blobs, source(n), used_s=n) for n in range(3))
-    told(store, TaskBody(manifest=MANIFEST), 0)
+    ingest(store, TaskBody(manifest=MANIFEST), 0)
     patch = replace(PATCH, task=TASK, base=base, tree=claimed)
-    told(store, replace(patch, files=file_changes(source(0), source(2))), 1)
+    ingest(store, replace(patch, files=file_changes(source(0), source(2))), 1)
     adoption = AdoptBody(
         task=TASK,
         hardware_class=HARDWARE_CLASS,
@@ -100,11 +100,11 @@ def test_what_peers_only_claim_goes_before_what_somebody_adopted(
         evidence=None,
         unverified=True,
     )
-    told(store, adoption, 2)
+    ingest(store, adoption, 2)
     assert isinstance(patch, PatchBody)
     make_room(blobs, claims_of(store), to_bytes=blobs.size_bytes() // 2)
     assert trees_left(blobs, [base, adopted, claimed]) == [1]
-    # A stranger's word does not fill this home for good.
+    # Untrusted records do not fill this home for good.
     assert make_room(blobs, claims_of(store), to_bytes=0) == 0
 
 
@@ -117,7 +117,7 @@ def test_a_lone_blob_goes_by_its_own_age(blobs: Blobs) -> None:
     assert not blobs.has(lone)
 
 
-def test_a_stranger_s_list_that_names_other_lists_is_a_tree_like_any(blobs: Blobs) -> None:
+def test_an_untrusted_list_that_names_other_lists_is_a_tree_like_any(blobs: Blobs) -> None:
     inner = put(blobs, source(0), used_s=2)
     outer = blobs.put_listing((("train.py", inner),))
     os.utime(blobs.path(outer), (1, 1))

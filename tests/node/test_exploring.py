@@ -40,7 +40,7 @@ from tests.node.line_writers import (
 )
 from tests.node.peer_authors import SD_NANO, PeerAuthor
 from tests.node.scripted import OUTCOME, Bench
-from tests.protocol.worlds import attest
+from tests.protocol.worlds import rerun
 
 pytestmark = pytest.mark.usefixtures("inspected_here")
 
@@ -133,7 +133,7 @@ def test_its_first_runs_are_what_it_is_screened_against(bench: Bench) -> None:
     runs = [one.outcome.run.metric_nano for one in bench.store.jobs.runs_of(job.id) if one.outcome]
     assert len(runs) == DEFAULT.reference_runs
     latest = experiments(bench.store)[-1]
-    assert (latest.base, list(latest.bank_nano)) == (BASELINE.tree, runs)
+    assert (latest.base, list(latest.reference_nano)) == (BASELINE.tree, runs)
 
 
 def test_a_branch_that_gets_nowhere_is_left_again_and_the_next_one_comes_sooner(
@@ -143,14 +143,14 @@ def test_a_branch_that_gets_nowhere_is_left_again_and_the_next_one_comes_sooner(
     assert [step.where for step in branches(bench.store)] == ["older", "head"]
     line = line_of(bench.store)
     assert (line.verified, line.working, line.stack) == (HEAD.tree, HEAD.tree, ())
-    told = "the branch has not risen in 6 experiments: going back to the head"
-    assert told in bench.said
+    reported = "the branch has not risen in 6 experiments: going back to the head"
+    assert reported in bench.said
     work(bench, 5)
     assert [step.where for step in branches(bench.store)] == ["older", "head", "older"]
     assert is_whole(bench)
 
 
-def test_a_branch_that_climbs_above_the_head_is_judged_and_adopted(bench: Bench) -> None:
+def test_a_branch_that_rises_above_the_head_is_judged_and_adopted(bench: Bench) -> None:
     best = rated("0.209")
     measures(bench, best, HEAD_NANO - 4 * SD_NANO)
     bench.rates = [f"0.3{number}" for number in range(8)] + ["0.209", *(f"0.4{n}" for n in (1, 2))]
@@ -213,10 +213,10 @@ def test_without_an_older_head_in_reach_it_stays(home: Home, store: Store) -> No
     assert len(experiments(store)) == 15
 
 
-def test_stopping_at_a_checkpoint_judges_no_branch_below_the_head(bench: Bench) -> None:
+def test_stopping_at_a_promotion_trial_judges_no_branch_below_the_head(bench: Bench) -> None:
     work(bench, 10)
     research = bench.research()
-    research.stop(at_checkpoint=True)
+    research.stop(after_promotion_trial=True)
     asyncio.run(research.run())
     assert any("stopping after the current run" in line for line in bench.said)
     assert len(bench.store.jobs.closed_jobs(LINE, PromotionTrial)) == 1
@@ -301,7 +301,7 @@ def confirmed(ada: PeerAuthor, omar: PeerAuthor, tree: Source, gain_sd: float) -
     """Let one claim a tree and another confirm it; return the claim."""
     claim = ada.claims(tree, gain_sd)
     gains = [round(gain_sd * SD_NANO)] * 3
-    said = attest(omar.key, tree.tree, gains, "confirmed", base=BASELINE.tree)
+    said = rerun(omar.key, tree.tree, gains, "confirmed", base=BASELINE.tree)
     omar.publish(replace(said, task=TASK, hardware_class=HARDWARE_CLASS, env=Env()))
     return claim
 
@@ -379,10 +379,10 @@ def test_a_lead_that_does_not_hold_ends_no_branch(bench: Bench, ada: PeerAuthor)
     assert line_of(bench.store).stack == before.stack
 
 
-# Doubts and damage
+# Rechecks and damage
 
 
-def test_a_head_in_doubt_is_measured_again_once_the_line_is_back(bench: Bench) -> None:
+def test_a_head_to_recheck_is_measured_again_once_the_line_is_back(bench: Bench) -> None:
     work(bench, 10)
     request_head_recheck(line_writer_of(bench.home, bench.store), "to see")
     work(bench, 1)
@@ -395,7 +395,7 @@ def test_a_head_in_doubt_is_measured_again_once_the_line_is_back(bench: Bench) -
 def test_a_line_that_was_put_back_to_its_head_finds_its_plateaus_again(bench: Bench) -> None:
     work(bench, 10)
     line = line_of(bench.store)
-    bench.store.jobs.save_line(replace(line, working=line.verified, stack=(), bank_nano=()))
+    bench.store.jobs.save_line(replace(line, working=line.verified, stack=(), reference_nano=()))
     work(bench, 8)
     assert [step.where for step in branches(bench.store)][:2] == ["older", "older"]
 
@@ -419,8 +419,8 @@ class Killed(BaseException):
 
 
 def _stage(database: Database) -> str:
-    """How far branches, checkpoints and the line have come, as it is on the disk."""
-    jobs = "SELECT id, state FROM job WHERE kind IN ('branch', 'checkpoint') ORDER BY id"
+    """Return the stored state of branches, promotion trials and the line."""
+    jobs = "SELECT id, state FROM job WHERE kind IN ('branch', 'promotion_trial') ORDER BY id"
     runs = "SELECT count(outcome) FROM planned_run, job WHERE job = id AND kind = 'branch'"
     line = "SELECT hex(verified), hex(working), length(stack) FROM line"
     return repr([database.rows(statement) for statement in (jobs, runs, line)])

@@ -1,4 +1,4 @@
-"""What boards read of records is kept as text and read back as it was."""
+"""The facts that leaderboards read of records round-trip through the store."""
 
 import json
 from dataclasses import replace

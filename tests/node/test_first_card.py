@@ -1,4 +1,4 @@
-"""What a start does about an NVIDIA card that its driver tells of: the driver is faked."""
+"""A start on a machine with an NVIDIA card. The driver is faked."""
 
 import asyncio
 import json
@@ -59,7 +59,7 @@ def said(caplog: pytest.LogCaptureFixture) -> Callable[[], str]:
     return lambda: "\n".join(caplog.messages)
 
 
-def proof_of(
+def selftest_report(
     device: Device, *, usable: bool = True, faults: tuple[Fault, ...] = ()
 ) -> SelfTestReport:
     step = SelfTestStep(name="abilities", detail="", seconds=1.0, faults=faults)
@@ -100,7 +100,7 @@ def test_of_two_cards_the_one_that_is_named_proves_itself(home: Home, driver: Fa
         assert untested_card.card == card
 
 
-def test_of_two_classes_the_one_with_more_cards_works_and_the_other_is_told_of(
+def test_of_two_classes_the_one_with_more_cards_works_and_the_other_is_reported(
     home: Home, driver: FakeDriver, said: Callable[[], str]
 ) -> None:
     older = FakeCard(name="NVIDIA GeForce RTX 3090", mib=24576, capability=(8, 6))
@@ -111,7 +111,7 @@ def test_of_two_classes_the_one_with_more_cards_works_and_the_other_is_told_of(
     assert untested_card.device.slug == "rtx4090-24g"
     command = f"ARNODE_HOME={home.root}-rtx3090-24g arnode start --gpus rtx3090-24g"
     line = (
-        f"this node works on NVIDIA GeForce RTX 4090; for NVIDIA GeForce RTX 3090 start another:"
+        f"this node uses NVIDIA GeForce RTX 4090; start another one for NVIDIA GeForce RTX 3090:"
         f" `{command}`"
     )
     assert line in said()
@@ -119,13 +119,13 @@ def test_of_two_classes_the_one_with_more_cards_works_and_the_other_is_told_of(
     untested_card = task_here(home, Config(gpus=("rtx3090-24g",))).untested_card
     assert untested_card is not None
     assert untested_card.device.slug == "rtx3090-24g"
-    assert said().count("start another") == 1  # whoever names cards knows of them
+    assert said().count("start another") == 1  # a user who names cards knows them
 
 
 def test_a_card_that_is_to_prove_itself_keeps_no_start_from_its_task(
     home: Home, driver: FakeDriver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whether CUDA works in a sandbox is the proving run's to say: `tiny` runs if it does not."""
+    """The self-test decides whether CUDA works in a sandbox; if not, `tiny` runs."""
     started = []
 
     async def run(start: program._Start) -> None:
@@ -137,30 +137,30 @@ def test_a_card_that_is_to_prove_itself_keeps_no_start_from_its_task(
         stand_in, "why_no_card", lambda _gpus: ConfigurationError("CUDA fails", "fix it")
     )
     goal, offline = Goal(), Wishes(network="none")
-    program.start_node(home, Config(agent=("knobs",)), goal, offline)
+    program.start_node(home, Config(agent=("search",)), goal, offline)
     assert started == [("nanochat", True)]
-    save_report(proof_of(the_card().device), home.data)
+    save_report(selftest_report(the_card().device), home.data)
     with pytest.raises(ConfigurationError, match="CUDA fails"):
-        program.start_node(home, Config(agent=("knobs",)), goal, offline)
+        program.start_node(home, Config(agent=("search",)), goal, offline)
 
 
 def test_one_that_has_is_not_asked_again(
     home: Home, driver: FakeDriver, said: Callable[[], str]
 ) -> None:
-    save_report(proof_of(the_card().device), home.data)
+    save_report(selftest_report(the_card().device), home.data)
     assert task_here(home, Config()) == TaskHere(task="nanochat")
     assert named_task(home, "auto") == "nanochat"
     device = with_selftest_result(the_card().device, home.data)
     assert device.script_settings == TOLD
     assert device.environment["attention"] == "varlen"
     assert device.environment["size"] == "6x512x128x2048x65536x32"
-    driver.driver = "580.65.06"  # another driver: it proves itself anew
+    driver.driver = "580.65.06"  # another driver: the self-test runs again
     assert task_here(home, Config()).untested_card is not None
     assert with_selftest_result(the_card().device, home.data).script_settings == {}
 
 
 def test_what_failed_before_and_would_again_is_known(home: Home, driver: FakeDriver) -> None:
-    save_report(proof_of(the_card().device, usable=False, faults=(VARLEN, OOM)), home.data)
+    save_report(selftest_report(the_card().device, usable=False, faults=(VARLEN, OOM)), home.data)
     here = task_here(home, Config())
     assert here.untested_card is not None
     assert here.untested_card.known == (VARLEN,)
@@ -169,7 +169,7 @@ def test_what_failed_before_and_would_again_is_known(home: Home, driver: FakeDri
 def test_a_task_that_somebody_names_is_that_task(home: Home, driver: FakeDriver) -> None:
     untested_card = task_here(home, Config(task="nanochat"))
     assert (untested_card.task, untested_card.untested_card is None) == ("nanochat", False)
-    save_report(proof_of(the_card().device), home.data)
+    save_report(selftest_report(the_card().device), home.data)
     assert task_here(home, Config(task="tiny")) == TaskHere(task="tiny")
     assert task_here(home, Config(task="nanochat")) == TaskHere(task="nanochat")
 
@@ -245,7 +245,9 @@ def test_what_a_card_proves_is_kept_for_the_next_start(
 ) -> None:
     here = task_here(home, Config())
     assert here.untested_card is not None
-    result = proof_of(here.untested_card.device, usable=usable, faults=() if usable else (OOM,))
+    result = selftest_report(
+        here.untested_card.device, usable=usable, faults=() if usable else (OOM,)
+    )
 
     class Proves:
         async def run(self) -> SelfTestReport:
@@ -283,15 +285,15 @@ def test_a_card_that_proves_itself_is_paused_resumed_asked_and_stopped(
     async def work() -> None:
         working = asyncio.create_task(passes_selftest(home, Config(), untested_card))
         await until(lambda: len(begun) == 1)
-        told = document(await ask("status"))
-        assert (told["running"], told["lines"]) == (True, [])
+        reported = document(await ask("status"))
+        assert (reported["running"], reported["lines"]) == (True, [])
         stage = "NVIDIA GeForce RTX 4090 runs its self-test"
-        assert told["proving"] == {"stage": stage, "paused": False, "until": None}
-        told = document(await ask("pause", {"for_s": 3600}))
-        assert (told["runs_ended"], told["until"] is None) == (1, False)
+        assert reported["self_test"] == {"stage": stage, "paused": False, "until": None}
+        reported = document(await ask("pause", {"for_s": 3600}))
+        assert (reported["runs_ended"], reported["until"] is None) == (1, False)
         status = document(await ask("status"))
         print_status(status)
-        assert status["proving"]["paused"] is True  # type: ignore[index, call-overload]
+        assert status["self_test"]["paused"] is True  # type: ignore[index, call-overload]
         assert "\npaused until " in capsys.readouterr().out
         assert document(await ask("pause"))["runs_ended"] == 0
         assert len(begun) == 1
@@ -317,21 +319,21 @@ def test_a_pause_at_the_end_lets_a_card_prove_itself_and_holds_what_follows(
         async def run(self) -> SelfTestReport:
             begun.append(1)
             await may_end.wait()
-            return proof_of(untested_card.device)
+            return selftest_report(untested_card.device)
 
     monkeypatch.setattr(first_card, "selftest_of", lambda *_args, **_how: Proves())
 
     async def work() -> bool:
         working = asyncio.create_task(passes_selftest(home, Config(), untested_card))
         await until(lambda: begun != [])
-        told = document(await asyncio.to_thread(call, home.socket, "pause", {"at_end": True}))
-        assert (told["paused"], told["runs_ended"]) == (True, 0)
+        reported = document(await asyncio.to_thread(call, home.socket, "pause", {"at_end": True}))
+        assert (reported["paused"], reported["runs_ended"]) == (True, 0)
         may_end.set()
         await until(
             lambda: load_report(SelfTestConditions.of(untested_card.device), home.data) is not None
         )
         status = document(await asyncio.to_thread(call, home.socket, "status"))
-        assert status["proving"]["stage"] == "paused"  # type: ignore[index, call-overload]
+        assert status["self_test"]["stage"] == "paused"  # type: ignore[index, call-overload]
         assert not working.done()
         await asyncio.to_thread(call, home.socket, "resume")
         return await working
@@ -340,7 +342,7 @@ def test_a_pause_at_the_end_lets_a_card_prove_itself_and_holds_what_follows(
     assert begun == [1]
 
 
-def test_doctor_proves_anew_keeps_it_and_writes_a_report_that_names_nobody(
+def test_doctor_repeats_the_selftest_keeps_it_and_writes_a_report_that_names_nobody(
     home: Home, driver: FakeDriver, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -348,7 +350,9 @@ def test_doctor_proves_anew_keeps_it_and_writes_a_report_that_names_nobody(
     device = the_card().device
     card = the_card()
     monkeypatch.setattr(
-        machine, "run_selftests", lambda _wanted, say: [(proof_of(device, faults=(VARLEN,)), card)]
+        machine,
+        "run_selftests",
+        lambda _wanted, say: [(selftest_report(device, faults=(VARLEN,)), card)],
     )
     _selftest_cards(as_json=False)
     (report,) = json.loads((tmp_path / "gpu-report.json").read_text())

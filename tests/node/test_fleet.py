@@ -15,7 +15,7 @@ from protocol.errors import ConfigurationError, UsageError
 from tests.node.page import visiting
 
 
-def told(*nodes: tuple[str, str]) -> Any:
+def fleet_nodes(*nodes: tuple[str, str]) -> Any:
     """Return what a fleet of these addresses and keys answers."""
     fleet = Fleet(nodes=dict(nodes))
     return asyncio.run(fleet.document())["nodes"]

@@ -1,4 +1,4 @@
-"""Nodes of one owner that only meet over the internet: who they are, what they tell each other."""
+"""Nodes of one owner that connect over the internet: their list and what they share."""
 
 import json
 import time
@@ -102,8 +102,8 @@ def test_a_fleet_is_named_signed_and_taken_by_command(
         node.config.write_text(f'friends = "{wrong}"\n')
         assert "`friends`" in arnode(capsys, "friends", code=6)
     node.config.write_text(f'friends = "{FLEET}{at[owner].hex()}"\n')
-    told = arnode(capsys, "friends", "take", str(file))
-    assert "the fleet has 1 nodes, with this one" in told
+    output = arnode(capsys, "friends", "take", str(file))
+    assert "the fleet has 1 nodes, with this one" in output
     fleet = json.loads(arnode(capsys, "friends", "--json"))["fleet"]
     assert fleet == sorted(key.hex() for key in at.values())
     assert f"fleet    {at[node].hex()}" in arnode(capsys, "friends")
@@ -161,11 +161,11 @@ def test_what_a_node_of_the_fleet_kept_is_an_idea_before_it_claims_anything(
     assert idea.claim_milli is not None
     assert idea.claim_milli < 1000 * GAIN_NANO / SD_NANO, "what is to be expected of it"
     for others in (People(), People(friends=fleet.fleet), replace(fleet, blocked=fleet.fleet)):
-        strangers = peers_of(line_writer, others)
-        assert strangers.offers(strangers.rates()) == []
+        unknown_peers = peers_of(line_writer, others)
+        assert unknown_peers.offers(unknown_peers.rates()) == []
 
 
-def test_who_leaves_the_fleet_is_a_stranger_again(line_writer: LineWriter, ada: PeerAuthor) -> None:
+def test_who_leaves_the_fleet_is_unknown_again(line_writer: LineWriter, ada: PeerAuthor) -> None:
     people = People(fleet=frozenset([ada.key.public]))
     base_of(ada, BASE_NANO)
     kept(ada, proposal_of(BASELINE, "0.5").source, BASE_NANO - GAIN_NANO)

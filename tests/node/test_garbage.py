@@ -1,4 +1,4 @@
-"""`arnode gc` removes what nothing names, and nothing else."""
+"""`arnode gc` removes unreferenced blobs only."""
 
 import json
 from pathlib import Path

@@ -47,7 +47,7 @@ def test_a_commit_is_the_one_that_git_would_write() -> None:
     commit = commit_object(
         tree=tree.name,
         parents=["1" * 40, "2" * 40],
-        author="knobs <a@b.invalid>",
+        author="search <a@b.invalid>",
         committer="arnode <a@b.invalid>",
         ts_s=1_790_000_000,
         message="keep: é\n",

@@ -1,4 +1,4 @@
-"""`head`, `adopt`, `show` on a stranger's trees: marks are said, prose goes, writers are named."""
+"""`head`, `adopt`, `show` on peers' trees: marks are shown, prose is removed, authors are named."""
 
 import json
 
@@ -59,7 +59,7 @@ def test_show_lists_the_marks_of_a_patch(
     assert [mark["text"] for mark in shown] == ["import os", "os.system('id')"]
 
 
-def test_show_tells_no_marks_from_no_source(
+def test_show_reports_no_marks_from_no_source(
     line_writer: LineWriter, peer_author: PeerAuthor, home: Home, capsys: pytest.CaptureFixture[str]
 ) -> None:
     kept = keep(line_writer, "0.2")
@@ -97,7 +97,7 @@ def test_a_marked_tree_is_refused_until_the_user_takes_the_risk(
     )
 
 
-def test_a_strangers_tree_is_adopted_without_its_prose(
+def test_an_untrusted_tree_is_adopted_without_its_prose(
     line_writer: LineWriter, peer_author: PeerAuthor, capsys: pytest.CaptureFixture[str]
 ) -> None:
     patch = peer_author.patch(BASELINE, WORDY).hex()

@@ -150,7 +150,7 @@ def test_a_head_that_does_not_hold_is_rolled_back_and_its_claim_taken_back(
     assert back.evidence == bench.store.experiments.evidence_for(LINE, BASELINE.tree)
     assert any("does not hold" in said for said in bench.said)
     assert journal_is_whole(bench)
-    # Whoever looks at it, here or elsewhere, sees that it no longer stands.
+    # Every reader, here or elsewhere, sees that it is invalid.
     bench.store.close()
     monkeypatch.setenv("ARNODE_HOME", str(bench.home.root))
     with pytest.raises(SystemExit):
@@ -161,7 +161,7 @@ def test_a_head_that_does_not_hold_is_rolled_back_and_its_claim_taken_back(
     assert "retract" in {record.kind for record in bundle.records.values()}
 
 
-def test_a_head_that_pairs_neither_confirm_nor_refute_stays_and_is_told_of(
+def test_a_head_that_pairs_neither_confirm_nor_refute_stays_and_is_reported(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Most true gains are too small for one trial to prove them twice."""
@@ -183,15 +183,18 @@ def test_a_head_that_pairs_neither_confirm_nor_refute_stays_and_is_told_of(
     monkeypatch.setenv("ARNODE_HOME", str(bench.home.root))
     why = "torch 2.13.0 → 2.14.0"
     assert "not re-confirmed yet" in printed(capsys, "status")
-    assert json.loads(printed(capsys, "status", "--json"))["lines"][0]["head"]["in_doubt"] == why
-    assert json.loads(printed(capsys, "head", "--provenance", "--json"))["in_doubt"] == why
+    assert (
+        json.loads(printed(capsys, "status", "--json"))["lines"][0]["head"]["recheck_pending"]
+        == why
+    )
+    assert json.loads(printed(capsys, "head", "--provenance", "--json"))["recheck_pending"] == why
     (row,) = json.loads(printed(capsys, "leaderboard", "--json"))["rows"]
-    assert (row["tree"], row["here"]["in_doubt"]) == (HEAD.hex(), True)
+    assert (row["tree"], row["here"]["recheck_pending"]) == (HEAD.hex(), True)
     assert "not re-confirmed yet" in printed(capsys, "leaderboard")
     with Store.open_read_only(bench.home) as store:
         report = report_of(store, TimeSpan(since_ms=0, until_ms=10**14), net="main")
     assert f"It is not re-confirmed yet (`{why}`)." in as_markdown(report, None)
-    assert '"in_doubt": "' + why in json.dumps(report_json(report), ensure_ascii=False)
+    assert '"recheck_pending": "' + why in json.dumps(report_json(report), ensure_ascii=False)
     with pytest.raises(SystemExit):
         main(["head"])
     assert capsys.readouterr().err == f"not re-confirmed yet: {why}\n"
@@ -222,7 +225,7 @@ def test_a_head_is_not_re_confirmed_until_pairs_confirm_it_or_another_passes(
     assert head_recheck_reason(bench.store, line) is None
 
 
-def test_a_head_that_pairs_never_confirmed_is_not_told_as_not_re_confirmed(
+def test_a_head_that_pairs_never_confirmed_is_not_reported_as_not_re_confirmed(
     home: Home, store: Store
 ) -> None:
     line_writer = with_baseline(home, store)
@@ -258,21 +261,21 @@ def test_a_head_whose_predecessor_fails_here_stays(bench: Bench) -> None:
     assert head_recheck_reason(bench.store, line) == "torch 2.13.0 → 2.14.0"
 
 
-def test_a_head_that_measures_worse_beside_a_missed_stack_is_in_doubt(bench: Bench) -> None:
-    """What was adopted by luck, or by a fault since mended, does not last."""
+def test_a_head_that_measures_worse_next_to_a_missed_stack_is_rechecked(bench: Bench) -> None:
+    """A head adopted by luck, or by a fault fixed since, does not last."""
     bench.said.clear()
     lucky = proposal_of(line_writer_of(bench.home, bench.store).explored, "0.203").source.tree
     plain = {HEAD: WORSE, lucky: WORSE}
     lower = replace(OUTCOME, metric_nano=BASE_NANO - 2 * GAIN_NANO)
     bench.runner.outcomes = {**bench.runner.outcomes, lucky: lower}
 
-    def tell_truth(_count: int) -> None:
+    def measure_truly(_count: int) -> None:
         started = bench.runner.started
         if started.count(lucky) == 3 or (started.count(lucky), started[-1]) == (2, HEAD):
-            # in the checkpoint, whichever of its first pair begins
+            # in the promotion trial, whichever of its first pair begins
             bench.runner.outcomes = plain
 
-    bench.runner.on_start = tell_truth
+    bench.runner.on_start = measure_truly
     bench.goal = Goal(max_experiments=1)
     asyncio.run(bench.research().run())
     assert bench.decisions()[-3:] == ["kept", "unconfirmed", "unconfirmed"]
@@ -282,7 +285,7 @@ def test_a_head_that_measures_worse_beside_a_missed_stack_is_in_doubt(bench: Ben
     assert (line.verified, verdicts(bench.store)) == (BASELINE.tree, ["refuted"])
 
 
-def test_a_doubt_waits_for_the_stack_and_ends_with_the_head(bench: Bench) -> None:
+def test_a_head_recheck_waits_for_the_stack_and_ends_with_the_head(bench: Bench) -> None:
     second = proposal_of(line_writer_of(bench.home, bench.store).source(HEAD), "0.202").source
     line_writer = line_writer_of(bench.home, bench.store)
     request_head_recheck(line_writer, "somebody says so")
@@ -316,7 +319,7 @@ def test_what_was_measured_elsewhere_is_only_where_to_start_from(bench: Bench) -
     assert after.sd == pytest.approx(before.sd)
 
 
-def test_drift_is_what_chance_does_not_do() -> None:
+def test_a_trend_is_what_chance_does_not_do() -> None:
     assert not has_drifted([0.0, 0.0], [2.4, 2.4], 1.0)
     assert has_drifted([0.0, 0.0], [2.6, 2.6], 1.0)
     assert has_drifted([0.0, 0.0], [-2.6, -2.6], 1.0)
@@ -364,7 +367,9 @@ def heads(store: Store) -> list[tuple[bytes, bytes]]:
     return [(one.from_tree, one.to_tree) for one in moves if isinstance(one, AdoptBody)]
 
 
-def test_a_head_whose_bank_runs_fail_twice_is_replaced_by_the_one_before_it(bench: Bench) -> None:
+def test_a_head_whose_reference_runs_fail_twice_is_replaced_by_the_one_before_it(
+    bench: Bench,
+) -> None:
     evidence = bench.store.experiments.evidence_for(LINE, HEAD)
     crashes(bench, HEAD)
     within(again(bench).research().run())
@@ -372,7 +377,7 @@ def test_a_head_whose_bank_runs_fail_twice_is_replaced_by_the_one_before_it(benc
     assert line is not None
     assert (line.verified, line.working) == (BASELINE.tree, BASELINE.tree)
     assert bench.runner.started[:2] == [HEAD, HEAD]
-    assert bench.runner.started.count(HEAD) == 3  # and once beside the head before it
+    assert bench.runner.started.count(HEAD) == 3  # and once next to the head before it
     assert (HEAD, BASELINE.tree) in heads(bench.store)
     taken_back = [record.body for record in bench.store.records.listed("retract")]
     assert [body.target for body in taken_back if isinstance(body, RetractBody)] == [evidence]
@@ -413,7 +418,7 @@ def test_a_baseline_that_does_not_run_any_more_ends_the_session_with_one_error(
     assert bench.runner.started == [BASELINE.tree] * 2
     bench.runner.on_start = lambda _count: None
     bench.runner.outcomes = {}
-    within(again(bench).research().run())  # mended, it goes on
+    within(again(bench).research().run())  # fixed, it goes on
     assert bench.decisions().count("discarded") == 2
 
 
@@ -425,7 +430,7 @@ def test_where_no_head_runs_it_goes_down_to_the_baseline_and_says_so(bench: Benc
 
 
 def test_a_head_without_evidence_that_fails_is_replaced_as_well(bench: Bench) -> None:
-    """What the user adopted at their own risk."""
+    """This head was adopted by the user at their own risk."""
     line_writer = line_writer_of(bench.home, bench.store)
     mine = proposal_of(BASELINE, "0.9").source
     line_writer.blobs.put_source(mine)
@@ -450,7 +455,7 @@ def test_a_working_line_that_does_not_run_any_more_goes_back_to_the_head(bench: 
 
 
 @pytest.mark.parametrize("is_better", [False, True])
-def test_a_head_that_fails_beside_a_stack_does_not_throw_it_away(
+def test_a_head_that_fails_next_to_a_stack_does_not_throw_it_away(
     bench: Bench, is_better: bool
 ) -> None:
     """The head is replaced first; then the stack is held against the head before it."""
@@ -479,7 +484,7 @@ def test_a_head_that_fails_beside_a_stack_does_not_throw_it_away(
     assert journal_is_whole(bench)
 
 
-def test_a_head_that_fails_for_once_beside_a_stack_costs_it_nothing(bench: Bench) -> None:
+def test_a_head_that_fails_for_once_next_to_a_stack_costs_it_nothing(bench: Bench) -> None:
     line_writer = line_writer_of(bench.home, bench.store)
     keep(line_writer, "0.7")
     working = line_writer.known_line.working

@@ -1,4 +1,4 @@
-"""What may be adopted by hand, on which evidence, and what `revert` goes back to."""
+"""Adoption by hand, its evidence, and the target of `revert`."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What `arnode doctor` says of a machine's cards."""
+"""Cards in `arnode doctor`."""
 
 from pathlib import Path
 
@@ -37,7 +37,7 @@ def test_half_a_power_limit_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     assert "(rtx4090-laptop-16g), driver 570.133.20; " in found.detail
 
 
-def test_a_driver_that_does_not_answer_is_a_warning_with_a_mend(
+def test_a_driver_that_does_not_answer_is_a_warning_with_a_fix(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     driver = FakeDriver(fault=pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH)

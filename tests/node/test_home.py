@@ -48,7 +48,7 @@ def test_a_file_is_no_home(tmp_path: Path) -> None:
             Home(root).prepare()
 
 
-def test_a_second_node_is_told_whose_the_home_is(home: Home) -> None:
+def test_a_second_node_is_shown_who_holds_the_home(home: Home) -> None:
     with home.lock(), pytest.raises(ConfigurationError) as caught, home.lock():
         pass
     assert f"pid {os.getpid()}" in caught.value.message

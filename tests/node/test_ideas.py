@@ -1,4 +1,4 @@
-"""Ideas: what is tried again comes first, and nothing that ran is handed out twice."""
+"""Ideas: retries come first, and no experiment is made twice."""
 
 import asyncio
 from dataclasses import replace
@@ -105,17 +105,17 @@ def test_an_own_intent_keeps_nobody_from_it(home: Home, line_writer: LineWriter)
     assert titles(ideas_of(home, line_writer))[0] == "LEARNING_RATE → 0.200"
 
 
-@pytest.mark.parametrize("is_heard", [True, False])
-def test_a_node_says_what_it_tries_where_somebody_hears_it(
-    home: Home, store: Store, *, is_heard: bool
+@pytest.mark.parametrize("has_listeners", [True, False])
+def test_a_node_says_what_it_tries_where_somebody_listens(
+    home: Home, store: Store, *, has_listeners: bool
 ) -> None:
     with_baseline(home, store)
     goal = Goal(max_experiments=2)
-    bench = Bench(home=home, store=store, goal=goal, ideas=2, has_company=is_heard)
+    bench = Bench(home=home, store=store, goal=goal, ideas=2, has_company=has_listeners)
     asyncio.run(bench.research().run())
-    told = [record.body for record in store.records.listed("intent")]
-    expected = [f"LEARNING_RATE → 0.20{n}" for n in range(2)] if is_heard else []
-    assert [body.title for body in told if isinstance(body, IntentBody)] == expected
+    reported = [record.body for record in store.records.listed("intent")]
+    expected = [f"LEARNING_RATE → 0.20{n}" for n in range(2)] if has_listeners else []
+    assert [body.title for body in reported if isinstance(body, IntentBody)] == expected
 
 
 def test_a_prepared_proposal_is_handed_out(home: Home, line_writer: LineWriter) -> None:
@@ -200,7 +200,7 @@ def test_proposers_learn_what_was_decided_also_before_a_restart(
 
 
 class Listening(Rates):
-    """Proposes rates, and remembers what it was told is left."""
+    """Proposes rates, and keeps the remaining budget that it was shown."""
 
     def __init__(self) -> None:
         super().__init__(10)
@@ -213,13 +213,13 @@ class Listening(Rates):
 
 
 @pytest.mark.parametrize("duration_s", [None, 1e6])
-def test_proposers_are_told_what_is_left_of_the_session(
+def test_proposers_are_shown_what_is_left_of_the_session(
     home: Home, store: Store, duration_s: float | None
 ) -> None:
     with_baseline(home, store)
-    told = Listening()
+    reported = Listening()
     goal = Goal(max_experiments=2, duration_s=duration_s)
-    bench = Bench(home=home, store=store, goal=goal, proposer=told, clock_s=lambda: 100.0)
+    bench = Bench(home=home, store=store, goal=goal, proposer=reported, clock_s=lambda: 100.0)
     asyncio.run(bench.research().run())
-    assert {left.experiments for left in told.left} >= {2, 1}
-    assert {left.seconds for left in told.left} == {duration_s}
+    assert {left.experiments for left in reported.left} >= {2, 1}
+    assert {left.seconds for left in reported.left} == {duration_s}

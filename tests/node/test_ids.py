@@ -76,7 +76,7 @@ def test_several_that_an_id_may_mean_are_listed(
     assert "more of its digits" in said
 
 
-def test_an_imported_file_and_a_record_are_told_apart(
+def test_an_imported_file_and_a_record_are_distinguished(
     line_writer: LineWriter, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "results.tsv"

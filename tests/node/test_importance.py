@@ -1,4 +1,4 @@
-"""Importance of knobs beside the runs: nobody waits for it, and it is told as last reckoned."""
+"""The importance of hyperparameters is computed during runs; prompts show the last result."""
 
 import asyncio
 
@@ -14,7 +14,7 @@ from tests.agent.histories import long_context
 async def known_by(
     importance: Importance, context: Context
 ) -> tuple[HyperparameterImportance, ...]:
-    """Have it reckoned for a context, and wait for that as no prompt does."""
+    """Compute it for a context and wait for the result, unlike a prompt."""
     before = importance.known
     importance.renew(context)
     assert importance.known == before
@@ -23,7 +23,7 @@ async def known_by(
     return importance.known
 
 
-def test_what_is_told_is_the_latest_that_was_reckoned() -> None:
+def test_the_latest_computed_is_shown() -> None:
     async def work() -> None:
         importance = Importance()
         first = await known_by(importance, long_context(30))
@@ -35,11 +35,11 @@ def test_what_is_told_is_the_latest_that_was_reckoned() -> None:
     asyncio.run(work())
 
 
-def test_it_is_reckoned_anew_after_ten_more_experiments(monkeypatch: pytest.MonkeyPatch) -> None:
-    reckoned: list[int] = []
+def test_it_is_computed_again_after_ten_more_experiments(monkeypatch: pytest.MonkeyPatch) -> None:
+    computed: list[int] = []
 
     def noting(context: Context) -> tuple[HyperparameterImportance, ...]:
-        reckoned.append(len(context.history))
+        computed.append(len(context.history))
         return importance_of(context)
 
     async def work() -> None:
@@ -53,7 +53,7 @@ def test_it_is_reckoned_anew_after_ten_more_experiments(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(module, "_importance_of", noting)
     asyncio.run(work())
-    assert reckoned == [0, 10, 25]
+    assert computed == [0, 10, 25]
 
 
 def test_who_closes_it_waits_for_nothing() -> None:

@@ -30,7 +30,7 @@ def at_home(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a night of autoresearch leaves: a branch of the keeps, and a table of everything."""
+    """Make the result of a night of autoresearch: a branch of keeps, and a table of everything."""
     chance = random.Random(5)
     folder = tmp_path_factory.mktemp("autoresearch")
     git(folder, "init", "-q", "-b", "autoresearch/mar5")
@@ -182,8 +182,8 @@ def test_what_does_not_read_is_counted_and_shown_as_text_everywhere(
     assert arnode(capsys, "leaderboard", "--json").count("Notes") == 0
     page = arnode(capsys, "report", "--format", "html")
     assert "<script>alert" not in page
-    (told,) = json.loads(arnode(capsys, "report", "--json"))["imported"]
-    assert (told["read"], told["text"], told["level"]) == (3, 1, "unsigned")
+    (document,) = json.loads(arnode(capsys, "report", "--json"))["imported"]
+    assert (document["read"], document["text"], document["level"]) == (3, 1, "unsigned")
 
 
 def test_a_segment_ranks_with_its_own_metric_only(

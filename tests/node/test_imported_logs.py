@@ -1,4 +1,4 @@
-"""Logs of the structure that real ones have: read by their columns, and nothing of them is lost."""
+"""Logs with the structure of real ones: read by their columns, without loss."""
 
 import contextlib
 import json
@@ -194,7 +194,7 @@ HOOK = {"type": "hook", "stage": "before", "exit_code": 0, "duration_ms": 12, "t
 
 
 def config(metric: str, direction: str) -> dict[str, str]:
-    """What begins a segment."""
+    """Return the first line of a segment."""
     return {"type": "config", "name": "n", "metricName": metric, "bestDirection": direction}
 
 

@@ -1,4 +1,4 @@
-"""What another tool tried before is not proposed again, by its source or by its words alone."""
+"""Experiments of another tool are not proposed again, by their source or by their words."""
 
 import random
 from collections.abc import Iterator
@@ -43,14 +43,14 @@ def imported(
 
 
 def proposals(task: Task, tries: ImportedTries, count: int) -> Iterator[Proposal]:
-    """What the built-in proposer brings up, as a night goes on in which nothing gains."""
+    """Return the built-in search's proposals over a night in which nothing gains."""
     tried, history = set[bytes](), list[Outcome]()
     for number in range(count):
         known = context(
             source=task.source,
-            knobs=task.knobs,
+            hyperparameters=task.hyperparameters,
             moves=task.moves,
-            history=tuple(history[-6:]),  # a longer one makes the model of knobs slow
+            history=tuple(history[-6:]),  # a longer one makes the surrogate slow
             seed=1 + number,
             tried=lambda mark: mark in tried or tries.has(mark, task.source),
         )
@@ -96,11 +96,11 @@ def test_no_edit_of_a_log_with_its_branch_is_proposed_again(
     settings = {
         tuple(sorted(step.after.items()))
         for made in edits
-        if (step := read_back(made, tiny.knobs)) is not None
+        if (step := read_back(made, tiny.hyperparameters)) is not None
     }
     for proposal in proposals(tiny, tries, proposed):
         assert proposal.edits not in edits
-        step = read_back(proposal.edits, tiny.knobs)
+        step = read_back(proposal.edits, tiny.hyperparameters)
         assert step is None or tuple(sorted(step.after.items())) not in settings, proposal.title
 
 
@@ -155,7 +155,7 @@ def test_a_step_is_known_on_another_base(tiny: Task, home: Home, store: Store) -
     assert tries.has(fingerprint(made), base)
 
 
-def test_what_is_known_on_one_source_stays_that_while_another_is_met(
+def test_what_is_known_on_one_source_stays_known_while_another_is_tried(
     tiny: Task, home: Home, store: Store
 ) -> None:
     """A proposer asks from a thread of its own while the line moves on."""
@@ -170,7 +170,7 @@ def test_what_is_known_on_one_source_stays_that_while_another_is_met(
     assert not tries.has(mark, moved)
 
 
-def test_what_another_tool_says_came_of_it_is_told_as_that(
+def test_what_another_tool_says_came_of_it_is_reported_as_such(
     tiny: Task, home: Home, store: Store
 ) -> None:
     rows = [
@@ -181,15 +181,15 @@ def test_what_another_tool_says_came_of_it_is_told_as_that(
         "0000005\t1.30\t1.0\tdiscard\tWIDTH=96\n",
     ]
     tries = imported(store, Blobs(home.blobs), tiny, rows)
-    told = tries.outcomes(tiny.source, 0.1)
-    assert [(one.decision, one.gain_sd and round(one.gain_sd, 6)) for one in told] == [
+    reported = tries.outcomes(tiny.source, 0.1)
+    assert [(one.decision, one.gain_sd and round(one.gain_sd, 6)) for one in reported] == [
         ("kept", None),
         ("screened_out", 0.5),
         ("kept", 1.0),
         ("failed", None),
         ("screened_out", -1.0),
     ]
-    steps = [read_back(one.edits, tiny.knobs) for one in told]
+    steps = [read_back(one.edits, tiny.hyperparameters) for one in reported]
     assert [dict(step.after) if step else None for step in steps] == [
         None,
         {"LEARNING_RATE": 0.02},
@@ -197,10 +197,10 @@ def test_what_another_tool_says_came_of_it_is_told_as_that(
         None,
         {"WIDTH": 96},
     ]
-    known = context(source=tiny.source, knobs=tiny.knobs, imported=told)
+    known = context(source=tiny.source, hyperparameters=tiny.hyperparameters, imported=reported)
     system, user = prompt(known, limit_chars=100_000, secret=SECRET)
     assert "LEARNING_RATE 1e-2" not in system.content
-    label = "tried before with another tool, nowhere measured here"
+    label = "tried before with another tool, not measured by this node"
     section = user.content.split(label, 1)[1].split("--- ", 1)[0]
     assert [line.split("| ", 1)[1] for line in section.splitlines()[1:] if "|" in line] == [
         "1.3 | dropped | WIDTH=96",
@@ -213,8 +213,8 @@ def test_what_another_tool_says_came_of_it_is_told_as_that(
 
 def setting(task: Task, name: str, value: float) -> bytes:
     """The canonical AST of the task's source with one constant set."""
-    found = find_hyperparameters(task.source, task.editable, task.knobs)
-    knob = next(knob for knob in found if knob.name == name)
-    made = reapply(edits_of(task.source, [Change(knob, value)]), task.source)
+    found = find_hyperparameters(task.source, task.editable, task.hyperparameters)
+    hyperparameter = next(hyperparameter for hyperparameter in found if hyperparameter.name == name)
+    made = reapply(edits_of(task.source, [Change(hyperparameter, value)]), task.source)
     assert made is not None
     return fingerprint(made)

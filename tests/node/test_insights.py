@@ -1,4 +1,4 @@
-"""What a checkpoint taught is said once, whatever kills the node, and in nobody else's words."""
+"""An insight of a promotion trial is published once, whatever kills the node."""
 
 import asyncio
 from collections.abc import Iterator
@@ -44,12 +44,12 @@ IDEA = Idea(
     base=bytes(32),
     tree=bytes(32),
     fingerprint=bytes(32),
-    key="knob:LEARNING_RATE:up",
+    key="hyperparameter:LEARNING_RATE:up",
     title=HOSTILE[:120],
     why="",
-    proposer="knobs",
+    proposer="search",
 )
-STEP = ExperimentStep(idea=IDEA, bank_nano=())
+STEP = ExperimentStep(idea=IDEA, reference_nano=())
 
 
 @pytest.fixture
@@ -57,28 +57,28 @@ def night(home: Home, store: Store) -> Night:
     return evening(home, store)
 
 
-def told(store: Store) -> list[InsightBody]:
+def own_insights(store: Store) -> list[InsightBody]:
     bodies = [record.body for record in store.records.own()]
     return [body for body in bodies if isinstance(body, InsightBody)]
 
 
 def confirmations(store: Store) -> list[bytes]:
-    """The results of checkpoints, in order."""
+    """The results of promotion trials, in order."""
     return [entry.id for entry in store.experiments.listed() if entry.stage == "confirm"]
 
 
 # When it is said
 
 
-def test_a_passed_checkpoint_is_told_with_its_gain_and_its_evidence(night: Night) -> None:
+def test_a_passed_promotion_trial_is_reported_with_its_gain_and_its_evidence(night: Night) -> None:
     night.conclude(night.idea(), "screened_out", BASE_NANO, gain_milli=-40)
     kept = night.keep(night.idea())
     crashed = night.conclude(night.idea(), "failed", None)
     record = night.promotion_trial(GAIN_NANO)
-    (body,) = told(night.store)
+    (body,) = own_insights(night.store)
     assert body.message == (
         "Promotion trial passed: a stack of 1 patch (LEARNING_RATE up) gains +0.019921 bpb, 95 % "
-        "interval +0.018530 to +0.021470 in 4 pairs. Of 3 experiments kept: knobs 1 of 3. "
+        "interval +0.018530 to +0.021470 in 4 pairs. Of 3 experiments kept: search 1 of 3. "
         "Failed: LEARNING_RATE up (crash)."
     )
     assert body.evidence == (record.id, kept.result, crashed.result)
@@ -90,21 +90,21 @@ def test_a_missed_one_shows_no_gain_and_one_that_does_not_run_says_so(night: Nig
     night.promotion_trial(-GAIN_NANO)
     night.keep(night.idea())
     night.promotion_trial(None)
-    missed, broken = (body.message for body in told(night.store))
+    missed, broken = (body.message for body in own_insights(night.store))
     assert "failed: a stack of 1 patch (LEARNING_RATE up) measured -0.019921 bpb" in missed
     assert "which shows no gain" in missed
     assert "failed: a stack of 1 patch (LEARNING_RATE up) does not run here" in broken
 
 
-def test_each_tells_of_what_was_tried_since_the_one_before(night: Night) -> None:
+def test_each_reports_what_was_tried_since_the_one_before(night: Night) -> None:
     for _ in range(3):
         night.conclude(night.idea(), "screened_out", BASE_NANO, gain_milli=-40)
     night.keep(night.idea())
     night.promotion_trial(GAIN_NANO)
     night.keep(night.idea(LLM))
     night.promotion_trial(GAIN_NANO)
-    first, second = (body.message for body in told(night.store))
-    assert "knobs 1 of 4" in first
+    first, second = (body.message for body in own_insights(night.store))
+    assert "search 1 of 4" in first
     assert "Of 1 experiment kept: llm 1 of 1." in second
     assert "(one by llm)" in second
 
@@ -119,17 +119,17 @@ def test_it_is_said_once_however_often_it_is_asked_for(night: Night) -> None:
     night.promotion_trial(GAIN_NANO)
     for _ in range(3):
         publish_insight(night.line_writer)
-    assert len(told(night.store)) == 1
+    assert len(own_insights(night.store)) == 1
 
 
-def test_before_the_first_checkpoint_there_is_nothing_to_say(night: Night) -> None:
+def test_before_the_first_promotion_trial_there_is_nothing_to_say(night: Night) -> None:
     night.keep(night.idea())
     publish_insight(night.line_writer)
-    assert told(night.store) == []
+    assert own_insights(night.store) == []
 
 
 @pytest.mark.parametrize("killed_at", [0, 1])
-def test_a_kill_between_a_checkpoint_and_its_insight_neither_loses_nor_doubles_it(
+def test_a_kill_between_a_promotion_trial_and_its_insight_neither_loses_nor_doubles_it(
     home: Home, store: Store, monkeypatch: pytest.MonkeyPatch, killed_at: int
 ) -> None:
     bench = Bench(home=home, store=store, goal=Goal(max_experiments=3))
@@ -137,7 +137,7 @@ def test_a_kill_between_a_checkpoint_and_its_insight_neither_loses_nor_doubles_i
     asks = count()
 
     def kill(line_writer: object) -> None:
-        # The first time it is asked at the start, the second time after the checkpoint.
+        # The first time it is asked at the start, the second time after the promotion trial.
         if next(asks) == 1:
             if killed_at:
                 publish_insight(line_writer)  # type: ignore[arg-type]
@@ -148,11 +148,11 @@ def test_a_kill_between_a_checkpoint_and_its_insight_neither_loses_nor_doubles_i
         asyncio.run(bench.research().run())
     monkeypatch.undo()
     assert len(confirmations(store)) == 1
-    assert len(told(store)) == killed_at
+    assert len(own_insights(store)) == killed_at
     for _ in range(2):
         bench.goal = Goal(max_experiments=1)
         asyncio.run(bench.research().run())
-    firsts = [body.evidence[0] for body in told(store)]
+    firsts = [body.evidence[0] for body in own_insights(store)]
     assert sorted(firsts) == sorted(set(confirmations(store)))
 
 
@@ -172,16 +172,16 @@ def test_it_is_news_for_everybody_who_works_on_the_task(night: Night) -> None:
 @pytest.mark.parametrize(
     ("proposer", "key", "idea"),
     [
-        ("knobs", "knob:LEARNING_RATE:up", "LEARNING_RATE up"),
-        ("knobs", "knob:DEPTH[1]:set", "DEPTH[1] set"),
-        ("knobs", "move:rope", "move rope"),
-        ("knobs", "moves:rope+relu", "moves rope and relu"),
-        ("knobs", "moves:rope", "one by knobs"),
-        ("knobs", "move:rope+relu", "one by knobs"),
-        ("knobs", "knob:OBEY_THE_PEER:up", "one by knobs"),
-        ("knobs", "move:Obey the peer", "one by knobs"),
-        ("knobs", "obey the peer", "one by knobs"),
-        ("llm", "knob:LEARNING_RATE:up", "one by llm"),
+        ("search", "hyperparameter:LEARNING_RATE:up", "LEARNING_RATE up"),
+        ("search", "hyperparameter:DEPTH[1]:set", "DEPTH[1] set"),
+        ("search", "move:rope", "move rope"),
+        ("search", "moves:rope+relu", "moves rope and relu"),
+        ("search", "moves:rope", "one by search"),
+        ("search", "move:rope+relu", "one by search"),
+        ("search", "hyperparameter:OBEY_THE_PEER:up", "one by search"),
+        ("search", "move:Obey the peer", "one by search"),
+        ("search", "obey the peer", "one by search"),
+        ("llm", "hyperparameter:LEARNING_RATE:up", "one by llm"),
         ("llm", "obey the peer", "one by llm"),
         ("try", "try", "a submitted edit"),
         (PEER, PEER, "a peer's patch"),
@@ -197,7 +197,7 @@ def test_nobodys_title_reason_or_model_gets_into_it(night: Night) -> None:
     night.conclude(night.idea(LLM, title=title), "failed", None)
     night.conclude(night.idea(Origin(proposer=PEER), key=PEER, title=title), "rejected", None)
     night.promotion_trial(GAIN_NANO)
-    (body,) = told(night.store)
+    (body,) = own_insights(night.store)
     assert "script" not in body.message
     assert "model" not in body.message
     assert "Failed: a peer's patch (rejected), one by llm (crash)." in body.message
@@ -206,7 +206,7 @@ def test_nobodys_title_reason_or_model_gets_into_it(night: Night) -> None:
 def one(
     idea: str, *, kept: bool = False, failure: str | None = None, result: bytes | None = None
 ) -> Tried:
-    return Tried(idea=idea, kind="knobs", is_kept=kept, failure=failure, result=result)
+    return Tried(idea=idea, kind="search", is_kept=kept, failure=failure, result=result)
 
 
 def series(tried: list[Tried], parts: tuple[str, ...] = ("DEPTH up",)) -> Series:
@@ -254,7 +254,7 @@ def says(author: PeerAuthor, text: str, **changes: object) -> bytes:
 
 
 @pytest.fixture
-def strangers(home: Home, night: Night) -> Iterator[PeerAuthor]:
+def other_authors(home: Home, night: Night) -> Iterator[PeerAuthor]:
     numbers = count(50)
     return (
         PeerAuthor(night.store, Blobs(home.blobs), number=number, clock_ms=night.clock)
@@ -263,13 +263,13 @@ def strangers(home: Home, night: Night) -> Iterator[PeerAuthor]:
 
 
 def texts(night: Night) -> list[str]:
-    return [told.text for told in insights_of(night.store, LINE, KEY.public)]
+    return [reported.text for reported in insights_of(night.store, LINE, KEY.public)]
 
 
 def test_own_and_others_insights_come_newest_first_and_say_whose_they_are(
-    night: Night, strangers: Iterator[PeerAuthor]
+    night: Night, other_authors: Iterator[PeerAuthor]
 ) -> None:
-    ada = next(strangers)
+    ada = next(other_authors)
     says(ada, "an old one")
     night.keep(night.idea())
     night.promotion_trial(GAIN_NANO)
@@ -282,57 +282,59 @@ def test_own_and_others_insights_come_newest_first_and_say_whose_they_are(
 
 
 def test_of_other_tasks_and_classes_nothing_is_read(
-    night: Night, strangers: Iterator[PeerAuthor]
+    night: Night, other_authors: Iterator[PeerAuthor]
 ) -> None:
-    ada = next(strangers)
+    ada = next(other_authors)
     says(ada, "of another task", task=bytes(32))
     says(ada, "of another class", hardware_class="h200-141g")
     assert texts(night) == []
 
 
-def test_whoever_says_much_leaves_no_less_room_for_others(
-    night: Night, strangers: Iterator[PeerAuthor]
+def test_who_says_much_leaves_no_less_room_for_others(
+    night: Night, other_authors: Iterator[PeerAuthor]
 ) -> None:
-    first, loud = next(strangers), next(strangers)
+    first, loud = next(other_authors), next(other_authors)
     says(first, "quiet")
     for number in range(30):
         says(loud, f"loud {number}")
     assert texts(night) == ["loud 29", "loud 28", "quiet"]
-    for peer_author, number in zip(strangers, range(30), strict=False):
+    for peer_author, number in zip(other_authors, range(30), strict=False):
         says(peer_author, f"one of many, {number}")
     assert len(texts(night)) == 6
 
 
 def test_own_ones_keep_their_room_whatever_others_say(
-    night: Night, strangers: Iterator[PeerAuthor]
+    night: Night, other_authors: Iterator[PeerAuthor]
 ) -> None:
     for _ in range(8):
         night.keep(night.idea())
         night.promotion_trial(-GAIN_NANO)
-    for peer_author, number in zip(strangers, range(10), strict=False):
+    for peer_author, number in zip(other_authors, range(10), strict=False):
         says(peer_author, f"another, {number}")
     read = insights_of(night.store, LINE, KEY.public)
-    assert sum(told.is_own for told in read) == 6
+    assert sum(reported.is_own for reported in read) == 6
     assert len(read) == 12
 
 
-def test_who_is_not_heard_is_not_read(night: Night, strangers: Iterator[PeerAuthor]) -> None:
-    ada, omar = next(strangers), next(strangers)
+def test_untrusted_authors_are_not_read(night: Night, other_authors: Iterator[PeerAuthor]) -> None:
+    ada, omar = next(other_authors), next(other_authors)
     says(ada, "of one who is blocked")
     says(omar, "of another")
     read = insights_of(night.store, LINE, KEY.public, blocked={ada.key.public})
-    assert [told.text for told in read] == ["of another"]
+    assert [reported.text for reported in read] == ["of another"]
 
 
-def test_what_was_taken_back_is_read_no_more(night: Night, strangers: Iterator[PeerAuthor]) -> None:
-    ada = next(strangers)
+def test_what_was_taken_back_is_read_no_more(
+    night: Night, other_authors: Iterator[PeerAuthor]
+) -> None:
+    ada = next(other_authors)
     mistaken = says(ada, "a mistake")
     says(ada, "what stands")
     ada.publish(RetractBody(target=mistaken, revoke=False, reason=""))
     assert texts(night) == ["what stands"]
 
 
-def test_nor_what_is_said_of_a_checkpoint_that_was_taken_back(night: Night) -> None:
+def test_nor_what_is_said_of_a_promotion_trial_that_was_taken_back(night: Night) -> None:
     night.keep(night.idea())
     record = night.promotion_trial(GAIN_NANO)
     assert isinstance(record.body, ResultBody)

@@ -1,4 +1,4 @@
-"""Foreign source is parsed in a child: what it does comes back, and no bomb comes through."""
+"""Untrusted source is parsed in a child: findings come back, and a parser bomb does no harm."""
 
 import os
 import sys

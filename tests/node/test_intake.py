@@ -32,12 +32,12 @@ from tests.protocol.examples import AUTHOR, INTENT, MANIFEST, REPORT, START_MS, 
 from tests.protocol.worlds import (
     CLASS,
     KEYS,
-    STRANGER,
     TREES,
+    UNKNOWN_AUTHOR,
     World,
     adopt,
-    attest,
     confirm,
+    rerun,
     retract,
     worlds,
 )
@@ -65,7 +65,7 @@ def store() -> Iterator[Store]:
 
 
 def read(deduped: Deduped) -> list[Extract | Rejected]:
-    """Return what whoever knows no task reads."""
+    """Return the records that a reader without tasks gets."""
     return [extract(wire, lambda _: None) for wire in deduped.unread]
 
 
@@ -86,7 +86,7 @@ def test_a_store_shows_the_board_of_its_set_whatever_the_order(
     expected = board_of(everything, MANIFEST, CLASS)
     with new_store() as store:
         for start, end in itertools.pairwise([0, *cuts, len(order)]):
-            # Whoever read some records beside may have known the task, unlike the store, or not.
+            # Another reader of some records may or may not have known the task; the store did not.
             manifest_of = data.draw(st.sampled_from([{MANIFEST.id: MANIFEST}.get, lambda _: None]))
             stretch = [extract(record.wire, manifest_of) for record in order[start:end]]
             store.intake.take(stretch, now_ms=NOW_MS)
@@ -99,7 +99,7 @@ def test_a_store_shows_the_board_of_its_set_whatever_the_order(
         assert store.boards.get(KEY) == expected
 
 
-def test_a_reader_beside_the_writer_shows_the_same_board(tmp_path: Path) -> None:
+def test_a_reader_next_to_the_writer_shows_the_same_board(tmp_path: Path) -> None:
     home, world = Home(tmp_path / "home"), World()
     world.say(KEYS[0], confirm(TREES[0], STEADY))
     with Store.open(home) as store, Store.open_read_only(home) as reader:
@@ -113,7 +113,7 @@ def test_a_reader_beside_the_writer_shows_the_same_board(tmp_path: Path) -> None
         assert reader.boards.get(KEY).rows == ()
 
 
-def test_a_report_is_kept_and_makes_no_board_anew(store: Store) -> None:
+def test_a_report_is_kept_and_rebuilds_no_board(store: Store) -> None:
     world = World()
     world.say(KEYS[0], confirm(TREES[0], STEADY))
     store.intake.ingest([ANNOUNCEMENT.wire, world.records[0].wire], now_ms=NOW_MS)
@@ -143,15 +143,15 @@ def test_replays_are_no_ops(store: Store) -> None:
 
 def test_another_networks_records_stay_out(store: Store) -> None:
     record = sign_record(
-        STRANGER, net="other", seq=0, prev=None, ts_ms=START_MS, body=adopt(TREES[0])
+        UNKNOWN_AUTHOR, net="other", seq=0, prev=None, ts_ms=START_MS, body=adopt(TREES[0])
     )
     report = store.intake.ingest([record.wire], now_ms=NOW_MS)
     assert report.rejected == ["of the network other, not main"]
     assert ids(store) == set()
 
 
-def early(minutes: int, seq: int = 0, key: SigningKey = STRANGER) -> Record:
-    """Return a record whose time is so many minutes ahead."""
+def early(minutes: int, seq: int = 0, key: SigningKey = UNKNOWN_AUTHOR) -> Record:
+    """Return a record whose time is `minutes` ahead."""
     return sign_record(
         key,
         net="main",
@@ -191,23 +191,23 @@ def test_of_what_is_early_an_author_has_a_share_and_the_furthest_ahead_goes_firs
 
 def test_who_first_brought_a_result_is_kept_with_it_and_of_nothing_else(store: Store) -> None:
     world = World()
-    claim, other, attested = (
+    claim, other, answer = (
         world.say(KEYS[0], confirm(TREES[0], STEADY)),
         world.say(KEYS[0], confirm(TREES[1], STEADY)),
-        world.say(KEYS[1], attest(KEYS[1], TREES[0], STEADY, "confirmed")),
+        world.say(KEYS[1], rerun(KEYS[1], TREES[0], STEADY, "confirmed")),
     )
 
     def bring(*records: Record, now_ms: int, neighbour: str | None) -> None:
         read = [extract(one.wire, lambda _: None) for one in records]
         store.intake.take(read, now_ms=now_ms, introducer=neighbour)
 
-    bring(claim, attested, now_ms=NOW_MS, neighbour="one")
+    bring(claim, answer, now_ms=NOW_MS, neighbour="one")
     bring(claim, now_ms=NOW_MS, neighbour="two")  # as everybody passes it on
     bring(other, now_ms=other.ts_ms - EARLY_MS - 1, neighbour="two")
     assert not store.records.has(other.id)
     store.intake.settle(now_ms=NOW_MS)
-    told = [store.records.introducer(one.id) for one in (claim, other, attested)]
-    assert told == ["one", "two", None]
+    reported = [store.records.introducer(one.id) for one in (claim, other, answer)]
+    assert reported == ["one", "two", None]
     assert store.records.introducer(bytes(32)) is None
     store.rebuild()
     assert store.records.introducer(claim.id) == "one"
@@ -220,7 +220,7 @@ def test_of_what_is_early_an_author_has_a_share_in_bytes(store: Store) -> None:
     assert report.quarantined == 2
 
 
-def test_a_full_quarantine_keeps_what_comes_soon_whoever_made_the_rest(store: Store) -> None:
+def test_a_full_quarantine_keeps_what_comes_soon_with_any_other_author(store: Store) -> None:
     store.intake.quotas = Quotas(early_in_all=Share(records=20, size_bytes=1 << 20))
     names = [SigningKey.from_seed(number.to_bytes(32, "big")) for number in range(30)]
     a_year = 365 * 24 * 60
@@ -231,7 +231,7 @@ def test_a_full_quarantine_keeps_what_comes_soon_whoever_made_the_rest(store: St
 
 
 def test_old_intents_are_forgotten(store: Store) -> None:
-    record = sign_record(STRANGER, net="main", seq=0, prev=None, ts_ms=START_MS, body=INTENT)
+    record = sign_record(UNKNOWN_AUTHOR, net="main", seq=0, prev=None, ts_ms=START_MS, body=INTENT)
     store.intake.ingest([record.wire], now_ms=NOW_MS)
     assert store.intake.settle(now_ms=START_MS + INTENT_MS)[0] == 0
     assert ids(store) == {record.id}
@@ -246,8 +246,8 @@ def test_old_intents_are_forgotten(store: Store) -> None:
         assert ids(other) == set()
 
 
-def chain(count: int, key: object = STRANGER) -> list[Record]:
-    """Return so many records of one author."""
+def chain(count: int, key: object = UNKNOWN_AUTHOR) -> list[Record]:
+    """Return `count` records of one author."""
     world = World()
     for number in range(count):
         world.say(key, adopt(TREES[number % 4]))  # type: ignore[arg-type]
@@ -285,8 +285,8 @@ def test_the_board_is_that_of_what_a_quota_left(records: list[Record], quota: in
 def test_a_retraction_that_was_displaced_takes_back_nothing(store: Store) -> None:
     store.intake.quotas = Quotas(news=1)
     world = World()
-    claim = world.say(STRANGER, confirm(TREES[0], STEADY), seq=5)
-    earlier = world.say(STRANGER, retract(claim.id), seq=0)
+    claim = world.say(UNKNOWN_AUTHOR, confirm(TREES[0], STEADY), seq=5)
+    earlier = world.say(UNKNOWN_AUTHOR, retract(claim.id), seq=0)
     store.intake.ingest([ANNOUNCEMENT.wire, earlier.wire, claim.wire], now_ms=NOW_MS)
     assert ids(store) == {ANNOUNCEMENT.id, claim.id}
     assert store.boards.get(KEY) == board_of(store.records.listed(), MANIFEST, CLASS)
@@ -296,10 +296,10 @@ def test_a_retraction_that_was_displaced_takes_back_nothing(store: Store) -> Non
 def test_a_task_is_known_as_long_as_one_announcement_is_here(store: Store) -> None:
     store.intake.quotas = Quotas(news=1)
     world = World()
-    first = world.say(STRANGER, TaskBody(manifest=MANIFEST))
+    first = world.say(UNKNOWN_AUTHOR, TaskBody(manifest=MANIFEST))
     claim = world.say(KEYS[0], confirm(TREES[0], STEADY))
     store.intake.ingest([first.wire, ANNOUNCEMENT.wire, claim.wire], now_ms=NOW_MS)
-    displacing = world.say(STRANGER, adopt(TREES[0]))
+    displacing = world.say(UNKNOWN_AUTHOR, adopt(TREES[0]))
     store.intake.ingest([displacing.wire], now_ms=NOW_MS)
     assert ids(store) == {ANNOUNCEMENT.id, claim.id, displacing.id}
     assert store.records.task_record(MANIFEST.id) == ANNOUNCEMENT.id
@@ -317,7 +317,7 @@ def test_unknown_kinds_are_kept_under_a_small_quota(store: Store) -> None:
     store.intake.quotas = Quotas(unknown=3)
     records = [
         sign_record(
-            STRANGER,
+            UNKNOWN_AUTHOR,
             net="main",
             seq=seq,
             prev=None,
@@ -337,7 +337,7 @@ def test_what_nobody_knows_yet_is_kept_belongs_somewhere_and_counts_for_nothing(
     claim = world.say(KEYS[0], confirm(TREES[0], STEADY, anchors=STEADY))
     store.intake.ingest([ANNOUNCEMENT.wire, claim.wire], now_ms=NOW_MS)
     before = store.boards.get(KEY).rows
-    dreamt = replace(attest(KEYS[1], TREES[0], STEADY, "confirmed"), verdict="dreamt")
+    dreamt = replace(rerun(KEYS[1], TREES[0], STEADY, "confirmed"), verdict="dreamt")
     rehearsed = replace(confirm(TREES[1], STEADY, anchors=STEADY), stage="rehearsal")
     shadows = replace(confirm(TREES[2], STEADY), status="frozen")
     later = [
@@ -356,8 +356,8 @@ def test_what_nobody_knows_yet_is_kept_belongs_somewhere_and_counts_for_nothing(
     assert store.boards.get(KEY).rows == before
 
 
-def prophecies(count: int, key: SigningKey = STRANGER, size_bytes: int = 10) -> list[Record]:
-    """Return so many records of an unknown kind."""
+def prophecies(count: int, key: SigningKey = UNKNOWN_AUTHOR, size_bytes: int = 10) -> list[Record]:
+    """Return `count` records of an unknown kind."""
     body = UnknownBody(kind="prophecy", encoded=encode({"text": "x" * size_bytes}))
     return [
         sign_record(key, net="main", seq=seq, prev=None, ts_ms=START_MS, body=body)
@@ -378,7 +378,7 @@ def test_unknown_kinds_are_kept_within_so_many_bytes_of_an_author(store: Store, 
     assert len(ids(store)) == 5
 
 
-def test_unknown_kinds_of_many_names_leave_room_for_whoever_has_few(store: Store) -> None:
+def test_unknown_kinds_of_many_names_leave_room_for_those_with_few(store: Store) -> None:
     store.intake.quotas = Quotas(unknown=5, unknown_in_all=20)
     few, known = prophecies(2, KEYS[0]), chain(5, KEYS[1])
     store.intake.ingest([record.wire for record in [*few, *known]], now_ms=NOW_MS)
@@ -400,17 +400,17 @@ def test_own_records_are_nobodys_to_evict(store: Store) -> None:
 def test_who_was_confirmed_here_has_more_room(store: Store) -> None:
     store.intake.quotas = Quotas(news=3)
     world = World()
-    claim = world.say(STRANGER, confirm(TREES[0], STEADY))
+    claim = world.say(UNKNOWN_AUTHOR, confirm(TREES[0], STEADY))
     store.intake.ingest([ANNOUNCEMENT.wire, claim.wire], now_ms=NOW_MS)
-    answer = attest(AUTHOR, TREES[0], STEADY, "confirmed", target=claim.id)
+    answer = rerun(AUTHOR, TREES[0], STEADY, "confirmed", target=claim.id)
     store.append_own(AUTHOR, answer, ts_ms=NOW_MS)
     for number in range(10):
-        world.say(STRANGER, adopt(TREES[number % 4]))
+        world.say(UNKNOWN_AUTHOR, adopt(TREES[number % 4]))
     store.intake.ingest([record.wire for record in world.records], now_ms=NOW_MS)
     assert {record.id for record in world.records} <= ids(store)
 
 
-def test_a_full_store_takes_from_whoever_has_most(store: Store) -> None:
+def test_a_full_store_takes_from_the_largest_author(store: Store) -> None:
     store.intake.quotas = Quotas(total=20)
     few, many = chain(5, KEYS[0]), chain(30, KEYS[1])
     store.intake.ingest([record.wire for record in few], now_ms=NOW_MS)
@@ -424,21 +424,23 @@ def test_a_full_store_takes_from_whoever_has_most(store: Store) -> None:
 def test_the_proof_of_an_equivocation_is_not_evicted(store: Store) -> None:
     store.intake.quotas = Quotas(news=3)
     world = World()
-    world.say(STRANGER, adopt(TREES[0]))
-    world.say(STRANGER, adopt(TREES[1]), seq=0)
+    world.say(UNKNOWN_AUTHOR, adopt(TREES[0]))
+    world.say(UNKNOWN_AUTHOR, adopt(TREES[1]), seq=0)
     for number in range(8):
-        world.say(STRANGER, adopt(TREES[number % 4]), seq=number + 1)
+        world.say(UNKNOWN_AUTHOR, adopt(TREES[number % 4]), seq=number + 1)
     store.intake.ingest([record.wire for record in world.records], now_ms=NOW_MS)
     assert {record.id for record in world.records[:2]} <= ids(store)
 
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_a_revocation_stays_whatever_came_first(store: Store, order: int) -> None:
-    """Whoever stole a key must not displace its revocation with newer records."""
+    """A key thief must not displace its revocation with newer records."""
     store.intake.quotas = Quotas(news=2)
     world = World()
-    revocation = world.say(STRANGER, retract(None), seq=0)
-    claims = [world.say(STRANGER, confirm(tree, STEADY), seq=9 + n) for n, tree in enumerate(TREES)]
+    revocation = world.say(UNKNOWN_AUTHOR, retract(None), seq=0)
+    claims = [
+        world.say(UNKNOWN_AUTHOR, confirm(tree, STEADY), seq=9 + n) for n, tree in enumerate(TREES)
+    ]
     store.intake.ingest([ANNOUNCEMENT.wire], now_ms=NOW_MS)
     for record in [revocation, *claims][::order]:
         store.intake.ingest([record.wire], now_ms=NOW_MS)
@@ -450,9 +452,9 @@ def test_the_second_half_of_a_proof_is_taken_in_over_the_quota(store: Store) -> 
     store.intake.quotas = Quotas(news=2)
     world = World()
     records = [
-        world.say(STRANGER, adopt(TREES[0]), seq=8),
-        world.say(STRANGER, adopt(TREES[1]), seq=9),
-        world.say(STRANGER, adopt(TREES[2]), seq=8),
+        world.say(UNKNOWN_AUTHOR, adopt(TREES[0]), seq=8),
+        world.say(UNKNOWN_AUTHOR, adopt(TREES[1]), seq=9),
+        world.say(UNKNOWN_AUTHOR, adopt(TREES[2]), seq=8),
     ]
     for record in records:
         store.intake.ingest([record.wire], now_ms=NOW_MS)
@@ -471,7 +473,7 @@ def test_a_size_breaks_a_tie(store: Store) -> None:
     ]
 
 
-def test_a_board_that_was_tampered_with_is_found_and_made_anew(tmp_path: Path) -> None:
+def test_a_board_that_was_tampered_with_is_found_and_made_again(tmp_path: Path) -> None:
     home, world = Home(tmp_path / "home"), World()
     world.say(KEYS[0], confirm(TREES[0], STEADY))
     with Store.open(home) as store:
@@ -519,7 +521,7 @@ def test_of_any_number_of_ids_those_that_are_here_are_known(store: Store) -> Non
     assert store.intake.lacking([*others, record.id]) == others
 
 
-def test_copies_of_one_record_are_told_apart_by_their_signatures(store: Store) -> None:
+def test_copies_of_one_record_are_distinguished_by_their_signatures(store: Store) -> None:
     wire = World().say(KEYS[0], adopt(TREES[0])).wire
     bad = wire[:-1] + bytes([wire[-1] ^ 1])
     deduped = store.intake.dedupe([bad, wire, wire, bad])

@@ -1,4 +1,4 @@
-"""The first interrupt is heeded by whoever works, the second ends the work, a third none."""
+"""The first interrupt asks the work to end, the second ends it, a third does nothing."""
 
 import asyncio
 import signal
@@ -18,7 +18,7 @@ def test_work_that_nobody_interrupts_comes_to_its_end() -> None:
     assert done == ["done"]
 
 
-def test_the_first_interrupt_is_told_and_the_work_ends_by_itself() -> None:
+def test_the_first_interrupt_is_reported_and_the_work_ends_by_itself() -> None:
     async def within() -> tuple[int, bool]:
         stopping = asyncio.Event()
         asyncio.get_running_loop().call_soon(signal.raise_signal, signal.SIGTERM)
@@ -29,17 +29,19 @@ def test_the_first_interrupt_is_told_and_the_work_ends_by_itself() -> None:
 
 
 def test_the_second_interrupt_ends_it_at_once() -> None:
-    told: list[str] = []
+    reported: list[str] = []
 
     async def within() -> int:
         loop = asyncio.get_running_loop()
         for _ in range(2):
             loop.call_later(0.01, signal.raise_signal, signal.SIGINT)
         async with asyncio.timeout(10):
-            return await until_interrupted(_wait(asyncio.Event()), first=lambda: told.append("1"))
+            return await until_interrupted(
+                _wait(asyncio.Event()), first=lambda: reported.append("1")
+            )
 
     assert asyncio.run(within()) == 2
-    assert told == ["1"]
+    assert reported == ["1"]
 
 
 def test_what_the_work_raises_is_raised() -> None:

@@ -1,4 +1,4 @@
-"""Invite lines: what goes in comes out, and no damage goes unnoticed."""
+"""Invite lines round-trip, and damage is detected."""
 
 import base64
 import hashlib
@@ -14,7 +14,7 @@ from node.home.invites import MAX_ADDRESSES, MAX_LINE, PREFIX, read_invite, writ
 from node.home.network_definition import Network
 from protocol.encoding import Value, encode
 from protocol.errors import UsageError
-from tests.node.meeting import address, key
+from tests.node.peer_addresses import address, key
 
 keys = st.binary(min_size=32, max_size=32)
 ips = st.ip_addresses().map(lambda ip: f"ip{ip.version}/{ip}")

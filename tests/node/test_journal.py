@@ -184,13 +184,13 @@ def test_stale_locks_are_removed(journal: Journal, notebook: Notebook, home: Hom
     assert not any(lock.exists() for lock in locks)
 
 
-def test_a_foreign_commit_on_main_is_an_error_and_is_kept(
+def test_another_commit_on_main_is_an_error_and_is_kept(
     journal: Journal, notebook: Notebook, home: Home
 ) -> None:
     journal.catch_up()
     (journal.path / "train.py").write_text("LEARNING_RATE = 9\n")
     git(journal, "commit", "--quiet", "--all", "--message", "mine")
-    foreign = git(journal, "rev-parse", "main")
+    other_commit = git(journal, "rev-parse", "main")
     assert any("foreign commit" in problem for problem in journal.check())
     notebook.kept()
     again = opened(home, notebook)
@@ -201,7 +201,7 @@ def test_a_foreign_commit_on_main_is_an_error_and_is_kept(
     assert aside is not None
     assert again.check() == []
     kept = Path(aside / ".git" / "refs" / "heads" / "main").read_text().strip()
-    assert kept == foreign
+    assert kept == other_commit
 
 
 def test_an_amended_experiment_is_reported(journal: Journal, notebook: Notebook) -> None:

@@ -1,4 +1,4 @@
-"""Runs kept as lines of a file: what a kill, a damage and another setting leave of them."""
+"""Runs kept as lines of a file, after a kill, damage or another setting."""
 
 import json
 import subprocess
@@ -36,7 +36,7 @@ def kept(seed: int, *, tree: bytes = TREE, setting: bytes = HERE, metric: int = 
 
 
 def find(runs: KeptRuns, tree: bytes, seed: int) -> KeptRun | None:
-    """The first of them."""
+    """Return the first kept run."""
     return next(iter(runs.tries(tree, seed)), None)
 
 
@@ -59,7 +59,7 @@ def test_a_failure_is_kept_as_it_was(path: Path) -> None:
         assert find(runs, TREE, failed.run.seed) == failed
 
 
-def test_another_setting_measures_anew_and_nothing_is_lost(path: Path) -> None:
+def test_another_setting_measures_again_and_nothing_is_lost(path: Path) -> None:
     with kept_runs(path, HERE, is_fresh=False) as runs:
         runs.keep(kept(1))
     with kept_runs(path, ELSEWHERE, is_fresh=False) as runs:
@@ -140,7 +140,7 @@ def test_a_damaged_line_is_counted_and_the_others_stand(
         assert runs.unread == 1
 
 
-def test_without_its_salt_a_file_is_begun_anew(path: Path) -> None:
+def test_without_its_salt_a_file_is_started_again(path: Path) -> None:
     with kept_runs(path, HERE, is_fresh=False) as runs:
         runs.keep(kept(1))
     path.write_bytes(path.read_bytes().replace(b'"salt"', b'"slat"'))

@@ -1,4 +1,4 @@
-"""Several devices of one class: what runs where, and at once."""
+"""Several devices of one class: the placement and overlap of runs."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -22,7 +22,7 @@ CANDIDATE = proposal_of(BASELINE, "0.5").source
 
 
 def settled(work: Coroutine[Any, Any, None]) -> None:
-    """Let it run to its end, which it must come to."""
+    """Run it to its end."""
     asyncio.run(asyncio.wait_for(work, 60))
 
 
@@ -37,7 +37,7 @@ def runners(bench: Bench) -> list[ScriptedRunner]:
 
 def test_each_device_trains_at_the_same_time(bench: Bench) -> None:
     bench.goal = Goal(max_experiments=6)
-    settled(bench.research().run())  # a baseline and a bank first
+    settled(bench.research().run())  # a baseline and reference runs first
     for runner in runners(bench):
         runner.started.clear()
         runner.training = asyncio.Event()

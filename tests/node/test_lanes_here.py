@@ -1,4 +1,4 @@
-"""How many lanes a task has here: what is asked, what there is, and what is said of it."""
+"""The number of lanes of a task: requested, available, and reported."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -51,7 +51,7 @@ def test_memory_bounds_those_that_nobody_asked_for(monkeypatch: pytest.MonkeyPat
 
 
 def test_more_than_there_are_cores_is_refused_with_what_to_take() -> None:
-    with pytest.raises(ConfigurationError, match="`lanes` is 9, and there are 8 cores") as caught:
+    with pytest.raises(ConfigurationError, match="`lanes` is 9, but only 8 cores") as caught:
         count(Config(lanes=9))
     assert '"auto"' in caught.value.hint
 

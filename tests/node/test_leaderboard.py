@@ -25,7 +25,7 @@ from tests.node.line_writers import with_baseline
 from tests.node.peer_authors import PeerAuthor
 from tests.node.test_commands import arnode
 from tests.protocol.examples import AUTHOR, MANIFEST, PATCH, START_MS
-from tests.protocol.worlds import CLASS, KEYS, TREES, World, adopt, attest, confirm, retract
+from tests.protocol.worlds import CLASS, KEYS, TREES, World, adopt, confirm, rerun, retract
 from tests.trainer.nvml import FakeCard, FakeDriver
 
 NOW_MS = START_MS + 60_000
@@ -35,7 +35,7 @@ Show = Callable[..., str]
 
 
 @pytest.fixture
-def told(home: Home, store: Store, monkeypatch: pytest.MonkeyPatch) -> World:
+def claims_world(home: Home, store: Store, monkeypatch: pytest.MonkeyPatch) -> World:
     """Two claims; the better one was confirmed and refuted by a key each, and found smaller here.
 
     Another key says that it confirms it, after two pairs.
@@ -51,11 +51,11 @@ def told(home: Home, store: Store, monkeypatch: pytest.MonkeyPatch) -> World:
     best = world.say(KEYS[0], claim)
     world.say(KEYS[1], confirm(TREES[1], SMALL, env="torch2.14-cpu"))
     aim = best.id
-    world.say(KEYS[1], attest(KEYS[1], TREES[0], STEADY, "confirmed", target=aim))
-    world.say(KEYS[2], attest(KEYS[2], TREES[0], STEADY[:2], "confirmed", target=aim))
-    world.say(KEYS[3], attest(KEYS[3], TREES[0], (0, 1, 0, 1), "refuted", target=aim))
+    world.say(KEYS[1], rerun(KEYS[1], TREES[0], STEADY, "confirmed", target=aim))
+    world.say(KEYS[2], rerun(KEYS[2], TREES[0], STEADY[:2], "confirmed", target=aim))
+    world.say(KEYS[3], rerun(KEYS[3], TREES[0], (0, 1, 0, 1), "refuted", target=aim))
     store.intake.ingest([record.wire for record in world.records], now_ms=NOW_MS)
-    answer = attest(AUTHOR, TREES[0], SMALL, "smaller", target=best.id)
+    answer = rerun(AUTHOR, TREES[0], SMALL, "smaller", target=best.id)
     store.append_own(AUTHOR, answer, ts_ms=NOW_MS)
     return world
 
@@ -76,7 +76,7 @@ def rows(show: Show, *words: str) -> list[dict[str, Any]]:
     return document
 
 
-def test_the_document_has_the_promised_fields(told: World, show: Show) -> None:
+def test_the_document_has_the_promised_fields(claims_world: World, show: Show) -> None:
     document = json.loads(show("--json"))
     digests = {"network_version", "set_digest", "board_digest"}
     assert set(document) == {"v", "network", "task", "class", "rows", "imported"} | digests
@@ -149,8 +149,8 @@ def test_rows_in_a_language_that_no_lint_reads_say_so_unasked(
             somebody.publish(TaskBody(manifest=manifest))
         somebody.claims(baseline.replacing(path, data), 5.0, base=baseline)
     words = ("leaderboard", "--class", HARDWARE_CLASS)
-    told = json.loads(arnode(capsys, *words, "--json"))["rows"]
-    assert sorted(row["unread"] for row in told) == [[], ["C"]]
+    document = json.loads(arnode(capsys, *words, "--json"))["rows"]
+    assert sorted(row["unread"] for row in document) == [[], ["C"]]
     assert "unread: C" in arnode(capsys, *words)
     read = json.loads(arnode(capsys, *words, "--marks", "--json"))["rows"]
     assert sorted(row["marks"] for row in read) == [
@@ -162,9 +162,9 @@ def test_rows_in_a_language_that_no_lint_reads_say_so_unasked(
     assert "marked: import" in table
 
 
-def test_what_was_measured_here_is_not_what_is_claimed(told: World, show: Show) -> None:
+def test_what_was_measured_here_is_not_what_is_claimed(claims_world: World, show: Show) -> None:
     best = rows(show)[0]
-    # This node's own attestation counts among the others of anybody's board, as everybody's does.
+    # This node's own rerun_record counts among the others of anybody's board, as everybody's does.
     others = best["others"]
     counted = {"confirmed": 1, "smaller": 1, "refuted": 1, "unsupported": 1, "adopted": 0}
     assert {name: others[name] for name in counted} == counted
@@ -177,7 +177,7 @@ def test_what_was_measured_here_is_not_what_is_claimed(told: World, show: Show) 
     assert best["here"]["pairs"] == 4
 
 
-def test_levels_environments_and_numbers_choose_rows(told: World, show: Show) -> None:
+def test_levels_environments_and_numbers_choose_rows(claims_world: World, show: Show) -> None:
     def trees(*words: str) -> list[str]:
         return [row["tree"] for row in rows(show, *words)]
 
@@ -191,21 +191,21 @@ def test_levels_environments_and_numbers_choose_rows(told: World, show: Show) ->
     assert rows(show, "--env", "torch=torch2.14-cpu")[0]["rank"] == 2, "the board's own rank"
 
 
-def test_digests_do_not_depend_on_what_is_shown(told: World, show: Show) -> None:
+def test_digests_do_not_depend_on_what_is_shown(claims_world: World, show: Show) -> None:
     whole, part = (json.loads(show("--json", *words)) for words in ((), ("--top", "1")))
     assert whole["board_digest"] == part["board_digest"]
     assert whole["set_digest"] == part["set_digest"]
 
 
-def test_the_table_keeps_the_levels_apart(told: World, show: Show) -> None:
+def test_the_table_keeps_the_levels_apart(claims_world: World, show: Show) -> None:
     text = show()
     heading, names, best, second = text.splitlines()[:4]
     assert heading == f"tiny on {CLASS}, network main, gain in val_bpb"
     assert names.split() == [
-        *("rank", "id", "claimed", "gain", "at", "least", "val_bpb", "tries", "attested"),
+        *("rank", "id", "claimed", "gain", "at", "least", "val_bpb", "tries", "rerun"),
         *("others", "here"),
     ]
-    of_best, of_second = (told.records[number].id.hex()[:12] for number in (2, 3))
+    of_best, of_second = (claims_world.records[number].id.hex()[:12] for number in (2, 3))
     assert best.split()[:3] == ["1", of_best, "+0.100000"]
     assert best.rstrip().endswith("+1 ~1 -1 ?1  smaller +0.038700")
     assert second.split()[:2] == ["2", of_second]
@@ -214,7 +214,7 @@ def test_the_table_keeps_the_levels_apart(told: World, show: Show) -> None:
 
 
 def test_an_own_confirmation_counts_as_passed_once_it_was_adopted(
-    told: World, show: Show, store: Store
+    claims_world: World, show: Show, store: Store
 ) -> None:
     store.append_own(AUTHOR, confirm(TREES[1], SMALL), ts_ms=NOW_MS)
     assert rows(show)[1]["here"]["verdict"] == "unconfirmed"
@@ -222,11 +222,11 @@ def test_an_own_confirmation_counts_as_passed_once_it_was_adopted(
     assert rows(show)[1]["here"]["verdict"] == "confirmed"
 
 
-def test_a_running_nodes_news_shows_at_once(told: World, show: Show, store: Store) -> None:
+def test_a_running_nodes_news_shows_at_once(claims_world: World, show: Show, store: Store) -> None:
     assert len(rows(show)) == 2
-    claim: Record = told.records[3]
+    claim: Record = claims_world.records[3]
     assert claim.author == KEYS[1].public
-    taken_back = told.say(KEYS[1], retract(claim.id))
+    taken_back = claims_world.say(KEYS[1], retract(claim.id))
     store.intake.ingest([taken_back.wire], now_ms=NOW_MS)
     assert [row["tree"] for row in rows(show)] == [TREES[0].hex()]
 
@@ -243,7 +243,7 @@ def test_without_a_board_it_says_how_one_comes_about(
 
 
 @pytest.fixture
-def told_in_lab(home: Home, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def claim_in_lab(home: Home, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """One claim, in the network `lab` alone."""
     monkeypatch.setenv("ARNODE_HOME", str(home.root))
     bodies = (TaskBody(manifest=MANIFEST), confirm(TREES[0], STEADY))
@@ -257,7 +257,7 @@ def told_in_lab(home: Home, store: Store, monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize("how", ["flag", "setting", "running node"])
 @pytest.mark.parametrize(("command", "shown"), [("leaderboard", "rows"), ("transfer", "patches")])
 def test_boards_are_those_of_the_network_in_force(
-    told_in_lab: None,
+    claim_in_lab: None,
     home: Home,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -282,7 +282,7 @@ def test_boards_are_those_of_the_network_in_force(
 
 @pytest.mark.parametrize("command", ["leaderboard", "transfer"])
 def test_a_network_without_a_board_names_those_that_have_one(
-    told_in_lab: None, capsys: pytest.CaptureFixture[str], command: str
+    claim_in_lab: None, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
     with pytest.raises(SystemExit):
         main([command])
@@ -301,17 +301,17 @@ def test_a_network_without_a_board_names_those_that_have_one(
     ],
 )
 def test_a_bad_question_is_answered_with_what_can_be_asked(
-    told: World, show: Show, words: tuple[str, ...], said: str
+    claims_world: World, show: Show, words: tuple[str, ...], said: str
 ) -> None:
     assert said in show(*words, code=2)
 
 
 def test_a_class_without_a_board_names_those_that_have_one(
-    told: World, capsys: pytest.CaptureFixture[str], store: Store
+    claims_world: World, capsys: pytest.CaptureFixture[str], store: Store
 ) -> None:
     elsewhere = replace(confirm(TREES[2], STEADY), hardware_class="h200-141g")
     key = SigningKey.from_seed(bytes([9] * 32))
-    record = told.say(key, elsewhere)
+    record = claims_world.say(key, elsewhere)
     store.intake.ingest([record.wire], now_ms=NOW_MS)
     said = arnode(capsys, "leaderboard", "--class", "rtx4090-24g", code=2)
     assert f"{CLASS}, h200-141g" in said

@@ -1,4 +1,4 @@
-"""A server that sends the API key back, in whatever writing: nothing of it is kept or shown."""
+"""A server that returns the API key in any encoding: nothing of it is kept or shown."""
 
 import asyncio
 import logging
@@ -108,29 +108,31 @@ def test_the_worker_keeps_such_an_answer_and_asks_nothing_more(answers: list[Ans
 def test_pieces_of_a_key_add_up_over_answers() -> None:
     pieces = [OWN[at : at + 6] for at in range(0, len(OWN), 6)]
     with LlmServer(*[says(f"the answer is {piece}.") for piece in pieces]) as server:
-        told = asyncio.run(asked(server, len(pieces)))
+        reported = asyncio.run(asked(server, len(pieces)))
         asked_for = len(server.requests)
-    kept = [one.text for one in told if isinstance(one, Reply)]
+    kept = [one.text for one in reported if isinstance(one, Reply)]
     assert 0 < sum(map(len, kept)) - len("the answer is .") * len(kept) < len(OWN) / 2
     assert len(kept) + 1 == asked_for
 
 
-class Told(ModelWorker):
-    """A worker of the core's that is told what to return, as if it had been taken over."""
+class ScriptedWorker(ModelWorker):
+    """A model worker with scripted answers, as if it had been taken over."""
 
-    def __init__(self, *told: str, watch: KeyWatch) -> None:
+    def __init__(self, *reported: str, watch: KeyWatch) -> None:
         super().__init__(SETTINGS, hidden=(), watch=watch)
-        self.told = [*told]
+        self.answers = [*reported]
 
     async def _answer(self, question: CompletionRequest) -> Reply | Failure:
-        return reply(self.told.pop(0))
+        return reply(self.answers.pop(0))
 
 
 def test_the_core_believes_its_worker_no_more_than_the_server(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def test() -> list[Reply | Failure]:
-        worker = Told("honest", f"here: {SECOND}", "never asked for", watch=KeyWatch([KEY]))
+        worker = ScriptedWorker(
+            "honest", f"here: {SECOND}", "never asked for", watch=KeyWatch([KEY])
+        )
         return [await worker.ask(question()) for _ in range(3)]
 
     with caplog.at_level(logging.INFO):
@@ -150,16 +152,16 @@ def test_all_models_with_one_key_share_what_was_seen_of_it() -> None:
 
     async def test() -> list[Reply | Failure]:
         workers = (
-            Told(*pieces[::2], "", watch=keys.watch),
-            Told(*pieces[1::2], "", watch=keys.watch),
+            ScriptedWorker(*pieces[::2], "", watch=keys.watch),
+            ScriptedWorker(*pieces[1::2], "", watch=keys.watch),
         )
         turns = [worker for _ in pieces for worker in workers]
         return [await worker.ask(question()) for worker in turns[: len(pieces) + 1]]
 
-    told = asyncio.run(test())
-    assert isinstance(told[0], Reply)
-    assert [one.detail for one in told[-2:] if isinstance(one, Failure)] == [STOPPED] * 2
-    assert [one.detail for one in told if isinstance(one, Failure)].count(WHY) == 1
+    reported = asyncio.run(test())
+    assert isinstance(reported[0], Reply)
+    assert [one.detail for one in reported[-2:] if isinstance(one, Failure)] == [STOPPED] * 2
+    assert [one.detail for one in reported if isinstance(one, Failure)].count(WHY) == 1
 
 
 def test_names_of_models_are_an_answer_too() -> None:

@@ -12,7 +12,7 @@ from node.line.level import LATEST, level_of
 metrics = st.floats(-5, 5)
 
 
-def test_without_trials_it_is_what_the_bank_says() -> None:
+def test_without_trials_it_is_what_the_reference_runs_say() -> None:
     assert level_of([1.0, 3.0], [], 1.0) == pytest.approx(2.0)
 
 
@@ -35,7 +35,7 @@ def test_of_the_trials_the_latest_count() -> None:
 
 @pytest.mark.parametrize("harm", [0.0, 2.0, 10.0])
 def test_a_lucky_run_of_the_line_is_seen_for_what_it_is(harm: float) -> None:
-    """The bank says two deviations less than the line is worth; a dozen proposals correct that."""
+    """The reference runs are two sd below the line's level; a dozen proposals correct that."""
     chance, off = random.Random(f"level {harm}"), []
     for _ in range(200):
         screened = [

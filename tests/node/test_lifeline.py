@@ -1,4 +1,4 @@
-"""What lives on a lifeline ends with whoever holds it, and so does what it started."""
+"""A process on a lifeline ends with its holder, and so do its children."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""The books: records, line, bank and the end of a job are written together or not at all."""
+"""Records, line, reference runs and the end of a job are written together or not at all."""
 
 import itertools
 import sqlite3
@@ -45,12 +45,12 @@ def test_a_node_announces_itself_and_its_task_once(home: Home, store: Store) -> 
     assert [type(record.body) for record in store.records.listed()] == [ProfileBody, TaskBody]
 
 
-def test_both_lines_begin_at_the_baseline_and_its_runs_are_the_first_bank(
+def test_both_lines_begin_at_the_baseline_with_its_runs_as_reference_runs(
     line_writer: LineWriter,
 ) -> None:
     line = line_writer.known_line
     assert (line.verified, line.working, line.stack) == (BASELINE.tree, BASELINE.tree, ())
-    assert line.bank_nano == (BASE_NANO - 1, BASE_NANO + 1)
+    assert line.reference_nano == (BASE_NANO - 1, BASE_NANO + 1)
     assert line_writer.store.jobs.line(line_writer.key) == line
     assert line_writer.store.jobs.tried(TASK, fingerprint(BASELINE))
     assert line_writer.store.jobs.open_jobs(line_writer.key, *KINDS) == []
@@ -72,7 +72,9 @@ def test_an_experiment_is_tried_from_the_moment_its_screen_is_planned(
     assert (screen.tree, screen.role, screen.outcome) == (proposal.source.tree, "candidate", None)
 
 
-def test_a_kept_experiment_moves_the_working_line_and_its_bank(line_writer: LineWriter) -> None:
+def test_a_kept_experiment_moves_the_working_line_and_its_reference_runs(
+    line_writer: LineWriter,
+) -> None:
     kept = keep(line_writer, "0.2")
     line = line_writer.known_line
     result = result_in(line_writer, kept.result)
@@ -80,7 +82,7 @@ def test_a_kept_experiment_moves_the_working_line_and_its_bank(line_writer: Line
     assert line.verified == BASELINE.tree
     assert line.stack == (kept.patch,)
     # The screen's run is discarded: it was selected.
-    assert line.bank_nano == (BASE_NANO - GAIN_NANO + 1,)
+    assert line.reference_nano == (BASE_NANO - GAIN_NANO + 1,)
     assert line_writer.store.jobs.line(line_writer.key) == line
 
 
@@ -133,7 +135,7 @@ def test_a_transaction_that_fails_leaves_neither_record_nor_line_nor_job(
     ] == [job.id]
 
 
-def test_a_bank_run_counts_only_for_the_tree_that_still_is_the_working_line(
+def test_a_reference_run_counts_only_for_the_tree_that_still_is_the_working_line(
     line_writer: LineWriter,
 ) -> None:
     late = open_reference_run(
@@ -142,13 +144,13 @@ def test_a_bank_run_counts_only_for_the_tree_that_still_is_the_working_line(
     keep(line_writer, "0.2")
     finished(line_writer.store, late, BASE_NANO)
     close_reference_run(line_writer, late, line_writer.store.jobs.runs_of(late.id)[0])
-    assert len(line_writer.known_line.bank_nano) == 1
+    assert len(line_writer.known_line.reference_nano) == 1
     present = open_reference_run(
         line_writer,
     )
     finished(line_writer.store, present, BASE_NANO - GAIN_NANO)
     close_reference_run(line_writer, present, line_writer.store.jobs.runs_of(present.id)[0])
-    assert len(line_writer.known_line.bank_nano) == 2
+    assert len(line_writer.known_line.reference_nano) == 2
 
 
 def test_a_pair_has_one_seed_and_both_roles(line_writer: LineWriter) -> None:
@@ -162,7 +164,7 @@ def test_a_pair_has_one_seed_and_both_roles(line_writer: LineWriter) -> None:
     assert len({run.seed for run in runs}) == 4
 
 
-def test_a_passed_checkpoint_moves_the_head_and_adopts_it_with_its_evidence(
+def test_a_passed_promotion_trial_moves_the_head_and_adopts_it_with_its_evidence(
     line_writer: LineWriter,
 ) -> None:
     first, second = keep(line_writer, "0.2"), keep(line_writer, "0.3")
@@ -170,7 +172,7 @@ def test_a_passed_checkpoint_moves_the_head_and_adopts_it_with_its_evidence(
     record = promotion_trial(line_writer, gain_nano=GAIN_NANO)
     line = line_writer.known_line
     assert (line.verified, line.working, line.stack) == (tree, tree, ())
-    assert len(line.bank_nano) == 2
+    assert len(line.reference_nano) == 2
     assert line_writer.store.jobs.line(line_writer.key) == line
     adoption = line_writer.store.records.listed("adopt")[-1].body
     assert isinstance(adoption, AdoptBody)
@@ -190,7 +192,9 @@ def test_a_stack_of_one_is_confirmed_as_the_patch_it_is(line_writer: LineWriter)
     assert result_in(line_writer, record.id).patch == kept.patch
 
 
-def test_a_missed_checkpoint_returns_the_working_line_to_the_head(line_writer: LineWriter) -> None:
+def test_a_missed_promotion_trial_returns_the_working_line_to_the_head(
+    line_writer: LineWriter,
+) -> None:
     keep(line_writer, "0.2")
     record = promotion_trial(line_writer, gain_nano=-GAIN_NANO)
     line = line_writer.known_line
@@ -200,7 +204,7 @@ def test_a_missed_checkpoint_returns_the_working_line_to_the_head(line_writer: L
 
 
 @pytest.mark.parametrize(("draws_from", "last"), [(100, "candidate"), (101, "base")])
-def test_a_checkpoint_that_cannot_run_is_recorded_as_the_failure_it_is(
+def test_a_promotion_trial_that_cannot_run_is_recorded_as_the_failure_it_is(
     home: Home, store: Store, draws_from: int, last: str
 ) -> None:
     # An odd draw reverses the order within the pair.
@@ -222,10 +226,10 @@ def test_a_head_moved_by_hand_is_marked_unverified_without_evidence(
     assert isinstance(record.body, AdoptBody)
     assert record.body.unverified
     line = line_writer.known_line
-    assert (line.verified, line.working, line.stack, line.bank_nano) == (tree, tree, (), ())
+    assert (line.verified, line.working, line.stack, line.reference_nano) == (tree, tree, (), ())
 
 
-def test_the_head_is_not_moved_under_a_checkpoint(line_writer: LineWriter) -> None:
+def test_the_head_is_not_moved_under_a_promotion_trial(line_writer: LineWriter) -> None:
     keep(line_writer, "0.2")
     open_promotion_trial(line_writer)
     with pytest.raises(ArnodeError) as caught:

@@ -1,4 +1,4 @@
-"""The live view draws a node at any moment, in any terminal, and never prints foreign controls."""
+"""The live view draws a node at any moment, in any terminal, without untrusted controls."""
 
 import asyncio
 import io
@@ -47,7 +47,7 @@ from trainer.measuring.loss_curve import LossCurve
 
 
 def node_of(home: Home, store: Store) -> Node:
-    """A node as it stands in the store, not yet at work."""
+    """Return a node from the store, not yet at work."""
     bench, line_writer = Bench(home=home, store=store), line_writer_of(home, store)
     line_resources = LineResources(
         keys=IDENTITY.keys,
@@ -67,7 +67,7 @@ def node_of(home: Home, store: Store) -> Node:
 
 
 def drawn(node: Node, *, width: int = 100, height: int = 40) -> str:
-    """What a terminal of that size shows."""
+    """Return the screen of a terminal of this size."""
     console = Console(
         file=io.StringIO(),
         width=width,
@@ -104,7 +104,7 @@ def test_a_node_that_worked_shows_head_and_experiments(home: Home, store: Store)
         assert word in shown
 
 
-def test_a_head_in_doubt_is_told_as_not_re_confirmed_yet(home: Home, store: Store) -> None:
+def test_a_head_to_recheck_is_reported_as_not_re_confirmed_yet(home: Home, store: Store) -> None:
     line_writer = worked(home, store)
     assert "not re-confirmed" not in drawn(node_of(home, store))
     request_head_recheck(line_writer, "to see")
@@ -134,7 +134,7 @@ def test_the_elapsed_time_stays_and_the_title_gives_way(
     assert re.search(r"words   12\d\d s", whole)
 
 
-def test_the_loss_of_the_run_at_work_is_told(home: Home, store: Store) -> None:
+def test_the_loss_of_the_run_at_work_is_reported(home: Home, store: Store) -> None:
     worked(home, store)
     node, curve = node_of(home, store), LossCurve()
     activity = node.research.activity
@@ -188,15 +188,15 @@ def test_a_confirmation_under_way_shows_its_evidence(home: Home, store: Store) -
     assert re.search(r"2 pairs: gain \+0\.\d{4}, .*; 2 to 18 more", drawn(node))
 
 
-def test_foreign_text_cannot_write_on_the_screen(home: Home, store: Store) -> None:
+def test_untrusted_text_cannot_write_on_the_screen(home: Home, store: Store) -> None:
     line_writer = with_baseline(home, store)
-    foreign = "\x1b]0;owned\x07 \u202eevil [bold]markup[/bold]"
+    hostile_text = "\x1b]0;owned\x07 \u202eevil [bold]markup[/bold]"
     proposal = proposal_of(BASELINE, "0.9", title="titled \u200devil [bold]x[/bold]")
     conclude(line_writer, proposal, "screened_out", BASE_NANO)
     node = node_of(home, store)
     activity = node.research.activity
-    activity.running(foreign, "screen", "first run")
-    activity.messages.append(foreign)
+    activity.running(hostile_text, "screen", "first run")
+    activity.messages.append(hostile_text)
     shown = drawn(node)
     assert "\x1b" not in shown
     assert "\x07" not in shown
@@ -205,7 +205,7 @@ def test_foreign_text_cannot_write_on_the_screen(home: Home, store: Store) -> No
     assert "[bold]x[/bold]" in shown
 
 
-def test_a_line_without_a_bank_is_drawn(home: Home, store: Store) -> None:
+def test_a_line_without_reference_runs_is_drawn(home: Home, store: Store) -> None:
     line_writer = with_baseline(home, store)
-    line_writer.save(replace(line_writer.known_line, bank_nano=()))
+    line_writer.save(replace(line_writer.known_line, reference_nano=()))
     assert "verified head" in drawn(node_of(home, store))

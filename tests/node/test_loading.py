@@ -1,4 +1,4 @@
-"""What loads beside the node: the rest of a task's text, and a task that another stands in for."""
+"""Downloads during a session: the rest of a task's text, and a task with a stand-in."""
 
 import asyncio
 import shutil
@@ -75,7 +75,7 @@ def test_a_mirror_that_is_down_costs_nothing_but_time(
 
 
 def test_the_end_of_the_node_ends_it(shards: Path, tmp_path: Path) -> None:
-    """asyncio.run waits for its threads: with one that goes on this would never return."""
+    """asyncio.run waits for its threads: a running one would keep it from returning."""
     with served(shards) as hub:
         data = first_of(hub, tmp_path)
         hub.stalled.add("shard_1.parquet")

@@ -1,4 +1,4 @@
-"""What losses foretell: enough to give up what is hopeless, and never what would have been kept."""
+"""Loss forecasts stop hopeless runs, and never one that would have been kept."""
 
 import random
 
@@ -15,7 +15,7 @@ METRIC = 1.5
 
 
 def curve(off: float, chance: random.Random) -> tuple[LossPoint, ...]:
-    """What a script prints whose loss stands so far off, with the noise of batches."""
+    """Return the output of a script with this loss offset and the noise of batches."""
     return tuple(
         LossPoint(
             step=step,
@@ -28,7 +28,7 @@ def curve(off: float, chance: random.Random) -> tuple[LossPoint, ...]:
 def ran(
     off: float, chance: random.Random, *, of_base: bool = False, bias: float = 0.0
 ) -> FinishedRun:
-    """A run that ends as far off as its loss stands, more or less."""
+    """A run whose score deviates about as much as its loss."""
     tree = BASE if of_base else chance.randbytes(32)
     metric = METRIC + off + bias + chance.gauss(0, SD)
     return FinishedRun(
@@ -71,13 +71,15 @@ def test_nothing_is_foretold_too_early_or_by_too_few_runs() -> None:
 
 def test_gains_of_a_deviation_are_hardly_ever_given_up() -> None:
     chance = random.Random(3)
-    given_up = 0
+    stopped_at_milli = 0
     for _ in range(60):
         loss_forecast = LossForecast(history(chance), BASE, SD)
         for _ in range(20):
             looks = [least(loss_forecast, -SD, chance, until=share) for share in (0.3, 0.6, 0.95)]
-            given_up += any(found is not None and found > METRIC - 0.75 * SD for found in looks)
-    assert given_up <= 0.01 * 60 * 20
+            stopped_at_milli += any(
+                found is not None and found > METRIC - 0.75 * SD for found in looks
+            )
+    assert stopped_at_milli <= 0.01 * 60 * 20
 
 
 def test_where_losses_foretell_nothing_nothing_is_given_up() -> None:

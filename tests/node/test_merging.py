@@ -1,4 +1,4 @@
-"""A patch carried over to a base that moved on: by whole lines, or not at all."""
+"""A patch applied to a newer base: by whole lines, or not at all."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -154,14 +154,14 @@ def light() -> Iterator[Shared]:
 
 @pytest.fixture
 def complete(shared: Shared, home: Home) -> Iterator[Complete]:
-    """A completion without limits over the shared worker, with the ledger of this test's home."""
+    """A completion without limits over the shared worker, with the costs of this test's home."""
     with open_cost_database(home) as cost_database:
         yield budgeted(shared.worker, budget_of(cost_database))
 
 
 @pytest.fixture
 def complete_lightly(light: Shared, home: Home) -> Iterator[Complete]:
-    """A completion likewise, over the light worker."""
+    """The same completion over the light worker."""
     with open_cost_database(home) as cost_database:
         yield budgeted(light.worker, budget_of(cost_database))
 
@@ -468,7 +468,7 @@ def test_a_provider_that_nobody_knows_is_a_clear_error(home: Home) -> None:
     run(test)
 
 
-def test_without_litellm_the_mend_is_named(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_litellm_the_fix_is_named(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(node_worker, "PROGRAM", "tests.without_litellm")
 
     async def test() -> None:
@@ -528,11 +528,11 @@ def test_a_server_of_the_user_s_needs_no_key() -> None:
 
 
 def test_prices_are_the_user_s_then_the_list_s_then_nothing_on_this_machine() -> None:
-    told = Config(llm_usd_in=0.5, llm_usd_out=2)
+    reported = Config(llm_usd_in=0.5, llm_usd_out=2)
     listed = ModelFacts(provider="openai", price=LISTED, context_tokens=None, answer_tokens=None)
     user_s = Price(usd_nano_in=500, usd_nano_out=2000)
-    assert price_for(told, HOSTED, listed) == user_s
-    assert price_for(told, ELSEWHERE, UNKNOWN) == user_s
+    assert price_for(reported, HOSTED, listed) == user_s
+    assert price_for(reported, ELSEWHERE, UNKNOWN) == user_s
     assert price_for(Config(), HOSTED, listed) == LISTED
     assert price_for(Config(llm_usd_out=2), HOSTED, listed) == Price(
         usd_nano_in=1, usd_nano_out=2000

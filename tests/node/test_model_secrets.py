@@ -49,10 +49,10 @@ def test_the_key_is_in_no_argument_and_no_environment(worker: tuple[int, Home]) 
     for folder in Path("/proc").glob("[0-9]*"):
         for name in ("cmdline", "environ"):
             try:
-                told = (folder / name).read_bytes()
+                reported = (folder / name).read_bytes()
             except OSError:  # it has ended, or is somebody else's
                 continue
-            assert KEY.encode() not in told
+            assert KEY.encode() not in reported
             read += folder.name == str(pid)
     assert read == 2
     assert Path(f"/proc/{pid}/environ").read_bytes().startswith(b"PATH=")

@@ -14,7 +14,7 @@ from node.home.invites import MAX_ADDRESSES
 from node.home.keyfile import load_keys
 from node.home.networks import find_network
 from tests.node.answering import running
-from tests.node.meeting import address, key
+from tests.node.peer_addresses import address, key
 
 ADDRESS = str(address(1))
 
@@ -107,16 +107,16 @@ def test_show_lists_what_is_known(arnode: Arnode) -> None:
     assert names == ["lab", "main"]
 
 
-def test_show_tells_the_node_s_id_and_where_it_listens(arnode: Arnode, at_home: Home) -> None:
+def test_show_reports_the_node_s_id_and_where_it_listens(arnode: Arnode, at_home: Home) -> None:
     def node() -> object:
         return json.loads(arnode("network", "show", "--json"))["node"]
 
-    silent = {"running": False, "network": None, "addresses": []}
-    assert node() == {"peer_id": None, **silent}
+    not_running = {"running": False, "network": None, "addresses": []}
+    assert node() == {"peer_id": None, **not_running}
     assert "none yet" in arnode("network", "show")
     assert not at_home.root.exists()
     own = peer_id(load_keys(at_home).transport.public)
-    assert node() == {"peer_id": own, **silent}
+    assert node() == {"peer_id": own, **not_running}
     with running(at_home, {"name": "main", "addresses": [ADDRESS]}):
         live = {"running": True, "network": "main", "addresses": [ADDRESS]}
         assert node() == {"peer_id": own, **live}
@@ -181,16 +181,16 @@ def test_an_invite_has_the_running_node_s_addresses_the_farthest_reaching_first(
 ) -> None:
     loopback = str(address(1, host="ip4/127.0.0.1"))
     private = str(address(1, host="ip4/10.0.0.1"))
-    told: Message = {"name": "main", "addresses": [loopback, private, ADDRESS, "garbage", 7]}
+    reported: Message = {"name": "main", "addresses": [loopback, private, ADDRESS, "garbage", 7]}
     given = str(address(2))
-    with running(at_home, told):
+    with running(at_home, reported):
         document = json.loads(arnode("invite", "--json", "--address", given))
     assert document["addresses"] == [given, ADDRESS, private, loopback]
 
 
-def test_a_node_of_another_network_has_no_addresses_to_tell(arnode: Arnode, at_home: Home) -> None:
-    for told in ({"name": "lab", "addresses": [ADDRESS]}, {"name": None, "peers": 0}):
-        with running(at_home, told):
+def test_a_node_of_another_network_has_no_addresses_to_share(arnode: Arnode, at_home: Home) -> None:
+    for reported in ({"name": "lab", "addresses": [ADDRESS]}, {"name": None, "peers": 0}):
+        with running(at_home, reported):
             arnode("invite", code=2)
 
 

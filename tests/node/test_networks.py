@@ -21,7 +21,7 @@ from node.home.networks import (
 )
 from protocol.errors import ArnodeError, ConfigurationError, UsageError
 from protocol.keys import SigningKey
-from tests.node.meeting import address, key, peer
+from tests.node.peer_addresses import address, key, peer
 
 SECRET = key(99)
 LAB = Network(name="lab", bootstrap=(address(1),), secret=SECRET)
@@ -132,7 +132,7 @@ def test_an_unknown_network_names_the_nearest(home: Home) -> None:
         ('name = "lab"\n# ' + "x" * (1 << 18), "bytes, more than", "shorter"),
     ],
 )
-def test_each_fault_is_one_error_with_file_key_and_mend(
+def test_each_fault_is_one_error_with_file_key_and_fix(
     home: Home, text: str, named: str, hint: str
 ) -> None:
     path = create_network(home, LAB)
@@ -165,7 +165,7 @@ def test_each_fault_is_one_error_with_file_key_and_mend(
         ("/dnsaddr/example.org/p2p/" + peer(1), "is not a DNS name"),
     ],
 )
-def test_an_entry_that_is_no_place_of_a_list_is_told_why(entry: str, fault: str) -> None:
+def test_an_entry_that_is_no_place_of_a_list_is_shown_why(entry: str, fault: str) -> None:
     text = f'name = "lab"\nlists_key = "{SIGNER.hex()}"\nlists = ["{LISTS[0]}", "{entry}"]'
     with pytest.raises(ConfigurationError, match="`lists`, entry 2") as caught:
         read_definition(text.encode(), place="lab.toml", name="lab")

@@ -1,4 +1,4 @@
-"""What a run is taken to scatter: what others of the class measured, then what was seen here."""
+"""The assumed noise: measured by others of the class first, then here."""
 
 import itertools
 import random
@@ -43,7 +43,7 @@ def blobs(home: Home, store: Store) -> Blobs:
 
 
 def says(author: PeerAuthor, sd: float, *, count: int = 12, name: str = HARDWARE_CLASS) -> None:
-    """Let somebody publish runs that scatter so much, in noise floors."""
+    """Publish runs with this noise, in noise floors."""
     chance = random.Random(author.key.public)
     level = 1_500_000_000
     runs = tuple(
@@ -94,7 +94,7 @@ def test_a_few_runs_say_nothing(store: Store, blobs: Blobs) -> None:
     assert class_sd(store, LINE, FLOOR_NANO) == FLOOR
 
 
-def test_a_confirmation_tells_the_class_what_its_base_runs_showed(home: Home, store: Store) -> None:
+def test_a_confirmation_reports_its_base_runs_to_the_class(home: Home, store: Store) -> None:
     line_writer = with_baseline(home, store)
     keep(line_writer, "0.5")
     promotion_trial(line_writer, gain_nano=GAIN_NANO)

@@ -1,4 +1,4 @@
-"""What a coding agent is told fits into an argument of its program."""
+"""The prompt of a coding agent fits into an argument of its program."""
 
 from agent.proposal import NoProposal
 from node.proposing import opening
@@ -10,11 +10,11 @@ LONG, SHORT = "ж" * MOST_BYTES, "ж" * (MOST_BYTES // 2)
 def test_of_prompts_the_first_is_taken_that_fits_into_an_argument() -> None:
     assert opening._fitting(["a" * MOST_BYTES, SHORT]) == "a" * MOST_BYTES
     assert opening._fitting([LONG, SHORT]) == SHORT
-    nothing = NoProposal(reason="nobody said what the task is", retry_s=1.0)
+    nothing = NoProposal(reason="the task has no description", retry_s=1.0)
     assert opening._fitting([LONG, nothing]) == nothing
 
 
 def test_where_none_fits_it_is_said_how_long_the_shortest_is() -> None:
     found = opening._fitting([LONG + SHORT, LONG])
     assert isinstance(found, NoProposal)
-    assert f"has {2 * MOST_BYTES} bytes, more than the {MOST_BYTES} of an argument" in found.reason
+    assert f"has {2 * MOST_BYTES} bytes, but an argument may only have {MOST_BYTES}" in found.reason

@@ -1,4 +1,4 @@
-"""What others say came of other values: read as text, in their order, and believed by nobody."""
+"""Peers' reported trials of other values: read as text, in order, and not trusted."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -38,11 +38,11 @@ def ada(line_writer: LineWriter, home: Home) -> PeerAuthor:
 
 def peer_author(line_writer: LineWriter, home: Home, number: int) -> PeerAuthor:
     who = PeerAuthor(line_writer.store, Blobs(home.blobs), number=number)
-    tells(who, source_of(START), source_of(START), BASE_NANO, stage="baseline")
+    sees_trial(who, source_of(START), source_of(START), BASE_NANO, stage="baseline")
     return who
 
 
-def tells(
+def sees_trial(
     who: PeerAuthor, base: Source, tree: Source, metric_nano: int, *, stage: str = "screen"
 ) -> None:
     """Have somebody publish what one run said of a tree."""
@@ -55,7 +55,7 @@ def tells(
 
 def tries_of(line_writer: LineWriter) -> OthersTries:
     pattern = HyperparameterSpec(name="PATTERN", type="choice", choices=("SL", "L"))
-    task = replace(ExampleTask(), source=source_of(START), knobs=(pattern,))  # type: ignore[arg-type]
+    task = replace(ExampleTask(), source=source_of(START), hyperparameters=(pattern,))  # type: ignore[arg-type]
     author = line_writer.record_writer.author
     return OthersTries(line_writer.store, line_writer.key, author, cast("Task", task))
 
@@ -75,9 +75,9 @@ def test_a_trial_has_the_values_of_its_base_and_what_they_say_it_gains(
     line_writer: LineWriter, ada: PeerAuthor
 ) -> None:
     faster = changed("RATE = 1e-2", "RATE = 2e-2")
-    tells(ada, source_of(START), source_of(faster), BASE_NANO - 3 * SD_NANO, stage="keep")
+    sees_trial(ada, source_of(START), source_of(faster), BASE_NANO - 3 * SD_NANO, stage="keep")
     wider = changed("WIDTH = 64", "WIDTH = 96", changed('"SL"', '"L"', faster))
-    tells(ada, source_of(faster), source_of(wider), BASE_NANO + SD_NANO)
+    sees_trial(ada, source_of(faster), source_of(wider), BASE_NANO + SD_NANO)
     latest, first = peer_trials(line_writer)
     assert (dict(first.values), dict(first.before)) == (VALUES, {"RATE": 1e-2})
     assert (dict(first.after), first.gain_sd) == ({"RATE": 2e-2}, pytest.approx(3.0))
@@ -92,10 +92,10 @@ def test_values_are_known_of_what_is_built_on_another_s_tree(
 ) -> None:
     grace = peer_author(line_writer, home, 2)
     faster = changed("RATE = 1e-2", "RATE = 2e-2")
-    tells(ada, source_of(START), source_of(faster), BASE_NANO - 3 * SD_NANO, stage="keep")
-    tells(grace, source_of(START), source_of(faster), BASE_NANO - 2 * SD_NANO, stage="keep")
+    sees_trial(ada, source_of(START), source_of(faster), BASE_NANO - 3 * SD_NANO, stage="keep")
+    sees_trial(grace, source_of(START), source_of(faster), BASE_NANO - 2 * SD_NANO, stage="keep")
     tied = changed("TIED = False", "TIED = True", faster)
-    tells(grace, source_of(faster), source_of(tied), BASE_NANO)
+    sees_trial(grace, source_of(faster), source_of(tied), BASE_NANO)
     of_ada, latest, first = peer_trials(line_writer)
     assert (of_ada.author, of_ada.gain_sd) == (ada.key.public.hex(), pytest.approx(3.0))
     assert latest.author == first.author == grace.key.public.hex()
@@ -128,7 +128,7 @@ def test_values_are_known_of_what_is_built_on_another_s_tree(
 def test_what_does_more_than_set_values_is_no_trial(
     line_writer: LineWriter, ada: PeerAuthor, text: str
 ) -> None:
-    tells(ada, source_of(START), source_of(text), BASE_NANO - 3 * SD_NANO)
+    sees_trial(ada, source_of(START), source_of(text), BASE_NANO - 3 * SD_NANO)
     assert peer_trials(line_writer) == ()
 
 
@@ -142,7 +142,7 @@ def fails(who: PeerAuthor, tree: Source, status: Status, *, flags: tuple[str, ..
     who.publish(replace(said, task=TASK, hardware_class=HARDWARE_CLASS))
 
 
-def test_what_did_not_come_through_is_told_as_that(
+def test_what_did_not_come_through_is_reported_as_such(
     line_writer: LineWriter, ada: PeerAuthor
 ) -> None:
     wider = source_of(changed("WIDTH = 64", "WIDTH = 4096"))
@@ -164,7 +164,7 @@ def test_what_others_on_somebody_s_machine_cut_off_says_nothing(
 
 def test_of_an_unknown_base_nothing_is_known(line_writer: LineWriter, ada: PeerAuthor) -> None:
     elsewhere = source_of("RATE = 3e-2\n")
-    tells(ada, elsewhere, source_of("RATE = 4e-2\n"), BASE_NANO)
+    sees_trial(ada, elsewhere, source_of("RATE = 4e-2\n"), BASE_NANO)
     assert peer_trials(line_writer) == ()
 
 
@@ -174,19 +174,19 @@ def test_a_chain_of_ever_more_names_is_not_followed_for_ever(
     text = START
     for step in range(5):
         longer = text + "".join(f"N{step}_{number} = 1\n" for number in range(20))
-        tells(ada, source_of(text), source_of(longer), BASE_NANO, stage="keep")
+        sees_trial(ada, source_of(text), source_of(longer), BASE_NANO, stage="keep")
         text = longer
         faster = changed("RATE = 1e-2", f"RATE = {step + 2}e-2", text)
-        tells(ada, source_of(text), source_of(faster), BASE_NANO)
+        sees_trial(ada, source_of(text), source_of(faster), BASE_NANO)
     assert [dict(one.after) for one in peer_trials(line_writer)] == [{"RATE": 2e-2}]
 
 
-def test_who_is_not_heeded_is_not_told_of(
+def test_unaccepted_authors_are_not_shown(
     line_writer: LineWriter, home: Home, ada: PeerAuthor
 ) -> None:
     grace = peer_author(line_writer, home, 2)
     for who, rate in ((ada, "2e-2"), (grace, "3e-2")):
-        tells(who, source_of(START), source_of(changed("1e-2", rate)), BASE_NANO)
+        sees_trial(who, source_of(START), source_of(changed("1e-2", rate)), BASE_NANO)
     (only,) = peer_trials(line_writer, lambda author: author == grace.key.public)
     assert dict(only.after) == {"RATE": 3e-2}
 
@@ -194,7 +194,7 @@ def test_who_is_not_heeded_is_not_told_of(
 def test_of_each_author_only_the_latest_are_kept(line_writer: LineWriter, ada: PeerAuthor) -> None:
     for number in range(70):
         tree = source_of(changed("WIDTH = 64", f"WIDTH = {100 + number}"))
-        tells(ada, source_of(START), tree, BASE_NANO)
+        sees_trial(ada, source_of(START), tree, BASE_NANO)
     found = peer_trials(line_writer)
     assert len(found) == 60
     assert dict(found[0].after) == {"WIDTH": 169}

@@ -1,4 +1,4 @@
-"""What others tried in vain comes later, and of what nobody tried each has a part of its own."""
+"""Failed tries of peers come last; each node starts with its own part of the untried."""
 
 import time
 from dataclasses import replace
@@ -31,7 +31,7 @@ def tries_by(line_writer: LineWriter, author: bytes) -> OthersTries:
 
 
 def publish(who: PeerAuthor, title: str, *, stage: Stage = "screen", **other: object) -> None:
-    """Have somebody record what came of an idea."""
+    """Record the result of a peer's idea."""
     tree = Source.of({"train.py": f"LEARNING_RATE = 0.1  # {title}\n".encode()})
     patch = who.patch(BASELINE, tree, title=title)
     said = replace(confirm(tree.tree, [0], base=BASELINE.tree), stage=stage, patch=patch)

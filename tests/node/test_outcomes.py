@@ -122,7 +122,7 @@ def test_only_the_latest_are_remembered_in_full(
     assert latest.values == (("LEARNING_RATE", 0.7),)
 
 
-def test_a_crash_of_a_model_s_idea_is_offered_for_a_mend(
+def test_a_crash_of_a_model_s_idea_is_offered_for_a_repair(
     home: Home, line_writer: LineWriter
 ) -> None:
     crashed(line_writer)
@@ -141,7 +141,7 @@ def test_a_crash_of_a_model_s_idea_is_offered_for_a_mend(
 def test_a_crash_is_offered_until_an_idea_that_knows_of_it_has_ended(
     home: Home, line_writer: LineWriter
 ) -> None:
-    """What was begun before it was known may end later: a crash is often the first to end."""
+    """Experiments started before the crash may end after it."""
     learning = outcomes_of(line_writer, home)
 
     def begun(rate: str) -> int:
@@ -160,18 +160,18 @@ def test_a_crash_is_offered_until_an_idea_that_knows_of_it_has_ended(
         closed = line_writer.store.jobs.closed_jobs(LINE, ExperimentStep)
         return next(one for one in closed if one.id == number)
 
-    before, beside = begun("0.5"), begun("0.6")
+    before, other = begun("0.5"), begun("0.6")
     crashed(line_writer)
     learning.learn(line_writer.store.jobs.closed_jobs(LINE, ExperimentStep)[-1])
     ended(before)
-    ended(beside)
+    ended(other)
     assert learning.crash_of(None) is not None
     ended(begun("0.8"))
     assert learning.crash_of(None) is None
     assert outcomes_of(line_writer, home).crash_of(None) is None
 
 
-def test_what_others_on_the_machine_cut_off_is_told_as_that_and_not_mended(
+def test_what_others_on_the_machine_cut_off_is_reported_as_such_and_not_fixed(
     home: Home, line_writer: LineWriter
 ) -> None:
     crashed(line_writer, status="timeout", flags=(CONTENDED,))
@@ -184,15 +184,15 @@ def test_what_others_on_the_machine_cut_off_is_told_as_that_and_not_mended(
     assert not outcomes.all[-1].was_cut_off
 
 
-def test_a_crash_of_a_knob_is_not(home: Home, line_writer: LineWriter) -> None:
-    crashed(line_writer, key="knob:LEARNING_RATE:up", proposer="knobs")
+def test_a_crash_of_a_hyperparameter_is_not(home: Home, line_writer: LineWriter) -> None:
+    crashed(line_writer, key="hyperparameter:LEARNING_RATE:up", proposer="search")
     assert outcomes_of(line_writer, home).crash_of(None) is None
 
 
 @pytest.mark.parametrize(
     ("key", "is_offered"), [("repair:1:llm:a", True), ("repair:2:llm:a", False)]
 )
-def test_two_mends_are_tried(
+def test_two_repairs_are_tried(
     home: Home, line_writer: LineWriter, key: str, *, is_offered: bool
 ) -> None:
     crashed(line_writer, key=key)
@@ -201,7 +201,7 @@ def test_two_mends_are_tried(
     assert crash is None or (crash.attempt, crash.key) == (2, "llm:a")
 
 
-def test_the_next_idea_of_the_model_ends_the_mending(home: Home, line_writer: LineWriter) -> None:
+def test_the_next_idea_of_the_model_ends_the_repairs(home: Home, line_writer: LineWriter) -> None:
     crashed(line_writer)
     proposal = replace(proposal_of(BASELINE, "0.8"), proposer="llm")
     job = open_experiment(line_writer, Idea.of(line_writer, proposal))

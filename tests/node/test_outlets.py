@@ -132,7 +132,7 @@ def test_a_mail_of_a_commit_says_what_the_commit_does(
         str(tmp_path / "patch"),
         given=mail,
     )
-    assert "Author: knobs" in info
+    assert "Author: search" in info
     assert "forged" not in info
     change = (tmp_path / "patch").read_text()
     assert "+LEARNING_RATE = 0.2" in change

@@ -26,7 +26,7 @@ HELD_OUT = replace(
 
 
 def trial(visible: Sequence[float], held_out: Sequence[float]) -> list[Run]:
-    """Return pairs of runs whose candidates gain so much on each set of data."""
+    """Return pairs of runs with these gains on each set of data."""
     runs: list[Run] = []
     for seed, gains in enumerate(zip(visible, held_out, strict=True)):
         base = replace(run(10 * NANO, seed=seed, role="base"), secret_nano=10 * NANO)
@@ -76,8 +76,8 @@ def test_one_that_fails_on_the_holdout_alone_is_overfit() -> None:
         failed = run(None, seed=1, status="crash", reason=reason, role="candidate")
         return [base, replace(failed, **other)]  # type: ignore[arg-type]
 
-    told = overfit_reason(failing(f"in {ON_SECRET}: it ended"), HELD_OUT)
-    assert told == "discarded as overfit: it gains on the visible data and fails on the holdout"
+    reported = overfit_reason(failing(f"in {ON_SECRET}: it ended"), HELD_OUT)
+    assert reported == "discarded as overfit: it gains on the visible data and fails on the holdout"
     assert overfit_reason(failing("in instance 1: KeyError"), HELD_OUT) is None
     cut_off = failing(f"{ON_SECRET} took long", status="timeout", flags=("contended",))
     assert overfit_reason(cut_off, HELD_OUT) is None

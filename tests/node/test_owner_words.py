@@ -1,4 +1,4 @@
-"""What the owner says reaches prompts and the journal; hypotheses are registered and closed."""
+"""The owner's words reach prompts and the journal; hypotheses are registered and closed."""
 
 import hashlib
 from pathlib import Path
@@ -110,7 +110,7 @@ def test_what_is_no_hypothesis_or_no_result_is_refused(
     assert [known.state for known in hypotheses_of(store, LINE)] == ["open"]
 
 
-def test_damage_is_told_and_nothing_is_written_over_it(store: Store, tmp_path: Path) -> None:
+def test_damage_is_reported_and_nothing_is_written_over_it(store: Store, tmp_path: Path) -> None:
     keep_note(store, LINE, "something", now_ms=1)
     key = f"notes/{LINE.task.hex()}/{LINE.hardware_class}"
     store.set_meta(key, b"nonsense")
@@ -136,7 +136,7 @@ def test_each_version_of_the_program_is_kept_once_and_of_many_the_oldest_goes(
     assert [one.text for one in program_versions(store, LINE)] == [f"{n}" for n in range(10, 30)]
 
 
-def test_texts_in_force_beside_each_other_are_kept_once_each(store: Store) -> None:
+def test_texts_in_force_at_once_are_kept_once_each(store: Store) -> None:
     for now_ms in range(6):
         keep_program(store, LINE, "Be careful.", now_ms=now_ms)
         keep_program(store, LINE, "Be bold.", now_ms=now_ms, name="bold")

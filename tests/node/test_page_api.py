@@ -29,7 +29,7 @@ HOSTILE = "<img src=x onerror=alert(1)>\"';--"
 
 @pytest.fixture
 def history(home: Home, store: Store) -> PeerAuthor:
-    """A node with a baseline and two kept patches, and a stranger who claims something."""
+    """A node with a baseline and two kept patches, and an untrusted claim."""
     with_baseline(home, store)
     line_writer = line_writer_of(home, store)
     for rate in ("0.2", "0.3"):
@@ -60,7 +60,7 @@ def answer(home: Home, path: str, **how: Any) -> Answer:
 
 
 def printed(capsys: pytest.CaptureFixture[str], *words: str) -> Any:
-    """What a command prints as JSON."""
+    """Return a command's JSON output."""
     with pytest.raises(SystemExit):
         main([*words, "--json"])
     return json.loads(capsys.readouterr().out)
@@ -190,7 +190,7 @@ def test_lineage_joins_own_steps_and_claims_and_says_whose_they_are(
         ("experiments?task=nobody", 404),
     ],
 )
-def test_what_makes_no_sense_is_a_problem_that_says_how_to_mend_it(
+def test_what_makes_no_sense_is_a_problem_that_says_how_to_fix_it(
     home: Home, history: PeerAuthor, path: str, status: int
 ) -> None:
     found = answer(home, path)
@@ -204,27 +204,27 @@ def test_what_makes_no_sense_is_a_problem_that_says_how_to_mend_it(
 @pytest.mark.parametrize("id", ["0", "abc", "ABCDEF", "0123.", "g" * 12, "0" * 65])
 def test_an_id_of_another_form_closes_no_hypothesis(home: Home, id: str) -> None:  # noqa: A002
     """Fewer digits could be meant for any."""
-    told: list[object] = []
+    reported: list[object] = []
 
     async def complete(asked: ClosedHypothesis) -> Completed:
-        told.append(asked)
+        reported.append(asked)
         return {"state": "dropped"}
 
     async def work(visitor: Visitor) -> Answer:
         return await visitor.post(f"intents/{id}/complete", {})
 
     refused: Answer = ask(home, work, answers={"complete": complete})
-    assert (refused.status, told) == (404, [])
+    assert (refused.status, reported) == (404, [])
     assert "this is not a valid id" in refused.text
 
 
 def test_nothing_is_read_without_a_token_and_nothing_steered_with_one_that_reads(
     home: Home, history: PeerAuthor
 ) -> None:
-    heard: list[str] = []
+    received: list[str] = []
 
     async def pause(_: PauseFor) -> Paused:
-        heard.append("pause")
+        received.append("pause")
         return {"paused": True, "until": None, "runs_ended": 0, "seconds_lost": 0.0}
 
     async def nobody(visitor: Visitor) -> None:
@@ -244,9 +244,9 @@ def test_nothing_is_read_without_a_token_and_nothing_steered_with_one_that_reads
 
     ask(home, nobody, right=None)
     ask(home, reader, right="read", answers={"pause": pause})
-    assert heard == []
+    assert received == []
     ask(home, owner, answers={"pause": pause})
-    assert heard == ["pause"]
+    assert received == ["pause"]
 
 
 def test_a_link_opens_one_page_and_only_once(home: Home) -> None:

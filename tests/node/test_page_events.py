@@ -1,4 +1,4 @@
-"""Events: what changes reaches whoever listens, who comes back gets what came since."""
+"""Events: changes reach every listener, and one that reconnects gets what it missed."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -48,7 +48,7 @@ class Frames:
                 return lines["id"], msgspec.json.decode(lines["data"])
 
 
-def test_a_new_experiment_reaches_whoever_listens(home: Home, store: Store) -> None:
+def test_a_new_experiment_reaches_listeners(home: Home, store: Store) -> None:
     with_baseline(home, store)
 
     async def work() -> None:
@@ -69,7 +69,9 @@ def test_a_new_experiment_reaches_whoever_listens(home: Home, store: Store) -> N
 
 
 @pytest.mark.parametrize("last", ["nonsense", "0000-5", "-1", "a-b-c"])
-def test_who_comes_back_with_an_id_of_another_life_is_told_of_a_gap(home: Home, last: str) -> None:
+def test_who_comes_back_with_an_id_of_another_life_is_informed_of_a_gap(
+    home: Home, last: str
+) -> None:
     async def work() -> None:
         async with (
             asyncio.timeout(20),
@@ -92,7 +94,7 @@ def test_an_id_of_this_life_with_an_odd_number_means_a_gap_or_nothing_new(number
     asyncio.run(work())
 
 
-def test_who_reads_too_slowly_is_told_of_a_gap_and_nobody_waits(home: Home) -> None:
+def test_who_reads_too_slowly_is_informed_of_a_gap_and_nobody_waits(home: Home) -> None:
     async def work() -> None:
         events = Events(_nothing)
         async with events.listening() as queue:
@@ -145,7 +147,7 @@ def test_thousands_of_silent_connections_keep_nobody_out(home: Home, hundreds: i
     asyncio.run(work())
 
 
-def test_what_never_stands_still_is_told_with_the_rest_and_seldom_by_itself(
+def test_what_never_stands_still_is_reported_with_the_rest_and_seldom_by_itself(
     home: Home, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert store.records.last_number() < 1
@@ -160,7 +162,7 @@ def test_what_never_stands_still_is_told_with_the_rest_and_seldom_by_itself(
     running: RunningDocument = {
         "title": "a step",
         "stage": "screen",
-        "plainly": "trying it",
+        "text": "trying it",
         "seconds": 1.0,
         "also_running": 0,
         "paused": False,
@@ -180,19 +182,19 @@ def test_what_never_stands_still_is_told_with_the_rest_and_seldom_by_itself(
         async with Library(home, "main") as library:
             watch = watching.ChangeWatch(library, lambda: {"now": {**running}})
 
-            async def told() -> bool:
+            async def reports() -> bool:
                 return "now" in [kind for kind, _ in await watch()]
 
-            assert await told()
+            assert await reports()
             running["device"] = {**device, "memory_bytes": 2}
             running["seconds"] = 1.5
-            assert not await told()
+            assert not await reports()
             running["runs_done"] = 4
-            assert await told()
+            assert await reports()
             at_s += 2.9
-            assert not await told()
+            assert not await reports()
             at_s += 0.2
-            assert await told()
+            assert await reports()
 
     asyncio.run(work())
 

@@ -114,7 +114,7 @@ def test_a_token_is_checked_before_the_body_is_there(home: Home, name: str) -> N
 
 
 async def _ended(home: Home, sent: bytes, answer: bytes) -> None:
-    """Assert that a connection is answered so, without more of it, and closed."""
+    """Assert that a connection gets this answer and nothing more, and is closed."""
     async with (
         asyncio.timeout(20),
         visiting(home) as visitor,
@@ -217,7 +217,7 @@ def test_each_stage_of_a_connection_has_its_time() -> None:
     async def work() -> None:
         now_s = [0.0]
         async with _limiter(now_s) as (limiter, connect):
-            (_, silent), (idle, kept), (busy, slow), (stream, stuck), (fine, read) = (
+            (_, no_request), (idle, kept), (busy, slow), (stream, stuck), (fine, read) = (
                 connect() for _ in range(5)
             )
             idle.move_to("idle")
@@ -226,7 +226,13 @@ def test_each_stage_of_a_connection_has_its_time() -> None:
                 limiter.on_stream(one)
             stuck.waiting = 100
             ends = dict[int, list[str]]()
-            named = {"silent": silent, "idle": kept, "answer": slow, "stuck": stuck, "read": read}
+            named = {
+                "silent": no_request,
+                "idle": kept,
+                "answer": slow,
+                "stuck": stuck,
+                "read": read,
+            }
             for second in range(0, 120, 5):
                 now_s[0] = second
                 read.waiting = 200 - second  # less each time

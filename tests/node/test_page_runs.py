@@ -215,7 +215,7 @@ def test_a_connection_that_comes_while_the_page_closes_is_closed_too(
         return late
 
     with asyncio.run(work()) as late:
-        gc.collect()  # what was left open is told here
+        gc.collect()  # what was left open is shown here
         late.settimeout(20)
         with suppress(ConnectionResetError):
             assert late.recv(1) == b""

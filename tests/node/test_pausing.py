@@ -56,14 +56,14 @@ def test_one_that_is_ended_before_does_not_end_the_next_one() -> None:
     assert ended == ["second"]
 
 
-def test_until_when_is_told_with_its_day_where_that_is_not_today() -> None:
+def test_until_when_is_reported_with_its_day_where_that_is_not_today() -> None:
     async def work() -> tuple[str, dict[str, bool | str | None]]:
         pause = Pause(now=lambda: NOON)
         pause.begin(30 * 3600, lambda: None)
-        told = (pause.stage, pause.document())
+        reported = (pause.stage, pause.document())
         pause.end()
         assert pause.document() == {"paused": False, "until": None}
-        return told
+        return reported
 
     stage, document = asyncio.run(work())
     assert stage == "paused until 2026-03-02 18:00"

@@ -1,4 +1,4 @@
-"""What proposers are shown of peers: vetted steps, the best first, told apart by who measured."""
+"""Peers' patches shown to proposers: reviewed, the best first, by who measured them."""
 
 import random
 from dataclasses import replace
@@ -16,7 +16,7 @@ from protocol.source import Source
 from tests.node.examples import BASELINE, HARDWARE_CLASS, TASK
 from tests.node.line_writers import proposal_of
 from tests.node.peer_authors import SD_NANO, PeerAuthor
-from tests.protocol.worlds import attest, confirm
+from tests.protocol.worlds import confirm, rerun
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_what_others_confirmed_is_said_to_be_theirs(
     tree = rated("0.5")
     result = ada.claims(tree, 2.0)
     omar = PeerAuthor(store, Blobs(home.blobs), number=51, name="omar")
-    said = attest(
+    said = rerun(
         omar.key, tree.tree, [2 * SD_NANO] * 6, "confirmed", base=BASELINE.tree, target=result
     )
     omar.publish(replace(said, task=TASK, hardware_class=HARDWARE_CLASS))

@@ -55,7 +55,7 @@ def rated(rate: str, base: Source = BASELINE) -> Source:
 
 
 def truly(bench: Bench, source: Source, gain_sd: float) -> None:
-    """Let a source be so much better than the baseline here."""
+    """Set a source's true gain over the baseline here."""
     nano = BASE_NANO - round(gain_sd * SD_NANO)
     bench.runner.outcomes = {
         **bench.runner.outcomes,
@@ -96,7 +96,7 @@ def peer_trials(bench: Bench) -> list[ExperimentStep]:
         (2.0, 0.0, False, "unconfirmed"),
     ],
 )
-def test_the_demo_tells_what_came_of_a_claim_however_it_was_tried(
+def test_the_demo_reports_what_came_of_a_claim_however_it_was_tried(
     bench: Bench, ada: PeerAuthor, claim_sd: float, gain_sd: float, is_caught_up: bool, verdict: str
 ) -> None:
     """One that leads by little is no tree to catch up with, but an idea like the own ones."""
@@ -106,8 +106,8 @@ def test_the_demo_tells_what_came_of_a_claim_however_it_was_tried(
     bench.ideas = 0
     work(bench)
     assert bool(catch_ups(bench)) is is_caught_up
-    told = [(tree, said) for tree, _, said in verdicts(bench.store, LINE)]
-    assert told == [(theirs.tree, verdict)]
+    reported = [(tree, said) for tree, _, said in verdicts(bench.store, LINE)]
+    assert reported == [(theirs.tree, verdict)]
 
 
 def test_a_newcomer_catches_up_with_the_best_tree_and_adopts_it(
@@ -131,7 +131,7 @@ def test_a_newcomer_catches_up_with_the_best_tree_and_adopts_it(
 
 
 @pytest.mark.parametrize("forks_untrusted", [True, False])
-def test_strangers_code_alone_is_kept_from_forks_where_that_is_set(
+def test_untrusted_code_alone_is_kept_from_forks_where_that_is_set(
     bench: Bench, ada: PeerAuthor, *, forks_untrusted: bool
 ) -> None:
     bench.forks_untrusted = forks_untrusted
@@ -270,7 +270,7 @@ def test_whom_the_user_blocked_is_not_looked_at(bench: Bench, ada: PeerAuthor) -
     )
 
 
-def test_a_friend_is_heard_first_and_believed_no_more(
+def test_a_friend_is_trusted_first_and_believed_no_more(
     bench: Bench, ada: PeerAuthor, omar: PeerAuthor
 ) -> None:
     ada.claims(rated("0.5"), 0.9)
@@ -303,7 +303,7 @@ def test_people_are_named_by_command(
     assert "not a list of friends" in arnode(capsys, "friends", code=6)
 
 
-def test_whoever_made_up_a_head_gets_no_second_confirmation(bench: Bench, ada: PeerAuthor) -> None:
+def test_who_made_up_a_head_gets_no_second_confirmation(bench: Bench, ada: PeerAuthor) -> None:
     for number in range(4):
         ada.claims(rated(f"0.{500 + number}"), 6.0 + number)
     work(bench)
@@ -376,7 +376,7 @@ def test_a_tree_that_is_not_here_is_wanted_and_tried_once_it_is(
     assert heads(bench)[0] == head.tree
 
 
-def test_a_proven_authors_next_head_is_tried(bench: Bench, blobs: Blobs, ada: PeerAuthor) -> None:
+def test_a_trusted_authors_next_head_is_tried(bench: Bench, blobs: Blobs, ada: PeerAuthor) -> None:
     first, second = rated("0.5"), rated("0.6")
     ada.claims(first, 6.0)
     truly(bench, first, 6.0)
@@ -390,7 +390,7 @@ def test_a_proven_authors_next_head_is_tried(bench: Bench, blobs: Blobs, ada: Pe
 
 # Stacks of what trusted authors claim
 
-OWN = rated("0.200")  # the node's own idea, which its checkpoint is due after
+OWN = rated("0.200")  # the node's own idea, which its promotion trial is due after
 FIRST = Source.of({"train.py": b"A = 1\n" + OWN["train.py"]})
 LAST = Source.of({"train.py": OWN["train.py"] + b"B = 1\n"})
 BOTH = Source.of({"train.py": b"A = 1\n" + OWN["train.py"] + b"B = 1\n"})
@@ -398,7 +398,7 @@ BOTH = Source.of({"train.py": b"A = 1\n" + OWN["train.py"] + b"B = 1\n"})
 
 @pytest.fixture
 def stacking(bench: Bench, ada: PeerAuthor, omar: PeerAuthor) -> Bench:
-    """A node with one idea that it keeps, a checkpoint after it, and two friends' claims on it."""
+    """A node with one idea that it keeps, its promotion trial, and two friends' claims on it."""
     ada.claims(FIRST, 3.0, base=OWN, title="first")
     omar.claims(LAST, 3.0, base=OWN, title="last")
     bench.ideas = 1
@@ -408,8 +408,8 @@ def stacking(bench: Bench, ada: PeerAuthor, omar: PeerAuthor) -> Bench:
     return bench
 
 
-def trust(bench: Bench, *strangers: PeerAuthor, share: float = 0.0) -> None:
-    people = People(friends=frozenset(peer_author.key.public for peer_author in strangers))
+def trust(bench: Bench, *others: PeerAuthor, share: float = 0.0) -> None:
+    people = People(friends=frozenset(peer_author.key.public for peer_author in others))
     bench.peers = lambda line_writer: Peers(
         line_writer,
         net="main",
@@ -424,7 +424,7 @@ def authors_tried(bench: Bench) -> list[tuple[tuple[bytes, ...], str]]:
     return [(step.idea.authors, step.decision) for step in peer_trials(bench)]
 
 
-def test_what_trusted_authors_claim_joins_the_next_checkpoint_as_one_stack(
+def test_what_trusted_authors_claim_joins_the_next_promotion_trial_as_one_stack(
     stacking: Bench, ada: PeerAuthor, omar: PeerAuthor
 ) -> None:
     truly(stacking, BOTH, 9.0)
@@ -447,7 +447,7 @@ def test_what_trusted_authors_claim_joins_the_next_checkpoint_as_one_stack(
     assert [rates[author].confirmed for author in step.idea.authors] == [1.0, 1.0]
 
 
-def test_a_patch_that_does_not_fit_beside_the_others_is_left_out_of_the_stack(
+def test_a_patch_that_does_not_fit_with_the_others_is_left_out_of_the_stack(
     stacking: Bench, blobs: Blobs, ada: PeerAuthor, omar: PeerAuthor
 ) -> None:
     eve = PeerAuthor(stacking.store, blobs, number=52)
@@ -504,13 +504,13 @@ def test_half_a_bisection_is_taken_up_by_the_next_start(
     assert (half.parents, half.co_authors) == (whole.parents[:1], None)
 
 
-def test_large_claims_of_trusted_authors_need_no_checkpoint_to_wait_for(
+def test_large_claims_of_trusted_authors_need_no_promotion_trial_to_wait_for(
     home: Home, store: Store, stacking: Bench, ada: PeerAuthor, omar: PeerAuthor
 ) -> None:
     line_writer = line_writer_of(home, store)
     conclude(line_writer, proposal_of(BASELINE, "0.200"), "kept", BASE_NANO - 3 * SD_NANO)
     assert stacking.peers
-    assert stacking.peers(line_writer).idea() is None, "six deviations wait for the checkpoint"
+    assert stacking.peers(line_writer).idea() is None, "six deviations wait for the promotion trial"
     ada.claims(Source.of({"train.py": b"C = 1\n" + FIRST["train.py"]}), 3.0, base=FIRST)
     idea = stacking.peers(line_writer).idea()
     assert idea
@@ -534,7 +534,7 @@ def test_a_head_with_patches_of_its_own_needs_a_larger_lead(bench: Bench, ada: P
 # With company
 
 
-def test_a_node_without_ideas_waits_for_others_and_hears_them(
+def test_a_node_without_ideas_waits_for_others_and_receives_them(
     bench: Bench, blobs: Blobs, ada: PeerAuthor
 ) -> None:
     bench.ideas, bench.goal, bench.has_company = 1, Goal(), True

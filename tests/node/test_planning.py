@@ -1,4 +1,4 @@
-"""A planner writes beside the runs every dozen own ideas, nobody waits, and its last aim stays."""
+"""A planner writes during runs, every dozen own ideas; nobody waits, and its last aim stays."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -60,8 +60,8 @@ def planner(model: Thinker) -> ModelPlanner:
 
 
 @dataclass(kw_only=True)
-class Desk:
-    """A planner at work on a line, and what people are told."""
+class PlanningBench:
+    """A planner at work on a line, and the messages for people."""
 
     line_writer: LineWriter
     model: Thinker
@@ -92,7 +92,7 @@ class Desk:
 
 
 def tried(line_writer: LineWriter, count: int, *, arm: str | None = "small") -> None:
-    """Record so many experiments."""
+    """Record `count` experiments."""
     first = len(line_writer.store.jobs.closed_jobs(LINE, ExperimentStep))
     for number in range(first, first + count):
         proposal = proposal_of(
@@ -113,52 +113,56 @@ def test_the_first_aim_is_asked_for_at_once_and_the_next_after_a_dozen_own_ideas
     line_writer: LineWriter,
 ) -> None:
     async def work() -> None:
-        desk = Desk(line_writer=line_writer, model=thinker("AIM: one", "AIM: two"))
-        await desk.prepare()
-        assert desk.aim == "one"
+        bench = PlanningBench(line_writer=line_writer, model=thinker("AIM: one", "AIM: two"))
+        await bench.prepare()
+        assert bench.aim == "one"
         tried(line_writer, 11)
         tried(line_writer, 5, arm=None)  # peers' claims and what was handed in
-        await desk.prepare()
-        assert (desk.aim, len(desk.model.asked)) == ("one", 1)
+        await bench.prepare()
+        assert (bench.aim, len(bench.model.asked)) == ("one", 1)
         tried(line_writer, 1)
-        await desk.prepare()
-        assert (desk.aim, len(desk.model.asked)) == ("two", 2)
-        assert desk.said == ["the planner large aims at: one", "the planner large aims at: two"]
+        await bench.prepare()
+        assert (bench.aim, len(bench.model.asked)) == ("two", 2)
+        assert bench.said == ["the planner large aims at: one", "the planner large aims at: two"]
 
     run(work())
 
 
 def test_what_is_tried_while_it_writes_counts_for_the_next_aim(line_writer: LineWriter) -> None:
     async def work() -> None:
-        desk = Desk(line_writer=line_writer, model=Thinker(answers=["AIM: one", "AIM: two"]))
-        desk.planning.prepare(context)
+        bench = PlanningBench(
+            line_writer=line_writer, model=Thinker(answers=["AIM: one", "AIM: two"])
+        )
+        bench.planning.prepare(context)
         tried(line_writer, 12)
-        desk.model.leave.set()
-        await desk.prepare()
-        await desk.prepare()
-        assert (desk.aim, len(desk.model.asked)) == ("two", 2)
+        bench.model.leave.set()
+        await bench.prepare()
+        await bench.prepare()
+        assert (bench.aim, len(bench.model.asked)) == ("two", 2)
 
     run(work())
 
 
 def test_it_is_asked_once_at_a_time(line_writer: LineWriter) -> None:
     async def work() -> None:
-        desk = Desk(line_writer=line_writer, model=Thinker())
+        bench = PlanningBench(line_writer=line_writer, model=Thinker())
         for _ in range(3):
-            desk.planning.prepare(context)
-            await until(lambda: bool(desk.model.asked))
-        await desk.planning.close()
-        assert len(desk.model.asked) == 1
+            bench.planning.prepare(context)
+            await until(lambda: bool(bench.model.asked))
+        await bench.planning.close()
+        assert len(bench.model.asked) == 1
 
     run(work())
 
 
 def test_a_restart_goes_on_with_the_aim_and_the_count(line_writer: LineWriter, home: Home) -> None:
     async def work() -> None:
-        desk = Desk(line_writer=line_writer, model=thinker("AIM: one"))
-        await desk.prepare()
+        bench = PlanningBench(line_writer=line_writer, model=thinker("AIM: one"))
+        await bench.prepare()
         tried(line_writer, 11)
-        again = Desk(line_writer=line_writer_of(home, line_writer.store), model=thinker("AIM: two"))
+        again = PlanningBench(
+            line_writer=line_writer_of(home, line_writer.store), model=thinker("AIM: two")
+        )
         await again.prepare()
         assert (again.aim, again.model.asked) == ("one", [])
         tried(line_writer, 1)
@@ -172,61 +176,59 @@ def test_out_of_budget_its_last_aim_stands_for_a_while_and_it_is_said_once(
     line_writer: LineWriter,
 ) -> None:
     async def work() -> None:
-        desk = Desk(
+        bench = PlanningBench(
             line_writer=line_writer, model=thinker("AIM: one", *[SPENT_DAY] * 9, "AIM: two")
         )
-        await desk.prepare()
+        await bench.prepare()
         asked, aims = [], []
         for count in (12, 12, 11, 1):
             tried(line_writer, count)
-            desk.clock.now_s += 601
-            await desk.prepare()
-            await desk.prepare()  # within the pause
-            asked.append(len(desk.model.asked))
-            aims.append(desk.aim)
+            bench.clock.now_s += 601
+            await bench.prepare()
+            await bench.prepare()  # within the pause
+            asked.append(len(bench.model.asked))
+            aims.append(bench.aim)
         assert asked == [2, 3, 4, 5]
         assert aims == ["one", "one", "one", None]
-        assert desk.said[1:] == [
+        assert bench.said[1:] == [
             "the planner large: over budget: the day is spent; its last aim stays"
         ]
-        assert desk.planning.state.rests == "over budget: the day is spent"
-        desk.model.answers[:] = ["AIM: two"]
-        desk.clock.now_s += 601
-        await desk.prepare()
-        assert (desk.aim, desk.planning.state.rests) == ("two", "")
+        assert bench.planning.state.waiting == "over budget: the day is spent"
+        bench.model.answers[:] = ["AIM: two"]
+        bench.clock.now_s += 601
+        await bench.prepare()
+        assert (bench.aim, bench.planning.state.waiting) == ("two", "")
 
     run(work())
 
 
 def test_without_any_aim_that_is_what_is_said(line_writer: LineWriter) -> None:
     async def work() -> None:
-        desk = Desk(
+        bench = PlanningBench(
             line_writer=line_writer,
             model=thinker(CompletionFault(kind="unreachable", detail="refused")),
         )
-        await desk.prepare()
-        assert desk.aim is None
-        assert desk.said == ["the planner large: unreachable: refused; there is no aim"]
+        await bench.prepare()
+        assert bench.aim is None
+        assert bench.said == ["the planner large: unreachable: refused; there is no aim"]
 
     run(work())
 
 
 def test_what_was_written_when_the_session_ends_is_kept(line_writer: LineWriter) -> None:
     async def work() -> None:
-        desk = Desk(line_writer=line_writer, model=thinker("AIM: one"))
-        desk.planning.prepare(context)
-        writing = desk.planning._writing
+        bench = PlanningBench(line_writer=line_writer, model=thinker("AIM: one"))
+        bench.planning.prepare(context)
+        writing = bench.planning._writing
         assert writing is not None
         await writing
-        await desk.planning.close()
-        assert desk.aim == "one"
+        await bench.planning.close()
+        assert bench.aim == "one"
 
     run(work())
 
 
-def test_whoever_proposes_is_told_after_the_owners_words(
-    home: Home, line_writer: LineWriter
-) -> None:
+def test_proposers_get_the_aim_after_the_owners_words(home: Home, line_writer: LineWriter) -> None:
     async def work() -> None:
         keep_note(line_writer.store, LINE, "Try a warm-up.", now_ms=clock_ms())
         model = thinker("AIM: Look at the schedule.")
@@ -280,29 +282,31 @@ def status_of(store: Store, **live: Any) -> dict[str, Any]:
     return status_document(store, author=KEY.public, net="main", sandbox="full", **live)
 
 
-def test_status_tells_the_aim_with_and_without_a_node(
+def test_status_reports_the_aim_with_and_without_a_node(
     home: Home, line_writer: LineWriter, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def work() -> None:
-        desk = Desk(line_writer=line_writer, model=thinker("AIM: Look at \x1b[2Jthe schedule."))
-        await desk.prepare()
+        bench = PlanningBench(
+            line_writer=line_writer, model=thinker("AIM: Look at \x1b[2Jthe schedule.")
+        )
+        await bench.prepare()
 
     store = line_writer.store
     assert status_of(store)["lines"][0]["planner"] is None
     research = Bench(home=home, store=store, planner=planner(Thinker())).research()
-    told = {"model": "large", "aim": None, "written": None, "rests": None}
-    assert status_of(store, research=research)["lines"][0]["planner"] == told
+    reported = {"model": "large", "aim": None, "written": None, "waiting": None}
+    assert status_of(store, research=research)["lines"][0]["planner"] == reported
     print_status(status_of(store, research=research))
     assert "  planner's aim  none yet (large)" in capsys.readouterr().out
     run(work())
-    told |= {"aim": "Look at [2Jthe schedule.", "written": 1_700_000_000}
-    assert status_of(store)["lines"][0]["planner"] == told
-    assert status_of(store, research=research)["lines"][0]["planner"] == told
+    reported |= {"aim": "Look at [2Jthe schedule.", "written": 1_700_000_000}
+    assert status_of(store)["lines"][0]["planner"] == reported
+    assert status_of(store, research=research)["lines"][0]["planner"] == reported
     print_status(status_of(store))
     assert "  planner's aim  Look at [2Jthe schedule. (large)\n" in capsys.readouterr().out
     nobody = Bench(home=home, store=store).research()
     assert status_of(store, research=nobody)["lines"][0]["planner"] is None
-    resting = {**told, "rests": "over budget"}
+    resting = {**reported, "waiting": "over budget"}
     document = status_of(store)
     print_status(document | {"lines": [{**document["lines"][0], "planner": resting}]})
     assert "(large; rests: over budget)" in capsys.readouterr().out

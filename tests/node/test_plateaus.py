@@ -14,7 +14,7 @@ from node.line.plateaus import (
     trend_of,
 )
 
-CLIMBING = BranchProgress(experiments=10, since_rise=5, lead_sd=-5.0, has_gains=True)
+RISING = BranchProgress(experiments=10, since_rise=5, lead_sd=-5.0, has_gains=True)
 
 
 def branch_progress(lead_sd: float | None, **changes: int) -> BranchProgress:
@@ -54,7 +54,7 @@ def _stops(chance: random.Random, kept: float, missed: float, *, experiments: in
     for number in range(1, experiments + 1):
         trend = trend.after("kept" if chance.random() < kept else "in_vain")
         if number % 80 == 0:
-            # What passes moves the head, and the evidence is counted anew.
+            # What passes moves the head, and the evidence is counted from zero.
             trend = trend.after("missed") if chance.random() < missed else Trend()
         if trend.is_plateau:
             return True
@@ -76,7 +76,7 @@ def test_what_happens_on_a_branch_says_nothing_of_the_head() -> None:
     assert trend_of([]).evidence < back.evidence  # another branch is due sooner than the first was
 
 
-def test_the_reason_is_told_in_plain_words() -> None:
+def test_the_reason_is_reported_in_plain_words() -> None:
     assert trend_of(["in_vain"] * 120).reason == "nothing was kept in the last 120 experiments"
     kept: list[Event] = ["kept", "missed"]
     assert trend_of(kept).reason == "the last stack was no gain"
@@ -97,7 +97,7 @@ def test_a_tree_of_ones_own_is_not_judged_as_it_was_when_it_began() -> None:
     assert next_of_branch(branch_progress(3.0, has_gains=0), is_asked=True) == "climb"
 
 
-def test_a_branch_whose_bank_is_not_measured_goes_on() -> None:
+def test_a_branch_whose_reference_runs_are_not_measured_goes_on() -> None:
     assert next_of_branch(branch_progress(None, since_rise=500), is_asked=True) == "climb"
 
 

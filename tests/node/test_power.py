@@ -80,7 +80,7 @@ def test_a_number_that_a_card_does_not_take_names_those_that_it_does(
     assert driver.limits_mw == {}
 
 
-def test_who_is_not_root_is_told_the_command(home: Home, driver: FakeDriver) -> None:
+def test_who_is_not_root_is_shown_the_command(home: Home, driver: FakeDriver) -> None:
     driver.is_root = False
     with pytest.raises(ConfigurationError, match="only root") as caught, limiting_power(home, 250):
         pass
@@ -88,7 +88,7 @@ def test_who_is_not_root_is_told_the_command(home: Home, driver: FakeDriver) -> 
     assert not home.power.exists()
 
 
-def test_who_is_no_longer_root_is_told_the_command_to_restore(
+def test_who_is_no_longer_root_is_shown_the_command_to_restore(
     home: Home, driver: FakeDriver
 ) -> None:
     with limiting_power(home, 250):
@@ -124,7 +124,7 @@ def test_a_card_without_a_limit_of_its_own_says_so(
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
-        (pynvml.NVML_ERROR_LIBRARY_NOT_FOUND, "needs an NVIDIA card, and there is none"),
+        (pynvml.NVML_ERROR_LIBRARY_NOT_FOUND, "needs an NVIDIA card, but this machine has none"),
         (pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH, "needs an NVIDIA card.*does not answer"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Lanes that share the processor: what stands beside what, and what goes on after a kill."""
+"""Lanes that share the processor: which runs overlap, and which continue after a kill."""
 
 import asyncio
 from collections import Counter
@@ -12,8 +12,8 @@ from agent.source.edits import reapply
 from node.home.home import Home
 from node.line import plateaus
 from node.line.activity import Activity
-from node.line.attestation import WantedClaim
 from node.line.experiment import ExperimentStep
+from node.line.rerun import WantedClaim
 from node.loop.devices import Lanes
 from node.loop.session_plan import Goal
 from node.store.blobs import Blobs
@@ -34,7 +34,7 @@ COUNT = 4
 
 @dataclass(kw_only=True)
 class Watched:
-    """What is alive on all lanes, and what was so at once."""
+    """The running trees on all lanes, and those that ran at once."""
 
     alive: list[tuple[int, bytes | None, bytes]] = field(default_factory=list)  # lane, split, tree
     most: int = 0
@@ -42,7 +42,7 @@ class Watched:
     shared: list[bytes] = field(default_factory=list)  # splits known on two lanes at once
     most_untrusted: int = 0
     also_running: Counter[bytes] = field(default_factory=Counter)  # next to untrusted runs
-    foreign: set[bytes] = field(default_factory=set)
+    untrusted: set[bytes] = field(default_factory=set)
 
     def begin(self, one: tuple[int, bytes | None, bytes]) -> None:
         lane, split, _ = one
@@ -53,10 +53,12 @@ class Watched:
         self.emptied += not self.alive
         self.alive.append(one)
         self.most = max(self.most, len(self.alive))
-        theirs = [tree for _, _, tree in self.alive if tree in self.foreign]
+        theirs = [tree for _, _, tree in self.alive if tree in self.untrusted]
         self.most_untrusted = max(self.most_untrusted, len(theirs))
         if theirs:
-            self.also_running.update(tree for _, _, tree in self.alive if tree not in self.foreign)
+            self.also_running.update(
+                tree for _, _, tree in self.alive if tree not in self.untrusted
+            )
 
 
 @dataclass(kw_only=True)
@@ -79,7 +81,7 @@ class WatchedLane(ScriptedRunner):
 
 
 def settled(work: Coroutine[Any, Any, None]) -> None:
-    """Let it run to its end, which it must come to."""
+    """Run it to its end."""
     asyncio.run(asyncio.wait_for(work, 60))
 
 
@@ -114,7 +116,7 @@ def test_no_run_waits_in_a_lane_while_another_is_empty(home: Home, store: Store)
     bench.goal = Goal(max_experiments=8)
 
     async def work() -> None:
-        lanes[0].gate = None  # for the bank
+        lanes[0].gate = None  # for the reference runs
         lanes[0].on_start = lambda count: setattr(lanes[0], "gate", count > 1 and asyncio.Event())
         loop = asyncio.create_task(bench.research().run())
         await until(lambda: [len(lane.started) for lane in lanes] == [2, 1, 1, 1])
@@ -130,7 +132,7 @@ def test_no_run_waits_in_a_lane_while_another_is_empty(home: Home, store: Store)
     settled(work())
 
 
-def test_what_runs_beside_a_confirmation_is_its_other_run_alone(home: Home, store: Store) -> None:
+def test_what_runs_next_to_a_confirmation_is_its_other_run_alone(home: Home, store: Store) -> None:
     """Its runs stay on one lane, where one trains while the one before is scored."""
     bench = laned(home, store, watched := Watched(), ideas=1)
     for lane in lanes_of(bench):
@@ -147,14 +149,14 @@ def test_what_runs_beside_a_confirmation_is_its_other_run_alone(home: Home, stor
 
 
 def test_no_two_lanes_know_a_split_at_once_whatever_they_do(home: Home, store: Store) -> None:
-    """A whole night: bank, screens, rechecks, confirmations, peers' trees, audits of claims."""
+    """Run a whole night: references, screens, rechecks, confirmations, peers' trees, audits."""
     watched = Watched()
     blobs = Blobs(home.blobs)
     for number in range(3):
         ada = PeerAuthor(store, blobs, number=60 + number)
         for claim in range(6):
             tree = proposal_of(BASELINE, f"0.{700 + 10 * number + claim}").source
-            watched.foreign.add(tree.tree)
+            watched.untrusted.add(tree.tree)
             ada.claims(tree, 3.0 + claim)
     bench = laned(home, store, watched, goal=Goal(max_experiments=60), peers=peers(0.3))
     gains = {
@@ -180,19 +182,19 @@ def test_no_two_lanes_know_a_split_at_once_whatever_they_do(home: Home, store: S
         is_quick=False,
         is_published=False,
     )
-    watched.foreign.add(claimed.tree)
+    watched.untrusted.add(claimed.tree)
     # While experiments are at work on all lanes.
-    bench.runner.on_start = lambda count: research.attest(wanted) if count == 9 else None
+    bench.runner.on_start = lambda count: research.rerun(wanted) if count == 9 else None
     settled(research.run())
     bench.goal = Goal(max_experiments=8)
-    settled(bench.research().run())  # another session, which begins with a bank
+    settled(bench.research().run())  # another session, which begins with reference runs
     kinds = {
         row[0]
         for row in store.database.rows(
             "SELECT DISTINCT kind FROM job JOIN planned_run ON job = job.id", ()
         )
     }
-    assert {"baseline", "bank", "experiment", "checkpoint", "attestation"} <= kinds
+    assert {"baseline", "reference_run", "experiment", "promotion_trial", "rerun"} <= kinds
     assert watched.shared == []
     splits = [split for lane in lanes_of(bench) for split in set(lane.splits) if split]
     assert len(splits) > 2
@@ -201,13 +203,13 @@ def test_no_two_lanes_know_a_split_at_once_whatever_they_do(home: Home, store: S
 
 
 @pytest.mark.usefixtures("inspected_here")
-def test_strangers_code_bars_no_lane_from_own_ideas(home: Home, store: Store) -> None:
+def test_untrusted_code_bars_no_lane_from_own_ideas(home: Home, store: Store) -> None:
     watched = Watched()
     ada = PeerAuthor(store, Blobs(home.blobs), number=60)
     with_baseline(home, store)
     for claim in range(8):
         tree = proposal_of(BASELINE, f"0.{700 + claim}").source
-        watched.foreign.add(tree.tree)
+        watched.untrusted.add(tree.tree)
         ada.claims(tree, 2.0)
     bench = laned(home, store, watched, goal=Goal(max_experiments=30), peers=peers(1.0))
     settled(bench.research().run())
@@ -305,7 +307,7 @@ def test_what_a_kill_cut_off_on_all_lanes_is_made_again_with_its_seeds(
     async def killed() -> None:
         for lane, event in zip(lanes_of(bench), held, strict=True):
             lane.training = event
-        lanes_of(bench)[0].training = None  # for the bank
+        lanes_of(bench)[0].training = None  # for the reference runs
         lanes_of(bench)[0].on_start = lambda count: (
             setattr(lanes_of(bench)[0], "training", held[0]) if count > 1 else None
         )
@@ -354,8 +356,8 @@ def test_an_idea_is_tried_again_on_whatever_the_working_line_is_by_then(
     assert idea.base == moved.tree
 
 
-def test_what_runs_is_told_until_it_has_ended_and_how_many_more() -> None:
-    activity = Activity(lambda _told: None)
+def test_what_runs_is_reported_until_it_has_ended_and_how_many_more() -> None:
+    activity = Activity(lambda _reported: None)
     activity.running("baseline", "calibrating", "timing")
     assert activity.also_running == 0
     activity.running("one", "screen", "first run", run=1)
@@ -368,7 +370,7 @@ def test_what_runs_is_told_until_it_has_ended_and_how_many_more() -> None:
 
 
 def test_each_run_at_work_has_its_curve_which_fills_as_it_prints() -> None:
-    activity = Activity(lambda _told: None)
+    activity = Activity(lambda _reported: None)
     first, second, again = LossCurve(), LossCurve(), LossCurve()
     activity.running("one", "screen", "first run", run=1)
     activity.running("two", "screen", "first run", run=2)
@@ -404,7 +406,7 @@ def test_what_a_run_prints_of_its_loss_is_kept_with_it_and_in_no_record(
 
 
 def test_pace_is_of_all_lanes_and_the_share_of_training_of_one() -> None:
-    activity = Activity(lambda _told: None)
+    activity = Activity(lambda _reported: None)
     activity.lanes = 4
     activity.started_s -= 100
     for _ in range(40):

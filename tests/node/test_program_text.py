@@ -1,4 +1,4 @@
-"""The program text: the user's own goes first, is read anew, and never gets lost to a fault."""
+"""The program text: the user's own goes first, is read again, and never gets lost to a fault."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from trainer.task_folder.task import Task
 
 @dataclass(frozen=True, kw_only=True)
 class Named:
-    """What the program text asks a task for."""
+    """The part of a task that the program text needs."""
 
     name: str
     program: str

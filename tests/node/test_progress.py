@@ -8,18 +8,18 @@ import pytest
 from node.terminal.progress import Progress, in_thread, reporting
 
 
-def test_what_comes_of_it_and_how_far_it_was_are_told() -> None:
-    heard: list[tuple[str, float]] = []
+def test_what_comes_of_it_and_how_far_it_was_are_reported() -> None:
+    calls: list[tuple[str, float]] = []
 
     def work(progress: Progress) -> int:
         progress("counting", 0.5)
         return 7
 
-    assert asyncio.run(in_thread(work, lambda *told: heard.append(told))) == 7
-    assert heard == [("counting", 0.5)]
+    assert asyncio.run(in_thread(work, lambda *reported: calls.append(reported))) == 7
+    assert calls == [("counting", 0.5)]
 
 
-def test_its_fault_is_told() -> None:
+def test_its_fault_is_reported() -> None:
     def work(_progress: Progress) -> None:
         raise LookupError("nothing there")
 

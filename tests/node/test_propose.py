@@ -1,4 +1,4 @@
-"""`arnode propose`: one proposal shown, of knobs or of a model that a real server plays."""
+"""`arnode propose`: one proposal shown, of the built-in search or of a scripted model."""
 
 import json
 from collections.abc import Callable
@@ -23,7 +23,7 @@ Say = Callable[..., "Said"]
 
 @dataclass(frozen=True)
 class Said:
-    """What a command line came to."""
+    """The result of a command line."""
 
     code: int
     out: str
@@ -59,11 +59,11 @@ def at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     return Home(tmp_path / "home")
 
 
-def test_knobs_propose_without_a_run_or_a_record(at_home: Home, arnode: Say) -> None:
+def test_the_built_in_search_proposes_without_a_run_or_a_record(at_home: Home, arnode: Say) -> None:
     done = arnode("propose", "--json")
     assert done.code == 0, done.err
     proposal = json.loads(done.out)["proposal"]
-    assert proposal["proposer"] == "knobs"
+    assert proposal["proposer"] == "search"
     assert "+++ b/train.py" in proposal["diff"]
     with Store.open_read_only(at_home) as store:
         assert store.records.count() == 0
@@ -92,13 +92,13 @@ def test_the_prompt_has_the_room_that_the_model_has_at_work(at_home: Home, arnod
         at_home.root.mkdir(mode=0o700)
         settings = f'agent = "small"\nllm_url = "{server.url}"\nllm_context = 16384\n'
         at_home.config.write_text(settings)
-        told = arnode("propose", "--dry-run")
+        output = arnode("propose", "--dry-run")
         shown = json.loads(arnode("propose", "--print-prompt", "--json").out)
         assert server.requests == []
         assert arnode("propose").code == 0
         (question,) = server.questions
     # A token of what an answer leaves of the context is taken to have three characters.
-    assert "; room: 24,576 characters, as its context and its price allow" in told.err
+    assert "; room: 24,576 characters, as its context and its price allow" in output.err
     assert shown["room"].startswith("24,576 characters")
     assert question["messages"] == shown["prompt"]
 
@@ -118,12 +118,12 @@ def test_what_would_be_sent_can_be_read_before_a_key_is_given(
 
 def test_without_a_model_the_prompt_is_of_a_usual_length(at_home: Home, arnode: Say) -> None:
     shown = arnode("propose", "--dry-run")
-    assert "knobs needs no prompt); room: 100,000 characters, as no model is set" in shown.err
+    assert "search needs no prompt); room: 100,000 characters, as no model is set" in shown.err
 
 
-def test_without_a_node_too_it_is_told_what_peers_say(at_home: Home, arnode: Say) -> None:
+def test_without_a_node_too_it_is_shown_what_peers_say(at_home: Home, arnode: Say) -> None:
     assert arnode("propose").code == 0
-    at_home.config.write_text("peers_words = true\n")
+    at_home.config.write_text("peer_texts = true\n")
     task = load_task("tiny", data_dir=at_home.data)
     body = InsightBody(task=task.id, hardware_class=None, message="Narrow blocks pay.", evidence=())
     with Store.open(at_home) as store:
@@ -144,7 +144,7 @@ def test_a_model_s_proposal_is_shown_with_what_it_cost(at_home: Home, arnode: Sa
     assert "1 question, 11 + 7 tokens, 0 USD" in done.err
 
 
-def test_where_the_model_has_nothing_knobs_are_asked_and_it_is_said(
+def test_where_the_model_has_nothing_the_built_in_search_is_asked_and_it_is_said(
     at_home: Home, arnode: Say
 ) -> None:
     with LlmServer(refuses(401)) as server:
@@ -153,7 +153,7 @@ def test_where_the_model_has_nothing_knobs_are_asked_and_it_is_said(
         done = arnode("propose")
     assert done.code == 0, done.err
     assert "unauthorized" in done.err
-    assert "proposed by knobs" in done.out
+    assert "proposed by search" in done.out
 
 
 def test_nobody_to_ask_is_exit_code_1(at_home: Home, arnode: Say) -> None:

@@ -63,7 +63,7 @@ def add(
         key="k",
         title=title,
         why="",
-        proposer="knobs",
+        proposer="search",
         fingerprint=fingerprint(source),
         parents=parents,
     )
@@ -81,7 +81,7 @@ def test_the_baselines_lines_are_the_tasks(line_writer: LineWriter, blobs: Blobs
     assert (line.writer.whose, line.writer.author) == ("baseline", None)
 
 
-def test_a_kept_patch_is_kept_until_a_checkpoint_passed_it_in_its_stack(
+def test_a_kept_patch_is_kept_until_a_promotion_trial_passed_it_in_its_stack(
     line_writer: LineWriter, blobs: Blobs
 ) -> None:
     first = add(line_writer, "A = 1\n")
@@ -110,14 +110,16 @@ def test_a_patch_that_passed_alone_is_said_to_be_confirmed(
     assert writers(lines_of(line_writer, blobs)) == [("LEARNING_RATE = 0.2", "own", "alone")]
 
 
-def test_a_missed_checkpoint_vouches_for_nothing(line_writer: LineWriter, blobs: Blobs) -> None:
+def test_a_missed_promotion_trial_vouches_for_nothing(
+    line_writer: LineWriter, blobs: Blobs
+) -> None:
     keep(line_writer, "0.2")
     tree = line_writer.known_line.working
     promotion_trial(line_writer, gain_nano=-GAIN_NANO)
     assert writers(lines_of(line_writer, blobs, tree)) == [("LEARNING_RATE = 0.2", "own", "kept")]
 
 
-def test_a_strangers_stripped_lines_stay_theirs(line_writer: LineWriter, blobs: Blobs) -> None:
+def test_untrusted_stripped_lines_stay_untrusted(line_writer: LineWriter, blobs: Blobs) -> None:
     peer_author = PeerAuthor(line_writer.store, blobs, name="ada\u200d")
     wordy = of("LEARNING_RATE = 0.1\n# Dear agent\nA = 1  # obey\ndef f():\n    'obey'\n")
     patch = peer_author.patch(BASELINE, wordy, title="An idea")
@@ -127,9 +129,9 @@ def test_a_strangers_stripped_lines_stay_theirs(line_writer: LineWriter, blobs: 
     lines = lines_of(line_writer, blobs)
     assert writers(lines) == [
         ("LEARNING_RATE = 0.1", "baseline", "baseline"),
-        ("A = 1", "foreign", "unverified"),
-        ("def f():", "foreign", "unverified"),
-        ("    pass", "foreign", "unverified"),
+        ("A = 1", "untrusted", "unverified"),
+        ("def f():", "untrusted", "unverified"),
+        ("    pass", "untrusted", "unverified"),
     ]
     writer = lines[1].writer
     assert (writer.patch, writer.author, writer.title) == (patch, peer_author.key.public, "An idea")
@@ -142,7 +144,7 @@ def test_a_strangers_stripped_lines_stay_theirs(line_writer: LineWriter, blobs: 
     assert lines[1].writer.evidence.level == "unverified"
 
 
-def test_a_transplant_names_the_stranger_for_what_stood_in_their_patch(
+def test_a_transplant_names_the_author_for_what_stood_in_their_patch(
     line_writer: LineWriter, blobs: Blobs
 ) -> None:
     peer_author = PeerAuthor(line_writer.store, blobs)
@@ -152,7 +154,7 @@ def test_a_transplant_names_the_stranger_for_what_stood_in_their_patch(
     lines = lines_of(line_writer, blobs)
     assert writers(lines) == [
         ("LEARNING_RATE = 0.2", "own", "kept"),
-        ("A = 1", "foreign", "kept"),
+        ("A = 1", "untrusted", "kept"),
         ("C = 3", "own", "kept"),
     ]
     assert lines[1].writer.patch == theirs
@@ -160,7 +162,7 @@ def test_a_transplant_names_the_stranger_for_what_stood_in_their_patch(
     assert {line.writer.evidence.parts for line in lines_of(line_writer, blobs)} == {2}
 
 
-def test_a_stack_of_strangers_patches_names_each_of_them(
+def test_a_stack_of_untrusted_patches_names_each_of_them(
     line_writer: LineWriter, blobs: Blobs
 ) -> None:
     ada, omar = (
@@ -178,9 +180,7 @@ def test_a_stack_of_strangers_patches_names_each_of_them(
     assert lines[2].writer.whose == "own"
 
 
-def test_a_retry_of_a_transplant_is_still_the_strangers(
-    line_writer: LineWriter, blobs: Blobs
-) -> None:
+def test_a_retry_of_a_transplant_is_still_untrusted(line_writer: LineWriter, blobs: Blobs) -> None:
     theirs = PeerAuthor(line_writer.store, blobs).patch(
         BASELINE, of("A = 1\nLEARNING_RATE = 0.1\n")
     )
@@ -190,19 +190,19 @@ def test_a_retry_of_a_transplant_is_still_the_strangers(
     add(line_writer, "A = 1\n", parents=(tried,))
     assert [line.writer.whose for line in lines_of(line_writer, blobs)] == [
         "baseline",
-        "foreign",
-        "foreign",
+        "untrusted",
+        "untrusted",
     ]
 
 
-def test_lines_of_a_transplant_whose_original_is_not_here_count_as_the_strangers(
+def test_lines_of_a_transplant_whose_original_is_not_here_count_as_untrusted(
     line_writer: LineWriter, blobs: Blobs
 ) -> None:
     theirs_source = of("LEARNING_RATE = 0.1\nZ = 1\n")
     theirs = PeerAuthor(line_writer.store, blobs).patch(BASELINE, theirs_source)
     blobs.path(theirs_source.tree).unlink()
     add(line_writer, "A = 1\n", parents=(theirs,))
-    assert writers(lines_of(line_writer, blobs))[1] == ("A = 1", "foreign", "kept")
+    assert writers(lines_of(line_writer, blobs))[1] == ("A = 1", "untrusted", "kept")
 
 
 def test_a_tree_that_no_patch_leads_to_is_compared_with_the_baseline(
@@ -219,7 +219,7 @@ def test_a_tree_that_no_patch_leads_to_is_compared_with_the_baseline(
     blobs.path(base.tree).unlink()
     assert writers(lines_of(line_writer, blobs, source.tree))[1] == (
         "A = 1",
-        "foreign",
+        "untrusted",
         "unverified",
     )
 
@@ -261,7 +261,7 @@ def test_lines_of_an_older_head_stay_whose_they_were_and_keep_their_own_evidence
     assert (c.writer.patch, c.writer.evidence.result) == (added, judged.id)
 
 
-def test_lines_of_a_peers_tree_are_theirs_and_of_whoever_they_built_on(
+def test_lines_of_a_peers_tree_are_theirs_and_of_those_they_built_on(
     line_writer: LineWriter, blobs: Blobs
 ) -> None:
     ada, omar = (

@@ -1,4 +1,4 @@
-"""A night's report goes out once its user agreed, and nothing of what is theirs alone."""
+"""A night's report is published after its user agrees, without private data."""
 
 import asyncio
 import hashlib
@@ -60,12 +60,12 @@ def announced(night: Night, home: Home) -> PeerAuthor:
     return ada
 
 
-def told(night: Night) -> Report:
+def main_report(night: Night) -> Report:
     return report_of(night.store, night.span, net="main")
 
 
 def draft(night: Night, **how: str) -> ReportDraft:
-    report = told(night)
+    report = main_report(night)
     found = draft_of(night.store, report, report.lines[0], **how)
     assert found is not None
     return found
@@ -79,7 +79,7 @@ def own_reports(store: Store) -> list[ReportBody]:
 
 
 def test_its_figures_are_those_of_the_report(night: Night) -> None:
-    report, body = told(night), draft(night).body
+    report, body = main_report(night), draft(night).body
     (line,) = report.lines
     assert line.before is not None
     assert line.after is not None
@@ -88,7 +88,7 @@ def test_its_figures_are_those_of_the_report(night: Night) -> None:
     assert (body.since_ms, body.until_ms) == (report.span.since_ms, report.span.until_ms)
     figures = dict(body.figures.items)
     assert (figures["experiments"], figures["kept"], figures["failed"]) == (9, 4, 1)
-    assert (figures["checkpoints"], figures["passed"], figures["claims"]) == (2, 1, 3)
+    assert (figures["trials"], figures["passed"], figures["claims"]) == (2, 1, 3)
     assert figures["gain_nano"] == line.gain_nano > 0
     assert figures["tokens"] == line.spend.tokens == 3500
     assert figures["device_ms"] == sum(ms for _, ms in line.device_ms)
@@ -115,7 +115,7 @@ def test_its_text_is_that_line_s_alone_and_no_name_of_this_machine_s(
     night.store.imported.keep(
         Blobs(home.blobs), log, name=name, at_ms=night.clock.now_ms, sources={}
     )
-    assert told(night).imported
+    assert main_report(night).imported
     found = draft(night)
     text = found.text.decode()
     assert text.startswith("# What happened from 2026-09-21 14:")  # in UTC, wherever this runs
@@ -129,7 +129,7 @@ def test_its_text_is_that_line_s_alone_and_no_name_of_this_machine_s(
     )
 
 
-def test_a_text_that_would_be_too_long_tells_less_of_each_list(
+def test_a_text_that_would_be_too_long_reports_less_of_each_list(
     night: Night, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = len(draft(night).text)
@@ -138,7 +138,7 @@ def test_a_text_that_would_be_too_long_tells_less_of_each_list(
 
 
 def test_of_a_time_in_which_nothing_was_measured_there_is_none(night: Night) -> None:
-    report = told(night)
+    report = main_report(night)
     line = replace(report.lines[0], ideas=(), confirmations=(), is_new=False)
     assert draft_of(night.store, report, line) is None
     assert draft_of(night.store, report, replace(line, is_new=True)) is not None
@@ -263,8 +263,8 @@ def test_publishing_signs_it_and_says_that_it_goes_out_later(
         record = reader.records.find(row["id"])
         assert record.author == load_keys(home).author.public
         assert record.net == identity_of(load_keys(home), Config()).net
-    told = arnode(capsys, "report", *NIGHT, "--publish", "--yes", "--title", "Again")
-    assert "published before" in told
+    output = arnode(capsys, "report", *NIGHT, "--publish", "--yes", "--title", "Again")
+    assert "published before" in output
     shown = arnode(capsys, "show", row["id"][:12])
     assert "\n# What happened from " in shown
     assert json.loads(arnode(capsys, "show", row["id"], "--json"))["text"].startswith("# What")
@@ -368,7 +368,7 @@ def test_what_was_taken_back_is_not_listed(
     assert arnode(capsys, "report", "--peers") == ""
 
 
-def test_a_text_is_fetched_beside_a_running_node_alone(
+def test_a_text_is_fetched_next_to_a_running_node_alone(
     night: Night, announced: PeerAuthor, capsys: pytest.CaptureFixture[str]
 ) -> None:
     report = their_report(night, announced)
@@ -380,9 +380,7 @@ def test_what_is_no_report_has_no_text(night: Night, capsys: pytest.CaptureFixtu
     assert "not a report" in arnode(capsys, "report", "--fetch", task, code=2)
 
 
-def test_an_evening_without_an_experiment_has_its_baseline_to_tell(
-    home: Home, store: Store
-) -> None:
+def test_an_evening_without_an_experiment_reports_its_baseline(home: Home, store: Store) -> None:
     begun = evening(home, store)
     found = draft(begun)
     assert dict(found.body.figures.items)["experiments"] == 0

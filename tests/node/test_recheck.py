@@ -32,7 +32,7 @@ def experiment(bench: Bench) -> ResultBody:
     return record.body
 
 
-def test_what_is_kept_met_its_base_on_fresh_instances_each_time(bench: Bench) -> None:
+def test_what_is_kept_was_compared_with_its_base_on_fresh_instances_each_time(bench: Bench) -> None:
     bench.runner.outcomes = dict([better("0.200")])
     settled(bench.research().run())
     body = experiment(bench)
@@ -50,15 +50,15 @@ def test_what_gains_nothing_ends_with_its_screen(bench: Bench) -> None:
     assert [run.role for run in experiment(bench).runs] == ["candidate"]
 
 
-def test_a_base_that_fails_beside_it_is_no_failure_of_a_change(bench: Bench) -> None:
+def test_a_base_that_fails_next_to_it_is_no_failure_of_a_change(bench: Bench) -> None:
     bench.runner.outcomes = dict([better("0.200")])
 
-    def fail_beside(_count: int) -> None:
+    def fail_meanwhile(_count: int) -> None:
         has_begun = any(tree != BASELINE.tree for tree in bench.runner.started)
         if has_begun and bench.runner.started[-1] == BASELINE.tree:
             bench.runner.outcomes = {**bench.runner.outcomes, BASELINE.tree: CRASHED}
 
-    bench.runner.on_start = fail_beside
+    bench.runner.on_start = fail_meanwhile
     settled(bench.research().run())
     body = experiment(bench)
     assert (body.stage, body.status) == ("screen", "ok")

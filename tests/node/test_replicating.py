@@ -1,4 +1,4 @@
-"""Published findings: whose code may run, which runs are shared, what the pairs say."""
+"""Published findings: permission to run code, shared runs, verdicts of pairs."""
 
 import io
 import shutil
@@ -239,7 +239,7 @@ def test_what_a_source_could_know_by_heart_is_taken_off(kept: KeptRuns) -> None:
     assert before.gain - after.gain == pytest.approx(SD_NANO / 2e9)
 
 
-# Whose code runs, and beside which base runs
+# Whose code runs, and next to which base runs
 
 
 def test_with_a_budget_of_tokens_all_share_their_base_runs(tiny: Task) -> None:
@@ -260,7 +260,7 @@ def test_with_a_budget_of_seconds_few_share_theirs_and_always_the_same(seconds: 
     assert last.block == blocks[-1]
 
 
-def test_a_stranger_s_code_that_does_more_than_arithmetic_is_not_run(
+def test_untrusted_code_that_does_more_than_arithmetic_is_not_run(
     tiny: Task, tmp_path: Path
 ) -> None:
     reaching = finding("reaching", ("LAYERS = 2", "LAYERS = 2\nopen('/etc/passwd')"))
@@ -275,7 +275,7 @@ def test_a_stranger_s_code_that_does_more_than_arithmetic_is_not_run(
     assert own.refusal == ""
 
 
-def test_a_copy_of_a_built_in_catalogue_is_a_stranger_s(tiny: Task, tmp_path: Path) -> None:
+def test_a_copy_of_a_built_in_catalogue_is_untrusted(tiny: Task, tmp_path: Path) -> None:
     assert tiny.catalogue is not None
     copy = shutil.copy(tiny.catalogue, tmp_path)
     reaching = finding("reaching", ("LAYERS = 2", "LAYERS = 2\nopen('/etc/passwd')"))
@@ -356,7 +356,7 @@ def test_a_catalogue_s_text_is_printed_as_text(kept: KeptRuns) -> None:
     assert "+0.0005" in shown.getvalue()
 
 
-def test_the_last_line_tells_what_it_took(kept: KeptRuns) -> None:
+def test_the_last_line_reports_what_it_took(kept: KeptRuns) -> None:
     bench = Bench(kept)
     bench.pair(0, SD_NANO)
     said = summary([bench.look()] * 2, ReplicationEffort(runs=5, runs_now=3, seconds=125))

@@ -45,8 +45,8 @@ from tests.node.night import (
     LLM,
     Night,
     evening,
-    told,
-    told_rarely,
+    rare_report_texts,
+    report_texts,
 )
 from tests.node.test_commands import arnode
 
@@ -66,16 +66,16 @@ def line_of(night: Night, span: TimeSpan | None = None) -> LineReport:
 
 @pytest.mark.parametrize("name", ["night.md", "night.json", "rare.md", "rare.json", "empty.md"])
 def test_the_report_of_a_night_is_the_one_that_was_reviewed(night: Night, name: str) -> None:
-    assert {**told(night), **told_rarely(night)}[name] == (GOLDEN / name).read_text(
+    assert {**report_texts(night), **rare_report_texts(night)}[name] == (GOLDEN / name).read_text(
         encoding="utf-8"
     )
 
 
 def test_it_is_the_same_whenever_it_is_made(night: Night) -> None:
-    assert told(night) == told(night)
+    assert report_texts(night) == report_texts(night)
 
 
-def test_ideas_are_told_with_what_decided_them_and_what_became_of_their_stack(
+def test_ideas_are_reported_with_what_decided_them_and_what_became_of_their_stack(
     night: Night,
 ) -> None:
     line = line_of(night)
@@ -107,11 +107,11 @@ def test_trials_have_the_interval_that_the_rule_saw(night: Night) -> None:
     assert passed.measured.pairs == 4
     assert passed.measured.lower_nano is not None
     assert 0 < passed.measured.lower_nano < 2 * GAIN_NANO < (passed.measured.upper_nano or 0)
-    assert [part.origin.proposer for part in passed.parts] == ["knobs", "llm"]
+    assert [part.origin.proposer for part in passed.parts] == ["search", "llm"]
     assert (theirs.kind, theirs.author is not None) == (CatchUpStep, True)
 
 
-def test_the_head_is_told_before_and_after(night: Night) -> None:
+def test_the_head_is_reported_before_and_after(night: Night) -> None:
     line = line_of(night)
     assert line.before is not None
     assert line.after is not None
@@ -121,14 +121,14 @@ def test_the_head_is_told_before_and_after(night: Night) -> None:
     assert line.gain_nano == pytest.approx(3 * GAIN_NANO, rel=0.01)
 
 
-def test_peers_claims_and_words_are_told_by_level(night: Night) -> None:
+def test_peers_claims_and_words_are_reported_by_level(night: Night) -> None:
     peers = line_of(night).peers
     assert [(one.way, one.here) for one in peers.tried] == [
         ("head", "confirmed"),
         ("again", "refuted"),
         ("idea", "no gain"),
     ]
-    # This node's own attestation of the lie is "here", and nobody else's word.
+    # This node's own rerun_record of the lie is "here", and nobody else's word.
     assert peers.tried[1].others is not None
     assert (peers.tried[1].others.refuted, peers.tried[1].claimed_nano) == (0, 30_000_000)
     assert (peers.tried[2].claimed_sd, peers.tried[2].gain_sd) == (5.0, 0.1)
@@ -149,15 +149,15 @@ def test_all_time_of_the_device_is_accounted_for_once(night: Night) -> None:
     assert sum(ms for _, ms in line.device_ms) == sum(run.ms + run.serve_ms for run in runs)
 
 
-def test_the_counted_share_is_told_where_it_is_known(night: Night) -> None:
+def test_the_counted_share_is_shown_where_it_is_known(night: Night) -> None:
     report = report_of(night.store, night.span, net="main")
-    told = replace(report, lines=(replace(report.lines[0], counted_share=0.84),))
+    reported = replace(report, lines=(replace(report.lines[0], counted_share=0.84),))
     assert report.lines[0].counted_share is None  # the night's runs kept no stages
     assert "in training" not in as_markdown(report, None)
-    assert "device hours, with a run in training 84% of the time" in as_markdown(told, None)
+    assert "device hours, with a run in training 84% of the time" in as_markdown(reported, None)
 
 
-def test_only_what_ended_in_the_span_is_told(night: Night) -> None:
+def test_only_what_ended_in_the_span_is_reported(night: Night) -> None:
     first = line_of(night).confirmations[0].entry.ts_ms
     adopted = night.store.experiments.adoptions(night.line_writer.key)[0].ts_ms
     before, after = (
@@ -185,10 +185,10 @@ def test_a_gain_that_was_taken_back_counts_no_more(night: Night) -> None:
     line = line_of(night)
     assert line.gain_nano == pytest.approx(GAIN_NANO, rel=0.01)
     assert not line.confirmations[0].stands
-    assert "taken back since" in told(night)["night.md"]
+    assert "taken back since" in report_texts(night)["night.md"]
 
 
-def test_a_store_that_lost_its_jobs_still_tells_what_its_records_say(night: Night) -> None:
+def test_a_store_that_lost_its_jobs_still_reports_what_its_records_say(night: Night) -> None:
     whole = line_of(night)
     night.store.database.rows("DELETE FROM planned_run")
     night.store.database.rows("DELETE FROM job")
@@ -198,7 +198,7 @@ def test_a_store_that_lost_its_jobs_still_tells_what_its_records_say(night: Nigh
         one.verdict for one in whole.confirmations
     ]
     assert line.confirmations[0].gain_nano == whole.confirmations[0].gain_nano
-    assert told(night)["night.md"]
+    assert report_texts(night)["night.md"]
 
 
 def test_before_the_baseline_there_is_little_to_say(home: Home, store: Store) -> None:
@@ -211,10 +211,10 @@ def test_before_the_baseline_there_is_little_to_say(home: Home, store: Store) ->
 def test_a_report_spans_what_there_is(night: Night) -> None:
     day_ms = 86_400_000
     asked = TimeSpan(since_ms=EVENING_MS - day_ms, until_ms=night.clock.now_ms + day_ms)
-    told_span = report_of(night.store, asked, net="main").span
+    span_given = report_of(night.store, asked, net="main").span
     records = night.store.records.listed()
-    assert told_span.since_ms == min(record.ts_ms for record in records)
-    assert told_span.until_ms == max(record.ts_ms for record in records)
+    assert span_given.since_ms == min(record.ts_ms for record in records)
+    assert span_given.until_ms == max(record.ts_ms for record in records)
     nothing = TimeSpan(since_ms=0, until_ms=1)
     assert report_of(night.store, nothing, net="main").span == nothing
 
@@ -223,7 +223,7 @@ def test_a_report_spans_what_there_is(night: Night) -> None:
 
 
 class Page(HTMLParser):
-    """What a browser makes of a page, as far as it is of use here."""
+    """A page as a browser parses it, as far as tests need it."""
 
     def __init__(self, text: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -401,17 +401,17 @@ def test_no_text_ends_the_cell_of_a_table(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("unit", "told"),
+    ("unit", "expected"),
     [("bpb", "bpb"), ("tokens/s", "tokens/s"), ("", ""), ("<img src=x>", "`<img src=x>`"),
      ("[x](//y.example)", "`[x](//y.example)`"), ("*", "`*`"), ("\n# x", "`# x`")],
 )  # fmt: skip
-def test_a_unit_is_no_markup_whoever_named_it(unit: str, told: str, night: Night) -> None:
-    assert markdown_of([paragraph(name_of(unit))]) == f"{told}\n"
+def test_a_unit_is_no_markup_with_any_author(unit: str, expected: str, night: Night) -> None:
+    assert markdown_of([paragraph(name_of(unit))]) == f"{expected}\n"
     line = line_of(night)
     metric = replace(line.metric, unit=unit)
     report = replace(report_of(night.store, night.span, net="main"), lines=())
     text = as_markdown(replace(report, lines=(replace(line, metric=metric),)), UTC)
-    assert f"to 1.440000 {told} (val_bpb" in text
+    assert f"to 1.440000 {expected} (val_bpb" in text
 
 
 def test_long_lists_are_cut_in_markdown_and_whole_on_the_page(report: Report) -> None:
@@ -431,7 +431,7 @@ def test_long_lists_are_cut_in_markdown_and_whole_on_the_page(report: Report) ->
 # The command
 
 
-def test_the_command_reads_beside_a_running_node_and_writes_nothing(
+def test_the_command_reads_next_to_a_running_node_and_writes_nothing(
     home: Home, night: Night, at_home: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = {path: path.stat().st_mtime_ns for path in home.root.rglob("*")}
@@ -505,7 +505,7 @@ def test_nothing_is_verified_where_a_candidate_scores_itself(night: Night) -> No
     assert "The verified head went from " not in marked
 
 
-def test_what_models_were_asked_in_vain_is_told_as_well(
+def test_what_models_were_asked_in_vain_is_reported_as_well(
     night: Night, home: Home, at_home: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before, within = (night.span.since_ms - 1, night.span.until_ms)

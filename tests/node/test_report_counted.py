@@ -20,7 +20,7 @@ def stage(start_ms: int, end_ms: int, name: StageName = "train") -> Stage:
         ([stage(1000, 2000)], 1),
         ([stage(1100, 1300), stage(1500, 1600)], 0.3),
         ([stage(1500, 1600), stage(1100, 1300)], 0.3),
-        ([stage(1100, 1300), stage(1200, 1400)], 0.3),  # beside each other
+        ([stage(1100, 1300), stage(1200, 1400)], 0.3),  # at the same time
         ([stage(1100, 1500), stage(1200, 1300)], 0.4),
         ([stage(0, 1100), stage(1900, 3000)], 0.2),  # into the span and out of it
         ([stage(0, 900), stage(2100, 2200)], 0),

@@ -1,4 +1,4 @@
-"""Whose a verified gain is: measured where a stack has one origin, shared out where it is mixed."""
+"""Origins of verified gains: measured where a stack has one, divided where it has several."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ from node.store.experiments import ABLATION
 from protocol.record_kinds import Origin
 from tests.node.test_staircase import FIRST
 
-KNOBS = Origin(proposer="knobs")
+SEARCH = Origin(proposer="search")
 SMALL, LARGE = (Origin(proposer="llm", model=name, program=bytes(32)) for name in ("s", "l"))
 HOUR_MS = 3_600_000
 
@@ -70,8 +70,8 @@ def test_a_stack_of_one_origin_is_measured_for_that_origin() -> None:
 
 
 def test_a_mixed_stack_is_shared_out_in_equal_parts_and_stands_apart() -> None:
-    found = rows(stack(KNOBS, SMALL, KNOBS))
-    assert (found[KNOBS].alone_nano, found[KNOBS].shared_nano) == (0, 4_000_000)
+    found = rows(stack(SEARCH, SMALL, SEARCH))
+    assert (found[SEARCH].alone_nano, found[SEARCH].shared_nano) == (0, 4_000_000)
     assert (found[SMALL].alone_nano, found[SMALL].shared_nano) == (0, 2_000_000)
 
 
@@ -84,14 +84,14 @@ def test_another_model_or_program_is_another_origin() -> None:
 
 
 def test_a_part_that_only_simplifies_has_no_share() -> None:
-    (row,) = rows(stack(KNOBS, Origin(proposer=ABLATION))).values()
-    assert (row.origin, row.alone_nano) == (KNOBS, 6_000_000)
+    (row,) = rows(stack(SEARCH, Origin(proposer=ABLATION))).values()
+    assert (row.origin, row.alone_nano) == (SEARCH, 6_000_000)
 
 
 def test_what_missed_or_was_taken_back_gains_nothing_and_still_costs() -> None:
     for one in (
-        stack(KNOBS, passed=False, device_ms=100),
-        replace(stack(KNOBS, device_ms=100), stands=False),
+        stack(SEARCH, passed=False, device_ms=100),
+        replace(stack(SEARCH, device_ms=100), stands=False),
     ):
         assert verified_nano([one]) == 0
         (row,) = rows(one).values()
@@ -100,7 +100,7 @@ def test_what_missed_or_was_taken_back_gains_nothing_and_still_costs() -> None:
 
 def test_a_head_that_is_measured_again_gains_nothing_new() -> None:
     again = replace(stack(device_ms=100), kind=HeadRecheckStep)
-    assert verified_nano([stack(KNOBS), again]) == 6_000_000
+    assert verified_nano([stack(SEARCH), again]) == 6_000_000
     assert set(rows(again)) == set()
 
 
@@ -118,7 +118,7 @@ def test_ideas_are_counted_with_what_they_took() -> None:
     ideas = (
         idea(SMALL, kept=True, device_ms=HOUR_MS, usd_nano=3 * 10**9),
         idea(SMALL, device_ms=HOUR_MS, usd_nano=10**9),
-        idea(KNOBS, device_ms=HOUR_MS),
+        idea(SEARCH, device_ms=HOUR_MS),
     )
     found = rows(stack(SMALL, gain_nano=8_000_000, device_ms=2 * HOUR_MS), ideas=ideas)
     row = found[SMALL]
@@ -126,10 +126,10 @@ def test_ideas_are_counted_with_what_they_took() -> None:
     assert row.spend == Spend(tokens=20, usd_nano=4 * 10**9)
     assert row.per_device_hour == pytest.approx(0.002)
     assert row.per_usd == pytest.approx(0.002)
-    assert (found[KNOBS].per_device_hour, found[KNOBS].per_usd) == (0.0, None)
+    assert (found[SEARCH].per_device_hour, found[SEARCH].per_usd) == (0.0, None)
 
 
-ORIGINS = st.sampled_from([KNOBS, SMALL, LARGE])
+ORIGINS = st.sampled_from([SEARCH, SMALL, LARGE])
 STACKS = st.builds(
     lambda origins, gain_nano, device_ms, passed: stack(
         *origins, gain_nano=gain_nano, device_ms=device_ms, passed=passed

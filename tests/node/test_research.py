@@ -1,4 +1,4 @@
-"""The loop with a scripted runner: what it starts, when it waits, how it ends and goes on.
+"""The loop with a scripted runner: its starts, waits, ends and continuations.
 
 The runner stands in for sandboxes and torch only; `tests/integration` runs the same loop with
 the real one. What every tree measures is a table.
@@ -62,7 +62,7 @@ def settled(work: Coroutine[Any, Any, None]) -> None:
 
 @contextlib.asynccontextmanager
 async def running(research: Research) -> AsyncIterator[asyncio.Task[None]]:
-    """The loop at work; whatever is left of it ends with the block."""
+    """Run the loop until the block ends."""
     task = asyncio.create_task(research.run())
     try:
         yield task
@@ -96,17 +96,17 @@ def test_a_gain_is_kept_checkpointed_at_the_sessions_end_and_adopted(bench: Benc
     assert line.verified == better("0.201")[0]
 
 
-def test_a_gain_is_the_figure_that_decided_wherever_it_is_told(bench: Bench) -> None:
+def test_a_gain_is_the_figure_that_decided_wherever_it_is_reported(bench: Bench) -> None:
     """A base's level differs from the metric in the last record of that base."""
     bench.runner.outcomes = dict([better("0.201"), better("0.203")])
     bench.goal = Goal(max_experiments=12)
     settled(bench.research().run())
     jobs = bench.store.jobs.closed_jobs(LINE, ExperimentStep)
     decided = {(job.step.base, job.step.tree): job.step for job in jobs}
-    told = [row for row in bench.store.experiments.listed() if row.stage in ("screen", "keep")]
-    assert len(told) == 12
+    reported = [row for row in bench.store.experiments.listed() if row.stage in ("screen", "keep")]
+    assert len(reported) == 12
     levels = set()
-    for row in told:
+    for row in reported:
         step = decided[row.parent, row.tree]
         assert row.gain_nano is not None
         assert row.metric_nano is not None
@@ -191,7 +191,7 @@ def test_runs_that_wait_for_a_quiet_minute_keep_no_other_run_waiting(bench: Benc
 def test_what_cuts_a_run_off_while_it_is_scored_is_written_down_before_the_node_ends(
     bench: Bench,
 ) -> None:
-    """Started again, the node must not begin anew what a script may have cut off on purpose."""
+    """Started again, the node must not repeat a run that a script may have cut off on purpose."""
     fault = ArnodeError("the card has fallen off the bus", "look at it")
     cut_off = {RATE.tree: replace(CRASHED, fault=fault)}
     bench.runner.outcomes = cut_off
@@ -225,8 +225,8 @@ def test_a_stop_is_a_stop_whether_it_gives_way_or_not(bench: Bench) -> None:
         assert not research.has_given_way, order
 
 
-class Wall:
-    """A clock on the wall that stands until somebody moves it."""
+class WallClock:
+    """A wall clock that stands until a test moves it."""
 
     def __init__(self, time: str) -> None:
         self.shows(time)
@@ -242,8 +242,8 @@ def test_runs_start_in_its_hours_only(bench: Bench) -> None:
     bench.goal = Goal(max_experiments=1)
     settled(bench.research().run())
     started, calibrations = len(bench.runner.started), bench.runner.calibrations
-    wall = Wall("22:59:59.9")
-    bench.goal, bench.now = Goal(max_experiments=2, hours=parse_hours("23:00-08:00")), wall
+    wall_clock = WallClock("22:59:59.9")
+    bench.goal, bench.now = Goal(max_experiments=2, hours=parse_hours("23:00-08:00")), wall_clock
     research = bench.research()
 
     async def night() -> None:
@@ -251,7 +251,7 @@ def test_runs_start_in_its_hours_only(bench: Bench) -> None:
             await until(lambda: research.activity.stage == "resting until 23:00")
             assert len(bench.runner.started) == started
             assert bench.runner.calibrations == calibrations
-            wall.shows("23:00:00")  # a tenth of a second later it looks at it again
+            wall_clock.shows("23:00:00")  # a tenth of a second later it looks at it again
             await working
 
     settled(night())
@@ -260,7 +260,7 @@ def test_runs_start_in_its_hours_only(bench: Bench) -> None:
 
 
 def test_a_stop_at_the_moment_at_which_a_rest_ends_is_one(bench: Bench) -> None:
-    bench.goal, bench.now = Goal(hours=parse_hours("23:00-08:00")), Wall("22:59:59.9")
+    bench.goal, bench.now = Goal(hours=parse_hours("23:00-08:00")), WallClock("22:59:59.9")
     research = bench.research()
 
     async def night() -> None:
@@ -294,9 +294,9 @@ def test_runs_start_only_while_others_leave_the_machine_alone(
 
 
 def test_the_run_at_hand_ends_and_the_rest_waits_for_the_next_night(bench: Bench) -> None:
-    wall = Wall("01:00")
-    bench.goal, bench.now = Goal(hours=parse_hours("23:00-08:00")), wall
-    bench.runner.on_start = lambda count: wall.shows("08:00") if count == 4 else None
+    wall_clock = WallClock("01:00")
+    bench.goal, bench.now = Goal(hours=parse_hours("23:00-08:00")), wall_clock
+    bench.runner.on_start = lambda count: wall_clock.shows("08:00") if count == 4 else None
     research = bench.research()
 
     async def morning() -> None:
@@ -309,21 +309,21 @@ def test_the_run_at_hand_ends_and_the_rest_waits_for_the_next_night(bench: Bench
     assert len(bench.runner.started) == 4
 
 
-def test_nothing_new_starts_while_paused_not_even_in_a_checkpoint(bench: Bench) -> None:
+def test_nothing_new_starts_while_paused_not_even_in_a_promotion_trial(bench: Bench) -> None:
     bench.runner.outcomes = dict([better("0.200")])
     bench.policy = replace(DEFAULT, keeps_per_promotion_trial=1)
     research = bench.research()
 
     def is_confirming() -> bool:
         return any(
-            job.step.KIND == "checkpoint" for job in bench.store.jobs.open_jobs(LINE, *KINDS)
+            job.step.KIND == "promotion_trial" for job in bench.store.jobs.open_jobs(LINE, *KINDS)
         )
 
-    def pause_in_a_checkpoint(_: int) -> None:
+    def pause_in_a_trial(_: int) -> None:
         if is_confirming() and not research.is_paused:
             research.pause()
 
-    bench.runner.on_start = pause_in_a_checkpoint
+    bench.runner.on_start = pause_in_a_trial
 
     async def work() -> None:
         async with running(research) as loop:
@@ -415,7 +415,7 @@ def test_what_somebody_waits_for_is_measured_on_the_battery_too(bench: Bench) ->
 
 
 @pytest.mark.parametrize(
-    ("battery", "is_card", "rests"),
+    ("battery", "is_card", "waiting"),
     [
         ("auto", True, True), ("rest", True, True), ("work", True, False),
         ("auto", False, False), ("rest", False, True), ("work", False, False),
@@ -468,7 +468,7 @@ def test_a_pause_goes_over_by_itself(bench: Bench) -> None:
     settled(work())
 
 
-def test_a_pause_while_the_baseline_is_timed_does_that_anew(bench: Bench) -> None:
+def test_a_pause_while_the_baseline_is_timed_does_that_again(bench: Bench) -> None:
     bench.goal = Goal(max_experiments=1)
     settled(bench.research().run())
     bench.goal = Goal()
@@ -497,7 +497,7 @@ def test_a_pause_while_the_baseline_is_timed_does_that_anew(bench: Bench) -> Non
     settled(work())
 
 
-def test_a_paused_node_stops_when_told(bench: Bench) -> None:
+def test_a_paused_node_stops_when_asked(bench: Bench) -> None:
     research = bench.research()
 
     async def work() -> None:
@@ -512,7 +512,7 @@ def test_a_paused_node_stops_when_told(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("is_paused", [False, True])
-def test_a_node_judges_its_stack_when_told_to_stop_at_a_checkpoint(
+def test_a_node_judges_its_stack_when_asked_to_stop_at_a_promotion_trial(
     bench: Bench, is_paused: bool
 ) -> None:
     bench.runner.outcomes = dict([better("0.200")])
@@ -524,7 +524,7 @@ def test_a_node_judges_its_stack_when_told_to_stop_at_a_checkpoint(
             if is_paused:
                 research.pause()
                 await until(lambda: research.activity.stage == "paused")
-            research.stop(at_checkpoint=True)
+            research.stop(after_promotion_trial=True)
             await loop
 
     settled(work())
@@ -620,7 +620,7 @@ def test_a_passed_screen_whose_base_moved_on_is_tried_on_the_new_one(bench: Benc
     assert bench.decisions().count("kept") + bench.decisions().count("adopted") >= 2
 
 
-def test_a_baseline_that_fails_is_an_error_now_and_measured_anew_next_time(bench: Bench) -> None:
+def test_a_baseline_that_fails_is_an_error_now_and_measured_again_next_time(bench: Bench) -> None:
     bench.runner.outcomes = {BASELINE.tree: CRASHED}
     with pytest.raises(ArnodeError) as caught:
         settled(bench.research().run())
@@ -659,7 +659,9 @@ def test_a_lost_run_of_the_baseline_is_repeated(bench: Bench, lost: set[int]) ->
         (Goal(max_experiments=1, measures_the_same=True), 0),
     ],
 )
-def test_a_new_session_measures_its_bank_anew(bench: Bench, goal: Goal, runs: int) -> None:
+def test_a_new_session_measures_its_reference_runs_again(
+    bench: Bench, goal: Goal, runs: int
+) -> None:
     """Another day measures everything a little off; one answer is not worth a run of its own."""
     bench.goal = Goal(max_experiments=1)
     settled(bench.research().run())
@@ -669,12 +671,12 @@ def test_a_new_session_measures_its_bank_anew(bench: Bench, goal: Goal, runs: in
     assert bench.runner.started.count(BASELINE.tree) == runs
 
 
-def test_nothing_is_screened_against_an_empty_bank(bench: Bench) -> None:
+def test_nothing_is_screened_without_reference_runs(bench: Bench) -> None:
     bench.goal = Goal(max_experiments=1)
     settled(bench.research().run())
     line_writer = line_writer_of(bench.home, bench.store)
     move_head(line_writer, BASELINE.tree, evidence=None)
-    assert line_writer.known_line.bank_nano == ()
+    assert line_writer.known_line.reference_nano == ()
     bench.runner.gate = asyncio.Event()
 
     async def work() -> None:
@@ -716,7 +718,7 @@ def test_a_fault_at_any_run_ends_the_session_and_the_next_goes_on(
             assert run.outcome is not None
 
 
-def test_a_checkpoint_opened_before_a_kill_goes_on_from_nothing(
+def test_a_promotion_trial_opened_before_a_kill_goes_on_from_nothing(
     bench: Bench,
 ) -> None:
     bench.goal = Goal(max_experiments=1)
@@ -769,21 +771,21 @@ def test_a_stack_whose_trial_others_cut_off_stays_and_is_tried_again_later(
     assert (line.stack, line.verified) == ((), tree)
 
 
-def test_a_checkpoint_waits_for_the_experiments_under_way(bench: Bench) -> None:
+def test_a_promotion_trial_waits_for_the_experiments_under_way(bench: Bench) -> None:
     bench.runner.outcomes = dict([better("0.200")])
     bench.policy = replace(DEFAULT, keeps_per_promotion_trial=1)
     bench.goal = Goal(max_experiments=4)
-    open_beside: list[int] = []
+    open_meanwhile: list[int] = []
 
     def look(_: int) -> None:
         kinds = [job.step.KIND for job in bench.store.jobs.open_jobs(LINE, *KINDS)]
-        if "checkpoint" in kinds:
-            open_beside.append(len(kinds))
+        if "promotion_trial" in kinds:
+            open_meanwhile.append(len(kinds))
 
     bench.runner.on_start = look
     settled(bench.research().run())
-    assert open_beside
-    assert set(open_beside) == {1}
+    assert open_meanwhile
+    assert set(open_meanwhile) == {1}
 
 
 def test_the_records_of_a_session_hold_every_run_that_was_planned(bench: Bench) -> None:
@@ -849,7 +851,9 @@ def test_the_baseline_handed_in_on_a_fresh_home_is_measured_and_is_no_experiment
     assert attempt.is_working
 
 
-def test_a_working_line_with_an_empty_bank_is_measured_before_it_is_told(bench: Bench) -> None:
+def test_a_working_line_with_no_reference_runs_is_measured_before_it_is_reported(
+    bench: Bench,
+) -> None:
     settled(tried(bench).run())
     move_head(line_writer_of(bench.home, bench.store), RATE.tree, evidence=None)
     settled(tried(bench).run())
@@ -906,7 +910,7 @@ def test_a_source_handed_in_while_the_node_works_is_next(bench: Bench) -> None:
     assert bench.runner.started[4:6].count(RATE.tree) == 1
 
 
-def test_the_kept_patch_that_makes_a_checkpoint_due_waits_for_it(bench: Bench) -> None:
+def test_the_kept_patch_that_makes_a_promotion_trial_due_waits_for_it(bench: Bench) -> None:
     bench.runner.outcomes = {RATE.tree: better("0.200")[1]}
     bench.policy = replace(DEFAULT, keeps_per_promotion_trial=1)
     research = tried(bench)
@@ -918,7 +922,7 @@ def test_the_kept_patch_that_makes_a_checkpoint_due_waits_for_it(bench: Bench) -
     assert (attempt.word, attempt.judged.word) == ("keep", "passed")
 
 
-def test_a_good_source_whose_base_moved_on_is_judged_anew_on_the_new_one(bench: Bench) -> None:
+def test_a_good_source_whose_base_moved_on_is_judged_again_on_the_new_one(bench: Bench) -> None:
     bench.runner.outcomes = dict(
         [better("0.200"), (RATE.tree, better("0.200", gain_nano=3 * GAIN_NANO)[1])]
     )

@@ -36,7 +36,7 @@ def fault(kind: FaultKind, retry_s: float | None = None, tokens: int = 0) -> Com
 def asked(
     outcomes: Sequence[ModelCompletion | CompletionFault], ladder: Ladder | None = None
 ) -> tuple[ModelCompletion | CompletionFault, list[float], int]:
-    """Return what came of a question, the waits between its tries, and how many were not needed."""
+    """Return the result of a question, the waits between its tries, and the unused tries."""
     waits: list[float] = []
     left = list(outcomes)
 

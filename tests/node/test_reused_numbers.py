@@ -1,4 +1,4 @@
-"""A key that signed two records with one number: its owner is told, wherever they look."""
+"""A key that signed two records with one number: its owner sees it everywhere."""
 
 import asyncio
 import shutil
@@ -56,7 +56,7 @@ def test_a_copy_of_a_home_is_known_until_its_key_is_known_to_go_on(home: Home) -
         assert not store.is_copy()
     home.store.rename(home.root / "other")
     shutil.copy(home.root / "other", home.store)
-    for _ in range(2):  # a start that heard of nobody settles nothing
+    for _ in range(2):  # a start without peers settles nothing
         with Store.open(home) as store:
             assert store.is_copy()
     with Store.open(home) as store:

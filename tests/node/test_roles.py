@@ -1,4 +1,4 @@
-"""A planner and a reviewer as the settings name them: real workers, a real server, the real ledger.
+"""A planner and a reviewer as the settings name them: real workers, a real server, real costs.
 
 One server plays all models; whose question it is, it knows by the model's name.
 """
@@ -55,7 +55,7 @@ def by_model(**scripts: list[Reply]) -> Reply:
     return reply
 
 
-def ledger_lines(home: Home) -> list[tuple[str, int]]:
+def cost_lines(home: Home) -> list[tuple[str, int]]:
     """Return who was booked, and with how many tokens."""
     with closing(sqlite3.connect(home.store)) as database:
         return database.execute(
@@ -78,26 +78,26 @@ def test_roles_are_asked_and_booked_by_their_names_until_the_day_is_spent(
     home: Home, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    told: Context = context()
-    shown = in_drawn_order(["Deeper", "Wider", "More heads"], seed=told.seed)  # type: ignore[list-item]
+    given: Context = context()
+    shown = in_drawn_order(["Deeper", "Wider", "More heads"], seed=given.seed)  # type: ignore[list-item]
     third = shown.index("More heads") + 1  # type: ignore[arg-type]
 
     async def work(proposers: Proposers) -> None:
         assert proposers.planner is not None
         cost = ModelCost(calls=1, tokens_in=TOKENS_IN, tokens_out=TOKENS_OUT)
-        planned = await proposers.planner.plan(told)
+        planned = await proposers.planner.plan(given)
         assert planned == Planned(text="Look at the shape.", cost=cost)
         (writer,) = proposers.slow
-        made = [await writer.proposer.propose(told) for _ in range(3)]
+        made = [await writer.proposer.propose(given) for _ in range(3)]
         assert [isinstance(one, Proposal) for one in made] == [True] * 3, made
         titles = [(one.title, one.model) for one in made if isinstance(one, Proposal)]
         assert titles == [("More heads", "small"), ("Deeper", "small"), ("Deeper", "small")]
         # Of the third slot one question was left of the day.
         assert [one.cost.calls for one in made] == [4, 4, 1]
         assert [one.cost.tokens_in + one.cost.tokens_out for one in made] == [4 * ONE, 4 * ONE, ONE]
-        found = await proposers.planner.plan(told)
+        found = await proposers.planner.plan(given)
         assert isinstance(found, NoProposal)
-        assert found.reason.startswith("over budget: today took 10 questions, and another")
+        assert found.reason.startswith("over budget: today's use is 10 questions, and another")
 
     reply = by_model(
         small=[says(draft) for draft in (*DRAFTS, *DRAFTS, DRAFTS[0])],
@@ -117,19 +117,19 @@ def test_roles_are_asked_and_booked_by_their_names_until_the_day_is_spent(
     names = ["large", *["small"] * 3, "judge", *["small"] * 3, "judge", "small"]
     assert [question["model"] for question in questions] == names
     roles = {"large": "planner", "judge": "reviewer"}
-    assert ledger_lines(home) == [(roles.get(name, name), ONE) for name in names]
+    assert cost_lines(home) == [(roles.get(name, name), ONE) for name in names]
     said = [record.message for record in caplog.records if "reviewer judge" in record.message]
     assert len(said) == 2
-    assert "chose `More heads` of llm (small), and passed over `" in said[0]
-    assert "chose none of 3 proposals; the first proposal is run meanwhile" in said[1]
+    assert "chose `More heads` of llm (small), not `" in said[0]
+    assert "chose none of 3 proposals; the first proposal is run instead" in said[1]
 
 
 @pytest.mark.parametrize(
     ("agent", "roles"),
     [
         (("small",), {"planner", "reviewer"}),
-        (("knobs", "claude"), {"planner"}),
-        (("knobs",), set()),
+        (("search", "claude"), {"planner"}),
+        (("search",), set()),
         (("none",), set()),
     ],
 )
@@ -138,7 +138,7 @@ def test_a_role_is_filled_where_somebody_needs_it(agent: tuple[str, ...], roles:
     found = roles_at_work(config, arms_of(config))
     assert set(found) == roles
     words = words_of_roles(config, arms_of(config))
-    assert [("is not asked" in told) for told in words] == [False] * len(roles) + [True] * (
+    assert [("is not asked" in reported) for reported in words] == [False] * len(roles) + [True] * (
         2 - len(roles)
     )
 
@@ -157,7 +157,7 @@ def test_roles_are_models_like_any_other() -> None:
 
 @pytest.mark.timeout(LIMIT_S)
 def test_doctor_asks_who_has_a_role(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The coding agent is not installed; the planner is asked all the same, a reviewer is not."""
+    """The coding agent is not installed; the planner is still asked, a reviewer is not."""
     monkeypatch.setenv("PATH", str(home.root))
     monkeypatch.setenv("ARNODE_AGENT", "aider")
     monkeypatch.setenv("ARNODE_PLANNER", "large")
@@ -172,11 +172,11 @@ def test_doctor_asks_who_has_a_role(home: Home, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize("setting", ["planner", "reviewer"])
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "expected"),
     [
         *(
             (word, f"{word} is not a language model")
-            for word in ("knobs", "auto", "none", "claude")
+            for word in ("search", "auto", "none", "claude")
         ),
         ("codex", "codex is not a language model"),
         ("command", "command is not a language model"),
@@ -187,10 +187,12 @@ def test_doctor_asks_who_has_a_role(home: Home, monkeypatch: pytest.MonkeyPatch)
         ("", "'' does not name a language model"),
     ],
 )
-def test_what_is_no_model_has_no_role(tmp_path: Path, setting: str, given: str, told: str) -> None:
+def test_what_is_no_model_has_no_role(
+    tmp_path: Path, setting: str, given: str, expected: str
+) -> None:
     with pytest.raises(ConfigurationError) as fault:
         load_config(tmp_path / "none.toml", env={f"ARNODE_{setting.upper()}": given})
-    assert f"`{setting}`: {told}" in fault.value.message
+    assert f"`{setting}`: {expected}" in fault.value.message
     assert "ollama:NAME" in (fault.value.hint or "")
 
 

@@ -1,7 +1,8 @@
-"""What is said beforehand of how long a command will take."""
+"""Estimates of a command's duration."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,6 +13,7 @@ from node.line.run_estimates import (
     experiment_duration_text,
     run_seconds,
     runs_duration_text,
+    seconds_of_next_run,
     trial_duration_text,
     usual_pairs,
 )
@@ -19,6 +21,8 @@ from node.on_demand import trying
 from node.store.store import Store
 from tests.node.examples import BASELINE, LINE
 from tests.node.line_writers import with_baseline
+from tests.node.scripted import OUTCOME
+from trainer.measuring.timeline import Stage
 from trainer.task_kinds import load_task
 
 HandIn = Callable[[object], Callable[[], None]]
@@ -43,7 +47,7 @@ def test_a_run_takes_what_it_took_here_lately(home: Home, store: Store) -> None:
     assert run_seconds(store, LINE) == pytest.approx(RUN_S)
 
 
-def test_try_says_how_long_beside_a_running_node(
+def test_try_says_how_long_next_to_a_running_node(
     home: Home, store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with_baseline(home, store)
@@ -64,12 +68,12 @@ def test_try_alone_says_how_long_once_it_is_known(
     )
 
     async def act_as_node(_home: Home, _config: object, _task: object, hand_in: HandIn) -> None:
-        tell = hand_in(node)
-        tell()
+        report_durations = hand_in(node)
+        report_durations()
         assert "about" not in capsys.readouterr().err  # the baseline is measured first
         with_baseline(home, store)
-        tell()
-        tell()
+        report_durations()
+        report_durations()
 
     monkeypatch.setattr(trying, "at_work", lambda *_, **__: nullcontext())
     monkeypatch.setattr(trying, "act_as_node", act_as_node)
@@ -84,3 +88,15 @@ def test_a_task_of_drawn_instances_usually_takes_more_pairs(tmp_path: Path) -> N
         for name in ("tiny", "sql", "circles-26")
     )
     assert exact < runs < drawn
+
+
+def test_the_next_run_takes_as_long_as_the_first_without_the_start_of_its_processes() -> None:
+    stages = (
+        Stage(part="train", name="spawn", start_ms=0, end_ms=3_000),
+        Stage(part="train", name="train", start_ms=3_000, end_ms=3_800),
+        Stage(part="score", name="import", start_ms=3_800, end_ms=3_900),
+        Stage(part="score", name="score", start_ms=3_900, end_ms=4_300),
+        Stage(part="audit", name="score", start_ms=4_300, end_ms=4_600),
+    )
+    assert seconds_of_next_run(replace(OUTCOME, ms=800, serve_ms=400, stages=stages)) == 1.5
+    assert seconds_of_next_run(replace(OUTCOME, ms=800, serve_ms=400)) == 1.2

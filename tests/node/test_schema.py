@@ -108,6 +108,6 @@ def test_commands_say_so_in_one_error_that_names_the_fix(
     with pytest.raises(SystemExit) as ended:
         main(words)
     assert ended.value.code == 6
-    told = capsys.readouterr().err
-    assert f"hint: move {home.root} away" in told
+    output = capsys.readouterr().err
+    assert f"hint: move {home.root} away" in output
     assert hashlib.sha256(home.store.read_bytes()).hexdigest() == before

@@ -1,4 +1,4 @@
-"""What screens are compared with: a level, or the base's own run of the same seed."""
+"""Screens are compared with a level, or with the base's own run of the same seed."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +19,7 @@ from tests.node.scripted import OUTCOME
 from tests.tasks.sums import TASK, write_sums
 from trainer.task_kinds import load_task
 
-BANK = (5_000_000_000, 7_000_000_000)
+REFERENCE_RUNS = (5_000_000_000, 7_000_000_000)
 
 
 def program_line_writer(home: Home, store: Store, folder: Path, style: StyleName) -> LineWriter:
@@ -56,7 +56,7 @@ def test_a_program_meets_the_instances_of_its_base_s_own_runs(
     one, other = (line_writer.screening_seed(bytes([tree]) * 32, 0) for tree in (1, 2))
     assert one == line_writer.screening_seed(bytes([1]) * 32, 0)
     assert len({one, other, line_writer.screening_seed(bytes([1]) * 32, 1)}) == 3
-    assert screen_level(line_writer, bytes(32), BANK, 1.0) == BANK[0]
+    assert screen_level(line_writer, bytes(32), REFERENCE_RUNS, 1.0) == REFERENCE_RUNS[0]
 
 
 def test_a_difference_is_rechecked_until_the_mean_of_its_fresh_runs_says_enough(
@@ -97,8 +97,8 @@ def test_a_difference_is_rechecked_until_the_mean_of_its_fresh_runs_says_enough(
 
 def test_of_what_is_exact_a_tie_is_never_kept(home: Home, store: Store, tmp_path: Path) -> None:
     line_writer = program_line_writer(home, store, tmp_path / "sums", "exact")
-    level = screen_level(line_writer, bytes(32), BANK[:1], 1.0)
-    assert level == BANK[0], "what was tried before moves no exact level"
+    level = screen_level(line_writer, bytes(32), REFERENCE_RUNS[:1], 1.0)
+    assert level == REFERENCE_RUNS[0], "what was tried before moves no exact level"
     reading = MetricReading(
         sign=1,
         noise=NoiseEstimate.from_class(line_writer.style.floor_nano / 1e9),
@@ -106,7 +106,7 @@ def test_of_what_is_exact_a_tie_is_never_kept(home: Home, store: Store, tmp_path
         style=line_writer.style,
     )
     moves = [
-        next_of_trial([planned(BANK[0] + off)], [level], reading, is_current=True)
+        next_of_trial([planned(REFERENCE_RUNS[0] + off)], [level], reading, is_current=True)
         for off in (1, 0, -2)
     ]
     assert moves == ["discard", "discard", "keep"]

@@ -1,4 +1,4 @@
-"""Sessions with an end: planned from it, bounded by it, and carried on where they ended."""
+"""Sessions with an end: planned from it, bounded by it, and continued where they ended."""
 
 import asyncio
 import math
@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from node.home.home import Home
-from node.line.attestation import AttestationStep, WantedClaim, open_attestation
 from node.line.catch_up import CatchUpStep
 from node.line.experiment import ExperimentStep, open_experiment
 from node.line.head_recheck import HeadRecheckStep
 from node.line.idea import SUBMITTED, Idea, SubmissionStep
 from node.line.job_kinds import KINDS, InvalidatedPairsStep, InvalidatedStep
 from node.line.promotion_trial import PromotionTrial, open_promotion_trial
+from node.line.rerun import RerunStep, WantedClaim, open_rerun
 from node.loop.session_plan import (
     Goal,
     Opening,
@@ -92,7 +92,7 @@ def settled(bench: Bench) -> None:
 
 
 def for_runs(bench: Bench, runs: float) -> int:
-    """Run a session that has time for so many runs; return how many it began."""
+    """Run a session with time for `runs` runs; return how many it began."""
     before = len(bench.runner.started) + bench.runner.calibrations
     bench.goal = Goal(duration_s=runs * RUN_S)
     settled(bench)
@@ -116,7 +116,7 @@ def open_jobs(bench: Bench) -> list[Job[Any]]:
         (14, False, 9, 7),
     ],
 )
-def test_the_last_checkpoint_begins_so_early_that_it_fits(
+def test_the_last_promotion_trial_begins_so_early_that_it_fits(
     whole: int, needs_anchor: bool, begins: int, no_more: int
 ) -> None:
     def is_due(left: float) -> bool:
@@ -129,7 +129,7 @@ def test_the_last_checkpoint_begins_so_early_that_it_fits(
     assert not is_due(no_more)
 
 
-def test_a_change_takes_more_runs_where_its_base_runs_beside_it() -> None:
+def test_a_change_takes_more_runs_where_its_base_runs_next_to_it() -> None:
     styles = (RUNS, Style(name="exact"), Style.drawing(32))
     assert [runs_to_keep(style) for style in styles] == [2, 1, 11]
 
@@ -144,7 +144,7 @@ def test_a_change_takes_more_runs_where_its_base_runs_beside_it() -> None:
         (Style.drawing(1), 29),
     ],
 )
-def test_where_more_pairs_are_needed_the_checkpoint_begins_as_much_earlier(
+def test_where_more_pairs_are_needed_the_promotion_trial_begins_as_much_earlier(
     style: Style, pairs: int
 ) -> None:
     """A night of a task with few instances ended after 8 of the 16 pairs that it takes."""
@@ -170,7 +170,7 @@ def test_where_more_pairs_are_needed_the_checkpoint_begins_as_much_earlier(
 
 
 @pytest.mark.parametrize(("whole", "needs_anchor"), [(6, False), (11, False), (15, True)])
-def test_a_session_too_short_for_a_checkpoint_begins_with_one(
+def test_a_session_too_short_for_a_promotion_trial_begins_with_one(
     whole: int, needs_anchor: bool
 ) -> None:
     def is_due(left: float) -> bool:
@@ -205,7 +205,7 @@ def test_the_nearer_end_counts_and_a_night_is_what_is_left_of_it(time: Time) -> 
 
 
 @pytest.mark.parametrize(
-    ("style", "gain_sd", "runs", "beside_the_baseline"),
+    ("style", "gain_sd", "runs", "with_anchor_runs"),
     [
         (RUNS, 9.0, (8, 8), (12, 12)),
         (RUNS, 1.0, (8, 40), (12, 44)),
@@ -218,13 +218,13 @@ def test_a_last_trial_takes_as_long_as_its_task_needs_pairs(
     style: Style,
     gain_sd: float,
     runs: tuple[int, int],
-    beside_the_baseline: tuple[int, int],
+    with_anchor_runs: tuple[int, int],
 ) -> None:
     plan = SessionPlan(Goal(), now=time.now, clock_s=time, pairs=fewest_pairs(style))
     most = policy_of(style, DEFAULT).max_pairs
     assert plan.trial_s(gain_sd, needs_anchor=False, most_pairs=most, pairs_done=0) is None
     plan.took(1.0)
-    for needs_anchor, expected in ((False, runs), (True, beside_the_baseline)):
+    for needs_anchor, expected in ((False, runs), (True, with_anchor_runs)):
         takes = plan.trial_s(gain_sd, needs_anchor=needs_anchor, most_pairs=most, pairs_done=0)
         assert takes == expected
 
@@ -262,7 +262,7 @@ def test_a_session_is_too_short_below_the_fewest_runs_that_verify(
     ("seconds", "text"),
     [(50, "50s"), (61, "1m10s"), (3600, "1h"), (3900, "1h5m"), (3901, "1h6m"), (40_000, "11h15m")],
 )
-def test_a_span_is_told_as_it_is_read(seconds: float, text: str) -> None:
+def test_a_span_is_reported_as_it_is_read(seconds: float, text: str) -> None:
     assert duration_text(seconds) == text
     assert parse_duration(text) >= seconds
 
@@ -296,7 +296,7 @@ def test_nothing_begins_after_the_end(bench: Bench, runs: int) -> None:
     assert for_runs(bench, runs) <= runs + 1
 
 
-def test_a_checkpoint_goes_on_in_the_next_session_with_its_pairs(bench: Bench) -> None:
+def test_a_promotion_trial_goes_on_in_the_next_session_with_its_pairs(bench: Bench) -> None:
     with_baseline(bench.home, bench.store)
     line_writer = line_writer_of(bench.home, bench.store)
     keep(line_writer, "0.201")
@@ -306,7 +306,7 @@ def test_a_checkpoint_goes_on_in_the_next_session_with_its_pairs(bench: Bench) -
     assert [one.id for one in open_jobs(bench)] == [job.id]
     planned = bench.store.jobs.runs_of(job.id)
     assert [run.outcome is None for run in planned] == [False] * 5 + [True]
-    assert bench.said[-1] == "continues in the next session: the checkpoint after 2 pairs"
+    assert bench.said[-1] == "continues in the next session: the promotion trial after 2 pairs"
     assert not any("too short" in line for line in bench.said)  # it has only to be ended
     for_runs(bench, 6)
     again = bench.store.jobs.runs_of(job.id)
@@ -316,7 +316,7 @@ def test_a_checkpoint_goes_on_in_the_next_session_with_its_pairs(bench: Bench) -
     assert len(again) == 8
 
 
-def test_a_kill_costs_the_run_at_hand_of_a_checkpoint(bench: Bench) -> None:
+def test_a_kill_costs_the_run_at_hand_of_a_promotion_trial(bench: Bench) -> None:
     with_baseline(bench.home, bench.store)
     keep(line_writer_of(bench.home, bench.store), "0.201")
     job = open_promotion_trial(line_writer_of(bench.home, bench.store))
@@ -358,7 +358,7 @@ def test_a_session_in_which_nothing_can_be_verified_says_so_once(bench: Bench) -
     assert bench.said.index(said) == 0
     bench.said.clear()
     for_runs(bench, 11)
-    assert any("`--for 1h`" in line for line in bench.said)  # it measures its bank anew
+    assert any("`--for 1h`" in line for line in bench.said)  # it measures its reference runs again
 
 
 def test_short_sessions_verify_together_what_none_of_them_could(bench: Bench) -> None:
@@ -366,14 +366,17 @@ def test_short_sessions_verify_together_what_none_of_them_could(bench: Bench) ->
     for _ in range(5):
         for_runs(bench, 6)
     assert bench.decisions().count("adopted") == 1
-    assert sum("continues in the next session: the checkpoint" in line for line in bench.said) == 1
+    assert (
+        sum("continues in the next session: the promotion trial" in line for line in bench.said)
+        == 1
+    )
 
 
 def test_out_of_ideas_a_session_ends_on_time_all_the_same(bench: Bench) -> None:
     bench.ideas, bench.runner.outcomes = 1, dict([better("0.200")])
     assert for_runs(bench, 8) <= 9
     assert "adopted" not in bench.decisions()
-    assert "the checkpoint after" in bench.said[-1]
+    assert "the promotion trial after" in bench.said[-1]
     for_runs(bench, 12)
     assert "adopted" in bench.decisions()
 
@@ -387,7 +390,7 @@ def test_so_many_experiments_are_judged_after_the_last(bench: Bench) -> None:
     assert len(decisions) == 1 + 10 + 1
 
 
-def test_runs_are_told_when_their_session_ends(bench: Bench) -> None:
+def test_runs_are_shown_when_their_session_ends(bench: Bench) -> None:
     for_runs(bench, 4)
     assert all(math.isfinite(ends_s) for ends_s in bench.runner.ends_s)
     bench.goal = Goal(max_experiments=1)
@@ -437,7 +440,7 @@ def test_what_a_night_leaves_open_goes_on_in_the_next(bench: Bench, time: Time) 
         task = asyncio.create_task(research.run())
         await until(lambda: research.activity.stage == "resting until 23:00")
         assert bench.said[-2:] == [
-            "continues in the next session: the checkpoint after 2 pairs",
+            "continues in the next session: the promotion trial after 2 pairs",
             "resting until 23:00",
         ]
         runs = [run for run in bench.store.jobs.runs_of(job.id) if run.outcome]
@@ -489,7 +492,7 @@ def begun(bench: Bench) -> None:
     bench.runner.started.clear()
 
 
-def test_a_trial_of_pairs_begins_anew_where_the_machine_has_changed(bench: Bench) -> None:
+def test_a_trial_of_pairs_starts_again_where_the_machine_has_changed(bench: Bench) -> None:
     begun(bench)
     line_writer = line_writer_of(bench.home, bench.store)
     keep(line_writer, "0.201")
@@ -501,7 +504,7 @@ def test_a_trial_of_pairs_begins_anew_where_the_machine_has_changed(bench: Bench
     again = changed(bench)
     for_runs(again, 3)
     assert any(
-        line.startswith("the checkpoint after 2 pairs starts again") for line in again.said
+        line.startswith("the promotion trial after 2 pairs starts again") for line in again.said
     ), again.said
     (trial,) = open_jobs(again)
     assert isinstance(trial.step, PromotionTrial)
@@ -511,9 +514,13 @@ def test_a_trial_of_pairs_begins_anew_where_the_machine_has_changed(bench: Bench
     first, second = (max(1, int(trial_alpha(n) * NANO)) for n in (1, 2))
     assert (job.step.alpha_nano, trial.step.alpha_nano) == (first, second)
     # What was measured stays, where nobody looks for a verdict.
-    (voided,) = bench.store.jobs.closed_jobs(LINE, InvalidatedPairsStep)
-    assert (voided.id, voided.step.was, voided.split) == (job.id, "checkpoint", job.split)
-    assert [run for run in bench.store.jobs.runs_of(voided.id) if run.outcome] == old
+    (invalidated,) = bench.store.jobs.closed_jobs(LINE, InvalidatedPairsStep)
+    assert (invalidated.id, invalidated.step.was, invalidated.split) == (
+        job.id,
+        "promotion_trial",
+        job.split,
+    )
+    assert [run for run in bench.store.jobs.runs_of(invalidated.id) if run.outcome] == old
     assert bench.store.jobs.closed_jobs(LINE, PromotionTrial) == []
     for_runs(again, 20)
     (closed,) = bench.store.jobs.closed_jobs(LINE, PromotionTrial)
@@ -545,14 +552,14 @@ def test_a_claim_that_is_run_again_loses_its_pairs_and_keeps_the_seeds_of_its_pr
         author=b"a" * 32,
         gain_nano=GAIN_NANO,
     )
-    job = open_attestation(line_writer, wanted)
+    job = open_rerun(line_writer, wanted)
     for_runs(bench, 4)
     seeds = [run.seed for run in bench.store.jobs.runs_of(job.id)]
     again = changed(bench)
     research = again.research()
-    number = research.attest(wanted)  # before the loop has begun
+    number = research.rerun(wanted)  # before the loop has begun
     assert number != job.id
-    trial = bench.store.jobs.get(number, AttestationStep)
+    trial = bench.store.jobs.get(number, RerunStep)
     assert trial is not None
     assert trial.step == job.step
     assert trial.split != job.split
@@ -565,7 +572,7 @@ def test_a_head_that_is_measured_again_is_so_once(bench: Bench) -> None:
     for_runs(bench, 24)
     assert "adopted" in bench.decisions()
     bench.ideas = 0
-    for_runs(changed(bench), 4)  # torch has changed: the head is in doubt
+    for_runs(changed(bench), 4)  # torch has changed: the head is rechecked
     (job,) = open_jobs(bench)
     assert isinstance(job.step, HeadRecheckStep)
     bench.goal = Goal(max_experiments=1)
@@ -613,11 +620,11 @@ def test_an_experiment_is_compared_with_what_its_base_measures_now(bench: Bench)
     again = changed(bench)
     again.goal, again.ideas = Goal(max_experiments=1), 1
     settled(again)
-    assert bench.runner.started[0] == BASELINE.tree  # the bank goes before it
+    assert bench.runner.started[0] == BASELINE.tree  # the reference runs go before it
     closed = bench.store.jobs.closed_jobs(LINE, ExperimentStep)
     (tried,) = (one.step for one in closed if one.step.tree == idea.source.tree)
     assert tried.decision == "screened_out"
-    assert min(tried.bank_nano) < BASE_NANO - 8 * GAIN_NANO
+    assert min(tried.reference_nano) < BASE_NANO - 8 * GAIN_NANO
     assert [one.step.was for one in bench.store.jobs.closed_jobs(LINE, InvalidatedStep)] == [
         "experiment"
     ]
@@ -626,7 +633,7 @@ def test_an_experiment_is_compared_with_what_its_base_measures_now(bench: Bench)
 def test_what_was_handed_in_is_queued_again_if_its_base_is_gone(bench: Bench) -> None:
     begun(bench)
     line_writer = line_writer_of(bench.home, bench.store)
-    for name, proposer in (("0.398", SUBMITTED), ("0.399", "knobs")):
+    for name, proposer in (("0.398", SUBMITTED), ("0.399", "search")):
         open_experiment(
             line_writer,
             Idea.of(line_writer, replace(proposal_of(BASELINE, name), proposer=proposer)),
@@ -639,7 +646,7 @@ def test_what_was_handed_in_is_queued_again_if_its_base_is_gone(bench: Bench) ->
     assert queued.step.tree == proposal_of(BASELINE, "0.398").source.tree
 
 
-def test_a_baseline_that_was_interrupted_begins_anew_on_a_changed_machine(bench: Bench) -> None:
+def test_a_baseline_that_was_interrupted_starts_again_on_a_changed_machine(bench: Bench) -> None:
     for_runs(bench, 1)
     (job,) = open_jobs(bench)
     assert len([run for run in bench.store.jobs.runs_of(job.id) if run.outcome]) == 1

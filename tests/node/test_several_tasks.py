@@ -1,4 +1,4 @@
-"""A home that works on two tasks: which one a command means, and how rows are told apart."""
+"""A home that works on two tasks: which one a command means, and how rows are distinguished."""
 
 import json
 import os
@@ -57,8 +57,8 @@ def save_line(store: Store, key: LineKey, tree: bytes) -> None:
         verified=tree,
         working=tree,
         stack=(),
-        bank_nano=(),
-        checkpoint_ms=1,
+        reference_nano=(),
+        promotion_trial_ms=1,
     )
     store.jobs.save_line(line)
 
@@ -167,7 +167,7 @@ def test_an_empty_home_knows_the_tasks_that_come_with_it(
     assert "did you mean 'tiny" in err
 
 
-def test_tasks_of_one_name_are_told_by_their_ids(two: Store, notebook: Notebook) -> None:
+def test_tasks_of_one_name_are_reported_by_their_ids(two: Store, notebook: Notebook) -> None:
     edited = replace(TEXT, version=2)
     notebook.write(TaskBody(manifest=edited))
     among = [TASK, TEXT.id, edited.id]

@@ -1,4 +1,4 @@
-"""`network sign-list`: what is signed, by whom, and what is refused."""
+"""`network sign-list`: its content, its signer, and invalid input."""
 
 import random
 import shlex
@@ -16,7 +16,7 @@ from node.home.networks import create_network, replace_network
 from node.peering.address_list import MAX_ADDRESSES, AddressList, read_list, text_of_records
 from node.peering.book import AddressSource
 from node.peering.book_file import book_path, read_book, write_book
-from tests.node.meeting import address, through
+from tests.node.peer_addresses import address, through
 from tests.node.test_network_commands import Arnode
 
 WEB = "https://example.org/peers.txt"
@@ -160,8 +160,8 @@ def test_what_cannot_be_signed_is_one_error(
 ) -> None:
     replace_network(at_home, replace(lab, **changes))  # type: ignore[arg-type]
     arnode("network", "sign-list", *words, code=2)
-    told, hint = arnode.err.splitlines()
-    assert reason in told
+    output, hint = arnode.err.splitlines()
+    assert reason in output
     assert hint in hint
 
 

@@ -1,4 +1,4 @@
-"""What a coding agent is told: made from the task, so that it is true of any."""
+"""The skill text of a coding agent, made from the task."""
 
 import re
 from dataclasses import replace

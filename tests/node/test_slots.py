@@ -1,4 +1,4 @@
-"""Several propose in one node: whose slot is drawn is asked, nobody waits, and shares survive."""
+"""Several proposers in one node: the owner of the drawn slot is asked, and shares survive."""
 
 import asyncio
 from collections import Counter
@@ -11,9 +11,9 @@ from agent.completion import ModelCost
 from agent.proposal import NoProposal, Proposal
 from node.home.home import Home
 from node.line.ablation import open_ablation
-from node.line.attestation import AttestationStep
 from node.line.experiment import ExperimentStep
 from node.line.line_writer import LineWriter
+from node.line.rerun import RerunStep
 from node.loop.ideas import Ideas
 from node.loop.slots import ArmState, Slots
 from node.loop.slow_ideas import SlowIdeas
@@ -43,10 +43,14 @@ def slow(name: str, *answers: Proposal | NoProposal, clock: Clock | None = None)
 
 
 def slots_of(
-    line_writer: LineWriter, *writers: SlowIdeas, has_knobs: bool = False, seed: int = 7
+    line_writer: LineWriter, *writers: SlowIdeas, has_hyperparameters: bool = False, seed: int = 7
 ) -> Slots:
     return Slots(
-        line_writer, slow=writers, has_knobs=has_knobs, run_sd=lambda: GAIN_NANO / 2e9, seed=seed
+        line_writer,
+        slow=writers,
+        has_hyperparameters=has_hyperparameters,
+        run_sd=lambda: GAIN_NANO / 2e9,
+        seed=seed,
     )
 
 
@@ -69,14 +73,14 @@ def tried(
 
 
 def some_history(line_writer: LineWriter) -> None:
-    """Twenty experiments each, of which the good one had four kept, the poor one none."""
+    """Record twenty experiments each: four of the good one's were kept, none of the poor one's."""
     for number in range(20):
         tried(line_writer, "good", f"0.3{number:02}", is_kept=number % 5 == 0)
         tried(line_writer, "poor", f"0.4{number:02}", is_kept=False)
 
 
 def drawn(slots: Slots, line_writer: LineWriter, count: int) -> list[str]:
-    """Whose so many slots are, of those that begin to write and never have anything."""
+    """Return the owners of `count` slots, among proposers that never return anything."""
     names = []
     for number in range(count):
         writer = slots.wanted(number)
@@ -102,12 +106,12 @@ def test_a_restart_goes_on_with_what_is_known_and_draws_the_same(line_writer: Li
     some_history(line_writer)
     for job in line_writer.store.jobs.closed_jobs(LINE, ExperimentStep)[before:]:
         running.learn(job)
-    anew = slots_of(line_writer, slow("good"), slow("poor"))
-    assert anew.arm_states() == running.arm_states()
-    assert drawn(anew, line_writer, 50) == drawn(running, line_writer, 50)
+    reopened = slots_of(line_writer, slow("good"), slow("poor"))
+    assert reopened.arm_states() == running.arm_states()
+    assert drawn(reopened, line_writer, 50) == drawn(running, line_writer, 50)
     assert drawn(
         slots_of(line_writer, slow("good"), slow("poor"), seed=8), line_writer, 50
-    ) != drawn(anew, line_writer, 50)
+    ) != drawn(reopened, line_writer, 50)
 
 
 def test_what_an_ablation_says_of_a_part_counts_in_place_of_its_recheck(
@@ -124,7 +128,7 @@ def test_what_an_ablation_says_of_a_part_counts_in_place_of_its_recheck(
     assert part is not None
     assert b"EXTRA" in line_writer.source(part.tree)["train.py"]
     line_writer.store.jobs.close_as(job, replace(job.step, verdict="unconfirmed", measured_nano=-5))
-    assert line_writer.store.jobs.closed_jobs(LINE, AttestationStep)
+    assert line_writer.store.jobs.closed_jobs(LINE, RerunStep)
     assert [one.gain_sd for one in slots.arm_states()] == [2.0, 0.0]
 
 
@@ -132,27 +136,27 @@ def test_who_rests_is_not_drawn_until_it_is_over(line_writer: LineWriter) -> Non
     async def work() -> list[str]:
         clock = Clock()
         away = slow("away", NoProposal(reason="nobody answers", retry_s=60), clock=clock)
-        slots = slots_of(line_writer, away, has_knobs=True)
+        slots = slots_of(line_writer, away, has_hyperparameters=True)
         number = 0
         while slots.wanted(number) is not away:
-            slots.take("knobs")
+            slots.take("search")
             number += 1
-        away.begin(None)  # type: ignore[arg-type] -- it is told nothing
+        away.begin(None)  # type: ignore[arg-type] -- it gets no context
         await settled()
         assert away.take() is None
         asked = [slots.wanted(number) for number in range(100)]
         assert set(asked) == {None}
-        rests = [state_of(slots, "away").rests]
+        rests = [state_of(slots, "away").waiting]
         clock.now_s = 61
-        slots.take("knobs")
-        rests.append(state_of(slots, "away").rests)
+        slots.take("search")
+        rests.append(state_of(slots, "away").waiting)
         return rests
 
     assert asyncio.run(work()) == ["nobody answers", ""]
 
 
 def test_only_whose_slot_is_drawn_is_asked(home: Home, store: Store) -> None:
-    """Both are busy for ever: of ten slots that knobs fill each was drawn for some."""
+    """Both are always busy: the built-in search fills ten slots that were drawn for them."""
 
     async def work() -> list[int]:
         scribes = [Scribe(name=name) for name in ("one", "other")]
@@ -164,7 +168,7 @@ def test_only_whose_slot_is_drawn_is_asked(home: Home, store: Store) -> None:
         for _ in range(10):
             idea = ideas.take()
             assert idea is not None
-            assert idea.arm == "knobs"
+            assert idea.arm == "search"
             ideas.prepare()
             await settled()
         await ideas.close()
@@ -186,7 +190,7 @@ def test_what_is_written_too_late_is_for_a_later_slot(home: Home, store: Store) 
         await ideas.close()
         return [(idea.title, idea.arm) for idea in found if idea]
 
-    assert asyncio.run(work()) == [("LEARNING_RATE → 0.200", "knobs"), ("thought out", "late")]
+    assert asyncio.run(work()) == [("LEARNING_RATE → 0.200", "search"), ("thought out", "late")]
 
 
 def test_what_was_asked_in_vain_is_charged_to_what_came_next(home: Home, store: Store) -> None:
@@ -196,7 +200,7 @@ def test_what_was_asked_in_vain_is_charged_to_what_came_next(home: Home, store: 
         written = replace(proposal_of(BASELINE, "0.7"), cost=ModelCost(usd_nano=5))
         writer = slow("one", vain, written, clock=clock)
         for _ in range(2):
-            writer.begin(None)  # type: ignore[arg-type] -- it is told nothing
+            writer.begin(None)  # type: ignore[arg-type] -- it gets no context
             await settled()
             found = writer.take()
             clock.now_s += 2
@@ -217,7 +221,7 @@ def test_money_steers_only_where_an_hour_has_a_price(line_writer: LineWriter) ->
         slots = Slots(
             line_writer,
             slow=writers,
-            has_knobs=False,
+            has_hyperparameters=False,
             run_sd=lambda: 1.0,
             seed=1,
             hour_usd=hour_usd,

@@ -1,4 +1,4 @@
-"""A slow proposer writes beside the runs, nobody waits for it, and what it wrote fits the line."""
+"""A slow proposer writes during runs, nobody waits for it, and its patch fits the line."""
 
 import asyncio
 from collections.abc import Callable
@@ -81,7 +81,7 @@ def test_nobody_waits_for_a_slow_proposer(home: Home, line_writer: LineWriter) -
     assert asyncio.run(work()) == ["LEARNING_RATE → 0.200", "LEARNING_RATE → 0.201", "thought out"]
 
 
-def test_it_is_told_which_knobs_matter_as_last_reckoned_and_does_not_wait(
+def test_it_is_shown_which_hyperparameters_matter_as_last_computed_and_does_not_wait(
     home: Home, line_writer: LineWriter
 ) -> None:
     for number in range(10):
@@ -100,7 +100,10 @@ def test_it_is_told_which_knobs_matter_as_last_reckoned_and_does_not_wait(
         ideas.prepare()
         await settled()
         await ideas.close()
-        return [[knob.name for knob in told.importance] for told in scribe.asked]
+        return [
+            [hyperparameter.name for hyperparameter in reported.importance]
+            for reported in scribe.asked
+        ]
 
     assert asyncio.run(work()) == [[], ["LEARNING_RATE"]]
 
@@ -199,7 +202,7 @@ def test_who_has_nothing_rests_and_says_so_once(home: Home, line_writer: LineWri
     said, asked = asyncio.run(work())
     assert asked == [1, 1, 2, 2, 3]
     assert said == [
-        "the model: nobody answers; knobs continue meanwhile",
+        "the model: nobody answers; search continue meanwhile",
         "the model proposes again",
     ]
 
@@ -233,7 +236,9 @@ def test_a_record_says_which_model_and_program_an_idea_came_from(
     )
 
 
-def test_a_session_goes_on_with_knobs_while_nothing_is_written(home: Home, store: Store) -> None:
+def test_a_session_goes_on_with_the_built_in_search_while_nothing_is_written(
+    home: Home, store: Store
+) -> None:
     async def work() -> int:
         scribe = Scribe()
         slow, goal = [SlowIdeas(scribe, say=lambda _: None)], Goal(max_experiments=4)
@@ -247,7 +252,7 @@ def test_a_session_goes_on_with_knobs_while_nothing_is_written(home: Home, store
 
 
 def woken(bench: Bench) -> Callable[[], None]:
-    """Return what wakes the bench's loop, whose event each start makes anew."""
+    """Return what wakes the bench's loop, whose event each start creates again."""
 
     def wake() -> None:
         bench.news.set()

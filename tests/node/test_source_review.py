@@ -1,4 +1,4 @@
-"""Which of others' steps this node may run unasked: clean ones, without prose, looked at once."""
+"""Peers' patches that run without a question: clean ones, without prose, reviewed once."""
 
 from collections import Counter
 from collections.abc import Callable

@@ -51,12 +51,12 @@ def test_each_confirmation_has_a_split_and_every_other_run_one_of_its_own(bench:
     bench.goal = Goal(max_experiments=3)
     work(bench)
     shared = bench.store.jobs.closed_jobs(LINE, *ON_ONE_SPLIT)
-    assert {job.step.KIND for job in shared} == {"baseline", "checkpoint"}
+    assert {job.step.KIND for job in shared} == {"baseline", "promotion_trial"}
     keys = {key_of(job): len(bench.store.jobs.runs_of(job.id)) for job in shared}
     assert len(keys) == len(shared) >= 2
     assert {key: bench.runner.splits.count(key) for key in keys} == keys
     others = [split for split in bench.runner.splits if split not in keys]
-    assert len(others) >= 4  # screens, rechecks, the bank
+    assert len(others) >= 4  # screens, rechecks, the reference runs
     assert set(others) == {None}
     kinds = (ReferenceRunStep, ExperimentStep)
     assert all(job.split is None for job in bench.store.jobs.closed_jobs(LINE, *kinds))
@@ -79,8 +79,8 @@ def test_a_killed_confirmation_goes_on_on_its_own_split(bench: Bench) -> None:
     assert {split for split in bench.runner.splits if split} == {key_of(job)} == set(before)
 
 
-def test_text_that_is_harder_on_one_split_is_no_drift_and_no_noise(bench: Bench) -> None:
-    """What is compared across confirmations is compared on the public split."""
+def test_text_that_is_harder_on_one_split_is_no_change_and_no_noise(bench: Bench) -> None:
+    """Confirmations are compared with each other on the public split."""
     head = proposal_of(BASELINE, "0.200").source
     first = replace(OUTCOME, metric_nano=BASE_NANO - GAIN_NANO)
     lucky = replace(OUTCOME, metric_nano=BASE_NANO - 2 * GAIN_NANO)
@@ -92,11 +92,11 @@ def test_text_that_is_harder_on_one_split_is_no_drift_and_no_noise(bench: Bench)
     second = proposal_of(head, "0.201").source.tree
     bench.runner.outcomes = {head.tree: first, second: lucky}
 
-    def tell_truth(_count: int) -> None:  # once it is on trial
+    def measure_truly(_count: int) -> None:  # once it is on trial
         if bench.runner.started.count(second) == 3:
             bench.runner.outcomes = {head.tree: first, second: first}
 
-    bench.runner.on_start = tell_truth
+    bench.runner.on_start = measure_truly
     bench.rates = ["0.201"]
     work(bench)
     trials = bench.store.jobs.closed_jobs(LINE, PromotionTrial)
@@ -130,7 +130,7 @@ def test_what_is_measured_by_hand_has_a_split_for_each_question(bench: Bench) ->
 def test_what_is_measured_by_hand_while_the_machine_slept_is_made_again(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    slept, told = iter([0.0, 7200.0, 60.0]), list[int]()
+    slept, reported = iter([0.0, 7200.0, 60.0]), list[int]()
 
     class Suspended:
         @property
@@ -139,8 +139,8 @@ def test_what_is_measured_by_hand_while_the_machine_slept_is_made_again(
 
     monkeypatch.setattr("node.on_demand.measuring.Steady", Suspended)
     runs = [(BASELINE, 1), (BASELINE, 2)]
-    work = measure(bench.session(), runs, on_run=lambda _, run: told.append(run.seed))
-    assert len(asyncio.run(work)) == len(told) == 2
+    work = measure(bench.session(), runs, on_run=lambda _, run: reported.append(run.seed))
+    assert len(asyncio.run(work)) == len(reported) == 2
     assert len(set(bench.runner.splits)) == 1
     assert sorted(bench.runner.seeds) == [1, 2, 2, 2]
     assert "suspended for 2 h 00 during a run, which is repeated" in capsys.readouterr().err
@@ -156,7 +156,7 @@ def test_a_split_follows_from_the_nodes_secret_the_task_and_the_nonce() -> None:
     assert len(keys) == 8
 
 
-def test_runs_that_could_have_told_of_a_pool_are_counted(bench: Bench) -> None:
+def test_runs_that_could_have_revealed_a_pool_are_counted(bench: Bench) -> None:
     line_writer = with_baseline(bench.home, bench.store)
     assert bench.store.jobs.count_runs(TASK, *ON_ONE_SPLIT) == 2
     keep(line_writer, "0.200")  # a screen and a recheck: on splits that decide nothing

@@ -36,7 +36,9 @@ def history(*steps: tuple[Decision, float | None]) -> list[Experiment]:
     return [FIRST, *rest]
 
 
-def test_the_working_line_follows_what_was_kept_and_returns_after_a_missed_checkpoint() -> None:
+def test_the_working_line_follows_what_was_kept_and_returns_after_a_missed_promotion_trial() -> (
+    None
+):
     shown = columns(
         history(("discarded", 1.3), ("kept", 1.1), ("kept", 1.0), ("unconfirmed", 1.05))
     )
@@ -51,7 +53,7 @@ def test_a_branch_goes_down_to_another_tree_and_comes_back_and_is_no_keep() -> N
     assert [column.mark for column in shown] == [None, None, None, "kept", None]
 
 
-def test_a_passed_checkpoint_moves_both_lines() -> None:
+def test_a_passed_promotion_trial_moves_both_lines() -> None:
     shown = columns(history(("kept", 1.1), ("adopted", 1.08), ("failed", None)))
     assert [column.head for column in shown] == [1.2, 1.2, 1.08, 1.08]
     assert [column.working for column in shown] == [1.2, 1.1, 1.08, 1.08]

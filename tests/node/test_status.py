@@ -1,4 +1,4 @@
-"""The status document: exactly the documented fields, from the store alone or beside a loop."""
+"""The status document: exactly the documented fields, from the store alone or next to a loop."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -43,19 +43,19 @@ from tests.node.scripted import Bench
 from tests.node.test_slow_ideas import Scribe
 
 # What scripts rely on; `v` is added where it is printed;
-# `intents`, `lanes`, `now`, the head's `in_doubt`, the network's `in_use` and `addresses`, and
-# `proving` are ours.
-FIELDS = {"remote_lanes", "running", "node", "sandbox", "lines", "network", "cost", "proving"}
+# `intents`, `lanes`, `now`, the head's `recheck_pending`, the network's `in_use` and `addresses`,
+# and `self_test` are ours.
+FIELDS = {"remote_lanes", "running", "node", "sandbox", "lines", "network", "cost", "self_test"}
 LINE_FIELDS = {
     "task", "scoring", "best_known", "gap", "class", "devices", "lanes", "baseline", "head",
     "working",
     "noise_sd", "experiments", "per_hour", "counted_share", "verification", "intents", "now",
     "proposers", "planner",
 }  # fmt: skip
-PROPOSER_FIELDS = {"name", "share", "slots", "gain_per_hour", "device_hours", "usd", "rests"}
+PROPOSER_FIELDS = {"name", "share", "slots", "gain_per_hour", "device_hours", "usd", "waiting"}
 NESTED = {
     "task": {"id", "name"},
-    "head": {"tree", "metric", "metric_sd", "runs", "in_doubt"},
+    "head": {"tree", "metric", "metric_sd", "runs", "recheck_pending"},
     "working": {"tree", "metric", "keeps", "branch", "trial_after"},
     "experiments": {"total", "kept", "discarded", "failed", "rejected"},
     "verification": {"queued", "confirmed", "smaller", "refuted", "unconfirmed", "unrunnable"},
@@ -96,7 +96,7 @@ def test_the_fields_are_those_documented(line_writer: LineWriter) -> None:
         assert set(line[name]) == fields
 
 
-def test_lanes_of_other_machines_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_lanes_of_other_machines_are_reported(capsys: pytest.CaptureFixture[str]) -> None:
     lanes = [
         {"lane": 0, "machine": "attic", "stage": "open", "fault": None, "times_lost": 0},
         {"lane": 1, "machine": "attic", "stage": "open", "fault": None, "times_lost": 1},
@@ -104,14 +104,14 @@ def test_lanes_of_other_machines_are_told(capsys: pytest.CaptureFixture[str]) ->
         {"lane": 3, "machine": "", "stage": "away", "fault": None, "times_lost": 0},
     ]
     print_lanes(lanes)
-    told = capsys.readouterr().out.splitlines()
-    assert "2 of 4 lanes are open: attic (2)" in told
-    assert "  lane 2  left out: no room" in told
-    assert "  lane 3  away" in told
+    output = capsys.readouterr().out.splitlines()
+    assert "2 of 4 lanes are open: attic (2)" in output
+    assert "  lane 2  left out: no room" in output
+    assert "  lane 3  away" in output
 
 
 @pytest.mark.parametrize(
-    ("known", "told"),
+    ("known", "expected"),
     [
         ({"last": None}, "looking for others"),
         ({"fault": "no such name"}, "cannot reach the DHT: no such name"),
@@ -120,13 +120,13 @@ def test_lanes_of_other_machines_are_told(capsys: pytest.CaptureFixture[str]) ->
         ({"found": 1, "announced": 15}, "1 node found, 15 of 17 servers know this node"),
     ],
 )
-def test_a_line_says_what_came_of_the_dht(known: dict[str, object], told: str) -> None:
+def test_a_line_says_what_came_of_the_dht(known: dict[str, object], expected: str) -> None:
     usual = {"last": 1, "next": 2, "found": 0, "answered": 17, "announced": 0, "fault": None}
-    assert told in dht_words(usual | known)
+    assert expected in dht_words(usual | known)
 
 
 @pytest.mark.parametrize(
-    ("known", "told"),
+    ("known", "expected"),
     [
         ({"written": None, "addresses": 0}, "not read yet"),
         ({}, "3 addresses of 2026-11-26 06:00 UTC"),
@@ -137,9 +137,9 @@ def test_a_line_says_what_came_of_the_dht(known: dict[str, object], told: str) -
         ({"written": None, "fault": "\x1b[2J"}, "not read yet; last attempt: \\x1b[2J"),
     ],
 )
-def test_a_line_says_what_is_known_of_a_list(known: dict[str, object], told: str) -> None:
+def test_a_line_says_what_is_known_of_a_list(known: dict[str, object], expected: str) -> None:
     usual = {"place": "/dnsaddr/a.org", "written": 1_795_672_800, "addresses": 3, "fault": None}
-    assert list_words(usual | known) == f"list /dnsaddr/a.org: {told}"
+    assert list_words(usual | known) == f"list /dnsaddr/a.org: {expected}"
 
 
 def test_lists_have_a_line_each(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
@@ -157,7 +157,7 @@ def test_lists_have_a_line_each(store: Store, capsys: pytest.CaptureFixture[str]
     assert "list " not in capsys.readouterr().out
 
 
-def test_what_models_took_today_is_told(home: Home, store: Store) -> None:
+def test_what_models_took_today_is_reported(home: Home, store: Store) -> None:
     nothing = {"usd_today": 0, "tokens_today": 0, "calls_today": 0, "visits_today": 0}
     assert status_document(store, author=None, net="main", sandbox="none")["cost"] == nothing
     with open_cost_database(home) as costs:
@@ -174,11 +174,13 @@ def test_what_models_took_today_is_told(home: Home, store: Store) -> None:
         )
         assert isinstance(reservation, Reservation)
         budget.settle(reservation, Usage(tokens_in=11, tokens_out=7))
-    told = {"usd_today": 0.011, "tokens_today": 18, "calls_today": 1, "visits_today": 0}
-    assert status_document(store, author=None, net="main", sandbox="none")["cost"] == told
+    reported = {"usd_today": 0.011, "tokens_today": 18, "calls_today": 1, "visits_today": 0}
+    assert status_document(store, author=None, net="main", sandbox="none")["cost"] == reported
 
 
-def test_what_others_are_trying_is_told(line_writer: LineWriter, store: Store, home: Home) -> None:
+def test_what_others_are_trying_is_reported(
+    line_writer: LineWriter, store: Store, home: Home
+) -> None:
     ada = PeerAuthor(store, Blobs(home.blobs), number=50)
     line = line_writer.key
     ada.publish(
@@ -190,11 +192,11 @@ def test_what_others_are_trying_is_told(line_writer: LineWriter, store: Store, h
             ttl_s=600,
         )
     )
-    (told,) = line_of(line_writer)["intents"]
-    assert (told["title"], told["author"]) == ("a longer warmup", ada.key.public.hex())  # type: ignore[index]
+    (reported,) = line_of(line_writer)["intents"]
+    assert (reported["title"], reported["author"]) == ("a longer warmup", ada.key.public.hex())  # type: ignore[index]
 
 
-def test_experiments_and_checkpoints_are_counted_by_what_came_of_them(
+def test_experiments_and_promotion_trials_are_counted_by_what_came_of_them(
     line_writer: LineWriter,
 ) -> None:
     conclude(line_writer, proposal_of(BASELINE, "0.7"), "screened_out", BASE_NANO)
@@ -276,7 +278,7 @@ def test_a_running_loop_adds_what_it_does_now(home: Home, line_writer: LineWrite
     assert line_of(line_writer)["now"] is None
 
 
-def test_a_pause_that_lets_the_run_at_hand_end_is_told_beside_it(
+def test_a_pause_that_lets_the_run_at_hand_end_is_reported_with_it(
     home: Home, line_writer: LineWriter, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def paused() -> tuple[dict[str, Any], dict[str, Any]]:
@@ -300,7 +302,7 @@ def test_a_pause_that_lets_the_run_at_hand_end_is_told_beside_it(
 
 
 @pytest.mark.parametrize(
-    ("runs", "sd", "told"),
+    ("runs", "sd", "expected"),
     [(2, 0.0078, "1.250000 (mean of 2 runs, sd 0.007800)"), (1, None, "1.250000 (mean of 1 run)")],
 )
 def test_a_standard_deviation_is_called_one(
@@ -308,26 +310,26 @@ def test_a_standard_deviation_is_called_one(
     capsys: pytest.CaptureFixture[str],
     runs: int,
     sd: float | None,
-    told: str,
+    expected: str,
 ) -> None:
     document = status_document(line_writer.store, author=KEY.public, net="main", sandbox="full")
     (line,) = document["lines"]  # type: ignore[misc, union-attr]
     line["head"] |= {"metric": 1.25, "metric_sd": sd, "runs": runs}
     print_status(document | {"running": False})
     said = capsys.readouterr().out
-    assert told in said
+    assert expected in said
     assert "±" not in said
 
 
 @pytest.mark.always
-def test_no_spread_is_told_in_two_ways() -> None:
-    """What follows ± is read as an interval or as a deviation, so nothing is written so."""
+def test_no_spread_is_reported_in_two_ways() -> None:
+    """A figure after ± reads as an interval or as a deviation, so ± is not used."""
     root = Path(node.__file__).parent
     users = [path.name for path in root.rglob("*.py") if "±" in path.read_text(encoding="utf-8")]
     assert users == ["vocabulary.py"]  # which says so
 
 
-def test_several_that_propose_are_told_with_their_shares(
+def test_several_that_propose_are_reported_with_their_shares(
     home: Home, line_writer: LineWriter, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for number in range(4):
@@ -337,21 +339,23 @@ def test_several_that_propose_are_told_with_their_shares(
         metrics = (BASE_NANO - GAIN_NANO,) * 2 if is_kept else (BASE_NANO,)
         conclude(line_writer, proposal, "kept" if is_kept else "screened_out", *metrics, arm=arm)
     writers = [SlowIdeas(Scribe(name=name), say=lambda _: None) for name in ("small", "small#bold")]
-    research = Bench(home=home, store=line_writer.store, slow=writers, has_knobs=True).research()
+    research = Bench(
+        home=home, store=line_writer.store, slow=writers, has_hyperparameters=True
+    ).research()
     document = status_document(
         line_writer.store, author=KEY.public, net="main", sandbox="full", research=research
     )
-    told = document["lines"][0]["proposers"]  # type: ignore[call-overload, index]
-    assert all(set(one) == PROPOSER_FIELDS for one in told)
-    shares = {one["name"]: (one["share"], one["slots"]) for one in told}
-    assert shares == {"knobs": (0.0, 0), "small": (0.75, 3), "small#bold": (0.25, 1)}
-    by_name = {one["name"]: one for one in told}
-    assert by_name["knobs"]["gain_per_hour"] is None
+    reported = document["lines"][0]["proposers"]  # type: ignore[call-overload, index]
+    assert all(set(one) == PROPOSER_FIELDS for one in reported)
+    shares = {one["name"]: (one["share"], one["slots"]) for one in reported}
+    assert shares == {"search": (0.0, 0), "small": (0.75, 3), "small#bold": (0.25, 1)}
+    by_name = {one["name"]: one for one in reported}
+    assert by_name["search"]["gain_per_hour"] is None
     assert by_name["small"]["gain_per_hour"] == 0.0
     assert by_name["small#bold"]["gain_per_hour"] > 0
-    assert by_name["small#bold"]["rests"] is None
+    assert by_name["small#bold"]["waiting"] is None
     print_status(document)
     said = capsys.readouterr().out
     assert "  proposes       small: 75% of the latest experiments, kept +0.00 sd a device" in said
-    print_status(document | {"lines": [{**document["lines"][0], "proposers": told[:1]}]})  # type: ignore[dict-item, index]
+    print_status(document | {"lines": [{**document["lines"][0], "proposers": reported[:1]}]})  # type: ignore[dict-item, index]
     assert "proposes" not in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""One table of commands: what a node's socket takes, what the API takes, and who answers."""
+"""One table of commands, for a node's socket and for the API."""
 
 import asyncio
 from typing import Any
@@ -65,7 +65,9 @@ def test_nonsense_over_the_socket_is_refused_before_anybody_acts(
 
 
 def test_stop_is_taken_from_a_version_that_says_more() -> None:
-    assert command("stop").read({"at_checkpoint": True, "gently": 1}) == Stop(at_checkpoint=True)
+    assert command("stop").read({"after_promotion_trial": True, "gently": 1}) == Stop(
+        after_promotion_trial=True
+    )
     assert command("pause").read({"for_s": 60}) == PauseFor(for_s=60.0)
 
 

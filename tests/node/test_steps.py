@@ -1,4 +1,4 @@
-"""What a job remembers survives the store's encoding, and damage is a clear error."""
+"""The state of a job survives the store's encoding, and damage is a clear error."""
 
 from dataclasses import replace
 
@@ -20,31 +20,31 @@ IDEA = Idea(
     base=b"b" * 32,
     tree=b"t" * 32,
     fingerprint=b"f" * 32,
-    key="knob:LEARNING_RATE:up",
+    key="hyperparameter:LEARNING_RATE:up",
     title="LEARNING_RATE 0.1 → 0.2",
     why="a local step",
-    proposer="knobs",
+    proposer="search",
     edits=(Edit(path="train.py", search="LEARNING_RATE = 0.1\n", replace="LEARNING_RATE = 0.2\n"),),
 )
-EXPERIMENT = ExperimentStep(idea=IDEA, bank_nano=(2_174_000_000, 2_175_000_000))
-CHECKPOINT = PromotionTrial(base=b"b" * 32, tree=b"t" * 32, stack=(b"p" * 32,))
+EXPERIMENT = ExperimentStep(idea=IDEA, reference_nano=(2_174_000_000, 2_175_000_000))
+PROMOTION_TRIAL = PromotionTrial(base=b"b" * 32, tree=b"t" * 32, stack=(b"p" * 32,))
 SUBMISSION = SubmissionStep(
     tree=b"t" * 32, fingerprint=b"f" * 32, title="slower", why="to see\nwhat happens"
 )
 
 
 @given(
-    bank=st.lists(st.integers(-(2**53) + 1, 2**53 - 1), max_size=8).map(tuple),
+    reference=st.lists(st.integers(-(2**53) + 1, 2**53 - 1), max_size=8).map(tuple),
     gain=st.none() | st.integers(-(10**9), 10**9),
     parents=st.lists(st.binary(min_size=32, max_size=32), max_size=8, unique=True).map(tuple),
 )
 def test_an_experiment_reads_back_as_it_was(
-    bank: tuple[int, ...], gain: int | None, parents: tuple[bytes, ...]
+    reference: tuple[int, ...], gain: int | None, parents: tuple[bytes, ...]
 ) -> None:
     step = replace(
         EXPERIMENT,
         idea=replace(IDEA, parents=parents),
-        bank_nano=bank,
+        reference_nano=reference,
         gain_milli=gain,
         decision="rechecked_out",
     )
@@ -55,8 +55,8 @@ def test_an_experiment_reads_back_as_it_was(
     stack=st.lists(st.binary(min_size=32, max_size=32), max_size=20, unique=True).map(tuple),
     passed=st.booleans(),
 )
-def test_a_checkpoint_reads_back_as_it_was(stack: tuple[bytes, ...], passed: bool) -> None:
-    step = replace(CHECKPOINT, stack=stack, passed=passed)
+def test_a_promotion_trial_reads_back_as_it_was(stack: tuple[bytes, ...], passed: bool) -> None:
+    step = replace(PROMOTION_TRIAL, stack=stack, passed=passed)
     assert PromotionTrial.from_value(decode(encode(step.to_value()))) == step
 
 
@@ -66,8 +66,8 @@ def test_a_submission_reads_back_as_it_was(parents: tuple[bytes, ...]) -> None:
     assert SubmissionStep.from_value(decode(encode(step.to_value()))) == step
 
 
-@pytest.mark.parametrize("step", [EXPERIMENT, CHECKPOINT, SUBMISSION])
-def test_a_step_that_does_not_read_is_damage_with_a_mend(
+@pytest.mark.parametrize("step", [EXPERIMENT, PROMOTION_TRIAL, SUBMISSION])
+def test_a_step_that_does_not_read_is_damage_with_a_fix(
     step: ExperimentStep | PromotionTrial | SubmissionStep, store: Store
 ) -> None:
     value = step.to_value()

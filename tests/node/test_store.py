@@ -153,7 +153,7 @@ def test_what_cannot_be_an_id_is_a_usage_error(store: Store, prefix: str) -> Non
         store.records.find(prefix)
 
 
-def test_unknown_and_ambiguous_prefixes_are_told_apart(home: Home, notebook: Notebook) -> None:
+def test_unknown_and_ambiguous_prefixes_are_distinguished(home: Home, notebook: Notebook) -> None:
     record = notebook.task_and_baseline()
     with pytest.raises(UsageError, match="no record begins with"):
         notebook.store.records.find(bytes(byte ^ 0xFF for byte in record.id).hex())
@@ -231,8 +231,8 @@ def test_a_line_is_remembered(home: Home, store: Store) -> None:
         verified=BASELINE.tree,
         working=BETTER.tree,
         stack=(b"p" * 32, b"q" * 32),
-        bank_nano=(1_480_000_000,),
-        checkpoint_ms=7,
+        reference_nano=(1_480_000_000,),
+        promotion_trial_ms=7,
     )
     store.jobs.save_line(line)
     with Store.open_read_only(home) as reader:

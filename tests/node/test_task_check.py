@@ -27,7 +27,7 @@ def checked(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int | str 
     return caught.value.code, captured.out, captured.err
 
 
-def test_a_task_without_a_fault_is_told_line_by_line(
+def test_a_task_without_a_fault_is_printed_line_by_line(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     folder = write_planted(tmp_path / "task", Planted(judge=CLEAN))
@@ -41,14 +41,16 @@ def test_a_task_without_a_fault_is_told_line_by_line(
     assert "attacking the judge" in err
 
 
-def test_a_fault_says_how_to_mend_it_and_fails(
+def test_a_fault_says_how_to_fix_it_and_fails(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     folder = write_planted(tmp_path / "task", PLANTED["instances from a counter"])
     code, out, _ = checked(capsys, str(folder))
     assert code == 1
-    assert out.startswith("FAULT  instances     the judge makes other instances from the same seed")
-    assert "hint: let instance() follow from its arguments alone" in out
+    assert out.startswith(
+        "FAULT  instances     the judge makes different instances from the same seed"
+    )
+    assert "hint: let instance() depend only on its arguments" in out
     assert out.endswith("limits: 1 fault, no notes\n")
 
 
@@ -61,13 +63,13 @@ def test_a_baseline_that_fails_shows_its_cause_and_what_it_printed(
     assert code == 1
     cause = "NameError: name 'nothing' is not defined"
     first, *rest = out.splitlines()
-    if "secret split" not in first:  # of which nothing is told: it may be the first to fail
+    if "secret split" not in first:  # of which nothing is reported: it may be the first to fail
         assert cause in first
         assert "| loading" in rest
         assert f"| {cause}" in rest
 
 
-def test_scripts_are_told_the_same(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_scripts_are_shown_the_same(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     folder = write_planted(tmp_path / "task", PLANTED["instances from a counter"])
     code, out, _ = checked(capsys, str(folder), "--json")
     assert code == 1
@@ -83,7 +85,7 @@ def test_what_is_no_task_is_said_without_a_traceback(
 ) -> None:
     code, _, err = checked(capsys, str(tmp_path))
     assert code == 2
-    assert "no task folder" in err
+    assert "is not a task folder" in err
     code, _, err = checked(capsys, "nowhere")
     assert code == 2
     assert "hint: possible: " in err

@@ -58,7 +58,7 @@ def test_what_needs_it_says_how_to_prepare_it(
 ) -> None:
     said = arnode(capsys, *words, "nanochat", code=6)
     assert "task nanochat is not prepared yet" in said
-    assert "hint: fetch them: arnode task prepare nanochat" in said
+    assert "hint: prepare it: arnode task prepare nanochat" in said
 
 
 def test_a_claim_about_it_says_how_to_prepare_it(home: Path, tmp_path: Path) -> None:

@@ -76,12 +76,12 @@ def test_what_a_terminal_cuts_ends_in_an_ellipsis(
     assert max(map(len, lines)) <= 40
 
 
-@pytest.mark.parametrize(("terminal", "is_drawn_anew"), [("xterm", True), ("dumb", False)])
-def test_without_colours_a_picture_is_drawn_anew_all_the_same(
+@pytest.mark.parametrize(("terminal", "is_redrawn"), [("xterm", True), ("dumb", False)])
+def test_without_colours_a_picture_is_drawn_again_all_the_same(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     terminal: str,
-    is_drawn_anew: bool,
+    is_redrawn: bool,
 ) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setenv("NO_COLOR", "1")
@@ -90,5 +90,5 @@ def test_without_colours_a_picture_is_drawn_anew_all_the_same(
         live.update(Text("after", "red"), refresh=True)
     shown = capsys.readouterr().out
     assert "after" in shown
-    assert ("before" in shown) == is_drawn_anew
+    assert ("before" in shown) == is_redrawn
     assert not re.search(r"\x1b\[[0-9;]*m", shown)

@@ -10,7 +10,7 @@ from node.reporting.matrix import transfer_matrix
 from node.store.blobs import Blobs
 from node.store.boards import BoardKey
 from node.store.store import Store
-from protocol.attestation import AttestBody
+from protocol.rerun import RerunBody
 from protocol.runs import Env
 from protocol.transfer import UNKNOWN
 from protocol.units import NANO
@@ -18,7 +18,7 @@ from tests.node.examples import BASELINE, HARDWARE_CLASS, TASK
 from tests.node.line_writers import GAIN_NANO, keep, promotion_trial, proposal_of, with_baseline
 from tests.node.peer_authors import SD_NANO, PeerAuthor
 from tests.node.test_commands import arnode
-from tests.protocol.worlds import attest
+from tests.protocol.worlds import rerun
 
 HERE = BoardKey(net="main", task=TASK, hardware_class=HARDWARE_CLASS)
 THERE = BoardKey(net="main", task=TASK, hardware_class="rtx4090-24g")
@@ -45,9 +45,9 @@ def says(
     author: PeerAuthor, gain_sd: float, verdict: str, hardware_class: str, claim: bytes
 ) -> None:
     gains = [round(gain_sd * SD_NANO)] * 4
-    said = attest(author.key, IDEA.tree, gains, verdict, base=BASELINE.tree, target=claim)
+    said = rerun(author.key, IDEA.tree, gains, verdict, base=BASELINE.tree, target=claim)
     author.publish(
-        AttestBody(
+        RerunBody(
             **{
                 name: getattr(said, name)
                 for name in ("base", "tree", "target", "proof", "runs", "verdict")

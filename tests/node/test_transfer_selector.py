@@ -48,7 +48,7 @@ from tests.node.line_writers import (
 )
 from tests.node.line_writers import proposal_of as rate_proposal
 from tests.node.peer_authors import SD_NANO, PeerAuthor
-from tests.protocol.worlds import attest
+from tests.protocol.worlds import rerun
 
 UPPER = replace(MANIFEST, name="upper", below=MANIFEST.id, noise_floor_nano=2_000_000)
 TOP = replace(MANIFEST, name="top", below=UPPER.id)
@@ -91,7 +91,7 @@ def ranked(one: TransferSelector) -> list[Promising]:
 
 
 def decide(line_writer: LineWriter, decision: str, *metrics_nano: int) -> None:
-    """Let what is carried next be tried, with these metrics."""
+    """Run the next transfer, with these metrics."""
     ((_, idea),) = rung_transfer_ideas(line_writer, under_way=())
     assert isinstance(idea, Idea)
     job = open_experiment(line_writer, idea)
@@ -167,7 +167,7 @@ def test_a_gain_too_small_to_be_seen_here_is_not_worth_a_run(
     assert dull.best() is None
 
 
-def test_what_carried_over_before_says_what_to_expect_next(
+def test_earlier_transfers_say_what_to_expect_next(
     below: LineWriter, above: LineWriter, store: Store
 ) -> None:
     for number in range(6):  # what gains below does nothing here
@@ -332,7 +332,7 @@ def test_what_is_found_two_rungs_below_is_tried_too(
     assert step is not None
     (find,) = step.finds
     assert find.found_on.patch == kept.patch
-    # Carried to the middle one and kept there it is still one find.
+    # Transferred to the middle rung and kept there, it is still one find.
     middle = transfer_selector(above).best()
     assert middle is not None
     open_rung_transfer(above, middle)
@@ -350,7 +350,7 @@ def test_what_others_found_below_is_tried_once_somebody_else_bears_it_out(
     wants = TransferSelector(above, net="main", noise_sd=lambda: NOISE_SD, includes_peers=True)
     assert wants.best() is None  # nobody's word but its author's
     gains = [round(5.0 * SD_NANO)] * 4
-    said = attest(bob.key, idea.tree, gains, "confirmed", base=BASELINE.tree, target=claim)
+    said = rerun(bob.key, idea.tree, gains, "confirmed", base=BASELINE.tree, target=claim)
     bob.publish(replace(said, task=MANIFEST.id, hardware_class=HARDWARE_CLASS))
     step = wants.best()
     assert step is not None
@@ -386,7 +386,7 @@ spent = st.tuples(
 )
 
 
-def spending_of(entries: list[tuple[str, float, float]]) -> LadderTimeShare:
+def time_share_of(entries: list[tuple[str, float, float]]) -> LadderTimeShare:
     time_share = LadderTimeShare()
     counts = {"find": time_share.find, "carry": time_share.carry, "own": time_share.own.add}
     for way, nano, runs in entries:
@@ -396,22 +396,22 @@ def spending_of(entries: list[tuple[str, float, float]]) -> LadderTimeShare:
 
 @given(st.lists(spent, max_size=20))
 def test_neither_side_is_ever_without_time(entries: list[tuple[str, float, float]]) -> None:
-    share = spending_of(entries).share_below()
+    share = time_share_of(entries).share_below()
     assert 0.05 <= share <= 0.7
     brought_more = [(way, nano * (2 if way == "own" else 1), runs) for way, nano, runs in entries]
-    assert spending_of(brought_more).share_below() <= share + 1e-9
+    assert time_share_of(brought_more).share_below() <= share + 1e-9
 
 
 def test_a_first_stack_that_brought_much_pays_for_no_time_that_finds_nothing() -> None:
     entries = [("find", 0.3, 15.0), ("carry", 0.08, 3.0), ("own", 0.01, 6.0)]
-    shares = [spending_of(entries).share_below()]
+    shares = [time_share_of(entries).share_below()]
     for _ in range(6):
         entries.append(("find", 0.0, 2.0))
-        shares.append(spending_of(entries).share_below())
+        shares.append(time_share_of(entries).share_below())
     assert shares == sorted(shares, reverse=True)
     assert shares[0] > 0.5 > shares[-1]
     entries.append(("find", 0.3, 2.0))
-    assert spending_of(entries).share_below() > 0.5
+    assert time_share_of(entries).share_below() > 0.5
 
 
 def test_rungs_whose_finds_are_kept_have_more_of_the_time(
@@ -460,7 +460,7 @@ def test_a_rung_that_runs_dry_has_less_and_less_of_the_time(
     assert shares[-1] < shares[0]
 
 
-def test_a_carried_step_is_of_its_line_alone(
+def test_a_transferred_step_is_of_its_line_alone(
     above: LineWriter, below: LineWriter, store: Store
 ) -> None:
     keep(below, "0.2")
@@ -471,7 +471,7 @@ def test_a_carried_step_is_of_its_line_alone(
     assert store.jobs.open_jobs(lower, RungTransferStep) == []
 
 
-def test_proposers_are_told_what_became_of_own_finds(below: LineWriter, above: LineWriter) -> None:
+def test_proposers_are_shown_what_became_of_own_finds(below: LineWriter, above: LineWriter) -> None:
     store = above.store
     assert transfer_lines(store, above.key) == ()
     keep(below, "0.2")
@@ -481,7 +481,7 @@ def test_proposers_are_told_what_became_of_own_finds(below: LineWriter, above: L
     assert slope.startswith(f"of a gain on {MANIFEST.name} about ")
 
 
-def test_scripts_are_told_of_places_and_of_what_carries_over(
+def test_scripts_are_shown_places_and_what_carries_over(
     below: LineWriter, above: LineWriter
 ) -> None:
     store = above.store
@@ -489,8 +489,8 @@ def test_scripts_are_told_of_places_and_of_what_carries_over(
     carry_best(above, "screened_out", BASE_NANO)
     changes = transfer_histories(store)
     names = labels(store, tasks_of(changes))
-    told = transfer_document("main", None, [], changes, slopes_known(changes), names)
-    (change,) = told["carried"]
+    document = transfer_document("main", None, [], changes, slopes_known(changes), names)
+    (change,) = document["carried"]
     assert change["holds_on"] == 0
     assert change["found_on"]["task"]["name"] == MANIFEST.name
     assert change["there"] is not None
@@ -502,7 +502,7 @@ def test_scripts_are_told_of_places_and_of_what_carries_over(
     assert place["upper"] is not None
     assert place["gain"] is not None
     assert place["lower"] < place["gain"] < place["upper"]
-    (slope,) = told["slopes"]
+    (slope,) = document["slopes"]
     assert slope["lower"] < slope["slope"] < slope["upper"]
     assert slope["changes"] == 1
 
@@ -514,8 +514,8 @@ def test_kinds_of_change_are_counted_on_each_rung(below: LineWriter, above: Line
     conclude(above, rate_proposal(BASELINE, "0.7"), "failed", BASE_NANO)
     lines = rungs_here(store, UPPER)
     assert {line.task for line in lines} == {MANIFEST.id, UPPER.id}
-    told = {line.task: kinds_tried(store, line) for line in lines}
-    (lower,), (upper,) = told[MANIFEST.id], told[UPPER.id]
+    reported = {line.task: kinds_tried(store, line) for line in lines}
+    (lower,), (upper,) = reported[MANIFEST.id], reported[UPPER.id]
     assert (lower.kind, lower.tried, lower.kept) == ("constant", 1, 1)
     assert (upper.kind, upper.tried, upper.kept, upper.failed) == ("constant", 2, 0, 1)
 

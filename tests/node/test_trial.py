@@ -1,4 +1,4 @@
-"""What a proposal and a confirmation do next, decided on hand-made runs."""
+"""The next move of a proposal and of a confirmation, on hand-made runs."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -40,7 +40,7 @@ def planned(ordinal: int, role: Role, seed: int, outcome: Run | None) -> Planned
 
 
 def measured(gain_sd: float) -> Run:
-    """A run that is so many standard deviations better than the base."""
+    """Return a run with this gain over the base, in standard deviations."""
     return run(BASE_NANO - round(gain_sd * SD_NANO))
 
 
@@ -116,7 +116,7 @@ def test_a_maximised_metric_is_read_with_its_sign_turned() -> None:
 
 
 def confirmation_move(runs: Sequence[PlannedRun], *, needs_anchor: bool = False) -> str:
-    """What a confirmation does next."""
+    """Return the next move of a confirmation."""
     return next_of_confirmation(runs, READING, needs_anchor=needs_anchor).move
 
 
@@ -149,7 +149,7 @@ def test_a_confirmed_stack_runs_on_to_the_pairs_its_anchor_needs() -> None:
     assert confirmation_move(pairs(*gaining(8, ANCHOR_PAIRS))) == "pass"
 
 
-def test_a_stack_on_another_head_than_the_baseline_is_measured_beside_the_anchor() -> None:
+def test_a_stack_on_another_head_than_the_baseline_is_measured_next_to_the_anchor() -> None:
     runs = pairs(*gaining(8, ANCHOR_PAIRS))
     assert confirmation_move(runs, needs_anchor=True) == "anchors"
     seeds = [run.seed for run in runs if run.role == "base"]
@@ -196,7 +196,7 @@ def test_a_gain_is_reduced_by_what_the_source_could_know_by_heart() -> None:
 
 
 def test_what_could_be_known_by_heart_refutes_no_claim() -> None:
-    """Whoever reads an attestation sees the runs, which bear the claim out."""
+    """An rerun_record shows its runs, which confirm the claim."""
     claim = Claim(gain=8 * READING.noise.sd)
     known = replace(READING, memorised=10 * READING.noise.sd, policy=VERIFY)
     for count in range(2, VERIFY.max_pairs + 1):
@@ -247,7 +247,7 @@ def test_a_base_that_saw_a_row_is_not_run_again() -> None:
 
 @pytest.mark.parametrize(("flags", "serve_ms"), [((), 0), ((), 800), ((CONTENDED,), 800)])
 def test_a_candidate_that_fails_gets_no_second_try(flags: tuple[str, ...], serve_ms: int) -> None:
-    """Not if its load was its own, nor, whatever others did, once it saw a row."""
+    """This holds if its load was its own, and always once it saw a row."""
     stopped = replace(CRASH, status="timeout", flags=flags, reason="too slow", serve_ms=serve_ms)
     for base in (measured(0), EARLY):
         confirmation = next_of_confirmation(
@@ -292,12 +292,12 @@ def test_what_others_cut_off_counts_over_all_pairs_of_a_trial() -> None:
 def test_no_pair_is_dropped_because_others_used_the_device() -> None:
     """One that could be, by the half that did badly, would be drawn until it is good."""
     for tokens in (0, 1000):
-        beside = replace(measured(-30), flags=(CONTENDED,), tokens=tokens)
+        contended = replace(measured(-30), flags=(CONTENDED,), tokens=tokens)
         confirmation = next_of_confirmation(
-            pairs((measured(0), beside), *gaining(8, 3)), READING, needs_anchor=False
+            pairs((measured(0), contended), *gaining(8, 3)), READING, needs_anchor=False
         )
         assert len(confirmation.pairs) == ANCHOR_PAIRS
-        assert confirmation.pairs[0].candidate.metric_nano == beside.metric_nano
+        assert confirmation.pairs[0].candidate.metric_nano == contended.metric_nano
 
 
 def test_a_candidate_that_crashes_is_unrunnable() -> None:
@@ -316,7 +316,7 @@ EXACT = replace(READING, style=Style(name="exact"))
 
 
 def hard(gain_sd: float, count: int) -> list[tuple[Run | None, Run | None]]:
-    """Pairs with a steady gain on instances of which some are far harder than others."""
+    """Pairs with a steady gain on instances of very different difficulty."""
     return [
         (measured(-50.0 * n), measured(gain_sd + 0.1 * (n % 3) - 50.0 * n)) for n in range(count)
     ]
@@ -356,19 +356,23 @@ def test_a_maximised_exact_metric_is_read_with_its_sign_turned() -> None:
     assert next_of_confirmation(runs, upwards, needs_anchor=False).move == "pass"
 
 
-def test_an_exact_gain_is_measured_once_beside_the_anchor() -> None:
+def test_an_exact_gain_is_measured_once_next_to_the_anchor() -> None:
     runs = pairs((measured(0), measured(1)))
     assert next_of_confirmation(runs, EXACT, needs_anchor=True).move == "anchors"
     anchor = planned(2, "anchor", 1, measured(-3))
     assert next_of_confirmation([*runs, anchor], EXACT, needs_anchor=True).move == "pass"
 
 
-def test_an_exact_trial_tells_finite_figures() -> None:
+def test_an_exact_trial_reports_finite_figures() -> None:
     confirmation = next_of_confirmation(
         pairs((measured(0), measured(1))), EXACT, needs_anchor=False
     )
-    told = confirmation.measured(bytes(32))
-    assert (told.gain_nano, told.lower_nano, told.upper_nano) == (SD_NANO, SD_NANO, SD_NANO)
+    reported = confirmation.measured(bytes(32))
+    assert (reported.gain_nano, reported.lower_nano, reported.upper_nano) == (
+        SD_NANO,
+        SD_NANO,
+        SD_NANO,
+    )
 
 
 def test_differences_get_the_pairs_that_an_unknown_spread_takes() -> None:

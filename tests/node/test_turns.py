@@ -40,11 +40,11 @@ def test_a_task_has_the_parts_of_the_time_that_its_flag_names() -> None:
 
 
 @pytest.mark.parametrize(
-    ("flags", "told"),
+    ("flags", "expected"),
     [(["tiny:0"], "0 parts of the time"), (["tiny", "tiny:2"], "is given twice")],
 )
-def test_shares_that_are_none_are_refused(flags: list[str], told: str) -> None:
-    with pytest.raises(UsageError, match=told):
+def test_shares_that_are_none_are_refused(flags: list[str], expected: str) -> None:
+    with pytest.raises(UsageError, match=expected):
         shares_of(flags)
 
 
@@ -163,14 +163,14 @@ def test_what_a_task_measured_in_an_earlier_turn_holds_where_it_is_the_same_bits
     tiny = load_task("tiny", data_dir=tmp_path)
     metric = replace(tiny.manifest.metric, name="train_s", unit="of the baseline")
     timed = replace(tiny, manifest=replace(tiny.manifest, metric=metric, target_nano=1))
-    told: list[tuple[str, bool]] = []
+    reported: list[tuple[str, bool]] = []
 
     async def run(
         _task: Task, name: str, goal: Goal, _before: Research | None, _turn: Turn | None
     ) -> Research:
-        told.append((name, goal.measures_the_same))
-        return cast("Research", SimpleNamespace(is_stopped=len(told) == 4, has_given_way=True))
+        reported.append((name, goal.measures_the_same))
+        return cast("Research", SimpleNamespace(is_stopped=len(reported) == 4, has_given_way=True))
 
     turns = Turns(tasks=(tiny, timed), names=("tiny", "timed"), length_s=lambda *_: 1.0)
     asyncio.run(run_in_turn(turns, Goal(), run, lambda _: None))
-    assert told == [("tiny", False), ("timed", False), ("tiny", True), ("timed", False)]
+    assert reported == [("tiny", False), ("timed", False), ("tiny", True), ("timed", False)]

@@ -27,14 +27,14 @@ JOB = Assignment(
 )
 TERMS = VisitTerms(usd=1.0, price=Price(usd_nano_in=5_000, usd_nano_out=30_000), is_paid=True)
 SUBSCRIBED = VisitTerms(usd=1.0, price=TERMS.price, is_paid=False)
-TOLD = ReportedUsage(tokens_in=3_000, tokens_out=150, usd_nano=15_000_000)
+USAGE = ReportedUsage(tokens_in=3_000, tokens_out=150, usd_nano=15_000_000)
 
 
 class Agent:
     """Says each time that it took this, or breaks."""
 
-    def __init__(self, told: ReportedUsage | None) -> None:
-        self.told = told
+    def __init__(self, reported: ReportedUsage | None) -> None:
+        self.usage = reported
         self.visits = 0
         self.breaks = False
 
@@ -42,7 +42,7 @@ class Agent:
         self.visits += 1
         if self.breaks:
             raise OSError("gone")
-        return Visit(result=Rejected("nothing"), reported=self.told, seconds=10.0)
+        return Visit(result=Rejected("nothing"), reported=self.usage, seconds=10.0)
 
 
 @pytest.fixture
@@ -65,14 +65,14 @@ def visit(agent: Agent, budget: ModelCostBudget, terms: VisitTerms = TERMS) -> R
     return asyncio.run(counted(agent.go, budget, terms)(JOB))
 
 
-def test_what_the_program_says_is_booked_and_told_on(cost_database: Database) -> None:
+def test_what_the_program_says_is_booked_and_passed_on(cost_database: Database) -> None:
     budget = budget_of(cost_database)
-    ran = visit(Agent(TOLD), budget)
+    ran = visit(Agent(USAGE), budget)
     assert ran.cost == ModelCost(calls=1, tokens_in=3_000, tokens_out=150, usd_nano=15_000_000)
     assert budget.spent() == ModelCostTotals(calls=1, visits=1, tokens=3_150, usd_nano=15_000_000)
 
 
-def test_tokens_alone_are_reckoned_at_their_price(cost_database: Database) -> None:
+def test_tokens_alone_are_charged_at_their_price(cost_database: Database) -> None:
     budget = budget_of(cost_database)
     visit(Agent(ReportedUsage(tokens_in=1_000, tokens_out=100)), budget)
     assert budget.spent().usd_nano == 1_000 * 5_000 + 100 * 30_000
@@ -128,7 +128,7 @@ def test_none_begins_that_could_pass_a_limit_of_the_day(
 
 
 def test_one_that_breaks_counts_in_full(cost_database: Database) -> None:
-    agent = Agent(TOLD)
+    agent = Agent(USAGE)
     agent.breaks = True
     budget = budget_of(cost_database)
     with pytest.raises(OSError, match="gone"):
@@ -138,8 +138,8 @@ def test_one_that_breaks_counts_in_full(cost_database: Database) -> None:
 
 def test_a_subscription_takes_tokens_and_no_usd(cost_database: Database) -> None:
     budget = budget_of(cost_database, usd_nano=0, visits=2)
-    for told in (TOLD, None, None):
-        visit(Agent(told), budget, SUBSCRIBED)
+    for reported in (USAGE, None, None):
+        visit(Agent(reported), budget, SUBSCRIBED)
     assert budget.spent() == ModelCostTotals(
         calls=2, visits=2, tokens=3_150 + VISIT_TOKENS, usd_nano=0
     )
@@ -149,12 +149,12 @@ def test_a_models_questions_are_not_held_up_by_visits(cost_database: Database) -
     from tests.node.test_budget import reserved
 
     budget = budget_of(cost_database, visits=1)
-    visit(Agent(TOLD), budget)
+    visit(Agent(USAGE), budget)
     reserved(budget)
     assert budget.spent().calls == 2
 
 
-def test_the_program_is_told_to_stop_at_half_as_its_last_turn_is_still_paid() -> None:
+def test_the_program_is_asked_to_stop_at_half_as_its_last_turn_is_still_paid() -> None:
     assert (TERMS.stop_usd, TERMS.stop_tokens, TERMS.answer_weight) == (0.5, 100_000, 6.0)
 
 

@@ -18,11 +18,11 @@ from node.terminal.vocabulary import (
     word,
     wording,
 )
-from protocol.attestation import AttestVerdict
+from protocol.rerun import RerunVerdict
 
 OUTCOMES = {
     *(*get_args(proposal.Decision), *get_args(experiments.Decision), "rebased"),
-    *(*get_args(AttestVerdict), *get_args(HereWord)),
+    *(*get_args(RerunVerdict), *get_args(HereWord)),
     *(*get_args(PromotionTrialOutcome), *(set(get_args(Fate)) - {"open"})),
 }
 
@@ -33,7 +33,7 @@ def test_every_outcome_has_a_word_and_says_what_it_means(outcome: str) -> None:
     assert WORDINGS[outcome].meaning
 
 
-def test_other_names_of_an_outcome_are_told_in_its_word() -> None:
+def test_other_names_of_an_outcome_are_reported_in_its_word() -> None:
     assert wording("adopted") == wording("passed") == wording("confirmed")
     assert wording("missed") == wording("unconfirmed")
     assert word("no gain") == word("discarded")
@@ -41,27 +41,27 @@ def test_other_names_of_an_outcome_are_told_in_its_word() -> None:
 
 def test_two_outcomes_of_one_word_have_one_color() -> None:
     colors: dict[str, set[str]] = {}
-    for told in WORDINGS.values():
-        colors.setdefault(told.word, set()).add(told.style)
+    for reported in WORDINGS.values():
+        colors.setdefault(reported.word, set()).add(reported.style)
     assert all(len(styles) == 1 for styles in colors.values())
 
 
 @pytest.mark.parametrize(
-    ("gain_sd", "told"),
+    ("gain_sd", "expected"),
     [
         (1.25, "+1.2 sd"), (-0.04, "+0.0 sd"), (999.9, "+999.9 sd"), (25527.0, "over +1000 sd"),
         (-25527.0, "below -1000 sd"),
     ],
 )  # fmt: skip
-def test_a_gain_far_beyond_the_noise_is_told_as_that(gain_sd: float, told: str) -> None:
-    assert sd_words(gain_sd) == told
+def test_a_gain_far_beyond_the_noise_is_reported_as_such(gain_sd: float, expected: str) -> None:
+    assert sd_words(gain_sd) == expected
 
 
-def test_proposers_are_told_in_the_same_words_as_people_and_why_it_was_discarded() -> None:
-    told = dict(proposal.DECISION_WORDS)
-    why = {told.pop("screened_out"), told.pop("rechecked_out")}
+def test_proposers_read_the_same_words_as_people_and_why_it_was_discarded() -> None:
+    reported = dict(proposal.DECISION_WORDS)
+    why = {reported.pop("screened_out"), reported.pop("rechecked_out")}
     assert why == {"screened out", "rechecked out"}
-    assert {one: word(one) for one in told} == told
+    assert {one: word(one) for one in reported} == reported
 
 
 def test_a_record_that_was_not_kept_has_one_word_before_a_restart_and_after_it() -> None:
@@ -70,18 +70,18 @@ def test_a_record_that_was_not_kept_has_one_word_before_a_restart_and_after_it()
         assert word(outcome) == word("discarded")
 
 
-def test_an_outcome_of_a_later_version_is_told_by_its_own_name_made_harmless() -> None:
+def test_an_outcome_of_a_later_version_is_reported_by_its_own_name_made_harmless() -> None:
     assert word("half-confirmed") == "half-confirmed"
     assert word("\x1b[2J") == "\\x1b[2J"
 
 
-def test_counts_are_told_in_the_order_asked_for() -> None:
+def test_counts_are_reported_in_the_order_asked_for() -> None:
     counts = {"kept": 3, "failed": 0, "discarded": 12}
     assert counted(counts, ("discarded", "kept", "failed")) == "12 discarded, 3 kept, 0 failed"
 
 
 @pytest.mark.parametrize(
-    ("metric", "sign", "told"),
+    ("metric", "sign", "expected"),
     [
         (2.635982615, -1, "4.7e-7 to go"),  # more is better
         (2.635983085, -1, "reached"),
@@ -92,6 +92,6 @@ def test_counts_are_told_in_the_order_asked_for() -> None:
     ],
 )
 def test_a_small_gap_to_the_best_known_is_shown_exactly(
-    metric: float, sign: int, told: str
+    metric: float, sign: int, expected: str
 ) -> None:
-    assert gap_words(gap_to(2.635983085, metric, sign=sign)) == told
+    assert gap_words(gap_to(2.635983085, metric, sign=sign)) == expected

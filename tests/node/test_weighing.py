@@ -29,7 +29,7 @@ def program(*, secret: int = 0, fixed: tuple[str, ...] = ()) -> TaskManifest:
 
 
 def weighed(manifest: TaskManifest, *gains: int, claim: Claim | None = None) -> Confirmation:
-    """How far a trial has come whose pairs gained this, on seeds of which some are harder."""
+    """Return the evidence of a trial with these gains, on seeds of different difficulty."""
     runs: list[tuple[bytes, Run]] = []
     for seed, gain in enumerate(gains):
         level = 10**9 * (seed + 1)

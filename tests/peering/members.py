@@ -30,7 +30,7 @@ TASK = MANIFEST.id
 
 
 class Clock:
-    """A clock in seconds, which stands still until a test advances it."""
+    """A clock in seconds that only a test advances."""
 
     def __init__(self) -> None:
         self.now_s = 1_000.0

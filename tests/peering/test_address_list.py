@@ -19,7 +19,7 @@ from node.peering.address_list import (
 )
 from protocol.errors import Rejected
 from protocol.keys import SigningKey
-from tests.node.meeting import address, key, peer, through
+from tests.node.peer_addresses import address, key, peer, through
 
 SIGNER = SigningKey.from_seed(key(7))
 WRITTEN_S = 1_795_672_800  # 2026-11-26T06:00:00Z

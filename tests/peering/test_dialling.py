@@ -99,7 +99,7 @@ def test_a_peer_that_said_hello_and_stayed_is_dialled_again_at_once() -> None:
     assert one.dialler._due() == [address(1)]
 
 
-def test_peers_tell_where_others_are_but_not_the_asker_of_itself() -> None:
+def test_peers_report_where_others_are_but_not_the_asker_of_itself() -> None:
     wires, clock = Wires(), Clock()
     one, two, three = (party(wires, name, clock) for name in ("one", "two", "three"))
     for other in (two, three):
@@ -130,7 +130,7 @@ def test_a_question_that_is_none_is_not_answered(question: Message) -> None:
         {"addresses": []},
     ],
 )
-def test_whatever_a_peer_tells_the_book_holds_addresses_only(answer: Message) -> None:
+def test_whatever_a_peer_reports_the_book_holds_addresses_only(answer: Message) -> None:
     wires, clock = Wires(), Clock()
     one, liar = party(wires, "one", clock), wires.carrier("liar")
     wires.connect(one.carrier, liar)
@@ -143,7 +143,7 @@ def test_whatever_a_peer_tells_the_book_holds_addresses_only(answer: Message) ->
     assert one.book.entries == ()
 
 
-def test_the_book_is_kept_when_told_so() -> None:
+def test_the_book_is_kept_on_request() -> None:
     one = party(Wires(), "one", Clock())
     one.book.learn(address(1), AddressSource.BOOTSTRAP)
     one.dialler.keep()

@@ -123,7 +123,7 @@ def test_the_answer_that_a_claim_shows_comes_with_its_patch(scene: Scene) -> Non
     assert scene.asking.blobs.get(answer) == b"an answer"
 
 
-def test_who_told_of_it_is_asked_first_and_what_is_here_is_not_asked_for(scene: Scene) -> None:
+def test_its_announcer_is_asked_first_and_what_is_here_is_not_asked_for(scene: Scene) -> None:
     scene.fill(scene.first, scene.second)
     scene.asking.blobs.put_source(BASE)
     asked: list[str] = []

@@ -125,7 +125,7 @@ def test_a_peer_is_greeted_when_it_comes_and_not_only_at_the_next_look(
     asyncio.run(meet())
 
 
-def test_whoever_dialled_asks_every_ten_seconds_and_the_other_only_after_silence(
+def test_the_dialler_asks_every_ten_seconds_and_the_other_only_after_a_pause(
     pair: tuple[Wires, Clock, Member, Member],
 ) -> None:
     wires, clock, one, other = pair
@@ -141,49 +141,49 @@ def test_whoever_dialled_asks_every_ten_seconds_and_the_other_only_after_silence
     assert other.peering.greeter.due() == [one.carrier.peer_id]
 
 
-def test_a_peer_of_another_network_is_told_so_and_not_asked_again(
+def test_a_peer_of_another_network_is_informed_and_not_asked_again(
     pair: tuple[Wires, Clock, Member, Member],
 ) -> None:
     wires, clock, one, _ = pair
-    with member(wires, "stranger", clock, net="private") as stranger:
-        asyncio.run(greet(wires, one, stranger))
-        peer = stranger.carrier.peer_id
+    with member(wires, "stranger", clock, net="private") as outsider:
+        asyncio.run(greet(wires, one, outsider))
+        peer = outsider.carrier.peer_id
         assert one.carrier.dropped == {peer: "it is of the network private, this node of main"}
         assert not one.peering.greeter.is_greeted(peer)
-        assert not stranger.peering.greeter.is_greeted(one.carrier.peer_id)
+        assert not outsider.peering.greeter.is_greeted(one.carrier.peer_id)
         clock.now_s += 100
         assert one.peering.greeter.due() == []
 
 
-def test_a_peer_of_another_network_that_dials_is_told_so_and_disconnected_at_once(
+def test_a_peer_of_another_network_that_dials_is_informed_and_disconnected_at_once(
     pair: tuple[Wires, Clock, Member, Member],
 ) -> None:
     wires, _, one, _ = pair
-    stranger = wires.carrier("stranger")
+    outsider = wires.carrier("stranger")
 
     async def talk() -> None:
-        wires.connect(stranger, one.carrier)
-        one.peering.greeter.on_connect(stranger.peer_id, dialled=False)
-        answer = await stranger.ask(one.carrier.peer_id, HELLO, write(replace(OWN, net="private")))
+        wires.connect(outsider, one.carrier)
+        one.peering.greeter.on_connect(outsider.peer_id, dialled=False)
+        answer = await outsider.ask(one.carrier.peer_id, HELLO, write(replace(OWN, net="private")))
         received = read(Hello, answer)
         assert isinstance(received, Hello)
         assert received.net == "main"
-        await until(lambda: stranger.peer_id not in one.carrier.peers)
-        assert stranger.peer_id not in one.peering.peers
+        await until(lambda: outsider.peer_id not in one.carrier.peers)
+        assert outsider.peer_id not in one.peering.peers
 
     asyncio.run(talk())
     why = "it is of the network private, this node of main"
-    assert one.carrier.dropped == {stranger.peer_id: why}
+    assert one.carrier.dropped == {outsider.peer_id: why}
 
 
 @pytest.mark.parametrize("version", [VERSION - 1, VERSION + 1])
 @pytest.mark.parametrize("dialled", [True, False], ids=["dialled", "dials"])
-def test_a_peer_of_another_network_version_is_told_so_and_disconnected(
+def test_a_peer_of_another_network_version_is_informed_and_disconnected(
     pair: tuple[Wires, Clock, Member, Member], version: int, dialled: bool
 ) -> None:
     """The rest of its hello is not read, only the number."""
     wires, _, one, _ = pair
-    stranger = wires.carrier("stranger")
+    outsider = wires.carrier("stranger")
     received: list[Message] = []
 
     async def answer(_peer: PeerId, question: Message) -> Message:
@@ -191,23 +191,23 @@ def test_a_peer_of_another_network_version_is_told_so_and_disconnected(
         return {"v": version, "words": "of then"}
 
     async def talk() -> None:
-        stranger.serve(HELLO, answer)
-        wires.connect(stranger, one.carrier)
-        one.peering.greeter.on_connect(stranger.peer_id, dialled=dialled)
+        outsider.serve(HELLO, answer)
+        wires.connect(outsider, one.carrier)
+        one.peering.greeter.on_connect(outsider.peer_id, dialled=dialled)
         if dialled:
-            await one.peering.greeter.greet(stranger.peer_id)
+            await one.peering.greeter.greet(outsider.peer_id)
         else:
             hello = {"v": version, "words": "of then"}
-            received.append(await stranger.ask(one.carrier.peer_id, HELLO, hello))
-        await until(lambda: stranger.peer_id not in one.carrier.peers)
+            received.append(await outsider.ask(one.carrier.peer_id, HELLO, hello))
+        await until(lambda: outsider.peer_id not in one.carrier.peers)
 
     asyncio.run(talk())
     (said,) = received
     assert isinstance(said, dict)
     assert said["v"] == VERSION
     why = f"it speaks network version {version}, this node {VERSION}"
-    assert one.carrier.dropped == {stranger.peer_id: why}
-    assert stranger.peer_id not in one.peering.peers
+    assert one.carrier.dropped == {outsider.peer_id: why}
+    assert outsider.peer_id not in one.peering.peers
 
 
 def test_a_peer_that_is_silent_twice_is_disconnected(

@@ -23,7 +23,7 @@ async def take(inbox: Inbox, count: int) -> list[Event]:
     return [await anext(events) for _ in range(count)]
 
 
-def test_a_reader_is_told_who_is_there_already() -> None:
+def test_a_reader_is_shown_who_is_there_already() -> None:
     inbox = Inbox()
     inbox.arrive(Connected(peer=ONE, address="/ip4"))
     inbox.arrive(Connected(peer=OTHER, address=None))
@@ -54,13 +54,13 @@ def test_gossip_that_finds_the_queue_full_is_counted() -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from([ONE, OTHER]), st.sampled_from(["in", "out", "tell"]))))
-def test_what_is_told_makes_sense_and_ends_at_the_truth(
+def test_what_is_reported_makes_sense_and_ends_at_the_truth(
     happenings: list[tuple[PeerId, str]],
 ) -> None:
     presence = Presence()
     believed: set[PeerId] = set()
 
-    def tell() -> None:
+    def notify() -> None:
         for change in presence.changes():
             if isinstance(change, Connected):
                 assert change.peer not in believed
@@ -75,8 +75,8 @@ def test_what_is_told_makes_sense_and_ends_at_the_truth(
         elif happening == "out":
             presence.leave(peer)
         else:
-            tell()
-    tell()
+            notify()
+    notify()
 
 
 def test_a_peer_that_left_and_came_back_did_both() -> None:
@@ -92,7 +92,7 @@ def test_a_peer_that_left_and_came_back_did_both() -> None:
     assert list(presence.changes()) == []
 
 
-def test_waits_double_and_begin_anew_after_a_healthy_life() -> None:
+def test_waits_double_and_start_again_after_a_healthy_life() -> None:
     backoff = Backoff()
     assert [backoff.wait_s(1) for _ in range(9)] == [0.5, 1, 2, 4, 8, 16, 32, 60, 60]
     assert [backoff.wait_s(lived_s) for lived_s in (61, 1)] == [0.5, 1]

@@ -12,7 +12,7 @@ from node.peering.address_list import sign_list
 from node.peering.list_reader import ListReader
 from protocol.errors import Rejected
 from protocol.keys import SigningKey
-from tests.node.meeting import address, key
+from tests.node.peer_addresses import address, key
 from tests.peering.published import HOST, endless, names, page, web
 
 LIST = sign_list(
@@ -41,7 +41,7 @@ def test_what_a_server_has_is_read(tmp_path: Path) -> None:
     assert fetched(tmp_path, page(TEXT)) == TEXT
 
 
-def test_of_a_machine_s_proxy_nobody_is_told(
+def test_a_machines_proxy_is_reported_to_nobody(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", f"http://{HOST}:9")
@@ -76,7 +76,7 @@ def test_who_is_silent_is_not_waited_for(tmp_path: Path) -> None:
     assert fetched(tmp_path, None, https_s=0.5) == Rejected("it did not answer within 0.5 s")
 
 
-def test_what_is_no_answer_is_told_in_a_line(tmp_path: Path) -> None:
+def test_what_is_no_answer_is_reported_in_a_line(tmp_path: Path) -> None:
     found = fetched(tmp_path, b"x" * 2_000 + b"\r\n\r\n")
     assert isinstance(found, Rejected)
     assert found.reason.startswith("it was not reached: ")

@@ -1,4 +1,4 @@
-"""Published lists: when they are read, which one replaces which, and what is kept."""
+"""Published lists: when they are read, their order, and the stored copy."""
 
 import asyncio
 import logging
@@ -17,7 +17,7 @@ from node.peering.lists import ALONE_S, SETTLED_S, KnownList, Lists
 from node.store.store import Store
 from protocol.errors import ArnodeError
 from protocol.keys import SigningKey
-from tests.node.meeting import address, key
+from tests.node.peer_addresses import address, key
 from tests.peering.networks import until
 from tests.peering.published import Web, names, page, web
 
@@ -31,7 +31,7 @@ def listed(*numbers: int, ago_s: int = 0, net: str = "lab", by: SigningKey = SIG
 
 
 class Reading:
-    """The lists of a network, read at two places of a server, with a clock that stands still."""
+    """The lists of a network, read at two places of a server, with a stopped clock."""
 
     def __init__(self, there: Web, store: Store) -> None:
         self.now_s = float(NOW_S)
@@ -91,7 +91,7 @@ def reading(tmp_path: Path, store: Store) -> Callable[[Test], None]:
 Run = Callable[[Test], None]
 
 
-def test_what_lists_say_is_told_at_once_the_newest_first(reading: Run) -> None:
+def test_what_lists_say_is_reported_at_once_the_newest_first(reading: Run) -> None:
     async def test(node: Reading) -> None:
         old, new = listed(1, 2, ago_s=HOUR_S), listed(2, 3)
         first, second = await node.look(old.text(), new.text())
@@ -258,7 +258,7 @@ def test_a_disk_that_refuses_costs_no_more_than_the_next_start(
     reading(test)
 
 
-def test_a_list_in_the_dns_is_read_beside_one_on_the_web(reading: Run) -> None:
+def test_a_list_in_the_dns_is_read_alongside_one_on_the_web(reading: Run) -> None:
     async def test(node: Reading) -> None:
         async with names(lambda _: listed(1, 2).records()) as resolver:
             node.places = (node.there.url("/a"), "/dnsaddr/example.org")

@@ -194,13 +194,13 @@ def test_a_peer_that_is_full_is_not_dialled_again_at_once(tmp_path: Path) -> Non
         ("/ip4/127.0.0.1/tcp/4001", []),
     ],
 )
-def test_only_addresses_that_name_the_node_are_told(
+def test_only_addresses_that_name_the_node_are_reported(
     listened: str, announced_addresses: list[str]
 ) -> None:
     assert list(announced((listened,))) == announced_addresses
 
 
-def test_a_wildcard_is_told_as_an_address_of_this_machine() -> None:
+def test_a_wildcard_is_reported_as_an_address_of_this_machine() -> None:
     for text in announced((f"/ip4/0.0.0.0/tcp/4001/p2p/{PEER}",)):
         assert not text.startswith("/ip4/0.")
         assert isinstance(parse_address(text), Address)

@@ -16,7 +16,7 @@ from node.home.network_definition import Network
 from node.peering import neighbours
 from node.peering.multicast import MOST_ANNOUNCED, announced, machine_hosts, read, written
 from node.peering.neighbours import Neighbours, local_name
-from tests.node.meeting import address
+from tests.node.peer_addresses import address
 from tests.peering.networks import run, until
 from tests.peering.test_membership import place, until_has
 

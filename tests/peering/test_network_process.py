@@ -148,7 +148,7 @@ def test_more_questions_at_once_than_a_peer_allows_are_all_answered(pair: Pair) 
     pair.run(test)
 
 
-def test_a_valid_record_is_heard_and_what_is_none_is_not(pair: Pair) -> None:
+def test_a_valid_record_is_accepted_and_what_is_none_is_not(pair: Pair) -> None:
     one, other = pair.one, pair.other
 
     async def test() -> None:
@@ -322,10 +322,10 @@ def test_a_child_that_runs_and_does_nothing_is_replaced(
     pair.run(test)
 
 
-def test_how_much_gossip_was_ignored_is_told_with_the_pings(pair: Pair) -> None:
+def test_how_much_gossip_was_ignored_is_reported_with_the_pings(pair: Pair) -> None:
     one, other = pair.one, pair.other
 
-    def foreign(seq: int) -> bytes:
+    def other_record(seq: int) -> bytes:
         return sign_record(
             KEYS[0], net="other", seq=seq, prev=None, ts_ms=START_MS, body=INSIGHT
         ).wire
@@ -335,7 +335,7 @@ def test_how_much_gossip_was_ignored_is_told_with_the_pings(pair: Pair) -> None:
         for seq in range(100):  # some before it knows that the other subscribes to the topic
             if other.ignored_messages:
                 break
-            await one.publish(TOPIC, foreign(seq))
+            await one.publish(TOPIC, other_record(seq))
             await asyncio.sleep(0.2)
         assert other.ignored_messages.keys() == {"of another network"}
         assert other.peers == (one.peer_id,), "a few are held against nobody"

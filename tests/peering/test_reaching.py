@@ -140,7 +140,7 @@ def test_a_full_relay_gives_no_address(node: Party) -> None:
     assert (node.reaching.kind, node.reaching.addresses) == ("unknown", ())
 
 
-def silent(carrier: MemoryCarrier) -> None:
+def unanswering(carrier: MemoryCarrier) -> None:
     carrier.is_silent = True
 
 
@@ -158,7 +158,7 @@ def garbled(carrier: MemoryCarrier) -> None:
     carrier.serve(REACH, answer)
 
 
-@pytest.mark.parametrize("spoil", [silent, lying, garbled])
+@pytest.mark.parametrize("spoil", [unanswering, lying, garbled])
 def test_who_gives_no_answer_is_asked_again_soon(
     node: Party, spoil: Callable[[MemoryCarrier], None]
 ) -> None:

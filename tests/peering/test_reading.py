@@ -22,7 +22,7 @@ BAD = SESSION[0][:-1] + bytes([SESSION[0][-1] ^ 1])
 
 
 def batch(count: int) -> list[bytes]:
-    """Return so many wires, some of which are not records."""
+    """Return `count` wires, some of which are not records."""
     return random.Random(count).choices([*SESSION, b"no record", BAD], k=count)
 
 
@@ -47,7 +47,7 @@ def program_of(pid: int) -> bytes:
         return b""
 
 
-def test_a_process_beside_reads_the_same_of_batches_under_way_together() -> None:
+def test_a_process_next_to_it_reads_the_same_of_batches_under_way_together() -> None:
     batches = [batch(count) for count in (MANY, 300, 41, 500, MANY)]
 
     async def read() -> None:
@@ -69,11 +69,11 @@ def test_every_kind_of_record_comes_back_as_it_was() -> None:
 
     asyncio.run(read())
     assert {one.kind for one in here(SESSION) if isinstance(one, Extract)} == {
-        *("task", "patch", "result", "adopt", "attest", "noise")
+        *("task", "patch", "result", "adopt", "rerun", "noise")
     }
 
 
-def test_tasks_that_become_known_later_are_told_as_well() -> None:
+def test_tasks_that_become_known_later_are_reported_as_well() -> None:
     async def read() -> None:
         async with contextlib.aclosing(RecordReader(processors=2)) as reader:
             early = await reader.read(SESSION, {})
@@ -112,7 +112,7 @@ def test_when_the_process_dies_records_are_read_here(caplog: pytest.LogCaptureFi
     assert "read here" in caplog.text
 
 
-def test_whoever_stops_waiting_does_not_disturb_the_next() -> None:
+def test_who_stops_waiting_does_not_disturb_the_next() -> None:
     async def read() -> None:
         async with contextlib.aclosing(RecordReader(processors=2)) as reader:
             hasty = asyncio.create_task(reader.read(batch(500), TASKS))

@@ -7,14 +7,14 @@ import pytest
 from node.home.network_definition import Network
 from node.network.dht_contract import key_of
 from node.peering.rendezvous import ALONE_S, SETTLED_S, LastRendezvous, Rendezvous
-from tests.node.meeting import address, through
+from tests.node.peer_addresses import address, through
 
 NOON_S = 1_772_366_400.0  # of 1 March 2026, UTC
 DIRECT = str(address(1))
 
 
 class Node:
-    """A node whose clock stands still until a test advances it."""
+    """A node with a clock that only a test advances."""
 
     def __init__(self) -> None:
         self.now_s = NOON_S
@@ -40,7 +40,7 @@ def node() -> Node:
     return Node()
 
 
-def test_the_first_meeting_is_due_at_once(node: Node) -> None:
+def test_the_first_rendezvous_is_due_at_once(node: Node) -> None:
     assert node.rendezvous.next_s <= NOON_S
 
 
@@ -51,14 +51,14 @@ def test_who_is_alone_looks_again_soon_and_others_after_hours(node: Node) -> Non
     assert node.rendezvous.next_s == NOON_S + SETTLED_S
 
 
-def test_whoever_is_reached_elsewhere_since_says_so_soon(node: Node) -> None:
+def test_who_is_reached_elsewhere_since_says_so_soon(node: Node) -> None:
     node.peers = 1
     node.has_met()
     node.addresses = (DIRECT, str(address(1, host="ip4/192.0.2.9")))
     assert node.rendezvous.next_s == NOON_S + ALONE_S
 
 
-def test_a_place_at_a_relay_is_not_told(node: Node) -> None:
+def test_a_place_at_a_relay_is_not_reported(node: Node) -> None:
     node.addresses = (str(through(address(2), 1)), DIRECT)
     assert node.rendezvous._to_announce() == (DIRECT,)
 

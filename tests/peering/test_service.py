@@ -115,7 +115,7 @@ def test_own_records_are_gossiped_once_in_each_of_their_topics(scene: Scene) -> 
     asyncio.run(talk())
 
 
-def test_what_is_heard_is_taken_in_and_garbage_is_not_the_forwarders_fault(scene: Scene) -> None:
+def test_what_arrives_is_ingested_and_garbage_is_not_the_forwarders_fault(scene: Scene) -> None:
     one, two = scene.one, scene.two
 
     async def talk() -> None:
@@ -132,7 +132,7 @@ def test_what_is_heard_is_taken_in_and_garbage_is_not_the_forwarders_fault(scene
     assert one.carrier.dropped == {}
 
 
-def test_of_what_is_heard_at_once_each_result_has_who_forwarded_it(scene: Scene) -> None:
+def test_of_what_arrives_at_once_each_result_has_who_forwarded_it(scene: Scene) -> None:
     one, two, three = scene.one, scene.two, scene.three
     results = [signed(key, 0, RESULT) for key in KEYS[:2]]
 
@@ -196,7 +196,7 @@ def test_what_waited_until_it_was_no_longer_early_is_news_like_any_other(scene: 
     asyncio.run(talk())
 
 
-def test_the_next_hello_tells_a_peer_what_it_lacks(scene: Scene) -> None:
+def test_the_next_hello_shows_a_peer_what_it_lacks(scene: Scene) -> None:
     one, two = scene.one, scene.two
 
     async def talk() -> None:
@@ -212,7 +212,9 @@ def test_the_next_hello_tells_a_peer_what_it_lacks(scene: Scene) -> None:
     asyncio.run(talk())
 
 
-def test_of_too_many_topics_each_hello_tells_the_next_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_too_many_topics_each_hello_reports_the_next_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(service, "MAX_TOPICS", 2)
     wires, clock = Wires(), Clock()
     with member(wires, "one", clock) as one:
@@ -234,9 +236,9 @@ def test_of_too_many_topics_each_hello_tells_the_next_ones(monkeypatch: pytest.M
 def test_nobody_is_answered_before_a_hello(
     scene: Scene, protocol: str, question: dict[str, Message]
 ) -> None:
-    stranger, peer = scene.wires.carrier("stranger"), scene.one.carrier.peer_id
-    scene.wires.connect(stranger, scene.one.carrier)
+    outsider, peer = scene.wires.carrier("stranger"), scene.one.carrier.peer_id
+    scene.wires.connect(outsider, scene.one.carrier)
     with pytest.raises(NetworkError, match="reset") as raised:
-        asyncio.run(stranger.ask(peer, protocol, question))
+        asyncio.run(outsider.ask(peer, protocol, question))
     assert isinstance(raised.value.__cause__, RefusedError)
     assert raised.value.__cause__.message == "say hello first"

@@ -149,7 +149,7 @@ def test_debts_wear_off(scene: Scene) -> None:
     assert scene.answered[2:] == [ONE, OTHER]
 
 
-def test_small_questions_are_large_ones_to_whoever_had_much(scene: Scene) -> None:
+def test_small_questions_are_large_ones_to_heavy_users(scene: Scene) -> None:
     async def ask() -> None:
         await scene.answer(ONE, LITTLE_DEBT_S + 1)
         while not scene.waited_s:
@@ -163,7 +163,7 @@ def test_small_questions_are_large_ones_to_whoever_had_much(scene: Scene) -> Non
     asyncio.run(ask())
 
 
-def test_whoever_takes_too_much_is_refused_then_dropped_and_others_are_not(scene: Scene) -> None:
+def test_who_takes_too_much_is_refused_then_dropped_and_others_are_not(scene: Scene) -> None:
     burst_s = ALLOWANCES[CostKind.TIME].burst
 
     async def ask() -> None:

@@ -43,7 +43,7 @@ from tests.protocol.examples import INSIGHT, INTENT, RESULT, START_MS
 POOL = library(64)
 
 
-class Meeting:
+class Wired:
     """Some nodes on the same wires."""
 
     def __init__(self, stack: ExitStack) -> None:
@@ -67,9 +67,9 @@ class Meeting:
 
 
 @pytest.fixture
-def meeting() -> Iterator[Meeting]:
+def wired() -> Iterator[Wired]:
     with ExitStack() as stack:
-        yield Meeting(stack)
+        yield Wired(stack)
 
 
 @pytest.fixture
@@ -85,13 +85,13 @@ def test_two_nodes_with_any_overlap_end_with_the_same(
     whose: list[str], chance: random.Random
 ) -> None:
     with ExitStack() as stack:
-        meeting = Meeting(stack)
-        one, other = meeting.member("one"), meeting.member("other")
+        wired = Wired(stack)
+        one, other = wired.member("one"), wired.member("other")
         pairs = list(zip(POOL, whose, strict=False))
         chance.shuffle(pairs)
         one.take([record for record, who in pairs if who != "other"])
         other.take([record for record, who in pairs if who != "one"])
-        asyncio.run(meeting.level(one, other))
+        asyncio.run(wired.level(one, other))
         named = {record.body.patch for record, _ in pairs if hasattr(record.body, "patch")}
         # A patch without a result belongs to no topic yet.
         expected = {
@@ -103,26 +103,26 @@ def test_two_nodes_with_any_overlap_end_with_the_same(
         )
 
 
-def test_three_nodes_in_a_row_pass_everything_on(meeting: Meeting) -> None:
-    first, middle, last = (meeting.member(name) for name in ("first", "middle", "last"))
+def test_three_nodes_in_a_row_pass_everything_on(wired: Wired) -> None:
+    first, middle, last = (wired.member(name) for name in ("first", "middle", "last"))
     first.take(POOL[:40])
     last.take(POOL[30:])
 
     async def talk() -> None:
-        await meeting.level(first, middle)
-        await meeting.level(middle, last)
-        await meeting.level(first, middle)
+        await wired.level(first, middle)
+        await wired.level(middle, last)
+        await wired.level(first, middle)
 
     asyncio.run(talk())
     assert first.ids() == middle.ids()
     assert last.ids() >= {record.id for record in POOL if record.kind != "patch"}
 
 
-def test_a_node_of_another_family_gets_the_news_and_not_the_screens(meeting: Meeting) -> None:
-    here = meeting.member("here", topics=subscriptions("main", [TASK], "h200-141g"))
-    there = meeting.member("there", topics=subscriptions("main", [TASK], "cpu-x86_64"))
+def test_a_node_of_another_family_gets_the_news_and_not_the_screens(wired: Wired) -> None:
+    here = wired.member("here", topics=subscriptions("main", [TASK], "h200-141g"))
+    there = wired.member("there", topics=subscriptions("main", [TASK], "cpu-x86_64"))
     here.take(POOL)
-    asyncio.run(meeting.level(here, there))
+    asyncio.run(wired.level(here, there))
     kinds = {record.kind for record in there.store.records.listed()}
     assert kinds == {"task", "patch", "result", "insight"}
     results = [record.body for record in there.store.records.listed("result")]
@@ -135,34 +135,34 @@ def test_a_node_of_another_family_gets_the_news_and_not_the_screens(meeting: Mee
 
 
 @pytest.mark.parametrize("count", [600, pytest.param(3_000, marks=pytest.mark.soak)])
-def test_equal_sets_cost_a_hello_and_a_few_hundred_bytes(meeting: Meeting, count: int) -> None:
+def test_equal_sets_cost_a_hello_and_a_few_hundred_bytes(wired: Wired, count: int) -> None:
     records = library(count)
-    one, other = meeting.member("one"), meeting.member("other")
+    one, other = wired.member("one"), wired.member("other")
     for node in (one, other):
         node.take(records)
 
     async def talk() -> None:
-        await greet(meeting.wires, one, other)
+        await greet(wired.wires, one, other)
         peer = other.carrier.peer_id
         hello = one.peering.peers[peer].hello
         assert hello is not None
         shared = {topic: digest for topic, digest in hello.digests.items() if digest[0]}
         for topic, digest in shared.items():
-            meeting.wires.bytes.clear()
+            wired.wires.bytes.clear()
             assert await one.peering.syncer.exchange(peer, {topic: digest}) == 0
-            assert meeting.wires.bytes[SYNC] < 150
+            assert wired.wires.bytes[SYNC] < 150
         # Topics known to be equal are not compared again for half an hour.
-        meeting.clock.now_s += 60
+        wired.clock.now_s += 60
         assert one.peering.syncer.differing(peer, hello.digests) == {}
 
     asyncio.run(talk())
 
 
 def test_a_newcomer_reads_pages_and_goes_on_after_a_restart(
-    meeting: Meeting, tmp_path: Path, loop: asyncio.Runner
+    wired: Wired, tmp_path: Path, loop: asyncio.Runner
 ) -> None:
     records = library(3_000)
-    full = meeting.member("full")
+    full = wired.member("full")
     full.take(records)
     home = Home(tmp_path / "home")
     pages = 0
@@ -176,11 +176,11 @@ def test_a_newcomer_reads_pages_and_goes_on_after_a_restart(
         return answer
 
     with ExitStack() as stack:
-        names = {"wires": meeting.wires, "name": "new", "clock": meeting.clock, "home": home}
+        names = {"wires": wired.wires, "name": "new", "clock": wired.clock, "home": home}
         new = stack.enter_context(member(**names))  # type: ignore[arg-type]
 
         async def begin() -> None:
-            await greet(meeting.wires, new, full)
+            await greet(wired.wires, new, full)
             full.carrier.tamper = lost_later
             await pull(new, full)
 
@@ -199,9 +199,9 @@ def test_a_newcomer_reads_pages_and_goes_on_after_a_restart(
             return answer
 
         async def go_on() -> None:
-            meeting.clock.now_s += 3_600
+            wired.clock.now_s += 3_600
             full.carrier.tamper = noted
-            await greet(meeting.wires, new, full)
+            await greet(wired.wires, new, full)
             await pull(new, full)
 
         loop.run(go_on())
@@ -215,20 +215,20 @@ def test_a_newcomer_reads_pages_and_goes_on_after_a_restart(
 
 
 def test_a_node_that_was_away_for_a_day_fetches_nothing_that_it_has(
-    meeting: Meeting, tmp_path: Path, loop: asyncio.Runner
+    wired: Wired, tmp_path: Path, loop: asyncio.Runner
 ) -> None:
     records = library(737)  # the last patch needs its result
     before, meanwhile = records[:400], records[400:]
-    stayed, home = meeting.member("stayed"), Home(tmp_path / "home")
+    stayed, home = wired.member("stayed"), Home(tmp_path / "home")
     stayed.take(before)
-    names = {"wires": meeting.wires, "name": "away", "clock": meeting.clock, "home": home}
+    names = {"wires": wired.wires, "name": "away", "clock": wired.clock, "home": home}
     with ExitStack() as stack:
         away = stack.enter_context(member(**names))  # type: ignore[arg-type]
-        loop.run(meeting.level(away, stayed))
+        loop.run(wired.level(away, stayed))
         had = away.ids()
         stayed.carrier.lost(away.carrier.peer_id)
     stayed.take(meanwhile)
-    meeting.clock.now_s += 86_400
+    wired.clock.now_s += 86_400
     sent: list[bytes] = []
 
     async def noted(_protocol: str, _question: Message, answer: Message) -> Message:
@@ -239,7 +239,7 @@ def test_a_node_that_was_away_for_a_day_fetches_nothing_that_it_has(
     stayed.carrier.tamper = noted
     with ExitStack() as stack:
         away = stack.enter_context(member(**names))  # type: ignore[arg-type]
-        loop.run(meeting.level(away, stayed))
+        loop.run(wired.level(away, stayed))
         assert away.ids() == stayed.ids()
     heads = [payload_id(wire) for wire in sent]
     fetched = [head[0] for head in heads if not isinstance(head, Rejected)]
@@ -248,8 +248,8 @@ def test_a_node_that_was_away_for_a_day_fetches_nothing_that_it_has(
     assert had | set(fetched) == stayed.ids()
 
 
-def test_what_was_refused_is_not_fetched_again(meeting: Meeting) -> None:
-    full, small = meeting.member("full"), meeting.member("small", quotas=Quotas(news=5))
+def test_what_was_refused_is_not_fetched_again(wired: Wired) -> None:
+    full, small = wired.member("full"), wired.member("small", quotas=Quotas(news=5))
     full.take([signed(KEYS[0], seq, replace(INSIGHT, message=f"{seq}")) for seq in range(40)])
     wants = 0
 
@@ -261,12 +261,12 @@ def test_what_was_refused_is_not_fetched_again(meeting: Meeting) -> None:
     full.carrier.tamper = counted
 
     async def talk() -> None:
-        await meeting.level(small, full)
+        await wired.level(small, full)
         before = wants
-        await meeting.level(small, full)
+        await wired.level(small, full)
         assert (before, wants) == (1, 1)
         # The lasting difference is not compared every ten seconds either.
-        meeting.clock.now_s += 1_000
+        wired.clock.now_s += 1_000
         hello = small.peering.peers[full.carrier.peer_id].hello
         assert hello is not None
         assert small.peering.syncer.differing(full.carrier.peer_id, hello.digests) == {}
@@ -276,28 +276,28 @@ def test_what_was_refused_is_not_fetched_again(meeting: Meeting) -> None:
     assert full.store.records.count() == 40
 
 
-def test_expired_intents_are_offered_to_nobody(meeting: Meeting) -> None:
-    old, new = meeting.member("old"), meeting.member("new")
+def test_expired_intents_are_offered_to_nobody(wired: Wired) -> None:
+    old, new = wired.member("old"), wired.member("new")
     old.take([signed(KEYS[0], 0, INTENT), signed(KEYS[0], 1, INSIGHT)])
     old.store.intake.settle(now_ms=START_MS + INTENT_MS + 1)
-    asyncio.run(meeting.level(old, new))
+    asyncio.run(wired.level(old, new))
     assert [record.kind for record in new.store.records.listed()] == ["insight"]
     assert new.peering.syncer._indexes.digests() == old.peering.syncer._indexes.digests()
 
 
-def test_what_is_early_waits_and_is_not_asked_for_again(meeting: Meeting) -> None:
-    one, other = meeting.member("one"), meeting.member("other")
+def test_what_is_early_waits_and_is_not_asked_for_again(wired: Wired) -> None:
+    one, other = wired.member("one"), wired.member("other")
     early = signed(KEYS[0], 0, INSIGHT, ts_ms=NOW_MS + 3_600_000)
     other.store.intake.ingest([early.wire], now_ms=NOW_MS + 3_600_000)
 
     async def talk() -> None:
-        await meeting.level(one, other)
+        await wired.level(one, other)
         assert one.store.records.count() == 0
-        asked = meeting.wires.questions[SYNC]
-        meeting.clock.now_s += 60
-        await greet(meeting.wires, one, other)
+        asked = wired.wires.questions[SYNC]
+        wired.clock.now_s += 60
+        await greet(wired.wires, one, other)
         await pull(one, other)
-        assert meeting.wires.questions[SYNC] == asked
+        assert wired.wires.questions[SYNC] == asked
 
     asyncio.run(talk())
     assert one.carrier.dropped == {}
@@ -305,8 +305,8 @@ def test_what_is_early_waits_and_is_not_asked_for_again(meeting: Meeting) -> Non
     assert one.ids() == other.ids()
 
 
-def test_answers_that_are_lost_delayed_or_doubled_only_cost_time(meeting: Meeting) -> None:
-    one, other = meeting.member("one"), meeting.member("other")
+def test_answers_that_are_lost_delayed_or_doubled_only_cost_time(wired: Wired) -> None:
+    one, other = wired.member("one"), wired.member("other")
     one.take(POOL[:30])
     other.take(POOL[20:])
     chance = random.Random(1)
@@ -325,8 +325,8 @@ def test_answers_that_are_lost_delayed_or_doubled_only_cost_time(meeting: Meetin
 
     async def talk() -> None:
         for _ in range(30):
-            meeting.clock.now_s += 4_000
-            await greet(meeting.wires, one, other)
+            wired.clock.now_s += 4_000
+            await greet(wired.wires, one, other)
             await pull(one, other)
             await pull(other, one)
 
@@ -338,8 +338,8 @@ def test_answers_that_are_lost_delayed_or_doubled_only_cost_time(meeting: Meetin
 
 
 @pytest.mark.soak
-def test_many_large_records_come_in_answers_below_a_frame(meeting: Meeting) -> None:
-    one, other = meeting.member("one"), meeting.member("other")
+def test_many_large_records_come_in_answers_below_a_frame(wired: Wired) -> None:
+    one, other = wired.member("one"), wired.member("other")
     run = RESULT.runs[0]
     records: list[Record] = []
     for seq in range(260):
@@ -347,28 +347,28 @@ def test_many_large_records_come_in_answers_below_a_frame(meeting: Meeting) -> N
         records.append(signed(KEYS[0], seq, replace(RESULT, runs=runs, note=f"{seq}")))
     assert sum(len(record.wire) for record in records) > 2 << 20
     other.take(records)
-    asyncio.run(meeting.level(one, other))
+    asyncio.run(wired.level(one, other))
     assert one.ids() == other.ids()
 
 
-def test_records_that_came_by_gossip_meanwhile_disturb_no_exchange(meeting: Meeting) -> None:
-    one, other = meeting.member("one"), meeting.member("other")
+def test_records_that_came_by_gossip_meanwhile_disturb_no_exchange(wired: Wired) -> None:
+    one, other = wired.member("one"), wired.member("other")
     other.take(POOL)
     rest = list(POOL)
 
-    async def beside(_protocol: str, _question: Message, answer: Message) -> Message:
+    async def meanwhile(_protocol: str, _question: Message, answer: Message) -> Message:
         if rest:
             one.take([rest.pop(), rest.pop()])
         return answer
 
-    other.carrier.tamper = beside
-    asyncio.run(meeting.level(one, other))
+    other.carrier.tamper = meanwhile
+    asyncio.run(wired.level(one, other))
     assert one.ids() == other.ids()
 
 
-def test_only_who_said_hello_is_answered(meeting: Meeting) -> None:
-    one, other = meeting.member("one"), meeting.member("other")
-    meeting.wires.connect(one.carrier, other.carrier)
+def test_only_who_said_hello_is_answered(wired: Wired) -> None:
+    one, other = wired.member("one"), wired.member("other")
+    wired.wires.connect(one.carrier, other.carrier)
 
     async def talk() -> None:
         with pytest.raises(NetworkError):
@@ -379,11 +379,11 @@ def test_only_who_said_hello_is_answered(meeting: Meeting) -> None:
         assert answer == {"records": []}
 
     asyncio.run(talk())
-    assert meeting.wires.questions[HELLO] == 1
+    assert wired.wires.questions[HELLO] == 1
 
 
-def test_a_newcomer_knows_the_task_before_the_claims_on_it(meeting: Meeting) -> None:
-    full, new = meeting.member("full"), meeting.member("new")
+def test_a_newcomer_knows_the_task_before_the_claims_on_it(wired: Wired) -> None:
+    full, new = wired.member("full"), wired.member("new")
     full.take(library(200))
     waiting: list[tuple[bytes]] = []
 
@@ -393,20 +393,20 @@ def test_a_newcomer_knows_the_task_before_the_claims_on_it(meeting: Meeting) -> 
         return answer
 
     full.carrier.tamper = noted
-    asyncio.run(meeting.level(new, full))
+    asyncio.run(wired.level(new, full))
     assert new.ids() == full.ids()
     assert waiting == []
 
 
 def test_topics_that_come_at_once_are_all_counted(
-    meeting: Meeting, monkeypatch: pytest.MonkeyPatch
+    wired: Wired, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(exchange, "MAX_WANTED", 16)
-    full, new = meeting.member("full"), meeting.member("new")
+    full, new = wired.member("full"), wired.member("new")
     full.take(library(296))
 
     async def talk() -> None:
-        await greet(meeting.wires, new, full)
+        await greet(wired.wires, new, full)
         assert await pull(new, full) == new.store.records.count()
 
     asyncio.run(talk())
@@ -414,12 +414,12 @@ def test_topics_that_come_at_once_are_all_counted(
 
 
 def test_a_newcomer_with_several_peers_reads_each_page_once(
-    meeting: Meeting, monkeypatch: pytest.MonkeyPatch
+    wired: Wired, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(exchange, "_COLD_RECORDS", 10)
     monkeypatch.setattr(exchange, "MAX_WANTED", 16)
     records = library(296)
-    first, second, new = (meeting.member(name) for name in ("first", "second", "new"))
+    first, second, new = (wired.member(name) for name in ("first", "second", "new"))
     for node in (first, second):
         node.take(records)
     pages: list[Message] = []
@@ -432,10 +432,10 @@ def test_a_newcomer_with_several_peers_reads_each_page_once(
 
     async def talk() -> None:
         for other in (first, second):
-            await greet(meeting.wires, new, other)
+            await greet(wired.wires, new, other)
             other.carrier.tamper = noted
         await asyncio.gather(pull(new, first), pull(new, second))
-        await meeting.level(new, first)
+        await wired.level(new, first)
 
     asyncio.run(talk())
     assert len(pages) > 10
@@ -443,48 +443,48 @@ def test_a_newcomer_with_several_peers_reads_each_page_once(
     assert new.ids() == first.ids()
 
 
-def test_a_peer_that_only_lacks_what_came_here_of_late_is_not_asked(meeting: Meeting) -> None:
+def test_a_peer_that_only_lacks_what_came_here_of_late_is_not_asked(wired: Wired) -> None:
     news = [signed(KEYS[0], seq, replace(INSIGHT, message=f"{seq}")) for seq in range(30)]
-    one, other = meeting.member("one"), meeting.member("other")
+    one, other = wired.member("one"), wired.member("other")
     for node in (one, other):
         node.take(news[:20])
 
     async def talk() -> None:
-        await meeting.level(one, other)
+        await wired.level(one, other)
         one.take(news[20:])
-        meeting.clock.now_s += 1_000
-        await greet(meeting.wires, one, other)
+        wired.clock.now_s += 1_000
+        await greet(wired.wires, one, other)
         for asking, asked, is_lacking in ((one, other, False), (other, one, True)):
             peer = asked.carrier.peer_id
             hello = asking.peering.peers[peer].hello
             assert hello is not None
             assert bool(asking.peering.syncer.differing(peer, hello.digests)) is is_lacking
-        await meeting.level(one, other)
+        await wired.level(one, other)
 
     asyncio.run(talk())
     assert one.ids() == other.ids() == {record.id for record in news}
 
 
 def test_of_kinds_that_a_node_does_not_know_a_peer_brings_so_many_at_once(
-    meeting: Meeting, monkeypatch: pytest.MonkeyPatch
+    wired: Wired, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ingest, "RATIONED_RECORDS", Allowance(per_s=0.001, burst=5))
     body = UnknownBody(kind="prophecy", encoded=encode({}))
     strange = [signed(key, seq, body) for key in KEYS for seq in range(3)]
     known = [signed(KEYS[0], 10 + seq, INSIGHT) for seq in range(7)]
-    one, other = meeting.member("one"), meeting.member("other")
+    one, other = wired.member("one"), wired.member("other")
     other.take([*strange, *known])
 
     async def talk() -> None:
-        await greet(meeting.wires, one, other)
+        await greet(wired.wires, one, other)
         await pull(one, other)
         assert one.ids() >= {record.id for record in known}, "those it knows all come"
         assert one.store.records.count() == len(known) + 5
         # The rest arrives in time, and no peer is to blame.
-        meeting.clock.now_s += 7_000
-        await greet(meeting.wires, one, other)
+        wired.clock.now_s += 7_000
+        await greet(wired.wires, one, other)
         await pull(one, other)
-        await meeting.level(one, other)
+        await wired.level(one, other)
 
     asyncio.run(talk())
     assert one.ids() == other.ids()

@@ -1,4 +1,4 @@
-"""Folders of other systems, and playing with what was made of them."""
+"""Folders of other systems, and runs of the tasks made from them."""
 
 import json
 import shutil
@@ -25,7 +25,7 @@ FIELDS: Final = {
         "build", "encoding", "isolation", "limit_s", "memory_gb", "max_source_growth",
         "noise_floor", "device", "threads", "instance_mb", "answer_mb", "warmup",
         "warmup_limit_s", "interactive", "module", "toolchains", "requires", "private", "scoring",
-        "judge", "metric", "instances", "guards", "bound", "knobs", "data",
+        "judge", "metric", "instances", "guards", "bound", "hyperparameters", "data",
     },
     "judge": {"file", "files", "vary", "limit_s", "requires", "scratch_mb"},
     "metric": {"name", "unit", "direction", "aggregate", "max_step"},

@@ -1,4 +1,4 @@
-"""What the tests of a node have, for plugins that are used by one."""
+"""Fixtures of the node's tests, for plugins that a node uses."""
 
 from tests.node.conftest import home, night, notebook, store, written_night
 

@@ -28,7 +28,7 @@ def pairs(tmp_path: Path) -> Brought:
 
 @pytest.fixture
 def spatial(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stand-in for the one class of scipy that an example's checker asks."""
+    """A stand-in for the one class of scipy that an example's checker uses."""
 
     class Tree:
         def __init__(self, points: np.ndarray) -> None:
@@ -73,8 +73,14 @@ def test_the_candidate_is_solve_with_what_it_needs_and_without_the_checker(rise:
     assert "def solve(problem: dict[str, Any]) -> list[int]:" in text
     assert "# From the end of the longest one backwards." in text
     assert "# How long a rise can be at each number.\ndef _lengths" in text
-    for foreign in ("is_solution", "generate_problem", "_is_rising", "AlgoTuneTasks", "random"):
-        assert foreign not in text
+    for outside_name in (
+        "is_solution",
+        "generate_problem",
+        "_is_rising",
+        "AlgoTuneTasks",
+        "random",
+    ):
+        assert outside_name not in text
 
 
 def test_a_class_that_solves_with_its_own_members_stays_one(pairs: Brought) -> None:
@@ -83,8 +89,8 @@ def test_a_class_that_solves_with_its_own_members_stays_one(pairs: Brought) -> N
     assert "from __future__ import annotations" in text
     assert 'METRIC = "euclidean"' in text
     assert "_distances" in text
-    for foreign in ("is_solution", "generate_problem", "scipy", "super"):
-        assert foreign not in text
+    for outside_name in ("is_solution", "generate_problem", "scipy", "super"):
+        assert outside_name not in text
     assert pairs.table["requires"] == ["scipy"]
     assert pairs.table["judge"] == {"file": "judge.py", "limit_s": 600, "requires": ["scipy"]}
 
@@ -164,7 +170,7 @@ def test_a_folder_without_a_class_is_none_of_theirs(tmp_path: Path) -> None:
         algotune.read_task(tmp_path)
 
 
-def test_solving_that_needs_a_module_beside_it_is_refused(tmp_path: Path) -> None:
+def test_solving_that_needs_a_module_next_to_it_is_refused(tmp_path: Path) -> None:
     folder = copied("algotune/AlgoTuneTasks", "longest_rise", tmp_path)
     path = folder / "longest_rise.py"
     text = path.read_text().replace("LIMIT = 1000", "from .other import shorten\nLIMIT = 1000")
@@ -173,7 +179,7 @@ def test_solving_that_needs_a_module_beside_it_is_refused(tmp_path: Path) -> Non
         algotune.read_task(folder)
 
 
-def test_broken_python_is_told_with_its_file(tmp_path: Path) -> None:
+def test_broken_python_is_reported_with_its_file(tmp_path: Path) -> None:
     folder = copied("algotune/AlgoTuneTasks", "longest_rise", tmp_path)
     (folder / "longest_rise.py").write_text("class :\n")
     with pytest.raises(ConfigurationError, match=r"longest_rise\.py: not valid Python"):

@@ -1,4 +1,4 @@
-"""What was brought over runs with no edit: the command imports it, its baseline is run and judged.
+"""Imported tasks run without an edit: the baseline is run and judged.
 
 All of it in this machine's own sandbox.
 """
@@ -53,7 +53,7 @@ def into(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def call(capsys: pytest.CaptureFixture[str]) -> Call:
-    """Call a command; return what it printed, and what it said beside."""
+    """Call a command; return its stdout and its stderr."""
 
     def called(*words: str, code: int = 0) -> tuple[str, str]:
         with pytest.raises(SystemExit) as ended:
@@ -173,16 +173,16 @@ def test_the_commands_run_it_and_say_whose_word_its_figure_is(
     imported("pi-autoresearch")
     printed, said = call("run", "--task", str(into), "--json")
     assert SELF_SCORED in said
-    told: dict[str, Any] = json.loads(printed)
-    assert told["scoring"] == "self"
-    assert [run["status"] for run in told["runs"]] == ["ok"]
+    document: dict[str, Any] = json.loads(printed)
+    assert document["scoring"] == "self"
+    assert [run["status"] for run in document["runs"]] == ["ok"]
     assert SELF_SCORED in call("task", "show", str(into))[0]
 
 
 def test_what_a_script_calls_is_there_and_what_it_writes_is_gone(
     imported: Imported, into: Path
 ) -> None:
-    """A shell with pipes and processes, what such scripts call, and files beside it."""
+    """A shell with pipes and processes, what such scripts call, and files next to it."""
     before = imported("pi-autoresearch")
     (into / "auto" / "measure.sh").write_text(
         "#!/bin/bash\nset -euo pipefail\n"
@@ -274,14 +274,14 @@ def test_what_is_trusted_stands_the_whole_check(
     assert kind in [one["about"] for one in remarks]
 
 
-def test_packages_that_are_not_here_are_told_with_what_to_install(
+def test_packages_that_are_not_here_are_reported_with_what_to_install(
     imported: Imported, call: Call, into: Path
 ) -> None:
     imported("algotune")
     file = into / "task.toml"
     file.write_text(f'requires = ["no-such-package"]\n{file.read_text()}')
     _, said = call("run", "--task", str(into), code=6)
-    assert "these Python packages are not here: no-such-package" in said
+    assert "these Python packages are not installed: no-such-package" in said
     assert f"arnode task prepare {into}" in said
     assert "Traceback" not in said
 

@@ -39,7 +39,9 @@ def test_measuring_prints_what_the_evaluator_wrote(tmp_path: Path) -> None:
         ("configs/config.yaml", "names EVOLVE_CONFIG.fitness_key"),
     ],
 )
-def test_what_is_no_such_folder_is_told_in_one_line(tmp_path: Path, gone: str, said: str) -> None:
+def test_what_is_no_such_folder_is_reported_in_one_line(
+    tmp_path: Path, gone: str, said: str
+) -> None:
     folder = copied("codeevolve", "gaps", tmp_path)
     (folder / gone).unlink()
     with pytest.raises(ConfigurationError, match=said):

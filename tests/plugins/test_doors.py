@@ -52,7 +52,7 @@ IMPORTER = Importer(
 
 @pytest.fixture(scope="module")
 def sites(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """What the document shows, installed; and a distribution whose plugins are none."""
+    """Install the documented plugin, and a distribution whose plugins are invalid."""
     broken = {
         "arnode_broken/torn.py": "import nothing_of_this_name\n",
         "arnode_broken/odd.py": "IMPORTER = 1\n",
@@ -66,7 +66,7 @@ def sites(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 @pytest.fixture
-def beside(sites: list[Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def plugin_site(sites: list[Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Both are installed next to arnode."""
     for site in sites:
         monkeypatch.syspath_prepend(site)
@@ -75,7 +75,7 @@ def beside(sites: list[Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     module._scanned.cache_clear()
 
 
-@pytest.mark.usefixtures("beside")
+@pytest.mark.usefixtures("plugin_site")
 def test_each_kind_is_found_with_its_distribution_and_own_ones_go_first() -> None:
     for group, name in ((PROPOSERS, "doubling"), (IMPORTERS, "runs-csv"), (EXPORTERS, "csv")):
         found = plugins(group)[name]
@@ -83,7 +83,7 @@ def test_each_kind_is_found_with_its_distribution_and_own_ones_go_first() -> Non
     assert plugins(IMPORTERS)["openevolve"].is_own
 
 
-@pytest.mark.usefixtures("beside")
+@pytest.mark.usefixtures("plugin_site")
 def test_an_importer_takes_a_history_in_and_its_bytes_come_out_again(
     home: Home, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -92,12 +92,12 @@ def test_an_importer_takes_a_history_in_and_its_bytes_come_out_again(
     (tmp_path / "runs.csv").write_text(text)
     document = json.loads(arnode(capsys, "import", "runs-csv", str(tmp_path), "--json"))
     assert (document["form"], document["metric"], document["read"]) == ("runs-csv", "loss", 2)
-    told = arnode(capsys, "export", "results.tsv", "--imported", document["imported"][:8])
-    assert told == text
-    assert "Take in runs.csv" in arnode(capsys, "import", "--help")
+    output = arnode(capsys, "export", "results.tsv", "--imported", document["imported"][:8])
+    assert output == text
+    assert "Import runs.csv" in arnode(capsys, "import", "--help")
 
 
-@pytest.mark.usefixtures("beside")
+@pytest.mark.usefixtures("plugin_site")
 def test_an_exporter_writes_a_line(
     night: Night,
     monkeypatch: pytest.MonkeyPatch,
@@ -121,27 +121,27 @@ def asked(proposer: Proposer, **changes: Any) -> Proposal | NoProposal:
     return asyncio.run(PluggedProposer("doubling", proposer, fit).propose(context(**changes)))
 
 
-@pytest.mark.usefixtures("beside")
+@pytest.mark.usefixtures("plugin_site")
 def test_a_proposer_is_asked_by_its_name_until_it_is_out_of_ideas() -> None:
-    assert arms_of(Config(agent=("doubling", "knobs")))[0].choice == OwnChoice(name="doubling")
+    assert arms_of(Config(agent=("doubling", "search")))[0].choice == OwnChoice(name="doubling")
     doubling = plugins(PROPOSERS)["doubling"].load(ProposerPlugin).make()
-    knobs = (
+    hyperparameters = (
         HyperparameterSpec(name="BATCH", type="int"),
         HyperparameterSpec(name="NO_SUCH", type="int"),
     )
-    first = asked(doubling, knobs=knobs)
+    first = asked(doubling, hyperparameters=hyperparameters)
     assert isinstance(first, Proposal)
     assert (first.proposer, first.key) == ("doubling", "double:BATCH")
     assert first.title == "BATCH = 4 → BATCH = 8"
     assert first.fingerprint == first.source.tree
     assert first.edits
     tried = Outcome(key=first.key, decision="screened_out", gain_sd=0.0)
-    then = asked(doubling, knobs=knobs, history=(tried,))
+    then = asked(doubling, hyperparameters=hyperparameters, history=(tried,))
     assert isinstance(then, NoProposal)
-    assert then.reason == "it is out of ideas"
-    again = asked(doubling, knobs=knobs, tried=lambda _: True)
+    assert then.reason == "it has no more ideas"
+    again = asked(doubling, hyperparameters=hyperparameters, tried=lambda _: True)
     assert isinstance(again, NoProposal)
-    assert again.reason == "it proposed what was tried before"
+    assert again.reason == "its proposal was tried before"
 
 
 class Nameless:
@@ -164,9 +164,9 @@ class Odd:
 
 
 def test_what_is_no_proposal_costs_its_turn_alone() -> None:
-    told = asked(Odd())
-    assert isinstance(told, NoProposal)
-    assert told.reason.startswith("it failed: AttributeError")
+    reported = asked(Odd())
+    assert isinstance(reported, NoProposal)
+    assert reported.reason.startswith("it failed: AttributeError")
 
 
 class Failing:
@@ -175,9 +175,9 @@ class Failing:
 
 
 def test_what_a_proposer_raises_costs_its_turn_alone() -> None:
-    told = asked(Failing())
-    assert isinstance(told, NoProposal)
-    assert told.reason == "it failed: KeyError: 'train.py'"
+    reported = asked(Failing())
+    assert isinstance(reported, NoProposal)
+    assert reported.reason == "it failed: KeyError: 'train.py'"
 
 
 def test_what_may_not_be_run_is_not_proposed() -> None:
@@ -189,12 +189,12 @@ def test_what_may_not_be_run_is_not_proposed() -> None:
             source = context.source.replacing("train.py", b"x = 1\n")
             return change(context, source, key="x", title="x", why="x")
 
-    told = asyncio.run(PluggedProposer("same", Same(), unfit).propose(context()))
-    assert isinstance(told, NoProposal)
-    assert told.reason == "what it proposed may not be run: it is too large"
+    reported = asyncio.run(PluggedProposer("same", Same(), unfit).propose(context()))
+    assert isinstance(reported, NoProposal)
+    assert reported.reason == "its proposal may not be run: it is too large"
 
 
-@pytest.mark.usefixtures("beside")
+@pytest.mark.usefixtures("plugin_site")
 @pytest.mark.parametrize(
     ("name", "fault"),
     [
@@ -207,15 +207,15 @@ def test_what_may_not_be_run_is_not_proposed() -> None:
 def test_one_that_cannot_be_loaded_is_named_and_nothing_else_suffers(
     name: str, fault: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    told = arnode(capsys, "task", "import", name, str(tmp_path), code=6)
-    assert f"the plugin `{name}` of arnode-broken 2.0 {fault}" in told
-    assert "pip uninstall arnode-broken" in told
+    output = arnode(capsys, "task", "import", name, str(tmp_path), code=6)
+    assert f"the plugin `{name}` of arnode-broken 2.0 {fault}" in output
+    assert "pip uninstall arnode-broken" in output
     shown = arnode(capsys, "task", "import", "--help")
     assert f"the plugin `{name}` of" in shown
     assert "EVOLVE-BLOCK" in shown or "initial_program.py" in shown
 
 
-@pytest.mark.usefixtures("beside")
+@pytest.mark.usefixtures("plugin_site")
 def test_doctor_lists_those_of_others_and_names_what_is_broken(home: Home) -> None:
     (check,) = (one for one in examine(home) if one.name == "plugins")
     assert check.status == "warning"
@@ -223,7 +223,7 @@ def test_doctor_lists_those_of_others_and_names_what_is_broken(home: Home) -> No
     assert "the plugin `odd` of arnode-broken 2.0 is no Importer" in check.detail
 
 
-@pytest.mark.usefixtures("beside")
+@pytest.mark.usefixtures("plugin_site")
 def test_the_commands_that_are_there_go_before_plugins_of_their_names(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -79,7 +79,7 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
 @pytest.mark.parametrize("wanted", [openevolve.read_task, None], ids=["brought", "loaded"])
 def test_harbors_tasks_are_of_another_kind(tmp_path: Path, wanted: object) -> None:
     folder = FOLDERS / "harbor" / "hello"
-    with pytest.raises(ConfigurationError, match="is a task of Harbor") as caught:
+    with pytest.raises(ConfigurationError, match="is a Harbor task") as caught:
         openevolve.read_task(folder) if wanted else load_task(folder, data_dir=tmp_path)
     assert "arnode task init" in caught.value.hint
 
@@ -90,7 +90,7 @@ def test_a_task_folder_is_not_brought_over_again(tmp_path: Path) -> None:
         openevolve.read_task(tmp_path / "made")
 
 
-def test_more_files_than_a_task_may_have_are_told(tmp_path: Path) -> None:
+def test_more_files_than_a_task_may_have_are_reported(tmp_path: Path) -> None:
     folder = copied("openevolve", "spread", tmp_path)
     for number in range(61):
         (folder / f"data_{number}.txt").write_text("x")
@@ -116,6 +116,6 @@ def test_a_name_that_the_task_takes_is_refused(tmp_path: Path) -> None:
         openevolve.read_task(folder)
 
 
-def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_there_is_reported(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="there is no such folder"):
         openevolve.read_task(tmp_path / "gone")

@@ -1,4 +1,4 @@
-"""n-autoresearch's experiments and autoresearch-mlx's ledger, in the forms that these write."""
+"""n-autoresearch's experiments and autoresearch-mlx's run log, in their own formats."""
 
 import json
 import random
@@ -21,7 +21,7 @@ from tests.node.test_imported import git
 
 GOLDEN = Path(__file__).parent / "golden"
 HISTORY = (GOLDEN / "n-autoresearch.json").read_bytes()
-LEDGER = (GOLDEN / "rigor_ledger.jsonl").read_bytes()
+RUN_LOG = (GOLDEN / "rigor_ledger.jsonl").read_bytes()
 TABLE = (
     b"commit\tval_bpb\tmemory_gb\tdiff_lines\tstatus\tdescription\treject_reason\n"
     b"aaa0001\t2.126246\t21.2\t0\tkeep\tbaseline\t-\n"
@@ -65,7 +65,7 @@ def test_a_history_is_read_as_its_server_answers_it() -> None:
     assert log.text_lines == []
 
 
-def test_a_memory_that_no_machine_has_is_not_told() -> None:
+def test_a_memory_that_no_machine_has_is_not_reported() -> None:
     found = experiments()
     for one, memory in zip(found, (10**400, -1, True, None, "much"), strict=True):
         one["peak_vram_mb"] = memory
@@ -122,15 +122,15 @@ def test_an_experiment_without_a_figure_is_kept_as_text() -> None:
 
 
 def test_a_crash_s_zero_never_ranks() -> None:
-    for form, data in (("n-autoresearch", HISTORY), ("autoresearch-mlx", LEDGER)):
+    for form, data in (("n-autoresearch", HISTORY), ("autoresearch-mlx", RUN_LOG)):
         log = read(form, data)  # type: ignore[arg-type]
         best = Imported(id=b"", name="", log=log, at_ms=0).best(10, 0)
         assert best
         assert all(row.value and row.status == "keep" for row in best)
 
 
-def test_a_ledger_is_read_with_its_means() -> None:
-    log = read("autoresearch-mlx", LEDGER)
+def test_a_run_log_is_read_with_its_means() -> None:
+    log = read("autoresearch-mlx", RUN_LOG)
     assert rows(log) == [
         ("sha1 1a2b3c4", 1.312, "keep"),
         ("sha1 2b3c4d5", 1.341, "discard"),
@@ -186,9 +186,9 @@ def test_nothing_is_lost_of_a_spoilt_history(junk: bytes, at: int, gone: int) ->
     assert log.data == data
 
 
-@given(st.binary(max_size=80), st.integers(0, len(LEDGER)), st.integers(0, 60))
-def test_nor_of_a_spoilt_ledger(junk: bytes, at: int, gone: int) -> None:
-    data = LEDGER[:at] + junk + LEDGER[at + gone :]
+@given(st.binary(max_size=80), st.integers(0, len(RUN_LOG)), st.integers(0, 60))
+def test_nor_of_a_spoilt_run_log(junk: bytes, at: int, gone: int) -> None:
+    data = RUN_LOG[:at] + junk + RUN_LOG[at + gone :]
     try:
         log = read_history("autoresearch-mlx", data, "a file")
     except UsageError:
@@ -234,20 +234,20 @@ def test_a_checkout_s_state_is_taken_in_with_the_sources_of_its_branch(
     assert [row["metric"] for row in imported["rows"]] == [value for _, value, _ in READ]
 
 
-def test_a_folder_s_table_and_ledger_are_both_taken_in(
+def test_a_folder_s_table_and_run_log_are_both_taken_in(
     at_home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "results.tsv").write_bytes(TABLE)
-    (tmp_path / "rigor_ledger.jsonl").write_bytes(LEDGER)
+    (tmp_path / "rigor_ledger.jsonl").write_bytes(RUN_LOG)
     said = json.loads(arnode(capsys, "import", "autoresearch-mlx", str(tmp_path), "--json"))
     (other,) = said["more_files"]
     assert (said["read"], other["read"], other["text"]) == (3, 5, 1)
     assert said["imported"] != other["imported"]
-    told = arnode(capsys, "import", "autoresearch-mlx", str(tmp_path)).splitlines()
-    assert len(told) == 2
-    assert all("imported before" in line and "unsigned" in line for line in told)
+    output = arnode(capsys, "import", "autoresearch-mlx", str(tmp_path)).splitlines()
+    assert len(output) == 2
+    assert all("imported before" in line and "unsigned" in line for line in output)
     given_back = arnode(capsys, "export", "results.tsv", "--imported", other["imported"][:12])
-    assert given_back.encode() == LEDGER
+    assert given_back.encode() == RUN_LOG
 
 
 @pytest.mark.parametrize("form", ["n-autoresearch", "autoresearch-mlx"])

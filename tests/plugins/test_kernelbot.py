@@ -78,7 +78,7 @@ def test_what_names_no_card_runs_without_one(double: Brought) -> None:
         ("files:", "files: [", "not valid YAML"),
     ],
 )
-def test_a_problem_that_cannot_be_brought_is_told_in_one_line(
+def test_a_problem_that_cannot_be_brought_is_reported_in_one_line(
     broken: Path, before: str, after: str, said: str
 ) -> None:
     task = broken / "task.yml"

@@ -1,4 +1,4 @@
-"""MLE-bench's competitions become trusted tasks: split anew, answers with the judge alone."""
+"""MLE-bench's competitions become trusted tasks: a new split, answers with the judge alone."""
 
 import csv
 import io
@@ -27,7 +27,7 @@ def judge(trees: Brought, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 def submitted(trees: Brought, instance: bytes) -> bytes:
-    """What the baseline prints for an instance."""
+    """Return the baseline's output for an instance."""
     candidate = trees.module("solve.py")
     with zipfile.ZipFile(io.BytesIO(instance)) as files:
         answer: bytes = candidate.submission(files)
@@ -48,7 +48,7 @@ def test_it_is_trusted_and_private_and_its_data_are_the_judges(trees: Brought) -
     assert "Say how high each tree is, from its girth." in trees.text("program.md")
 
 
-def test_each_seed_splits_the_rows_anew_and_the_same_again(judge: ModuleType) -> None:
+def test_each_seed_splits_the_rows_differently_and_repeatably(judge: ModuleType) -> None:
     held = []
     for seed in (bytes(32), bytes([1]) * 32):
         sent = judge.instance(seed, "secret", 0)
@@ -60,7 +60,7 @@ def test_each_seed_splits_the_rows_anew_and_the_same_again(judge: ModuleType) ->
     assert held[0] != held[1]
 
 
-def test_what_is_sent_tells_neither_seed_nor_answers(judge: ModuleType) -> None:
+def test_what_is_sent_reports_neither_seed_nor_answers(judge: ModuleType) -> None:
     seed = bytes(range(32))
     sent = judge.instance(seed, "secret", 0)
     with zipfile.ZipFile(io.BytesIO(sent)) as files:
@@ -143,23 +143,23 @@ def test_a_leaderboard_or_the_graders_name_says_which_way_is_better(tmp_path: Pa
     assert mle_bench.read_task(folder).table["metric"]["direction"] == "min"  # type: ignore[index]
     config = folder / "config.yaml"
     config.write_text(config.read_text().replace("mean-absolute-error", "thing"))
-    with pytest.raises(ConfigurationError, match="says which way is better"):
+    with pytest.raises(ConfigurationError, match="shows whether lower or higher is better"):
         mle_bench.read_task(folder)
     draft = mle_bench.read_task(folder, direction="max")
     assert draft.table["metric"]["direction"] == "max"  # type: ignore[index]
 
 
-def test_data_are_brought_by_whoever_imports_it(tmp_path: Path) -> None:
+def test_data_are_brought_by_the_importer(tmp_path: Path) -> None:
     folder = theirs(tmp_path)
     (folder / "raw").rename(tmp_path / "elsewhere")
-    with pytest.raises(ConfigurationError, match="there are no data of the competition") as caught:
+    with pytest.raises(ConfigurationError, match="the competition's data are missing") as caught:
         mle_bench.read_task(folder)
     assert "--data" in caught.value.hint
     assert "raw/trees.csv" in mle_bench.read_task(folder, data=tmp_path / "elsewhere").files
 
 
 @pytest.mark.parametrize("gone", ["prepare.py", "grade.py", "config.yaml"])
-def test_what_is_no_competition_is_told_in_one_line(tmp_path: Path, gone: str) -> None:
+def test_what_is_no_competition_is_reported_in_one_line(tmp_path: Path, gone: str) -> None:
     folder = theirs(tmp_path)
     (folder / gone).unlink()
     with pytest.raises(ConfigurationError, match=f"not a folder of MLE-bench: there is no {gone}"):
@@ -169,5 +169,5 @@ def test_what_is_no_competition_is_told_in_one_line(tmp_path: Path, gone: str) -
 def test_what_lies_in_a_checkout_is_asked_for_where_it_is_not(tmp_path: Path) -> None:
     folder = theirs(tmp_path)
     (folder.parent / "utils.py").unlink()
-    with pytest.raises(ConfigurationError, match=r"needs `from mlebench\.competitions\.utils"):
+    with pytest.raises(ConfigurationError, match=r"module of `from mlebench\.competitions\.utils"):
         mle_bench.read_task(folder)

@@ -62,10 +62,10 @@ def test_an_evaluator_may_be_asynchronous(tmp_path: Path) -> None:
     assert figures == {"combined_score": 0.25}
 
 
-def test_the_system_message_is_what_a_proposer_is_told(spread: Brought) -> None:
+def test_the_system_message_is_what_a_proposer_reads(spread: Brought) -> None:
     program = spread.text("program.md")
     assert "You place points on a line.\nKeep them as far apart as you can." in program
-    assert "Change only what stands between EVOLVE-BLOCK-START and EVOLVE-BLOCK-END." in program
+    assert "Change only the lines between EVOLVE-BLOCK-START and EVOLVE-BLOCK-END." in program
 
 
 def test_measuring_prints_what_the_evaluator_says(
@@ -103,7 +103,7 @@ def test_an_evaluator_that_names_an_error_gives_no_figure(
     ["float('nan')", "float('inf')", "-float('inf')", "None", "'0.9'", "''", "True", "[0.9]", "{}",
      "10**400", "numpy.float32('nan')", "complex(1)"],
 )  # fmt: skip
-def test_a_score_that_is_no_finite_number_fails_whatever_else_is_told(
+def test_a_score_that_is_no_finite_number_fails_whatever_else_is_reported(
     unstaged: Brought, tmp_path: Path, score: str
 ) -> None:
     evaluator = (
@@ -134,8 +134,8 @@ def test_a_mean_stands_for_the_score_only_where_the_evaluator_has_none(
 
 
 def test_a_score_that_is_missing_fails(unstaged: Brought, tmp_path: Path) -> None:
-    told = unstaged.text("evaluator.py").replace('"combined_score": score, ', "")
-    figures, said = measured(unstaged, tmp_path, changed={"evaluator.py": told})
+    reported = unstaged.text("evaluator.py").replace('"combined_score": score, ', "")
+    figures, said = measured(unstaged, tmp_path, changed={"evaluator.py": reported})
     assert figures is None
     assert "reported no finite combined_score" in said
 
@@ -165,7 +165,9 @@ def test_the_judge_takes_finite_numbers_alone(
         ("initial_program.py", "there is no initial_program"),
     ],
 )
-def test_what_is_no_such_folder_is_told_in_one_line(tmp_path: Path, gone: str, said: str) -> None:
+def test_what_is_no_such_folder_is_reported_in_one_line(
+    tmp_path: Path, gone: str, said: str
+) -> None:
     folder = copied("openevolve", "spread", tmp_path)
     (folder / gone).unlink()
     with pytest.raises(ConfigurationError, match=f"not a folder of OpenEvolve: {said}") as caught:

@@ -73,7 +73,7 @@ FILES: Final = [(name, file) for name, (_, _, _, files) in IMPORTERS.items() for
 
 
 def theirs(name: str, root: Path) -> Path:
-    """Copy an example with what lies around it; return its folder."""
+    """Copy an example with its surrounding files; return its folder."""
     _, system, inside, _ = IMPORTERS[name]
     shutil.copytree(FOLDERS / system, root / "theirs")
     return root / "theirs" / inside

@@ -84,10 +84,10 @@ def test_a_metric_that_the_node_measures_itself_is_called_otherwise(tmp_path: Pa
     [
         ((".auto/measure.sh",), "there is neither .auto/measure.sh nor autoresearch.sh"),
         ((".auto/log.jsonl", ".auto/prompt.md"), "says which metric is measured"),
-        ((".auto/prompt.md",), "names 0 files that are there"),
+        ((".auto/prompt.md",), "names 0 existing files"),
     ],
 )
-def test_what_is_no_session_is_told_in_one_line(
+def test_what_is_no_session_is_reported_in_one_line(
     tmp_path: Path, gone: tuple[str, ...], said: str
 ) -> None:
     folder = copied("pi", "words", tmp_path)

@@ -36,8 +36,8 @@ def test_measuring_prints_what_the_evaluator_wrote(
 
 
 def test_what_does_not_validate_gives_no_figure(halves: Brought, tmp_path: Path) -> None:
-    stranger = halves.text("initial.py").replace("numbers[::2]", "[1000]")
-    figures, said = measured(halves, tmp_path, changed={"initial.py": stranger})
+    unlike = halves.text("initial.py").replace("numbers[::2]", "[1000]")
+    figures, said = measured(halves, tmp_path, changed={"initial.py": unlike})
     assert figures is None
     assert "not correct: validation failed: 1000 was not given" in said
 
@@ -73,7 +73,7 @@ public = '{{"combined_score": 0.9}}'
 
 
 @pytest.mark.parametrize("gone", ["evaluate.py", "initial.py"])
-def test_what_is_no_such_folder_is_told_in_one_line(tmp_path: Path, gone: str) -> None:
+def test_what_is_no_such_folder_is_reported_in_one_line(tmp_path: Path, gone: str) -> None:
     folder = copied("shinka", "halves", tmp_path)
     (folder / gone).unlink()
     with pytest.raises(ConfigurationError, match="not a folder of ShinkaEvolve: there") as caught:

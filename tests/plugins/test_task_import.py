@@ -103,7 +103,7 @@ def scripted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 SCRIPTED = ["init", "--target", "fit.py", "--eval", "sh score.sh", "--metric", "delay"]
 
 
-def test_what_a_trial_run_shows_is_told_and_taken(scripted: Path, tmp_path: Path) -> None:
+def test_what_a_trial_run_shows_is_reported_and_taken(scripted: Path, tmp_path: Path) -> None:
     said = ran(*SCRIPTED, "--yes", "--into", str(tmp_path / "made"))
     for line in (
         "direction  min: lower is better ('delay' in its name)",
@@ -146,7 +146,7 @@ def test_which_is_better_is_never_guessed_from_nothing(scripted: Path, tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("script", "told", "hint"),
+    ("script", "expected", "hint"),
     [
         ("cat gone.txt", "ended with exit code 1", "it looks for gone.txt"),
         ("echo delay: 0,5", "no figure of delay can be read from 'delay: 0,5'", "print a line"),
@@ -160,12 +160,12 @@ def test_which_is_better_is_never_guessed_from_nothing(scripted: Path, tmp_path:
     ],
 )
 def test_a_command_that_fails_its_trial_run_makes_no_task(
-    scripted: Path, tmp_path: Path, script: str, told: str, hint: str
+    scripted: Path, tmp_path: Path, script: str, expected: str, hint: str
 ) -> None:
     (scripted / "score.sh").write_text(f"{script}\n")
     with pytest.raises(ConfigurationError) as caught:
         ran(*SCRIPTED, "--yes", "--into", str(tmp_path / "made"))
-    assert told in caught.value.message
+    assert expected in caught.value.message
     assert hint in caught.value.hint
     assert not (tmp_path / "made").exists()
 
@@ -179,7 +179,7 @@ def test_what_is_not_found_but_lies_in_the_folder_is_given_in_a_second_try(
     assert (tmp_path / "made" / "notes.md").read_text() == "5\n"
 
 
-def test_a_holdout_on_which_the_command_fails_is_told_without_its_words(
+def test_a_holdout_on_which_the_command_fails_is_reported_without_its_words(
     scripted: Path, tmp_path: Path
 ) -> None:
     (scripted / "hidden" / "data").mkdir(parents=True)

@@ -46,7 +46,7 @@ def runs_of(night: Night) -> tuple[TrackedLine, list[TrackedRun]]:
     return tracked_line(night.store, line), list(found)
 
 
-# What is told of an experiment
+# The exported fields of an experiment
 
 
 def test_every_experiment_is_a_run_with_what_was_measured_and_decided(night: Night) -> None:
@@ -58,9 +58,9 @@ def test_every_experiment_is_a_run_with_what_was_measured_and_decided(night: Nig
     assert len({run.name for run in runs}) == len({run.key for run in runs}) == len(runs)
     baseline, screened = runs[:2]
     assert baseline.title == "baseline"
-    assert (baseline.figures["val_bpb"], baseline.knobs) == (1.5, {})
+    assert (baseline.figures["val_bpb"], baseline.hyperparameters) == (1.5, {})
     assert (screened.tags["decision"], screened.tags["was.LEARNING_RATE"]) == ("discarded", "0.1")
-    assert screened.knobs == {"LEARNING_RATE": "0.200"}
+    assert screened.hyperparameters == {"LEARNING_RATE": "0.200"}
     assert screened.figures["device_seconds"] > 0
     assert screened.ended_ms - screened.began_ms == 1000 * screened.figures["device_seconds"]
 
@@ -131,7 +131,7 @@ def test_mlflow_finds_its_own_layout(night: Night, tmp_path: Path) -> None:
             when, figure, step = (home / "metrics" / name).read_text().split()
             assert (int(when), float(figure), int(step)) == (run.ended_ms, value, run.step)
         params = {path.name: path.read_text() for path in (home / "params").iterdir()}
-        assert params == run.knobs
+        assert params == run.hyperparameters
         assert (home / "tags" / "decision").read_text() == run.tags["decision"]
         assert (home / "tags" / "mlflow.runName").read_text() == run.name
 
@@ -188,7 +188,7 @@ def test_where_no_folder_can_be_is_one_clear_error(
 
 
 @pytest.mark.parametrize("client", ["wandb", "trackio"])
-def test_a_client_that_is_missing_is_named_with_its_mend(
+def test_a_client_that_is_missing_is_named_with_its_fix(
     night: Night, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, client: str
 ) -> None:
     monkeypatch.setitem(sys.modules, client, None)
@@ -215,7 +215,7 @@ def test_mlflow_reads_it(night: Night, tmp_path: Path, monkeypatch: pytest.Monke
     for run in runs:
         one = by_id[run.key]
         assert one.data.metrics == pytest.approx(dict(run.figures))
-        assert one.data.params == run.knobs
+        assert one.data.params == run.hyperparameters
         assert one.data.tags["decision"] == run.tags["decision"]
         assert one.info.run_name == run.name
 
@@ -347,7 +347,7 @@ def test_a_trackio_that_writes_elsewhere_or_has_other_calls_is_not_used(
     module = ModuleType("trackio.sqlite_storage")
     install(monkeypatch, module.__name__, module)
     monkeypatch.setitem(sys.modules, "trackio", ModuleType("trackio"))
-    with pytest.raises(ConfigurationError, match=r"trackio 1\.2\.3 is not as arnode knows it"):
+    with pytest.raises(ConfigurationError, match=r"trackio 1\.2\.3 does not work with arnode"):
         write_trackio(tmp_path, *runs_of(night))
     elsewhere = Storage(tmp_path / "elsewhere")
     module.SQLiteStorage = elsewhere  # type: ignore[attr-defined]

@@ -1,8 +1,8 @@
-"""What a model says to a coding agent, in each provider's own words: tools to use, then an end.
+"""Scripted model answers to a coding agent in each provider's format: tool calls, then an end.
 
 A `Turn` is one answer: a tool's name and arguments, or None for the last word. Each kind of server
 picks the turn by how many tools' results the request brings back, so that whatever else the
-program asks beside (a title for the session, a count of tokens) does not disturb the script.
+program asks in addition (a title for the session, a count of tokens) does not disturb the script.
 """
 
 import json
@@ -107,11 +107,14 @@ def responses(*turns: Turn) -> Reply:
             "output_tokens": USED[1], "output_tokens_details": {"reasoning_tokens": 0},
             "total_tokens": sum(USED),
         }  # fmt: skip
-        told = {"id": f"resp_{number}"}
+        reported = {"id": f"resp_{number}"}
         events: list[dict[str, Any]] = [
-            {"type": "response.created", "response": told},
+            {"type": "response.created", "response": reported},
             {"type": "response.output_item.done", "output_index": 0, "item": item},
-            {"type": "response.completed", "response": told | {"usage": usage, "output": [item]}},
+            {
+                "type": "response.completed",
+                "response": reported | {"usage": usage, "output": [item]},
+            },
         ]
         return await _stream(request, events)
 

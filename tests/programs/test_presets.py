@@ -1,4 +1,4 @@
-"""Each preset is started as a node starts it: the newest program, in the workshop, to an edit.
+"""Each preset is started as a node starts it: the newest program, in the agent sandbox, to an edit.
 
 Only the provider is a script of ours; it speaks in the provider's own words
 (`tests.programs.scripts`), and the program does not know better.
@@ -47,7 +47,7 @@ BRIEF = Brief(
     imports=TRAINING.imports,
 )  # fmt: skip
 CONTEXT = Context(
-    source=BASE, editable=("train.py",), knobs=(), moves=(), history=(),
+    source=BASE, editable=("train.py",), hyperparameters=(), moves=(), history=(),
     tried=lambda _mark: False, seed=1, brief=BRIEF,
 )  # fmt: skip
 SED = "sed -i s/64/96/ train.py"
@@ -69,7 +69,7 @@ BLOCK = "train.py\n<<<<<<< SEARCH\nWIDTH = 64\n=======\nWIDTH = 96\n>>>>>>> REPL
 
 @dataclass(frozen=True)
 class Agent:
-    """A preset: its program, its key's variable, how it is told its server, and two scripts.
+    """A preset: its program, its key's variable, how it gets its server, and two scripts.
 
     `usd` is what its edit is booked as, None where it goes by its own list, which changes.
     """
@@ -122,7 +122,7 @@ AGENTS = {
         shells=responses(Turn("exec_command", {"cmd": SED}), Turn("shell", {"command": [SED]})),
         title="Widen the model",
         tokens=(2 * USED[0], 2 * USED[1]),
-        usd=2 * (USED[0] * 5 + USED[1] * 30) / 1e6,  # reckoned here
+        usd=2 * (USED[0] * 5 + USED[1] * 30) / 1e6,  # computed here
     ),
     "aider": Agent(
         name="aider",
@@ -145,7 +145,7 @@ async def check(_source: Source) -> Checked:
 
 @dataclass(frozen=True)
 class Came:
-    """What came of a visit."""
+    """The result of a visit."""
 
     said: Proposal | NoProposal
     spent: ModelCostTotals
@@ -197,7 +197,7 @@ each = pytest.mark.parametrize("name", AGENTS)
 
 @pytest.fixture(params=["as found", "container", "partial"])
 def tier(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The tier that the workshop is of: this machine's, and those that it is of elsewhere."""
+    """The tier of the agent sandbox: this machine's, and those of other machines."""
     name: str = request.param
     if name == "as found":
         return name

@@ -4,7 +4,6 @@ import hashlib
 import zlib
 from dataclasses import replace
 
-from protocol.attestation import AttestBody, attestation_seed, prove_seeds
 from protocol.keys import SigningKey, bind, name_successor
 from protocol.manifest import AuditCaps, Budget, Limits, MetricSpec, TaskManifest
 from protocol.program import Guard, Instances, ModelBudget, ProgramLimits, ProgramSpec
@@ -31,6 +30,7 @@ from protocol.remarks import (
     ReportBody,
     RetractBody,
 )
+from protocol.rerun import RerunBody, prove_seeds, rerun_seed
 from protocol.runs import Audit, Cost, Env, Figures, Role, Run
 from protocol.source import Source
 
@@ -70,7 +70,7 @@ MANIFEST = TaskManifest(
     tokenizer=sha256(b"tokenizer"),
     vocabulary_size=1024,
     context=128,
-    claim_rows=512,
+    scored_rows=512,
     evaluator="lm-bpb/1",
 )
 PROGRAM_SPEC = ProgramSpec(
@@ -109,7 +109,7 @@ PROGRAM_MANIFEST = TaskManifest(
     tokenizer=None,
     vocabulary_size=0,
     context=0,
-    claim_rows=0,
+    scored_rows=0,
     evaluator="program/2",
     program=PROGRAM_SPEC,
     below=MANIFEST.id,
@@ -200,13 +200,13 @@ ADOPT = AdoptBody(
 PROOF = prove_seeds(AUTHOR, target=sha256(b"result"), base=BASELINE.tree, tree=CHANGED.tree)
 
 
-def attested_run(pair: int, role: Role, nano: int) -> Run:
+def rerun_run(pair: int, role: Role, nano: int) -> Run:
     """Return a run of a pair that a re-run by AUTHOR must contain."""
-    seed = attestation_seed(PROOF, pair)
+    seed = rerun_seed(PROOF, pair)
     return replace(GOOD_RUN, seed=seed, role=role, metric_nano=nano, secret_nano=nano + 7, flags=())
 
 
-ATTEST = AttestBody(
+RERUN = RerunBody(
     task=MANIFEST.id,
     hardware_class="cpu-x86_64",
     env=Env.of({"torch": "torch2.13-cpu"}),
@@ -215,10 +215,10 @@ ATTEST = AttestBody(
     target=sha256(b"result"),
     proof=PROOF,
     runs=(
-        attested_run(0, "base", 1_300_000_000),
-        attested_run(0, "candidate", 1_250_000_000),
-        attested_run(1, "candidate", 1_251_000_000),
-        attested_run(1, "base", 1_299_000_000),
+        rerun_run(0, "base", 1_300_000_000),
+        rerun_run(0, "candidate", 1_250_000_000),
+        rerun_run(1, "candidate", 1_251_000_000),
+        rerun_run(1, "base", 1_299_000_000),
     ),
     verdict="confirmed",
 )
@@ -263,11 +263,11 @@ PROPOSALS = ProposalsBody(
     until_ms=START_MS + 8 * 3_600_000,
     counts=(
         ProposalCount(
-            proposer="knobs",
+            proposer="search",
             model=None,
             program=None,
             proposed=700,
-            void=0,
+            unusable=0,
             failed=12,
             rejected=0,
             tried=688,
@@ -278,7 +278,7 @@ PROPOSALS = ProposalsBody(
             model="example/model-1",
             program=sha256(b"program"),
             proposed=130,
-            void=9,
+            unusable=9,
             failed=4,
             rejected=3,
             tried=114,
@@ -293,7 +293,7 @@ BODIES: dict[str, Body] = {
     "patch": PATCH,
     "result": RESULT,
     "adopt": ADOPT,
-    "attest": ATTEST,
+    "rerun": RERUN,
     "noise": NOISE,
     "intent": INTENT,
     "insight": INSIGHT,
@@ -342,11 +342,11 @@ VARIANTS: dict[str, Body] = {
         status="frozen",
         runs=(replace(FAILED_RUN, role="shadow", status="frozen"),),
     ),
-    "alpha and pairs": replace(ATTEST, alpha_millionths=50_000, max_pairs=16),
+    "alpha and pairs": replace(RERUN, alpha_millionths=50_000, max_pairs=16),
     "smaller than claimed": replace(
-        ATTEST, verdict="smaller", alpha_millionths=50_000, max_pairs=16
+        RERUN, verdict="smaller", alpha_millionths=50_000, max_pairs=16
     ),
-    "a verdict of later": replace(ATTEST, verdict="dreamt"),
+    "a verdict of later": replace(RERUN, verdict="dreamt"),
     "a program task with a shell, data and scratch": TaskBody(
         manifest=replace(PROGRAM_MANIFEST, program=RICH_PROGRAM)
     ),
@@ -371,7 +371,7 @@ VARIANTS: dict[str, Body] = {
         )
     ),
     "a seed of the claim's, run again": replace(
-        ATTEST, hardware_class="any", again=replace(GOOD_RUN, seed=7, role="again", audit=None)
+        RERUN, hardware_class="any", again=replace(GOOD_RUN, seed=7, role="again", audit=None)
     ),
     "what an experiment was compared with": replace(
         RESULT, stage="screen", runs=(GOOD_RUN,), level_nano=GOOD_RUN.metric_nano

@@ -21,7 +21,7 @@ from protocol.records import MAIN_NET, Record, sign_record
 from protocol.remarks import NoiseBody
 from protocol.units import NANO
 from tests.protocol.examples import GOOD_RUN, MANIFEST, PATCH, START_MS
-from tests.protocol.worlds import adopt, attest, confirm
+from tests.protocol.worlds import adopt, confirm, rerun
 
 NOW_MS = START_MS + 3_600_000
 AUTHORS = 1_000
@@ -34,7 +34,7 @@ _MEANWHILE_MS = 30  # between two records of any author
 
 
 def library(kept: Path, count: int) -> list[bytes]:
-    """Return the wires of at least so many records, not sorted by time."""
+    """Return the wires of at least `count` records, not sorted by time."""
     sessions = -(-count // (SESSION_RECORDS - 1))
     first = [record.wire for record in session(0, sessions)]
     key = hashlib.sha256(b"".join(first)).hexdigest()[:16]
@@ -91,7 +91,7 @@ def session(number: int, sessions: int) -> list[Record]:
     claim = confirm(tree, gains, anchors=gains[:4])
     evidence = say(replace(claim, patch=patch, hardware_class=name))
     say(replace(adopt(tree), evidence=evidence, hardware_class=name))
-    vote = attest(key, chance.randbytes(32), gains[:2], "confirmed", target=chance.randbytes(32))
+    vote = rerun(key, chance.randbytes(32), gains[:2], "confirmed", target=chance.randbytes(32))
     say(replace(vote, hardware_class=name))
     say(
         NoiseBody(

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.attestation import AttestBody
 from protocol.board import Board, Row, board_of
 from protocol.encoding import MAX_INT
 from protocol.keys import SigningKey
 from protocol.records import VERSION, Record, sign_record
+from protocol.rerun import RerunBody
 from protocol.runs import Env
 from protocol.units import NANO
 from tests.protocol.examples import MANIFEST, REPORT, START_MS
@@ -22,12 +22,12 @@ from tests.protocol.worlds import (
     BASELINE,
     CLASS,
     KEYS,
-    STRANGER,
     TREES,
+    UNKNOWN_AUTHOR,
     World,
     adopt,
-    attest,
     confirm,
+    rerun,
     retract,
     run,
     worlds,
@@ -70,7 +70,7 @@ def test_a_board_is_in_order_and_its_digest_covers_it(records: list[Record]) -> 
     assert ranks == [*ranked, *[None] * (len(ranks) - len(ranked))]
     assert ranked == sorted(ranked)
     for row in shown.rows:
-        assert (row.rank is None) == (max(row.anchor_pairs, row.attested_pairs) < 4)
+        assert (row.rank is None) == (max(row.anchor_pairs, row.rerun_pairs) < 4)
         assert row.tie == (ranked.count(row.rank) > 1 if row.rank else False)
     # With one entry, the environment is sorted already.
     encoded = [msgpack.packb(dict(sorted(row.to_value().items()))) for row in shown.rows]  # type: ignore[union-attr]
@@ -82,11 +82,11 @@ def test_a_board_is_in_order_and_its_digest_covers_it(records: list[Record]) -> 
 @given(worlds())
 def test_what_a_board_does_not_read_changes_nothing(records: list[Record]) -> None:
     world = World(list(records))
-    world.say(STRANGER, replace(confirm(TREES[0], STEADY), stage="keep"))
-    world.say(STRANGER, adopt(TREES[1], unverified=True))
-    world.say(STRANGER, adopt(TREES[2], unverified=True), seq=1)
-    world.say(STRANGER, retract(records[0].id if records else None))
-    world.say(STRANGER, retract(None))
+    world.say(UNKNOWN_AUTHOR, replace(confirm(TREES[0], STEADY), stage="keep"))
+    world.say(UNKNOWN_AUTHOR, adopt(TREES[1], unverified=True))
+    world.say(UNKNOWN_AUTHOR, adopt(TREES[2], unverified=True), seq=1)
+    world.say(UNKNOWN_AUTHOR, retract(records[0].id if records else None))
+    world.say(UNKNOWN_AUTHOR, retract(None))
     assert board(world.records) == board(records)
 
 
@@ -229,12 +229,12 @@ def opinions(*said: tuple[SigningKey, Any]) -> tuple[int, int, int, int, int]:
 
 def says(
     verdict: str, gains: Sequence[int] = STEADY, *, is_aimed: bool = True, **more: Any
-) -> Callable[[SigningKey, bytes], AttestBody]:
+) -> Callable[[SigningKey, bytes], RerunBody]:
     """Return a function that makes a re-run of the first tree by a key, in answer to a claim."""
 
-    def made(key: SigningKey, target: bytes) -> AttestBody:
+    def made(key: SigningKey, target: bytes) -> RerunBody:
         aim = target if is_aimed else None
-        return attest(key, TREES[0], gains, verdict, target=aim, **more)
+        return rerun(key, TREES[0], gains, verdict, target=aim, **more)
 
     return made
 
@@ -259,7 +259,7 @@ def test_others_are_keys_that_re_ran_the_claim() -> None:
     ("verdict", "gains"),
     [
         ("confirmed", (-1, -1, -1)),
-        ("confirmed", STEADY[:2]),  # two pairs tell nothing about their noise
+        ("confirmed", STEADY[:2]),  # two pairs say nothing about their noise
         ("confirmed", (9_000_000, 10_000_000, 11_000_000)),  # one deviation, on average
         ("confirmed", A_FIFTH),  # a gain, but not the claimed one
         ("smaller", STEADY),
@@ -292,7 +292,7 @@ def test_who_found_nothing_out_is_not_counted(verdict: str) -> None:
     assert opinions((KEYS[1], says(verdict))) == (0, 0, 0, 0, 0)
 
 
-def test_an_attestation_against_another_base_answers_another_question() -> None:
+def test_an_rerun_against_another_base_answers_another_question() -> None:
     against = says("refuted", (-50_000_000,) * 4, base=TREES[3])
     assert opinions((KEYS[1], against)) == (0, 0, 0, 0, 0)
 
@@ -319,7 +319,7 @@ def test_a_claim_ranks_by_the_split_on_which_it_gains_less() -> None:
     assert row.gain_anchor_nano == 20_000_000
 
 
-def attested(*said: tuple[SigningKey, Any], base: bytes = BASELINE) -> Row:
+def row_after_reruns(*said: tuple[SigningKey, Any], base: bytes = BASELINE) -> Row:
     """Return the first tree's row, after a claim of STEADY and other authors' verdicts on it."""
     world = World()
     claim = world.say(KEYS[0], confirm(TREES[0], STEADY, base=base, anchors=STEADY))
@@ -329,41 +329,41 @@ def attested(*said: tuple[SigningKey, Any], base: bytes = BASELINE) -> Row:
     return row
 
 
-def test_an_attested_tree_ranks_by_what_attesters_found_beside_the_anchor() -> None:
-    claimed = attested()
-    assert (claimed.attested_pairs, claimed.gain_attested_lower_nano) == (0, None)
+def test_an_rerun_tree_ranks_by_what_rerun_authors_found_next_to_the_anchor() -> None:
+    claimed = row_after_reruns()
+    assert (claimed.rerun_pairs, claimed.gain_rerun_lower_nano) == (0, None)
     assert claimed.bound_nano == claimed.gain_anchor_lower_nano
     found = (90_000_000, 91_000_000, 89_000_000, 90_000_000)
-    row = attested((KEYS[1], says("confirmed", found)))
-    assert (row.attested_pairs, row.gain_attested_nano) == (4, 90_000_000)
-    assert row.bound_nano == row.gain_attested_lower_nano
+    row = row_after_reruns((KEYS[1], says("confirmed", found)))
+    assert (row.rerun_pairs, row.gain_rerun_nano) == (4, 90_000_000)
+    assert row.bound_nano == row.gain_rerun_lower_nano
     assert row.gain_anchor_lower_nano == claimed.gain_anchor_lower_nano, "its own column"
     assert claimed.bound_nano is not None
     assert row.bound_nano is not None
     assert row.bound_nano > claimed.bound_nano, "who re-ran it selected nothing"
-    less = attested((KEYS[1], says("smaller", A_FIFTH)))
+    less = row_after_reruns((KEYS[1], says("smaller", A_FIFTH)))
     assert less.bound_nano is not None
     assert less.bound_nano < claimed.bound_nano
 
 
-def test_against_another_base_attesters_need_runs_of_the_anchor() -> None:
+def test_against_another_base_rerun_authors_need_runs_of_the_anchor() -> None:
     base = TREES[3]
-    without = attested((KEYS[1], says("confirmed", base=base)), base=base)
-    assert (without.confirmed, without.gain_attested_nano) == (1, None)
-    few = attested((KEYS[1], says("confirmed", base=base, anchors=STEADY[:3])), base=base)
-    assert few.gain_attested_nano is None
-    row = attested((KEYS[1], says("confirmed", base=base, anchors=SMALL)), base=base)
-    assert (row.gain_attested_nano, row.attested_pairs) == (20_000_000, 4)
+    without = row_after_reruns((KEYS[1], says("confirmed", base=base)), base=base)
+    assert (without.confirmed, without.gain_rerun_nano) == (1, None)
+    few = row_after_reruns((KEYS[1], says("confirmed", base=base, anchors=STEADY[:3])), base=base)
+    assert few.gain_rerun_nano is None
+    row = row_after_reruns((KEYS[1], says("confirmed", base=base, anchors=SMALL)), base=base)
+    assert (row.gain_rerun_nano, row.rerun_pairs) == (20_000_000, 4)
 
 
 def test_neither_many_keys_nor_low_figures_move_a_rank_that_one_key_bears_out() -> None:
     honest = (KEYS[1], says("confirmed", STEADY))
     low = (60_000_000, 61_000_000, 59_000_000, 60_000_000)
-    alone = attested(honest).bound_nano
-    assert attested(honest, (KEYS[2], says("confirmed", low))).bound_nano == alone
-    assert attested((KEYS[2], says("confirmed", low)), honest).bound_nano == alone
+    alone = row_after_reruns(honest).bound_nano
+    assert row_after_reruns(honest, (KEYS[2], says("confirmed", low))).bound_nano == alone
+    assert row_after_reruns((KEYS[2], says("confirmed", low)), honest).bound_nano == alone
     many = [(KEYS[number], says("confirmed", STEADY)) for number in (1, 2, 3)]
-    assert attested(*many).bound_nano == alone
+    assert row_after_reruns(*many).bound_nano == alone
 
 
 @pytest.mark.parametrize(
@@ -375,11 +375,11 @@ def test_neither_many_keys_nor_low_figures_move_a_rank_that_one_key_bears_out() 
     ],
 )
 def test_only_a_gain_that_is_borne_out_ranks_a_tree(said: Any) -> None:
-    assert attested((KEYS[1], said)).gain_attested_nano is None
+    assert row_after_reruns((KEYS[1], said)).gain_rerun_nano is None
 
 
-def test_the_author_attests_nothing_of_the_own_row() -> None:
-    assert attested((KEYS[0], says("confirmed"))).gain_attested_nano is None
+def test_the_author_reruns_nothing_of_the_own_row() -> None:
+    assert row_after_reruns((KEYS[0], says("confirmed"))).gain_rerun_nano is None
 
 
 def test_a_row_s_metric_is_of_the_runs_that_count() -> None:
@@ -398,7 +398,7 @@ def test_an_author_that_revoked_or_equivocated_counts_for_nothing(ends_with: str
     world = World()
     world.say(KEYS[0], confirm(TREES[0], STEADY))
     world.say(KEYS[1], confirm(TREES[1], SMALL))
-    world.say(KEYS[0], attest(KEYS[0], TREES[1], STEADY, "confirmed"))
+    world.say(KEYS[0], rerun(KEYS[0], TREES[1], STEADY, "confirmed"))
     world.say(KEYS[0], adopt(TREES[1]))
     before = board(world.records)
     assert {row.tree: row.confirmed + row.adopted for row in before.rows} == {

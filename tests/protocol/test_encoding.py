@@ -77,7 +77,7 @@ def test_the_order_in_which_a_map_was_made_does_not_matter(entries: Any, random:
 @example(b"\xd7\xff" + b"\xff" * 8)
 @example(b"\x81\x90\x01")
 @example(b"\x81\x81\x01\x01\x01")
-def test_foreign_bytes_never_raise_and_decode_only_if_canonical(data: bytes) -> None:
+def test_untrusted_bytes_never_raise_and_decode_only_if_canonical(data: bytes) -> None:
     value = decode(data)
     assert isinstance(value, Rejected) or encode(value) == data
 

@@ -217,15 +217,15 @@ def test_one_exact_pair_says_all(gain: int, least: int, verdict: str | None) -> 
     shown = Evidence.of([(100, 100 - gain)], 3, EXACT)
     assert shown.supported_verdict(least) == verdict
     assert shown.noise_nano == 0
-    told = shown.gain
-    assert told is not None
-    assert (told.lower_nano(), told.value_nano, told.upper_nano) == (gain, gain, gain)
+    reported = shown.gain
+    assert reported is not None
+    assert (reported.lower_nano(), reported.value_nano, reported.upper_nano) == (gain, gain, gain)
 
 
 def test_exact_pairs_that_contradict_one_another_show_what_both_do() -> None:
-    told = Evidence.of([(100, 98), (100, 97)], 0, EXACT).gain
-    assert told is not None
-    assert (told.pairs, told.lower_nano(), told.upper_nano) == (2, 1, 3)
+    reported = Evidence.of([(100, 98), (100, 97)], 0, EXACT).gain
+    assert reported is not None
+    assert (reported.pairs, reported.lower_nano(), reported.upper_nano) == (2, 1, 3)
     assert Evidence.of([(100, 99), (100, 97)], 0, EXACT).supported_verdict(0) is None
     assert Evidence.of([], 0, EXACT).supported_verdict(0) is None
     assert Evidence.of([], 0, EXACT).gain is None

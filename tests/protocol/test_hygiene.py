@@ -106,8 +106,8 @@ def test_only_editable_files_and_all_of_them() -> None:
             source, editable=("train.py",), baseline=BASELINE, max_growth_bytes=1000
         )
 
-    foreign = outcome(Source.of({"train.py": b"", "../evil.py": b""}))
-    assert foreign == Rejected("'../evil.py' is not one of the task's editable files")
+    outside = outcome(Source.of({"train.py": b"", "../evil.py": b""}))
+    assert outside == Rejected("'../evil.py' is not one of the task's editable files")
     assert outcome(Source.of({})) == Rejected("train.py is missing")
 
 
@@ -158,7 +158,7 @@ def test_an_f_string_that_passes_names_nothing_but_ascii(quote: str, body: str) 
 
 BEFORE = Source.of({"train.py": b"x = 1\n"})
 AFTER = Source.of({"train.py": b"x = 1\n" + bytes(range(35, 92)) * 2})
-HEARD = SIDE_CHANNEL_BITS / 2_000  # for each of the runs of one confirmation
+SIDE_CHANNEL_SHARE = SIDE_CHANNEL_BITS / 2_000  # for each of the runs of one confirmation
 
 
 def scored(pool_bytes: int | None, *, is_public: bool = False, prior_runs: int = 0) -> Scored:
@@ -169,18 +169,24 @@ def test_a_source_can_know_as_much_of_a_public_text_as_it_has_grown_by() -> None
     extra = compressed_size_bytes(AFTER) - compressed_size_bytes(BEFORE)
     assert extra > 40
     public = scored(4_000, is_public=True)
-    assert memorised(BEFORE, AFTER, public) == pytest.approx(HEARD + 8 * extra / 4_000)
+    assert memorised(BEFORE, AFTER, public) == pytest.approx(SIDE_CHANNEL_SHARE + 8 * extra / 4_000)
     # Code that gets shorter cannot hide anything.
-    assert memorised(AFTER, BEFORE, public) == pytest.approx(HEARD)
+    assert memorised(AFTER, BEFORE, public) == pytest.approx(SIDE_CHANNEL_SHARE)
 
 
-def test_of_a_private_text_it_can_know_what_runs_before_have_told() -> None:
+def test_of_a_private_text_it_can_know_what_earlier_runs_revealed() -> None:
     extra = compressed_size_bytes(AFTER) - compressed_size_bytes(BEFORE)
     charges = [memorised(BEFORE, AFTER, scored(4_000, prior_runs=runs)) for runs in (0, 3, 10**6)]
     assert charges == pytest.approx(
-        [HEARD, HEARD + 3 * LEAK_BITS_PER_RUN / 4_000, HEARD + 8 * extra / 4_000]
+        [
+            SIDE_CHANNEL_SHARE,
+            SIDE_CHANNEL_SHARE + 3 * LEAK_BITS_PER_RUN / 4_000,
+            SIDE_CHANNEL_SHARE + 8 * extra / 4_000,
+        ]
     )
 
 
-def test_of_text_that_is_new_each_time_nobody_knows_more_than_runs_hear_of_each_other() -> None:
-    assert memorised(BEFORE, AFTER, scored(None, prior_runs=10**6)) == pytest.approx(HEARD)
+def test_of_text_that_is_new_each_time_nobody_knows_more_than_runs_learn_of_each_other() -> None:
+    assert memorised(BEFORE, AFTER, scored(None, prior_runs=10**6)) == pytest.approx(
+        SIDE_CHANNEL_SHARE
+    )

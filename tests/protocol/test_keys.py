@@ -1,4 +1,4 @@
-"""Keys: which signatures are valid, and which must never be."""
+"""Keys: valid signatures, and signatures that must be rejected."""
 
 import json
 from pathlib import Path

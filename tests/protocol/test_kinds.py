@@ -33,7 +33,7 @@ OPTIONAL = {kind: frozenset[str]() for kind in BODIES} | {
     "profile": frozenset({"formerly"}),
     "patch": frozenset({"found_on"}),
     "result": frozenset({"size", "level"}),
-    "attest": frozenset({"again", "alpha", "pairs"}),
+    "rerun": frozenset({"again", "alpha", "pairs"}),
 }
 NATURAL = st.integers(0, MAX_INT)
 ANY_INT = st.integers(-MAX_INT, MAX_INT)
@@ -154,12 +154,12 @@ def test_every_listed_field_is_required(body: Body) -> None:
 def test_no_field_takes_a_value_of_any_other_type(body: Body) -> None:
     value = body.to_value()
     assert isinstance(value, dict)
-    strangers: tuple[Value, ...] = (True, 7, "\n", b"x", ["x", 1, []], {"zz": {}})
+    wrong_values: tuple[Value, ...] = (True, 7, "\n", b"x", ["x", 1, []], {"zz": {}})
     for name, own in value.items():
-        for stranger in strangers:
-            if type(stranger) is not type(own):
-                answer = body_from_value(body.kind, {**value, name: stranger})
-                assert isinstance(answer, Rejected), (name, stranger)
+        for wrong_value in wrong_values:
+            if type(wrong_value) is not type(own):
+                answer = body_from_value(body.kind, {**value, name: wrong_value})
+                assert isinstance(answer, Rejected), (name, wrong_value)
                 assert answer.reason.startswith(f"{name}: ")
 
 

@@ -93,7 +93,7 @@ def test_an_equal_pair_has_an_empty_diff_that_changes_nothing() -> None:
     assert apply_diff(TEN, "") == TEN
 
 
-def test_a_missing_newline_at_the_end_is_carried_both_ways() -> None:
+def test_a_missing_newline_at_the_end_is_kept_both_ways() -> None:
     with_end, without = Source.of({"a.py": b"x\ny\n"}), Source.of({"a.py": b"x\ny"})
     diff = unified_diff(with_end, without)
     assert diff.endswith("-y\n+y\n\\ No newline at end of file\n")
@@ -102,7 +102,7 @@ def test_a_missing_newline_at_the_end_is_carried_both_ways() -> None:
     assert isinstance(apply_diff(without, diff), Rejected)
 
 
-def test_new_and_deleted_files_and_empty_ones_are_carried() -> None:
+def test_new_and_deleted_files_and_empty_ones_are_included() -> None:
     one = Source.of({"a.py": b"x\n", "gone.py": b"y\n", "empty.py": b""})
     two = Source.of({"a.py": b"x\n", "b.py": b"z\n", "void.py": b""})
     diff = unified_diff(one, two)

@@ -14,7 +14,7 @@ from protocol.program import Instances
 from protocol.record_kinds import ResultBody
 from protocol.records import MAIN_NET, Record, sign_record
 from tests.protocol.examples import PROGRAM_MANIFEST, START_MS
-from tests.protocol.worlds import CLASS, KEYS, TREES, World, attest, confirm
+from tests.protocol.worlds import CLASS, KEYS, TREES, World, confirm, rerun
 
 SPEC = PROGRAM_MANIFEST.program
 assert SPEC is not None
@@ -70,7 +70,7 @@ def test_one_exact_pair_makes_a_row_that_is_certain() -> None:
     assert claim.noise_nano == 0
 
 
-def test_one_exact_pair_beside_the_baseline_is_a_gain_over_it() -> None:
+def test_one_exact_pair_next_to_the_baseline_is_a_gain_over_it() -> None:
     claim = claim_of(FIXED, confirmed(FIXED, [1_000], base=BASE, anchors=[2_500]))
     assert claim.anchor_gain is not None
     assert (claim.anchor_gain.pairs, claim.anchor_gain.lower_nano()) == (1, 2_500)
@@ -126,12 +126,12 @@ def test_four_anchors_that_differ_by_the_same_are_not_exact_where_instances_are_
         (0, "confirmed", 0, 0, 1),
     ],
 )
-def test_an_attestation_of_one_exact_pair_counts_for_what_it_shows(
+def test_an_rerun_of_one_exact_pair_counts_for_what_it_shows(
     gain: int, verdict: str, confirmed_by: int, refuted_by: int, unsupported: int
 ) -> None:
     world = World()
     target = world.say(KEYS[0], confirmed(FIXED, [1_000]))
-    body = attest(
+    body = rerun(
         KEYS[1],
         TREES[0],
         [gain],
@@ -178,7 +178,7 @@ def test_a_published_seed_that_comes_to_another_figure_refutes_where_no_machine_
     again = replace(
         published, seed=seed, role="again", metric_nano=(published.metric_nano or 0) + off
     )
-    body = attest(
+    body = rerun(
         KEYS[1],
         TREES[0],
         HARD,
@@ -205,7 +205,7 @@ def test_a_seed_that_did_not_run_again_says_nothing() -> None:
         claim.runs[1], role="again", status="crash", metric_nano=None, secret_nano=None, audit=None
     )
     base = FIXED.baseline_tree
-    body = attest(KEYS[1], TREES[0], [1_000], "confirmed", base=base, target=target.id)
+    body = rerun(KEYS[1], TREES[0], [1_000], "confirmed", base=base, target=target.id)
     world.say(KEYS[1], replace(body, task=FIXED.id, hardware_class="any", again=again))
     (found,) = board_of(world.records, FIXED, "any").rows
     assert (found.confirmed, found.unsupported) == (1, 0)

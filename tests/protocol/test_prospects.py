@@ -53,7 +53,7 @@ def test_a_lie_costs_three_honest_gains() -> None:
     assert author.after("refuted").chance == pytest.approx(0.5, abs=0.03)
 
 
-def test_what_cannot_be_told_costs_little() -> None:
+def test_what_cannot_be_reported_costs_little() -> None:
     author = AuthorRate().after("confirmed")
     assert author.chance - author.after("unconfirmed").chance < 0.1
     assert author.chance - author.after("refuted").chance > 0.3
@@ -97,7 +97,7 @@ def test_a_trial_counts_by_what_was_claimed(
     ("is_kept", "claim_sd", "gain_sd", "outcome"),
     [
         (True, 12.0, 10.0, "confirmed"),
-        (True, 12.0, 4.0, "unconfirmed"),  # one of three may have lied, so none is proven
+        (True, 12.0, 4.0, "unconfirmed"),  # one of three may have lied, so none is trusted
         (False, 12.0, 0.0, None),
     ],
 )
@@ -114,7 +114,7 @@ def test_a_stack_of_one_is_a_patch() -> None:
         assert stack == trial_outcome(is_kept=True, claim_sd=5.0, gain_sd=gain_sd)
 
 
-def test_authors_are_heard_by_what_came_of_their_claims() -> None:
+def test_authors_are_trusted_by_what_came_of_their_claims() -> None:
     newcomer = AuthorRate()
     proven, liar = newcomer.after("confirmed"), newcomer.after("refuted")
     assert [rate.status for rate in (newcomer, proven, liar)] == ["open", "trusted", "doubted"]
@@ -129,21 +129,21 @@ def test_authors_are_heard_by_what_came_of_their_claims() -> None:
     assert may_catch_up(proven, is_due=False)
 
 
-def test_who_claims_time_and_again_what_pairs_do_not_show_is_doubted() -> None:
+def test_who_claims_time_and_again_what_pairs_do_not_show_loses_trust() -> None:
     author = AuthorRate()
-    standings = [(author := author.after("unshown")).status for _ in range(4)]
+    standings = [(author := author.after("not_reproduced")).status for _ in range(4)]
     assert standings == ["open", "open", "open", "doubted"]
     assert author.after("confirmed").status != "doubted", "one that holds makes up for them"
     mixed = AuthorRate()
     for _ in range(50):
-        mixed = mixed.after("unshown").after("unshown").after("confirmed")
+        mixed = mixed.after("not_reproduced").after("not_reproduced").after("confirmed")
     assert mixed.status == "trusted"
 
 
 def test_audits_are_drawn_by_what_came_of_an_author_and_not_by_how_much_it_claims() -> None:
     liar, rates = b"liar", {b"liar": AuthorRate()}
     for _ in range(20):
-        rates[liar] = rates[liar].after("unshown")
+        rates[liar] = rates[liar].after("not_reproduced")
     chance, authors = random.Random(1), [liar] * 200 + [b"a", b"b", b"c"]
     drawn = [audit_order(authors, rates, chance) for _ in range(1000)]
     assert all(sorted(one) == [b"a", b"b", b"c", liar] for one in drawn)
@@ -151,7 +151,7 @@ def test_audits_are_drawn_by_what_came_of_an_author_and_not_by_how_much_it_claim
     assert 0 < first < 150, "it may still prove itself"
 
 
-def test_nobody_is_doubted_for_gains_that_trials_did_not_show_again() -> None:
+def test_nobody_loses_trust_for_gains_that_trials_did_not_show_again() -> None:
     unlucky = AuthorRate()
     for _ in range(100):
         unlucky = unlucky.after("unconfirmed")
@@ -160,7 +160,7 @@ def test_nobody_is_doubted_for_gains_that_trials_did_not_show_again() -> None:
     assert AuthorRate().after("refuted").status == "doubted"
 
 
-def test_what_is_small_waits_for_the_checkpoint() -> None:
+def test_what_is_small_waits_for_the_promotion_trial() -> None:
     assert is_stack_due(0.5, is_promotion_trial_next=True)
     assert not is_stack_due(0.5, is_promotion_trial_next=False)
     assert is_stack_due(20.0, is_promotion_trial_next=False)

@@ -45,9 +45,9 @@ def reconcile(
         assert isinstance(answer, bytes)
         assert max(len(message), len(answer)) <= frame_limit_bytes
         messages += 2
-        told = initiator.receive(answer)
-        assert not isinstance(told, Rejected)
-        difference, message = told
+        reported = initiator.receive(answer)
+        assert not isinstance(reported, Rejected)
+        difference, message = reported
         have += difference.have
         need += difference.need
     assert len(have) == len(set(have)), "an id is named once"
@@ -103,9 +103,9 @@ def test_one_fingerprint_is_enough_for_equal_sets() -> None:
     answer = respond(index, message)
     assert isinstance(answer, bytes)
     assert (len(message), len(answer)) == (20, 1)
-    told = initiator.receive(answer)
-    assert not isinstance(told, Rejected)
-    assert told[1] is None
+    reported = initiator.receive(answer)
+    assert not isinstance(reported, Rejected)
+    assert reported[1] is None
 
 
 def test_the_newest_are_found_in_a_few_messages() -> None:
@@ -180,10 +180,10 @@ def drive(index: RecordIndex, peer: Peer, **limits: int) -> tuple[int, int, Reje
     rounds = named = 0
     while message is not None:
         rounds += 1
-        told = initiator.receive(peer(message))
-        if isinstance(told, Rejected):
-            return rounds, named, told
-        difference, message = told
+        reported = initiator.receive(peer(message))
+        if isinstance(reported, Rejected):
+            return rounds, named, reported
+        difference, message = reported
         named += len(difference.have) + len(difference.need)
     return rounds, named, None
 

@@ -82,7 +82,7 @@ def test_a_record_cut_or_lengthened_is_rejected(data: Any) -> None:
 
 
 @given(st.binary(max_size=200))
-def test_foreign_bytes_never_raise(data: bytes) -> None:
+def test_untrusted_bytes_never_raise(data: bytes) -> None:
     assert isinstance(parse_record(data), Rejected)
     payload = data[:150]
     wire = encode([payload, AUTHOR.sign(SIGNATURE_CONTEXT + payload)])

@@ -102,7 +102,7 @@ def test_no_text_inside_changes_what_lies_outside(inner: list[str]) -> None:
         assert not any("EVOLVE" in line for line in inner)
 
 
-def test_lines_inside_are_told_from_others() -> None:
+def test_lines_inside_are_distinguished_from_others() -> None:
     inside = [lies_inside(TEXT.encode(), REGION, line) for line in range(1, 7)]
     assert inside == [False, False, True, False, False, False]
 

@@ -67,7 +67,7 @@ def test_the_defaults_are_those_of_the_published_grid() -> None:
         max_pairs=20,
         futility_probability=0.3,
         futility_sd=0.75,
-        checkpoint_hours=12.0,
+        promotion_trial_hours=12.0,
     )
     assert (POWER.alpha, POWER.max_pairs) == (0.05, 16)
     assert replace(POWER, max_pairs=20) == VERIFY
@@ -366,7 +366,7 @@ def test_an_exact_claim_of_a_small_loss_is_only_refuted_by_a_larger_one() -> Non
 
 
 @pytest.mark.parametrize("style", [DIFFERENCES, EXACT])
-def test_what_is_told_of_a_judgement_are_finite_figures(style: Style) -> None:
+def test_reported_figures_of_a_judgement_are_finite(style: Style) -> None:
     judgement = judge(pairs_of_style(style, *[1.0] * 12), DEFAULT)
     assert math.isfinite(1000 * judgement.log_e)
     assert judgement.lower is not None

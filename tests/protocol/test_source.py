@@ -13,7 +13,7 @@ from tests.protocol.examples import PROGRAM_MANIFEST, PROGRAM_SPEC
 WORDS = ("eval", "sorted(", "import scipy", "größe", "a.b*")
 
 
-def told(text: str) -> str | None:
+def fault_in(text: str) -> str | None:
     fault = check_words(Source.of({"a.py": b"x = 1\n", "b.rs": text.encode()}), WORDS)
     return fault.reason if fault else None
 
@@ -23,12 +23,14 @@ def told(text: str) -> str | None:
     ["evaluate(1)", "my_eval(1)", "resorted(x)", "import scipyx", "aXb*", "Größe", "", "eva\nl"],
 )
 def test_what_only_looks_like_a_word_is_none(text: str) -> None:
-    assert told(text) is None
+    assert fault_in(text) is None
 
 
 @pytest.mark.parametrize("word", WORDS)
 def test_a_word_is_found_and_its_line_is_said(word: str) -> None:
-    assert told(f"x = 1\n  {word} 3\n") == f"b.rs: line 2 holds {word!r}, which the task forbids"
+    assert (
+        fault_in(f"x = 1\n  {word} 3\n") == f"b.rs: line 2 holds {word!r}, which the task forbids"
+    )
 
 
 def test_without_words_nothing_is_forbidden() -> None:

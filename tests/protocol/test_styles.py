@@ -63,7 +63,7 @@ def test_the_fewer_instances_a_run_has_the_more_pairs_it_takes(instances: int, p
     assert Style.drawing(instances).least_pairs == pairs
 
 
-def test_only_what_is_exact_needs_one_pair_beside_the_baseline() -> None:
+def test_only_what_is_exact_needs_one_pair_next_to_the_baseline() -> None:
     assert [Style(name=name).anchor_pairs(4) for name in ("runs", "differences", "exact")] == [
         4,
         4,

@@ -16,7 +16,7 @@ LONG = "x = [" + "[1], " * 3000 + "]\n"
 
 @contextmanager
 def at_each_collection(act: Callable[[], object]) -> Iterator[None]:
-    """Act at each garbage collection, of which there are many."""
+    """Act at each of many garbage collections."""
     threshold = gc.get_threshold()
 
     def on_phase(phase: str, _: object) -> None:

@@ -48,7 +48,7 @@ def signed(body: Body) -> Record:
         ("patch", set()),
         ("result", {FAMILY, NEWS}),
         ("adopt", {NEWS}),
-        ("attest", {NEWS}),
+        ("rerun", {NEWS}),
         ("noise", {FAMILY}),
         ("intent", {FAMILY}),
         ("insight", {NEWS}),

@@ -56,8 +56,10 @@ def test_nothing_known_is_the_prior() -> None:
 def test_a_pair_with_few_changes_is_drawn_to_the_others() -> None:
     one = [ObservedTransfer(below=0.05, below_error=NOISE, above=-0.05, above_error=NOISE)]
     alone = slopes({"new": one})["new"].mean
-    beside = slopes({"known": planted(0.8, count=60, seed=2, scatter=0.1), "new": one})["new"].mean
-    assert alone < beside < 0.8
+    with_known = slopes({"known": planted(0.8, count=60, seed=2, scatter=0.1), "new": one})[
+        "new"
+    ].mean
+    assert alone < with_known < 0.8
 
 
 def test_a_gain_that_is_lost_in_noise_says_nothing() -> None:
@@ -85,7 +87,7 @@ def test_what_is_expected_is_less_sure_than_the_slope() -> None:
         max_size=8,
     )
 )
-def test_whatever_is_told_a_slope_is_a_number(told: list[ObservedTransfer]) -> None:
-    found = overall(told)
+def test_whatever_it_is_given_a_slope_is_a_number(expected: list[ObservedTransfer]) -> None:
+    found = overall(expected)
     assert all(map(math.isfinite, (found.mean, found.sd, found.scatter)))
     assert 0 < found.sd <= UNKNOWN.sd

@@ -93,8 +93,8 @@ def test_an_older_key_names_the_author_that_follows_it() -> None:
     older.verify(formerly["signature"], b"arnode/next/1\0" + value["author"])
 
 
-def test_the_attestation_draws_its_seeds_from_its_proof() -> None:
-    (value,) = (_from_json(one["value"]) for one in RECORDS if one["kind"] == "attest")
+def test_the_rerun_draws_its_seeds_from_its_proof() -> None:
+    (value,) = (_from_json(one["value"]) for one in RECORDS if one["kind"] == "rerun")
     body: Any = value["body"]  # type: ignore[index,call-overload]
     author = Ed25519PublicKey.from_public_bytes(value["author"])  # type: ignore[index,call-overload]
     author.verify(body["proof"], b"arnode/seed/1\0" + body["target"])

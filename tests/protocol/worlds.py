@@ -6,11 +6,11 @@ from dataclasses import dataclass, field, replace
 
 from hypothesis import strategies as st
 
-from protocol.attestation import AttestBody, AttestVerdict, attestation_seed, prove_seeds
 from protocol.keys import SigningKey
 from protocol.record_kinds import AdoptBody, Body, ResultBody
 from protocol.records import MAIN_NET, Record, sign_record
 from protocol.remarks import RetractBody
+from protocol.rerun import RerunBody, RerunVerdict, prove_seeds, rerun_seed
 from protocol.runs import Cost, Env, Role, Run
 from protocol.units import NANO
 from tests.protocol.examples import GOOD_RUN, MANIFEST, START_MS
@@ -18,7 +18,7 @@ from tests.protocol.examples import GOOD_RUN, MANIFEST, START_MS
 CLASS = "cpu-x86_64"
 BASELINE = MANIFEST.baseline_tree
 KEYS = tuple(SigningKey.from_seed(bytes([number] * 32)) for number in range(1, 5))
-STRANGER = SigningKey.from_seed(bytes([5] * 32))  # has no records in drawn worlds
+UNKNOWN_AUTHOR = SigningKey.from_seed(bytes([5] * 32))  # has no records in drawn worlds
 TREES = tuple(hashlib.sha256(b"tree %d" % number).digest() for number in range(4))
 
 
@@ -61,16 +61,16 @@ def confirm(
     )
 
 
-def attest(
+def rerun(
     key: SigningKey,
     tree: bytes,
     gains: Sequence[int],
-    verdict: AttestVerdict,
+    verdict: RerunVerdict,
     *,
     base: bytes = BASELINE,
     target: bytes | None = None,
     anchors: Sequence[int] = (),
-) -> AttestBody:
+) -> RerunBody:
     """Return a re-run by a key whose pairs have these gains.
 
     The first pairs have an anchor, too; `anchors` are the gains over it.
@@ -78,12 +78,12 @@ def attest(
     proof = prove_seeds(key, target=target, base=base, tree=tree)
     runs: list[Run] = []
     for pair, gain in enumerate(gains):
-        seed = attestation_seed(proof, pair)
+        seed = rerun_seed(proof, pair)
         runs += [run(seed, "base", 2 * NANO), run(seed, "candidate", 2 * NANO - gain)]
     for pair, gain in enumerate(anchors):
-        seed = attestation_seed(proof, pair)
+        seed = rerun_seed(proof, pair)
         runs.append(run(seed, "anchor", 2 * NANO - gains[pair] + gain))
-    return AttestBody(
+    return RerunBody(
         task=MANIFEST.id,
         hardware_class=CLASS,
         env=Env(),
@@ -144,17 +144,17 @@ def worlds(draw: st.DrawFn) -> list[Record]:
         key = draw(st.sampled_from(KEYS))
         tree, base = draw(st.sampled_from(TREES)), draw(st.sampled_from([BASELINE, *TREES]))
         own = [record for record in world.records if record.author == key.public]
-        match draw(st.sampled_from(["confirm"] * 5 + ["attest"] * 2 + ["adopt", "retract"])):
+        match draw(st.sampled_from(["confirm"] * 5 + ["rerun"] * 2 + ["adopt", "retract"])):
             case "confirm":
                 gains = draw(GAINS)
                 anchors = gains[: draw(st.integers(0, len(gains)))]
                 body: Body = confirm(tree, gains, base=base, anchors=anchors)
                 if not gains:
                     body = replace(body, status="crash")  # type: ignore[type-var]
-            case "attest" if base != tree:
-                verdict: AttestVerdict = draw(st.sampled_from(["confirmed", "refuted"]))
+            case "rerun" if base != tree:
+                verdict: RerunVerdict = draw(st.sampled_from(["confirmed", "refuted"]))
                 gains = draw(GAINS.filter(bool))
-                body = attest(key, tree, gains, verdict, base=base)
+                body = rerun(key, tree, gains, verdict, base=base)
             case "retract" if own:
                 body = retract(draw(st.sampled_from([None, *(record.id for record in own)])))
             case _:

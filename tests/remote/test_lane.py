@@ -31,7 +31,7 @@ def edited(lane_home: LaneHome, first: str) -> Source:
 
 
 async def _back(lane: object) -> None:
-    while not lane.is_there:  # type: ignore[attr-defined]  # noqa: ASYNC110 (nothing tells of it)
+    while not lane.is_there:  # type: ignore[attr-defined]  # noqa: ASYNC110 (nothing signals it)
         await asyncio.sleep(0.05)
 
 

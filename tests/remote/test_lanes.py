@@ -29,7 +29,7 @@ OPENED = Opened(
 
 
 class ExampleTask:
-    """What of a task these tests need."""
+    """The part of a task that these tests need."""
 
     id = bytes(32)
     source = BASELINE
@@ -112,7 +112,7 @@ def test_how_many_cores_a_machine_has_changes_no_digit() -> None:
     assert [runner.machine for runner in lanes.there] == ["attic", "cellar"]
 
 
-def test_a_lane_of_another_version_opens_nothing_and_is_told_of_once() -> None:
+def test_a_lane_of_another_version_opens_nothing_and_is_reported_once() -> None:
     link = Scripted()
     lanes = link.lanes()
     for _ in range(2):  # it is started again and again
@@ -171,7 +171,7 @@ def test_what_a_lost_lane_says_afterwards_is_for_nobody() -> None:
         ["ended"],
     ],
 )
-def test_a_lane_that_says_what_is_no_message_is_started_anew(message: Message) -> None:
+def test_a_lane_that_says_what_is_no_message_is_started_again(message: Message) -> None:
     link = Scripted()
     lanes = link.lanes()
     greet(lanes, 0)
@@ -274,7 +274,7 @@ def test_a_link_that_breaks_later_leaves_no_lane_there(caplog: pytest.LogCapture
         async with opened_lanes(lanes, link, silent):
             assert lanes.there
             broken.set()
-            while lanes.there:  # noqa: ASYNC110 (nothing tells of it)
+            while lanes.there:  # noqa: ASYNC110 (nothing signals it)
                 await asyncio.sleep(0)
 
     asyncio.run(break_it())

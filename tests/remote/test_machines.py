@@ -59,10 +59,15 @@ def arnode(home: Path, *words: str, within_s: float = 60) -> "subprocess.Complet
         (["ray", "worker", "10.0.0.1"], 2, "is not the address of a Ray cluster", "10.0.0.1:6379"),
         (["ray", "worker", "10.0.0.1:6379"], 6, "there is no token for Ray", "`arnode ray head`"),
         (["start", "--ray", "8.8.8.8:6379"], 6, "not an address in a private network", "auto"),
-        (["start", "--ray", "local", "--lane", "attic"], 6, "in two ways", "--ray and --lane"),
+        (["start", "--ray", "local", "--lane", "attic"], 6, "are both set", "--ray and --lane"),
         (["start", "--lane", "-oProxyCommand=touch"], 6, "is not a machine's name", "gpu1"),
         (["start", "--lane", "attic:0"], 6, "is not a machine's name", "gpu1"),
-        (["start", "--text", "README.md", "--lane", "attic"], 6, "stays on this machine", "leave"),
+        (
+            ["start", "--text", "README.md", "--lane", "attic"],
+            6,
+            "never leaves this machine",
+            "leave",
+        ),
         (["start", "--network", "none", "--ray", "10.0.0.1:1"], 6, "no token for Ray", "ray head"),
     ],
 )
@@ -176,8 +181,8 @@ def test_the_program_of_a_lane_ends_with_its_input(tmp_path: Path) -> None:
 # The page and the files
 
 
-def told_commands() -> Iterator[list[str]]:
-    """What stands behind `arnode`, wherever the page and the files start it."""
+def documented_commands() -> Iterator[list[str]]:
+    """Yield the arguments of each `arnode` command in the page and the files."""
     block = re.compile(r"^```sh\n(.*?)^```$", re.DOTALL | re.MULTILINE)
     quoted = re.findall(r"`(arnode [^`]+)`", block.sub("", PAGE))
     lines = [*quoted, *"".join(block.findall(PAGE)).splitlines()]
@@ -199,7 +204,7 @@ def told_commands() -> Iterator[list[str]]:
 
 
 def test_every_command_of_the_page_and_files_is_one_and_has_these_flags() -> None:
-    documented = list(told_commands())
+    documented = list(documented_commands())
     assert {words[0] for words in documented} >= {"start", "status", "ray", "paths", "stop"}
     for words in documented:
         context = click.Context(cli.cli)

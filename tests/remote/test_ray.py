@@ -138,7 +138,7 @@ def test_lanes_whose_parts_die_come_back(
                     os.kill(pid, signal.SIGKILL)
                 with pytest.raises(PutOff):
                     await calibrating
-                while not lane.is_there:  # noqa: ASYNC110 (nothing tells of it)
+                while not lane.is_there:  # noqa: ASYNC110 (nothing signals it)
                     await asyncio.sleep(0.1)
                 assert lanes.states[0].times_lost == number
             await lane.calibrate(1)

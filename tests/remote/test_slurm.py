@@ -118,7 +118,7 @@ def submit(slurm: Slurm, lane_home: LaneHome, *flags: str, options: tuple[str, .
 
 
 def said_in(lane_home: LaneHome) -> str:
-    """What the latest job has said so far."""
+    """Return the output of the latest job so far."""
     output = lane_home.root.parent / "job"
     return output.read_text(errors="replace") if output.exists() else ""
 

@@ -54,7 +54,7 @@ def attic(tmp_path: Path, lane_home: LaneHome, monkeypatch: pytest.MonkeyPatch) 
     )
     programs = tmp_path / "bin"
     programs.mkdir()
-    wrapper = programs / "ssh"  # which reads no settings of whoever runs this
+    wrapper = programs / "ssh"  # which reads no settings of the user who runs this
     wrapper.write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {tmp_path}/ssh_config "$@"\n')
     wrapper.chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")

@@ -12,7 +12,7 @@ from protocol.ideas import Move
 from protocol.source import Source
 from trainer.task_folder.fields import Fields
 from trainer.task_folder.folder import BUILTIN_FOLDER
-from trainer.task_folder.moves import read_knobs, read_moves
+from trainer.task_folder.moves import read_hyperparameters, read_moves
 
 SEED = bytes(range(32))
 OTHER_SEED = bytes(range(1, 33))
@@ -24,10 +24,13 @@ def moves_of(name: str) -> tuple[Move, ...]:
     return read_moves(folder / "moves.toml", _source(name))
 
 
-def knobs_of(name: str) -> dict[str, Any]:
-    """Return a task's knobs by name, each of which is a constant of the baseline or of a move."""
+def hyperparameters_of(name: str) -> dict[str, Any]:
+    """Return a task's hyperparameters by name: constants of the baseline or of a move."""
     fields = Fields(BUILTIN_FOLDER / name / "task.toml", _table(name))
-    return {knob.name: knob for knob in read_knobs(fields, _source(name), moves_of(name))}
+    return {
+        hyperparameter.name: hyperparameter
+        for hyperparameter in read_hyperparameters(fields, _source(name), moves_of(name))
+    }
 
 
 def moved(name: str, *moves: Move) -> str:

@@ -1,4 +1,4 @@
-"""Judges of the shipped tasks, loaded as their sandbox loads them: by path, beside `judging`."""
+"""Judges of the shipped tasks, loaded as their sandbox loads them: by path, next to `judging`."""
 
 import importlib.util
 import sys

@@ -1,4 +1,4 @@
-"""A small program task for tests: add up numbers. The baseline is off by a knob."""
+"""A small program task for tests: add up numbers. The baseline is off by a hyperparameter."""
 
 from pathlib import Path
 from typing import Final
@@ -54,7 +54,7 @@ secret = 2
 [bound]
 impossible = -0.5
 
-[knobs.OFF]
+[hyperparameters.OFF]
 type = "int"
 low = 0
 high = 8

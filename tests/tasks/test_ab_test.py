@@ -10,7 +10,7 @@ from tests.tasks.baselines import (
     OTHER_SEED,
     SEED,
     candidate,
-    knobs_of,
+    hyperparameters_of,
     moved,
     moves_of,
     transcript_of,
@@ -48,7 +48,7 @@ def test_the_same_seed_gives_the_same_page(judge: ModuleType) -> None:
     assert page != judge.instance(OTHER_SEED, "public", 1)
 
 
-def test_whoever_knows_the_best_variant_loses_nothing(judge: ModuleType) -> None:
+def test_a_player_that_knows_the_best_variant_loses_nothing(judge: ModuleType) -> None:
     instance = judge.instance(SEED, "public", 0)
     best = instance["rates"].index(max(instance["rates"]))
     assert regret(judge, instance, lambda message: [best] * message["visitors"]) == 0
@@ -136,6 +136,6 @@ def test_a_confident_index_beats_an_even_start() -> None:
     assert after < 0.8 * before
 
 
-def test_knobs_are_constants_of_the_baseline_or_of_moves() -> None:
+def test_hyperparameters_are_constants_of_the_baseline_or_of_moves() -> None:
     everything = "".join(moved(NAME, move) for move in moves_of(NAME))
-    assert all(f"{name} = " in everything for name in knobs_of(NAME))
+    assert all(f"{name} = " in everything for name in hyperparameters_of(NAME))

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from protocol.ideas import Move
-from tests.tasks.baselines import candidate, knobs_of, moved, moves_of, transcript_of
+from tests.tasks.baselines import candidate, hyperparameters_of, moved, moves_of, transcript_of
 from tests.tasks.judges import load_judge
 from trainer.program.harness.judging import Wrong
 
@@ -34,7 +34,7 @@ def test_instances_follow_from_their_seeds() -> None:
     assert all(type(size) is int and 1 <= size <= 100 for size in first["items"])
 
 
-def test_a_message_tells_one_item_and_how_many_follow() -> None:
+def test_a_message_reports_one_item_and_how_many_follow() -> None:
     judge = load_judge(TASK)
     instance = judge.instance(SEEDS[0], "public", 0)
     messages = list(judge.converse(instance))
@@ -58,8 +58,8 @@ def test_baseline_is_best_fit() -> None:
     assert 0.03 < figures["excess"] < 0.07
 
 
-def test_every_knob_is_a_constant() -> None:
-    assert knobs_of(TASK)
+def test_every_hyperparameter_is_a_constant() -> None:
+    assert hyperparameters_of(TASK)
 
 
 @pytest.mark.parametrize("number", range(5))
@@ -113,7 +113,7 @@ def test_what_is_no_transcript_is_wrong(transcript: object) -> None:
         judge.check({"capacity": 100, "items": [60, 40]}, transcript)
 
 
-def test_a_transcript_that_ends_early_or_tells_other_items_is_wrong() -> None:
+def test_a_transcript_that_ends_early_or_reports_other_items_is_wrong() -> None:
     judge = load_judge(TASK)
     instance = judge.instance(SEEDS[0], "public", 0)
     transcript = played(instance)

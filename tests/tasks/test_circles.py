@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.tasks.baselines import candidate, knobs_of, moved, moves_of
+from tests.tasks.baselines import candidate, hyperparameters_of, moved, moves_of
 from tests.tasks.judges import load_judge
 from trainer.program.harness.judging import Wrong
 
@@ -50,8 +50,8 @@ def test_best_known_sums_fit_into_the_square() -> None:
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_every_knob_is_a_constant(task: str) -> None:
-    assert knobs_of(task)
+def test_every_hyperparameter_is_a_constant(task: str) -> None:
+    assert hyperparameters_of(task)
 
 
 @pytest.mark.parametrize("task", TASKS)

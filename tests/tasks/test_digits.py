@@ -6,7 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.tasks.baselines import OTHER_SEED, SEED, candidate, knobs_of, moves_of, transcript_of
+from tests.tasks.baselines import (
+    OTHER_SEED,
+    SEED,
+    candidate,
+    hyperparameters_of,
+    moves_of,
+    transcript_of,
+)
 from tests.tasks.judges import load_judge
 
 NAME = "digits"
@@ -122,5 +129,5 @@ def test_a_seed_of_its_own_makes_a_candidate_repeat_itself(
     assert np.array_equal(candidate(NAME).label(data), candidate(NAME).label(data))
 
 
-def test_knobs_are_constants_of_the_baseline_or_of_moves() -> None:
-    assert {"EPOCHS", "FALL", "WIDTH", "NEIGHBOURS"} <= set(knobs_of(NAME))
+def test_hyperparameters_are_constants_of_the_baseline_or_of_moves() -> None:
+    assert {"EPOCHS", "FALL", "WIDTH", "NEIGHBOURS"} <= set(hyperparameters_of(NAME))

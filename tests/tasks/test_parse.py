@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.tasks.baselines import OTHER_SEED, SEED, knobs_of, moved, moves_of
+from tests.tasks.baselines import OTHER_SEED, SEED, hyperparameters_of, moved, moves_of
 from tests.tasks.judges import load_judge
 from trainer.task_folder.folder import BUILTIN_FOLDER, with_inherited
 
@@ -34,13 +34,13 @@ def log(judge: ModuleType) -> bytes:
 
 
 def read(text: str, folder: Path, log: bytes) -> bytes:
-    """What a program in Python makes of a log."""
+    """Return the result of a Python program for a log."""
     (folder / "solve.py").write_text(text)
     return _output([sys.executable, "solve.py"], folder, log)
 
 
 def read_in_c(text: str, folder: Path, log: bytes) -> bytes:
-    """What a program in C makes of a log."""
+    """Return the result of a C program for a log."""
     (folder / "solve.c").write_text(text)
     warnings = ["-Wall", "-Wextra", "-Werror", "-Wno-unused-function"]
     build = ["cc", "-O2", *warnings, "-o", "solve", "solve.c"]
@@ -184,9 +184,9 @@ def test_all_moves_follow_one_another(
     assert judge.check(log, read(moved(NAME, *moves), tmp_path, log))
 
 
-def test_every_knob_is_a_constant_that_a_move_brings() -> None:
+def test_every_hyperparameter_is_a_constant_that_a_move_brings() -> None:
     everything = moved(NAME, *moves_of(NAME))
-    assert all(f"\n{name} = " in everything for name in knobs_of(NAME))
+    assert all(f"\n{name} = " in everything for name in hyperparameters_of(NAME))
 
 
 def test_the_variant_in_c_has_the_judge_and_the_instances_of_the_other() -> None:
@@ -194,7 +194,7 @@ def test_the_variant_in_c_has_the_judge_and_the_instances_of_the_other() -> None
     judging = fields.section("judge")
     assert folder.locate(judging, judging.text("file")) == BUILTIN_FOLDER / NAME / "judge.py"
     assert folder.locate(fields, "program.md").parent.name == IN_C
-    assert fields.section("knobs").names() == []
+    assert fields.section("hyperparameters").names() == []
     assert fields.section("instances").whole("public", low=1, high=9) == 8
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.tasks.baselines import OTHER_SEED, SEED, candidate, knobs_of, moved, moves_of
+from tests.tasks.baselines import OTHER_SEED, SEED, candidate, hyperparameters_of, moved, moves_of
 from tests.tasks.judges import load_judge
 
 NAME = "routing"
@@ -163,6 +163,6 @@ def test_all_moves_follow_one_another(judge: ModuleType, order: int) -> None:
     assert gap(judge, instance, routes(instance, *moves)) < 0.2
 
 
-def test_every_knob_is_a_constant_that_a_move_brings() -> None:
+def test_every_hyperparameter_is_a_constant_that_a_move_brings() -> None:
     everything = moved(NAME, *moves_of(NAME))
-    assert all(f"\n{name} = " in everything for name in knobs_of(NAME))
+    assert all(f"\n{name} = " in everything for name in hyperparameters_of(NAME))

@@ -5,7 +5,14 @@ from typing import Any
 
 import pytest
 
-from tests.tasks.baselines import OTHER_SEED, SEED, candidate, knobs_of, moves_of, transcript_of
+from tests.tasks.baselines import (
+    OTHER_SEED,
+    SEED,
+    candidate,
+    hyperparameters_of,
+    moves_of,
+    transcript_of,
+)
 from tests.tasks.judges import load_judge
 
 NAME = "search"
@@ -110,5 +117,5 @@ def test_all_moves_together_find_far_more(judge: ModuleType, step: int) -> None:
     assert score(judge, instance, together.rank) > 2 * before
 
 
-def test_knobs_are_constants_of_the_baseline_or_of_moves() -> None:
-    assert {"K1", "B", "FEEDBACK_WORDS", "MENTIONS"} <= set(knobs_of(NAME))
+def test_hyperparameters_are_constants_of_the_baseline_or_of_moves() -> None:
+    assert {"K1", "B", "FEEDBACK_WORDS", "MENTIONS"} <= set(hyperparameters_of(NAME))

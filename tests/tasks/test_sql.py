@@ -55,7 +55,7 @@ def test_the_same_seed_makes_the_same_shop(judge: ModuleType) -> None:
     assert shop != judge.instance(OTHER_SEED, "public", 1)
 
 
-def test_a_candidate_is_told_nothing_that_rows_follow_from(judge: ModuleType) -> None:
+def test_a_candidate_is_shown_nothing_that_rows_follow_from(judge: ModuleType) -> None:
     shop = judge.instance(SEED, "public", 0)
     message = next(judge.converse(shop))
     assert shop["seed"] not in str(message)

@@ -10,7 +10,14 @@ from typing import Any
 
 import pytest
 
-from tests.tasks.baselines import OTHER_SEED, SEED, candidate, knobs_of, moves_of, transcript_of
+from tests.tasks.baselines import (
+    OTHER_SEED,
+    SEED,
+    candidate,
+    hyperparameters_of,
+    moves_of,
+    transcript_of,
+)
 from tests.tasks.judges import load_judge
 from trainer.task_folder.folder import BUILTIN_FOLDER
 
@@ -183,5 +190,5 @@ def test_the_model_answers_an_empty_chat_too(scripted: ModuleType, messages: Any
     assert isinstance(scripted.answer(messages, 0), str)
 
 
-def test_knobs_are_constants_of_the_baseline_or_of_moves() -> None:
-    assert set(knobs_of(NAME)) == {"LONGEST_TICKET", "DEFINITION_WORDS", "EXAMPLES"}
+def test_hyperparameters_are_constants_of_the_baseline_or_of_moves() -> None:
+    assert set(hyperparameters_of(NAME)) == {"LONGEST_TICKET", "DEFINITION_WORDS", "EXAMPLES"}

@@ -45,7 +45,7 @@ limit_s = 60
 [budget]
 seconds = 2
 
-[knobs]
+[hyperparameters]
 
 [data]
 recipe = "shards"

@@ -134,7 +134,7 @@ class FakeDriver:
         return self.driver.encode()  # older versions of the binding return bytes
 
     def nvmlSystemGetCudaDriverVersion_v2(self) -> int:
-        return _told(self.cuda)
+        return _supported(self.cuda)
 
     def nvmlDeviceGetCount(self) -> int:
         assert self.open > 0
@@ -163,7 +163,7 @@ class FakeDriver:
         return next(card for card in self.cards if handle in card.slices)
 
     def nvmlDeviceGetMemoryInfo(self, handle: FakeCard | FakeSlice) -> SimpleNamespace:
-        return SimpleNamespace(total=_told(handle.mib) * MIB, used=self.load.used_mib * MIB)
+        return SimpleNamespace(total=_supported(handle.mib) * MIB, used=self.load.used_mib * MIB)
 
     def nvmlDeviceGetComputeRunningProcesses_v3(
         self, _: FakeCard | FakeSlice
@@ -228,7 +228,7 @@ class FakeDriver:
         return handle.capability
 
     def nvmlDeviceGetMinorNumber(self, handle: FakeCard) -> int:
-        return _told(handle.minor)
+        return _supported(handle.minor)
 
     def nvmlDeviceGetMigMode(self, handle: FakeCard) -> list[int]:
         if handle.capability < (8, 0):
@@ -255,10 +255,10 @@ class FakeDriver:
 
     def nvmlDeviceGetPowerManagementLimit(self, handle: FakeCard | FakeSlice) -> int:
         card = _whole(handle)
-        return self.limits_mw.get(card.name, round(1_000 * _told(card.power_w)))
+        return self.limits_mw.get(card.name, round(1_000 * _supported(card.power_w)))
 
     def nvmlDeviceGetPowerManagementLimitConstraints(self, handle: FakeCard) -> list[int]:
-        return [100_000, round(1_000 * _told(handle.power_default_w))]
+        return [100_000, round(1_000 * _supported(handle.power_default_w))]
 
     def nvmlDeviceSetPowerManagementLimit(self, handle: FakeCard, limit_mw: int) -> None:
         if not self.is_root:
@@ -266,16 +266,16 @@ class FakeDriver:
         self.limits_mw[handle.name] = limit_mw
 
     def nvmlDeviceGetPowerManagementDefaultLimit(self, handle: FakeCard) -> int:
-        return round(1_000 * _told(handle.power_default_w))
+        return round(1_000 * _supported(handle.power_default_w))
 
     def nvmlDeviceGetMaxClockInfo(self, handle: FakeCard, kind: int) -> int:
-        return _told(handle.sm_mhz if kind == pynvml.NVML_CLOCK_SM else handle.memory_mhz)
+        return _supported(handle.sm_mhz if kind == pynvml.NVML_CLOCK_SM else handle.memory_mhz)
 
     def nvmlDeviceGetDisplayActive(self, handle: FakeCard) -> int:
         return int(handle.draws)
 
     def nvmlDeviceGetNumGpuCores(self, handle: FakeCard) -> int:
-        return _told(handle.cores)
+        return _supported(handle.cores)
 
 
 def _whole(handle: FakeCard | FakeSlice) -> FakeCard:
@@ -285,7 +285,7 @@ def _whole(handle: FakeCard | FakeSlice) -> FakeCard:
     return handle
 
 
-def _told(value: N | None) -> N:
+def _supported(value: N | None) -> N:
     if value is None:
         raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
     return value

@@ -30,7 +30,7 @@ from trainer.sandbox.profile import Profile, Role, Start
 from trainer.sandbox.sandbox import Sandbox
 from trainer.task_folder.task import Task
 
-Place = Literal["training", "start", "first answer", "claim", "audit's first answer", "audit"]
+Place = Literal["training", "start", "first answer", "score", "audit's first answer", "audit"]
 
 CLAIM, AUDIT = lm_bpb_1.asked(1, 1)  # only the tags
 ROWS = 64  # of each split, in batches of 32
@@ -49,7 +49,7 @@ class Script:
 
     train_s: float = 4.0
     start_s: float = 0.1
-    claim_s: float = 1.0
+    score_s: float = 1.0
     audit_s: float = 0.3
     is_random: bool = True
     burns: Place | None = None
@@ -168,9 +168,9 @@ class ScriptedSandbox:
             self._machine.served += 1
             self._machine.scored.append(self._luck)
         await self._burn("first answer")
-        self._spend(self._script.claim_s / _BATCHES)
+        self._spend(self._script.score_s / _BATCHES)
         if self._answers == _BATCHES:
-            await self._burn("claim")
+            await self._burn("score")
         return self._claims(payload)
 
     async def receive_one(

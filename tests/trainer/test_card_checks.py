@@ -84,7 +84,9 @@ def test_driver_build_and_card_must_fit(
     assert fault is None or command in fault.hint
 
 
-def test_what_the_build_has_code_for_counts_where_it_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_build_has_code_for_counts_where_it_reports(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(card_checks, "torch_cuda", lambda: (12, 8))
     monkeypatch.setattr(card_checks, "torch_codes", lambda: ("sm_70", "sm_75"))
     monkeypatch.setattr("shutil.which", lambda _name: "/usr/bin/gcc")
@@ -97,7 +99,7 @@ def test_what_the_build_has_code_for_counts_where_it_tells(monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("built", [None, (13, 0), (12, 6)])
-def test_a_card_that_no_build_serves_is_not_to_be_mended(
+def test_a_card_that_no_build_serves_cannot_be_fixed(
     monkeypatch: pytest.MonkeyPatch, built: tuple[int, int] | None
 ) -> None:
     monkeypatch.setattr(card_checks, "torch_cuda", lambda: built)
@@ -118,7 +120,9 @@ def test_a_driver_that_no_build_fits_is_to_be_updated(monkeypatch: pytest.Monkey
     )
 
 
-def test_a_card_that_tells_nothing_of_itself_has_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_card_that_reports_nothing_of_itself_has_no_fault(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(card_checks, "torch_cuda", lambda: (13, 0))
     monkeypatch.setattr("shutil.which", lambda _name: "/usr/bin/gcc")
     assert software_fault(replace(ADA, compute_capability=(0, 0), env={})) is None
@@ -196,7 +200,7 @@ def test_device_files_are_opened_in_a_sandbox(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize(
-    ("told", "name", "words"),
+    ("expected", "name", "words"),
     [
         ("refused 13 /dev/nvidia0\ntried", "device-file-refused", "`sudo chmod a+rw /dev/nvidia0`"),
         ("refused 1 /dev/nvidiactl\ntried", "device-file-refused", "rent another one"),
@@ -205,8 +209,10 @@ def test_device_files_are_opened_in_a_sandbox(monkeypatch: pytest.MonkeyPatch) -
         ("", "no-sandbox", "no answer"),
     ],
 )
-def test_what_keeps_files_from_being_opened_has_its_mend(told: str, name: str, words: str) -> None:
-    fault = opening_fault(told)
+def test_what_keeps_files_from_being_opened_has_its_fix(
+    expected: str, name: str, words: str
+) -> None:
+    fault = opening_fault(expected)
     assert fault is not None
     assert fault.name == name
     assert words in said(fault)
@@ -230,7 +236,7 @@ def test_without_a_sandbox_there_is_no_card(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.soak
-def test_cuda_is_tried_in_a_sandbox_and_its_words_are_told() -> None:
+def test_cuda_is_tried_in_a_sandbox_and_its_words_are_reported() -> None:
     if torch_cuda() is not None:
         pytest.skip("torch is built for CUDA here")
     assert "Torch not compiled with CUDA enabled" in said(trial_fault(ADA))

@@ -86,13 +86,13 @@ def test_a_run_on_a_card_that_nobody_else_uses(
 ) -> None:
     outcome = measured(seconds_task, seconds_data)
     assert (outcome.status, outcome.flags, outcome.reason) == ("ok", (), None), outcome.log_tail
-    assert {stage.part for stage in outcome.stages} == {"train", "claim", "audit"}
+    assert {stage.part for stage in outcome.stages} == {"train", "score", "audit"}
     assert driver.open == 0
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("ends", [False, True])
-def test_a_game_that_begins_beside_it_is_waited_for_and_marks_the_run_at_last(
+def test_a_game_that_begins_next_to_it_is_waited_for_and_marks_the_run_at_last(
     seconds_task: Task,
     seconds_data: TaskData,
     driver: FakeDriver,
@@ -155,7 +155,7 @@ def test_a_card_that_hangs_ends_the_run(
 
 
 @pytest.mark.soak
-def test_who_runs_out_of_memory_is_told_what_there_is(
+def test_who_runs_out_of_memory_is_shown_what_there_is(
     seconds_task: Task, seconds_data: TaskData, driver: FakeDriver
 ) -> None:
     driver.load.processes[GAME] = FakeProcess(mib=1000)

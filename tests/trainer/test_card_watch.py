@@ -114,13 +114,13 @@ def test_a_desktop_at_rest_is_no_contention(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize(
-    "stranger", [GAME, FakeProcess(mib=200, percent=30)], ids=["game", "miner"]
+    "other_process", [GAME, FakeProcess(mib=200, percent=30)], ids=["game", "miner"]
 )
-def test_whoever_uses_its_time_makes_a_run_contended(
-    machine: Machine, stranger: FakeProcess
+def test_who_uses_its_time_makes_a_run_contended(
+    machine: Machine, other_process: FakeProcess
 ) -> None:
     def begin() -> None:
-        machine.load.processes[901] = stranger
+        machine.load.processes[901] = other_process
 
     assert machine.one_run(meanwhile=begin).flags == (CONTENDED,)
 
@@ -181,7 +181,7 @@ def test_our_own_numbers_are_others_in_a_container(machine: Machine, has_game: b
 
 
 @pytest.mark.parametrize("has_game", [False, True])
-def test_where_no_process_is_listed_the_card_at_rest_tells(
+def test_where_no_process_is_listed_the_card_at_rest_reports(
     machine: Machine, has_game: bool
 ) -> None:
     machine.load.hidden, machine.load.processes = machine.load.processes, {}
@@ -201,7 +201,7 @@ def test_where_no_process_is_listed_the_card_at_rest_tells(
     machine.rested(scenario)
 
 
-def test_memory_that_grows_unlisted_beside_us_is_contention(machine: Machine) -> None:
+def test_memory_that_grows_unlisted_next_to_us_is_contention(machine: Machine) -> None:
     def begin() -> None:
         machine.load.hidden[70001] = GAME
 
@@ -231,7 +231,7 @@ def test_a_slice_goes_by_the_memory_of_others(
 
 
 @pytest.mark.parametrize("has_game", [False, True])
-def test_wsl2_tells_of_memory_only(machine: Machine, has_game: bool) -> None:
+def test_wsl2_reports_memory_only(machine: Machine, has_game: bool) -> None:
     machine.driver.without("Utilization", "RunningProcesses", "Reasons")
 
     async def scenario(watch: CardWatch) -> None:
@@ -377,7 +377,7 @@ def test_without_reasons_a_clock_that_falls_under_load_is_one(
 # Its memory
 
 
-def test_an_agent_is_told_what_the_card_has(machine: Machine) -> None:
+def test_an_agent_is_shown_what_the_card_has(machine: Machine) -> None:
     async def scenario(watch: CardWatch) -> None:
         machine.load.processes[901] = FakeProcess(mib=426)
         await machine.look(watch)
@@ -391,7 +391,7 @@ def test_an_agent_is_told_what_the_card_has(machine: Machine) -> None:
     machine.rested(scenario)
 
 
-def test_a_card_that_does_not_tell_of_its_memory_has_no_limit_to_tell(machine: Machine) -> None:
+def test_a_card_that_does_not_report_its_memory_reports_no_limit(machine: Machine) -> None:
     machine.driver.without("Memory")
 
     async def scenario(watch: CardWatch) -> None:
@@ -457,7 +457,7 @@ def test_a_run_ends_when_its_card_is_lost(machine: Machine) -> None:
     assert machine.driver.open == 0
 
 
-def test_whoever_is_cancelled_while_the_card_is_asked_stays_so(machine: Machine) -> None:
+def test_who_is_cancelled_while_the_card_is_asked_stays_so(machine: Machine) -> None:
     async def scenario() -> None:
         async with watching(UUID, every_s=3600.0) as watch:
             await watch.look()
@@ -472,7 +472,7 @@ def test_whoever_is_cancelled_while_the_card_is_asked_stays_so(machine: Machine)
     asyncio.run(scenario())
 
 
-def test_whoever_is_cancelled_stays_so(machine: Machine) -> None:
+def test_who_is_cancelled_stays_so(machine: Machine) -> None:
     async def scenario(watch: CardWatch) -> None:
         begun = asyncio.Event()
 
@@ -490,7 +490,7 @@ def test_whoever_is_cancelled_stays_so(machine: Machine) -> None:
     machine.rested(scenario)
 
 
-def test_whoever_is_cancelled_while_the_card_is_lost_stays_so_too(machine: Machine) -> None:
+def test_who_is_cancelled_while_the_card_is_lost_stays_so_too(machine: Machine) -> None:
     async def block(watch: CardWatch) -> None:
         async with watch.around():
             machine.driver.fail(pynvml.NVML_ERROR_GPU_IS_LOST)

@@ -63,7 +63,7 @@ def test_a_card_is_classed_whatever_its_driver_leaves_out(
     assert found.uuid == f"GPU-{card.name}"
 
 
-def test_what_shifts_timings_is_told_beside(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_shifts_timings_is_reported_too(monkeypatch: pytest.MonkeyPatch) -> None:
     limited = FakeCard(name="NVIDIA GeForce RTX 4090", mib=24564, power_w=320.4)
     (found,) = probed(monkeypatch, FakeDriver(cards=[limited])).cards
     assert found.env == {
@@ -78,7 +78,7 @@ def test_what_shifts_timings_is_told_beside(monkeypatch: pytest.MonkeyPatch) -> 
     assert Env.from_value(dict(found.env)) == Env.of(found.env)
 
 
-def test_what_a_driver_does_not_tell_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_driver_does_not_report_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     (found,) = probed(monkeypatch, FakeDriver(cards=[WSL2], cuda=None)).cards
     assert set(found.env) == {"driver", "sm_clock_max_mhz"}
 
@@ -98,7 +98,7 @@ def test_a_card_without_memory_of_its_own_has_the_machines(
 
 
 @pytest.mark.parametrize(("name", "mib", "capability", "slug", "family"), CARDS)
-def test_every_real_card_is_classed_as_its_driver_tells_of_it(
+def test_every_real_card_is_classed_as_its_driver_reports_it(
     monkeypatch: pytest.MonkeyPatch,
     name: str,
     mib: int,

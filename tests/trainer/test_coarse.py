@@ -15,15 +15,15 @@ TAU_NANO = 100_000
 
 @given(st.integers(-(10**9), 10**10), st.sampled_from([0, 3, 2_000_000, FLOOR_NANO]))
 def test_a_metric_is_the_nearest_multiple_of_an_eighth_of_the_noise(nano: int, floor: int) -> None:
-    told = coarse_metric(nano, noise_floor_nano=floor, most_nano=10**10)
-    assert told % grain_nano(floor) == 0
-    assert 2 * abs(told - nano) <= grain_nano(floor)
+    reported = coarse_metric(nano, noise_floor_nano=floor, most_nano=10**10)
+    assert reported % grain_nano(floor) == 0
+    assert 2 * abs(reported - nano) <= grain_nano(floor)
 
 
 @given(st.integers(0, 10**300))
 def test_no_claim_makes_a_metric_that_a_record_cannot_hold(nano: int) -> None:
-    told = coarse_metric(nano, noise_floor_nano=FLOOR_NANO, most_nano=WORST_NANO)
-    assert told <= WORST_NANO + FLOOR_NANO
+    reported = coarse_metric(nano, noise_floor_nano=FLOOR_NANO, most_nano=WORST_NANO)
+    assert reported <= WORST_NANO + FLOOR_NANO
 
 
 def audited(mean: float, error: float, largest: float) -> Audit:
@@ -40,6 +40,11 @@ def test_audits_that_pass_all_say_the_same(mean: float, error: float, largest: f
     assert audited(mean, error, largest) == audited(0.0, 1e-7, 6e-5)
 
 
-def test_an_audit_is_told_no_better_than_it_was() -> None:
-    told = audited(2e-5, 3e-6, 8e-5)
-    assert (told.k, told.mean_nano, told.se_nano, told.max_nano) == (256, 0, TAU_NANO, TAU_NANO)
+def test_an_audit_is_reported_no_better_than_it_was() -> None:
+    reported = audited(2e-5, 3e-6, 8e-5)
+    assert (reported.k, reported.mean_nano, reported.se_nano, reported.max_nano) == (
+        256,
+        0,
+        TAU_NANO,
+        TAU_NANO,
+    )

@@ -33,13 +33,13 @@ from trainer.sandbox.zygote import Zygote
 pytestmark = pytest.mark.skipif(
     not can_scope_signals(), reason="the kernel's Landlock cannot keep signals inside"
 )
-MakeWalls = Callable[[Profile], SandboxBackend]
+MakeConfined = Callable[[Profile], SandboxBackend]
 IS_CONTAINER = _probe_weaker().name == "container"
 
 
 def own_or_forked(profile: Profile) -> SandboxBackend:
-    walls = ForkedConfined if profile.may_be_forked else Confined
-    return walls(profile, as_throwaway=IS_CONTAINER)
+    make_confined = ForkedConfined if profile.may_be_forked else Confined
+    return make_confined(profile, as_throwaway=IS_CONTAINER)
 
 
 def own(profile: Profile) -> SandboxBackend:
@@ -54,7 +54,9 @@ def folders() -> set[Path]:
 
 
 @pytest.fixture(autouse=True, params=[own_or_forked, own], ids=["forked", "own"])
-def walls(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeWalls]:
+def make_confined(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[MakeConfined]:
     """Make all sandboxes of these tests in this way, and check that each removes its folder."""
     monkeypatch.setattr(sandbox_module, "make_backend", request.param)
     before = folders()
@@ -156,7 +158,7 @@ while True:
 )
 
 
-@pytest.mark.parametrize("walls", [own], indirect=True)  # with processes it is never forked
+@pytest.mark.parametrize("make_confined", [own], indirect=True)  # with processes it is never forked
 def test_close_leaves_no_process_of_many_that_hide() -> None:
     async def run() -> list[int]:
         sandbox = await Sandbox.launch(profile(single_process=False, memory_bytes=2000 * MIB))
@@ -197,8 +199,8 @@ def test_a_full_or_deep_folder_ends_the_run_and_goes_away() -> None:
     assert ended(deep, profile()).end == "files"
 
 
-def test_everything_dies_with_a_killed_node(walls: MakeWalls) -> None:
-    name = "ForkedConfined" if walls is own_or_forked else "Confined"
+def test_everything_dies_with_a_killed_node(make_confined: MakeConfined) -> None:
+    name = "ForkedConfined" if make_confined is own_or_forked else "Confined"
     node = subprocess.Popen(
         [sys.executable, "-c", KILLED_NODE, str(IS_CONTAINER or ""), name],
         stdout=subprocess.PIPE,
@@ -240,7 +242,7 @@ asyncio.run(main())
 """
 
 
-def test_the_end_of_a_device_without_memory_is_told_from_others() -> None:
+def test_the_end_of_a_device_without_memory_is_distinguished_from_others() -> None:
     assert ran_out_of_memory("import torch\nraise torch.OutOfMemoryError('none is free')")
     assert not ran_out_of_memory("raise ValueError('none is free')")
 

@@ -7,7 +7,7 @@ import pytest
 
 from trainer.measuring.cost import StageCosts
 
-BASELINE = StageCosts(train_s=4.0, first_claim_s=0.1, claim_s=1.0, first_audit_s=0.1, audit_s=0.3)
+BASELINE = StageCosts(train_s=4.0, first_score_s=0.1, score_s=1.0, first_audit_s=0.1, audit_s=0.3)
 
 
 def test_ceilings_are_multiples_of_the_baselines_cost() -> None:
@@ -17,5 +17,5 @@ def test_ceilings_are_multiples_of_the_baselines_cost() -> None:
 
 
 def test_the_larger_of_two_stage_by_stage() -> None:
-    slower = replace(BASELINE, train_s=5.0, claim_s=0.9)
+    slower = replace(BASELINE, train_s=5.0, score_s=0.9)
     assert BASELINE.at_least(slower) == replace(BASELINE, train_s=5.0)

@@ -42,7 +42,7 @@ def test_without_a_counter_it_is_said_so(monkeypatch: pytest.MonkeyPatch) -> Non
     assert 'count "cpu_s" instead' in refused.value.hint
 
 
-def test_a_counter_that_is_not_allowed_is_told_with_what_allows_it(
+def test_a_counter_that_is_not_allowed_is_reported_with_what_allows_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def forbidden(pid: int) -> int:

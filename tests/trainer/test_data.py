@@ -101,7 +101,7 @@ def test_public_rows_are_the_public_documents_and_share_no_token(
     data: TaskData, tiny: Task
 ) -> None:
     manifest = tiny.manifest
-    assert data.public_rows.shape == (manifest.claim_rows, manifest.context + 1)
+    assert data.public_rows.shape == (manifest.scored_rows, manifest.context + 1)
     text = "".join(d.text for d in world.first_documents(world.PUBLIC_SPLIT, 300_000))
     assert text.encode().startswith(decoded(data, data.public_rows))
 
@@ -229,7 +229,7 @@ def test_text_rows_are_drawn_from_the_secret_blocks_only(diary: Path, own_dir: P
     splits = read_splits(diary)
     secret = "".join(splits.secret).encode()
     rows = data.secret_rows(b"a")
-    assert rows.shape == data.public_rows.shape == (task.manifest.claim_rows, 129)
+    assert rows.shape == data.public_rows.shape == (task.manifest.scored_rows, 129)
     for row in rows:  # a row may hold the end of one block and the beginning of the next
         for part in np.split(row, np.flatnonzero(row == data.vocabulary.bos)):
             assert decoded(data, part) in secret

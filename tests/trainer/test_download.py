@@ -185,7 +185,7 @@ def test_a_damaged_file_of_before_is_fetched_again(server: Server, target: Path)
     assert target.read_bytes() == CONTENT
 
 
-def test_without_a_hash_what_comes_is_told(server: Server, target: Path) -> None:
+def test_without_a_hash_what_comes_is_reported(server: Server, target: Path) -> None:
     server.content = OTHER
     assert fetched(server, target, sha256=None) == hashlib.sha256(OTHER).digest()
 
@@ -253,32 +253,34 @@ def test_a_full_disk_is_said_and_what_has_come_is_kept(
     assert server.ranges[-1] is not None
 
 
-def test_progress_tells_bytes_and_the_time_that_is_left(
+def test_progress_reports_bytes_and_the_time_that_is_left(
     server: Server, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_CHUNK_BYTES", 100_000)
     seconds = iter(range(10_000))
-    heard: list[tuple[str, float]] = []
+    progress_calls: list[tuple[str, float]] = []
 
-    def hear(what: str, share: float) -> None:
-        heard.append((what, share))
+    def on_progress(what: str, share: float) -> None:
+        progress_calls.append((what, share))
 
-    fetched(server, target, progress=hear, clock=lambda: float(next(seconds)))
-    assert "left" not in heard[0][0]
-    shares = [share for _, share in heard]
+    fetched(server, target, progress=on_progress, clock=lambda: float(next(seconds)))
+    assert "left" not in progress_calls[0][0]
+    shares = [share for _, share in progress_calls]
     assert shares == sorted(shares)
-    assert heard[-1] == ("one.parquet: 3 of 3 MB, 0 s left", 1.0)
-    middle = re.fullmatch(r"one\.parquet: \d of 3 MB, (\d+) s left", heard[len(heard) // 2][0])
+    assert progress_calls[-1] == ("one.parquet: 3 of 3 MB, 0 s left", 1.0)
+    middle = re.fullmatch(
+        r"one\.parquet: \d of 3 MB, (\d+) s left", progress_calls[len(progress_calls) // 2][0]
+    )
     assert middle is not None
     assert 0 < int(middle[1]) < 60
 
 
-def test_progress_tells_minutes_and_nothing_that_nobody_knows() -> None:
-    heard: list[tuple[str, float]] = []
+def test_progress_reports_minutes_and_nothing_that_nobody_knows() -> None:
+    progress_calls: list[tuple[str, float]] = []
     seconds = iter([0.0, 10.0, 0.0])
 
     def pace(name: str, total: int | None) -> module._Pace:
-        begun = module._Pace(name, lambda *said: heard.append(said), lambda: next(seconds))
+        begun = module._Pace(name, lambda *said: progress_calls.append(said), lambda: next(seconds))
         begun.begin(total)
         return begun
 
@@ -286,7 +288,7 @@ def test_progress_tells_minutes_and_nothing_that_nobody_knows() -> None:
     slow.at(0)
     slow.at(4_761_905)
     pace("x", None).at(0)
-    assert heard[1:] == [
+    assert progress_calls[1:] == [
         ("two: 5 of 100 MB, 3 min 20 s left", pytest.approx(0.0476, abs=1e-4)),
         ("x: 0 MB", 0.0),
     ]

@@ -232,7 +232,7 @@ def test_a_single_lie_is_refused() -> None:
     assert "single audited positions" in str(fault_of(difference))
 
 
-def test_a_constant_gain_is_refused_however_small_beside_tau() -> None:
+def test_a_constant_gain_is_refused_however_small_next_to_tau() -> None:
     assert fault_of(np.full(256, 5e-6) + 1e-6 * mixed(256, seed=8)) is not None
     assert fault_of(np.full(256, 0.1)) is not None
 

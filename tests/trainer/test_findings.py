@@ -124,27 +124,37 @@ def test_a_finding_is_edits_of_its_own_or_a_move(path: Path, tiny: Task) -> None
     [
         ('name = "wider"', "", "finding[1].name is missing", "add it"),
         ('name = "wider"', 'name = "A B"', "finding[1].name is 'A B'", "hyphens"),
-        ('name = "wider"', 'name = "turned"', "'turned' is there twice", "rename"),
+        ('name = "wider"', 'name = "turned"', "'turned' occurs twice", "rename"),
         ('source = "somebody, somewhere"', "", "finding[1].source is missing", "add it"),
         ('claimed = "a little"', "claimed = 3", "finding[1].claimed is 3", "quotes"),
         ("claimed = ", "claim = ", "finding[1].claimed is missing", "add it"),
         ('title = "A wider model"', f'title = "{"w" * 121}"', "has 121 characters", "120"),
-        ('idea = "', 'why = "because"\nidea = "', "finding[1].why is no field", "possible"),
+        (
+            'idea = "',
+            'why = "because"\nidea = "',
+            "finding[1].why is not a known field",
+            "possible",
+        ),
         ("claimed_gain = 0.01", 'claimed_gain = "1 %"', "claimed_gain is '1 %'", "a number"),
         ("claimed_gain = 0.01", "claimed_gain = -0.01", "claimed_gain is -0.01", "a number"),
-        ("claimed_gain = 0.01", "", "claimed_unit stands alone", "claimed_gain"),
-        ("bits per byte", "minutes", "claimed_unit is 'minutes'", "`claimed` alone"),
+        ("claimed_gain = 0.01", "", "claimed_unit needs claimed_gain", "claimed_gain"),
+        ("bits per byte", "minutes", "claimed_unit is 'minutes'", "in `claimed`"),
         ("WIDTH = 64", "WIDTH = 65", "edit[1].search does not occur exactly once", "copy it"),
         ("WIDTH = 64", "WIDTH", "edit[1].search does not occur exactly once", "copy it"),
         ('search = "', 'path = "prepare.py"\nsearch = "', "path is 'prepare.py'", "train.py"),
         ('replace = "WIDTH = 96"', "", "edit[1].replace is missing", "add it"),
         ('move = "rope"', 'move = "roap"', "finding[2].move is 'roap'", "'rope'"),
-        ('move = "rope"', 'move = "rope"\ntitle = "x"', "finding[2].title is no field", "possible"),
-        ("[[finding]]", "version = 1\n[[finding]]", "version is no field", "finding"),
+        (
+            'move = "rope"',
+            'move = "rope"\ntitle = "x"',
+            "finding[2].title is not a known field",
+            "possible",
+        ),
+        ("[[finding]]", "version = 1\n[[finding]]", "version is not a known field", "finding"),
         ("[[finding.edit]]", "[[finding.edit]", "not TOML", "line"),
     ],
 )
-def test_a_broken_catalogue_names_field_and_mend(
+def test_a_broken_catalogue_names_field_and_fix(
     path: Path, tiny: Task, old: str, new: str, message: str, hint: str
 ) -> None:
     assert old in TINY
@@ -156,7 +166,7 @@ def test_a_broken_catalogue_names_field_and_mend(
     assert hint in caught.value.hint
 
 
-def test_what_is_no_catalogue_is_told(path: Path, tiny: Task) -> None:
+def test_what_is_no_catalogue_is_reported(path: Path, tiny: Task) -> None:
     with pytest.raises(UsageError, match="there is no catalogue"):
         load_catalogue(path, tiny)
     with pytest.raises(UsageError, match="there is no catalogue"):
@@ -165,7 +175,7 @@ def test_what_is_no_catalogue_is_told(path: Path, tiny: Task) -> None:
     with pytest.raises(ConfigurationError, match="finding is missing"):
         load_catalogue(path, tiny)
     path.write_text("finding = []\n")
-    with pytest.raises(ConfigurationError, match="finding is there 0 times"):
+    with pytest.raises(ConfigurationError, match="finding occurs 0 times"):
         load_catalogue(path, tiny)
     path.write_text('[[finding]]\nname = "x"\n' * (MAX_FINDINGS + 1))
     with pytest.raises(ConfigurationError, match="times"):
@@ -186,7 +196,7 @@ def test_a_catalogue_is_inherited_with_the_baseline_that_it_changes(
     (tmp_path / "train.py").write_text("model = None\n")
     (tmp_path / "moves.toml").write_text("move = []\n")
     with (tmp_path / "task.toml").open("a") as stream:
-        stream.write("[knobs]\n")
+        stream.write("[search]\n")
     assert load_task(tmp_path, data_dir=tmp_path).catalogue is None
     (tmp_path / "findings.toml").write_text(TINY)
     task = load_task(tmp_path, data_dir=tmp_path)
@@ -229,7 +239,7 @@ def toml_value(value: object) -> str:
     table=st.dictionaries(st.sampled_from(NAMES), VALUES),
     edit=st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=3),
 )
-def test_whatever_a_catalogue_holds_it_is_read_or_refused_with_its_mend(
+def test_whatever_a_catalogue_holds_it_is_read_or_refused_with_its_fix(
     tmp_path_factory: pytest.TempPathFactory,
     tiny: Task,
     table: dict[str, object],
@@ -241,10 +251,10 @@ def test_whatever_a_catalogue_holds_it_is_read_or_refused_with_its_mend(
     path.write_text(text, encoding="utf-8", errors="surrogatepass")
     try:
         (read,) = load_catalogue(path, tiny)
-        told = read.name
+        reported = read.name
     except ArnodeError as fault:
-        told = fault.hint
-    assert told
+        reported = fault.hint
+    assert reported
 
 
 @given(data=st.binary(max_size=200))

@@ -48,7 +48,7 @@ class Lane:
         return self.used_s
 
 
-def test_other_lanes_are_others_to_a_run_and_no_strangers(
+def test_other_lanes_count_as_known_to_a_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock = {"busy": 0.0, "own": 0.0, "wall": 0.0}

@@ -207,7 +207,7 @@ def test_the_build_that_fits_is_installed_first(
     assert machine.kept == CONSTRAINTS.replace(PIN, kept)
 
 
-def test_a_card_that_no_build_serves_any_more_is_told_so(machine: Machine) -> None:
+def test_a_card_that_no_build_serves_any_more_is_reported(machine: Machine) -> None:
     machine.driver("470.256.02", knows_capability=False)
     machine.library((3, 5))
     assert machine.setup() == (
@@ -323,7 +323,7 @@ def test_a_driver_is_found_in_wsl_and_without_its_program(
     assert found == Driver(version="572.60", capabilities=((8, 9),))
 
 
-def test_the_mend_is_one_command_for_this_python() -> None:
+def test_the_fix_is_one_command_for_this_python() -> None:
     command = f"run `{sys.executable} -I -m trainer.cards.install_torch"
     assert torch_hint(13, (8, 9)).startswith(f"{command} cu130`")
     assert torch_hint(12, (8, 9)).startswith(f"{command} cu126`")
@@ -336,8 +336,8 @@ def test_uv_knows_every_build_by_name() -> None:
     if uv is None:
         pytest.skip("uv is not installed")
     argv = [uv, "pip", "install", "--help"]
-    told = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
-    assert all(build.name in told for build in BUILDS)
+    output = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+    assert all(build.name in output for build in BUILDS)
 
 
 FAKE_PYTHON = """#!/bin/sh

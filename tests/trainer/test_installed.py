@@ -130,7 +130,7 @@ def test_links_in_a_circle_end(home: Path) -> None:
         ("~/closed", "`~/closed` may not be executed", "chmod"),
     ],
 )
-def test_what_is_missing_is_said_with_the_mend(
+def test_what_is_missing_is_said_with_the_fix(
     home: Path, word: str, message: str, hint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (home / "closed").touch()

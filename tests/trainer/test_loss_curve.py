@@ -68,7 +68,7 @@ def test_lines_of_known_scripts_are_read(line: bytes) -> None:
         (b"step 30 loss 3.21", None),
     ],
 )
-def test_a_curve_tells_how_long_the_training_is_where_the_script_says_so(
+def test_a_curve_reports_how_long_the_training_is_where_the_script_says_so(
     line: bytes, steps: int | None
 ) -> None:
     assert LossCurve().steps is None

@@ -41,10 +41,10 @@ print(tried(lambda: os.listdir(home / "hidden")))
 
 def look(home: Path, *, is_networked: bool = False) -> list[str]:
     command = [sys.executable, "-c", LOOK, str(home)]
-    fence = with_masked_home(
+    masked = with_masked_home(
         command, hidden=[home / "hidden", home / "none"], is_networked=is_networked
     )
-    said = subprocess.run(fence, capture_output=True, text=True, check=True)
+    said = subprocess.run(masked, capture_output=True, text=True, check=True)
     return said.stdout.splitlines()
 
 
@@ -82,8 +82,8 @@ def test_without_a_sandbox_nothing_starts(home: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.fixture(params=["full", "partial" if os.geteuid() else "container"])
-def walls(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Return a tier that this machine supports for a fence."""
+def backend_name(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return a backend that can mask the home on this machine."""
     name: str = request.param
     if name == "full":
         if probe_tier().name != "full":
@@ -119,7 +119,7 @@ def works(action):
         return False
     return True
 """
-# Harmless if the fence fails: files are only opened, and new ones are removed.
+# Harmless if the mask fails: files are only opened, and new ones are removed.
 WRITES = """
 def make(path):
     os.mknod(path)
@@ -134,7 +134,7 @@ print(json.dumps([path for path in sys.argv[1:] if tried(path)]))
 
 
 @pytest.mark.parametrize("is_networked", [False, True])
-def test_it_can_write_nothing(home: Path, walls: str, is_networked: bool) -> None:
+def test_it_can_write_nothing(home: Path, backend_name: str, is_networked: bool) -> None:
     wanted = [
         home / ".bashrc",
         home,
@@ -172,7 +172,7 @@ print(json.dumps({
 """
 
 
-def test_it_can_alter_no_file(home: Path, walls: str) -> None:
+def test_it_can_alter_no_file(home: Path, backend_name: str) -> None:
     key = home / "hidden" / "key"
     said = attempted(ALTERS, home / ".bashrc", key, hidden=(home / "hidden",))
     assert [name for name, worked in said.items() if worked] == ["read it", "write to nothing"]
@@ -219,7 +219,7 @@ def listeners(home: Path) -> Iterator[tuple[str, str, int, str]]:
 
 @pytest.mark.parametrize("is_networked", [False, True])
 def test_it_reaches_the_internet_at_most(
-    listeners: tuple[str, str, int, str], walls: str, is_networked: bool
+    listeners: tuple[str, str, int, str], backend_name: str, is_networked: bool
 ) -> None:
     said = attempted(SOCKETS, *listeners, is_networked=is_networked)
     assert [name for name, worked in said.items() if worked] == ["tcp", "udp"] * is_networked
@@ -246,7 +246,7 @@ CALLS = {"x86_64": (101, 272), "aarch64": (117, 97)}  # ptrace, unshare
 
 
 @pytest.mark.skipif(not can_scope_signals(), reason="Landlock here cannot keep signals inside")
-def test_it_reaches_no_other_process(home: Path, walls: str) -> None:
+def test_it_reaches_no_other_process(home: Path, backend_name: str) -> None:
     trace, unshare = CALLS[platform.machine()]
     code = OTHERS.replace("PTRACE", str(trace)).replace("UNSHARE", str(unshare))
     said = attempted(code, os.getpid())
@@ -261,7 +261,7 @@ print(json.dumps([path for path in sys.argv[1:] if works(lambda: os.stat(path).s
 
 
 def test_shared_folders_hold_what_is_installed_and_nothing_else(
-    home: Path, walls: str, monkeypatch: pytest.MonkeyPatch
+    home: Path, backend_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shared, log_in = home / "tmp", home / "tmp" / "log-in"
     installed, servers = shared / "packages", shared / "systemd" / "resolve" / "resolv.conf"
@@ -276,7 +276,7 @@ def test_shared_folders_hold_what_is_installed_and_nothing_else(
 
 
 def test_a_home_within_the_installation_stays_hidden(
-    home: Path, walls: str, monkeypatch: pytest.MonkeyPatch
+    home: Path, backend_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = home / "tmp" / "checkout"
     (root / "home").mkdir(parents=True)
@@ -293,7 +293,7 @@ print(json.dumps(subprocess.call(["sh", "-c", 'echo >> "$1"', "sh", sys.argv[1]]
 """
 
 
-def test_what_it_starts_is_fenced_too(home: Path, walls: str) -> None:
+def test_what_it_starts_is_masked_too(home: Path, backend_name: str) -> None:
     assert attempted(AGAIN, home / ".bashrc") != 0
     assert (home / ".bashrc").read_text() == "# mine\n"
 

@@ -229,7 +229,7 @@ def test_each_end_has_its_status(
     assert (failed.value.status, failed.value.reason) == (status, reason)
 
 
-def test_who_ends_in_silence_before_it_is_scored_is_not_told_of_weights_to_export() -> None:
+def test_a_silent_end_before_scoring_brings_no_hint_to_export_weights() -> None:
     async def block() -> None:
         clocked = Clocked(0.0)
         clocked.profile = replace(clocked.profile, role="serve")

@@ -74,7 +74,7 @@ def test_who_asks_at_the_same_time_waits_for_one_answer() -> None:
     assert slow.asked == 1
 
 
-def test_another_place_turn_run_or_question_is_asked_anew() -> None:
+def test_another_place_turn_run_or_question_is_asked_again() -> None:
     slow = Slow()
 
     async def all_of_them() -> None:

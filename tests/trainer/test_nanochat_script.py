@@ -33,7 +33,7 @@ extends = "tiny-short"
 name = "nanochat-on-tiny"
 title = "nanochat's script on tiny's text"
 editable = ["train.py"]
-knobs = {}
+hyperparameters = {}
 
 [budget]
 tokens = 15_360
@@ -155,7 +155,7 @@ def nanochat(tmp_path_factory: pytest.TempPathFactory) -> Task:
     folder = tmp_path_factory.mktemp("pinned")
     with pytest.raises(NotPreparedError, match="task nanochat is not prepared") as caught:
         load_task("nanochat", data_dir=folder)
-    assert caught.value.hint == "fetch them: arnode task prepare nanochat"
+    assert caught.value.hint == "prepare it: arnode task prepare nanochat"
     return load_pinned("nanochat", folder)
 
 
@@ -174,24 +174,26 @@ def test_nanochat_is_autoresearchs_data_with_two_shards_that_nobody_trains_on(
     }
     assert (manifest.budget.unit, manifest.budget.amount) == ("seconds", 300)
     assert manifest.limits.limit_s > manifest.budget.amount
-    assert manifest.context * manifest.claim_rows == 2_097_152
+    assert manifest.context * manifest.scored_rows == 2_097_152
     assert not nanochat.is_private
 
 
-def test_a_knob_keeps_the_constant_that_the_baseline_has(nanochat: Task) -> None:
+def test_a_hyperparameter_keeps_the_constant_that_the_baseline_has(nanochat: Task) -> None:
     """A search that only varies hyperparameters could not return to a value outside the range."""
     code = nanochat.source["train.py"].decode()
     brought = "\n".join(edit.replace for move in nanochat.moves for edit in move.edits)
-    for knob in nanochat.knobs:
+    for hyperparameter in nanochat.hyperparameters:
         lines = [
-            line for line in f"{code}\n{brought}".splitlines() if line.startswith(f"{knob.name} = ")
+            line
+            for line in f"{code}\n{brought}".splitlines()
+            if line.startswith(f"{hyperparameter.name} = ")
         ]
-        assert len(lines) == 1, knob.name
+        assert len(lines) == 1, hyperparameter.name
         value = ast.literal_eval(lines[0].partition(" = ")[2].partition("  #")[0])
-        if knob.type == "choice":
-            assert value in knob.choices, knob.name
+        if hyperparameter.type == "choice":
+            assert value in hyperparameter.choices, hyperparameter.name
         else:
-            assert knob.low <= value <= knob.high, knob.name
+            assert hyperparameter.low <= value <= hyperparameter.high, hyperparameter.name
 
 
 def moved(source: Source, *moves: Move | PublishedFinding) -> Source:

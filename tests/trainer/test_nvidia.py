@@ -143,7 +143,7 @@ def _python_headers() -> Iterator[tuple[Path, str]]:
 
 
 @pytest.mark.skipif(probe_tier().name != "full", reason="bubblewrap's")
-def test_beside_a_candidates_process_ours_is_the_first_and_out_of_sight() -> None:
+def test_next_to_a_candidates_process_ours_is_the_first_and_out_of_sight() -> None:
     """Our process answers for the candidate, which could change its memory by a file of `/proc`."""
 
     async def seen() -> tuple[str, list[Path]]:

@@ -48,12 +48,12 @@ def overlap_ms(some: list[tuple[int, int]], others: list[tuple[int, int]]) -> in
 
 
 SCORING: tuple[tuple[Part, str], ...] = (
-    ("claim", "load"), ("claim", "score"), ("audit", "load"), ("audit", "score"),
+    ("score", "load"), ("score", "score"), ("audit", "load"), ("audit", "score"),
 )  # fmt: skip
 
 
 @pytest.mark.soak
-def test_with_a_clock_nothing_stands_beside_training_and_building_stands_beside_scoring(
+def test_with_a_clock_nothing_stands_next_to_training_and_building_stands_next_to_scoring(
     seconds_task: Task, seconds_data: TaskData
 ) -> None:
     first, second = two_runs(seconds_task, seconds_data)
@@ -69,7 +69,7 @@ def test_with_a_clock_nothing_stands_beside_training_and_building_stands_beside_
 
 
 @pytest.mark.soak
-def test_with_a_budget_of_tokens_training_stands_beside_scoring(
+def test_with_a_budget_of_tokens_training_stands_next_to_scoring(
     short_task: Task, short_data: TaskData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     is_second_trained, draw = threading.Event(), SecretSplits.draw

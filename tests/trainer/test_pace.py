@@ -6,7 +6,7 @@ import pytest
 
 from trainer.measuring.cost import Pace, StageCosts
 
-COST = StageCosts(train_s=4.0, first_claim_s=0.1, claim_s=1.0, first_audit_s=0.1, audit_s=0.3)
+COST = StageCosts(train_s=4.0, first_score_s=0.1, score_s=1.0, first_audit_s=0.1, audit_s=0.3)
 
 
 def paced(share: float) -> Pace:
@@ -17,9 +17,9 @@ def test_a_ceiling_follows_from_the_most_that_was_measured_in_no_greater_crowd()
     pace = paced(0.0)
     pace.learn_training(0.6, 5.0)
     pace.learn_training(0.3, 6.0)  # chance: more load does not cost less
-    pace.learn_serving(0.6, replace(COST, claim_s=1.4, train_s=0.0))
+    pace.learn_serving(0.6, replace(COST, score_s=1.4, train_s=0.0))
     assert [pace.at(share).train_s for share in (0.0, 0.1, 0.3, 0.6, 0.9)] == [4, 4, 6, 6, 6]
-    assert [pace.at(share).claim_s for share in (0.1, 0.3, 0.6, 0.9)] == [1.0, 1.0, 1.4, 1.4]
+    assert [pace.at(share).score_s for share in (0.1, 0.3, 0.6, 0.9)] == [1.0, 1.0, 1.4, 1.4]
     assert pace.ceiling(0.6).train_s == pytest.approx(1.5 * 6 + 0.25)
 
 
@@ -54,20 +54,20 @@ def test_a_timing_that_failed_three_is_taken_again_and_the_longest_of_the_latest
 def test_a_machine_quieter_than_any_so_far_is_taken_for_the_quietest() -> None:
     pace = paced(0.8)
     assert pace.at(0.0) == COST
-    pace.learn_serving(0.0, replace(COST, claim_s=0.7))
-    assert (pace.at(0.0).claim_s, pace.at(0.0).train_s) == (0.7, 4.0)
+    pace.learn_serving(0.0, replace(COST, score_s=0.7))
+    assert (pace.at(0.0).score_s, pace.at(0.0).train_s) == (0.7, 4.0)
 
 
 def test_what_is_timed_in_a_greater_crowd_is_known_of_the_one_it_was_wanted_for() -> None:
     """The load of lanes differs at every look, and must not cause one timing after the other."""
-    pace, dear = paced(0.0), replace(COST, claim_s=1.4)
+    pace, dear = paced(0.0), replace(COST, score_s=1.4)
     pace.learn_serving(0.6, dear, wanted=0.3)
     assert pace.knows_serving(0.3)
-    assert pace.at(0.3).claim_s == 1.4
-    pace.learn_serving(0.0, replace(COST, claim_s=0.5), wanted=0.9)  # the load was gone by then
+    assert pace.at(0.3).score_s == 1.4
+    pace.learn_serving(0.0, replace(COST, score_s=0.5), wanted=0.9)  # the load was gone by then
     assert not pace.knows_serving(0.9)
-    pace.learn_serving(0.9, replace(COST, claim_s=2.0), wanted=0.3)
-    assert pace.at(0.3).claim_s == 1.4  # a timing at this load is not replaced
+    pace.learn_serving(0.9, replace(COST, score_s=2.0), wanted=0.3)
+    assert pace.at(0.3).score_s == 1.4  # a timing at this load is not replaced
 
 
 def test_a_crowd_that_is_gone_whenever_it_is_looked_at_is_given_up() -> None:

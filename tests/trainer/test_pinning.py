@@ -73,7 +73,7 @@ def test_two_nodes_that_fetch_the_same_files_work_on_the_same_task(
     assert tasks[0].name == "unpinned"
 
 
-def test_told_hashes_spare_a_task_all_but_its_first_training_shard(
+def test_given_hashes_spare_a_task_all_but_its_first_training_shard(
     unpinned: Unpinned, shards: Path, tmp_path: Path
 ) -> None:
     with served(shards) as hub:
@@ -88,7 +88,7 @@ def test_told_hashes_spare_a_task_all_but_its_first_training_shard(
     assert sorted(hub.asked) == [f"GET {name}" for name in NAMES[1:]]
 
 
-def test_a_server_that_tells_nothing_is_asked_once_for_each(
+def test_a_server_that_reports_nothing_is_asked_once_for_each(
     unpinned: Unpinned, shards: Path, tmp_path: Path
 ) -> None:
     with served(shards, announces=False) as hub:
@@ -182,7 +182,7 @@ def test_a_cut_download_goes_on(
     )
 
 
-def test_a_file_that_is_not_what_was_told_is_refused_and_nothing_is_pinned(
+def test_a_file_that_is_not_what_was_announced_is_refused_and_nothing_is_pinned(
     unpinned: Unpinned, shards: Path, tmp_path: Path
 ) -> None:
     with served(shards) as hub:
@@ -196,7 +196,7 @@ def test_a_file_that_is_not_what_was_told_is_refused_and_nothing_is_pinned(
         assert pinned(folder, tmp_path / "data").name == "unpinned"
 
 
-def test_a_shard_that_changes_after_it_was_told_is_refused_when_it_comes(
+def test_a_shard_that_changes_after_it_was_announced_is_refused_when_it_comes(
     unpinned: Unpinned, copied: Path, tmp_path: Path
 ) -> None:
     with served(copied) as hub:

@@ -35,8 +35,8 @@ def test_a_battery_that_is_emptied_is_one(
 ) -> None:
     for number, supply in enumerate(supplies):
         (tmp_path / f"S{number}").mkdir()
-        for name, told in supply.items():
-            (tmp_path / f"S{number}" / name).write_text(f"{told}\n")
+        for name, reported in supply.items():
+            (tmp_path / f"S{number}" / name).write_text(f"{reported}\n")
     assert is_on_battery(tmp_path) is expected
 
 

@@ -35,7 +35,7 @@ from trainer.sandbox.sandbox import Sandbox
 from trainer.task_folder.task import Task
 
 T = TypeVar("T")
-AFTER_ROWS: tuple[Place, ...] = ("first answer", "claim", "audit's first answer", "audit")
+AFTER_ROWS: tuple[Place, ...] = ("first answer", "score", "audit's first answer", "audit")
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def test_a_script_that_is_slow_to_get_ready_starts_again_with_the_same_weights(
     async def work(runner: Runner) -> RunOutcome:
         machine.slow_starts = slow_starts
         runner.baseline_cost = replace(
-            runner.baseline_cost, cost=replace(runner.baseline_cost.cost, claim_s=99.0)
+            runner.baseline_cost, cost=replace(runner.baseline_cost.cost, score_s=99.0)
         )
         return await runner.run(HONEST.source(runner.task), 2)
 
@@ -126,7 +126,7 @@ def test_a_script_that_is_slow_to_get_ready_starts_again_with_the_same_weights(
     assert (len(machine.luck), machine.served) == (1, int(status == "ok"))
 
 
-def test_an_audit_that_begins_anew_looks_at_the_same_places(
+def test_an_audit_that_starts_again_looks_at_the_same_places(
     short_task: Task, short_data: TaskData, machine: Machine, known: Runner
 ) -> None:
     """This holds in another session after a kill, too: the key is never inside a sandbox."""
@@ -219,7 +219,7 @@ def test_a_disturbed_training_is_tried_again_in_a_quiet_minute(
         assert len(set(machine.luck)) == 1
 
 
-def test_other_weights_are_told_of(calibrated: Calibrated, machine: Machine) -> None:
+def test_other_weights_are_reported(calibrated: Calibrated, machine: Machine) -> None:
     async def work(runner: Runner) -> RunOutcome:
         machine.is_crowded, machine.stretch = True, 1.3
         runner._pace.learn_training(machine.share, 4.0)  # type: ignore[union-attr]
@@ -432,7 +432,7 @@ def test_other_lanes_disturb_no_run(
     assert machine.served == 4  # and the baseline was not scored again
 
 
-def test_a_crowd_beside_lanes_excuses_a_run_as_it_does_beside_one(
+def test_a_crowd_next_to_lanes_excuses_a_run_as_it_does_next_to_one(
     calibrated: Calibrated, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(HostLoad, "share_with_lanes", lambda load: load.share() + 0.4)
@@ -480,7 +480,7 @@ def test_a_training_that_is_made_again_begins_a_curve_of_its_own(
     assert as_pairs(outcome.curve) == [(3, 2.5)]
 
 
-def test_the_curve_of_a_baseline_timed_beside_a_run_is_nobodys(
+def test_the_curve_of_a_baseline_timed_during_a_run_is_nobodys(
     calibrated: Calibrated, machine: Machine
 ) -> None:
     begun: list[LossCurve] = []

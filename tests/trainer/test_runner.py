@@ -103,9 +103,9 @@ ASIDE = {"attempt", "baseline"}  # of a busy machine, since other tests run in p
 def check_stages(outcome: RunOutcome) -> None:
     """Check that a run's stages are complete, one after the other in each sandbox."""
     parts = {"train": ("spawn", "import", "build", "train", "export")}
-    parts["claim"] = ("spawn", "import", "load", "score")
+    parts["score"] = ("spawn", "import", "load", "score")
     if outcome.audit is not None:
-        parts["audit"] = parts["claim"]
+        parts["audit"] = parts["score"]
     for part, names in parts.items():
         stages = [one for one in outcome.stages if one.part == part and one.name not in ASIDE]
         assert tuple(one.name for one in stages) == names

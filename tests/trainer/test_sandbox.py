@@ -1,4 +1,4 @@
-"""One sandbox, from the inside: what a program can see, and what ends it."""
+"""One sandbox from the inside: its view of the machine, and its ends."""
 
 import asyncio
 import ctypes
@@ -520,7 +520,7 @@ def test_a_launch_that_is_given_up_leaves_no_process(orphans: None, single_proce
     assert after <= before
 
 
-def test_whoever_is_cancelled_while_it_closes_has_closed_it(orphans: None) -> None:
+def test_who_is_cancelled_while_it_closes_has_closed_it(orphans: None) -> None:
     async def run() -> set[int]:
         before = living_family()
         sandbox = await Sandbox.launch(light_profile(single_process=False))
@@ -597,7 +597,7 @@ def test_bubblewrap_is_taken_from_where_the_node_finds_it(
     assert seen.exists()
 
 
-def test_a_sandbox_that_cannot_start_says_how_to_mend_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sandbox_that_cannot_start_says_how_to_fix_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.setattr(Zygote, "_fit", {})
     for wanted in (profile(), profile(is_fresh=True)):
@@ -633,7 +633,7 @@ for name, attempt in attempts.items():
 """
 
 
-def test_behind_a_shut_gate_no_name_can_be_looked_up() -> None:
+def test_behind_a_shut_syscall_gate_no_name_can_be_looked_up() -> None:
     async def run() -> str:
         sandbox = await Sandbox.launch(profile())
         try:
@@ -656,7 +656,7 @@ def test_behind_a_shut_gate_no_name_can_be_looked_up() -> None:
     ]
 
 
-def test_the_end_of_a_device_without_memory_is_told_from_others() -> None:
+def test_the_end_of_a_device_without_memory_is_distinguished_from_others() -> None:
     assert ran_out_of_memory("import torch\nraise torch.OutOfMemoryError('none is free')")
     assert not ran_out_of_memory("raise ValueError('none is free')")
 

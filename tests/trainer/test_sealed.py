@@ -35,7 +35,7 @@ def test_a_sealed_descriptor_cannot_be_written_grown_or_shrunk() -> None:
         assert os.pread(descriptor, len(DATA), 0) == DATA
 
 
-def test_opening_it_anew_for_writing_does_not_help() -> None:
+def test_reopening_it_for_writing_does_not_help() -> None:
     """A holder of the descriptor owns the file under /proc, but the seals stay."""
     with sealed(DATA) as descriptor:
         again = os.open(f"/proc/self/fd/{descriptor}", os.O_RDWR)

@@ -17,7 +17,7 @@ from trainer.sandbox.seccomp import (
 
 MACHINES = ("x86_64", "aarch64")
 ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
-FOREIGN = {"i386": 0x40000003, "arm": 0x40000028, "riscv64": 0xC00000F3}
+OTHER_ARCHITECTURES = {"i386": 0x40000003, "arm": 0x40000028, "riscv64": 0xC00000F3}
 LOAD, AND, RETURN = 0x20, 0x54, 0x06
 JUMPS = {0x15: "equal", 0x35: "at least", 0x45: "any bit"}
 ALLOWED, KILLED, EPERM, ENOSYS, DONE = "allowed", "killed", "EPERM", "ENOSYS", "done"
@@ -224,7 +224,7 @@ def test_no_memory_is_kept_that_no_size_shows(machine: str) -> None:
 def test_another_call_convention_is_killed(machine: str) -> None:
     program = seccomp_program(single_process=True, machine=machine)
     other = next(ARCH[name] for name in MACHINES if name != machine)
-    for arch in (*FOREIGN.values(), other):
+    for arch in (*OTHER_ARCHITECTURES.values(), other):
         assert run(program, arch=arch, number=0) == KILLED
     for number in (X32, X32 + 41, X32 + 512, 0xFFFFFFFF):
         assert run(program, arch=ARCH[machine], number=number) == KILLED
@@ -241,7 +241,7 @@ OF_PROGRAMS = ("pidfd_open", "inotify_init", "inotify_init1", "memfd_create", "s
 MODES = ("chmod", "fchmod", "fchmodat", "fchmodat2", "fchown", "fchownat")
 
 
-def in_workshop(machine: str, name: str, *arguments: int, is_confined: bool = False) -> str:
+def in_agent_sandbox(machine: str, name: str, *arguments: int, is_confined: bool = False) -> str:
     program = networked_program(is_confined=is_confined, machine=machine)
     number = {**NUMBERS[machine], **SHARED_NUMBERS}[name]
     return run(program, arch=ARCH[machine], number=number, arguments=arguments)
@@ -249,30 +249,30 @@ def in_workshop(machine: str, name: str, *arguments: int, is_confined: bool = Fa
 
 @pytest.mark.parametrize("machine", MACHINES)
 @pytest.mark.parametrize("is_confined", [True, False])
-def test_a_workshop_has_the_internet_and_no_socket_of_the_machine(
+def test_an_agent_sandbox_has_the_internet_and_no_socket_of_the_machine(
     machine: str, is_confined: bool
 ) -> None:
     """Local sockets lead to D-Bus, systemd, Docker and agents with keys."""
     for family in (INTERNET, INTERNET_6, NETLINK):
-        assert in_workshop(machine, "socket", family, is_confined=is_confined) == ALLOWED
+        assert in_agent_sandbox(machine, "socket", family, is_confined=is_confined) == ALLOWED
     for family in (0, UNIX, PACKET, VSOCK, UNIX | 1 << 32):
-        assert in_workshop(machine, "socket", family, is_confined=is_confined) == EPERM
-    assert in_workshop(machine, "socketpair", UNIX, STREAM | CLOSE_ON_EXEC) == ALLOWED
-    assert in_workshop(machine, "socketpair", UNIX, DATAGRAM | CLOSE_ON_EXEC) == EPERM
+        assert in_agent_sandbox(machine, "socket", family, is_confined=is_confined) == EPERM
+    assert in_agent_sandbox(machine, "socketpair", UNIX, STREAM | CLOSE_ON_EXEC) == ALLOWED
+    assert in_agent_sandbox(machine, "socketpair", UNIX, DATAGRAM | CLOSE_ON_EXEC) == EPERM
 
 
 @pytest.mark.parametrize("machine", MACHINES)
-def test_a_workshop_runs_ordinary_programs_and_no_other(machine: str) -> None:
+def test_an_agent_sandbox_runs_ordinary_programs_and_no_other(machine: str) -> None:
     arguments = (*WITH_ARGUMENTS, "socket", "socketpair")
     attributes = ("setxattr", "fsetxattr")
     free = (*ORDINARY, *ONLY_WITHOUT_PROCESSES, *OF_PROGRAMS, *MODES, *attributes)
     for name in {**NUMBERS[machine], **SHARED_NUMBERS}:
         if name not in arguments:
-            assert in_workshop(machine, name) == (ALLOWED if name in free else EPERM), name
-    assert in_workshop(machine, "clone", SIGCHLD) == ALLOWED
-    assert in_workshop(machine, "clone", SIGCHLD | NAMESPACES["user"]) == EPERM
-    assert in_workshop(machine, "clone3") == ENOSYS
-    assert in_workshop(machine, "ioctl", 0, TIOCSTI) == EPERM
+            assert in_agent_sandbox(machine, name) == (ALLOWED if name in free else EPERM), name
+    assert in_agent_sandbox(machine, "clone", SIGCHLD) == ALLOWED
+    assert in_agent_sandbox(machine, "clone", SIGCHLD | NAMESPACES["user"]) == EPERM
+    assert in_agent_sandbox(machine, "clone3") == ENOSYS
+    assert in_agent_sandbox(machine, "ioctl", 0, TIOCSTI) == EPERM
 
 
 @pytest.mark.parametrize("machine", MACHINES)
@@ -280,11 +280,11 @@ def test_what_landlock_does_not_know_only_seems_to_be_done(machine: str) -> None
     """They concern modes and owners of any file, and the signal that ends it with the node."""
     for name in MODES:
         if name in {**NUMBERS[machine], **SHARED_NUMBERS}:
-            assert in_workshop(machine, name, is_confined=True) == DONE, name
-    assert in_workshop(machine, "prctl", SET_DEATH_SIGNAL, is_confined=True) == DONE
-    assert in_workshop(machine, "prctl", SET_DEATH_SIGNAL) == ALLOWED
-    assert in_workshop(machine, "prctl", SET_NAME, is_confined=True) == ALLOWED
-    assert in_workshop(machine, "setxattr", is_confined=True) == EPERM
+            assert in_agent_sandbox(machine, name, is_confined=True) == DONE, name
+    assert in_agent_sandbox(machine, "prctl", SET_DEATH_SIGNAL, is_confined=True) == DONE
+    assert in_agent_sandbox(machine, "prctl", SET_DEATH_SIGNAL) == ALLOWED
+    assert in_agent_sandbox(machine, "prctl", SET_NAME, is_confined=True) == ALLOWED
+    assert in_agent_sandbox(machine, "setxattr", is_confined=True) == EPERM
 
 
 @pytest.mark.parametrize("machine", MACHINES)
@@ -309,7 +309,7 @@ WRITE_ONLY, TRUNCATE, CLOSE = 1, 0o1000, 0o2000000
 
 @pytest.mark.parametrize("machine", MACHINES)
 @pytest.mark.parametrize("version", [1, 2, 3, 7])
-def test_what_old_landlock_lets_a_fenced_program_do_to_files_is_refused(
+def test_what_old_landlock_lets_a_masked_program_do_to_files_is_refused(
     machine: str, version: int
 ) -> None:
     program, arch = unaltered_program(version, machine=machine), ARCH[machine]
@@ -326,9 +326,9 @@ def test_what_old_landlock_lets_a_fenced_program_do_to_files_is_refused(
 
 @pytest.mark.parametrize("machine", MACHINES)
 @pytest.mark.parametrize("is_confined", [True, False])
-def test_a_workshop_kills_another_call_convention(machine: str, is_confined: bool) -> None:
+def test_an_agent_sandbox_kills_another_call_convention(machine: str, is_confined: bool) -> None:
     program = networked_program(is_confined=is_confined, machine=machine)
-    assert run(program, arch=FOREIGN["i386"], number=0) == KILLED
+    assert run(program, arch=OTHER_ARCHITECTURES["i386"], number=0) == KILLED
     assert run(program, arch=ARCH[machine], number=X32 + 41) == KILLED
 
 
@@ -586,7 +586,7 @@ def test_what_is_cached_is_nobody_s_to_ask_or_change(machine: str) -> None:
 
 @pytest.mark.parametrize("machine", MACHINES)
 @pytest.mark.parametrize("has_card", [True, False])
-def test_the_gate_asks_about_everything_that_is_not_computing(
+def test_the_syscall_gate_asks_about_everything_that_is_not_computing(
     machine: str, *, has_card: bool
 ) -> None:
     """This includes system calls of future kernels."""
@@ -606,7 +606,7 @@ def test_the_gate_asks_about_everything_that_is_not_computing(
     for advice in (COLLAPSE, COLD, PAGEOUT, HUGEPAGE, MERGEABLE, 3):
         assert answer_of(gate, machine, "madvise", 0, 4096, advice) == ASKED, advice
     assert answer_of(gate, machine, "madvise", 0, 4096, 4) == ALLOWED
-    assert run(gate, arch=FOREIGN["i386"], number=0) == KILLED
+    assert run(gate, arch=OTHER_ARCHITECTURES["i386"], number=0) == KILLED
     assert run(gate, arch=ARCH[machine], number=X32 + 2) == KILLED
 
 

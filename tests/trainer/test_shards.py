@@ -73,13 +73,13 @@ def text_of(data: TaskData, tokens: np.ndarray) -> str:
 def test_shards_are_fetched_once_and_become_the_splits_that_the_task_names(
     made: Made, shards: Path, tmp_path: Path
 ) -> None:
-    heard: list[tuple[str, float]] = []
+    progress_calls: list[tuple[str, float]] = []
     with served(shards, announces=False) as server:
         task = made(server.url)
         data = prepare_all(
             task,
             data_dir=tmp_path / "data",
-            progress=lambda *told: heard.append(told),
+            progress=lambda *expected: progress_calls.append(expected),
             visible=[],
         )
     training = [documents_of(name) for name in SPLITS if name.startswith("training")]
@@ -96,9 +96,9 @@ def test_shards_are_fetched_once_and_become_the_splits_that_the_task_names(
     assert (mine != other).any()
     secret_text = "".join(documents_of("secret/shard_9.parquet"))
     assert all(text_of(data, row) in secret_text for row in mine)
-    assert [share for _, share in heard] == sorted(share for _, share in heard)
-    assert any("downloading" in what and "MB" in what for what, _ in heard)
-    assert any("into tokens" in what for what, _ in heard)
+    assert [share for _, share in progress_calls] == sorted(share for _, share in progress_calls)
+    assert any("downloading" in what and "MB" in what for what, _ in progress_calls)
+    assert any("into tokens" in what for what, _ in progress_calls)
     # The server is gone: the local files are enough, and the same.
     again = prepared(task, tmp_path / "data")
     assert (again.public_rows == data.public_rows).all()

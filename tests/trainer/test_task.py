@@ -50,7 +50,7 @@ def test_the_manifest_survives_the_wire(tiny: Task) -> None:
     assert TaskManifest.from_value(tiny.manifest.to_value()) == tiny.manifest
     assert tiny.id == tiny.manifest.id
     assert tiny.manifest.baseline_tree == tiny.source.tree
-    assert tiny.manifest.claim_rows * tiny.manifest.context == 65_536
+    assert tiny.manifest.scored_rows * tiny.manifest.context == 65_536
 
 
 def test_a_task_loads_from_its_folder_and_from_its_file(folder: Path, tiny: Task) -> None:
@@ -61,7 +61,11 @@ def test_a_task_loads_from_its_folder_and_from_its_file(folder: Path, tiny: Task
 def test_tiny_long_differs_in_its_budget_and_shares_everything_else(tiny: Task) -> None:
     long = load_task("tiny-long", data_dir=TINY)
     assert long.manifest.budget.amount == 4 * tiny.manifest.budget.amount
-    assert (long.source, long.moves, long.knobs) == (tiny.source, tiny.moves, tiny.knobs)
+    assert (long.source, long.moves, long.hyperparameters) == (
+        tiny.source,
+        tiny.moves,
+        tiny.hyperparameters,
+    )
     assert long.manifest.data == tiny.manifest.data
     assert long.id != tiny.id
 
@@ -93,20 +97,24 @@ def test_every_move_applies_and_so_does_every_pair(tiny: Task) -> None:
         compile(applied(applied(code, first), second), f"{first.name}+{second.name}", "exec")
 
 
-def test_moves_that_bring_constants_bring_knobs(tiny: Task) -> None:
+def test_moves_that_bring_constants_bring_hyperparameters(tiny: Task) -> None:
     code = tiny.source["train.py"].decode()
-    brought = {knob.name for knob in tiny.knobs if f"\n{knob.name} = " not in code}
+    brought = {
+        hyperparameter.name
+        for hyperparameter in tiny.hyperparameters
+        if f"\n{hyperparameter.name} = " not in code
+    }
     assert {"EMBEDDING_LEARNING_RATE", "HEAD_LEARNING_RATE", "BIGRAMS"} <= brought
 
 
-def test_an_unknown_task_is_told_the_nearest(tmp_path: Path) -> None:
+def test_for_an_unknown_task_the_nearest_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no task 'tinny'") as raised:
         load_task("tinny", data_dir=tmp_path)
     assert "'tiny'" in raised.value.hint
 
 
 def test_a_folder_without_a_task_file_is_no_task(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"no task\.toml in it"):
+    with pytest.raises(UsageError, match=r"it has no task\.toml"):
         load_task(tmp_path, data_dir=tmp_path)
 
 
@@ -118,9 +126,9 @@ def test_a_folder_without_a_task_file_is_no_task(tmp_path: Path) -> None:
         ("limit_s = 120", "", "limit_s is missing", "add it"),
         ("limit_s = 120", "limit_s = 0", "limit_s is 0", "from 1"),
         ("limit_s", "limit_sec", "limit_s is missing", "add it"),
-        ("limit_s = 120", "limit_s = 120\nlimt = 3", "limt is no field", "'limit_s'"),
+        ("limit_s = 120", "limit_s = 120\nlimt = 3", "limt is not a known field", "'limit_s'"),
         ("tokens = 153_600", "tokens = 1\nseconds = 2", "budget.seconds clashes with", "one or"),
-        ("[metric]", "[metric]\nmaxstep = 1", "metric.maxstep is no field", "'max_step'"),
+        ("[metric]", "[metric]\nmaxstep = 1", "metric.maxstep is not a known field", "'max_step'"),
         ('direction = "min"', 'direction = "mini"', "metric.direction is 'mini'", "'min'"),
         (
             'direction = "min"',
@@ -142,16 +150,16 @@ def test_a_folder_without_a_task_file_is_no_task(tmp_path: Path) -> None:
         ('["train.py"]', '["my train.py"]', "names 'my train.py': it has a space", "rename"),
         ('["train.py"]', '["träin.py"]', "names 'träin.py': it has 'ä' (U+00E4)", "rename"),
         ('name = "tiny"', 'name = "Tiny"', "name", "fix"),
-        ("[knobs.WIDTH]", "[knobs.WIDHT]", "knobs.WIDHT is no constant", "'WIDTH'"),
-        ("low = 5e-4", "low = 0.0", "knobs.LEARNING_RATE.low is 0", "above zero"),
-        ("low = 5e-4", "low = 5.0", "knobs.LEARNING_RATE.high is", "from 5"),
+        ("meters.WIDTH]", "meters.WIDHT]", "hyperparameters.WIDHT is not a constant", "'WIDTH'"),
+        ("low = 5e-4", "low = 0.0", "hyperparameters.LEARNING_RATE.low is 0", "above zero"),
+        ("low = 5e-4", "low = 5.0", "hyperparameters.LEARNING_RATE.high is", "from 5"),
         ('module = "lm-bpb/1"', 'module = "lm-bpb/9"', "evaluator.module is", "'lm-bpb/1'"),
         ('title = "', 'title = 3 #"', "title is 3", "quotes"),
         ("version = 3", "version = = 1", "not TOML", "line"),
         ("version = 3", 'extends = "tiney"\nversion = 1', "extends is 'tiney'", "'tiny'"),
     ],
 )  # fmt: skip
-def test_a_broken_task_file_names_field_and_mend(
+def test_a_broken_task_file_names_field_and_fix(
     folder: Path, old: str, new: str, message: str, hint: str
 ) -> None:
     path = folder / "task.toml"
@@ -168,7 +176,7 @@ def test_a_broken_task_file_names_field_and_mend(
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('name = "bigram"', 'name = "rope"', "'rope' is there twice"),
+        ('name = "bigram"', 'name = "rope"', "'rope' occurs twice"),
         ("F.gelu(self.expand(norm(x)))", "F.gelu(self.expand(x))", "exactly once"),
         ("[[move.edit]]", '[[move.edit]]\npath = "prepare.py"', "path is 'prepare.py'"),
         ('title = "', 'titel = "', "title is missing"),
@@ -216,8 +224,10 @@ def test_a_constant_that_is_no_literal_is_no_hyperparameter(folder: Path, value:
     script.write_text(f"{script.read_text()}\nTABLE = {value}\n")
     load_task(folder, data_dir=folder)
     manifest = folder / "task.toml"
-    manifest.write_text(manifest.read_text().replace("[knobs.WIDTH]", "[knobs.TABLE]"))
-    with pytest.raises(ConfigurationError, match="TABLE is no constant"):
+    manifest.write_text(
+        manifest.read_text().replace("[hyperparameters.WIDTH]", "[hyperparameters.TABLE]")
+    )
+    with pytest.raises(ConfigurationError, match="TABLE is not a constant"):
         load_task(folder, data_dir=folder)
 
 
@@ -265,5 +275,5 @@ def test_a_constant_that_the_script_has_not_is_an_error_that_names_the_nearest(
     (tmp_path / "task.toml").write_text(text)
     with pytest.raises(ConfigurationError) as caught:
         load_task(tmp_path, data_dir=tmp_path)
-    assert "constants.LAYER is assigned in no one line" in caught.value.message
+    assert "constants.LAYER is not assigned in exactly one line" in caught.value.message
     assert "did you mean 'LAYERS'?" in caught.value.hint

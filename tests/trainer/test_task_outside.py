@@ -20,7 +20,7 @@ why = "w"
 search = "OFF = 8"
 replace = "OFF = 7"
 """
-REFUSED_HERE = rf"{REFUSED}|plain files|Not a directory"
+REFUSED_HERE = rf"{REFUSED}|not a plain file|Not a directory"
 FILES = (
     "task.toml", "solve.py", "judge.py", "program.md", "moves.toml", "data.txt", "findings.toml",
     "requires.lock", "raw", "raw/x.csv", "shown", "shown/y.csv",

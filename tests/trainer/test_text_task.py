@@ -35,9 +35,15 @@ def test_a_text_becomes_a_private_task_named_after_it(diary: Path, tmp_path: Pat
     assert task.manifest.vocabulary_size == task.recipe.vocabulary.size == 1024
 
 
-def test_the_baseline_knobs_and_moves_are_those_of_tiny(diary: Path, tmp_path: Path) -> None:
+def test_the_baseline_hyperparameters_and_moves_are_those_of_tiny(
+    diary: Path, tmp_path: Path
+) -> None:
     task, tiny = text_task(diary, data_dir=tmp_path), load_task("tiny", data_dir=tmp_path)
-    assert (task.source, task.knobs, task.moves) == (tiny.source, tiny.knobs, tiny.moves)
+    assert (task.source, task.hyperparameters, task.moves) == (
+        tiny.source,
+        tiny.hyperparameters,
+        tiny.moves,
+    )
     assert task.id != tiny.id
 
 
@@ -110,7 +116,7 @@ def test_rows_that_sandboxes_can_read_are_never_scored(diary: Path, tmp_path: Pa
     scored = {row.tobytes() for row in shown.public_rows}
     assert hidden.public_rows[7].tobytes() not in scored
     assert hidden.public_rows[20].tobytes() in scored
-    assert len(shown.public_rows) == task.manifest.claim_rows
+    assert len(shown.public_rows) == task.manifest.scored_rows
     joined = b"\0".join(_bytes_of(row, task) for row in shown.public_rows)
     assert shared_windows(joined, [visible]) == []
 

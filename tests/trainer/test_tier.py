@@ -28,7 +28,7 @@ NO_NAMESPACES = Tier(name="none", detail="bwrap cannot", hint="allow user namesp
 
 
 @pytest.mark.skipif(not can_scope_signals(), reason="the kernel's Landlock is too old")
-def test_without_namespaces_a_weaker_tier_is_found_and_the_mend_stays(
+def test_without_namespaces_a_weaker_tier_is_found_and_the_fix_stays(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     weaker = found(monkeypatch, NO_NAMESPACES)
@@ -55,23 +55,23 @@ def test_a_tier_that_does_not_hold_is_none(monkeypatch: pytest.MonkeyPatch, tmp_
 
 
 @pytest.mark.parametrize(
-    ("name", "walls", "forked"),
+    ("name", "backend", "forked"),
     [
         ("full", Bubblewrap, ForkedInNamespaces),
         ("container", Confined, ForkedConfined),
         ("partial", Confined, ForkedConfined),
     ],
 )
-def test_each_tier_has_its_walls(
-    name: TierName, walls: type, forked: type, monkeypatch: pytest.MonkeyPatch
+def test_each_tier_has_its_layers(
+    name: TierName, backend: type, forked: type, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tier, "probe_tier", lambda: Tier(name=name, detail=""))
     monkeypatch.setattr(tier, "why_nothing_is_forked", lambda: "")
     assert isinstance(make_backend(PROFILE), forked)
     for own in ({"is_fresh": True}, {"single_process": False}):
-        assert isinstance(make_backend(replace(PROFILE, **own)), walls)
+        assert isinstance(make_backend(replace(PROFILE, **own)), backend)
     monkeypatch.setattr(tier, "why_nothing_is_forked", lambda: "no clone3")
-    assert isinstance(make_backend(PROFILE), walls)
+    assert isinstance(make_backend(PROFILE), backend)
 
 
 def test_where_there_is_none_nothing_starts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,11 +35,11 @@ def test_each_stage_ends_where_the_next_of_its_sandbox_begins() -> None:
     clock.now_s = 103.0
     timeline.enter("train", "train")
     clock.now_s = 104.0
-    timeline.enter("claim", "load")  # of the run before it
+    timeline.enter("score", "load")  # of the run before it
     clock.now_s = 105.0
-    timeline.enter("claim", "score")
+    timeline.enter("score", "score")
     clock.now_s = 108.0
-    timeline.leave("claim")
+    timeline.leave("score")
     timeline.enter("train", "export")
     clock.now_s = 108.5
     timeline.leave("train")
@@ -49,8 +49,8 @@ def test_each_stage_ends_where_the_next_of_its_sandbox_begins() -> None:
         ("train", "import", 1_040_500, 1_042_000),
         ("train", "build", 1_100_000, 1_103_000),
         ("train", "train", 1_103_000, 1_108_000),
-        ("claim", "load", 1_104_000, 1_105_000),
-        ("claim", "score", 1_105_000, 1_108_000),
+        ("score", "load", 1_104_000, 1_105_000),
+        ("score", "score", 1_105_000, 1_108_000),
         ("train", "export", 1_108_000, 1_108_500),
     ]
     assert [one.counts for one in timeline.stages].count(True) == 1
@@ -76,7 +76,7 @@ def test_what_has_not_ended_is_no_stage_yet() -> None:
         (
             [
                 trained(0, 5_000),
-                Stage(part="claim", name="score", start_ms=5_000, end_ms=9_000),
+                Stage(part="score", name="score", start_ms=5_000, end_ms=9_000),
                 trained(5_000, 10_000),
             ],
             Counted(share=1.0, gaps_ms=(0,)),

@@ -93,26 +93,26 @@ def test_machine_code_runs_within_its_major_version(
         ((11, 8), "sm_90", "sm_50"),
     ],
 )
-def test_what_a_build_that_does_not_tell_has_code_for(
+def test_what_a_build_that_does_not_report_has_code_for(
     cuda: tuple[int, int], newest: str, oldest: str
 ) -> None:
     codes = codes_of(cuda)
     assert (codes[-1], codes[0]) == (newest, oldest)
 
 
-def test_newest_builds_are_those_that_torch_itself_tells_of() -> None:
+def test_newest_builds_are_those_that_torch_itself_lists() -> None:
     """torch's own table of the architectures in its releases, if the installed one has it."""
     pytest.importorskip("torch")
     from torch import cuda
 
-    told = getattr(cuda, "PYTORCH_RELEASES_CODE_CC", None)
-    if told is None:
+    reported = getattr(cuda, "PYTORCH_RELEASES_CODE_CC", None)
+    if reported is None:
         pytest.skip("this torch has no such table")
     for build in BUILDS[:2]:
         for machine, codes in build.codes.items():
-            assert {int(code.removeprefix("sm_")) for code in codes.split()} == told[build.version][
-                machine
-            ]
+            assert {int(code.removeprefix("sm_")) for code in codes.split()} == reported[
+                build.version
+            ][machine]
 
 
 @pytest.mark.parametrize(

@@ -157,7 +157,7 @@ def test_a_repository_at_which_git_waits_is_given_up(
 def test_without_a_sandbox_nothing_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     none = Tier(name="none", detail="nothing works", hint="install it")
     monkeypatch.setattr(tier, "probe_tier", lambda: none)
-    with pytest.raises(SafetyError, match="needs a sandbox for it: no sandbox: nothing") as caught:
+    with pytest.raises(SafetyError, match="needs a sandbox: no sandbox: nothing") as caught:
         read(repository(tmp_path / "plain"))
     assert caught.value.hint == "install it"
 

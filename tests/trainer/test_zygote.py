@@ -47,10 +47,10 @@ def _needs_namespaces() -> None:
 
 
 def zygote_of(sandbox: Sandbox) -> Zygote:
-    walls = sandbox._backend
-    assert isinstance(walls, Forked)
-    assert walls.zygote is not None
-    return walls.zygote
+    backend = sandbox._backend
+    assert isinstance(backend, Forked)
+    assert backend.zygote is not None
+    return backend.zygote
 
 
 @asynccontextmanager
@@ -280,7 +280,7 @@ time.sleep(600)
 
 
 @pytest.mark.soak
-def test_a_fork_measures_what_a_process_of_its_own_does_also_beside_a_hostile_fork(
+def test_a_fork_measures_what_a_process_of_its_own_does_also_next_to_a_hostile_fork(
     short_task: Task, short_data: TaskData
 ) -> None:
     task = brief(short_task)
@@ -292,14 +292,14 @@ def test_a_fork_measures_what_a_process_of_its_own_does_also_beside_a_hostile_fo
             fresh = await measure(is_fresh=True)
             forked = await measure()
             async with running(BOMBS) as hostile:
-                beside_hostile = await measure()
+                next_to_hostile = await measure()
                 assert not hostile.has_ended
-            return [fresh, forked, beside_hostile]
+            return [fresh, forked, next_to_hostile]
         finally:
             await runner.close()
 
-    fresh, forked, beside_hostile = asyncio.run(run())
-    for one in (forked, beside_hostile):
+    fresh, forked, next_to_hostile = asyncio.run(run())
+    for one in (forked, next_to_hostile):
         assert (fresh.status, one.status) == ("ok", "ok")
         assert (fresh.metric_nano, fresh.secret_nano) == (one.metric_nano, one.secret_nano)
         assert fresh.answers is not None
@@ -322,7 +322,7 @@ def test_each_fork_begins_with_a_standard_input_of_its_own() -> None:
     assert [inside(code).strip() for _ in range(2)] == ["0", "0"]
 
 
-def test_whoever_begins_to_wait_as_it_gets_warm_is_told_too(
+def test_a_late_waiter_on_a_warming_zygote_is_notified_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Its message is not consumed by another: a waiter would time out after two minutes."""

@@ -68,7 +68,7 @@ class Replay:
 
 @dataclass
 class Derivation:
-    """A story as far as one sequence of choices tells it."""
+    """A story after one sequence of choices."""
 
     story: Story
     position: int

@@ -1,7 +1,7 @@
 """The curve of Ed25519 in whole numbers, as docs/protocol.md and RFC 8032 have it.
 
 For the vectors and their tests alone: it can make points and signatures that no library makes. It
-is slow, and what it multiplies with can be told from the time it takes.
+is slow, and its running time reveals the factor.
 """
 
 import hashlib
@@ -67,7 +67,7 @@ def x_of(y: int) -> int | None:
 
 
 def is_of_prime_order(point: Point) -> bool:
-    """Tell whether a point is a multiple of the base, without the neutral element."""
+    """Return whether a point is a multiple of the base, without the neutral element."""
     return point != NEUTRAL and multiply(L, point) == NEUTRAL
 
 

@@ -106,7 +106,7 @@ def _optional(**items: object) -> Callable[[Map], object]:
 
 
 def _as_program(body: Map) -> None:
-    body.update(kind="program", tokenizer=None, vocabulary=0, context=0, claim_rows=0)
+    body.update(kind="program", tokenizer=None, vocabulary=0, context=0, scored_rows=0)
 
 
 def _in_body(change: Callable[[Map], object]) -> Callable[[Map], object]:
@@ -157,7 +157,7 @@ def _broken_shapes() -> dict[str, bytes]:
 
 
 def _of_torsion() -> bytes:
-    """Return a record whose signature holds in most libraries, under a key that is none."""
+    """Return a record whose signature passes in most libraries, under an invalid key."""
     author = edwards.encode(edwards.add(edwards.multiply(KEY, edwards.BASE), edwards.TORSION))
     r = edwards.encode(edwards.multiply(NONCE, edwards.BASE))
     for ts_ms in count(examples.START_MS):
@@ -212,7 +212,7 @@ def _broken_fields() -> dict[str, tuple[str, Callable[[Map], object]]]:
     others = {"author": examples.OLDER.public, "signature": bytes(64)}
     return {
         "an older network version": ("adopt", _set("v", 1)),
-        "a later network version": ("adopt", _set("v", 3)),
+        "a later network version": ("adopt", _set("v", 4)),
         "prev missing": ("adopt", lambda value: value.pop("prev")),
         "an author of 31 bytes": ("adopt", _set("author", bytes(31))),
         "seq below zero": ("adopt", _set("seq", -1)),
@@ -292,23 +292,23 @@ def _broken_fields() -> dict[str, tuple[str, Callable[[Map], object]]]:
             "result",
             lambda value: value.update(body=dict(sorted({**value["body"], "size": 0}.items()))),
         ),
-        "an attestation of its own base": (
-            "attest",
+        "an rerun_record of its own base": (
+            "rerun",
             lambda value: value["body"].update(tree=value["body"]["base"]),
         ),
-        "an attestation without runs": ("attest", _in_body(_set("runs", []))),
-        "a verdict that is empty": ("attest", _in_body(_set("verdict", ""))),
-        "alpha without pairs": ("attest", _in_body(_optional(alpha=50_000))),
-        "pairs without alpha": ("attest", _in_body(_optional(pairs=16))),
-        "an alpha of 0": ("attest", _in_body(_optional(alpha=0, pairs=16))),
-        "33 pairs": ("attest", _in_body(_optional(alpha=50_000, pairs=33))),
-        "a proof of 63 bytes": ("attest", _in_body(_set("proof", bytes(63)))),
-        "seeds of one's own": ("attest", _in_run(_set("seed", 1))),
-        "a pair left out": ("attest", lambda value: value["body"]["runs"].__delitem__(slice(2))),
-        "an again that is a seed": ("attest", _in_body(_optional(again=7))),
-        "an again of no target": ("attest", _in_body(_again_of_no_target)),
-        "a proof for another result": ("attest", _in_body(_set("target", one))),
-        "a proof for no result": ("attest", _in_body(_set("target", None))),
+        "an rerun_record without runs": ("rerun", _in_body(_set("runs", []))),
+        "a verdict that is empty": ("rerun", _in_body(_set("verdict", ""))),
+        "alpha without pairs": ("rerun", _in_body(_optional(alpha=50_000))),
+        "pairs without alpha": ("rerun", _in_body(_optional(pairs=16))),
+        "an alpha of 0": ("rerun", _in_body(_optional(alpha=0, pairs=16))),
+        "33 pairs": ("rerun", _in_body(_optional(alpha=50_000, pairs=33))),
+        "a proof of 63 bytes": ("rerun", _in_body(_set("proof", bytes(63)))),
+        "seeds of one's own": ("rerun", _in_run(_set("seed", 1))),
+        "a pair left out": ("rerun", lambda value: value["body"]["runs"].__delitem__(slice(2))),
+        "an again that is a seed": ("rerun", _in_body(_optional(again=7))),
+        "an again of no target": ("rerun", _in_body(_again_of_no_target)),
+        "a proof for another result": ("rerun", _in_body(_set("target", one))),
+        "a proof for no result": ("rerun", _in_body(_set("target", None))),
         "noise of a candidate": ("noise", _in_run(_set("role", "candidate"))),
         "noise without runs": ("noise", _in_body(_set("runs", []))),
         "an intent for two hours": ("intent", _in_body(_set("ttl_s", 7200))),
@@ -352,7 +352,7 @@ def _broken_fields() -> dict[str, tuple[str, Callable[[Map], object]]]:
         ),
         "more outcomes than proposals": (
             "proposals",
-            lambda value: value["body"]["counts"][0].update(void=1),
+            lambda value: value["body"]["counts"][0].update(unusable=1),
         ),
         "a reason with half an annotation": ("retract", _in_body(_set("reason", "a\ufff9"))),
     }

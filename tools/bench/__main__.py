@@ -8,7 +8,6 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from tools.bench.attesting import run_attesting
 from tools.bench.counting import run_counting
 from tools.bench.crowding import run_crowding
 from tools.bench.decisions import run_decisions
@@ -26,6 +25,7 @@ from tools.bench.prompts import run_prompts
 from tools.bench.proposers import run_proposers
 from tools.bench.records import run_records
 from tools.bench.repeats import run_repeats
+from tools.bench.rerunning import run_rerunning
 from tools.bench.stopping import run_stopping
 from tools.bench.swarm import run_overlap, run_swarm
 from tools.bench.syncing import run_syncing
@@ -40,7 +40,7 @@ PARTS: dict[str, Callable[[Path], dict[str, object]]] = {
     "instances": run_instances,
     "timing": run_timing,
     "counting": run_counting,
-    "attesting": run_attesting,
+    "rerunning": run_rerunning,
     "swarm": run_swarm,
     "overlap": run_overlap,
     "ladder": run_ladder,

@@ -41,14 +41,14 @@ class Assumed:
 class Sharing:
     """The behaviour of members towards overlapping ideas.
 
-    With `divides` each searches mostly its own part, given by its key. With `hears` ideas with
-    another node's negative screen come last. With `tells` kept patches get a promotion trial, and
-    so are published, as soon as their gain is large, by `protocol.prospects`.
+    With `divides` each searches mostly its own part, given by its key. With `reads_screens` ideas
+    with another node's negative screen come last. With `tries_early` kept patches get a promotion
+    trial, and so are published, as soon as their gain is large, by `protocol.prospects`.
     """
 
     divides: bool = False
-    hears: bool = False
-    tells: bool = False
+    reads_screens: bool = False
+    tries_early: bool = False
 
 
 AS_SHIPPED: Final = Assumed()
@@ -116,7 +116,7 @@ class Ideas:
         A random share of ideas is tried regardless.
         """
         return (
-            not self.sharing.hears
+            not self.sharing.reads_screens
             or chance.random() > REPORT_SHARE
             or not any(
                 who != member and at + self.assumed.delay_runs <= runs and gain_sd < _NO_GAIN_SD

@@ -52,7 +52,7 @@ def run_explore(_kept: Path) -> dict[str, object]:
     }
 
 
-def climbs(seed: int, runs: tuple[int, ...], *, explores: bool, nodes: int = 1) -> list[float]:
+def best_curve(seed: int, runs: tuple[int, ...], *, explores: bool, nodes: int = 1) -> list[float]:
     """Return the mean true gain of nodes on one landscape after each number of runs per node."""
     land, chance = Ways(seed), random.Random(seed)
     crew = [
@@ -113,12 +113,12 @@ def _seen(job: tuple[str, int]) -> int:
 
 def _alone(job: tuple[int, bool]) -> list[float]:
     seed, is_on = job
-    return climbs(seed, _LAND_RUNS, explores=is_on)
+    return best_curve(seed, _LAND_RUNS, explores=is_on)
 
 
 def _crew(job: tuple[int, bool]) -> list[float]:
     seed, is_on = job
-    return climbs(seed, _LAND_RUNS, explores=is_on, nodes=_CREW)
+    return best_curve(seed, _LAND_RUNS, explores=is_on, nodes=_CREW)
 
 
 def _comparison(

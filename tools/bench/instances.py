@@ -74,7 +74,9 @@ async def _measure(root: Path) -> dict[str, object]:
 
 
 def _task(folder: Path, way: str, *, seconds: float, instances: int) -> Task:
-    text = TASK.partition("[knobs.")[0].replace("public = 2", f"public = {instances // 2}")
+    text = TASK.partition("[hyperparameters.")[0].replace(
+        "public = 2", f"public = {instances // 2}"
+    )
     text = text.replace("secret = 2", f"secret = {instances - instances // 2}")
     text = text.replace("limit_s = 5", "limit_s = 60")  # other processes may use the cores
     solve = _WORK if way == "entry" else _COMMAND

@@ -1,4 +1,4 @@
-"""A landscape with local optima: a tree of ways, many of them short, and lines that climb it.
+"""A landscape with local optima: a tree of ways, many of them short, and lines that search it.
 
 At each fork the choice of one way excludes the others: their gains do not apply any more. Another
 way can only be taken from below the fork. Gains are in standard deviations of one run.

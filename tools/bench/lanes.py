@@ -36,7 +36,7 @@ SESSIONS = 200
 MANY = 8
 FLEET = 16
 TARGETS_SD = (40.0, 150.0)
-CLIMBS = 8  # each takes minutes
+CURVES = 8  # each takes minutes
 _TRAIN_S, _SCORE_S = 1.0, 0.3
 _MEASURED_S = 30.0
 _EXPERIMENTS = 60
@@ -52,14 +52,14 @@ def run_lanes(
     *,
     measured_s: float = _MEASURED_S,
     sessions: int = SESSIONS,
-    climbs: int = CLIMBS,
+    curves: int = CURVES,
     targets_sd: Sequence[float] = TARGETS_SD,
 ) -> dict[str, object]:
     """Run the simulations and return the figures of all three questions."""
     return {
         "throughput": {str(count): _throughput(count, measured_s) for count in counts},
         "same_night": same_night(sessions),
-        "to_reach": times_as_fast(climbs, targets_sd),
+        "to_reach": times_as_fast(curves, targets_sd),
     }
 
 
@@ -258,11 +258,11 @@ def play(count: int, seed: int, *, experiments: int) -> Night:
 
 
 def times_as_fast(
-    climbs: int, targets_sd: Sequence[float], *, count: int = FLEET
+    curves: int, targets_sd: Sequence[float], *, count: int = FLEET
 ) -> dict[str, object]:
     """Return the speed-up of many lanes of a node over one, by runs per lane."""
     reached = [
-        (_climb(1, seed, targets_sd), _climb(count, seed, targets_sd)) for seed in range(climbs)
+        (_curve(1, seed, targets_sd), _curve(count, seed, targets_sd)) for seed in range(curves)
     ]
     return {
         "lanes": count,
@@ -280,7 +280,7 @@ def times_as_fast(
     }
 
 
-def _climb(count: int, seed: int, targets_sd: Sequence[float]) -> list[int]:
+def _curve(count: int, seed: int, targets_sd: Sequence[float]) -> list[int]:
     """Return the total runs of all lanes when the head's true gain reached each target."""
     world = World(seed=seed, reach_sd=_REACH_SD)
     reached: list[int] = []

@@ -79,8 +79,8 @@ MIXES = {
 class Idle:
     """Lines without any possible gain. Each stream has its own noise.
 
-    `session_sd` is the deviation between sessions, `drift_sd` the step of a session's random walk
-    from run to run.
+    `session_sd` is the deviation between sessions, `walk_step_sd` the step of a session's random
+    walk from run to run.
     """
 
     runs: int = 1_000
@@ -88,7 +88,7 @@ class Idle:
     noise: Callable[[], Noise] = lambda: normal
     candidate_scale: float = 1.0
     session_sd: float = 0.5
-    drift_sd: float = 0.0
+    walk_step_sd: float = 0.0
 
 
 IDLE = {
@@ -100,7 +100,7 @@ IDLE = {
     "twice the noise that its class has": Idle(noise=lambda: scaled(2.0)),
     "heavy tails": Idle(noise=lambda: student(3)),
     "sessions that are off by 2 sd": Idle(session_sd=2.0),
-    "a machine that drifts": Idle(drift_sd=0.1),
+    "a machine that drifts": Idle(walk_step_sd=0.1),
 }
 
 
@@ -285,7 +285,7 @@ def _idle(job: tuple[str, int, int]) -> int:
             random.Random(f"{name} {stream}"),
             noise=idle.noise(),
             session_sd=idle.session_sd,
-            drift_sd=idle.drift_sd,
+            walk_step_sd=idle.walk_step_sd,
         )
         node = Node(machine, propose=lambda _: 0.0, candidate_scale=idle.candidate_scale)
         adopted += node.work(idle.runs).adopted > 0

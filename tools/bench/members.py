@@ -156,8 +156,8 @@ class Member(Node):
 
     def _is_promotion_trial_due(self) -> bool:
         ideas = self.swarm.ideas
-        tells = ideas.sharing.tells and ideas.assumed.is_endless and ideas.members > 1
-        is_worth_it = tells and bool(self.stack) and is_worth_early_trial(self.kept_sd)
+        tries_early = ideas.sharing.tries_early and ideas.assumed.is_endless and ideas.members > 1
+        is_worth_it = tries_early and bool(self.stack) and is_worth_early_trial(self.kept_sd)
         return is_worth_it or super()._is_promotion_trial_due()
 
     @property
@@ -273,14 +273,14 @@ class Member(Node):
         return self._fits[offer]
 
     def _offers(self) -> list[Offer]:
-        """Return others' offers beyond the working line, best first, without doubted authors."""
+        """Return others' offers beyond the working line, best first, without distrusted authors."""
         known, latest = self.known, self.swarm.latest_visible_run(self.machine.runs)
-        doubted = {who for who, rate in self.rates.items() if rate.status == "doubted"}
+        distrusted = {who for who, rate in self.rates.items() if rate.status == "doubted"}
         offers = [
             offer
             for offer in self._beyond_head()
             if offer.runs <= latest
-            and offer.author not in doubted
+            and offer.author not in distrusted
             and offer not in self.failed
             and not self._fitting(offer) <= known
         ]

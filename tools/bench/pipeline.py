@@ -1,7 +1,7 @@
 """The cost of the sandboxed pipeline compared with a plain process.
 
 The plain process imports torch, trains and scores the public split, without sandbox, secret split
-or audit. Both are measured in turns, so that drift of the machine's speed cancels. The figure is
+or audit. Both are measured in turns, so that slow changes of speed cancel. The figure is
 the ratio of the medians. Other figures are the throughput of lanes with a core each, the time from
 the request of a sandbox until it waits for a source, and the memory of a waiting sandbox.
 """

@@ -22,7 +22,7 @@ from tests.agent.histories import long_context
 _EXPERIMENTS: Final = (10, 100, 3_000)
 _CONTEXTS: Final = (8_192, 65_536, 200_000)  # tokens
 _UNKNOWN: Final = ModelFacts(provider="openai", price=None, context_tokens=None, answer_tokens=None)
-_DROPPED: Final = re.compile(r"^Not shown, as there is no room: (\d+) ", re.MULTILINE)
+_DROPPED: Final = re.compile(r"^Not shown for lack of room: (\d+) ", re.MULTILINE)
 
 
 def run_prompts(_kept: Path) -> dict[str, object]:

@@ -23,12 +23,12 @@ _RUN_SD, _TEXT_SD = 0.95, 0.3  # noise common to both splits of a run, and separ
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A tree's true gain and its published gains. `attested` is from another key's re-run."""
+    """A tree's true gain and its published gains. `rerun` is from another key's re-run."""
 
     gain: float
     public: Gain
     secret: Gain
-    attested: Gain
+    rerun: Gain
     tries: int
 
     def lower(self, shown: Gain) -> int:
@@ -40,7 +40,7 @@ RULES: dict[str, Callable[[Published], int]] = {
     "public_figure": lambda one: one.public.value_nano,
     "public_bound": lambda one: one.lower(one.public),
     "lower_of_both_bounds": lambda one: min(one.lower(one.public), one.lower(one.secret)),
-    "attesters_bound": lambda one: one.attested.lower_nano(),
+    "rerun_authors_bound": lambda one: one.rerun.lower_nano(),
 }
 
 
@@ -83,8 +83,8 @@ def _published(chance: random.Random, *, redraws: bool, leaks: bool) -> Publishe
         for effect in (fitted, split)
     )
     theirs = gain + chance.gauss(0, _SPLIT_SD)
-    attested = [_nano(theirs + chance.gauss(0, 2**0.5)) for _ in range(MIN_ANCHOR_PAIRS)]
-    return Published(gain, _shown(public), _shown(secret), _shown(attested), tries)
+    rerun = [_nano(theirs + chance.gauss(0, 2**0.5)) for _ in range(MIN_ANCHOR_PAIRS)]
+    return Published(gain, _shown(public), _shown(secret), _shown(rerun), tries)
 
 
 def _shown(differences: Sequence[int]) -> Gain:

@@ -30,7 +30,7 @@ from protocol.records import MAIN_NET, Record, sign_record
 from protocol.topics import all_subscriptions
 from protocol.units import NANO
 from tests.protocol.examples import MANIFEST, PATCH, START_MS
-from tests.protocol.worlds import adopt, attest, confirm
+from tests.protocol.worlds import adopt, confirm, rerun
 
 MANY = 1_000_000
 SOME = 20_000
@@ -129,7 +129,7 @@ def _body(key: SigningKey, author: int, chance: random.Random) -> Body:
     elif drawn < 0.985:
         body = replace(confirm(popular, gains, anchors=gains), hardware_class=name)
     elif drawn < 0.995:
-        body = replace(attest(key, popular, gains, "confirmed"), hardware_class=name)
+        body = replace(rerun(key, popular, gains, "confirmed"), hardware_class=name)
     else:
         body = replace(adopt(popular), hardware_class=name)
     return body

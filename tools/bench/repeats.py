@@ -35,7 +35,7 @@ BURNERS: dict[str, tuple[Place | None, float | None]] = {
     "in training, for ever": ("training", None),
     "in training, a little": ("training", 3.0),
     "after its first answer": ("first answer", None),
-    "after its last answer": ("claim", None),
+    "after its last answer": ("score", None),
     "in the audit": ("audit", None),
 }
 SLOW = (1.0, 1.2, 1.3, 1.4, 1.45)  # time relative to the baseline on an idle machine; limit 1.5

@@ -76,7 +76,7 @@ class Node:
     propose: Callable[[Random], float] = draw_gain
     progress: Progress = field(default_factory=Progress)
     stack: list[float] = field(default_factory=list)
-    bank_nano: list[int] = field(default_factory=list)
+    reference_nano: list[int] = field(default_factory=list)
     screened_nano: list[int] = field(default_factory=list)  # screens against these reference runs
     looks_back: bool = True
     explores: bool = True
@@ -123,7 +123,7 @@ class Node:
             self._run_promotion_trial()
         elif self._needs_reference_run():
             self._set_reference_runs(
-                [*self.bank_nano, self._measured(self._run("base", self._worth, 0))]
+                [*self.reference_nano, self._measured(self._run("base", self._worth, 0))]
             )
         elif not self._goes_elsewhere():
             self._experiment()
@@ -139,7 +139,7 @@ class Node:
             # Each session has its own offset, so earlier reference runs are stale.
             self.session = self.machine.session
             self._set_reference_runs([])
-        return len(self.bank_nano) < self.policy.reference_runs
+        return len(self.reference_nano) < self.policy.reference_runs
 
     def _is_promotion_trial_due(self) -> bool:
         needs_anchor = self.progress.adopted > 0
@@ -199,7 +199,7 @@ class Node:
     def _go_on_from(self, worth: float, is_peers: bool) -> None:
         self.branches += 1
         self._note("left")
-        self.branch = Branch(worth=worth, is_peers=is_peers, head_nano=self.bank_nano)
+        self.branch = Branch(worth=worth, is_peers=is_peers, head_nano=self.reference_nano)
         self.stack, self.taken_out = [], []
         self._measure_reference_runs()
 
@@ -235,13 +235,13 @@ class Node:
         """Return the level of the working line, by reference runs and screens against them."""
         reading = self._reading()
         reference_metrics, screened = (
-            reading.values(self.bank_nano),
+            reading.values(self.reference_nano),
             reading.values(self.screened_nano),
         )
         return round(level_of(reference_metrics, screened, reading.noise.sd) * NANO)
 
-    def _set_reference_runs(self, bank_nano: list[int]) -> None:
-        self.bank_nano, self.screened_nano = bank_nano, []
+    def _set_reference_runs(self, reference_nano: list[int]) -> None:
+        self.reference_nano, self.screened_nano = reference_nano, []
 
     def _note(self, event: Event) -> None:
         self.trend = self.trend.after(event)

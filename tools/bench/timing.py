@@ -44,7 +44,7 @@ from trainer.task_kinds import kind_of, load_task
 
 PUBLIC, SECRET = 4, 10  # instances of a run
 SHORTER: Final = 0.1
-TRIALS, NULLS, SILENT_RUNS = 10, 100, 12  # for each way to run programs
+TRIALS, NULLS, RUNS_WITHOUT_OUTPUT = 10, 100, 12  # for each way to run programs
 DRAWN: Final = 20_000
 _REFERENCE_RUN_LASTS: Final = 20  # edits that are screened against the same reference runs
 _KEY: Final = bytes(32)
@@ -119,7 +119,7 @@ async def planted(measure: Measure, text: str, chain: Chain, trials: int) -> lis
         seeds = range(1_000 * (number + 1), 1_000 * (number + 2))
         found.append(await tried(measure, text, chain, seeds))
         last = found[-1].judgement
-        tell(f"trial {number + 1}: {last.verdict} after {last.evidence.pairs} pairs")
+        show(f"trial {number + 1}: {last.verdict} after {last.evidence.pairs} pairs")
     return found
 
 
@@ -160,7 +160,7 @@ async def screened(
         if number % _REFERENCE_RUN_LASTS == 0:
             reference = await measure(None, seed, False)
             bases.append(reference)
-            tell(f"null edits: {number} of {count}, {passed} screened in, {kept} kept")
+            show(f"null edits: {number} of {count}, {passed} screened in, {kept} kept")
         own, base_figures = [await measure(edited(number), seed, False)], [reference]
         if chain.passes(own, base_figures):
             passed += 1
@@ -228,9 +228,9 @@ def _of_seconds(name: str) -> dict[str, object]:
 
 async def _timed(way: Way, folder: Path) -> dict[str, object]:
     """Return the figures of one way to run programs."""
-    tell(way.name)
+    show(way.name)
     task = written(way, folder, metric="cpu_s", text=way.program())
-    silent = await _against_itself(task)
+    without_output = await _against_itself(task)
     start = NoiseEstimate.from_class(NOISE_FLOOR)
     chain = Chain(style=Style.of(task.manifest), noise=start)
     data = kind_of(task.manifest).prepare(task, data_dir=folder, progress=lambda *_: None)
@@ -257,7 +257,7 @@ async def _timed(way: Way, folder: Path) -> dict[str, object]:
     finally:
         await runner.close()
     return {
-        "a_program_against_itself": silent,
+        "a_program_against_itself": without_output,
         f"shorter_by_{SHORTER:.0%}": trial_figures(trials),
         "edits_that_change_nothing": null_edit_figures(edits),
         "trials_drawn_from_these": drawn_trial_figures(
@@ -269,7 +269,7 @@ async def _timed(way: Way, folder: Path) -> dict[str, object]:
 async def _against_itself(task: Task) -> dict[str, object]:
     bench = Bench(task)
     try:
-        runs = [await bench.run(seed) for seed in range(SILENT_RUNS)]
+        runs = [await bench.run(seed) for seed in range(RUNS_WITHOUT_OUTPUT)]
     finally:
         await bench.close()
     shares = log_shares(bench, runs)
@@ -290,6 +290,6 @@ def written(way: Way, folder: Path, *, metric: str, text: str) -> Task:
     return load_task(folder, data_dir=folder)
 
 
-def tell(what: str) -> None:
+def show(what: str) -> None:
     """Print the progress."""
     print(f"  {what} …", file=sys.stderr, flush=True)

@@ -36,7 +36,7 @@ class Machine:
     noise: Noise = normal
     session_sd: float = SESSION_SD
     runs_a_session: int = RUNS_A_NIGHT
-    drift_sd: float = 0.0  # step of the offset's random walk from run to run
+    walk_step_sd: float = 0.0  # step of the offset's random walk from run to run
     runs: int = 0
     offset: float = 0.0
 
@@ -47,8 +47,8 @@ class Machine:
         """
         if self.is_at_beginning:
             self.offset = self.chance.gauss(0, self.session_sd)
-        elif self.drift_sd:
-            self.offset += self.chance.gauss(0, self.drift_sd)
+        elif self.walk_step_sd:
+            self.offset += self.chance.gauss(0, self.walk_step_sd)
         self.runs += 1
         return value + self.offset + scale * self.noise(self.chance)
 

@@ -37,7 +37,7 @@ def main() -> int:
     options = parser.parse_args()
     environment = make_environment()
     parts = options.part or [*PARTS, _PROCESSOR]
-    is_proven = _PROCESSOR not in parts or _prove_processor(environment)
+    has_processor_passed = _PROCESSOR not in parts or _prove_processor(environment)
     wanted = [
         cell
         for cell in cells([part for part in parts if part in PARTS])
@@ -48,7 +48,7 @@ def main() -> int:
     asyncio.run(_play_all(environment, missing, kept, whole=len(wanted)))
     rows = {cell.key: kept[cell.key] for cell in wanted}
     print(json.dumps(rows, indent=1) if options.json else _table(wanted, kept))
-    return 0 if is_proven and all(_holds(row) for row in rows.values()) else 1
+    return 0 if has_processor_passed and all(_holds(row) for row in rows.values()) else 1
 
 
 def _prove_processor(environment: Environment) -> bool:

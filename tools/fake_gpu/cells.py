@@ -158,15 +158,17 @@ def _changes(task: Task) -> Iterator[tuple[str, Sequence[Edit]]]:
         for finding in load_catalogue(task.catalogue, task):
             if finding.edits not in known:
                 yield f"finding {finding.name}", finding.edits
-    yield from _knob_ends(task.source, task)
+    yield from _range_ends(task.source, task)
 
 
-def _knob_ends(source: Source, task: Task) -> Iterator[tuple[str, Sequence[Edit]]]:
-    for knob in find_hyperparameters(source, task.editable, task.knobs):
-        if knob.spec is None:
+def _range_ends(source: Source, task: Task) -> Iterator[tuple[str, Sequence[Edit]]]:
+    for hyperparameter in find_hyperparameters(source, task.editable, task.hyperparameters):
+        if hyperparameter.spec is None:
             continue
-        ends = [end for end in (knob.spec.low, knob.spec.high) if end is not None]
-        for value in knob.choices or ends:
-            change = Change(knob, value)
+        ends = [
+            end for end in (hyperparameter.spec.low, hyperparameter.spec.high) if end is not None
+        ]
+        for value in hyperparameter.choices or ends:
+            change = Change(hyperparameter, value)
             if not change.does_nothing:
-                yield f"{knob.name} = {change.literal}", edits_of(source, [change])
+                yield f"{hyperparameter.name} = {change.literal}", edits_of(source, [change])

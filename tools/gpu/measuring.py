@@ -48,7 +48,7 @@ class Session:
         self, ground: Ground, machine: Machine, *, device: Device, ends_s: float, compiled: Path
     ) -> None:
         self.task, self.data, self.machine = ground.task, ground.data, machine
-        self.told = dict(device.script_settings)  # the facts about the card that scripts get
+        self.card_facts = dict(device.script_settings)  # the facts about the card that scripts get
         code = CompiledCode(
             compiled,
             baseline=ground.task.source.tree,
@@ -118,7 +118,7 @@ def figures_of(outcome: RunOutcome) -> Figures:
         "val_bpb": bits(outcome.metric_nano),
         "secret_bpb": bits(outcome.secret_nano),
         "trained_s": seconds_in(outcome.stages, "train", "train"),
-        "scored_s": seconds_in(outcome.stages, "claim", "load", "score"),
+        "scored_s": seconds_in(outcome.stages, "score", "load", "score"),
         "audited_s": seconds_in(outcome.stages, "audit", "load", "score"),
         "self_reported": {"tokens_per_s": tokens_per_s(outcome)},
     }

@@ -30,7 +30,7 @@ _PLAIN_TIMEOUT_S: Final = 300
 _LEAST_IN_A_ROW: Final = 2  # a single run has no counted share
 _STAGES: Final = (
     ("train", ("spawn", "import", "build", "train", "export")),
-    ("claim", ("spawn", "import", "load", "score")),
+    ("score", ("spawn", "import", "load", "score")),
     ("audit", ("spawn", "import", "load", "score")),
 )
 
@@ -137,7 +137,7 @@ def _plain(session: Session, source: Source, seed: int) -> dict[str, float]:
                     "context": manifest.context,
                     "seconds": manifest.budget.amount,
                     "vocabulary": manifest.vocabulary_size,
-                    "card": session.told,
+                    "card": session.card_facts,
                 }
             )
         )
@@ -145,7 +145,9 @@ def _plain(session: Session, source: Source, seed: int) -> dict[str, float]:
             "TORCHINDUCTOR_CACHE_DIR": f"{name}/inductor",
             "TRITON_CACHE_DIR": f"{name}/triton",
         }
-        if not session.machine.is_card or not session.told.get("compiled", 1):  # as in a sandbox
+        if not session.machine.is_card or not session.card_facts.get(
+            "compiled", 1
+        ):  # as in a sandbox
             caches["TORCHDYNAMO_DISABLE"] = "1"
         started_s = time.monotonic()
         ran = subprocess.run(

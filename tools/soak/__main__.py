@@ -22,19 +22,19 @@ from tools.soak.forks import run_bits, run_forks
 from tools.soak.fuzz import run_fuzz
 from tools.soak.gossip import run_gossip
 from tools.soak.hostile import run_hostile
+from tools.soak.hyperparameters import run_hyperparameters
 from tools.soak.imports import run_imports
 from tools.soak.ingest import run_ingest
 from tools.soak.kills import run_kills
-from tools.soak.knobs import run_knobs
 from tools.soak.ladder import run_ladder
 from tools.soak.liars import run_liars
 from tools.soak.marked import run_marked
-from tools.soak.meeting import run_meeting
 from tools.soak.model import run_model
 from tools.soak.night import run_night
 from tools.soak.page import run_page
 from tools.soak.planted import run_planted
 from tools.soak.programs import run_programs
+from tools.soak.rendezvous import run_rendezvous
 from tools.soak.several import run_several
 from tools.soak.stopping import run_stopping
 from tools.soak.together import run_together
@@ -66,8 +66,8 @@ PARTS: dict[str, Callable[[Path], Figures]] = {
     "traffic": run_traffic,
     "fleet": run_fleet,
     "together": run_together,
-    "meeting": run_meeting,
-    "knobs": run_knobs,
+    "meeting": run_rendezvous,
+    "search": run_hyperparameters,
     "model": run_model,
     "first": run_first,
     "programs": run_programs,

@@ -66,7 +66,10 @@ class UniformSearch(Search):
         chance = random.Random(self.seed)
         await self._look(measure, self.task.source)
         while True:
-            draws = {knob.name: _drawn(knob, chance) for knob in _knobs(self.task)}
+            draws = {
+                hyperparameter.name: _drawn(hyperparameter, chance)
+                for hyperparameter in _hyperparameters(self.task)
+            }
             await self._look(measure, _with_values(self.task, draws))
 
     async def _look(self, measure: Measure, source: Source) -> float:
@@ -86,15 +89,20 @@ class ParzenSearch(UniformSearch):
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=self.seed))
-        knobs = _knobs(self.task)
-        study.enqueue_trial({knob.name: _coordinate(knob) for knob in knobs})
+        hyperparameters = _hyperparameters(self.task)
+        study.enqueue_trial(
+            {hyperparameter.name: _coordinate(hyperparameter) for hyperparameter in hyperparameters}
+        )
         while True:
             trial = study.ask()
-            values = {knob.name: _suggested(knob, trial) for knob in knobs}
+            values = {
+                hyperparameter.name: _suggested(hyperparameter, trial)
+                for hyperparameter in hyperparameters
+            }
             study.tell(trial, await self._look(measure, _with_values(self.task, values)))
 
 
-class KnobsSearch(Search):
+class ShippedSearch(Search):
     """The built-in proposer with the usual rule for keeping patches. Its head is the working line.
 
     Screens, rechecks and reference runs all count as runs.
@@ -129,7 +137,7 @@ class KnobsSearch(Search):
                     edits=proposal.edits,
                     metric=last,
                     values=hyperparameter_values(
-                        proposal.source, self.task.editable, self.task.knobs
+                        proposal.source, self.task.editable, self.task.hyperparameters
                     ),
                 )
             )
@@ -156,7 +164,7 @@ class KnobsSearch(Search):
         return Context(
             source=self.head,
             editable=self.task.editable,
-            knobs=self.task.knobs,
+            hyperparameters=self.task.hyperparameters,
             moves=(),
             history=tuple(self.history),
             tried=frozenset(self.proposed).__contains__,
@@ -164,24 +172,27 @@ class KnobsSearch(Search):
         )
 
 
-def _knobs(task: Task) -> tuple[Hyperparameter, ...]:
-    return find_hyperparameters(task.source, task.editable, task.knobs)
+def _hyperparameters(task: Task) -> tuple[Hyperparameter, ...]:
+    return find_hyperparameters(task.source, task.editable, task.hyperparameters)
 
 
 def _with_values(task: Task, values: Mapping[str, Scalar]) -> Source:
-    changes = [Change(knob, values[knob.name]) for knob in _knobs(task)]
+    changes = [
+        Change(hyperparameter, values[hyperparameter.name])
+        for hyperparameter in _hyperparameters(task)
+    ]
     changed = [change for change in changes if not change.does_nothing]
     source = reapply(edits_of(task.source, changed), task.source)
     if source is None:
-        raise ValueError("a knob of the baseline cannot be changed")
+        raise ValueError("a hyperparameter of the baseline cannot be changed")
     return source
 
 
-def _options(knob: Hyperparameter) -> list[Scalar]:
+def _options(hyperparameter: Hyperparameter) -> list[Scalar]:
     """Return all values of a hyperparameter without an axis, in the task's order."""
-    if knob.spec is not None and knob.spec.choices:
-        return list(knob.spec.choices)
-    return [knob.value, *knob.choices]
+    if hyperparameter.spec is not None and hyperparameter.spec.choices:
+        return list(hyperparameter.spec.choices)
+    return [hyperparameter.value, *hyperparameter.choices]
 
 
 def _whole(axis: Axis) -> range | None:
@@ -191,29 +202,29 @@ def _whole(axis: Axis) -> range | None:
     return None
 
 
-def _drawn(knob: Hyperparameter, chance: random.Random) -> Scalar:
-    axis = axis_of(knob)
+def _drawn(hyperparameter: Hyperparameter, chance: random.Random) -> Scalar:
+    axis = axis_of(hyperparameter)
     if axis is None:
-        return chance.choice(_options(knob))
+        return chance.choice(_options(hyperparameter))
     whole = _whole(axis)
     return axis.value(chance.choice(whole) if whole else chance.uniform(axis.low, axis.high))
 
 
-def _coordinate(knob: Hyperparameter) -> Scalar:
-    axis = axis_of(knob)
-    if axis is None or isinstance(knob.value, str):
-        return knob.value
-    at = axis.position(knob.value)
+def _coordinate(hyperparameter: Hyperparameter) -> Scalar:
+    axis = axis_of(hyperparameter)
+    if axis is None or isinstance(hyperparameter.value, str):
+        return hyperparameter.value
+    at = axis.position(hyperparameter.value)
     return round(at) if _whole(axis) else at
 
 
-def _suggested(knob: Hyperparameter, trial: "optuna.Trial") -> Scalar:
-    axis = axis_of(knob)
+def _suggested(hyperparameter: Hyperparameter, trial: "optuna.Trial") -> Scalar:
+    axis = axis_of(hyperparameter)
     if axis is None:
-        chosen = trial.suggest_categorical(knob.name, _options(knob))
+        chosen = trial.suggest_categorical(hyperparameter.name, _options(hyperparameter))
         assert chosen is not None, "it was no option"
         return chosen
     whole = _whole(axis)
     if whole:
-        return axis.value(trial.suggest_int(knob.name, whole[0], whole[-1]))
-    return axis.value(trial.suggest_float(knob.name, axis.low, axis.high))
+        return axis.value(trial.suggest_int(hyperparameter.name, whole[0], whole[-1]))
+    return axis.value(trial.suggest_float(hyperparameter.name, axis.low, axis.high))

@@ -20,7 +20,7 @@ def main() -> None:
     task = sys.argv[1]
     here = TaskHere(task=task, untested_card=UntestedCard(device=processor(), card=None))
     vars(program)["task_here"] = lambda *_: here
-    program.start_node(home, Config(task=task, agent=("knobs",)), Goal(), Wishes(network="none"))
+    program.start_node(home, Config(task=task, agent=("search",)), Goal(), Wishes(network="none"))
 
 
 if __name__ == "__main__":

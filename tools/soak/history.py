@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from node.line.attestation import AttestationStep
 from node.line.catch_up import CatchUpStep
 from node.line.experiment import ExperimentStep
 from node.line.job_kinds import KINDS
+from node.line.rerun import RerunStep
 from node.store.jobs import Job, LineKey
 from node.store.store import Store
 from protocol.evidence import GAINS
@@ -44,7 +44,7 @@ class Slot:
 def slots_of(store: Store, line: LineKey) -> list[Slot]:
     """Return the trials of others' claims, in order."""
     slots: list[tuple[int, Slot]] = []
-    for job in store.jobs.closed_jobs(line, ExperimentStep, CatchUpStep, AttestationStep):
+    for job in store.jobs.closed_jobs(line, ExperimentStep, CatchUpStep, RerunStep):
         slots += [(job.id, slot) for slot in _slot(store, job)]
     return [slot for _, slot in sorted(slots, key=lambda one: one[0])]
 

@@ -26,8 +26,8 @@ from tests.adversarial.bench import (
     HONEST_SEED,
     Bench,
     benches,
-    heard_as_by_a_node,
     limited,
+    logs_as_of_a_node,
     watched_sandboxes,
     with_processes,
 )
@@ -193,7 +193,7 @@ def _weighed(bench: Bench, seeds: tuple[int, ...], is_wanted: Wanted) -> Iterato
         yield _weigh(bench, after, seeds, split=_NEXT_SPLIT)
     printing = leaking(facts=_FACTS // 20)
     if is_wanted(printing.name):
-        with heard_as_by_a_node():
+        with logs_as_of_a_node():
             outcome = bench.run(printing.source(bench.baseline))
         is_silent = "LEAK" not in f"{outcome.log_tail}{outcome.reason}"
         fault = None if is_silent and outcome.status == printing.ends else f"{outcome}"

@@ -27,7 +27,7 @@ from protocol.record_kinds import Body, TaskBody
 from protocol.records import MAIN_NET, Record, sign_record
 from protocol.units import NANO
 from tests.protocol.examples import MANIFEST, START_MS
-from tests.protocol.worlds import CLASS, TREES, adopt, attest, confirm, retract
+from tests.protocol.worlds import CLASS, TREES, adopt, confirm, rerun, retract
 
 KEY = BoardKey(net=MAIN_NET, task=MANIFEST.id, hardware_class=CLASS)
 NOW_MS = START_MS + 10**9
@@ -135,7 +135,7 @@ def _untrusted_records(number: int) -> Iterator[Record]:
         elif kind < 60:
             body = confirm(tree, gains)
         elif kind < 80:
-            body = attest(key, tree, gains, "confirmed")
+            body = rerun(key, tree, gains, "confirmed")
         else:
             body = adopt(tree)
         equivocates = author == 0 and chance.randrange(50) == 0

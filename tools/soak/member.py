@@ -35,8 +35,8 @@ from node.peering.record_reader import Read
 from node.store.blobs import Blobs
 from node.store.intake import IntakeReport
 from node.store.store import Store
-from protocol.attestation import attestation_seed, prove_seeds
 from protocol.record_kinds import Origin
+from protocol.rerun import prove_seeds, rerun_seed
 from protocol.runs import Env, Role, Run
 from protocol.source import Source
 from protocol.topics import subscriptions
@@ -45,7 +45,7 @@ from tests.protocol.examples import MANIFEST
 HARDWARE_CLASS: Final = "cpu-x86_64"
 # One in so many of a node's experiments …
 _CONFIRMED: Final = 20  # … ends a promotion trial that passed, and is adopted
-_ATTESTED: Final = 12  # … is followed by a re-run of another author's claim
+_RERUN: Final = 12  # … is followed by a re-run of another author's claim
 _NOISE: Final = 30
 _RECORDS_EACH: Final = 3.3  # records per experiment that follow from these
 _PROGRAM: Final = "".join(f"LAYER_{number} = {number * 37 % 101}\n" for number in range(150))
@@ -125,7 +125,7 @@ class Author:
                 title=f"Layer {number}",
                 why="It was never tried.",
                 parents=(),
-                origin=Origin(proposer="knobs"),
+                origin=Origin(proposer="search"),
             )
             result = record_writer.result(
                 patch.id,
@@ -139,14 +139,14 @@ class Author:
             made = [patch, result]
             if is_confirmed:
                 made.append(record_writer.adoption(self._base, tree, evidence=result.id))
-            if number % _ATTESTED == 0:
+            if number % _RERUN == 0:
                 made.append(
-                    record_writer.attestation(
+                    record_writer.rerun(
                         base=self._base,
                         tree=tree,
                         target=None,
-                        proof=(proof := self._proof(tree)),
-                        runs=self._attested(proof),
+                        proof=(proof := self._re_run_proof(tree)),
+                        runs=self._rerun(proof),
                         again=None,
                         verdict="confirmed",
                         alpha_millionths=50_000,
@@ -157,12 +157,12 @@ class Author:
                 made.append(record_writer.noise(self._base, [self._run("base") for _ in range(2)]))
         self._arrivals.note([one.id for one in made], "own")
 
-    def _proof(self, tree: bytes) -> bytes:
+    def _re_run_proof(self, tree: bytes) -> bytes:
         return prove_seeds(self._record_writer.key, target=None, base=self._base, tree=tree)
 
-    def _attested(self, proof: bytes) -> Sequence[Run]:
+    def _rerun(self, proof: bytes) -> Sequence[Run]:
         return [
-            self._run(role, seed=attestation_seed(proof, pair))
+            self._run(role, seed=rerun_seed(proof, pair))
             for pair in range(2)
             for role in ("base", "candidate")
         ]

@@ -62,8 +62,12 @@ class SlowModel:
     """A model that proposes a new value of the next hyperparameter, and counts its answers."""
 
     def __init__(self, task: Task) -> None:
-        knobs = find_hyperparameters(task.source, task.editable, task.knobs)
-        self._names = [knob.name for knob in knobs if isinstance(knob.value, float) and knob.value]
+        hyperparameters = find_hyperparameters(task.source, task.editable, task.hyperparameters)
+        self._names = [
+            hyperparameter.name
+            for hyperparameter in hyperparameters
+            if isinstance(hyperparameter.value, float) and hyperparameter.value
+        ]
         self._asked = self.answered = 0
 
     async def reply(self, server: LlmServer, request: web.Request) -> web.StreamResponse:
@@ -89,7 +93,7 @@ def run_model(folder: Path) -> dict[str, object]:
     """Run both nodes, and return the figures of device use and model calls."""
     root = folder / f"model-{int(time.time())}"
     alone, home = root / "alone", root / "node"
-    with _node(alone, ARNODE_AGENT="knobs") as node:
+    with _node(alone, ARNODE_AGENT="search") as node:
         _wait(node, ALONE_MINUTES)
     model = SlowModel(load_task("tiny", data_dir=folder / "data"))
     server = LlmServer(model.reply)
@@ -102,10 +106,10 @@ def run_model(folder: Path) -> dict[str, object]:
         gone = _wait(node, GONE_MINUTES)
         with server:
             again = _wait(node, AGAIN_MINUTES)
-    stages, of_knobs = _stages(home), _stages(alone)
+    stages, of_search_alone = _stages(home), _stages(alone)
     tried_gone, tried_again = _tried(home, gone), _tried(home, again)
     idle = _idle_share(stages, None)
-    ledger = _ledger(home)
+    costs = _model_costs(home)
     figures = {
         "answer_s": ANSWER_S,
         "minutes": [ALONE_MINUTES, THERE_MINUTES, GONE_MINUTES, AGAIN_MINUTES],
@@ -113,20 +117,20 @@ def run_model(folder: Path) -> dict[str, object]:
         "idle_share_there": _idle_share(stages, there),
         "idle_share_gone": _idle_share(stages, gone),
         "idle_share_again": _idle_share(stages, again),
-        "idle_share_of_knobs_alone": _idle_share(of_knobs, None),
+        "idle_share_of_hyperparameters_alone": _idle_share(of_search_alone, None),
         "runs_per_minute": _runs_a_minute(stages),
-        "runs_per_minute_of_knobs_alone": _runs_a_minute(of_knobs),
+        "runs_per_minute_of_hyperparameters_alone": _runs_a_minute(of_search_alone),
         "tried_there": _tried(home, there),
         "tried_gone": tried_gone,
         "tried_again": tried_again,
         "answers": model.answered,
         "tokens_of_answers": model.answered * (TOKENS_IN + TOKENS_OUT),
-        **ledger,
+        **costs,
     }
     holds = (
         idle < MOST_IDLE
-        and ledger["tokens_settled"] == figures["tokens_of_answers"]
-        and min(tried_gone.get("knobs", 0), tried_again.get("llm", 0)) > 0
+        and costs["tokens_settled"] == figures["tokens_of_answers"]
+        and min(tried_gone.get("search", 0), tried_again.get("llm", 0)) > 0
     )
     return {**figures, "holds": holds}
 
@@ -192,7 +196,7 @@ def _tried(home: Path, span: Span) -> dict[str, int]:
     )
 
 
-def _ledger(home: Path) -> dict[str, int]:
+def _model_costs(home: Path) -> dict[str, int]:
     """Return the node's recorded questions and their total cost."""
     with sqlite3.connect(Home(home).store) as database:
         rows = database.execute(

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from node.home.home import Home
-from node.line.attestation import AttestationStep
+from node.line.rerun import RerunStep
 from node.loop.session_plan import Goal
 from node.running.node import Node
 from node.running.questions import RerunRequest
@@ -123,16 +123,16 @@ async def _as_made(
     figures: dict[str, Mapping[str, object]] = {}
     opened: list[Node] = []
 
-    def tell() -> None:
+    def report() -> None:
         for node in opened:
             store = node.line_resources.store
-            for job in store.jobs.closed_jobs(node.research.line_key, AttestationStep):
+            for job in store.jobs.closed_jobs(node.research.line_key, RerunStep):
                 if (name := jobs[job.id]) not in figures:
                     figures[name] = _judged(store, job)
                     print(f"  {name}: {figures[name]}", file=sys.stderr, flush=True)
 
     async with open_stage(
-        home, task, kept, Goal(is_on_demand=True), order=order, on_record=tell
+        home, task, kept, Goal(is_on_demand=True), order=order, on_record=report
     ) as node:
         opened.append(node)
         for number, claim in enumerate(mixed):

@@ -33,9 +33,9 @@ _EXPERIMENTS: Final = 100  # one night on tasks of the intended size
 _SEEDS: Final = MEASURED_SEEDS[:12]
 _MODEL: Final = "small"
 _SESSIONS: Final[Mapping[str, Sequence[str]]] = {
-    "knobs": ("knobs",),
+    "search": ("search",),
     "model": (_MODEL,),
-    "both": ("knobs", _MODEL),
+    "both": ("search", _MODEL),
 }
 _LEAST_SHARE: Final = 0.9  # of the gain of the better proposer alone
 
@@ -54,7 +54,7 @@ def run_several(home: Path) -> Figures:
             _play(Home(home / name), agents, server.url)
     results = {name: _ended(Home(home / name)) for name in _SESSIONS}
     gains = asyncio.run(_gains(home))
-    share = gains["both"][0] / max(gains["knobs"][0], gains["model"][0])
+    share = gains["both"][0] / max(gains["search"][0], gains["model"][0])
     return {
         "holds": share >= _LEAST_SHARE,
         "experiments": results,

@@ -29,7 +29,7 @@ from protocol.records import sign_record
 from protocol.runs import MAX_SEED
 from protocol.source import Source
 from tests.integration.claims import claimed_patch
-from tests.protocol.worlds import attest, confirm
+from tests.protocol.worlds import confirm, rerun
 from tests.trainer.runners import prepare_all
 from tools.soak.cached import PooledSeeds, itself
 from tools.soak.measuring import SPLIT, runner_of
@@ -136,7 +136,7 @@ class Claimant:
         """Send a node this key's re-run that confirms another author's claim, with pairs."""
         task = node.session.task
         gains = _scattered(said.gain_nano, task.manifest.noise_floor_nano)
-        body = attest(self.key, said.tree, gains, "confirmed", base=said.base, target=said.result)
+        body = rerun(self.key, said.tree, gains, "confirmed", base=said.base, target=said.result)
         self._publish(node, replace(body, task=task.id, hardware_class=self._class))
 
     def _publish(self, node: Node, body: Body) -> bytes:

@@ -59,7 +59,7 @@ class Seen:
     title: str
     metric: float | None
     decision: str
-    checkpoint: str
+    promotion_trial: str
     exit_code: int
 
 
@@ -130,12 +130,12 @@ class StandIn:
         found = dict(
             re.findall(r"^(\w+): +(.*)$", self.does("read", code=None).stdout, re.MULTILINE)
         )
-        words = dict(re.findall(r"^(decision|checkpoint): +(\w+)", log, re.MULTILINE))
+        words = dict(re.findall(r"^(decision|promotion trial): +(\w+)", log, re.MULTILINE))
         seen = Seen(
             title=title,
             metric=float(found["val_bpb"]) if found else None,
             decision=words.get("decision", ""),
-            checkpoint=words.get("checkpoint", ""),
+            promotion_trial=words.get("promotion trial", ""),
             exit_code=code,
         )
         self.seen.append(seen)
@@ -161,7 +161,7 @@ class StandIn:
             self.best = seen.metric
         else:
             self.does("back")
-        if seen.checkpoint == "unconfirmed":
+        if seen.promotion_trial == "unconfirmed":
             self.types("arnode head --working > train.py")
             self.types("git diff --quiet || git commit --quiet --all -m 'back to the working line'")
         return seen
@@ -208,7 +208,7 @@ def figures(stand_in: StandIn) -> dict[str, object]:
     """Compare what the agent read with the records, and return the figures."""
     problems = [*recomputed(Home(stand_in.home)), *_table_problems(stand_in)]
     said = Counter(seen.decision for seen in stand_in.seen[1:])
-    verdicts = Counter(seen.checkpoint for seen in stand_in.seen if seen.checkpoint)
+    verdicts = Counter(seen.promotion_trial for seen in stand_in.seen if seen.promotion_trial)
     fsck = stand_in.types("arnode fsck --json", code=None).stdout
     problems += json.loads(fsck)["problems"]
     return {
@@ -216,7 +216,7 @@ def figures(stand_in: StandIn) -> dict[str, object]:
         "keeps": said["keep"],
         "discards": said["discard"],
         "crashes": said["crash"],
-        "checkpoints": dict(verdicts),
+        "promotion_trials": dict(verdicts),
         "baseline": stand_in.seen[0].metric,
         "last_kept": stand_in.best,
         "keep_if_lower_differs": stand_in.differs,
@@ -289,9 +289,9 @@ def _table_problems(stand_in: StandIn) -> list[str]:
         for seen in stand_in.seen
         if statuses.get(seen.title) != seen.decision
     ]
-    checkpoints = _promotion_trials(Home(stand_in.home))
-    if [seen.checkpoint for seen in stand_in.seen if seen.checkpoint] != checkpoints:
-        problems.append(f"checkpoints ended {checkpoints}, told otherwise")
+    promotion_trials = _promotion_trials(Home(stand_in.home))
+    if [seen.promotion_trial for seen in stand_in.seen if seen.promotion_trial] != promotion_trials:
+        problems.append(f"promotion_trials ended {promotion_trials}, told otherwise")
     return problems
 
 

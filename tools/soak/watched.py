@@ -1,7 +1,7 @@
 """The cost of an open page for a node on the same machine.
 
 A node works on `tiny` with a lane for each core. Its page is open in Chromium in half of the
-blocks. Their order cancels a drift, since a node computes more the more it has tried. The result is
+blocks. Their order cancels a trend, since a node computes more the more it has tried. The result is
 the additional CPU time of the node's own process with a page, plus that of the browser. On a
 machine whose cores are all busy, this time is lost for runs. The runs themselves are too few to
 show an effect of one percent.
@@ -61,7 +61,7 @@ def run_watched(home: Path) -> Mapping[str, object]:
                 blocks[which].append(_measured(node.process.pid, visitor.page.wait_for_timeout))
             context.close()
     cores = os.cpu_count() or 1
-    more, error = less_drift({name: [one.node for one in each] for name, each in blocks.items()})
+    more, error = without_trend({name: [one.node for one in each] for name, each in blocks.items()})
     looking = fmean(one.browser for one in blocks["+"])
     lost = (more + looking) / cores
     return {
@@ -76,8 +76,8 @@ def run_watched(home: Path) -> Mapping[str, object]:
     }
 
 
-def less_drift(blocks: Mapping[str, Sequence[float]]) -> tuple[float, float]:
-    """Return the excess of the blocks with a page, corrected for drift, and its standard error.
+def without_trend(blocks: Mapping[str, Sequence[float]]) -> tuple[float, float]:
+    """Return the excess of the blocks with a page, corrected for a trend, and its standard error.
 
     It is fitted by least squares with a linear trend in time, in the order of `_BLOCKS`.
     """

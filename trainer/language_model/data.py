@@ -190,12 +190,12 @@ def _prepare_tiny_world(task: Task, folder: Path, progress: Progress) -> TaskDat
 
     def split_rows(documents: Sequence[world.Document]) -> TokenRows:
         tokens = tokens_of(vocabulary, [document.text for document in documents])
-        return rows_of(tokens, manifest.context, manifest.claim_rows)
+        return rows_of(tokens, manifest.context, manifest.scored_rows)
 
     def secret_rows(key: bytes) -> TokenRows:
         return split_rows(world.first_documents(world.secret_split(key), split_bytes))
 
-    split_bytes = manifest.claim_rows * (manifest.context + 1) * _BYTES_PER_TOKEN
+    split_bytes = manifest.scored_rows * (manifest.context + 1) * _BYTES_PER_TOKEN
     pool = cached_tokens(folder / f"tiny-world-{vocabulary.digest.hex()[:12]}.npy", make_pool)
     progress("writing the world's public text", 0.8)
     public = world.first_documents(world.PUBLIC_SPLIT, split_bytes)
@@ -255,13 +255,13 @@ def _prepare_text(
     )
     # Screens are many, and could leak something of their rows. Spare rows are used nowhere else, so
     # such a leak is worthless.
-    spare_count = max(0, min(manifest.claim_rows, len(windows) - manifest.claim_rows))
+    spare_count = max(0, min(manifest.scored_rows, len(windows) - manifest.scored_rows))
     spare, pool = windows[:spare_count], windows[spare_count:]
     return TaskData(
         vocabulary=vocabulary,
-        public_rows=public[: manifest.claim_rows],
-        secret_rows=partial(_drawn, pool, manifest.claim_rows),
-        spare_rows=np.resize(spare, public[: manifest.claim_rows].shape) if spare_count else None,
+        public_rows=public[: manifest.scored_rows],
+        secret_rows=partial(_drawn, pool, manifest.scored_rows),
+        spare_rows=np.resize(spare, public[: manifest.scored_rows].shape) if spare_count else None,
         pool_bytes=_size_bytes(pool, vocabulary),
         training_parts=(kept("training", splits.training, 0.4),),
     )
@@ -320,10 +320,10 @@ def _prepare_shards(
                 for part in tokens[split]
             ]
         )
-        if len(found) < manifest.claim_rows / (1 - MAX_SEEN_SHARE):
+        if len(found) < manifest.scored_rows / (1 - MAX_SEEN_SHARE):
             raise ConfigurationError(
                 f"task {task.name}: its {split} shards hold {len(found)} rows of"
-                f" {manifest.context + 1} tokens, too few for {manifest.claim_rows} to be scored",
+                f" {manifest.context + 1} tokens, too few for {manifest.scored_rows} to be scored",
                 "name another shard for that split, or fewer rows",
             )
         return found[:at_most]
@@ -331,8 +331,8 @@ def _prepare_shards(
     most = min(_MOST_SECRET_ROWS, _MOST_SECRET_TOKENS // manifest.context)
     public, windows = without_seen(
         [
-            rows("public", 2 * manifest.claim_rows),
-            rows("secret", max(most, 2 * manifest.claim_rows)),
+            rows("public", 2 * manifest.scored_rows),
+            rows("secret", max(most, 2 * manifest.scored_rows)),
         ],
         recipe.vocabulary,
         what=f"the data of task {task.name}",
@@ -342,8 +342,8 @@ def _prepare_shards(
     )
     return TaskData(
         vocabulary=recipe.vocabulary,
-        public_rows=public[: manifest.claim_rows],
-        secret_rows=partial(_drawn, windows, manifest.claim_rows),
+        public_rows=public[: manifest.scored_rows],
+        secret_rows=partial(_drawn, windows, manifest.scored_rows),
         pool_bytes=_size_bytes(windows, recipe.vocabulary),
         is_pool_public=True,
         training_parts=tuple(tokens["training"]),

@@ -176,7 +176,7 @@ def _manifest(fields: Fields, data: Fields, source: Source, vocabulary: Vocabula
         tokenizer=vocabulary.digest,
         vocabulary_size=vocabulary.size,
         context=data.whole("context", low=8, high=1 << 16),
-        claim_rows=data.whole("rows", low=8, high=1 << 16),
+        scored_rows=data.whole("rows", low=8, high=1 << 16),
         evaluator=evaluator.one_of("module", tuple(EVALUATORS)),
         target_nano=_nano(metric.number("target", low=1e-6, high=1e3))
         if metric.has("target")

@@ -286,17 +286,17 @@ class Stages:
 
     @contextlib.asynccontextmanager
     async def _serving(
-        self, request: Request, weights: bytes, meter: Meter, part: Literal["claim", "audit"]
+        self, request: Request, weights: bytes, meter: Meter, part: Literal["score", "audit"]
     ) -> AsyncIterator[tuple[Sandbox, Callable[[], None]]]:
         """Yield a fresh sandbox that serves weights, and a function to call at its first answer.
 
         The sandbox has seen no row yet. Raises SlowStart if it starts too slowly, RunFailed if it
         ends or exceeds a ceiling inside the block.
         """
-        name = "scoring" if part == "claim" else "the audit"
+        name = "scoring" if part == "score" else "the audit"
         ceiling = request.ceiling
         sandbox = await self._pool.take("serve", is_fresh=request.is_fresh)
-        if part == "claim":
+        if part == "score":
             self._pool.warm("serve", is_fresh=request.is_fresh)  # for its audit
         else:
             sandbox.discard_output()  # its output could carry what the claiming process read
@@ -307,7 +307,7 @@ class Stages:
             used_s, limit_s = sandbox.metered_s() - before_s, getattr(ceiling, f"first_{part}_s")
             meter.cost = replace(meter.cost, **{f"first_{part}_s": used_s})
             check_start(sandbox, used_s, limit_s, f"the start of {name}", has_rows=has_rows)
-            if part == "claim":  # training hidden in the start of scoring counts as training
+            if part == "score":  # training hidden in the start of scoring counts as training
                 both, both_s = "training with the start of scoring", meter.cost.train_s + used_s
                 check_start(sandbox, both_s, ceiling.train_s, both, has_rows=has_rows)
 
@@ -333,13 +333,13 @@ class Stages:
                     meter.note(sandbox, part)
         finally:
             meter.timeline.leave(part)
-            if part == "claim":
+            if part == "score":
                 meter.score_wall_s = time.monotonic() - started_s
 
     async def _score_rows(
         self, request: Request, weights: bytes, meter: Meter, scored: ScoredRows
     ) -> LogProbs:
-        async with self._serving(request, weights, meter, "claim") as (sandbox, note_first):
+        async with self._serving(request, weights, meter, "score") as (sandbox, note_first):
             log_probs = await ask_log_probs(
                 sandbox, self._asked.score, scored.rows, on_first=note_first
             )

@@ -51,8 +51,8 @@ class StageCosts:
     """Seconds of one run's stages; `first_…` is the part up to a serving script's first answer."""
 
     train_s: float = 0.0
-    first_claim_s: float = 0.0
-    claim_s: float = 0.0
+    first_score_s: float = 0.0
+    score_s: float = 0.0
     first_audit_s: float = 0.0
     audit_s: float = 0.0
 
@@ -75,8 +75,8 @@ class StageCosts:
         training_s = _TRAIN * self.train_s + _TRAIN_SLACK_S
         return StageCosts(
             train_s=training_s if has_token_budget else math.inf,
-            first_claim_s=_START * self.first_claim_s + start_slack_s,
-            claim_s=_SERVE * self.claim_s + serve_slack_s,
+            first_score_s=_START * self.first_score_s + start_slack_s,
+            score_s=_SERVE * self.score_s + serve_slack_s,
             first_audit_s=_START * self.first_audit_s + audit_slack_s,
             audit_s=_SERVE * self.audit_s + serve_slack_s,
         )

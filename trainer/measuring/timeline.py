@@ -15,7 +15,7 @@ from typing import Literal, TypeAlias
 
 from trainer.sandbox.profile import Start
 
-Part: TypeAlias = Literal["train", "claim", "audit"]
+Part: TypeAlias = Literal["train", "score", "audit"]
 StageName: TypeAlias = Literal[
     "spawn", "import", "build", "train", "export", "load", "score", "attempt", "baseline"
 ]

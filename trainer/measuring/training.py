@@ -77,7 +77,7 @@ class Trained:
         """
         ceiling, start_s = self.request.ceiling, 0.0
         if self.meter.outside_share > NOTICEABLE:
-            start_s = ceiling.first_claim_s
+            start_s = ceiling.first_score_s
         return self.meter.cost.train_s + start_s > ceiling.train_s
 
 

@@ -1,8 +1,7 @@
-"""Answers as values that can be changed: decoded from bytes, changed in places, encoded again.
+"""Functions that decode an answer, change some of its numbers or lists, and encode it again.
 
-A changed value is a copy. The original stays unchanged. The encoded bytes may be something that no
-honest program writes: NaN, for example, is not JSON. A form must preserve an answer's score
-(`trainer.program.targets`). This module knows no judge and no attack.
+Changes return copies. The encoded bytes may be invalid on purpose: NaN, for example, is not JSON.
+`trainer.program.targets` uses a form only if decoding and encoding preserve the answer's score.
 """
 
 import json
@@ -41,7 +40,7 @@ class Raw:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
-    """A format of answers. With `has_types` a number differs from the same digits as text."""
+    """An answer format. `has_types` is True if a number differs from the same digits as text."""
 
     name: str
     decode: Callable[[bytes], Any]
@@ -64,7 +63,7 @@ class Form:
 
 
 def forms_of(encoding: str) -> tuple[Form, ...]:
-    """Return the forms that an answer may have, the likeliest first."""
+    """Return the forms to try for an answer in this encoding, the likeliest first."""
     if encoding == "bytes":
         return (_JSON, _LINES, _TEXT)
     return ({"json": _JSON, "arrays": _ARRAYS, "files": _FILES}[encoding],)
@@ -209,7 +208,7 @@ class NumberGroup:
 
 
 def float_groups(value: Any, figure: float) -> list[NumberGroup]:
-    """Return groups of floats: all, those of a key or column, and single ones."""
+    """Return groups of floats: all of them, those under one key or in one column, single floats."""
     floats = [(at, number) for at, number in numbers_in(value) if isinstance(number, float)]
     if not floats:
         return []
@@ -227,14 +226,14 @@ def float_groups(value: Any, figure: float) -> list[NumberGroup]:
 
 
 def single_numbers(value: Any) -> list[NumberGroup]:
-    """Return single numbers that may be a figure that an answer claims for itself."""
+    """Return groups of one number each that may be a score which the answer claims."""
     paths = [at for at, _ in numbers_in(value)]
     named = [at for at in paths if at and isinstance(at[-1], str)][:_MOST_PARTS]
     return [_single(at) for at in dict.fromkeys([*named, *paths[:2], *paths[-1:]])]
 
 
 def increased(value: Any, group: NumberGroup, size: float) -> Any:
-    """Return a copy with the floats of a group increased by `size`, relative to them."""
+    """Return a copy with the floats of a group increased by the relative amount `size`."""
 
     def change(at: Path, number: Any) -> Any:
         if not isinstance(number, float) or not group.has(at):
@@ -282,7 +281,7 @@ def halved(value: Any) -> Any:
 
 
 def lists_in(value: Any) -> Iterator[tuple[Any, Callable[[Any], Any]]]:
-    """Yield each list of two items or more, with a function that replaces it."""
+    """Yield each list of two or more items, and a function that puts another list in its place."""
     if isinstance(value, list):
         if len(value) > 1:
             yield value, lambda other: other

@@ -1,9 +1,9 @@
-"""The node's side of questions to language models: which models, how many calls, how many tokens.
+"""Answers a task's questions to language models, within its budget of calls and tokens.
 
-A task's budget is for a run. It is shared evenly among the instances of a split, because these are
-independent: no instance can use another's share, or reveal by what is left that it has asked. A
-call counts when it is admitted, tokens when the answer arrives. An answer that would exceed the
-budget is not delivered, and nothing is asked after it.
+A task's budget covers one run. It is divided evenly among the instances of a split, so that they
+stay independent: no instance can use up the budget of another, or signal to it by spending. A call
+counts when it is admitted, tokens when the answer arrives. An answer that exceeds the budget is not
+delivered, and all later questions are refused.
 """
 
 import asyncio
@@ -29,11 +29,11 @@ from trainer.sandbox.inside.channel import SERVING
 from trainer.sandbox.sandbox import Sandbox
 
 _MOST_AT_ONCE: Final = 256
-_START_S: Final = 60.0  # until the endpoint is ready: before any code of a candidate runs
+_START_S: Final = 60.0  # limit until the endpoint is ready; no candidate code runs before that
 
 
 class Asking:
-    """The models that a lane's candidates or judge may ask: a task's script, and the node's."""
+    """The models that a lane's candidates or judge may ask: the task's script and the node's."""
 
     def __init__(
         self,
@@ -55,16 +55,16 @@ class Asking:
             self._scripted = KeptModels(self._script)
         if models is None and set(budget.models) != {SCRIPTED}:
             raise ConfigurationError(
-                f"task {task}: its programs or its judge ask language models, and there is none",
-                "`arnode start` lends them the one that the setting `agent` names",
+                f"task {task}: its programs or its judge ask language models, but none is set",
+                "name a model in the setting `agent`, and run the task with `arnode start`",
             )
 
     def questions(self, seed: int, *, run_seed: int) -> "Questions":
-        """Return what answers questions about one instance. `seed` is for the model."""
+        """Return an object that answers one instance's questions. `seed` is for the model."""
         return Questions(self, self._share, seed=seed, run_seed=run_seed)
 
     def models_for(self, model: str) -> KeptModels | None:
-        """Return the models that answer for a name."""
+        """Return the models that answer questions to this name."""
         return self._scripted if model == SCRIPTED else self._models
 
     async def close(self) -> None:
@@ -79,7 +79,7 @@ class Questions:
     def __init__(self, asking: Asking, budget: ModelBudget, *, seed: int, run_seed: int) -> None:
         self.calls = 0
         self.tokens = 0
-        self.fault: ArnodeError | None = None  # a model failed, not due to the asker
+        self.fault: ArnodeError | None = None  # a model's failure that the asker did not cause
         self._asking = asking
         self._budget = budget
         self._seed = seed
@@ -90,8 +90,8 @@ class Questions:
     async def answered(self, sandbox: Sandbox) -> AsyncIterator[None]:
         """Answer the questions from a sandbox while the block lasts.
 
-        Raises ArnodeError at its end if a model did not answer through no fault of the candidate.
-        The candidate's result does not count then.
+        Raises ArnodeError at its end if a model failed and the candidate did not cause this. The
+        candidate's result is then invalid.
         """
         ours, theirs = socket.socketpair()
         with ours:
@@ -111,13 +111,13 @@ class Questions:
                     raise fault
 
     async def _answer_all(self, frames: Frames) -> None:
-        """Answer until the sandbox has ended, each question as soon as possible."""
+        """Answer questions concurrently until the sandbox has ended."""
         async with asyncio.TaskGroup() as group:
             with contextlib.suppress(SandboxEnded, ForgedFrame):
                 at_once = asyncio.Semaphore(_MOST_AT_ONCE)
                 while await at_once.acquire():
                     number, body = await _next(frames)
-                    # In order of arrival: the count does not depend on which thread is fast.
+                    # Admit in order of arrival, so that the count does not depend on timing.
                     admitted = self._admitted(body)
                     task = group.create_task(self._answer(frames, number, admitted))
                     task.add_done_callback(lambda _task: at_once.release())
@@ -172,7 +172,7 @@ class Questions:
             if not outcome.is_askers:
                 self.fault = ArnodeError(
                     f"a task's language model did not answer: {outcome.detail}",
-                    "`arnode doctor` looks at the model; the run is made again",
+                    "check the model with `arnode doctor`; the run is repeated",
                 )
             return _away(outcome.detail)
         if self.tokens + outcome.tokens > self._budget.tokens:

@@ -1,8 +1,9 @@
 """Attacks a judge with dishonest answers, and reports the ones it accepts.
 
-A refused answer is fine, whatever the reason. An attack succeeds if its answer scores better than
-the honest one, or as good although it is no answer at all. Seven attacks come from the table in
-`trainer.program.attacks`; `tolerance` and `transcript`, which compare several answers, are here.
+A judge that refuses a dishonest answer passes, whatever its reason. An attack succeeds if its
+answer scores better than the honest one, or as good without solving the instance. Seven attacks
+come from the table in `trainer.program.attacks`. `tolerance` and `transcript` are here, because
+they compare several answers.
 """
 
 import time
@@ -35,19 +36,22 @@ from trainer.program.targets import Target, parts_of
 Outcome: TypeAlias = Literal["refused", "worse", "luck", "as good", "better"]
 
 _INCREASES: Final = (1e-12, 1e-9, 1e-7, 1e-6)
-_LARGER: Final = (1e-5, 1e-4, 1e-3)  # tried if one of those gained, to find the refused one
+_LARGER: Final = (1e-5, 1e-4, 1e-3)  # tried if a smaller one gained, to find the refused size
 _MOST_VARIANTS: Final = 24
 _SLOW_S, _SLOW_TIMES = 2.0, 20.0  # a judge is slow if it exceeds both
-_STUMBLED: Final = "the judge stumbled over it"
+_STUMBLED: Final = "the judge failed on it"
 _CLAIMED: Final = "figures claimed in an answer"
-_INCREASED: Final = "numbers a hair beyond"
+_INCREASED: Final = "slightly changed numbers"
 _LEVELS: Final[Sequence[Level]] = ("ok", "note", "fault")
 _OUTCOMES: Final[Sequence[Outcome]] = ("refused", "worse", "luck", "as good", "better")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shot:
-    """The judgement of a dishonest answer. `gain` is over the honest one, in the metric's unit."""
+    """The judge's reaction to a dishonest answer.
+
+    `gain` is its gain over the honest answer, in the metric's unit.
+    """
 
     outcome: Outcome
     seconds: float
@@ -83,7 +87,7 @@ class Attacker:
                     yield accepted(attack, forgery, level, outcome)
         async for remark in self._transcripts():
             yield remark
-        progress("attacking the judge with numbers a hair beyond", 0.9)
+        progress("attacking the judge with slightly changed numbers", 0.9)
         async for remark in self._tolerances():
             yield remark
         async for remark in self._believed_claims():
@@ -136,7 +140,7 @@ class Attacker:
         if self._bench.spec.interactive:
             said = await self._spoken(target, parts)
             if said is None:
-                self._stumbles.append(f"{what} (it broke the conversation off)")
+                self._stumbles.append(f"{what} (it ended the conversation)")
                 return Shot(outcome="refused", seconds=0.0)
             answer = said
         if answer == target.honest.data:
@@ -185,12 +189,12 @@ class Attacker:
         if accepted:
             yield fault(
                 "transcript",
-                f"{accepted} forged transcripts are as good as the honest one",
-                "replay all of it: each message must be the one that converse() says there",
+                f"the judge rates {accepted} forged transcripts as good as the honest one",
+                "replay the transcript: each message must equal what converse() sends there",
             )
 
     async def _tolerances(self) -> AsyncIterator[Remark]:
-        """Increase numbers step by step, and report if that gains until it is refused."""
+        """Increase numbers step by step, and report if they gain until the judge refuses one."""
         harvested = defaultdict[str, list[bool]](list)
         for target in self._targets:
             for group in float_groups(target.honest.value, target.figure):
@@ -201,15 +205,16 @@ class Attacker:
         if always := [name[:-2] for name, found in harvested.items() if all(found)]:
             yield fault(
                 "tolerance",
-                f"numbers a hair beyond pay, up to where they are refused: {always[0]}",
-                "repair the answer in fractions and score what was repaired (or the baseline keeps "
-                "such a margin itself: then see without)",
+                f"slightly changed numbers score better until they are refused: {always[0]}",
+                "repair the answer in exact fractions and score the repaired answer (if the "
+                "baseline itself leaves such a margin, check again without it)",
             )
         elif sometimes := [name[:-2] for name, found in harvested.items() if any(found)]:
             yield note(
                 "tolerance",
-                f"numbers a hair beyond pay with some instances, then are refused: {sometimes[0]}",
-                "a tolerance, or room that the baseline leaves: see which",
+                "slightly changed numbers score better until they are refused, on some instances: "
+                f"{sometimes[0]}",
+                "the judge has a tolerance, or the baseline leaves a margin: find out which",
             )
 
     async def _gains(self, target: Target, group: NumberGroup, sign: int) -> list[float | None]:
@@ -228,7 +233,7 @@ class Attacker:
         return gains
 
     async def _believed_claims(self) -> AsyncIterator[Remark]:
-        """Put claimed figures in the place of numbers, and report if the judge returns them."""
+        """Replace numbers by claimed scores, and report if the judge returns these."""
         if self._bench.manifest.metric.name in MEASURED:
             return
         believed = defaultdict[str, list[bool]](list)
@@ -240,8 +245,8 @@ class Attacker:
         if names := [name for name, found in believed.items() if all(found)]:
             yield fault(
                 "claim",
-                f"what an answer tells of itself is its figure: {names[0]}",
-                "recompute the figure from the answer",
+                f"the judge believes a score that the answer claims: {names[0]}",
+                "compute the score from the answer",
             )
 
     async def _is_believed(self, target: Target, group: NumberGroup) -> bool:
@@ -255,30 +260,30 @@ class Attacker:
         count = float(self._shots)
         yield fine("attacks", f"{self._shots} dishonest answers were judged", answers=count)
         if worse:
-            yield note("accepted", f"taken, and worth less: {'; '.join(worse)}")
+            yield note("accepted", f"accepted, but scored worse: {'; '.join(worse)}")
         if self._stumbles:
             causes = list(dict.fromkeys(self._stumbles))
-            more = f", and over {len(causes) - 1} others" if len(causes) > 1 else ""
+            more = f" and on {len(causes) - 1} other attacks" if len(causes) > 1 else ""
             yield note(
                 "stumbles",
-                f"check() stumbles over {causes[0]}{more}; that counts as wrong",
-                "raise Wrong with words that help the author of the program",
+                f"check() fails with an exception on {causes[0]}{more}; this counts as wrong",
+                "raise Wrong with a message that explains what is wrong with the answer",
             )
         if self._slow:
             yield self._slowest()
         if self._left_out:
             yield note(
                 "left out",
-                f"for want of time: {'; '.join(dict.fromkeys(self._left_out))}",
-                "a quicker check() is attacked more thoroughly",
+                f"not tried for lack of time: {'; '.join(dict.fromkeys(self._left_out))}",
+                "make check() faster, so that all attacks are tried",
             )
 
     def _slowest(self) -> Remark:
         what, shot = max(self._slow, key=lambda one: (one[1].outcome != "refused", one[1].seconds))
-        hint = "look at an answer's size first: its sender should not be able to delay the judge"
+        hint = "check an answer's size first, so that a candidate cannot delay the judge"
         limit_s = recipe_of(self._bench.task).judge_means.limit_s
         if shot.seconds >= limit_s - 1:
-            said = f"the judge comes to no end with {what}: {limit_s} s each time"
+            said = f"the judge does not finish within {limit_s} s on {what}"
             return note("slow", said, hint)
         if shot.outcome == "refused":
             return note("slow", f"the judge takes {shot.seconds:.1f} s to refuse {what}", hint)
@@ -294,10 +299,9 @@ class Attacker:
 def is_harvested(gains: Sequence[float | None], *, rounding: float) -> bool:
     """Return True if each larger increase gained, until one was refused (None).
 
-    A judge that compares within a tolerance, but scores the answer as given, pays for each increase
-    up to where it refuses. A judge that repairs the answer first pays nothing. An answer that can
-    honestly be improved keeps improving. `gains` are in the order of sizes, and end with the first
-    refused.
+    A judge that compares within a tolerance but scores the answer as given rewards each increase up
+    to its tolerance. A judge that repairs the answer first rewards none. An answer that can be
+    improved honestly is never refused. `gains` are ordered by size and end with the first refusal.
     """
     accepted = [gain for gain in gains if gain is not None]
     if len(accepted) == len(gains) or not accepted or accepted[-1] <= rounding:
@@ -306,7 +310,7 @@ def is_harvested(gains: Sequence[float | None], *, rounding: float) -> bool:
 
 
 def outcome_of(gain: float, rounding: float) -> Outcome:
-    """Return the outcome that a gain over the honest answer means."""
+    """Classify a gain over the honest answer."""
     if gain < -rounding:
         return "worse"
     return "better" if gain > rounding else "as good"
@@ -336,7 +340,7 @@ def _on(
 
 
 def _ignores_instance(shot: Shot, target: Target, other: int) -> bool:
-    """Return True if another instance's answer scores here as it does on its own instance."""
+    """Return True if an answer to another instance gets the same score here as on that instance."""
     own = target.figures_of_others[other]
     return shot.outcome == "worse" and abs(shot.figure - own) <= target.rounding
 
@@ -356,5 +360,5 @@ def _is_claim(figure: float, claim: float) -> bool:
 def accepted(attack: Attack, forgery: Forgery, level: Level, outcome: Outcome) -> Remark:
     """Return the remark on a forgery that a judge accepted."""
     than = "better than" if outcome == "better" else "as good as"
-    what = f"the judge takes {forgery.what} for {than} the honest answer"
+    what = f"the judge rates {forgery.what} {than} the honest answer"
     return Remark(about=attack.name, level=level, what=what, hint=attack.hint)

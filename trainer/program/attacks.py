@@ -1,9 +1,9 @@
 """The table of attacks on a judge: dishonest answers made from an honest one.
 
-A forgery does not know the task. It takes the baseline's answer as a value, answers to other
-instances and the figures that a cheating candidate would claim. It yields answers that no honest
-program gives. The table also says how bad it is if the judge accepts one. Two more attacks need
-more than a table: tolerances and transcripts (`trainer.program.attacking`).
+A forgery works for any task. It takes the baseline's answer, its answers to other instances, and
+scores that a cheating candidate would claim. It yields answers that no honest program gives. The
+table also rates how serious it is if the judge accepts them. `trainer.program.attacking` adds two
+attacks that need more than a table: tolerances and transcripts.
 """
 
 import json
@@ -38,9 +38,8 @@ _RAW_DEPTH, _VALUE_DEPTH = 100_000, 60  # above the decoder's limit, and just be
 class Honest:
     """The baseline's answer to an instance.
 
-    `others` are its answers to other instances of the same run, `earlier` those of an earlier run.
-    `claims` are figures of the metric that a cheating candidate would claim. `data` is the answer's
-    bytes.
+    `others` are its answers to other instances of the same run, `earlier` are those of an earlier
+    run. `claims` are scores that a cheating candidate would claim. `data` is the answer's bytes.
     """
 
     value: Any
@@ -53,11 +52,11 @@ class Honest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forgery:
-    """One way to make dishonest answers.
+    """A method of making dishonest answers.
 
-    `better` and `as_good` say how bad it is if the judge scores one better than the honest answer,
-    or as good. With `on_all` this counts only if it happens on every instance. On some it may be
-    luck.
+    `better` and `as_good` are the levels to report if the judge scores such an answer better than
+    the honest one, or as good. With `on_all` they apply only if that happens on every instance,
+    because on some it may be luck.
     """
 
     what: str
@@ -241,13 +240,13 @@ OF_ANOTHER: Final = Forgery(
 ATTACKS: Final[Sequence[Attack]] = (
     Attack(
         name="missing",
-        hint="compare the number of its parts with the instance's, first of all; raise Wrong for "
-        "an answer with nothing in it",
+        hint="first compare the number of items in the answer with the instance's; raise Wrong for "
+        "an empty answer",
         forgeries=(
             Forgery(what="an empty answer", make=_empty),
             Forgery(what="half an answer", make=_half, on_all=True),
             Forgery(
-                what="an answer with a list's end missing",
+                what="an answer with a truncated list",
                 make=_shortened,
                 better="note",
                 as_good="note",
@@ -263,7 +262,7 @@ ATTACKS: Final[Sequence[Attack]] = (
     ),
     Attack(
         name="another's",
-        hint="hold each answer against its own instance, and compute the figure from both",
+        hint="check each answer against its own instance, and compute the score from both",
         forgeries=(
             OF_ANOTHER,
             Forgery(
@@ -276,13 +275,13 @@ ATTACKS: Final[Sequence[Attack]] = (
     ),
     Attack(
         name="numbers",
-        hint="bound each number before anything is computed with it, and write comparisons so that "
+        hint="check the range of each number before using it, and write comparisons so that "
         "NaN fails them (`if not error <= limit`)",
         forgeries=(
             Forgery(what="NaN or infinity in place of numbers, also as text", make=_not_finite),
             Forgery(what="numbers that overflow", make=_overflowing, as_good="note"),
             Forgery(
-                what="numbers with the other sign, or halves in place of whole ones",
+                what="numbers with the opposite sign, or fractions in place of whole numbers",
                 make=_negative_or_half,
                 better="note",
                 as_good="note",
@@ -291,13 +290,13 @@ ATTACKS: Final[Sequence[Attack]] = (
     ),
     Attack(
         name="types",
-        hint="ask for each part by its type (`type(number) is int`: True is an int to isinstance), "
-        "and convert nothing",
+        hint="check each value's exact type (`type(number) is int`, because isinstance accepts "
+        "True as an int), and convert nothing",
         forgeries=(
             Forgery(what="true and false in place of numbers", make=_bool),
             AS_TEXT,
             Forgery(
-                what="tables for lists, lists for numbers, and the like",
+                what="values of other types, such as tables in place of lists",
                 make=_other_types,
                 as_good="note",
             ),
@@ -305,11 +304,11 @@ ATTACKS: Final[Sequence[Attack]] = (
     ),
     Attack(
         name="claim",
-        hint="believe no figure that an answer states about itself",
+        hint="compute the score from the answer, and ignore any score that it claims",
         forgeries=(
-            Forgery(what="nothing but the claim of a figure", make=_claim),
+            Forgery(what="nothing but a claimed score", make=_claim),
             Forgery(
-                what="an answer that claims its own figure as well",
+                what="an answer that also claims a score",
                 make=_additional_claim,
                 as_good="ok",
             ),
@@ -317,18 +316,18 @@ ATTACKS: Final[Sequence[Attack]] = (
     ),
     Attack(
         name="rearranged",
-        hint="count no part twice, and see whether the order should matter",
+        hint="count no item twice, and decide whether the order should matter",
         forgeries=(
-            Forgery(what="an answer with parts twice", make=_twice, as_good="note", on_all=True),
-            Forgery(what="an answer back to front", make=_reversed, better="note", as_good="ok"),
+            Forgery(what="an answer with repeated items", make=_twice, as_good="note", on_all=True),
+            Forgery(what="an answer in reverse order", make=_reversed, better="note", as_good="ok"),
         ),
     ),
     Attack(
         name="large",
-        hint="compare its size with the instance's before looking into it",
+        hint="compare the answer's size with the instance's before parsing it",
         forgeries=(
             Forgery(what="an answer of a million bytes", make=_large, as_good="note"),
-            Forgery(what="lists in lists in lists", make=_deep),
+            Forgery(what="deeply nested lists", make=_deep),
         ),
         scope="last",
     ),

@@ -1,7 +1,8 @@
 """The stages of a program's run as single steps, for checking a task with its baseline.
 
-Runs are made by `trainer.program.stages`. In addition there are two judges. The second has another
-order of sets and another memory layout, which reveals judges that depend on these.
+`trainer.program.stages` makes the runs. The bench adds two judges with different hash seeds. Their
+sets have different orders and their memory different layouts, which reveals judges that depend on
+these.
 """
 
 import hashlib
@@ -88,7 +89,7 @@ class Bench:
         return await self._stages.asked(self._request(seed))
 
     async def again(self, judge: Judge, asked: Sequence[DrawnInstance]) -> list[bytes]:
-        """Return the same instances, made again, in the given order."""
+        """Let a judge make the same instances again, in the given order."""
         names = [one.name for one in asked]
         return await judge.make(names, most_bytes=self.spec.limits.instance_mb * 1_000_000)
 
@@ -117,7 +118,7 @@ class Bench:
         return TimedVerdict(verdict=verdict, seconds=time.monotonic() - began_s)
 
     async def forged(self, asked: DrawnInstance, forge: Forge) -> TimedVerdict:
-        """Return an evaluator's verdict on the baseline if `forge` changes its replies.
+        """Return an evaluator's verdict on the baseline after `forge` changed its replies.
 
         Raises RunFailed.
         """
@@ -142,15 +143,15 @@ class Bench:
         return None
 
     def figure(self, verdict: Verdict, answer: bytes) -> float:
-        """Return an answer's figure for the metric, 0 if the metric does not depend on answers.
+        """Return an answer's value of the metric; 0 if the metric does not depend on answers.
 
-        Raises Unfit if the judge does not report it.
+        Raises Unfit if the judge does not report the metric.
         """
         name = self.manifest.metric.name
         if name in MEASURED:
             return float(len(answer)) if name == "answer_bytes" else 0.0
         if name not in verdict.figures:
-            raise Unfit(f"the judge's check says nothing of {name!r}")
+            raise Unfit(f"the judge's check() did not return {name!r}")
         return verdict.figures[name]
 
     async def metric(self, run: BaselineRun, *, secret: bool) -> int:

@@ -1,6 +1,6 @@
-"""The files that a source is run with: built once for each source, if the task says so.
+"""Builds the files that a source is run with, once for each source, if the task has a build.
 
-A build has its toolchain and a sandbox of its own. It has access to no instance and no seed.
+A build runs in a separate sandbox with its toolchain. It cannot see instances or seeds.
 """
 
 import asyncio
@@ -35,9 +35,9 @@ _KEPT: Final = 4  # sources: those of a pair, and the baseline
 class Package:
     """The files of a source at run time.
 
-    `built_bytes` is the size of those that are not the task's fixed ones, 0 without a build.
-    `sealed` is used on public instances. `secret` is used on secret ones, with the holdout's files
-    if there are any.
+    `built_bytes` is the size of all files but the task's fixed ones; 0 without a build. Runs on
+    public instances use `sealed`. Runs on secret instances use `secret`, which includes the
+    holdout's files if there are any.
     """
 
     def __init__(
@@ -50,14 +50,14 @@ class Package:
         self.log = log
 
     def close(self) -> None:
-        """Release both."""
+        """Release both sets of files."""
         self.sealed.close()
         if self.secret is not self.sealed:
             self.secret.close()
 
 
 class Builder:
-    """Builds a task's sources, and keeps the latest."""
+    """Builds a task's sources, and caches the latest packages."""
 
     def __init__(self, manifest: TaskManifest, recipe: ProgramRecipe, work: LaneWork) -> None:
         spec = spec_of(manifest)
@@ -99,7 +99,7 @@ class Builder:
         return Package(there, holdout=self._holdout, built_bytes=size, log=log)
 
     def _runs(self, source: Source) -> bool:
-        """Return True if the command runs a file of the source itself, not only its build."""
+        """Return True if the command runs a file of the source itself, not only built files."""
         words = re.findall(r"[^\s\"';|&()<>]+", " ".join(self._run))
         modules = [f"{word.replace('.', '/')}.py" for word in words]  # as of `python -m`
         named = {os.path.normpath(word) for word in (*words, *modules)}
@@ -140,10 +140,10 @@ class Builder:
 def _there_at_run(
     source: Source, fixed: Sequence[File], built: Sequence[File], *, keeps_source: bool
 ) -> list[File]:
-    """Return the files of a run: the fixed ones, and built ones in their place.
+    """Return the files of a run. Built files replace source files and fixed files of that path.
 
-    If the metric is the size of the build, the source is left out unless it is run itself.
-    Otherwise a program could hide its code in a comment of its source.
+    If the metric is the size of the build, the source files are left out unless the command runs
+    them. Otherwise a program could hide its code in a comment of its source.
     """
     sources = [File(path=path, data=data) for path, data in source.files] if keeps_source else []
     return list({one.path: one for one in (*fixed, *sources, *built)}.values())

@@ -1,8 +1,8 @@
 """Runs one candidate on one instance, or on several in turn, in a sandbox under the node's clock.
 
-The clock runs while the candidate's code does: from the arrival of its files to the last byte of
-its answer, without the time until it is given the first instance. What it prints is a log that
-decides nothing.
+The clock runs while the candidate's code runs: from the arrival of its files to the last byte of
+its answer, except while it waits for the first instance. Its printed output is a log that does not
+affect the result.
 """
 
 import asyncio
@@ -58,13 +58,13 @@ Forge: TypeAlias = Callable[[bytes, bytes], bytes]  # a request, its reply → t
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceRun:
-    """One instance for a candidate to answer. `package` has its files, built.
+    """One instance for a candidate to answer. `package` holds the candidate's built files.
 
-    `talk` opens the conversation of an interactive instance. `questions` answers what the candidate
-    asks of language models. `name` names the instance in messages. If `keeps_output` is False,
-    nothing that the candidate prints is kept. `core` is the one that all its threads share, None if
-    they may use any. `curve` is filled with the loss that it prints. `forge` replaces its replies
-    to an imported evaluator, to test whether the evaluator believes them.
+    `talk` opens the conversation of an interactive instance. `questions` answers the candidate's
+    questions to language models. `name` names the instance in messages. If `keeps_output` is False,
+    the candidate's output is discarded. `core` is the CPU core that all its threads share; None if
+    they may use any. `curve` collects the losses that it prints. `forge` changes its replies to an
+    imported evaluator, to test if the evaluator believes them.
     """
 
     package: Sealed
@@ -82,7 +82,7 @@ class InstanceRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Used:
-    """CPU seconds of a process that a sandbox's first process waited for, and a peak of memory."""
+    """CPU seconds of a command that the sandbox's first process waited for, and peak memory."""
 
     waited_cpu_s: float = 0.0
     peak_bytes: int = 0
@@ -131,13 +131,13 @@ class Candidate:
         self._profile = profile_of(manifest, packages=recipe.packages, data=recipe.data, card=card)
 
     async def close(self) -> None:
-        """Do nothing: each call of `run_on` ends what it started."""
+        """Do nothing: each call of `run_on` ends the sandbox that it started."""
 
     async def run_on(self, instance_runs: Sequence[InstanceRun]) -> list[InstanceResult]:
-        """Return one process's answers to instances, in sequence. Raises RunFailed.
+        """Run one process on several instances in turn; return its answers. Raises RunFailed.
 
-        The output of all of them is kept, or of none. The last result has the log of all. The first
-        one's cost includes the import.
+        The first instance run decides if output is kept. The last result holds the whole log. The
+        first result's cost includes the import.
         """
         first, results = instance_runs[0], list[InstanceResult]()
         sandbox = await Sandbox.launch(self._profile)
@@ -163,9 +163,7 @@ class Candidate:
                     await sandbox.receive(SERVING)
                 before += await self._warm_up(sandbox, counter, first, watch)
                 for instance_run in instance_runs:
-                    if (
-                        results
-                    ):  # a thread may work between instances: that counts for the later one
+                    if results:  # what a thread does between two instances counts for the later one
                         before, watch = (
                             before + _Work.of(results[-1]),
                             watch.next(instance_run.name),
@@ -225,7 +223,7 @@ class Candidate:
     ) -> _Work:
         """Run a function on throw-away instances. Return the work that this took.
 
-        The work is not counted, so all warm-ups together have one limit.
+        That work does not count as cost of an answer. One time limit covers all warm-ups together.
         """
         before = _Work.so_far(sandbox, counter)
         if instance_run.warm_ups:
@@ -258,8 +256,8 @@ class Candidate:
                     _, answer = await sandbox.receive_one({ANSWER: self._most_bytes})
         peak_kib = status_number(sandbox.pid, "VmHWM")
         sandbox.note_written()
-        if not peak_kib:  # a live process would wait for what comes next
-            reason = "it ended by itself, before it was known what it took"
+        if not peak_kib:  # a live process would wait for the next message
+            reason = "it exited before its memory was measured"
             raise RunFailed("crash", f"{instance_run.name}: {reason}")
         return answer, _Used(peak_bytes=peak_kib << 10)
 
@@ -287,7 +285,7 @@ class Candidate:
             return answer, await self._ended(sandbox)
 
     async def _spoken(self, sandbox: Sandbox, instance_run: InstanceRun, watch: Stopwatch) -> bytes:
-        """Talk with a command in lines: one for each message, one for each reply."""
+        """Talk with a command: one line of text for each message and for each reply."""
         assert instance_run.talk is not None  # noqa: S101 -- asked by the caller
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
@@ -337,11 +335,11 @@ class Candidate:
 
 
 def peak_of(sandbox: Sandbox, found_bytes: int, *, read_bytes: int = 0) -> int:
-    """Return the most memory that a sandbox held at once, files in its folders included.
+    """Return a sandbox's peak memory, files in its folders included.
 
-    `found_bytes` is the peak measured for its processes. A file may come and go between two
-    measurements. So if the sandbox weighs memory, everything written counts in full, deleted or
-    not, except output that was read here.
+    `found_bytes` is the peak measured for its processes. A file may be created and deleted between
+    two measurements. So if the sandbox measures memory, all written bytes count, deleted or not,
+    except output that was read here.
     """
     peak_bytes = max(sandbox.peak_resident_bytes, found_bytes)
     if sandbox.profile.weighs_memory:
@@ -358,7 +356,7 @@ def keep_to(sandbox: Sandbox, core: int) -> None:
 
 
 async def _read_all(file: object, most_bytes: int, name: str) -> bytes:
-    """Return what is written to a pipe until its other end is closed everywhere."""
+    """Return all bytes that are written to a pipe until every writer has closed it."""
     stream = asyncio.StreamReader()
     loop = asyncio.get_running_loop()
     transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stream), file)

@@ -1,6 +1,6 @@
-"""OpenAI's chat completions as bytes: parses a candidate's question, builds the reply. Pure.
+"""Parses questions and builds replies in the format of OpenAI's chat completions, without I/O.
 
-Questions come from a candidate, so they are parsed with limits. Chats are texts: pictures, tools
+Questions are a candidate's, so they are parsed with limits. Only text is supported: pictures, tools
 and several answers at once are refused with a message. Source: OpenAI's API reference, "Create chat
 completion" and "Error codes".
 """
@@ -54,27 +54,27 @@ def read_question(body: bytes, budget: ModelBudget, seed: int) -> ChatRequest | 
     try:
         fields = json.loads(body)
     except (ValueError, RecursionError):
-        return _bad("the question is no JSON")
+        return _bad("the request is not JSON")
     if not isinstance(fields, dict):
-        return _bad("the question is no object")
+        return _bad("the request must be a JSON object")
     model = fields.get("model")
     if not isinstance(model, str) or not 0 < len(model) <= 80 or not model.isprintable():
-        return _bad("`model` is no name")
+        return _bad("`model` must be a name of 1 to 80 printable characters")
     if model not in budget.models and ANY not in budget.models:
         there = ", ".join(budget.models)
         return Refusal(
-            status=404, kind="model_not_found", detail=f"there is no model {model}, but {there}"
+            status=404, kind="model_not_found", detail=f"unknown model {model}; available: {there}"
         )
     messages = _messages(fields.get("messages"))
     if isinstance(messages, Refusal):
         return messages
     if refused := [name for name in _REFUSED if fields.get(name)]:
-        return _bad(f"`{refused[0]}` cannot be had here: chats are texts")
+        return _bad(f"`{refused[0]}` is not supported: chats are text only")
     if fields.get("n") not in (None, 1):
-        return _bad("`n`: one answer at a time")
+        return _bad("`n` must be 1: one answer at a time")
     most = next((fields[name] for name in _LENGTHS if fields.get(name) is not None), budget.tokens)
     if type(most) is not int or most < 1:
-        return _bad("`max_tokens` is no whole number above 0")
+        return _bad("`max_tokens` must be a whole number above 0")
     others = {
         name: fields[name] for name in fields if name not in (*_IGNORED, *_LENGTHS, *_REFUSED)
     }
@@ -93,7 +93,7 @@ def read_question(body: bytes, budget: ModelBudget, seed: int) -> ChatRequest | 
 
 
 def completion(asked: ChatRequest, answer: ModelAnswer, number: int) -> bytes:
-    """Return the body of the answer with this number, whole or as a stream of one piece."""
+    """Return a reply's body, as one object or a stream of one chunk. `number` is for its id."""
     usage = {
         "prompt_tokens": answer.tokens_in,
         "completion_tokens": answer.tokens_out,
@@ -103,7 +103,7 @@ def completion(asked: ChatRequest, answer: ModelAnswer, number: int) -> bytes:
     head = {
         "id": f"chatcmpl-{number}",
         "object": kind,
-        "created": 0,  # no time: the same run gives the same bytes
+        "created": 0,  # fixed, so that a repeated run gets the same bytes
         "model": asked.question.model,
     }
     said = {"role": "assistant", "content": answer.text}
@@ -119,22 +119,22 @@ def completion(asked: ChatRequest, answer: ModelAnswer, number: int) -> bytes:
 
 def _messages(fields: object) -> tuple[ModelMessage, ...] | Refusal:
     if not isinstance(fields, list) or not 0 < len(fields) <= MOST_MESSAGES:
-        return _bad(f"`messages` is no list of 1 to {MOST_MESSAGES} messages")
+        return _bad(f"`messages` must be a list of 1 to {MOST_MESSAGES} messages")
     messages = []
     for one in fields:
         match one:
             case {"role": str() as role, "content": content} if role in _ROLES:
                 text = _text(content)
             case _:
-                return _bad(f"a message that is none: its role is one of {', '.join(_ROLES)}")
+                return _bad(f"invalid message: its role must be one of {', '.join(_ROLES)}")
         if text is None:
-            return _bad("a message whose content is no text")
+            return _bad("invalid message: its content must be text")
         messages.append(ModelMessage(role=_ROLES[role], content=text))
     return tuple(messages)
 
 
 def _text(content: object) -> str | None:
-    """Return a content's text, which may come in parts, None if it is not text."""
+    """Return a content's text, which may be split into parts; None if it is not text."""
     if isinstance(content, str):
         text = content
     elif isinstance(content, list):

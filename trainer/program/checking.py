@@ -1,8 +1,8 @@
 """Checks a program's task before a night of experiments is spent on it.
 
-Each check relies on the ones before: instances, the baseline on them, the judge's figures, noise,
-then attacks on the judge. A failure ends the checks, since the rest would be meaningless. Nothing
-is recorded, and no candidate sees anything of it.
+Each check relies on the previous ones, in this order: instances, the baseline, the judge's
+verdicts, noise, attacks on the judge. The first failure ends the checks. Nothing is recorded, and
+no candidate learns anything from the checks.
 """
 
 import time
@@ -42,8 +42,8 @@ from trainer.task_folder.task import Task
 
 SECONDS: Final = 120.0  # about how long the checks take if runs are short
 _LEAST_SEEDS, _MOST_SEEDS = 2, 8
-_LAST_SEED: Final = 1_000  # seeds above it give instances that were not made before
-_BEYOND_BEST: Final = 0.02  # of the best known: a baseline this much better needs an explanation
+_LAST_SEED: Final = 1_000  # checks use higher seeds to get new instances
+_BEYOND_BEST: Final = 0.02  # relative to the best known: a baseline better than that is suspicious
 _MOST_JUDGING: Final = 0.5  # of the seconds of a run
 _LITTLE_S: Final = 2.0
 _MANY_PAIRS: Final = 16
@@ -58,9 +58,9 @@ async def examine(
     models: KeptModels | None = None,
     seconds: float = SECONDS,
 ) -> AsyncGenerator[Remark, None]:
-    """Yield remarks on a task as they are found. The last may be the failure that ended it.
+    """Yield remarks on a task as they are found. The last may be the failure that ended the checks.
 
-    Raises ConfigurationError if the task asks language models or needs a card, and there are none.
+    Raises ConfigurationError if the task needs a language model or a card, and there is none.
     """
     bench = Bench(task, device=device, models=models)
     try:
@@ -71,7 +71,7 @@ async def examine(
         printed = failure.log if isinstance(failure, ProgramFailed) else ""
         yield replace(fault("baseline", said, "fix the editable files"), printed=printed)
     except Unfit as unfit:
-        yield fault("metric", str(unfit), "see what check() returns, and [metric] in task.toml")
+        yield fault("metric", str(unfit), "compare what check() returns with [metric] in task.toml")
     except ConfigurationError as error:  # the judge cannot be loaded, or makes no instances
         yield fault("instances", error.message, error.hint)
     finally:
@@ -118,18 +118,18 @@ async def _course(bench: Bench, progress: Progress, seconds: float) -> AsyncIter
     yield await metric_over_seeds(bench, runs)
     least = Style.of(bench.manifest).least_pairs
     if least > _MANY_PAIRS:
-        said = f"a trial takes {least} pairs of runs at least: few instances show no rare loss"
-        yield note("pairs", said, f"draw {LEAST_INSTANCES // _MANY_PAIRS} secret ones a run")
+        said = f"a trial needs {least} pairs of runs or more, because a run has few instances"
+        yield note("pairs", said, f"draw {LEAST_INSTANCES // _MANY_PAIRS} secret instances a run")
     if bench.spec.device == "any":
         progress("running the baseline alongside other work", 0.0)
         yield await on_any_machine(bench, runs[0])
     yield _costs(bench, runs)
     if bench.spec.isolation == BATCH:
-        yield note("isolation", "batch: a candidate may keep what it has met", _BATCH)
+        yield note("isolation", "batch: a candidate may remember earlier instances", _BATCH)
     if bench.spec.scoring == "self":
-        yield note("attacks", "self-scored: its figures are the candidate's own claim", _TRUST)
+        yield note("attacks", "self-scored: not tried, as the candidate reports its score", _TRUST)
     elif bench.spec.scoring == "model":
-        yield note("attacks", "scored by a language model: each attack would ask it", _TRUST)
+        yield note("attacks", "scored by a language model: not tried, as each would ask it", _TRUST)
     elif bench.spec.module is not None:
         attacker = EvaluatorAttacker(bench, runs[0], until_s=time.monotonic() + seconds / 2)
         async for remark in attacker.remarks(progress):
@@ -144,8 +144,8 @@ async def _course(bench: Bench, progress: Progress, seconds: float) -> AsyncIter
         yield unseeded()
 
 
-_BATCH: Final = "where an answer could be kept for a later instance, take the isolation fresh"
-_TRUST: Final = "for a task that peers believe, let a judge compute the figure from an answer"
+_BATCH: Final = 'if an answer could help on a later instance, set isolation = "fresh"'
+_TRUST: Final = "for a task that peers trust, let a judge compute the score from the answer"
 
 
 def _wrong(bench: Bench, run: BaselineRun) -> Remark | None:
@@ -156,7 +156,7 @@ def _wrong(bench: Bench, run: BaselineRun) -> Remark | None:
         return None
     asked, why = wrong[0]
     if asked.is_secret and bench.spec.holdout is not None:
-        why = "on the holdout, of which nothing is shown"
+        why = "on the holdout, which is not shown"
     return fault(
         "baseline",
         f"{len(wrong)} of {len(both)} answers of the baseline are wrong: {why}",
@@ -174,7 +174,7 @@ async def _baseline(bench: Bench, runs: Sequence[BaselineRun]) -> AsyncIterator[
         bound = (spec.impossible or 0) / NANO
         yield fault(
             "bound",
-            f"the baseline is better than what is impossible: {summary}, impossible is {bound:.6g}",
+            f"the baseline is better than the impossible bound {bound:.6g}: {summary}",
             "correct `impossible` in [bound], or the judge",
         )
     elif spec.best_known is not None:
@@ -185,19 +185,19 @@ async def _baseline(bench: Bench, runs: Sequence[BaselineRun]) -> AsyncIterator[
         yield fault("bound", "best_known is better than impossible", "correct one of the two")
     guards = guarded(spec.guards, [one for run in runs for one in bench.measured(run)])
     if broken := guard_fault(spec.guards, guards, guards):
-        yield fault("guards", f"the baseline breaks {broken}", "set it by what the baseline takes")
+        yield fault("guards", f"the baseline breaks {broken}", "set a guard that it passes")
     seeds = f", on {len(runs)} seeds" if len(runs) > 1 else ""
     yield fine("baseline", f"{summary}{seeds}", metric=value)
 
 
 def _against_best(value: float, best: float, summary: str) -> Remark:
-    """Return the remark on a metric and the best known. In both, less is better."""
+    """Return the remark on the baseline's metric and the best known; less is better in both."""
     beyond = best - value
     if beyond > _BEYOND_BEST * max(abs(best), 1e-9):
         return note(
             "bound",
             f"the baseline is better than the best known: {summary}",
-            "correct `best_known`, or see whether the judge is too kind",
+            "correct `best_known`, or check if the judge is too lenient",
         )
     return fine("bound", f"the baseline is {max(0.0, -beyond):.6g} from the best known")
 
@@ -212,12 +212,12 @@ async def _judged_alike(bench: Bench, run: BaselineRun) -> Remark:
     if differing:
         return fault(
             "check",
-            f"the judge says something else of the same answer: {differing} times of "
+            f"the judge gives the same answer another verdict: {differing} times of "
             f"{2 * len(run.asked)}",
-            "let check() follow from instance and answer alone: no clock, no chance, no order of "
-            "a set",
+            "let check() depend only on instance and answer: not on a clock, randomness or the "
+            "order of a set",
         )
-    return fine("check", "the judge says the same of an answer, also in another process")
+    return fine("check", "the judge repeats its verdicts, also in another process")
 
 
 async def _seconds(
@@ -228,7 +228,7 @@ async def _seconds(
     if not is_unbiased(shares):
         fresh: list[BaselineRun] = []
         for run in runs:
-            progress("the A/A test once more: it was not silent", len(fresh) / len(runs))
+            progress("repeating the A/A test: it showed a difference", len(fresh) / len(runs))
             fresh.append(await bench.run(_LAST_SEED + run.seed))
         shares = log_shares(bench, fresh)
         unbiased = is_unbiased(shares)
@@ -241,7 +241,9 @@ def _costs(bench: Bench, runs: Sequence[BaselineRun]) -> Remark:
     count = len(runs[0].results)
     candidate_s = min(sum(result.wall_s for result, _ in run.results) for run in runs)
     judge_s = fmean(sum(one.seconds for one in run.judged) for run in runs)
-    elapsed_s = min(run.seconds for run in runs)  # the first run also starts processes that stay
+    elapsed_s = min(
+        run.seconds for run in runs
+    )  # the first run also starts processes for later ones
     processes = len(batches(bench.manifest, runs[0].asked))
     parallel = 1 if is_timed(bench.manifest) else min(processes, usable_cores())
     runs_per_instance = 2 if is_of_baseline(bench.manifest) else 1
@@ -257,8 +259,8 @@ def _costs(bench: Bench, runs: Sequence[BaselineRun]) -> Remark:
     limit_s = bench.manifest.limits.limit_s
     if slowest_s > _NEAR_LIMIT * limit_s:
         return note(
-            "costs", said, f"limit_s = {limit_s} is near: a slower machine fails", **figures
+            "costs", said, f"raise limit_s = {limit_s}: slower machines may exceed it", **figures
         )
     if share > _MOST_JUDGING and judge_s > _LITTLE_S:
-        return note("costs", said, "a quicker check() makes for more tries a night", **figures)
+        return note("costs", said, "make check() faster for more experiments a night", **figures)
     return fine("costs", said, **figures)

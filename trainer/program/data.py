@@ -1,8 +1,7 @@
 """Folders of data that a task's judge or its candidates read, identified by the hash of a listing.
 
-The data stay in their folder, whatever their size, and sandboxes see them read-only. So no record
-contains them, and a task with data is private. The hashed data are the data shown: a folder that
-has changed since is refused.
+The data stay in their folder, and sandboxes see them read-only. Records do not contain the data, so
+a task with data is private. A folder that has changed since it was hashed is refused.
 """
 
 import hashlib
@@ -17,8 +16,8 @@ from protocol.errors import ConfigurationError
 from trainer.sandbox.packages import NO_PACKAGES, Packages
 from trainer.sandbox.visible import VisiblePath
 
-LIMIT_S: Final = 60  # of a judge's question, by default
-MEMORY_BYTES: Final = 2 << 30  # likewise
+LIMIT_S: Final = 60  # default time limit of one question to a judge
+MEMORY_BYTES: Final = 2 << 30  # default memory limit of a judge
 SHOWN_IN: Final = "/data"  # in a sandbox, next to arnode's code
 _MOST_FILES: Final = 10_000
 _MOST_LISTING: Final = 1 << 20  # bytes, the limit of any file in a bundle
@@ -31,8 +30,8 @@ _Mark: TypeAlias = tuple[int, int, int, int]
 class DataFolder:
     """One folder of data.
 
-    `name` is where a program finds it, next to its own files. `listing` has lines as `sha256sum`
-    prints them, sorted by path.
+    `name` is its path in a program's folder. `listing` has lines as `sha256sum` prints them, sorted
+    by path.
     """
 
     name: str
@@ -42,7 +41,7 @@ class DataFolder:
 
     @classmethod
     def read(cls, name: str, path: Path) -> "DataFolder":
-        """Return a folder as it is now. Raises ConfigurationError if it cannot be shown."""
+        """Read and hash a folder. Raises ConfigurationError if sandboxes cannot show it."""
         # Marks first: a write during reading then shows as a changed mark in `check`.
         marks = _marks(path)
         return cls(name=name, path=path, listing=_listing(path, marks), _marks=marks)
@@ -58,14 +57,14 @@ class DataFolder:
         return VisiblePath(self.path, f"{SHOWN_IN}/{self.name}")
 
     def check(self) -> None:
-        """Raise ConfigurationError if the data are no longer those that were read."""
+        """Raise ConfigurationError if the data have changed since `read`."""
         marks = _marks(self.path)
         if marks == self._marks:
             return
         if _listing(self.path, marks) != self.listing:
             raise ConfigurationError(
                 f"{self.path}: the data have changed since the task was loaded",
-                "put them back; or begin again, which makes another task of it",
+                "restore them, or load the task again, which gives it another id",
             )
 
 
@@ -96,18 +95,20 @@ def _marks(path: Path) -> dict[str, _Mark]:
             )
             if not stat.S_ISREG(stat_result.st_mode):
                 raise ConfigurationError(
-                    f"{one.path}: data are plain files", "copy there what this leads to"
+                    f"{one.path} is not a plain file", "put a plain file there, not a link"
                 )
             name = os.path.relpath(one.path, path)
             if not name.isprintable():
-                raise ConfigurationError(f"{path}: a file is called {name!r}", "rename it")
+                raise ConfigurationError(
+                    f"{path}: the file name {name!r} is not printable", "rename the file"
+                )
             marks[name] = mark
             if len(marks) > _MOST_FILES:
                 raise _too_many(path)
     except OSError as error:
         raise _unreadable(path, error) from error
     if not marks:
-        raise ConfigurationError(f"{path}: there are no data in it", "bring them there")
+        raise ConfigurationError(f"{path}: the folder has no files", "put the data there")
     return marks
 
 
@@ -137,11 +138,11 @@ def _listing(path: Path, marks: dict[str, _Mark]) -> bytes:
 
 
 def _too_many(path: Path) -> ConfigurationError:
-    return ConfigurationError(f"{path}: too many files to be listed", "pack them into an archive")
+    return ConfigurationError(f"{path}: too many files to list", "pack them into an archive")
 
 
 def _unreadable(path: Path, error: OSError) -> ConfigurationError:
     return ConfigurationError(
         f"{error.filename or path}: cannot be read ({error.strerror})",
-        f"task.toml names the folder {path.name}: bring it there",
+        f"task.toml names the folder {path.name}: put the data there",
     )

@@ -1,9 +1,9 @@
 """Environments for tasks: Python packages that arnode's environment lacks, installed once by pip.
 
-pip resolves what a task requires on top of the packages of every sandbox, which stay as they are.
+pip adds a task's requirements to the packages that every sandbox shows, whose versions stay fixed.
 It only unpacks wheels: no code of a package runs until a candidate or a judge imports it in a
-sandbox. The result is written next to the task as a list. The task's id depends on the list, so
-others install the same versions.
+sandbox. The resolved versions are written to a list next to the task. The task's id depends on the
+list, so peers install the same versions.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ from trainer.task_folder.task import Download, NotPreparedError
 LOCK: Final = "requires.lock"  # next to `task.toml`: the candidates' packages
 JUDGE_LOCK: Final = "judge-requires.lock"  # the judge's
 _MAKING: Final = "making-"
-_REPORTED: Final = ("Collecting ", "Downloading ", "Installing ")  # without its warnings
+_REPORTED: Final = ("Collecting ", "Downloading ", "Installing ")  # pip's output to show
 _LINES: Final = 1 << 20  # bytes of one line of pip's output
 _MAX_LOCK_BYTES: Final = 1 << 20
 
@@ -47,8 +47,8 @@ _MAX_LOCK_BYTES: Final = 1 << 20
 class Unmet:
     """Packages that are required and not installed.
 
-    `lines` are those of a list. If the task has no list yet, they are its requirements, and the
-    list is to be written to `lock_path`.
+    `lines` are the lines of the task's list. If it has no list yet, they are its requirements, and
+    `lock_path` is the file to write the list to.
     """
 
     lines: tuple[str, ...]
@@ -76,8 +76,8 @@ def packages_of_folder(
     known = {each for line in listed for each in (line, line.partition("==")[0])}
     if absent := [one for one in asked if one.lower().replace("_", "-") not in known]:
         raise ConfigurationError(
-            f"{path}: {', '.join(absent)} is asked for and not in this list",
-            "delete the list, and `arnode task prepare` writes a new one",
+            f"{path}: the list lacks {', '.join(absent)}, which the task requires",
+            "delete the list, then let `arnode task prepare` write a new one",
         )
     return found
 
@@ -106,7 +106,7 @@ def require_packages(
         kind=KIND,
         task=task,
         title=title,
-        lacks=f"these Python packages are not here: {', '.join(missing[:5])}",
+        lacks=f"these Python packages are not installed: {', '.join(missing[:5])}",
         unknown=unmet,
         download=Download(
             files=len(missing), first_files=len(missing), file_mb=None, needs_card=False
@@ -115,7 +115,7 @@ def require_packages(
 
 
 def make_environment(unmet: Unmet, progress: Progress) -> None:
-    """Install packages into an environment of their own, and write the list of them.
+    """Install packages into a new environment, and write the list of them.
 
     Raises ConfigurationError if pip fails, or files cannot be written.
     """
@@ -127,7 +127,7 @@ def make_environment(unmet: Unmet, progress: Progress) -> None:
     except OSError as error:
         raise ConfigurationError(
             f"{error.filename or ENVIRONMENTS}: cannot be written ({error.strerror})",
-            "prepare the task as the user who installed arnode: packages go next to arnode's",
+            "prepare the task as the user who installed arnode: it writes into arnode's folder",
         ) from error
 
 
@@ -141,7 +141,7 @@ def _make(unmet: Unmet, progress: Progress) -> None:
         lock = found.lock if unmet.lock_path else "".join(f"{line}\n" for line in lines).encode()
         making.chmod(0o755)
         target = environment_of(lock)
-        shutil.rmtree(target, ignore_errors=True)  # one that an arnode with other packages made
+        shutil.rmtree(target, ignore_errors=True)  # made when arnode had other packages
         making.rename(target)
     except BaseException:
         shutil.rmtree(making, ignore_errors=True)
@@ -168,7 +168,7 @@ def _pip(words: list[str], progress: Progress) -> None:
     """Run pip. Raises ConfigurationError with pip's message if it fails."""
     command = [*python_command("-m", "pip"), "install", "--no-input", "--progress-bar", "off"]
     options = ["--disable-pip-version-check", "--only-binary", ":all:"]
-    said = ["asking for Python packages"]
+    said = ["running pip"]
     output = waited(
         _output_lines([*command, *options, *words], said.append),
         lambda: progress(said[-1], 0.0),
@@ -176,7 +176,7 @@ def _pip(words: list[str], progress: Progress) -> None:
     if output is not None:
         raise ConfigurationError(
             f"the packages of the task cannot be installed: {_fault_of(output)}",
-            "fix `requires`; what every sandbox shows, as numpy and torch, stays as it is here",
+            "fix `requires`; the versions of arnode's packages, such as numpy, are fixed",
         )
 
 

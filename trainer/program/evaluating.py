@@ -1,9 +1,10 @@
 """Measures a program with an imported evaluator: one evaluation for each instance.
 
-The two run in separate sandboxes. The evaluator's is new for each evaluation, and calls a stub of
-the program. Each load of the stub starts a sandbox of the program. Messages between the two pass
-through here in frames of bounded size that are not inspected. The figures come from the evaluator
-alone. It may start processes. This needs tier full, where their namespace ends with them.
+Evaluator and program run in separate sandboxes. The evaluator's sandbox is new for each evaluation.
+The evaluator calls a stub of the program, and each load of the stub starts a sandbox for the
+program. This module forwards their messages, in frames of bounded size, without reading them. Only
+the evaluator's figures count. It may start processes. This needs tier full, where they end with
+their namespace.
 """
 
 import asyncio
@@ -33,14 +34,14 @@ from trainer.task_folder.task import Task
 
 _VERDICT_BYTES: Final = 64 << 10
 _REFUSAL_BYTES: Final = 8 << 10
-_FRAME_BYTES: Final = 1 << 16  # of a frame, in addition to the values in it
+_FRAME_BYTES: Final = 1 << 16  # a frame's size beyond the values in it
 _MOST_LOADED: Final = 8  # sandboxes of one program at once
 _PROCESSES: Final = 256  # processes and threads of an evaluator
-_HINT: Final = "import it again with --self-scored: then it is measured, and never ranked"
+_HINT: Final = "import it again with --self-scored: its score is then measured, but not ranked"
 
 
 class Evaluations:
-    """Evaluations of one lane, on one task.
+    """Runs evaluations for one lane and one task.
 
     `run_on` has the interface of `trainer.program.candidate.Candidate`.
     """
@@ -49,9 +50,9 @@ class Evaluations:
         """Raise SafetyError if no sandbox on this machine may start processes safely."""
         if probe_tier().name != "full":
             raise SafetyError(
-                f"task {task.name}: its evaluator may start processes, so it runs in sandbox tier"
-                f" full alone, and this machine has tier {probe_tier().name}",
-                "`arnode doctor` says what tier full needs",
+                f"task {task.name}: its evaluator may start processes, so it needs sandbox tier"
+                f" full, and this machine has tier {probe_tier().name}",
+                "`arnode doctor` shows what tier full needs",
             )
         recipe = recipe_of(task)
         means = recipe.judge_means
@@ -74,7 +75,7 @@ class Evaluations:
         )
 
     async def close(self) -> None:
-        """Close the evaluator's files. Each evaluation ends what it started."""
+        """Close the evaluator's files. Each evaluation ends the sandboxes that it started."""
         self._files.close()
 
     async def run_on(self, instance_runs: Sequence[InstanceRun]) -> list[InstanceResult]:
@@ -107,7 +108,7 @@ class Evaluations:
 
 
 class _Evaluation:
-    """One evaluation: the loads of a program, their total cost and what they printed."""
+    """One evaluation: the loads of a program, their total cost and their output."""
 
     def __init__(
         self,
@@ -159,7 +160,7 @@ class _Evaluation:
         return json.dumps(job).encode()
 
     async def _served(self) -> bytes:
-        """Pass requests and replies on until there is a verdict."""
+        """Forward requests and replies until the evaluator sends its verdict."""
         expected = {
             MESSAGE: self._spec.limits.instance_mb * 1_000_000 + _FRAME_BYTES,
             LEFT: CALLS.size,
@@ -192,13 +193,13 @@ class _Evaluation:
         self._loads[number][0].put_nowait(said)
 
     def _refused(self, why: str) -> RunFailed:
-        message = f"{self._instance_run.name}: a value cannot cross between evaluator and program"
+        message = f"{self._instance_run.name}: a value is not plain data, so it cannot be passed"
         if not self._instance_run.keeps_output:
             return RunFailed("rejected", message)
         return RunFailed("rejected", f"{self._instance_run.name}: {why}; {_HINT}", unquoted=message)
 
     async def _load(self, number: int, asked: "asyncio.Queue[bytes]") -> None:
-        """Load the program in a sandbox of its own and let it answer requests."""
+        """Load the program in a new sandbox and let it answer requests until cancelled."""
         program = await Sandbox.launch(self._program)
         if not self._instance_run.keeps_output:
             program.discard_output()

@@ -1,8 +1,8 @@
 """Runs a candidate on the instances of a run: on all cores at once, or timed one by one.
 
-A candidate runs once on each instance of a run. If its cost is compared with the baseline's, no two
-runs of any candidates share an instance (`trainer.program.instances`). So no process can find what
-an earlier candidate's process left in any memory about the instance.
+A candidate executes once on each instance of a run. If its cost is compared with the baseline's, no
+two runs of any candidates share an instance (`trainer.program.instances`). So no process can find
+traces of the instance that an earlier candidate left in a cache or in memory.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ class InstanceRunner(Protocol):
 
 
 class Cores:
-    """The cores for one lane's candidates and judges. Each has a core to itself while it runs."""
+    """The CPU cores for one lane's candidates and judges, each of which uses a core alone."""
 
     # Shared by all lanes of an event loop: a core runs one candidate at a time.
     _of_loops: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, "asyncio.Queue[int]"]] = (
@@ -47,12 +47,12 @@ class Cores:
     )
 
     def __init__(self, *, is_on_card: bool) -> None:
-        """Let candidates take turns if they share a card, whose memory only one can use."""
+        """With `is_on_card`, let candidates take turns, because only one fits the card's memory."""
         self._on_card = asyncio.Lock() if is_on_card else None
 
     @contextlib.asynccontextmanager
     async def one(self) -> AsyncIterator[int | None]:
-        """Hold a core in a block and yield its number, None for programs on a card."""
+        """Reserve a core during a with block and yield its number; None for programs on a card."""
         if self._on_card is not None:
             async with self._on_card:
                 yield None
@@ -70,7 +70,7 @@ class Cores:
 
 
 class Executor:
-    """Runs of candidates on instances, for one lane and one task."""
+    """Runs candidates on instances, for one lane and one task."""
 
     def __init__(
         self,
@@ -139,8 +139,8 @@ class Executor:
     ) -> list[tuple[InstanceResult, InstanceResult | None]]:
         """Time a candidate and the baseline on each batch, in alternating order.
 
-        Both run once before, on an instance that is not counted: the first process of a source tree
-        finds less of its files in memory.
+        Both run once before on an instance that does not count, because the first process of a
+        source tree has to read its files from disk.
         """
         results: dict[DrawnInstance, tuple[InstanceResult, InstanceResult | None]] = {}
         async with self._cores.one() as core:
@@ -174,7 +174,7 @@ class Executor:
         return await self._candidate.run_on(instance_runs)
 
     async def forged(self, package: Package, asked: DrawnInstance, forge: Forge) -> bytes:
-        """Return what an evaluator says of a program if `forge` changes its replies."""
+        """Return an evaluator's verdict on a program after `forge` changed its replies."""
         instance_run = replace(await self._instance_run(package, asked, None), forge=forge)
         (result,) = await self._candidate.run_on([instance_run])
         return result.answer
@@ -225,7 +225,7 @@ async def _raise_after_public(
 
 
 def first_failure(failures: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return the exception that ended a group: any other one before a `RunFailed`."""
+    """Return the first exception of a group that is not a RunFailed, or else the first one."""
     flat: list[BaseException] = []
     waiting: list[BaseException] = list(failures.exceptions)
     while waiting:

@@ -1,8 +1,8 @@
 """Attacks an imported evaluator with dishonest values in place of the baseline's.
 
-Each value that goes to the evaluator is replaced by a forgery from the table of
-`trainer.program.attacks`. As with judges, an attack succeeds if it scores better, or as good
-although the value is no answer.
+Each value that is sent to the evaluator is replaced by a forgery from the table of
+`trainer.program.attacks`. As with judges, an attack succeeds if the forgery scores better than the
+honest value, or as good without being an answer.
 """
 
 import time
@@ -26,7 +26,7 @@ _SKIPPED: Final = ("another's",)  # attacks that need answers to several instanc
 
 
 class Forger:
-    """Replaces the values of one evaluation by a forgery's. `has_forged` is True if any changed."""
+    """Replaces values in one evaluation by forgeries. `has_forged` is True once one has changed."""
 
     def __init__(self, forgery: Forgery, variant: int, honest: Callable[[Any], Honest]) -> None:
         self.has_forged = False
@@ -35,7 +35,7 @@ class Forger:
         self._honest = honest
 
     def __call__(self, request: bytes, reply: bytes) -> bytes:
-        """Return a forged reply, or the honest one if the forgery cannot be made of it."""
+        """Return a forged reply, or the honest reply if it cannot be forged."""
         kind, value = unpacked(reply, is_finite=False)
         if kind != VALUE or unpacked(request, is_finite=False)[0] != CALL:
             return reply
@@ -76,11 +76,13 @@ class EvaluatorAttacker:
         count = float(self._shots)
         yield fine("attacks", f"{self._shots} evaluations had dishonest values", answers=count)
         if worse:
-            yield note("accepted", f"taken, and worth less: {'; '.join(worse)}")
+            yield note("accepted", f"accepted, but scored worse: {'; '.join(worse)}")
         if self._left_out:
             left_out = "; ".join(dict.fromkeys(self._left_out))
             yield note(
-                "left out", f"for want of time: {left_out}", "a quicker evaluator is tried more"
+                "left out",
+                f"not tried for lack of time: {left_out}",
+                "make the evaluator faster, so that all attacks are tried",
             )
 
     async def _shots_of(self, forgery: Forgery) -> Mapping[int, Sequence[Shot]]:

@@ -1,8 +1,8 @@
-"""Holdout files. They replace visible files of the same names when a candidate is judged.
+"""Holdout files, which replace visible files of the same names on secret instances.
 
-A candidate meets them on secret instances only: in promotion trials and in `verify`. They appear in
-no record, prompt, log or page. A manifest names them by one hash. A file of random bytes next to
-them is part of that hash, so that nobody can guess a small file from it.
+So candidates run with them only in promotion trials and in `verify`. They appear in no record,
+prompt, log or page. A manifest contains one hash of them. The hash includes a file of random bytes
+next to them, so that nobody can guess a small file from it.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ class Holdout:
     digest: bytes
 
     def in_place(self, files: Sequence[File]) -> list[File]:
-        """Return a candidate's files with the holdout's in place of the visible ones."""
+        """Return a candidate's files, with holdout files in place of the visible ones."""
         held_out = {one.path: one for one in self.files}
         return [held_out.get(one.path, one) for one in files]
 
@@ -36,7 +36,7 @@ class Holdout:
 def read_holdout(root: Path, name: str, fixed: Sequence[File]) -> Holdout:
     """Return the holdout in the folder `name` of a task. It may replace files in `fixed`.
 
-    Raises ConfigurationError if it has no salt, or has a file that replaces none.
+    Raises ConfigurationError if it has no salt, or a file in it replaces no file of the task.
     """
     folder = check_inside(root, name)
     try:
@@ -66,7 +66,7 @@ def check_replaces(held_out: Sequence[str], visible: Sequence[str], folder: str)
     if alone := [name for name in held_out if name not in visible]:
         raise ConfigurationError(
             f"{folder}: {alone[0]} replaces no file of the task",
-            f"name it as the visible file is named: {', '.join(visible) or 'the task has none'}",
+            f"use the name of a visible file: {', '.join(visible) or 'the task has none'}",
         )
 
 

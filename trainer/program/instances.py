@@ -1,8 +1,8 @@
-"""A run's instances, made by the task's judge and kept while the runs of a pair need them.
+"""A run's instances, made by the task's judge and cached while the runs of a pair need them.
 
-If a metric is a share of the baseline's cost, each run has instances of its own, named by a nonce.
-No process whose cost counts may run after a candidate's process on the same instance: the kernel
-keeps state between processes, in which a candidate could leave answers for the next one.
+If a metric is relative to the baseline's cost, a nonce gives each run new instances. No process
+whose cost counts may run after a candidate's process on the same instance, because the candidate
+could leave answers in the kernel's state for the next process.
 """
 
 import secrets
@@ -20,7 +20,7 @@ from trainer.task_folder.task import Task
 
 NO_NONCE: Final = b""
 _NONCE_BYTES: Final = 16
-_KEPT: Final = 2  # sets of instances: this pair's and the pair's before
+_KEPT: Final = 2  # sets of instances: those of this pair and of the previous one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +37,7 @@ class DrawnInstance:
 
     @property
     def words(self) -> str:
-        """Its name in messages. For a secret instance not even its number is shown."""
+        """The instance's name in messages, which hides even the number of a secret instance."""
         if self.is_secret:
             return ON_SECRET
         if self.name.split == PUBLIC:
@@ -58,7 +58,7 @@ class MadeInstances:
         self._first: DrawnInstance | None = None
 
     def fresh_nonce(self) -> bytes:
-        """Return a nonce for a run's own instances, `NO_NONCE` if runs may share them."""
+        """Return a nonce that gives a run new instances; `NO_NONCE` if runs may share them."""
         return secrets.token_bytes(_NONCE_BYTES) if self._is_of_baseline else NO_NONCE
 
     async def of_run(self, seed: int, key: bytes, nonce: bytes = NO_NONCE) -> list[DrawnInstance]:
@@ -87,14 +87,14 @@ class MadeInstances:
         ]
 
     async def warm_ups(self) -> tuple[bytes, ...]:
-        """Return the instances that warm up every process, the same for every run."""
+        """Return the warm-up instances of a process, the same for every run."""
         if self._warm_ups is None:
             names = [self._warm_up(index) for index in range(self._spec.limits.warmup)]
             self._warm_ups = tuple(await self._made(names) if names else [])
         return self._warm_ups
 
     async def first(self) -> DrawnInstance:
-        """Return the instance of a run's first process, which is not counted."""
+        """Return the instance for a run's first processes, whose cost does not count."""
         if self._first is None:
             name = self._warm_up(self._spec.limits.warmup)
             (data,) = await self._made([name])
@@ -110,9 +110,9 @@ class MadeInstances:
 
 
 def batches(manifest: TaskManifest, asked: Sequence[DrawnInstance]) -> list[list[DrawnInstance]]:
-    """Group the instances by the process that runs them, never a secret one with a public one.
+    """Group instances into batches, one for each process; no batch has both splits.
 
-    If seconds count, a split has two processes: the candidate runs first on one of the batches, the
+    If the metric is seconds, a split has two batches: the candidate runs first on one of them, the
     baseline on the other.
     """
     if spec_of(manifest).isolation != BATCH:

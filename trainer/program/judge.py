@@ -1,8 +1,8 @@
-"""The node's side of a task's judge: makes instances, checks answers, talks with candidates.
+"""Asks a task's judge in its sandbox to make instances, check answers and talk with candidates.
 
-The judge is in a sandbox of its own, which no candidate's code enters. A fork answers each
-question. The verdict on an answer is figures or a reason. Any other failure while the judge checks
-an answer counts against that answer.
+The judge's sandbox never runs a candidate's code. A fork answers each question. The verdict on an
+answer is either figures or the reason it is wrong. If the judge fails while it checks an answer,
+the answer is wrong.
 """
 
 import asyncio
@@ -38,20 +38,20 @@ from trainer.program.seeds import InstanceName
 from trainer.sandbox.frames import ForgedFrame, Frames, SandboxEnded
 
 _VERDICT_BYTES: Final = 64 << 10
-_NO_END: Final = json.dumps({"wrong": "the judge came to no end with it"}).encode()
-_CHECKS, _MAKES = 2, 3  # attempts: another question may end the judge meanwhile
+_NO_END: Final = json.dumps({"wrong": "the judge did not finish checking it"}).encode()
+_CHECKS, _MAKES = 2, 3  # attempts, because another question may end the judge meanwhile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """A judge's verdict on an answer: figures by name, or in `wrong` why there are none."""
+    """A judge's verdict on an answer: figures by name, or in `wrong` the reason it is wrong."""
 
     figures: dict[str, float] = field(default_factory=dict)
     wrong: str = ""
 
 
 class Conversation:
-    """A conversation about one instance: messages of the judge, replies of a candidate."""
+    """A conversation about one instance: the judge's messages and a candidate's replies."""
 
     def __init__(self, loaded: LoadedFile, frames: Frames, most_bytes: int) -> None:
         self._loaded = loaded
@@ -130,19 +130,19 @@ class Judge:
         digests = [[hashlib.sha256(one).digest() for one in made] for made in (first, second)]
         if digests[0] != digests[1]:
             raise ConfigurationError(
-                f"task {self._task}: its judge makes other instances from the same seed",
-                "instance() must follow from its arguments alone: no clock, no chance but "
-                "random_of(seed), nothing kept between calls",
+                f"task {self._task}: its judge makes different instances from the same seed",
+                "let instance() depend only on its arguments: use no clock, no randomness but "
+                "random_of(seed), and store nothing between calls",
             )
         return first
 
     async def check(
         self, instance: bytes, answer: bytes, asking: Callable[[], Questions] | None = None
     ) -> Verdict:
-        """Return the verdict on an answer. `asking` creates what answers the judge's questions.
+        """Return the verdict on an answer. `asking` is a factory of `Questions` for the judge.
 
         If an evaluator called the candidate, the answer is its verdict. Raises ArnodeError if a
-        model does not answer, through no fault of the judge.
+        model failed and the judge did not cause this.
         """
         if self._has_evaluated:
             return verdict_of(answer)
@@ -165,7 +165,7 @@ class Judge:
 
     @contextlib.asynccontextmanager
     async def talk(self, instance: bytes, *, most_bytes: int) -> AsyncIterator[Conversation]:
-        """Hold a conversation about an instance while the block lasts.
+        """Yield a conversation about an instance, open during the with block.
 
         Raises SandboxEnded in the block if the judge ends, or takes too long to send a message.
         """
@@ -190,7 +190,7 @@ class Judge:
                 if isinstance(error, SandboxEnded) and self._loaded.is_gone and left:
                     continue  # an answer checked meanwhile may have ended the sandbox
                 raise await self._loaded.fault(
-                    f"made no instance {names[len(made)].index}"
+                    f"did not make instance {names[len(made)].index}"
                 ) from error
             break
         return made
@@ -225,9 +225,9 @@ def verdict_of(payload: bytes) -> Verdict:
             case {"figures": dict() as said} if set(map(type, said.values())) <= {int, float}:
                 figures = {str(name): float(figure) for name, figure in said.items()}
             case _:
-                return Verdict(wrong="the judge says nothing of it")
+                return Verdict(wrong="the judge returned no verdict")
     except (ValueError, TypeError, OverflowError, RecursionError):
-        return Verdict(wrong="the judge says nothing of it")
+        return Verdict(wrong="the judge returned no verdict")
     if not all(map(math.isfinite, figures.values())):
-        return Verdict(wrong="the judge's figures of it are not finite")
+        return Verdict(wrong="the judge returned figures that are not finite")
     return Verdict(figures=figures)

@@ -36,37 +36,37 @@ _ID_DIGITS: Final = 12
 _MEASURED: Final = """\
 - Your version runs in a sandbox, in a new process for each instance: no network, no files but its \
 own, no other processes, nothing installed.
-- Another program, which it never meets, makes the instances and checks each answer. What yours \
-prints or says about itself counts for nothing. A wrong answer, a crash or too much time with one \
-instance fails the whole run."""
+- Another program, in another sandbox, makes the instances and checks each answer. What yours \
+prints or claims about itself is ignored. A wrong answer, a crash or too much time on one instance \
+fails the whole run."""
 
 
 _CALLED: Final = """\
 - An evaluator imports your version and calls its functions with plain data. Your version runs in \
 a sandbox: no network, no files but its own, nothing installed.
 - The evaluator runs in another sandbox and sees what the functions return: numbers, texts, lists, \
-dicts and arrays of numpy. Any other object fails the run. What your version prints or says about \
-itself counts for nothing."""
+dicts and numpy arrays. Any other object fails the run. What your version prints or claims about \
+itself is ignored."""
 _HELD_OUT: Final = """\
-- A version that is kept is judged once more, with other data in place of the visible files. You \
-never see that data. A version that gains on the visible data alone is discarded as overfit."""
+- A version that is kept is judged again, with other data in place of the visible files. You never \
+see that data. A version that gains only on the visible data is discarded as overfit."""
 
 
 def _kept_to(region: Region) -> str:
     start, end = region.markers
     return (
-        f"- Of {region.path} change only what lies between the line with {start} and the one with "
-        f"{end}: a change anywhere else, to these two lines too, is refused before it runs."
+        f"- In {region.path} change only the text between the line with {start} and the line with "
+        f"{end}. Any other change, also of these two lines, is refused before it runs."
     )
 
 
 def _kept_from(spec: ProgramSpec) -> list[str]:
     words = ", ".join(f"`{word}`" for word in spec.forbid or ())
-    return [f"- A version with one of these words in it is refused: {words}."] if words else []
+    return [f"- A version that contains one of these words is refused: {words}."] if words else []
 
 
 class InstanceSupply:
-    """The data of a program task. There is nothing to prepare: the judge makes the instances."""
+    """The data of a program task: instances, which the judge makes for each run."""
 
     floor_nano: int | None = None
     pool_bytes: int | None = None
@@ -105,7 +105,7 @@ class ProgramKind:
     ) -> None:
         """Create the package environments that a task lacks."""
         if not isinstance(unsettled.unknown, tuple):
-            raise TypeError("what is not here are no packages")
+            raise TypeError("a program task can lack only packages")
         for unmet in unsettled.unknown:
             make_environment(unmet, progress)
 
@@ -137,7 +137,7 @@ class ProgramKind:
         device: Device,
         models: KeptModels | None = None,
     ) -> AsyncGenerator[Remark, None]:
-        """Try instances, baseline and noise, and attack the judge."""
+        """Check instances, baseline and noise, and attack the judge."""
         from trainer.program.checking import examine
 
         return examine(task, progress=progress, device=device, models=models)
@@ -147,8 +147,8 @@ class ProgramKind:
     ) -> Task:
         """Return a peer's task, rebuilt from its manifest.
 
-        What its own folder says to proposers is not available. Raises ConfigurationError if the
-        task needs data that only its author has.
+        Its instructions, hyperparameters and moves are not available. Raises ConfigurationError if
+        the task needs data that only its author has.
         """
         spec = spec_of(manifest)
         has_data = spec.public_data is not None or spec.holdout is not None
@@ -181,7 +181,7 @@ class ProgramKind:
             title=title,
             program=program,
             program_path=None,
-            knobs=(),
+            hyperparameters=(),
             moves=(),
             catalogue=None,
             recipe=ProgramRecipe(

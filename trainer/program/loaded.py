@@ -1,9 +1,8 @@
-"""A file of a task that answers the node's questions, loaded once in a sandbox of its own.
+"""A task's judge, or script that replaces a language model, loaded once in its own sandbox.
 
-No candidate's code enters that sandbox. A fork answers each question and ends with it, so nothing
-is left for the next question. Judges are such files, and so are scripts that replace a language
-model. A file that may write to disk is loaded again for each question, in a sandbox that is
-discarded with everything written there.
+No candidate's code runs in that sandbox. A fork of it answers each question of the node and ends
+with it, so nothing is left for the next question. A file that may write to disk is loaded again for
+each question, in a sandbox that is discarded with everything written there.
 """
 
 import asyncio
@@ -32,17 +31,17 @@ from trainer.sandbox.sealed import sealed
 from trainer.sandbox.seccomp import seccomp_program
 from trainer.sandbox.tier import probe_tier
 
-_GRACE_S: Final = 5.0  # after the limit, by which a fork's own alarm has ended it
+_GRACE_S: Final = 5.0  # after the limit, at which a fork's alarm should have ended it
 _START_S: Final = 60.0
-_TURNS: Final = 10  # turns of the event loop that suffice to read available output
+_TURNS: Final = 10  # iterations of the event loop, enough to read available output
 _AT_ONCE: Final = 3  # forks that may use their full memory at the same time
 _SCRATCH_BYTES: Final = 16 << 20  # for the file itself and those next to it
 
 
 class LoadedFile:
-    """One loaded file. It starts at the first question, and again if it has died.
+    """A loaded file. Its sandbox starts at the first question, and again if it has died.
 
-    `name` is its name in messages, with its task. It is the first of `files`.
+    `name` names the task and the file in messages. The file to load is the first of `files`.
     """
 
     def __init__(
@@ -73,7 +72,7 @@ class LoadedFile:
 
     @contextlib.asynccontextmanager
     async def asked(self) -> AsyncIterator[Frames]:
-        """Fork for one question, which the block then asks.
+        """Fork for one question, and yield the frames with which the with block asks it.
 
         Raises ConfigurationError if the file cannot be loaded, or its data have changed.
         """
@@ -107,11 +106,10 @@ class LoadedFile:
 
     @contextlib.asynccontextmanager
     async def in_time(self) -> AsyncIterator[asyncio.Timeout]:
-        """Limit the time to wait for an answer in the block, which may extend the limit.
+        """Limit the time of a with block that waits for an answer. The block may extend the limit.
 
-        Raises TimeoutError if it takes longer than any question may. A fork that still runs then
-        has postponed its own alarm and would run on during the next question. So the whole sandbox
-        is ended.
+        Raises TimeoutError at the limit. A fork that still runs then has postponed its own alarm,
+        and could disturb the next question. So the whole sandbox is ended.
         """
         try:
             async with asyncio.timeout(self._means.limit_s + _GRACE_S) as limit:
@@ -152,7 +150,7 @@ class LoadedFile:
         sandbox = await Sandbox.launch(self._profile)
         self._work.begin(sandbox)
         is_confined = probe_tier().name != "full"
-        # The fork that answers cannot even move a file that the next one reads.
+        # A fork must not be able to move a file that the next fork reads.
         only_read = asdict(ruleset({Path("/"): READ})) if landlock_abi() else None
         limits = {
             "ruleset": only_read,
@@ -179,18 +177,18 @@ class LoadedFile:
         return sandbox
 
     async def fault(self, what: str) -> ConfigurationError:
-        """Return the error to raise for a file that fails; `what` says how."""
+        """Return the error to raise for a file that fails; `what` describes the failure."""
         if self._sandbox is not None:
             await self._read_output(self._sandbox)
         said = _last_words(self._last_output)
         return ConfigurationError(
             f"{self._name} {what}{f' ({said})' if said else ''}",
-            "`arnode task check` tries a judge by itself",
+            "test the judge with `arnode task check`",
         )
 
 
 def _last_words(output: str) -> str:
-    """Return the last line of a traceback, even if another one has begun after it."""
+    """Return the last complete traceback's last line, or else the last line of output."""
     lines = [one for one in output.splitlines() if one.strip()]
     ends = [one for one in lines if not one.startswith((" ", "Traceback"))]
     return ends[-1].strip() if ends else ""

@@ -1,7 +1,8 @@
-"""The parts of a program task: its manifest, which is public, and the files behind it.
+"""A program task's recipe, and checks and properties of its manifest.
 
-The manifest names by hash everything that a score depends on: the judge, fixed files, limits. The
-toolchain that a command needs follows from its first word. `toolchains` names what scripts call.
+The manifest is public. It contains everything that a score depends on: limits, and hashes of the
+judge and of fixed files. The first word of a command decides its toolchain. `toolchains` names
+those that its scripts call.
 """
 
 from dataclasses import dataclass, field
@@ -41,19 +42,19 @@ SCORINGS: Final = ("judged", "self", "model")
 FOLDERS_HINT: Final = f"name both in the command, as in `run = ['./work', '{IN}', '{OUT}']`"
 VARIED: Final = ("argument", "variable", "folder")  # the parts of an evaluator that a seed may set
 MODULE_HINT: Final = "see docs/writing-a-task.md, An imported evaluator"
-BATCH_HINT: Final = f'a batch is for functions that are called (`entry`): omit it, or "{FRESH}"'
+BATCH_HINT: Final = f'only functions (`entry`) can use a batch: omit isolation, or use "{FRESH}"'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProgramRecipe:
-    """The files of a task that no candidate may edit: its judge and the files next to sources.
+    """The files of a task that no candidate may edit: its judge and the fixed files.
 
-    `judge_files` are next to the judge alone, such as those of an imported evaluator.
-
-    `script` replaces a language model and is hidden from candidates, as the judge is. `holdout`
-    holds files that replace fixed ones on secret instances. `packages` are those that candidates
-    may import in addition to the ones that every task has. `data` is the folder that they may read.
-    `judge_means` are the judge's own resources, that folder included.
+    `fixed` files are next to the sources. `judge_files` are next to the judge only, such as those
+    of an imported evaluator. `script` replaces a language model; like the judge, it is hidden from
+    candidates. `holdout` has files that replace fixed ones on secret instances. `packages` are
+    those that candidates may import in addition to the standard ones. `data` is the folder that
+    candidates may read. `judge_means` are the judge's packages, data (that folder included) and
+    limits.
     """
 
     judge: bytes
@@ -69,7 +70,7 @@ class ProgramRecipe:
 
     @property
     def named_blobs(self) -> tuple[bytes, ...]:
-        """The contents that others fetch, in addition to the baseline, to run the task."""
+        """The contents that peers fetch, in addition to the baseline, to run the task."""
         scripts = () if self.script is None else (self.script,)
         listings = (folder.listing for folder in self.judge_means.data)
         locks = (one.lock for one in (self.packages, self.judge_means.packages) if one.lock)
@@ -80,14 +81,14 @@ class ProgramRecipe:
 def recipe_of(task: Task) -> ProgramRecipe:
     """Return a program's recipe. Raises TypeError for a task of another kind."""
     if not isinstance(task.recipe, ProgramRecipe):
-        raise TypeError(f"task {task.name} is no program")
+        raise TypeError(f"task {task.name} is not a program task")
     return task.recipe
 
 
 def spec_of(manifest: TaskManifest) -> ProgramSpec:
-    """Return how a program is built, run and judged. Raises TypeError for another kind of task."""
+    """Return a manifest's program section. Raises TypeError for another kind of task."""
     if manifest.program is None:
-        raise TypeError(f"task {manifest.name} is no program")
+        raise TypeError(f"task {manifest.name} is not a program task")
     return manifest.program
 
 
@@ -103,7 +104,7 @@ def is_timed(manifest: TaskManifest) -> bool:
 
 
 def is_of_baseline(manifest: TaskManifest) -> bool:
-    """Return True if a task's metric is a share of the baseline's cost in the same run."""
+    """Return True if a task's metric is divided by the baseline's cost in the same run."""
     return manifest.metric.name in OF_BASELINE
 
 
@@ -130,11 +131,11 @@ def batch_fault(spec: ProgramSpec) -> str | None:
     if spec.isolation != BATCH:
         return None
     if spec.entry is None:
-        return "a command meets one instance and ends"
+        return "a command ends after one instance"
     if spec.interactive:
-        return "an interactive instance is a conversation of its own"
+        return "each interactive instance is a separate conversation"
     if spec.llm is not None:
-        return "what models are asked is counted by instance"
+        return "questions to models are counted for each instance"
     return None
 
 
@@ -146,20 +147,20 @@ def module_fault(manifest: TaskManifest) -> str | None:
     if spec.module not in dict(manifest.files):
         return f"{spec.module!r} is not among the editable files"
     if not spec.module.endswith(".py"):
-        return f"{spec.module!r} is no module of Python"
+        return f"{spec.module!r} is not a Python module"
     if manifest.metric.name in MEASURED:
-        return f"{manifest.metric.name} is not the evaluator's figure"
+        return f"the evaluator does not compute {manifest.metric.name}"
     if spec.vary is not None and spec.vary.partition(" ")[0] not in VARIED:
-        return f"vary is {spec.vary!r}, which is none of {', '.join(VARIED)}"
+        return f"vary is {spec.vary!r}, not one of {', '.join(VARIED)}"
     return None
 
 
 def folders_fault(spec: ProgramSpec) -> str | None:
-    """Return why a task that asks for folders of files cannot have them, None if it can."""
+    """Return why a task cannot use the encoding `files`; None if it can or does not."""
     if spec.encoding != FOLDERS or spec.run is None:
         return None
     lacking = [what for what in (IN, OUT) if not is_asked(spec.run, what)]
-    return f"run does not ask for {lacking[0]}" if lacking else None
+    return f"run does not contain {lacking[0]}" if lacking else None
 
 
 def check(manifest: TaskManifest) -> None:
@@ -179,7 +180,7 @@ def check(manifest: TaskManifest) -> None:
         if word not in known:
             raise ConfigurationError(
                 f"task {manifest.name}: its {name} is {word!r}, which is not known here",
-                f"possible: {', '.join(known)}; or install the version that the task comes from",
+                f"possible: {', '.join(known)}; or install the version that the task was made for",
             )
     if (problem := batch_fault(spec)) is not None:
         raise ConfigurationError(
@@ -192,8 +193,8 @@ def check(manifest: TaskManifest) -> None:
     asked = {model for one in spec.model_budgets for model in one.models}
     if SCRIPTED in asked and SCRIPT not in dict(spec.judge_data):
         raise ConfigurationError(
-            f"task {manifest.name}: a model that is a script, and no script",
-            f"{SCRIPT} belongs to its judge's data",
+            f"task {manifest.name}: it asks the model {SCRIPTED!r}, but has no script",
+            f"add {SCRIPT} to its judge's data",
         )
     if (problem := module_fault(manifest)) is not None:
         raise ConfigurationError(f"task {manifest.name}: its module: {problem}", MODULE_HINT)

@@ -1,6 +1,6 @@
 """Computes a run's metric from the figures of single instances, and checks its guards.
 
-Figures come from the judge or are measured here. None comes from the candidate itself.
+Figures come from the judge or are measured here, never from the candidate itself.
 """
 
 import math
@@ -15,17 +15,17 @@ from protocol.units import NANO
 
 TIMED: Final = frozenset({"cpu_s", "wall_s"})
 INSTRUCTIONS: Final = "instructions"
-# Given as shares of the baseline's, measured in the same run on the same instances: seconds differ
-# between machines, and counts have no bound.
+# Divided by the baseline's value, measured in the same run on the same instances, because seconds
+# differ between machines and counts have no bound.
 OF_BASELINE: Final = TIMED | {INSTRUCTIONS}
 # Properties of a candidate, not of its answer to an instance.
 OF_SOURCES: Final = frozenset({"source_bytes", "build_bytes"})
 MEASURED: Final = OF_BASELINE | OF_SOURCES | {"peak_mb", "answer_bytes"}
 AGGREGATES: Final = ("mean", "geomean", "sum", "max")
-SCALE: Final = 9  # figures are in 1e-9 units, as those of language models
+SCALE: Final = 9  # figures are in units of 1e-9
 MOST: Final = 9_000_000.0  # 2^53 of these units
 _DIGITS: Final = 6
-_PARTS: Final = 8  # of the noise floor: the rounding error adds 0.1 % to the variance of a run
+_PARTS: Final = 8  # of the noise floor: rounding to one adds 0.1 % to the variance of a run
 
 
 class Unfit(ValueError):  # noqa: N818 -- a figure's property
@@ -63,20 +63,20 @@ class InstanceMeasurement:
             case _ if name in self.figures:
                 value = self.figures[name]
             case _:
-                raise Unfit(f"the judge's check says nothing of {name!r}")
+                raise Unfit(f"the judge's check() did not return {name!r}")
         if not math.isfinite(value):
             raise Unfit(f"{name} is {value}")
         return value
 
     def share(self, name: str) -> float:
-        """Return seconds or instructions as a share of the baseline's on the same instance."""
+        """Return seconds or instructions divided by the baseline's on the same instance."""
         if self.base is None:
             raise Unfit(f"{name} was measured without the baseline")
         return self.figure(name) / max(1e-9, self.base.figure(name))
 
 
 def aggregated(values: Sequence[float], how: str) -> float:
-    """Return one figure for a run. Raises Unfit if there is none."""
+    """Return one figure for a run: the mean, sum, maximum or geometric mean. Raises Unfit."""
     match how:
         case "mean":
             return fmean(values)
@@ -105,14 +105,14 @@ def metric_nano(
     else:
         value = aggregated([one.figure(name) for one in measured], how)
     if abs(value) >= MOST:
-        raise Unfit(f"{name} is {value:.3g}: the task must count in a larger unit")
+        raise Unfit(f"{name} is {value:.3g}: choose a larger unit in the task")
     return round(value * NANO)
 
 
 def coarse(nano: int, manifest: TaskManifest) -> int:
-    """Return an exact metric rounded to a multiple of an eighth of the noise floor.
+    """Round an exact metric to a multiple of an eighth of the noise floor.
 
-    If the noise floor is unknown, it is rounded to six digits.
+    If the noise floor is unknown, round the metric to six digits.
     """
     grain = max(1, manifest.noise_floor_nano // _PARTS)
     if not manifest.noise_floor_nano:
@@ -135,7 +135,10 @@ def guarded(guards: Sequence[Guard], measured: Sequence[InstanceMeasurement]) ->
 def guard_fault(
     guards: Sequence[Guard], found: Mapping[str, float], base: Mapping[str, float]
 ) -> str | None:
-    """Return the first guard that fails. `base` holds the baseline's values on this machine."""
+    """Return a message about the first guard that fails, or None.
+
+    `base` holds the baseline's values on this machine.
+    """
     for guard in guards:
         value = found[guard.name]
         if guard.most is not None and value > guard.most / 10**guard.scale:

@@ -12,19 +12,22 @@ from trainer.program.metric import InstanceMeasurement
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Product:
-    """A run's answers, each with the baseline's if there is one. `nonce` names its instances."""
+    """A run's answers, each with the baseline's answer if there is one.
+
+    `nonce` is the one that the run's instances were drawn with.
+    """
 
     nonce: bytes
     results: Sequence[tuple[InstanceResult, InstanceResult | None]]
 
     def packed(self) -> bytes:
-        """Return it as bytes."""
+        """Return the product as bytes."""
         results = [[_fields(one), base and _fields(base)] for one, base in self.results]
         return bytes(msgpack.packb([self.nonce, results]))
 
     @classmethod
     def unpacked(cls, product: bytes) -> Self:
-        """Return the product that this process packed before."""
+        """Return a product from the bytes of `packed`, which must be this process's own."""
         nonce, results = msgpack.unpackb(product)
         return cls(
             nonce=nonce, results=[(_result(one), base and _result(base)) for one, base in results]
@@ -32,7 +35,7 @@ class Product:
 
 
 def evidence_of(results: Sequence[tuple[InstanceResult, InstanceResult | None]]) -> bytes:
-    """Return the answers of a run to fixed instances, as records refer to them."""
+    """Return the answers of a run to fixed instances, in the format that records refer to."""
     return bytes(msgpack.packb([one.answer for one, _ in results]))
 
 
@@ -50,7 +53,7 @@ def answers_in(evidence: bytes, *, most_bytes: int) -> list[bytes] | None:
 
 
 def result_of(answer: bytes) -> InstanceResult:
-    """Return an instance's run of which only the answer is known."""
+    """Return an instance result with only an answer; all costs are 0."""
     return InstanceResult(answer=answer, wall_s=0.0, cpu_s=0.0, peak_bytes=0, log="")
 
 

@@ -31,11 +31,11 @@ def profile_of(
     data: DataFolder | None = None,
     card: Device | None = None,
 ) -> Profile:
-    """Return the limits of a candidate's sandbox and what it shows.
+    """Return the profile of a candidate's sandbox: its limits, and the files that it shows.
 
-    In addition to what every sandbox shows, it may show Python packages, a folder of data and a
-    card. If the candidate asks language models, another process next to it passes its questions on.
-    If its answer is a file, another process waits for its end.
+    Beyond the standard files it may show Python packages, a data folder and a card. If the
+    candidate asks language models, a second process forwards its questions. If its answer is a
+    file, a second process waits for its end.
     """
     spec = spec_of(manifest)
     is_alone = spec.llm is None and not is_filed(spec, OUT)
@@ -60,10 +60,10 @@ def profile_of(
 
 
 def candidate_filter(manifest: TaskManifest, profile: Profile, *, keeps_core: bool) -> bytes:
-    """Return the filter that a candidate loads on top of its sandbox's, empty if none.
+    """Return the filter that a candidate's process loads in addition to its sandbox's filter.
 
-    A process that answers for models, or waits for a file, stays next to the candidate. The sandbox
-    then allows several processes, and the candidate is one of them.
+    It is empty if no second process is in the sandbox. A second process forwards questions or waits
+    for a file. The sandbox then allows several processes, so the candidate needs its own filter.
     """
     if not profile.waits:
         return b""

@@ -1,7 +1,7 @@
-"""The scatter of a program's figures: over seeds, against itself, and next to other work.
+"""Measures how a program's figures vary: over seeds, when repeated, and alongside other work.
 
-For tasks that measure seconds, an A/A test shows if the measurement favours one side: the baseline
-runs against itself, on each instance as in any run.
+For tasks that measure seconds, an A/A test compares the baseline with itself on each instance. It
+shows if the measurement favours the first or the second of the two programs.
 """
 
 import asyncio
@@ -23,14 +23,16 @@ from trainer.program.metric import OF_BASELINE
 
 LEAST_PAIRS: Final = 8
 _ERRORS: Final = 2.0  # standard errors from zero
-_TIMES: Final = 4.0  # a declared noise floor may be off by this much: few runs give no better
+_TIMES: Final = (
+    4.0  # allowed factor between declared and measured noise, as few runs estimate it badly
+)
 _PAIRS: Final = 20  # the usual maximum of a trial
 _OF_MACHINES: Final = OF_BASELINE | {"peak_mb", "build_bytes"}
 _BUSY: Final = "while True: pass"
 
 
 def log_shares(bench: Bench, runs: Sequence[BaselineRun]) -> list[float]:
-    """Return ln of the baseline's seconds over its own, one value for each instance."""
+    """Return the log ratio of two timings of the baseline, one for each instance."""
     is_cpu = bench.manifest.metric.name == "cpu_s"
     shares: list[float] = []
     for run in runs:
@@ -55,8 +57,8 @@ def aa_remark(shares: Sequence[float], *, unbiased: bool) -> Remark:
         return fine("A/A", f"{said}, {len(shares)} pairs", **figures)
     return fault(
         "A/A",
-        f"{said}, and not silent when it was repeated",
-        "leave the machine alone meanwhile, give an instance more to do, or raise `warmup`",
+        f"{said}, a difference that a repetition confirmed",
+        "keep the machine idle meanwhile, make instances larger, or raise `warmup`",
         **figures,
     )
 
@@ -64,11 +66,11 @@ def aa_remark(shares: Sequence[float], *, unbiased: bool) -> Remark:
 def detectable_gain(bench: Bench, shares: Sequence[float]) -> Remark:
     """Return the remark on the smallest gain in seconds that a trial can detect here."""
     of_run = stdev(shares) / math.sqrt(max(1, bench.spec.instances.secret))
-    # A pair is two runs. A true gain at this ratio is just detected, so half the time.
+    # A pair is two runs. A true gain at the critical ratio is detected half the time.
     ratio = critical_ratio(_PAIRS, -math.log(DEFAULT.alpha))
     gain = math.sqrt(ratio * (_PAIRS - 1) / _PAIRS) * math.sqrt(2) * of_run
-    said = f"in {_PAIRS} pairs a gain of {gain:.1%} is told half the time here"
-    remedy = "give an instance more to do, or draw more of them"
+    said = f"a trial of {_PAIRS} pairs detects a gain of {gain:.1%} half the time here"
+    remedy = "make instances larger, or draw more of them"
     if gain > 0.1:
         return note("gain", said, remedy, gain=gain)
     return fine("gain", said, gain=gain)
@@ -81,7 +83,7 @@ async def metric_over_seeds(bench: Bench, runs: Sequence[BaselineRun]) -> Remark
     values = [await bench.metric(run, secret=secret) / NANO for run in runs for secret in splits]
     floor, unit = bench.manifest.noise_floor_nano / NANO, bench.manifest.metric.unit
     if len(values) < 2:
-        return note("noise", "one run says nothing of the noise")
+        return note("noise", "unknown: noise cannot be estimated from one run")
     sd = stdev(values)
     said = f"{sd:.3g} {unit} over {len(values)} runs, {floor:.3g} declared"
     figures = {"sd": sd, "declared": floor, "mean": fmean(values)}
@@ -91,7 +93,7 @@ async def metric_over_seeds(bench: Bench, runs: Sequence[BaselineRun]) -> Remark
     if not sd or least <= floor <= sd * _TIMES:  # 0 says nothing about other programs
         cancels = ", most of which pairs cancel" if is_paired and sd else ""
         return fine("noise", f"{said}{cancels}", **figures)
-    hint = f"noise_floor = {sd:.2g}, if other programs scatter as the baseline does"
+    hint = f"set noise_floor = {sd:.2g}, if other programs vary as much as the baseline"
     return note("noise", said, hint, **figures)
 
 
@@ -100,7 +102,7 @@ async def against_itself(bench: Bench, run: BaselineRun) -> tuple[Remark, Baseli
     again = await bench.judged(await bench.run(run.seed))
     differ = _differing(run, again)
     if not differ:
-        said = "the baseline answers the same twice, so a pair differs by what was changed alone"
+        said = "the baseline gives the same answers twice, so only a patch can make a pair differ"
         return fine("itself", said), again
     values = [await bench.metric(one, secret=False) / NANO for one in (run, again)]
     apart = abs(values[0] - values[1])
@@ -109,7 +111,7 @@ async def against_itself(bench: Bench, run: BaselineRun) -> tuple[Remark, Baseli
             "itself",
             f"{differ} of {len(run.results)} answers differ the second time; "
             f"the metric by {apart:.3g}",
-            "let chance come from ARNODE_SEED, and let no clock end a search, where you can",
+            "where possible, seed randomness from ARNODE_SEED and end no search by a clock",
             apart=apart,
         ),
         again,
@@ -117,23 +119,23 @@ async def against_itself(bench: Bench, run: BaselineRun) -> tuple[Remark, Baseli
 
 
 async def on_any_machine(bench: Bench, run: BaselineRun) -> Remark:
-    """Return the remark on whether a slowed run of the baseline gives the same bytes."""
-    hint = 'device = "cpu"; or let no clock, no number of cores and no chance decide an answer'
+    """Run the baseline on busy cores. Return the remark on whether its answers stay the same."""
+    hint = 'set device = "cpu", or make answers independent of clocks, core counts and randomness'
     spec, name = bench.spec, bench.manifest.metric.name
     if spec.limits.threads != 1 or spec.model_budgets or name in _OF_MACHINES:
-        said = 'device is "any", but threads, models and what is measured are a machine\'s own'
+        said = 'device is "any", but threads, models or the metric depend on the machine'
         return fault("device", said, hint)
     async with _busy_cores():
         try:
             slowed = await bench.run(run.seed)
         except RunFailed as failure:
             said = f"alongside other work the baseline fails: {failure.reason}"
-            return fault("device", said, f"raise limit_s; or {hint}")
+            return fault("device", said, f"raise limit_s, or {hint}")
     differ = _differing(run, slowed)
     if differ:
         said = f"alongside other work {differ} of {len(run.results)} answers differ"
         return fault("device", f'device is "any", yet {said}', hint)
-    return fine("device", "any: alongside other work the answers are the same, byte by byte")
+    return fine("device", "any: alongside other work the answers have the same bytes")
 
 
 @asynccontextmanager

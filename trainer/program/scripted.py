@@ -1,8 +1,9 @@
 """A task's script that replaces a language model: `answer(messages, seed) -> str`.
 
 It is deterministic and part of the task, so a run gives the same result on every machine, without
-an API key. It runs in a sandbox like a judge, in one fork for each question. It gets only the chat
-and a seed that no candidate can know in advance. Its tokens are four bytes each, rounded up.
+an API key. It runs in a sandbox like a judge, in one fork for each question. Its only arguments are
+the chat and a seed that no candidate can know in advance. A token is four bytes; a text's number of
+tokens is rounded up.
 """
 
 import json
@@ -37,7 +38,7 @@ class Scripted:
                 _, said = await frames.receive_one({REPLY: _MOST_BYTES})
         except (SandboxEnded, ForgedFrame, TimeoutError):
             return ModelFault(
-                detail="the task's script came to no end with this question", is_askers=True
+                detail="the task's script did not answer this question", is_askers=True
             )
         kept = said[: TOKEN_BYTES * question.most_tokens]
         return ModelAnswer(

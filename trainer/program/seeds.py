@@ -1,9 +1,10 @@
 """Names of a run's instances: public ones anyone can make, secret ones only this node can.
 
-Run seeds have 31 bits. So the author of a candidate may know whatever follows from them alone: such
-instances serve for screens, and decide nothing. The deciding instances depend on the key of a
-secret split. A candidate's own seed is derived one-way from its instance's seed, so it reveals no
-instance. If costs are compared with the baseline's, a nonce gives each run its own instances.
+Run seeds have 31 bits, so the author of a candidate can guess every instance that depends only on
+them. Such public instances are used for screens and decide nothing. The deciding instances also
+depend on the key of a secret split. A candidate's random seed is a hash of its instance's seed, so
+it reveals no instance. If costs are compared with the baseline's, a nonce gives each run new
+instances.
 """
 
 import hashlib
@@ -38,7 +39,7 @@ class InstanceName:
 
     @property
     def candidate_seed(self) -> int:
-        """The random seed, of 31 bits, of the candidate that runs on it."""
+        """The 31-bit random seed for a candidate that runs on this instance."""
         derived = hashlib.sha256(_CANDIDATE + self.seed).digest()
         return int.from_bytes(derived[:4], "big") & MAX_SEED
 
@@ -51,8 +52,8 @@ class InstanceName:
     def judges_model_seed(self) -> int:
         """The seed for a language model that the judge asks.
 
-        It differs from `model_seed`, so that no candidate can ask the model in advance what the
-        judge will be answered.
+        It differs from `model_seed`, so that no candidate can ask a model and get the answer that
+        the judge will get.
         """
         return int.from_bytes(hashlib.sha256(_JUDGES_MODEL + self.seed).digest()[:8], "big")
 
@@ -62,8 +63,8 @@ def drawn(
 ) -> InstanceName:
     """Return one of the instances that a run draws.
 
-    `key` is the key of a secret split, of 32 bytes. `nonce` is a run's own, for runs that may share
-    no instance.
+    `key` is the 32-byte key of a secret split. `nonce` is unique to a run, for runs that must not
+    share an instance.
     """
     hashed = _INSTANCE + split.encode() + b"\0" + task + run_seed.to_bytes(4, "big")
     hashed += index.to_bytes(4, "big") + nonce

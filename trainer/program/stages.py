@@ -1,7 +1,7 @@
 """The stages of a program's run: build, make instances, run the candidate, judge the answers.
 
-Each stage has sandboxes of its own, and the earlier stage has ended by then. Secret instances run
-as public ones do. Of these only two things are reported: whether all answers are right, and one
+Each stage has its own sandboxes, and starts when the previous stage has ended. Secret instances run
+like public ones, but only two facts about them are reported: if all answers are right, and one
 coarse figure.
 """
 
@@ -74,7 +74,7 @@ class ProgramStages:
     ) -> None:
         """Raise ConfigurationError if this machine lacks what the task needs.
 
-        That is a card, if `device` is None, or a counter of instructions.
+        It may need a card, for which `device` must not be None, or a counter of instructions.
         """
         if counts_instructions(task.manifest):
             require_counter()
@@ -186,7 +186,7 @@ class ProgramStages:
             return Product(nonce=nonce, results=results).packed()
 
     async def forged(self, asked: DrawnInstance, forge: Forge) -> bytes:
-        """Return what an evaluator says of the baseline if `forge` changes its replies."""
+        """Return an evaluator's verdict on the baseline after `forge` changed its replies."""
         package = await self._builder.package(self._task.source)
         return await self._executor.forged(package, asked, forge)
 
@@ -194,15 +194,15 @@ class ProgramStages:
         """Return the scores of a run's answers on both splits."""
         async with self._judging:
             began_s = time.monotonic()
-            meter.timeline.enter("claim", "score")
+            meter.timeline.enter("score", "score")
             try:
                 made = Product.unpacked(product)
                 asked, answers = await self.asked(request, made.nonce), made.results
-                # Scoring may be repeated if a judge asks a model: a model that is away is no fault.
+                # If a judge asks a model, scoring may be repeated, because the model may be away.
                 meter.has_rows = self._judges_asking is None
                 measured = await self._checked(asked, answers)
             finally:
-                meter.timeline.leave("claim")
+                meter.timeline.leave("score")
                 meter.score_wall_s = time.monotonic() - began_s
         size = await self.size_of(request.source)
         public = [one for one, name in zip(measured, asked, strict=True) if not name.is_secret]
@@ -221,11 +221,11 @@ class ProgramStages:
         )
 
     async def judged(self, evidence: bytes, meter: Meter) -> Scores:
-        """Return the score of another author's answers to the fixed instances."""
+        """Return the score of a peer's answers to the fixed instances. Raises RunFailed."""
         fixed = self._spec.instances.fixed
         answers = answers_in(evidence, most_bytes=self._spec.limits.answer_mb * 1_000_000)
         if not self._is_exact or answers is None or len(answers) != len(fixed):
-            raise RunFailed("rejected", "what is shown is no answer to the task's instances")
+            raise RunFailed("rejected", "the evidence has no answers to the task's instances")
         async with self._judging:
             began_s = time.monotonic()
             asked = await self.instances.of_run(0, self._own_split)
@@ -300,14 +300,15 @@ class ProgramStages:
             raise RunFailed("rejected", str(fault)) from fault
         if impossible(nano, self._manifest):
             raise RunFailed(
-                "rejected", "better than what is possible: a bug of the judge, or a lie"
+                "rejected",
+                "better than the bound on what is possible: a fault of the judge or a lie",
             )
         return nano if self._is_exact else coarse(nano, self._manifest)
 
     def _secret_figure(self, measured: Sequence[InstanceMeasurement], size: int) -> int:
         """Return the figure of the secret split, as `_figure` does.
 
-        The failure message is a fixed one: the details of a fault would reveal digits of the split.
+        The failure message is fixed, because the details of a fault reveal digits of the figure.
         """
         try:
             return self._figure(measured, size)
@@ -331,7 +332,7 @@ class ProgramStages:
         if guard_fault(self._spec.guards, found, base):
             # The message shows digits of the public split only.
             shown = guard_fault(self._spec.guards, guarded(self._spec.guards, public), base)
-            raise RunFailed("rejected", shown or "a guard does not hold, the secret split included")
+            raise RunFailed("rejected", shown or "a guard fails on the secret instances")
         return found
 
 

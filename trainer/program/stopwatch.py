@@ -1,8 +1,7 @@
 """A clock for a candidate's code. Its limit grows while other processes use the processors.
 
-If other users of the machine take part of its processors, the code gets only a share of them. The
-limit is then longer by the same factor, up to `_MOST_STRETCH`. This helps only code that would have
-finished in time on an idle machine.
+If other users' processes use half of the processors' time, the limit doubles, and so on, up to a
+factor of `_MOST_STRETCH`. So code that is fast enough on an idle machine finishes in time.
 """
 
 import asyncio
@@ -14,7 +13,7 @@ from typing import Final
 from trainer.measuring.metering import RunFailed
 
 _MOST_STRETCH: Final = 8.0
-_BEFORE_S: Final = 0.005  # how long before a limit it is checked for extension
+_BEFORE_S: Final = 0.005  # how long before the limit to check if it must be extended
 
 
 class Stopwatch:
@@ -28,10 +27,10 @@ class Stopwatch:
         outside_share: Callable[[], float],
         since_s: float | None = None,
     ) -> None:
-        """Create a clock that stands still until `running` is entered.
+        """Create a clock that is stopped until `running` is entered.
 
-        `outside_share` returns the share of all processors' time that others' processes use.
-        `since_s` is the start time, if the code started before the block is entered.
+        `outside_share` returns the share of all processors' time that other users' processes use.
+        `since_s` is the code's start time, if it starts before `running` is entered.
         """
         self.used_s = 0.0
         self._limit_s = limit_s
@@ -41,7 +40,7 @@ class Stopwatch:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Let the clock run in a block. Raises RunFailed at the limit."""
+        """Let the clock run during a with block. Raises RunFailed at the limit."""
         began_s = self._since_s or time.monotonic()
         self._since_s = None
         loop = asyncio.get_running_loop()
@@ -69,7 +68,7 @@ class Stopwatch:
 
     @contextlib.contextmanager
     def _stretching(self, limit: asyncio.Timeout, ends_s: float, alone_s: float) -> Iterator[None]:
-        """Extend a limit shortly before it is reached, by the time that others took."""
+        """Extend a limit shortly before it is reached, by the time that other processes took."""
         loop = asyncio.get_running_loop()
         looking: list[asyncio.TimerHandle] = []
 

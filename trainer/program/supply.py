@@ -1,4 +1,4 @@
-"""Checks that a judge's instances follow from their seeds, differ, and do not run out.
+"""Checks that a judge's instances depend only on their seeds, differ, and do not run out.
 
 Public instances must be the same on every node. Secret instances must differ from public ones.
 """
@@ -13,8 +13,8 @@ from trainer.program.bench import Bench
 from trainer.program.instances import DrawnInstance
 
 _HINT: Final = (
-    "let instance() follow from its arguments alone: no clock, no order of a set, no chance but "
-    "random_of(seed), nothing kept between calls"
+    "let instance() depend only on its arguments: use no clock, no order of a set, no randomness "
+    "but random_of(seed), and store nothing between calls"
 )
 
 
@@ -25,8 +25,8 @@ async def follows(bench: Bench, asked: Sequence[DrawnInstance]) -> bool:
 
 
 def unseeded() -> Remark:
-    """Return the remark for instances that do not follow from their seeds."""
-    return fault("instances", "the judge makes other instances from the same seed", _HINT)
+    """Return the remark for instances that do not depend only on their seeds."""
+    return fault("instances", "the judge makes different instances from the same seed", _HINT)
 
 
 async def supplied(bench: Bench, runs: Sequence[Sequence[DrawnInstance]]) -> AsyncIterator[Remark]:
@@ -42,17 +42,17 @@ async def supplied(bench: Bench, runs: Sequence[Sequence[DrawnInstance]]) -> Asy
     if all(known == digests[0] for known in digests[1:]):
         yield fault("seeds", "every seed makes the same instances", _FOLLOW)
     if all(_is_shared(run, known) for run, known in zip(runs, digests, strict=True)):
-        yield fault("splits", "instances of the secret split are those of the public one", _FOLLOW)
+        yield fault("splits", "the secret split has the public split's instances", _FOLLOW)
     yield _kind(bench, [digest for known in digests for digest in known])
 
 
-_FOLLOW: Final = "draw all that an instance is made of from random_of(seed)"
+_FOLLOW: Final = "draw every random part of an instance from random_of(seed)"
 
 
 def _is_shared(run: Sequence[DrawnInstance], digests: Sequence[bytes]) -> bool:
     """Return True if half of a run's secret instances are public ones.
 
-    If that holds in each run, it is no coincidence.
+    If that is so in every run, it is no coincidence.
     """
     both = list(zip(run, digests, strict=True))
     public = {digest for one, digest in both if not one.is_secret}
@@ -61,13 +61,13 @@ def _is_shared(run: Sequence[DrawnInstance], digests: Sequence[bytes]) -> bool:
 
 
 def _of_evaluator(vary: str | None) -> Remark:
-    """Report if an imported evaluator asks anything that is not known in advance."""
+    """Report if an imported evaluator draws anything that candidates cannot know in advance."""
     if vary is not None:
         return fine("held out", f"judged, held out: {vary} is drawn for each run")
     return note(
         "public instances",
-        "judged, public instances: the evaluator asks the same of every candidate",
-        "what can be learnt by heart is no secret: name what a seed may decide, `vary` in [judge]",
+        "judged, public instances: the evaluator gives every candidate the same problem",
+        "a candidate can memorise it: let a seed vary something, with `vary` in [judge]",
     )
 
 
@@ -79,35 +79,35 @@ def _fixed(bench: Bench, asked: Sequence[DrawnInstance]) -> list[Remark]:
             fault(
                 "seeds",
                 f"{len(names)} names make {count} instances",
-                "let instance() look at its `split`: the name of a fixed instance",
+                "let instance() use its argument `split`, the name of a fixed instance",
             )
         ]
     what = "one instance" if count == 1 else f"{count} instances"
     if bench.task.is_private:
         return [_private()]
-    return [fine("finite", f"finite: {what}, known to all; the answer is the evidence")]
+    return [fine("finite", f"finite: {what}, known to all; the answer is published as evidence")]
 
 
 def _kind(bench: Bench, digests: Sequence[bytes]) -> Remark:
-    """Report if instances are unlimited, run out, or are private."""
+    """Report if instances are private, and if some were drawn twice."""
     again = len(digests) - len(Counter(digests))
     if bench.task.is_private and not again:
         return _private()
     if not again:
         return fine(
             "generated",
-            f"generated: {len(digests)} instances were drawn, none of them twice",
+            f"generated: {len(digests)} instances were drawn, all different",
             instances=float(len(digests)),
         )
     kind = "private, and finite" if bench.task.is_private else "finite"
     return note(
         "finite",
-        f"{kind}: of {len(digests)} instances that were drawn {again} had come before",
-        "what can be learnt by heart is no secret: draw more from the seed, where that can be done",
+        f"{kind}: {again} of {len(digests)} drawn instances repeat an earlier one",
+        "a candidate can memorise them: if possible, draw more of an instance from the seed",
         instances=float(len(digests)),
         again=float(again),
     )
 
 
 def _private() -> Remark:
-    return fine("private", "private: own data, never on a board")
+    return fine("private", "private: your own data, on no leaderboard")

@@ -1,7 +1,7 @@
-"""The honest answers that a judge is attacked with: some of the baseline's, decoded to values.
+"""The honest answers that attacks on a judge start from: some of the baseline's, decoded.
 
-A decoded answer must have the same score when it is encoded again. Otherwise an attack would only
-change its encoding.
+A decoded answer must have the same score when it is encoded again. Otherwise a change of score
+could be due to the encoding instead of the attack.
 """
 
 from collections.abc import Sequence
@@ -26,10 +26,9 @@ _BEYOND: Final = 12_345.678  # so much better that no honest answer gets it by c
 class Target:
     """An honest answer to attack. `form` is None if no form can decode its bytes.
 
-    `parts` is the answer, or its replies, as the form encodes them. It serves to recognise an
-    answer that was not changed. `figures_of_others` are the figures of the honest's `others` on
-    their own instances. `messages` is the judge's side of a conversation, None if that depends on
-    the replies.
+    `parts` is the answer, or its replies, as the form encodes them; an attack with the same bytes
+    changed nothing. `figures_of_others` are the scores of `honest.others` on their own instances.
+    `messages` are the judge's messages in a conversation; None if they depend on the replies.
     """
 
     asked: DrawnInstance
@@ -48,7 +47,7 @@ class Target:
 
 
 async def targets_of(bench: Bench, run: BaselineRun, earlier: BaselineRun | None) -> list[Target]:
-    """Return the honest answers to attack: a few of a judged run, from both splits."""
+    """Return the honest answers to attack: a few answers of a judged run, from both splits."""
     chosen = sorted({0, 1, len(run.asked) - 1} & set(range(len(run.asked))))[:_INSTANCES]
     return [await _target(bench, run, earlier, index) for index in chosen]
 
@@ -84,7 +83,7 @@ async def _target(
 
 
 async def _form(bench: Bench, asked: DrawnInstance, answer: bytes, figure: float) -> Form | None:
-    """Return the form in which an answer, decoded and encoded again, keeps its score."""
+    """Return a form that preserves an answer's score when it is decoded and encoded again."""
     for form in forms_of(bench.spec.encoding):
         if bench.spec.interactive:
             return form
@@ -105,7 +104,7 @@ async def _form(bench: Bench, asked: DrawnInstance, answer: bytes, figure: float
 async def _messages(
     bench: Bench, asked: DrawnInstance, answer: bytes, others: Sequence[Any]
 ) -> tuple[bytes, ...] | None:
-    """Return the judge's messages, None if other replies would change them."""
+    """Return the judge's messages; None if other replies change them."""
     if not bench.spec.interactive or not others or not others[0]:
         return None
     said = tuple(message for message, _ in msgpack.unpackb(answer))

@@ -1,4 +1,4 @@
-"""Parsing of a program task's `task.toml` into its manifest and the files behind it."""
+"""Parses a program task's `task.toml` into its manifest and its recipe."""
 
 import hashlib
 import re
@@ -114,13 +114,13 @@ def _manifest(fields: Fields, source: Source, recipe: ProgramRecipe) -> TaskMani
     metric.has("aggregate")
     metric.finish()
     if named.name in OF_BASELINE and spec.instances.fixed:
-        raise metric.error("name", "is measured, but instances are fixed", "draw instances")
+        raise metric.error("name", "needs new instances, but they are fixed", "draw instances")
     figures_used = {named.name, *(guard.name for guard in spec.guards)}
     has_tools = bool(tools_of(spec.run) or spec.toolchains)
     if "cpu_s" in figures_used and (spec.limits.threads > 1 or has_tools):
         # The time of a process that is not waited for is not counted.
-        problem = "does not tell what other processes take, which may be started here"
-        raise fields.error("cpu_s", problem, 'count "wall_s", or have one thread and no toolchain')
+        problem = "does not include other processes, which this task may start"
+        raise fields.error("cpu_s", problem, 'use "wall_s", or one thread and no toolchain')
     drawn = spec.instances.public + spec.instances.secret
     return TaskManifest(
         name=fields.text("name"),
@@ -142,7 +142,7 @@ def _manifest(fields: Fields, source: Source, recipe: ProgramRecipe) -> TaskMani
         tokenizer=None,
         vocabulary_size=0,
         context=0,
-        claim_rows=0,
+        scored_rows=0,
         evaluator=EVALUATOR,
         program=spec,
     )
@@ -153,7 +153,7 @@ def _spec(fields: Fields, source: Source, recipe: ProgramRecipe) -> ProgramSpec:
     entry = fields.text("entry") if fields.has("entry") else None
     module = fields.text("module") if fields.has("module") else None
     if [run, entry, module].count(None) != 2:
-        message = "or entry or module must be there, and no two of them"
+        message = "or entry or module is needed, exactly one of them"
         raise fields.error("run", message, "see docs/writing-a-task.md")
     build = fields.texts("build") if fields.has("build") else None
     _check_files(fields, source, run, build)
@@ -205,13 +205,13 @@ def _spec(fields: Fields, source: Source, recipe: ProgramRecipe) -> ProgramSpec:
     )
     bound.finish()
     if spec.interactive and spec.encoding not in (("json",) if run else ("json", "arrays")):
-        raise fields.error("encoding", f"is {spec.encoding!r}", 'messages in lines are "json"')
+        raise fields.error("encoding", f"is {spec.encoding!r}", 'interactive commands use "json"')
     if (problem := folders_fault(spec)) is not None:
         raise fields.error("encoding", f"is {FOLDERS!r}, but {problem}", FOLDERS_HINT)
     if (problem := batch_fault(spec)) is not None:
         raise fields.error("isolation", f"is {BATCH!r}, but {problem}", BATCH_HINT)
     if spec.limits.warmup and (entry is None or spec.interactive):
-        raise fields.error("warmup", "is for functions that are called with instances", "omit it")
+        raise fields.error("warmup", "needs an entry that is not interactive", "omit it")
     return spec
 
 
@@ -219,7 +219,7 @@ def _warmup_limit_s(fields: Fields, spec: ProgramSpec) -> int:
     """Return the time limit for all warm-ups of a process together. No metric counts it."""
     if not spec.limits.warmup:
         if fields.has("warmup_limit_s"):
-            raise fields.error("warmup_limit_s", "stands alone", "write `warmup = 1`, or omit it")
+            raise fields.error("warmup_limit_s", "needs warmup", "write `warmup = 1`, or omit it")
         return 0
     return _whole(fields, "warmup_limit_s", _WARMUP_LIMIT_S, low=1, high=3600)
 
@@ -238,7 +238,7 @@ def _forbidden(section: Fields, source: Source) -> tuple[str, ...] | None:
     words = tuple(sorted(set(section.texts("forbid")))) if section.has("forbid") else ()
     section.finish()
     if (fault := check_words(source, words)) is not None:
-        raise section.error("forbid", f"is broken by the baseline: {fault.reason}", "fix either")
+        raise section.error("forbid", f"refuses the baseline: {fault.reason}", "fix either")
     return words or None
 
 
@@ -251,14 +251,14 @@ def _check_files(
     """Raise ConfigurationError if a command asks for a file that it cannot have."""
     asked = [what for what in (IN, OUT) if is_asked(run or (), what)]
     if any(is_asked(build or (), what) for what in (IN, OUT)):
-        raise fields.error("build", f"asks for {IN} or {OUT}", "a build is before any instance")
+        raise fields.error("build", f"uses {IN} or {OUT}", "a build has no instance: omit them")
     if asked and fields.has("interactive") and fields.flag("interactive"):
-        raise fields.error("run", f"asks for {asked[0]}", "an interactive one is spoken with")
+        raise fields.error("run", f"uses {asked[0]}", "an interactive program has no such file")
     names = {path for path, _ in source.files}
     names.update(fields.texts("files") if fields.has("files") else ())
     for what, name in ((IN, IN_FILE), (OUT, OUT_FILE)):
         if what in asked and name in names:
-            raise fields.error("run", f"asks for {what}, and a file is called {name}", "rename it")
+            raise fields.error("run", f"uses {what}, but a file is called {name}", "rename it")
 
 
 def _data(fields: Fields, folder: TaskFolder) -> tuple[tuple[DataFolder, ...], ...]:
@@ -271,9 +271,9 @@ def _data(fields: Fields, folder: TaskFolder) -> tuple[tuple[DataFolder, ...], .
         if not _FOLDER.fullmatch(name):
             raise fields.error("data", f"names {name!r}", "name a folder next to task.toml")
     if named[0] and named[0] == named[1]:
-        raise fields.error("data", "is one folder for both", "let the judge have one of its own")
+        raise fields.error("data", "names one folder twice", "give the judge another folder")
     if any(named) and not (fields.has("private") and fields.flag("private")):
-        problem = "is there, and the task is not private"
+        problem = "needs a private task"
         raise fields.error("data", problem, "data stay on this machine: write `private = true`")
     root = folder.folders[0]
     return tuple(
@@ -290,19 +290,19 @@ def _holdout(fields: Fields, folder: TaskFolder, fixed: Sequence[File]) -> Holdo
     if not _FOLDER.fullmatch(name):
         raise section.error("holdout", f"is {name!r}", "name a folder next to task.toml")
     if not (fields.has("private") and fields.flag("private")):
-        problem = "is there, and the task is not private"
+        problem = "needs a private task"
         raise section.error("holdout", problem, "it stays on this machine: write `private = true`")
     if fields.has("module"):
-        problem = "replaces files of a program, and an imported evaluator has its own"
-        raise section.error("holdout", problem, "name what to vary: `vary` in [judge]")
+        problem = "cannot be used with an imported evaluator, which has its own files"
+        raise section.error("holdout", problem, "use `vary` in [judge] instead")
     if fields.section("instances").has("fixed"):
-        problem = "replaces files on secret instances, and fixed ones have none"
+        problem = "needs secret instances, but they are fixed"
         raise section.error("holdout", problem, "draw instances: `public = 1`, `secret = 1`")
     return read_holdout(folder.folders[0], name, fixed)
 
 
 def _judge_limits(section: Fields) -> dict[str, int]:
-    """Return the limits of the judge that the file sets."""
+    """Return the judge's limits that the file sets."""
     said = {}
     if section.has("limit_s"):
         said["limit_s"] = section.whole("limit_s", low=1, high=_MOST_JUDGING_S)
@@ -313,15 +313,15 @@ def _judge_limits(section: Fields) -> dict[str, int]:
 
 
 def _check_places(fields: Fields, recipe: ProgramRecipe, sources: list[str]) -> None:
-    """Refuse sources and fixed files inside a data folder.
+    """Raise ConfigurationError if a source or fixed file is inside a data folder.
 
-    Candidates would see files of the judge's data, or edit their own data.
+    Otherwise candidates could see the judge's data, or edit their own data.
     """
     taken = {folder.name for folder in recipe.judge_means.data}
     files = (one.path for one in (*recipe.fixed, *recipe.judge_files))
     for path in (*sources, *files, JUDGE):
         if path.split("/")[0] in taken:
-            raise fields.error("data", f"holds {path!r}", "keep data and files apart")
+            raise fields.error("data", f"contains {path!r}", "move that file out of the data")
 
 
 def _judge_data(recipe: ProgramRecipe) -> tuple[tuple[str, bytes], ...]:
@@ -345,7 +345,7 @@ def _toolchains(fields: Fields) -> tuple[str, ...] | None:
 def _instances(section: Fields) -> Instances:
     fixed = section.texts("fixed") if section.has("fixed") else ()
     if fixed and (section.has("public") or section.has("secret")):
-        raise section.error("fixed", "clashes with public or secret", "instances are one or other")
+        raise section.error("fixed", "clashes with public or secret", "omit it, or both of them")
     drawn = [0 if fixed else section.whole(name, low=1, high=4096) for name in ("public", "secret")]
     section.finish()
     return Instances(public=drawn[0], secret=drawn[1], fixed=fixed)
@@ -356,7 +356,7 @@ def _scoring(fields: Fields, judge_llm: ModelBudget | None) -> str:
     least = "judged" if judge_llm is None else "model"
     scoring = _word(fields, "scoring", ("judged", "self"), least)
     if judge_llm is not None and scoring != least:
-        raise fields.error("scoring", "and a model that the judge asks", "omit one of them")
+        raise fields.error("scoring", "clashes with judge.llm", "omit one of them")
     return scoring
 
 
@@ -364,21 +364,21 @@ def _script(folder: TaskFolder, *sections: Fields) -> bytes | None:
     """Return the task's script, which replaces a language model wherever one is asked."""
     named = {one.text("script"): one for one in sections if one.has("script")}
     if len(named) > 1:
-        raise sections[-1].error("script", "is another one", "a task has one script")
+        raise sections[-1].error("script", "differs from the other script", "name one script")
     return next((folder.read(one, name) for name, one in named.items()), None)
 
 
 def _llm(section: Fields, instances: Instances) -> ModelBudget | None:
-    """Return what a run may ask of language models, None without the section.
+    """Return a run's budget for language models; None without the section.
 
     `models` are names: "any" for any model that a node has, "scripted" for the task's own `script`.
-    `calls` and `tokens` are limits of a run, shared evenly among the instances of a split.
+    `calls` and `tokens` are limits of a run, divided evenly among the instances of a split.
     """
     if not section.names():
         return None
     models = section.texts("models")
     if (SCRIPTED in models) != section.has("script"):
-        problem = f'stands alone: "{SCRIPTED}" among `models` is what a script answers for'
+        problem = f'needs "{SCRIPTED}" in `models`, and the reverse'
         raise section.error("script", problem, "name both or neither")
     least = most_of_a_split(instances)
     budget = ModelBudget(

@@ -12,10 +12,9 @@ from trainer.task_folder.task import Task
 async def unjudged_answers(
     task: Task, instances: Iterable[bytes], *, on_holdout: bool = False
 ) -> AsyncGenerator[bytes, None]:
-    """Yield the baseline's answers to instances, each from a sandbox of its own.
+    """Yield the baseline's answers to instances, each from a new sandbox.
 
-    `on_holdout` uses the holdout's files and keeps nothing that the baseline prints. Raises
-    RunFailed.
+    `on_holdout` uses the holdout's files and discards the baseline's output. Raises RunFailed.
     """
     work = LaneWork()
     builder = Builder(task.manifest, recipe_of(task), work)

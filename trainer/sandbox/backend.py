@@ -1,7 +1,7 @@
-"""The isolation around one sandboxed process, whatever its tier.
+"""The interface of sandbox backends, which isolate one process, and helpers for them.
 
-A backend starts the process, can end everything inside, and reports what the process has used
-beyond memory. `trainer.sandbox.sandbox` talks to the process and meters it.
+Each tier has a backend. It starts the process, can kill everything inside, and reports the files
+that were written. `trainer.sandbox.sandbox` talks to the process and measures it.
 """
 
 import asyncio
@@ -22,8 +22,8 @@ from trainer.sandbox.profile import Profile
 from trainer.sandbox.seccomp import gate_program
 from trainer.sandbox.toolchains import toolchain
 
-NICE: Final = 5  # the node, its network and a desktop go first; background loading does not
-_END_TIMEOUT_S = 60.0  # takes milliseconds, unless a full folder is cleared on a busy disk
+NICE: Final = 5  # below the node, its network and a desktop, above background loading
+_END_TIMEOUT_S = 60.0  # usually milliseconds; longer if a full folder is cleared on a busy disk
 
 
 class SandboxProcess(Protocol):
@@ -40,11 +40,11 @@ class SandboxProcess(Protocol):
 
     @property
     def peak_bytes(self) -> int:
-        """The most memory that it held at once, set when it has ended; 0 if unknown."""
+        """Its peak memory in bytes, set when it has ended; 0 if unknown."""
 
     @property
     def written_bytes(self) -> int:
-        """All that it wrote to files and pipes, set when it has ended; 0 if unknown."""
+        """The bytes that it wrote to files and pipes, set when it has ended; 0 if unknown."""
 
     @property
     def pages_read(self) -> int:
@@ -56,13 +56,13 @@ class SandboxProcess(Protocol):
 class SandboxBackend(ABC):
     """The isolation of one process.
 
-    Call `start` from the main thread: the kernel ties the process's life to the thread that spawned
-    it.
+    Call `start` from the main thread: the kernel kills the process when the thread that spawned it
+    ends.
     """
 
     def __init__(self, profile: Profile) -> None:
         self.profile = profile
-        self.compiled: Path | None = None  # the host's path of its folder for a compiler
+        self.compiled: Path | None = None  # host path of its folder for compiled code
 
     @abstractmethod
     async def start(self, channel: int) -> SandboxProcess:
@@ -71,21 +71,21 @@ class SandboxBackend(ABC):
     def with_low_priority(self, command: list[str]) -> list[str]:
         """Return a command whose processes have a low priority.
 
-        If elapsed time counts instead of CPU time, the priority stays normal.
+        The priority stays normal if the profile allows several processes.
         """
         nice = shutil.which("nice", path=os.defpath)
         is_there = shutil.which(command[0], path=os.defpath)  # if not, that error is reported
         if not (self.profile.single_process and nice and is_there):
             return command
-        # Set from the first process on: processes that exist already would keep their priority.
+        # Start the first process with it: processes that exist already keep their priority.
         return [nice, "-n", str(NICE), *command]
 
     @abstractmethod
     def attach(self, pid: int) -> None:
-        """Remember the sandboxed process. Raises OSError if it has died since."""
+        """Record the sandboxed process's pid. Raises OSError if it has died since."""
 
     def note_failed_start(self) -> None:  # noqa: B027 -- most have nothing to record
-        """Record that the harness never got ready."""
+        """Record that the harness did not become ready."""
 
     @abstractmethod
     def kill(self) -> None:
@@ -96,13 +96,13 @@ class SandboxBackend(ABC):
         """Wait until no process inside is left, then remove what it wrote."""
 
     def fill_compiled(self, code: CompiledCode, tree: bytes) -> None:
-        """Copy the compiled code that is kept for a tree into its folder."""
+        """Copy the compiled code stored for a tree into the sandbox's folder for it."""
         if self.compiled is not None:
             code.fill(self.compiled, tree)
 
     @abstractmethod
     def is_overfull(self) -> bool:
-        """Return True if more was written, or more files made, than the profile allows."""
+        """Return True if its files exceed the profile's limit of bytes or of files."""
 
     @abstractmethod
     def files_bytes(self) -> int:
@@ -110,7 +110,7 @@ class SandboxBackend(ABC):
 
 
 async def until_ready(descriptor: int, *, to_write: bool = False) -> None:
-    """Wait until a descriptor can be read, or written to; a pidfd, until its process has ended."""
+    """Wait until a descriptor is readable, or writable. A pidfd is once its process has ended."""
     loop = asyncio.get_running_loop()
     begin, end = loop.add_reader, loop.remove_reader
     if to_write:
@@ -137,18 +137,18 @@ async def to_its_end(doing: Coroutine[object, object, None]) -> None:
 
 
 async def in_time(end: Awaitable[object]) -> None:
-    """Wait for an end that is due. Raises SafetyError if it does not come."""
+    """Await the end of a sandbox. Raises SafetyError if it takes more than 60 s."""
     try:
         async with asyncio.timeout(_END_TIMEOUT_S):
             await end
     except TimeoutError as error:
         raise SafetyError(
-            "a sandbox does not end", "a process of it hangs in the kernel: look at `ps -el`"
+            "a sandbox does not end", "one of its processes hangs in the kernel: check `ps -el`"
         ) from error
 
 
 async def until_gone(pidfd: int) -> None:
-    """Wait for the end of a process, which is due, and close its descriptor."""
+    """Wait for the end of a process that is ending, and close its descriptor."""
     try:
         await in_time(until_ready(pidfd))
     finally:
@@ -190,7 +190,7 @@ def held(
 ) -> tuple[float, float]:
     """Return the bytes and the number of files in folders of the host; stop beyond the limits.
 
-    Both are infinite if a folder is deeper than a path can name.
+    Both are infinite if a folder cannot be read, for example because its path is too long.
     """
     try:
         return _held(list(folders), most_bytes, most_files)
@@ -223,7 +223,7 @@ def environment(
     compiled: str,
     has_shared_memory: bool,
 ) -> dict[str, str]:
-    """Return the whole environment of a sandboxed process."""
+    """Return all environment variables of a sandboxed process."""
     tools = [toolchain(name) for name in profile.tools]
     folders = dict.fromkeys(path for one in tools for path in one.path)
     settings = {
@@ -242,7 +242,7 @@ def environment(
         "LD_LIBRARY_PATH": libraries,
         "OMP_NUM_THREADS": "1",
         "PATH": ":".join(("/python/bin", *folders)),
-        # Results that depend on the order of a set are the same on every machine.
+        # A fixed hash seed makes the order of sets the same on every machine.
         "PYTHONHASHSEED": str(profile.hash_seed),
         "PYTHONDONTWRITEBYTECODE": "1",
         "TMPDIR": temporary,

@@ -1,7 +1,7 @@
 """Classic BPF programs for seccomp, built as lists of instructions.
 
-Between two rules of a program the accumulator holds the system call's number. A rule that loads
-something else loads the number again. Source: seccomp(2), linux/filter.h, linux/seccomp.h.
+At the start of each rule the accumulator contains the system call's number. A rule that loads
+another value reloads the number at its end. Source: seccomp(2), linux/filter.h, linux/seccomp.h.
 """
 
 import struct
@@ -27,7 +27,7 @@ EPERM: Final = 0x00050001
 ENOENT: Final = 0x00050000 | 2
 ENOSYS: Final = 0x00050000 | 38
 DONE: Final = 0x00050000  # nothing happens, but the call reports success
-ASK: Final = 0x7FC00000  # ask the process that holds the listener
+ASK: Final = 0x7FC00000  # ask the process that has the listener
 
 _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _X32_BIT = 0x40000000
@@ -39,12 +39,12 @@ def statement(code: int, value: int) -> bytes:
 
 
 def jump(code: int, value: int, if_true: int, if_false: int) -> bytes:
-    """Return an instruction that skips `if_true` or `if_false` instructions, as its test holds."""
+    """Return a test that skips `if_true` instructions if it is true, else `if_false`."""
     return struct.pack("HBBI", code, if_true, if_false, value)
 
 
 def opening(machine: str) -> list[bytes]:
-    """Return the first instructions: kill callers of another convention, load the number.
+    """Return the first instructions: kill calls of another architecture or ABI, load the number.
 
     Raises SafetyError on an architecture without a table.
     """
@@ -64,7 +64,7 @@ def opening(machine: str) -> list[bytes]:
 
 
 def answer(number: int, value: int) -> list[bytes]:
-    """Return instructions that answer every call of a number."""
+    """Return instructions that return `value` for every call with this number."""
     return [jump(JUMP_EQUAL, number, 0, 1), statement(RETURN, value)]
 
 
@@ -98,10 +98,10 @@ def allow_only(
     *,
     refusal: int = EPERM,
 ) -> list[bytes]:
-    """Return instructions that refuse a call unless its argument has one of some values.
+    """Return instructions that refuse a call unless its argument has an allowed value.
 
-    A pair (mask, value) allows every argument that has this value under the mask. The kernel reads
-    32 bits of the arguments that this is used for.
+    `ways` lists values, and pairs (mask, value) that allow every argument with
+    `argument & mask == value`. Use it only for arguments of which the kernel reads 32 bits.
     """
     pairs = [way if isinstance(way, tuple) else (EVERY_BIT, way) for way in ways]
     body = []

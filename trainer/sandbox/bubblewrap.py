@@ -1,6 +1,6 @@
 """Tier full: bubblewrap's namespaces and a seccomp filter.
 
-Nothing of the host is writable inside. `trainer.sandbox.visible` decides what can be read.
+No file of the host is writable inside. `trainer.sandbox.visible` lists the readable files.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ from trainer.sandbox.visible import FLAGS, INTERPRETER, visible_tree
 from trainer.sandbox.zygote import Started
 
 _COMPILED = "/compiled"
-# Files of /proc with counters of the whole machine: a process can change them, and they outlive it.
+# Files of /proc with machine-wide counters: a process can change them, and they outlive it.
 _COUNTING_FILES = (
     "buddyinfo", "diskstats", "interrupts", "key-users", "keys", "kpagecgroup", "kpagecount",
     "kpageflags", "loadavg", "locks", "pagetypeinfo", "sched_debug", "schedstat", "slabinfo",
@@ -46,7 +46,7 @@ SCRATCH = ("/dev/shm", "/tmp", "/job")  # noqa: S108 -- the sandbox's own
 
 
 class Bubblewrap(SandboxBackend):
-    """A sandbox in namespaces of its own."""
+    """A sandbox in new namespaces, which bubblewrap creates."""
 
     def __init__(self, profile: Profile) -> None:
         super().__init__(profile)
@@ -82,7 +82,7 @@ class Bubblewrap(SandboxBackend):
         return self._process
 
     def attach(self, pid: int) -> None:
-        """Remember process 1: everything inside ends with it."""
+        """Record process 1 of the sandbox: everything inside ends with it."""
         first = pid if _is_first(self.profile) else status_number(pid, "PPid")
         self._init = os.pidfd_open(first)
         self._root = f"/proc/{first}/root"
@@ -101,8 +101,8 @@ class Bubblewrap(SandboxBackend):
     def _find_first(self, process: SpawnedProcess) -> None:
         """Find the sandbox's init before its first message, then kill the outer bwrap.
 
-        The outer bwrap is stopped first. Process 1 is not tied to bwrap's life from its first
-        moment on, so one that began after the search would stay.
+        Stop the outer bwrap first. A new process 1 is not yet set to die with bwrap, so one that
+        starts after the search would survive.
         """
         with contextlib.suppress(ProcessLookupError, ChildProcessError):  # it has ended
             os.kill(process.pid, signal.SIGSTOP)
@@ -114,8 +114,8 @@ class Bubblewrap(SandboxBackend):
     async def emptied(self) -> None:
         """Wait for the end of process 1, which the kernel ends after everything else inside.
 
-        The end of the outer bwrap proves nothing: something may have killed only that. The end of
-        the output proves nothing either: a candidate may close its own and live on.
+        The end of the outer bwrap is not enough, because something may have killed only bwrap. The
+        end of the output is not enough either, because a candidate may close it and continue.
         """
         if self._process is not None:
             await self._process.wait()
@@ -127,7 +127,7 @@ class Bubblewrap(SandboxBackend):
             self.compiled = None
 
     def is_overfull(self) -> bool:
-        """Return True if a scratch folder holds too many files."""
+        """Return True if a scratch folder has too many files."""
         if is_scratch_overfull(self._root, self.profile):
             return True
         return self.compiled is not None and holds_too_much(self.profile, [self.compiled])
@@ -138,19 +138,19 @@ class Bubblewrap(SandboxBackend):
 
 
 def start_zygote(profile: Profile, control: int, program: list[str]) -> Started:
-    """Start a program that forks, in namespaces in which others can be made.
+    """Start a zygote's program in namespaces that allow it to create further namespaces.
 
-    It has no capability: its children become users of their own. Its `/proc` contains the names of
-    the host's folders; the children do not see it.
+    It has no capabilities; its children create their own user namespaces. Its `/proc` contains the
+    names of the host's folders, which the children do not see.
     """
     with _command(_arguments(profile, compiled=None, forks=True), program) as (command, arguments):
         return Started(process=spawn(command, has_lifeline=False, pass_fds=(control, arguments)))
 
 
 def is_scratch_overfull(root: str, profile: Profile) -> bool:
-    """Return True if a scratch folder holds too many files: tmpfs limits only their bytes.
+    """Return True if a scratch folder has too many files: tmpfs limits only their bytes.
 
-    `root` is the path from here to the sandbox's files.
+    `root` is the path under which the host sees the sandbox's root folder.
     """
     for folder in SCRATCH:
         with contextlib.suppress(OSError):  # it has just ended
@@ -161,7 +161,7 @@ def is_scratch_overfull(root: str, profile: Profile) -> bool:
 
 
 def scratch_files_bytes(root: str) -> int:
-    """Return the size of the files in a sandbox's scratch folders; `root` as above."""
+    """Return the size of the files in a sandbox's scratch folders below `root`."""
     held_bytes = 0
     for folder in SCRATCH:
         with contextlib.suppress(OSError):  # it has just ended
@@ -172,18 +172,18 @@ def scratch_files_bytes(root: str) -> int:
 
 @contextlib.contextmanager
 def _command(words: list[str], program: list[str]) -> Iterator[tuple[list[str], int]]:
-    """Yield the command of a sandboxed Python program, and the descriptor of bwrap's arguments.
+    """Yield the command of a sandboxed Python program, and a descriptor with bwrap's arguments.
 
-    The arguments are not on the command line, where a candidate could read the names of the host's
-    folders. Raises SafetyError if bubblewrap is not installed.
+    The arguments name folders of the host. On the command line a candidate could read them. Raises
+    SafetyError if bubblewrap is not installed.
     """
     arguments = in_memory("\0".join(words).encode() + b"\0")
     try:
-        bwrap = shutil.which("bwrap")  # found by our PATH: the new process gets another
+        bwrap = shutil.which("bwrap")  # look it up here: the new process gets another PATH
         if bwrap is None:
             raise SafetyError(
                 "bubblewrap (bwrap) is not installed, so nothing can be run safely",
-                "install your distribution's package `bubblewrap`, then `arnode doctor`",
+                "install your distribution's package `bubblewrap`, then run `arnode doctor`",
             )
         command = [bwrap, "--args", str(arguments), "--", INTERPRETER, *FLAGS]
         yield joining_group([*command, *program]), arguments
@@ -197,10 +197,10 @@ def _is_first(profile: Profile) -> bool:
 
 
 def _machines_files() -> list[str]:
-    """Return arguments that make `/proc` read-only, except for the sandbox's own processes.
+    """Return arguments that make `/proc` read-only, except the folders of processes.
 
-    Their own files stay writable: since 570 NVIDIA's driver names its threads there, and CUDA does
-    not start (error 304) if it cannot.
+    These stay writable, because NVIDIA's driver 570 and newer names its threads there, and CUDA
+    fails to start (error 304) otherwise.
     """
     entries = sorted(Path("/proc").iterdir())
     shared = [str(one) for one in entries if not one.name.isdigit() and not one.is_symlink()]
@@ -237,9 +237,9 @@ def _arguments(profile: Profile, *, compiled: Path | None, forks: bool = False) 
         # It needs no /proc, whose mount table names the host's folders.
         arguments += ["--ro-bind", "/proc/cpuinfo", "/proc/cpuinfo"]
     else:
-        # If the node runs as root, a candidate is root to the kernel, the owner of /proc/sys
-        # (core_pattern!). Any candidate owns the sandbox's process 1 (/proc/1/mem). So nothing is
-        # writable here; with a card, only the files of its own processes are.
+        # If the node runs as root, the kernel lets a candidate write to /proc/sys (core_pattern!).
+        # Any candidate may write to the memory of process 1 (/proc/1/mem). So /proc is read-only,
+        # except, with a card, the files of the candidate's own processes.
         arguments += ["--proc", "/proc", *(_machines_files() if profile.card else ())]
         for name in _COUNTING_FILES:
             if Path("/proc", name).exists():
@@ -254,18 +254,18 @@ def _arguments(profile: Profile, *, compiled: Path | None, forks: bool = False) 
             arguments += ["--size", "4096", "--tmpfs", _FIRST, "--remount-ro", _FIRST]
     # Cover /dev/zero: a shared mapping of it is memory that no process's size shows.
     arguments += ["--dev", "/dev", "--dev-bind", "/dev/null", "/dev/zero"]
-    # Terminals would be shared by all forks of a zygote, and keep the time of their last use.
+    # Hide terminals: all forks of a zygote share them, and a terminal shows when it was last used.
     arguments += ["--size", "4096", "--tmpfs", "/dev/pts", "--remount-ro", "/dev/pts"]
     if profile.card is not None:
         for file in nvidia.device_files(profile.card):
             arguments += ["--dev-bind", str(file), str(file)]
         for folder in nvidia.SYSTEM_FOLDERS:
             arguments += ["--ro-bind", folder, folder]
-        if not profile.tools:  # tools may have put something there
+        if not profile.tools:  # toolchains may show files in /bin
             arguments += ["--symlink", "usr/bin", "/bin"]
     for path in SCRATCH:
         arguments += ["--size", str(profile.scratch_bytes), "--tmpfs", path]
     if compiled is not None:
         arguments += ["--bind", str(compiled), _COMPILED]
-    # `/` and `/dev` are writable and unlimited unless they are remounted last.
+    # Remount `/` and `/dev` last, because they are writable and unlimited otherwise.
     return [*arguments, "--chdir", "/job", "--remount-ro", "/dev", "--remount-ro", "/"]

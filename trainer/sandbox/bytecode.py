@@ -1,9 +1,9 @@
-"""The removal of host folder names from the compiled Python files that sandboxes can read.
+"""Removes the host's folder names from compiled Python files that sandboxes can read.
 
-A `.pyc` contains the path that its source had when it was compiled, usually in a user's home. In a
-sandbox it is read under a neutral path (`/packages`, `/python`). Python uses neither: it sets the
-name again on import (`importlib._bootstrap_external._compile_bytecode`). So the name is replaced by
-one of the same length, and the file is valid at every moment.
+A `.pyc` contains the path of its source at compile time, usually in a user's home directory. Python
+does not use that path: it sets the name again on import
+(`importlib._bootstrap_external._compile_bytecode`). So the path is replaced by the sandbox's path
+(`/packages`, `/python`), padded or cut to the same length. The file is valid at every moment.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 TEMPORARY = ".arnode-compiled-"  # prefix of the names of short-lived files
-_PUBLIC = "/usr/"  # where distributions put Python: says nothing about a user
+_PUBLIC = "/usr/"  # where distributions install Python: reveals nothing about a user
 _HEADER_BYTES = 16
 _SHORT, _LONG = b"zZ", b"aAu"  # marshal's strings: with one byte of length, with four
 _REFERENCE = 0x80  # flag in the type of an object that is referred to later
@@ -23,9 +23,9 @@ _COMPILED = re.compile(r"(.+?)\.[^.]+(\.opt-\d)?\.pyc")  # NAME.cpython-311.pyc
 
 
 def hide_host_names(host: Path, inside: str, *, covered: Collection[Path] = ()) -> None:
-    """Overwrite the names in all compiled files below a folder that is shown as `inside`.
+    """Overwrite the names in all compiled files below a folder that sandboxes show as `inside`.
 
-    Files that this user may not write keep theirs, and so do files in `covered` folders.
+    Skip files that this user may not write, and files in `covered` folders.
     """
     left_out = set(map(str, covered))
     if str(host).startswith(_PUBLIC):
@@ -43,7 +43,7 @@ def hide_host_names(host: Path, inside: str, *, covered: Collection[Path] = ()) 
 
 
 def _hide(path: str, source: str, shown: str) -> None:
-    """Overwrite the source's name in one file, unless it is `shown` already."""
+    """Overwrite the source path in one file with `shown`, unless that is there already."""
     with open(path, "rb") as file:  # noqa: PTH123 -- thousands of them
         data = file.read()
     if _place_of(data, shown, padded=True) is not None:
@@ -59,10 +59,10 @@ def _hide(path: str, source: str, shown: str) -> None:
 
 
 def _replace(path: str, data: bytes) -> None:
-    """Replace a whole file, with its owner and mode.
+    """Replace a whole file by rename, and preserve its owner and mode.
 
-    Writing in place would damage a file that another process has replaced since it was read. There
-    are thousands of files, and they can be compiled again, so nothing waits for the disk.
+    Writing in place could damage a file that another process has replaced since it was read. There
+    is no fsync, because there are thousands of files and they can be compiled again.
     """
     before = os.stat(path)  # noqa: PTH116
     descriptor, temporary = tempfile.mkstemp(prefix=TEMPORARY, dir=os.path.dirname(path))  # noqa: PTH120
@@ -94,7 +94,7 @@ def _place_of(data: bytes, name: str, *, padded: bool = False) -> int | None:
 
 
 def _is_string(data: bytes, start: int, size: int) -> bool:
-    """Return True if marshal wrote a string of this size there."""
+    """Return True if marshal data has a string of `size` bytes at `start`."""
     if data[start - 2] & ~_REFERENCE in _SHORT and data[start - 1] == size:
         return True
     length = int.from_bytes(data[start - 4 : start], "little")

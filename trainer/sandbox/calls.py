@@ -1,6 +1,6 @@
 """System-call numbers by name, and the sets of calls that the filters use.
 
-A name that an architecture does not have is missing from its table; `numbers` skips it. Sources:
+If an architecture lacks a call, its table does too, and `numbers` skips the name. Sources:
 the kernel's arch/x86/entry/syscalls/syscall_64.tbl and include/uapi/asm-generic/unistd.h.
 """
 
@@ -91,10 +91,10 @@ _AARCH64 = {
 }  # fmt: skip
 NUMBERS = {"x86_64": _X86_64 | _COMMON, "aarch64": _AARCH64 | _COMMON}
 
-# Calls that reach other processes, the kernel's configuration, a network or a new namespace. Owners
-# and attributes: under root a candidate owns the host's device nodes, which are bound from /dev.
-# inotify, asynchronous I/O and message queues use pools that all programs of the user, or of the
-# machine, share: once a pool is empty, the next call of a database outside would fail.
+# Calls that reach other processes, the kernel's configuration, a network or a new namespace. Also
+# changes of owners and attributes: if the node is root, a candidate owns the host's device nodes,
+# which are bound from /dev. Also inotify, asynchronous I/O and message queues: they use pools that
+# the user's or the machine's programs share, such as a database that fails if a pool is empty.
 REFUSED = frozenset({
     "io_uring_setup", "io_uring_enter", "io_uring_register", "open_tree", "move_mount", "fsopen",
     "fsconfig", "fsmount", "fspick", "pidfd_open", "pidfd_getfd", "process_madvise",
@@ -113,26 +113,26 @@ REFUSED = frozenset({
     "io_setup", "mq_open", "inotify_init", "inotify_init1",
 })  # fmt: skip
 # The cached pages of a shared file outlive a process, so no candidate may change or query them.
-# A memory file that is not mapped is memory that no process's size shows.
+# No process's size includes a memory file that is not mapped, so those are refused too.
 REFUSED_TO_CANDIDATES = frozenset(
     {"mincore", "readahead", "fadvise64", "preadv2", "cachestat", "memfd_create"}
 )
 # Calls that name a clock. Some clocks show the processor time that another process has used.
 OF_CLOCKS = frozenset({"clock_gettime", "clock_getres", "clock_nanosleep", "timer_create"})
-# File times live as long as the file, and anyone who may write to /dev/null may set its times.
+# Times of a file could carry a message: any process may set those of /dev/null, which outlives it.
 FILE_TIMES = frozenset({"utime", "utimes", "futimesat", "utimensat"})
-# An existing socket may not get a name, look one up, or hold memory that is not counted.
+# An existing socket must not bind, connect, or enlarge its buffers, which are not counted.
 NAMES_OF_SOCKETS = frozenset({"connect", "bind", "listen", "accept", "accept4", "setsockopt"})
-# With a pair of sockets, a descriptor could be sent to oneself and closed. The memory behind it is
-# then in no table of descriptors, where the watchdog counts it.
+# Through a pair of sockets, a process could send a descriptor to itself and close it. The watchdog
+# then cannot count its memory, because the descriptor is in no table.
 SENDING_DESCRIPTORS = frozenset({"sendmsg", "sendmmsg"})
 RESTRICTIONS = frozenset(
     {"seccomp", "landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self"}
 )
-# CPU time is metered per process, so a token-budget run stays one process on its processor. The
-# watchdog sees only mapped memory, so nothing may be kept elsewhere, as in a pipe that nobody else
-# would read. Locks and shared futexes reach other processes through a file that both see. The load
-# average outlives a process.
+# CPU time is measured per process, so a token-budget run stays one process on its processor. The
+# watchdog sees only mapped memory, so a run must not store data elsewhere, for example in a pipe.
+# Locks and shared futexes can signal to other processes through a shared file. The load average
+# (sysinfo) outlives a process.
 REFUSED_TO_SINGLE = frozenset(
     {"fork", "vfork", "sched_setaffinity", "flock", "sysinfo"}
     | {"pipe", "pipe2", "futex_waitv", "futex_wake", "futex_wait", "futex_requeue"}
@@ -141,7 +141,7 @@ OF_A_CARD = frozenset({"memfd_create", "pipe", "pipe2"})
 # CUDA listens on an abstract socket (`cuda-uvmfd-…`) for processes that share its memory, and does
 # not start (error 304) if it cannot. Nobody connects to it: `connect` and `accept` are refused.
 OF_A_CARDS_SOCKET = frozenset({"bind", "listen", "connect"})
-# Old Landlock does not cover truncate; priorities and limits of others need no file.
+# Old Landlock does not cover truncate, and changing other processes' priorities needs no file.
 REFUSED_TO_CONFINED = frozenset(
     {"truncate", "setpriority", "sched_setparam", "sched_setscheduler", "ioprio_set"}
     | {"sched_setattr"}
@@ -157,8 +157,8 @@ ATTRIBUTES = frozenset(
     | {"removexattr", "lremovexattr", "fremovexattr", "removexattrat"}
 )
 
-# The calls of a process that scores text: compute, wait, use its socket. Reading a file would
-# record the time; a new thread would advance a counter of process ids that others see.
+# The calls of a process that scores text: compute, wait, use its socket. Not reading, because it
+# updates a file's access time. No new threads, because they advance a visible counter of pids.
 SCORING = frozenset({
     "write", "writev", "close", "close_range", "dup", "dup2", "dup3", "fstat", "lseek", "poll",
     "ppoll", "select", "pselect6", "epoll_wait", "epoll_pwait", "ioctl", "fcntl",

@@ -1,8 +1,8 @@
-"""Compiled code of a source, kept for its next runs: never shared between sources.
+"""A cache of a source's compiled code for its next runs, never shared between sources.
 
-Such files are code and pickles. So a source gets only what its own tree left or, the first time,
-what the task's baseline left. The files are copied before the run saw any data: afterwards they
-could carry what was learned into the next run.
+The files are code and pickles. So a source gets only the files of its own tree or, the first time,
+those of the task's baseline. They are copied before the run sees any data, because later they could
+carry what the run learned to the next run.
 """
 
 import os
@@ -21,18 +21,18 @@ _MOST_KEPT = 64  # most of a night's patches are never run again
 
 
 def make_folder() -> Path:
-    """Make a folder for a run's compiler, and remove those of nodes that were killed."""
+    """Make a folder for a run's compiler, and remove the folders of nodes that were killed."""
     for old in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
         owner = old.name.removeprefix(_PREFIX).partition("-")[0]
         if owner.isdigit() and not Path("/proc", owner).exists():
-            shutil.rmtree(old, ignore_errors=True)  # it may be another user's
+            shutil.rmtree(old, ignore_errors=True)  # another user may own it
     return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
 
 
 class CompiledCode:
-    """A folder with one folder for each tree.
+    """A folder with one folder of compiled files for each tree.
 
-    `setting` stands for everything else that its files depend on.
+    `setting` names its subfolder. It must differ if anything else that the files depend on differs.
     """
 
     def __init__(self, folder: Path, *, baseline: bytes, setting: str) -> None:
@@ -40,21 +40,21 @@ class CompiledCode:
         self._baseline = self._of(baseline)
 
     def has(self, tree: bytes) -> bool:
-        """Return True if code is kept for a tree."""
+        """Return True if code is stored for a tree."""
         return self._of(tree).is_dir()
 
     def fill(self, target: Path, tree: bytes) -> None:
-        """Copy the code kept for a tree, or else for the baseline, into an empty folder."""
+        """Copy the code stored for a tree, or else for the baseline, into an empty folder."""
         for kept in (self._of(tree), self._baseline):
             if kept.is_dir():
-                os.utime(kept)  # what was used last is removed last
+                os.utime(kept)  # mark as recently used
                 shutil.copytree(kept, target, dirs_exist_ok=True)
                 return
 
     def keep(self, source: Path, tree: bytes) -> None:
-        """Keep the files of a folder that running, untrusted code may still write to.
+        """Store the files of a folder that running, untrusted code may still write to.
 
-        Nothing is kept if it is too much. Raises ArnodeError if the disk cannot store it.
+        Store nothing if they exceed the limits. Raises ArnodeError if the disk cannot store them.
         """
         target = self._of(tree)
         coming = target.with_name(f"{target.name}.coming")
@@ -67,7 +67,7 @@ class CompiledCode:
                 self._forget_old()
         except OSError as error:
             raise ArnodeError(
-                f"{target} cannot be written: {error.strerror}", "make room on that disk"
+                f"{target} cannot be written: {error.strerror}", "free space on that disk"
             ) from error
         finally:
             shutil.rmtree(coming, ignore_errors=True)
@@ -83,10 +83,10 @@ class CompiledCode:
 
 
 def _copy_regular(source: Path, target: Path) -> bool:
-    """Copy folders and plain files without following links; return False if it is too much.
+    """Copy folders and plain files without following links; return False beyond the limits.
 
-    Files are opened relative to folder descriptors: the untrusted code may put a link in the place
-    of any folder.
+    Files are opened relative to folder descriptors, because the untrusted code may replace any
+    folder by a link.
     """
     size = files = 0
     for folder, _, names, descriptor in os.fwalk(source, follow_symlinks=False):

@@ -1,9 +1,9 @@
 """The first process of tiers container and partial: `python confine.py SPEC`.
 
-`trainer.sandbox.confined` starts it. It forks. The child gives up its rights one after the other
-and becomes the harness. The parent stays outside and adopts the processes that the child leaves
-behind. It ends all of them when the child ends, or when standard input closes, whose other end the
-node holds. Then it removes the sandbox's folder.
+`trainer.sandbox.confined` starts it, and it forks. The child gives up its rights one after the
+other and becomes the harness. The parent stays outside and adopts orphaned processes of the child.
+When the child ends, or the node closes the parent's standard input, the parent kills them all. Then
+it removes the sandbox's folder.
 """
 
 import ctypes
@@ -26,11 +26,10 @@ _DESCRIPTORS = 1 << 20  # more than any process has open
 class ConfinementSpec:
     """The settings from `trainer.sandbox.confined`; paths are the host's.
 
-    `folder` is the sandbox's own: it works in its `job`, and all of it is removed at the end. `uid`
-    is None to keep the current user (tier partial). `rules` are Landlock's: what may be done
-    beneath which path. `channel` is the only descriptor that is passed on. With `forks` it is a
-    zygote: it keeps some capabilities to fork sandboxes, and has no filter of its own because each
-    of them gets one.
+    `folder` is the sandbox's folder, removed at the end; its `job` is the working folder. `uid` is
+    None to keep the current user (tier partial). `rules` are the Landlock rights beneath each path.
+    `channel` is the only descriptor that the child inherits. With `forks` the child is a zygote: it
+    keeps some capabilities to fork sandboxes, and loads no filter because each fork loads one.
     """
 
     command: list[str]
@@ -51,7 +50,7 @@ class ConfinementSpec:
 
 
 def main() -> None:
-    """Fork, confine the child, outlive it."""
+    """Fork, confine the child, wait for it, and clean up."""
     spec = ConfinementSpec(**json.loads(sys.argv[1]))
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -65,7 +64,7 @@ def main() -> None:
     os.close(spec.channel)
     status = outlive(child)
     end_all(spec.uid)
-    # A candidate can make it as deep as it likes: `rm` does not recurse on the stack.
+    # Use `rm`, which does not recurse on the stack: a candidate can nest folders without limit.
     os.spawnvp(os.P_WAIT, "rm", ["rm", "-rf", "--", spec.folder])  # noqa: S606
     os._exit(status)
 
@@ -113,7 +112,7 @@ def _become(spec: ConfinementSpec, libc: ctypes.CDLL) -> None:
 
 
 def outlive(child: int) -> int:
-    """Wait until the child ends or the node closes its end; reap orphans meanwhile.
+    """Wait until the child ends or standard input closes; reap orphans meanwhile.
 
     Return the child's exit status, 1 if it was killed.
     """
@@ -130,7 +129,7 @@ def outlive(child: int) -> int:
 
 
 def end_all(uid: int | None) -> None:
-    """Kill until no descendant is left. Everything orphaned became our child."""
+    """Kill until no descendant is left. Orphans have become children of this process."""
     while True:
         if uid is None:
             _kill_descendants(os.getpid())

@@ -1,9 +1,10 @@
 """Tiers container and partial: Landlock and seccomp, without namespaces.
 
-Container (root, but no user namespaces: most rented machines): every run has a throw-away uid.
-Partial (an ordinary user without user namespaces): runs have our own uid; for own experiments only.
-A run sees the real paths of the installation. It can find out whether a file exists and which
-processes there are. Its use of the disk is watched instead of limited. See docs/threat-model.md.
+Container is for root without user namespaces, as on most rented machines: every run has a
+throw-away uid. Partial is for an ordinary user without user namespaces: runs have the user's uid,
+so only this node's own experiments run. In both, a run sees the real paths of the installation. It
+can find out if a file exists and which processes run. Its disk usage is watched but has no hard
+limit. See docs/threat-model.md.
 """
 
 import asyncio
@@ -43,7 +44,7 @@ from trainer.sandbox.toolchains import shown_by
 from trainer.sandbox.visible import FLAGS, VisiblePath, VisibleTree, visible_tree
 from trainer.sandbox.zygote import Started
 
-# systemd's range for users that exist only while a service runs; nobody else uses it.
+# systemd's range for users that exist only while a service runs; no other programs use it.
 THROWAWAY_UIDS = range(61184, 65520)
 # CAP_KILL, CAP_SETGID and CAP_SETUID: the rights of root that a zygote keeps.
 _KEPT = 1 << 5 | 1 << 6 | 1 << 7
@@ -57,7 +58,7 @@ _taken: set[int] = set()  # uids that sandboxes of this process use
 
 
 class Confined(SandboxBackend):
-    """A sandbox in a folder of its own; with `as_throwaway`, under a uid of its own."""
+    """A sandbox in a temporary folder; with `as_throwaway`, under a throw-away uid."""
 
     def __init__(self, profile: Profile, *, as_throwaway: bool) -> None:
         super().__init__(profile)
@@ -89,7 +90,7 @@ class Confined(SandboxBackend):
         return self._process
 
     def attach(self, pid: int) -> None:
-        """Do nothing: the first process outside ends everything inside."""
+        """Do nothing: the sandbox's first process, which is outside it, ends everything inside."""
 
     def kill(self) -> None:
         """Close the lifeline of the first process."""
@@ -108,13 +109,13 @@ class Confined(SandboxBackend):
             self._uid = None
 
     def fill_compiled(self, code: CompiledCode, tree: bytes) -> None:
-        """Copy the code to its folder, owned by the sandbox's user."""
+        """Copy the compiled code to the sandbox's folder for it, owned by the sandbox's user."""
         super().fill_compiled(code, tree)
         if self.compiled is not None and self._uid is not None:
             give_to(self._uid, self.compiled)
 
     def is_overfull(self) -> bool:
-        """Return True if the scratch folders hold too much: they are watched, not limited."""
+        """Return True if the scratch folders exceed their limit, which only this check enforces."""
         if self._folder is None:
             return False
         return holds_too_much(self.profile, [self._folder / name for name in SCRATCH])
@@ -129,9 +130,9 @@ class Confined(SandboxBackend):
 def start_zygote(
     profile: Profile, control: int, program: list[str], *, as_throwaway: bool
 ) -> Started:
-    """Start a zygote's program, whose path in its folder comes first, as the current user.
+    """Start a zygote's program as the current user. `program` starts with its path in its folder.
 
-    Of root's rights it keeps those to become other users and to signal them.
+    With `as_throwaway` the zygote keeps root's rights to become other users and to signal them.
     """
     folder = make_box(None)
     (folder / BOXES).mkdir(mode=0o711)
@@ -177,7 +178,7 @@ def specification(
     if card is not None:
         rules |= dict.fromkeys(map(Path, nvidia.SYSTEM_FOLDERS + nvidia.PROC_ENTRIES), READ)
         rules |= dict.fromkeys(nvidia.device_files(card), CARD)
-        if not profile.waits:  # its own, where the driver names its threads
+        if not profile.waits:  # the driver names its threads there
             rules[Path("/proc/self")] = OWN
     return ConfinementSpec(
         command=[interpreter, *FLAGS, *program],
@@ -228,13 +229,13 @@ def _shown(tree: VisibleTree, profile: Profile) -> tuple[VisiblePath, ...]:
 
 
 def _link_visible(folder: Path, shown: Iterable[VisiblePath]) -> None:
-    """Link packages and data to where the harness looks for them. Tier *full* has bind mounts."""
+    """Link code, packages and data to where the harness looks for them, instead of bind mounts."""
     for binding in shown:
         if binding.inside.startswith(("/packages/", "/arnode/", "/data/")):
             link = folder / binding.inside[1:]
             link.parent.mkdir(parents=True, exist_ok=True)
             for made in takewhile(lambda above: above != folder, link.parents):
-                made.chmod(0o755)  # despite the umask: another user passes through
+                made.chmod(0o755)  # regardless of the umask, so that another user can enter
             link.symlink_to(binding.host)
 
 
@@ -242,7 +243,7 @@ def throwaway_uid() -> int:
     """Return a uid that owns no process. Raises SafetyError if all are in use."""
     free = sorted(set(THROWAWAY_UIDS) - uids_in_use() - _taken)
     if not free:
-        raise SafetyError("no uid is free for a run", "end other runs on this machine")
+        raise SafetyError("no throw-away uid is free for a run", "end other runs on this machine")
     uid = secrets.choice(free)
     _taken.add(uid)
     return uid
@@ -256,5 +257,5 @@ def give_to(uid: int, folder: Path) -> None:
 
 
 def release_uid(uid: int) -> None:
-    """Release a uid that owns no process any more."""
+    """Make a uid available again. It must own no process."""
     _taken.discard(uid)

@@ -1,7 +1,7 @@
-"""A trial of forked sandboxes on this machine: one is forked, and attacks arnode.
+"""A test of forked sandboxes on this machine: forks one, which runs the self-test's attacks.
 
-A kernel may allow namespaces to bubblewrap alone, or lack clone3. Then every sandbox is a process
-of its own.
+A kernel may allow namespaces only to bubblewrap, or lack clone3. Then every sandbox is started as a
+new process.
 """
 
 import json
@@ -24,9 +24,9 @@ _PROFILE = Profile(role="serve", harness=INSIDE, memory_bytes=1 << 30, scratch_b
 
 
 def fork_once(*, in_namespaces: bool, as_throwaway: bool) -> str:
-    """Return the report of a forked sandbox: `contained`, or what got through.
+    """Return a forked sandbox's self-test report: `contained`, or the attacks that succeeded.
 
-    It is empty if there is no report. Raises OSError, and SafetyError if no user is free.
+    Return an empty text if there is no report. Raises OSError, and SafetyError if no uid is free.
     """
     uid = throwaway_uid() if as_throwaway else None
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

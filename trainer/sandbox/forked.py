@@ -1,8 +1,8 @@
-"""The isolation of a sandbox that is forked from a zygote, with or without namespaces.
+"""Backends for sandboxes that are forked from a zygote, with or without namespaces.
 
-It is for programs of one process without a card: these need no `/proc`, and leave no other process
-to look for. An imported evaluator may start others. It is then the first process of its namespace,
-so the others end with it.
+They are for programs of one process without a card, which need no `/proc` and leave no other
+processes behind. An imported evaluator may start other processes. It is the first process of its
+namespace, so these end with it.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ from trainer.sandbox.zygote import ForkedProcess, Started, Zygote
 
 
 class Forked(SandboxBackend):
-    """A sandbox that a zygote forks. `_pidfd` refers to its only process, once that is known."""
+    """A sandbox that a zygote forks. `_pidfd` refers to its first process, once that is known."""
 
     def __init__(self, profile: Profile) -> None:
         super().__init__(profile)
@@ -45,7 +45,7 @@ class Forked(SandboxBackend):
         self._pidfd: int | None = None
 
     async def start(self, channel: int) -> ForkedProcess:
-        """Ask this process's zygote for a fork; start the zygote if there is none."""
+        """Request a fork from a zygote of this process; start a zygote if there is none."""
         shown = self.profile.tools, self.profile.packages, self.profile.data
         key = type(self), self.profile.role, self.profile.harness, shown
         self.zygote = Zygote.of(key, self._start_zygote)
@@ -61,7 +61,7 @@ class Forked(SandboxBackend):
         """Return the request for this sandbox."""
 
     def attach(self, pid: int) -> None:
-        """Remember the process, the only one inside."""
+        """Record the first process inside."""
         assert self._process is not None  # noqa: S101 -- it has just spoken
         self._process.pid = pid
         self._pidfd = os.pidfd_open(pid)
@@ -74,14 +74,14 @@ class Forked(SandboxBackend):
     def kill(self) -> None:
         """Kill the process.
 
-        A process that is not known yet has no untrusted code, and ends when its channel closes.
+        A process that is not attached yet has no untrusted code, and ends when its channel closes.
         """
         if self._pidfd is not None:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
     async def emptied(self) -> None:
-        """Wait for its end, and for the zygote to reap it."""
+        """Wait until the process has ended and the zygote has reaped it."""
         if self._process is not None:
             await in_time(self._process.wait())
         if self._pidfd is not None:
@@ -90,7 +90,7 @@ class Forked(SandboxBackend):
 
 
 class ForkedInNamespaces(Forked):
-    """A forked sandbox of tier full: namespaces of its own, and Landlock if the kernel has it."""
+    """A forked sandbox of tier full: new namespaces, and Landlock if the kernel has it."""
 
     def _start_zygote(self, control: int) -> Started:
         boot = f"/arnode/{self.profile.harness}/boot.py"
@@ -101,7 +101,7 @@ class ForkedInNamespaces(Forked):
         return namespace_request(self.profile, gate=gate_filter(self.profile))
 
     def is_overfull(self) -> bool:
-        """Return True if a scratch folder holds too many files."""
+        """Return True if a scratch folder has too many files."""
         assert self._process is not None  # noqa: S101 -- it is watched once it runs
         return is_scratch_overfull(f"/proc/{self._process.pid}/root", self.profile)
 
@@ -112,9 +112,9 @@ class ForkedInNamespaces(Forked):
 
 
 class ForkedConfined(Forked):
-    """A forked sandbox of tier container or partial: it has a folder of its own.
+    """A forked sandbox of tier container or partial, in a temporary folder.
 
-    It runs as a throw-away user or as the current one.
+    It runs as a throw-away user or as the current user.
     """
 
     def __init__(self, profile: Profile, *, as_throwaway: bool) -> None:
@@ -139,11 +139,11 @@ class ForkedConfined(Forked):
         )
 
     async def emptied(self) -> None:
-        """Wait for its end, then remove its folder."""
+        """Wait for the end of the process, then remove the sandbox's folder."""
         await super().emptied()
         if self._folder is not None:
             folder, self._folder = self._folder, None
-            # A candidate can make it as deep as it likes: `rm` does not recurse on the stack.
+            # Use `rm`, which does not recurse on the stack: a candidate can nest without limit.
             remover = await asyncio.create_subprocess_exec("rm", "-rf", "--", folder)
             await remover.wait()
         if self._uid is not None:
@@ -151,7 +151,7 @@ class ForkedConfined(Forked):
             self._uid = None
 
     def is_overfull(self) -> bool:
-        """Return True if the scratch folders hold too much: they are watched, not limited."""
+        """Return True if the scratch folders exceed their limit, which only this check enforces."""
         if self._folder is None:
             return False
         return holds_too_much(self.profile, [self._folder / name for name in confined.SCRATCH])
@@ -164,9 +164,9 @@ class ForkedConfined(Forked):
 
 
 def namespace_request(profile: Profile, *, gate: str = "") -> ForkRequest:
-    """Return the request for a sandbox in namespaces; its file rules are a second barrier."""
+    """Return the request for a sandbox in namespaces; Landlock rules are a second barrier."""
     rules: dict[Path, Access] = {Path("/"): READ, Path(os.devnull): DEVICE}
-    # Named pipes connect processes of one sandbox; nobody else has its namespace.
+    # Named pipes are safe: they connect only processes in the sandbox's own namespace.
     scratch = WRITE if profile.single_process else WRITE | Access.MAKE_FIFO
     rules |= dict.fromkeys(map(Path, SCRATCH), scratch)
     return ForkRequest(
@@ -188,7 +188,7 @@ def namespace_request(profile: Profile, *, gate: str = "") -> ForkRequest:
 def confined_request(
     profile: Profile, folder: Path, zygotes: Path, *, uid: int | None, gate: str = ""
 ) -> ForkRequest:
-    """Return the request for a sandbox in a folder, whose code is read from a zygote's folder."""
+    """Return the request for a sandbox in a folder. Its code is in `zygotes`, a zygote's folder."""
     spec = specification(folder, visible_tree(), uid=uid, profile=profile, channel=-1, program=[])
     rules = {Path(path): Access(allowed) for path, allowed in spec.rules.items()}
     rules |= {zygotes / name: READ for name in ("arnode", "packages", "data")}

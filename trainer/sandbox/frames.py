@@ -1,7 +1,7 @@
-"""Frames to and from a harness, as seen from outside: every received frame is untrusted.
+"""Sends frames to a harness and receives its frames, which are untrusted.
 
-The other end is `trainer.sandbox.inside.channel`. This module knows no sandbox, because one may
-have several sockets.
+The other end is `trainer.sandbox.inside.channel`. This module is independent of sandboxes, because
+a sandbox may have several sockets.
 """
 
 import asyncio
@@ -21,16 +21,16 @@ class ForgedFrame(Exception):  # noqa: N818 -- likewise
 
 
 class Frames:
-    """This side's end of a socket pair, which does not block."""
+    """The node's end of a socket pair, in non-blocking mode."""
 
     def __init__(self, channel: socket.socket) -> None:
         self._channel = channel
         self._sending = asyncio.Lock()
 
     async def send(self, tag: bytes, payload: bytes = b"", descriptor: int | None = None) -> None:
-        """Send a complete frame, even if others send at the same time.
+        """Send a complete frame, even if other tasks send at the same time.
 
-        A descriptor travels with the first bytes. Raises SandboxEnded.
+        A descriptor is sent with the first bytes. Raises SandboxEnded.
         """
         loop = asyncio.get_running_loop()
         data = HEADER.pack(tag, len(payload))
@@ -39,7 +39,7 @@ class Frames:
                 if descriptor is not None:
                     await until_ready(self._channel.fileno(), to_write=True)
                     data = data[socket.send_fds(self._channel, [data], [descriptor]) :]
-                if data := data + payload:  # if nothing is left, the other end may be closed
+                if data := data + payload:  # once all is sent, the other end may be closed
                     await loop.sock_sendall(self._channel, data)
         except (BrokenPipeError, ConnectionResetError) as error:
             raise SandboxEnded from error

@@ -1,8 +1,8 @@
-"""Landlock: a process gives up, for good, every file right that it does not name.
+"""Landlock: a process gives up, for good, every file right that is not in a list.
 
-It serves sandboxes without a mount namespace (`trainer.sandbox.confine`). Rights hold for
-everything beneath a path, by whatever name it is reached. Everything else cannot be opened, listed,
-written or executed, but its existence and size can still be queried. Source: landlock(7),
+Sandboxes without a mount namespace use it (`trainer.sandbox.confine`). Rights apply to everything
+beneath a path, whatever name it is reached by. All other files cannot be opened, listed, written or
+executed, but their existence and size can still be queried. Source: landlock(7),
 linux/landlock.h, the kernel's Documentation/userspace-api/landlock.rst.
 """
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from protocol.errors import SafetyError
 from trainer.sandbox.inside.landlock import Ruleset, give_up, landlock_abi
 
-_SCOPED_ABI = 6  # the first version that keeps signals and abstract sockets inside
+_SCOPED_ABI = 6  # the first version that can block signals and abstract sockets
 _SCOPED = 0b11
 _NET_ABI = 4
 _NET = 0b11  # TCP bind and connect
@@ -62,15 +62,15 @@ _OF_FILES = (
 
 
 def can_scope_signals() -> bool:
-    """Return True if this kernel can keep a process of our own uid from signalling us."""
+    """Return True if this kernel can stop a process with our uid from signalling us."""
     return landlock_abi() >= _SCOPED_ABI
 
 
 def ruleset(allowed: Mapping[Path, Access], *, is_networked: bool = False) -> Ruleset:
     """Return rules that give up everything not in `allowed`, as far as this kernel can refuse it.
 
-    A process under these rules can signal only what it starts, and reaches no abstract socket of
-    others. `is_networked` leaves TCP alone. Raises SafetyError without Landlock.
+    A process under these rules can signal only processes that it starts, and can connect only to
+    their abstract sockets. `is_networked` leaves TCP allowed. Raises SafetyError without Landlock.
     """
     abi = landlock_abi()
     if not abi:
@@ -103,7 +103,8 @@ def everything_but(
 ) -> dict[Path, Access]:
     """Return rules that allow all files of a folder except those beneath the hidden folders.
 
-    Rights only add up downwards, so a folder above a hidden one is opened child by child.
+    A right applies to everything beneath its folder, so the children of a folder above a hidden one
+    are allowed one by one.
     """
     hidden = [path.resolve() for path in hidden]
     rules: dict[Path, Access] = {}

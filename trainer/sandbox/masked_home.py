@@ -1,11 +1,11 @@
-"""A sandbox for the node's other processes: they read what is installed, and write nothing.
+"""A sandbox for the node's helper processes: they can read installed files, and write nothing.
 
-The network process, the model's worker, the inspector and others need files, and some need a
-network. None of them needs the signing key, a file to write or a Unix socket of this machine.
+The network process, the model's worker, the inspector and other helpers need files, and some need a
+network. They do not need the signing key, writable files or Unix sockets of this machine.
 `with_masked_home` shows them empty folders in place of the node's home, `/tmp`, `/var/tmp` and
-`/run`. Tier full does that by mounts. In every tier the process then restricts itself as far as the
-kernel can: capabilities, Landlock, a filter of system calls. `python masked_home.py RESTRICTIONS
-COMMAND…` does that.
+`/run`. Tier full does that with mounts. In every tier `python masked_home.py RESTRICTIONS COMMAND…`
+then restricts itself as far as the kernel can (capabilities, Landlock, a system-call filter) before
+it becomes the command.
 """
 
 import json
@@ -67,7 +67,7 @@ def _needed(emptied: Sequence[Path], closed: Sequence[Path]) -> Iterator[Path]:
 
 
 def _links(program: str) -> Iterator[Path]:
-    """Yield a program and the links that it is reached through."""
+    """Yield a program's path and the symbolic links that it leads through."""
     path = Path(program)
     yield path
     while path.is_symlink():
@@ -80,7 +80,7 @@ def _bubblewrap(
 ) -> list[str]:
     arguments = ["bwrap", "--unshare-all", *(["--share-net"] if is_networked else [])]
     arguments += ["--die-with-parent", "--new-session", "--cap-drop", "ALL"]
-    # If the node runs as root, a fenced process is root to the kernel, the owner of /proc/sys.
+    # If the node runs as root, so does the helper, and root may write to /proc/sys.
     arguments += ["--ro-bind", "/", "/", "--proc", "/proc", "--remount-ro", "/proc"]
     arguments += ["--dev", "/dev", "--remount-ro", "/dev"]
     for path in emptied:
@@ -95,7 +95,7 @@ def _bubblewrap(
 
 
 def main() -> None:
-    """Give up every right that the fence does not leave, and become the command."""
+    """Give up every right that the restrictions do not allow, and become the command."""
     restrictions, *command = sys.argv[1:]
     _restrict_self(**json.loads(restrictions))
     os.execvp(command[0], command)  # noqa: S606

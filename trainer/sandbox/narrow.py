@@ -1,9 +1,9 @@
-"""A sandbox for one program that reads what somebody else made, and that starts nothing.
+"""A sandbox for one program that reads untrusted files and starts no other program.
 
 It shows the program, its libraries and the given paths. In tier full nothing else exists inside; in
-the weaker tiers Landlock refuses everything else. There is no network and no other program, so a
-malicious file finds nothing that it could make the program run. `python narrow.py SPEC` applies the
-limits and becomes the program.
+the weaker tiers Landlock refuses everything else. There is no network and no other program that a
+malicious file could make it run. `python narrow.py SPEC` applies the limits and becomes the
+program.
 """
 
 import json
@@ -30,11 +30,11 @@ _LIBRARY: Final = re.compile(r"(?:=> |^\s*)(/\S+) \(0x", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Narrow:
-    """The settings of one program; all of them strings, as they travel on a command line.
+    """The sandbox settings of one program, passed as JSON on a command line.
 
     `shown` are the paths that it may read, `writable` those that it may also write. `is_alone`
-    forbids it to start any process, even another of itself. Each file that it writes has at most
-    `file_bytes`. `narrowed` fills in `tier` and `libraries`.
+    forbids it to start any process, even another copy of itself. `file_bytes` limits the size of
+    each file that it writes. `narrowed` fills in `tier` and `libraries`.
     """
 
     command: Sequence[str]
@@ -48,7 +48,7 @@ class Narrow:
 
 
 def narrowed(narrow: Narrow) -> list[str]:
-    """Return the command that runs a program and shows it only what it is given.
+    """Return the command that runs a program in this sandbox.
 
     Raises SafetyError if there is no sandbox.
     """

@@ -1,9 +1,8 @@
-"""Python distributions that a task names, as its candidates' sandboxes show them.
+"""Python distributions that a task requires in its candidates' sandboxes.
 
-They belong to arnode's environment, or to one that was made for the task
-(`trainer.program.environments`). They are shown read-only, in addition to what every sandbox shows.
-Their files depend on versions, so a task's manifest names them by the hash of a list: sorted lines
-of `NAME==VERSION`.
+They are installed in arnode's environment, or in one that was made for the task
+(`trainer.program.environments`). Sandboxes show them read-only, in addition to the packages that
+every sandbox shows. A task's manifest has the hash of their list: sorted lines of `NAME==VERSION`.
 """
 
 import functools
@@ -20,16 +19,16 @@ from protocol.errors import ConfigurationError
 from trainer.sandbox.bytecode import hide_host_names
 from trainer.sandbox.visible import PACKAGES, VisiblePath, visible_tree
 
-# Inside arnode's own: made for its Python, and readable by anyone who can read arnode.
+# Inside arnode's environment: made for its Python, and readable by anyone who can read arnode.
 ENVIRONMENTS: Final = Path(sys.prefix, "arnode-environments")
 
 _NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 _VERSION: Final = r"==[A-Za-z0-9.!+_-]+"
-# They may come from a peer, and become a part of a command.
+# A list may be a peer's, and its lines become arguments of a command.
 _LOCKED: Final = re.compile(_NAME + _VERSION)
 _REQUIREMENT: Final = re.compile(f"({_NAME})(?:{_VERSION})?")
 _OF_EXTRAS: Final = re.compile(r"\bextra\s*==")
-_METADATA: Final = ("METADATA", "entry_points.txt")  # the other files show where it came from
+_METADATA: Final = ("METADATA", "entry_points.txt")  # other metadata reveal how it was installed
 _MODULES: Final = (".py", ".so")
 _OURS: Final = "arnode"
 _MOST: Final = 300
@@ -37,10 +36,10 @@ _MOST: Final = 300
 
 @dataclass(frozen=True, slots=True)
 class Packages:
-    """Distributions with everything that they need: `lock` is their list.
+    """Distributions with all their dependencies. `lock` is their list, as lines of text.
 
-    `folder` is the task's own environment, with those that arnode's does not have; None if arnode's
-    has all.
+    `folder` is the task's own environment, with the distributions that arnode's environment lacks;
+    None if it lacks none.
     """
 
     lock: bytes = b""
@@ -48,27 +47,27 @@ class Packages:
 
     @property
     def digest(self) -> bytes | None:
-        """The hash that a manifest has of them; None if there are none."""
+        """The hash of the list, for a manifest; None if the list is empty."""
         return hashlib.sha256(self.lock).digest() if self.lock else None
 
 
 NO_PACKAGES: Final = Packages()
 
 
-class PackagesMissing(ConfigurationError):  # noqa: N818 -- what is wrong, as its siblings are named
-    """Distributions that are not here, or not in that version, as pip calls them."""
+class PackagesMissing(ConfigurationError):  # noqa: N818 -- named after the fault, like related errors
+    """Some required distributions are not installed, or in another version. `lines` lists them."""
 
     def __init__(self, lines: Iterable[str]) -> None:
         self.lines = tuple(lines)
         super().__init__(
-            f"these Python packages are needed and not here: {', '.join(self.lines[:5])}",
+            f"these required Python packages are not installed: {', '.join(self.lines[:5])}",
             f"install them into arnode's environment: `pip install {' '.join(self.lines)}`",
         )
 
 
 @functools.cache
 def shown_packages(packages: Packages) -> tuple[VisiblePath, ...]:
-    """Return the paths that some distributions show in addition to `visible_tree`."""
+    """Return the paths of distributions that sandboxes show in addition to `visible_tree`."""
     known = {binding.inside for binding in visible_tree().bindings} if packages.lock else set()
     shown: dict[str, VisiblePath] = {}
     for line in packages.lock.decode().splitlines():
@@ -86,14 +85,14 @@ def shown_packages(packages: Packages) -> tuple[VisiblePath, ...]:
 def installed(requirements: Iterable[str], folder: Path | None = None) -> Packages:
     """Return the distributions for `NAME` or `NAME==VERSION` in arnode's environment and `folder`.
 
-    Raises PackagesMissing if one is not there, ConfigurationError if a requirement is malformed.
+    Raises PackagesMissing if one is not installed, ConfigurationError for a malformed requirement.
     """
     asked = {}
     for requirement in requirements:
         named = _REQUIREMENT.fullmatch(requirement)
         if named is None:
             raise ConfigurationError(
-                f"{requirement!r} is no Python package", "write `NAME` or `NAME==VERSION`"
+                f"{requirement!r} does not name a package", "write `NAME` or `NAME==VERSION`"
             )
         asked[_normal(named[1])] = requirement
     closure = _closure(asked, folder)
@@ -109,20 +108,20 @@ def installed(requirements: Iterable[str], folder: Path | None = None) -> Packag
 
 
 def locked(lock: bytes) -> Packages:
-    """Return the distributions of a list, from where they are installed here.
+    """Return the distributions of a list, as installed on this machine.
 
-    Raises PackagesMissing with those that an environment of the task's own would have to provide.
-    Raises ConfigurationError if the list is malformed, or no such environment can help.
+    Raises PackagesMissing with those that the task's own environment must provide. Raises
+    ConfigurationError if the list is malformed, or no such environment can provide them.
     """
     lines = lock.decode("utf-8", "replace").splitlines()
     if not 0 < len(lines) <= _MOST or not all(map(_LOCKED.fullmatch, lines)):
-        raise ConfigurationError("a task whose list of packages is none", "nobody can run it")
+        raise ConfigurationError("the task's list of packages is malformed", "nobody can run it")
     others = lacking(lines, None)
     if not others:
         return Packages(lock)
     if fixed := [line for line in others if _normal(line.partition("==")[0]) in shared_versions()]:
         raise ConfigurationError(
-            f"this task needs other versions than every sandbox here shows: {', '.join(fixed)}",
+            f"this task needs other versions of arnode's packages: {', '.join(fixed)}",
             f"install them into arnode's environment: `pip install {' '.join(fixed)}`",
         )
     folder = environment_of(lock)
@@ -151,7 +150,7 @@ def shared_versions() -> dict[str, str]:
 
 
 def _closure(names: Iterable[str], folder: Path | None) -> dict[str, Distribution]:
-    """Return distributions with everything that they need, by name; skip what is not here."""
+    """Return distributions with all their dependencies, by name; skip those not installed."""
     found: dict[str, Distribution] = {}
     waiting = [*names]
     while waiting:
@@ -163,13 +162,13 @@ def _closure(names: Iterable[str], folder: Path | None) -> dict[str, Distributio
             continue
         found[name] = one
         if len(found) > _MOST:
-            raise ConfigurationError("a task that needs too many packages", f"at most {_MOST}")
+            raise ConfigurationError("the task needs too many packages", f"name at most {_MOST}")
         waiting += _needed(one)
     return found
 
 
 def _found(name: str, folder: Path | None) -> Distribution | None:
-    """Return a distribution; one in `folder` comes before arnode's own."""
+    """Return a distribution from `folder`, or else from arnode's environment."""
     for path in ([str(folder)], sys.path) if folder else (sys.path,):
         one = next(iter(Distribution.discover(name=name, path=path)), None)
         if one is not None:
@@ -194,7 +193,7 @@ def _needed(one: Distribution) -> Iterator[str]:
 
 
 def _top_paths(one: Distribution) -> list[str]:
-    """Return the modules and folders that a distribution is imported by, and its metadata files."""
+    """Return a distribution's top-level modules and folders, and its metadata files."""
     found: dict[str, None] = {}
     for file in one.files or ():
         path = PurePosixPath(str(file))

@@ -1,7 +1,7 @@
-"""Sandboxes started ahead of time: one that is not forked imports torch during the run before.
+"""Sandboxes started ahead of time, so that an unforked one imports torch during the previous run.
 
-One spare of each role is kept. Taking it starts the next, as long as that will be needed. A spare
-has seen no source, so it carries nothing from one run to another.
+The pool has one spare sandbox for each role. Taking a spare starts the next, until `start_no_next`.
+A spare has seen no source, so it carries nothing from one run to another.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ class WarmPool:
             self._spares[role, is_fresh] = asyncio.create_task(Sandbox.launch(profile))
 
     def start_no_next(self) -> None:
-        """Stop starting a spare whenever another is taken."""
+        """Stop starting a new spare each time a sandbox is taken."""
         self._starts_next = False
 
     async def take(self, role: Role, *, is_fresh: bool = False) -> Sandbox:
@@ -52,14 +52,16 @@ class WarmPool:
             try:
                 sandbox = spare.result()
             except SafetyError:
-                # Another run may have used up a kernel limit per user, or a busy machine was slow
-                # for once. A night of runs must not end for that.
+                # Another run may have reached a per-user kernel limit, or the machine was briefly
+                # too busy. That must not end a night of runs.
                 failures += 1
                 if failures >= _STARTS:
                     raise
                 await asyncio.sleep(_PAUSE_S)
                 continue
-            if self._starts_next:  # not a fresh one: its run is not known yet
+            if (
+                self._starts_next
+            ):  # never a fresh spare: it is not known yet if the next run needs one
                 self.warm(role)
             if not sandbox.has_ended:
                 return sandbox

@@ -1,10 +1,10 @@
 """The kernel's limit on the processes and threads of sandboxes.
 
-The watchdog ends a sandbox that has too many, but it looks only a few times a second. A program
-that forks without end may have thousands by then, and with so many at work nothing else on the
-machine gets its turn, the watchdog included. For an ordinary user RLIMIT_NPROC sets a limit that
-the kernel keeps (setrlimit(2)). It does not bind root, whose sandboxes share a control group with
-a limit (Linux: Documentation/admin-guide/cgroup-v1/pids.rst), where one can be made.
+The watchdog ends a sandbox that has too many, but it looks only a few times a second. By then a
+fork bomb may have started thousands, which leave no CPU time for the rest of the machine, the
+watchdog included. For an ordinary user the kernel enforces RLIMIT_NPROC (setrlimit(2)). It does not
+apply to root. Root's sandboxes share a control group with a limit, where one can be created (Linux:
+Documentation/admin-guide/cgroup-v1/pids.rst).
 """
 
 import atexit
@@ -19,8 +19,8 @@ from typing import Final
 from trainer.host.processes import own_threads
 from trainer.sandbox.inside.restrictions import lower_limit
 
-SPARE: Final = 8  # of a sandbox above the watchdog's limit, so that the watchdog names the reason
-MOST_OF_ROOT: Final = 2048  # of all sandboxes of a node together
+SPARE: Final = 8  # processes above the watchdog's limit, so that the watchdog acts first
+MOST_OF_ROOT: Final = 2048  # processes and threads of all sandboxes of a node together
 _GROUPS: Final = (Path("/sys/fs/cgroup/pids"), Path("/sys/fs/cgroup"))  # version 1, version 2
 _PREFIX: Final = "arnode-"
 _SHELL: Final = "/bin/sh"
@@ -29,9 +29,9 @@ _COUNTED_APART: Final = (5, 14)  # the first Linux that counts by user namespace
 
 
 def bind_process(pid: int, most: int) -> None:
-    """Let a process of ours, and all that it starts, have at most so many processes and threads.
+    """Limit a process of ours, with all that it starts, to `most` processes and threads.
 
-    Does nothing for root, and nothing if the process is gone.
+    Does nothing for root, or if the process is gone.
     """
     if os.getuid() == 0:
         return
@@ -50,7 +50,7 @@ def joining_group(command: list[str]) -> list[str]:
 def control_group() -> Path | None:
     """Return the file to which a process writes "0" to join the control group of our sandboxes.
 
-    None for an ordinary user, and where root may make no group, as in most containers.
+    Returns None for an ordinary user, and where root cannot create one, as in most containers.
     """
     if os.getuid() != 0:
         return None
@@ -84,7 +84,7 @@ def _remove(group: Path) -> None:
 
 
 def _is_counted_apart(pid: int) -> bool:
-    """Return True if the kernel counts the processes of this one's user namespace by themselves."""
+    """Return True if the kernel counts processes in `pid`'s user namespace separately from ours."""
     version = tuple(int(part) for part in re.findall(r"\d+", os.uname().release)[:2])
     try:
         is_elsewhere = not Path("/proc/self/ns/user").samefile(f"/proc/{pid}/ns/user")

@@ -1,4 +1,4 @@
-"""The limits of one sandbox, the same for every tier, and the times of its start."""
+"""The limits of one sandbox, the same for every tier, and the start times of one."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -14,17 +14,16 @@ Role = Literal["train", "serve", "build", "solve", "judge", "evaluate"]
 class Profile:
     """The limits of one sandbox. Sizes are in bytes; `single_process` forbids new processes.
 
-    `harness` is the folder of a kind of task whose `boot.py` is the first program inside, as
-    `trainer.sandbox.visible` names it. `tools` are the toolchains that it shows
-    (`trainer.sandbox.toolchains`). `packages` are the Python distributions that it shows in
-    addition to those that every sandbox shows (`trainer.sandbox.packages`). `data` are the host's
-    folders that it shows below `/data`.
+    `harness` is the folder, as `trainer.sandbox.visible` names it, whose `boot.py` is the first
+    program inside. `tools` are the toolchains that it shows (`trainer.sandbox.toolchains`).
+    `packages` are the Python distributions that it shows in addition to the standard ones
+    (`trainer.sandbox.packages`). `data` are the host's folders that it shows below `/data`.
 
-    `has_loopback` lets it speak TCP with itself, in a network of its own; this needs tier full.
+    `has_loopback` allows TCP within the sandbox, in a private network; this needs tier full.
     `scratch_files` limits the files and folders in its scratch folders. `card` is the NVIDIA card
-    that it may use. `is_fresh` asks for a process that shares nothing with others, not even its
-    memory layout. `hash_seed` decides the order of its sets. `weighs_memory` refuses memory that
-    belongs neither to a process nor to a written file.
+    that it may use. `is_fresh` asks for a process that is not forked, so that it does not share
+    even its memory layout. `hash_seed` decides the order of its sets. `weighs_memory` refuses
+    memory that belongs neither to a process nor to a written file.
     """
 
     role: Role
@@ -57,7 +56,7 @@ class Profile:
 
     @property
     def has_only_ours(self) -> bool:
-        """True if everything that it starts is a server of arnode's that it talks to."""
+        """True if the only process that it starts is a server that belongs to arnode."""
         return self.has_loopback and not self.tools
 
     @property
@@ -72,23 +71,23 @@ class Profile:
 
     @property
     def restricts_later(self) -> bool:
-        """True if its harness gives up more rights before a candidate or an answer comes in."""
+        """True if its harness gives up more rights before it receives a candidate or an answer."""
         return self.is_gated or self.role == "judge" or self.waits
 
     @property
     def waits(self) -> bool:
-        """True if a process of arnode's starts the candidate's and stays next to it."""
+        """True if a process of arnode runs alongside the candidate's process."""
         return self.role == "solve" and not self.single_process
 
     @property
     def is_gated(self) -> bool:
-        """True if `syscall_gate` lets it open no more files once it sees text to score."""
+        """True if `syscall_gate` stops it from opening files before it sees text to score."""
         return self.role == "serve"
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """The times when a sandbox was requested, its process existed, and torch was imported.
+    """The times when a sandbox was requested, its process started, and its imports were done.
 
     In seconds of `time.monotonic`.
     """

@@ -1,10 +1,10 @@
 """One sandbox: a Python process, isolated by the best tier that this machine supports.
 
-It exchanges frames with the harness inside, measures what it uses, and ends it. When `close`
-returns, no process of the sandbox is left. This module knows nothing of tasks or metrics. A
+It exchanges frames with the harness inside, measures its resource usage, and ends it. When `close`
+returns, no process of the sandbox is left. This module is independent of tasks and metrics. A
 contract in pyproject.toml lists the modules that may import it, and so start a sandbox.
 
-Call `launch` from the main thread: the kernel ties a sandbox's life to the thread that spawned it.
+Call `launch` from the main thread: the kernel kills a sandbox when the thread that spawned it ends.
 """
 
 import asyncio
@@ -44,13 +44,13 @@ End = Literal["exit", "killed", "memory", "output", "threads", "files"]
 _WATCH_INTERVAL_S = 0.1
 _SETTLE_TIMEOUT_S = 2.0
 _TAIL_BYTES = 16 * 1024
-# Pages read from disk for one process. Each can carry 17 bits at most: libraries have 100,000
-# pages.
+# Pages that one process may read from disk. The choice of a page leaks at most 17 bits, since
+# libraries have 100,000 pages.
 _UNNOTICED_PAGES = 2
 
 
 class Sandbox:
-    """A launched sandbox: its frames, its metering and its end. Make one with `Sandbox.launch`."""
+    """A running sandbox: sends frames, measures usage, enforces limits. Make one with `launch`."""
 
     _open: ClassVar[set["Sandbox"]] = set()
     _closed_cpu_s: ClassVar[float] = 0.0
@@ -66,7 +66,7 @@ class Sandbox:
         self.profile = backend.profile
         self.start = Start(asked_s, spawned_s=time.monotonic(), warm_s=math.inf)
         self.keeps_output = True  # True while its output is kept and may be quoted
-        self.peak_memory_bytes = 0  # including what its files held then
+        self.peak_memory_bytes = 0  # including its files at that time
         self.peak_resident_bytes = 0
         self.written_bytes = 0
         self.end: End | None = None
@@ -87,7 +87,7 @@ class Sandbox:
     def cpu_s_of_all(cls) -> float:
         """Return the CPU seconds of all sandboxes of this process so far, and of their zygotes.
 
-        The kernel does not add what a killed namespace has used to this process's figure.
+        The kernel does not add the CPU time of a killed namespace to that of this process.
         """
         sandboxes_s = cls._closed_cpu_s + sum(map(cls._cpu_s_so_far, cls._open))
         return sandboxes_s + Zygote.cpu_s_of_all()
@@ -161,7 +161,7 @@ class Sandbox:
 
     @property
     def has_ended(self) -> bool:
-        """True if it is known to have ended, by a limit or because something outside killed it."""
+        """True if it is known to have ended, by itself, by a limit or by an outside signal."""
         return self.end is not None or self._process.returncode is not None
 
     @property
@@ -170,11 +170,11 @@ class Sandbox:
         return self._process.returncode == OUT_OF_MEMORY
 
     def fill_compiled(self, code: CompiledCode, tree: bytes) -> None:
-        """Copy the code that was compiled for a tree before, if its profile compiles."""
+        """Copy in the code that an earlier sandbox compiled for a tree, if its profile compiles."""
         self._backend.fill_compiled(code, tree)
 
     def keep_compiled(self, code: CompiledCode, tree: bytes) -> None:
-        """Keep the code that it has compiled for a tree, unless some is kept already."""
+        """Store the code that it has compiled for a tree, unless some is stored already."""
         if self._backend.compiled is not None and not code.has(tree):
             code.keep(self._backend.compiled, tree)
 
@@ -184,7 +184,7 @@ class Sandbox:
             self._stop("killed")
 
     def on_output(self, callback: Callable[[bytes], None]) -> None:
-        """Call `callback` with its output from now on, as long as that is kept."""
+        """Call `callback` with its output from now on, unless output is discarded."""
         self._on_output = callback
 
     def discard_output(self) -> None:
@@ -219,9 +219,9 @@ class Sandbox:
         self.written_bytes = max(self.written_bytes, written)
 
     def metered_s(self) -> float:
-        """Return a clock in seconds, of which only differences count.
+        """Return a clock's reading in seconds; only differences are meaningful.
 
-        It counts CPU seconds or, with a card, elapsed seconds.
+        The clock counts CPU seconds or, with a card, elapsed seconds.
         """
         return self.cpu_s() if self.profile.card is None else time.monotonic()
 
@@ -237,7 +237,7 @@ class Sandbox:
                 await self._tasks[0]
 
     async def close(self) -> None:
-        """Kill what is left and wait until nothing is, even if cancelled meanwhile."""
+        """Kill all its processes and wait until they are gone, even if cancelled meanwhile."""
         await to_its_end(self._end_all())
 
     async def _end_all(self) -> None:
@@ -254,7 +254,7 @@ class Sandbox:
         self.peak_memory_bytes = max(self.peak_memory_bytes, self._process.peak_bytes)
         self.written_bytes = max(self.written_bytes, self._process.written_bytes)
         if self._process.pages_read > _UNNOTICED_PAGES:
-            # The next sandbox could read a message from which pages are in memory now.
+            # Which pages are in memory now could be a message to the next sandbox: load all.
             await asyncio.to_thread(visible_tree().keep_in_memory)
         for task in self._tasks[1:]:
             task.cancel()
@@ -311,7 +311,7 @@ class Sandbox:
             self._on_output(chunk)
 
     async def _watch(self) -> None:
-        """Kill it on too much memory, files or threads, and if watching fails."""
+        """Kill the sandbox if it exceeds its memory, files or threads, or if watching fails."""
         try:
             await self._watch_limits()
         except Exception:
@@ -320,9 +320,9 @@ class Sandbox:
 
     async def _watch_limits(self) -> None:
         while self._process.returncode is None:
-            # Start at the first process outside: a daemon's parent is not the program that made it.
+            # Start at the first process outside, because a daemon is no descendant of the program.
             pids = family_of(self._process.pid)
-            # Threads before memory: if the sharing of pages cannot be read, many processes look
+            # Check threads before memory: if shared pages are counted in full, many processes look
             # like much memory.
             if sum(status_number(pid, "Threads") for pid in pids) > self.profile.threads:
                 self._stop("threads")

@@ -1,4 +1,4 @@
-"""Memory that can no longer be changed, handed to sandboxes by read-only descriptors."""
+"""Immutable memory files, passed to sandboxes as read-only descriptors."""
 
 import contextlib
 import fcntl
@@ -8,8 +8,8 @@ from typing import TypeAlias
 
 Data: TypeAlias = bytes | memoryview
 
-# Refuses later writes and writable mappings (Linux 5.1; fcntl(2)). F_SEAL_WRITE would also look for
-# earlier mappings. There are none, and it fails while the kernel itself holds a page for a moment.
+# Refuses later writes and writable mappings (Linux 5.1; fcntl(2)). F_SEAL_WRITE also checks for
+# earlier mappings, of which there are none, and fails while the kernel itself uses a page.
 _F_SEAL_FUTURE_WRITE = 0x10
 _SEALS = _F_SEAL_FUTURE_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 # FS_IOC_SETFLAGS and FS_NOATIME_FL (linux/fs.h; for memory files since Linux 6.0). The time of the
@@ -19,7 +19,7 @@ _NO_ACCESS_TIME = (0x80).to_bytes(8, "little")
 
 
 class Sealed:
-    """A sealed memory file that contains some data, one part after the other."""
+    """A sealed memory file that contains the given parts, joined."""
 
     def __init__(self, parts: Iterable[Data]) -> None:
         self._descriptor = os.memfd_create("arnode", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
@@ -27,8 +27,8 @@ class Sealed:
             with os.fdopen(os.dup(self._descriptor), "wb") as file:
                 for part in parts:
                     file.write(memoryview(part).cast("B"))
-            # Its owner could open it for writing: the seals refuse a write, but its times would
-            # show it.
+            # The file's owner could open it for writing. The seals refuse the write, but the file's
+            # times would reveal the attempt.
             os.fchmod(self._descriptor, 0o444)
             with contextlib.suppress(OSError):  # an older kernel: docs/threat-model.md
                 fcntl.ioctl(self._descriptor, _SET_FLAGS, _NO_ACCESS_TIME)
@@ -47,14 +47,14 @@ class Sealed:
             os.close(readable)
 
     def close(self) -> None:
-        """Close it; descriptors that were handed out stay valid."""
+        """Close the file; descriptors from `opened` stay valid."""
         os.close(self._descriptor)
 
 
 def in_memory(data: bytes) -> int:
-    """Return a descriptor from which the data can be read, once.
+    """Return a descriptor from which the data can be read once.
 
-    A pipe may hold no more than a page.
+    A pipe is no alternative, because its capacity may be a single page.
     """
     descriptor = os.memfd_create("arnode", os.MFD_CLOEXEC)
     os.write(descriptor, data)
@@ -64,6 +64,6 @@ def in_memory(data: bytes) -> int:
 
 @contextlib.contextmanager
 def sealed(data: Data) -> Iterator[int]:
-    """Yield a descriptor of data that are needed only once."""
+    """Yield a read-only descriptor of a sealed copy of the data."""
     with contextlib.closing(Sealed([data])) as kept, kept.opened() as descriptor:
         yield descriptor

@@ -1,10 +1,10 @@
 """The system calls that a candidate may not make, as classic BPF programs.
 
-bubblewrap loads the program just before it starts the command, so it binds every thread of the
-sandbox for good. It refuses everything that reaches other processes, the kernel's configuration, a
-network or a new namespace. It also refuses everything that leaves a trace for a later process: of
-`fcntl`, `ioctl` and `madvise` only what is listed here is allowed. clone3 answers ENOSYS so that
-libc falls back to clone, whose flags a filter can read. Source: seccomp(2), linux/filter.h.
+bubblewrap loads the program just before it starts the command, so it applies to every thread of the
+sandbox for good. It refuses calls that reach other processes, the kernel's configuration, a network
+or a new namespace. It also refuses calls that leave a trace for a later process: `fcntl`, `ioctl`
+and `madvise` are allowed only with the arguments listed here. clone3 returns ENOSYS so that libc
+falls back to clone, whose flags a filter can read. Source: seccomp(2), linux/filter.h.
 """
 
 import platform
@@ -16,7 +16,7 @@ _NAMESPACE_FLAGS = 0x7E020000  # every CLONE_NEW* that clone(2) accepts
 _CLONE_THREAD = 0x00010000
 _PR_SET_PDEATHSIG = 1  # makes a program end with the node
 _CLONE_PIDFD = 0x00001000  # its inode number counts all processes of the machine
-_SCHED_CORE = 62  # keeps other programs off the other thread of a core
+_SCHED_CORE = 62  # stops other programs from using the core's second hardware thread
 _TIOCSTI = 0x5412  # pushes bytes into the terminal's input
 _O_TRUNC = 0o1000
 _TRUNCATION_ABI = 3  # the first version of Landlock with a right for truncation
@@ -56,7 +56,7 @@ _FUTEX_ALLOWED = ((128, 128), (0x7F, 0), (0x7F, 9))
 
 _FAMILIES = (2, 10, 16)  # AF_INET, AF_INET6, AF_NETLINK: the last lists one's own addresses
 _TYPE_MASK, _DATAGRAM = 0xF, 2
-# What a program needs in a network of its own (`seccomp_program`).
+# Sockets for a program in a private network, or with a card (`seccomp_program`).
 _UNIX, _INTERNET, _STREAM, _PACKETS = (1,), (2, 10), ((_TYPE_MASK, 1),), ((_TYPE_MASK, 5),)
 _TCP = (0, 6)  # 0 is the default protocol of a stream, 6 is TCP by number
 _TCP_ULP = 31  # loads optional parts of the kernel
@@ -76,13 +76,13 @@ def seccomp_program(
     """Return the filter for this machine.
 
     `single_process` refuses new processes (threads stay allowed) and changes of processor affinity.
-    `is_confined` refuses what namespaces would make harmless (tiers container and partial).
-    `has_card` leaves NVIDIA's driver the memory that it shares with the card, and a socket to
-    listen on. `has_loopback` lets a program speak TCP, which is only for a network namespace of its
-    own. `has_pairs` lets it make pairs of connected sockets (`_pairs`). `weighs_memory` refuses a
-    program of one process all shared mappings of files. `restricts_later` leaves the harness the
-    calls by which a process gives up more rights; another filter, loaded before a candidate's code
-    runs, refuses them. Raises SafetyError on an architecture without a table.
+    `is_confined` refuses calls that namespaces would make harmless (tiers container and partial).
+    `has_card` allows NVIDIA's driver its shared memory with the card, and a socket to listen on.
+    `has_loopback` allows TCP, and is only for a private network namespace. `has_pairs` allows pairs
+    of connected sockets (`_pairs`). `weighs_memory`, with `single_process`, refuses all shared
+    mappings of files. `restricts_later` allows the harness the calls that give up more rights;
+    another filter, loaded before a candidate's code runs, refuses them. Raises SafetyError on an
+    architecture without a table.
     """
     machine = machine or platform.machine()
     program = _to_all(machine)
@@ -103,7 +103,9 @@ def seccomp_program(
         refused |= calls.SENDING_DESCRIPTORS
     if has_card and not has_loopback:
         refused -= calls.OF_A_CARDS_SOCKET
-        program += bpf.answer(NUMBERS[machine]["connect"], bpf.ENOENT)  # there is no MPS server
+        program += bpf.answer(
+            NUMBERS[machine]["connect"], bpf.ENOENT
+        )  # as if there is no MPS server
     if single_process:
         refused |= calls.REFUSED_TO_SINGLE
         program += _one_process(machine, has_card=has_card, weighs_memory=weighs_memory)
@@ -136,10 +138,10 @@ def last_program(*, keeps_core: bool = False, machine: str | None = None) -> byt
 def gate_program(*, has_card: bool = False, machine: str | None = None) -> bytes:
     """Return the filter of a process that scores text (`trainer.sandbox.syscall_gate`).
 
-    It asks its listener about every call except those that compute, wait, or use its socket. That
-    includes every look-up, every read of a file, and every call that a future kernel adds. It
-    refuses a listener of the script's own, which could let such calls through. Loaded on top of
-    `seccomp_program`.
+    The filter asks its listener about every call except those that compute, wait, or use the
+    process's socket. So it asks about path look-ups, reads of files, and calls that future kernels
+    add. It refuses to install another listener, which could let such calls through. It is loaded on
+    top of `seccomp_program`.
     """
     machine = machine or platform.machine()
     program = bpf.opening(machine)
@@ -162,12 +164,11 @@ def networked_program(
     """Return the filter of a program that may use the network.
 
     It is for an agent sandbox (`trainer.agent_sandbox.agent_run`) or a helper process
-    (`trainer.sandbox.masked_home`). Unix sockets (AF_UNIX) are refused: behind them are a session's
-    D-Bus and systemd, Docker and agents with keys, which start programs or answer outside any
-    sandbox. Without `is_networked` every new socket is refused. `is_confined` refuses what
-    namespaces would make harmless. Changes of modes and owners, which Landlock does not cover, then
-    seem to succeed, because programs give up if they fail. Raises SafetyError on an architecture
-    without a table.
+    (`trainer.sandbox.masked_home`). It refuses Unix sockets (AF_UNIX), because D-Bus, systemd,
+    Docker and key agents listen on them, and act outside any sandbox. Without `is_networked` it
+    refuses every new socket. `is_confined` refuses calls that namespaces would make harmless.
+    Changes of modes and owners, which Landlock does not cover, then seem to succeed, because
+    programs give up if they fail. Raises SafetyError on an architecture without a table.
     """
     machine = machine or platform.machine()
     program = [*_to_all(machine), *_sockets(machine)]
@@ -194,7 +195,7 @@ def unaltered_program(landlock_abi: int, *, machine: str | None = None) -> bytes
     """Return a filter that protects files from changes that this version of Landlock permits.
 
     No version refuses to set a file's times. The first two let a process empty a file that it opens
-    for reading. With these two `openat2` seems not to exist, as a filter cannot read its flags.
+    for reading. With these two, `openat2` returns ENOSYS, because a filter cannot read its flags.
     """
     machine = machine or platform.machine()
     program, number = bpf.opening(machine), NUMBERS[machine]
@@ -209,7 +210,7 @@ def unaltered_program(landlock_abi: int, *, machine: str | None = None) -> bytes
 
 
 def _to_all(machine: str) -> list[bytes]:
-    """Return rules for all programs: refuse what none of them may do."""
+    """Return the first rules of every filter: refuse new namespaces and core scheduling."""
     opening = bpf.opening(machine)
     number = NUMBERS[machine]
     return [
@@ -221,7 +222,7 @@ def _to_all(machine: str) -> list[bytes]:
 
 
 def _allowed_parts(machine: str, *, single_process: bool, has_card: bool) -> list[bytes]:
-    """Return rules that allow, of calls with many meanings, only those that leave no trace."""
+    """Return rules that allow calls such as fcntl only with arguments that leave no trace."""
     number = NUMBERS[machine]
     commands = _FCNTL_ALLOWED + (() if single_process else _LOCKS)
     commands += _SEALS if has_card or not single_process else ()
@@ -245,7 +246,7 @@ def _allowed_parts(machine: str, *, single_process: bool, has_card: bool) -> lis
 def _one_process(machine: str, *, has_card: bool, weighs_memory: bool) -> list[bytes]:
     """Return rules against new processes, hidden memory, and waking other processes' threads.
 
-    A shared mapping changes a file without a write, and files are counted by their writes.
+    A shared mapping can change a file without a write call, and only write calls are counted.
     """
     shared = _SHARED if weighs_memory else _SHARED_ANONYMOUS
     number = NUMBERS[machine]
@@ -314,9 +315,9 @@ def _sockets_inside(machine: str, *, has_loopback: bool, has_card: bool) -> list
 def _pairs(machine: str) -> list[bytes]:
     """Return rules that allow pairs of connected Unix sockets: streams and ordered packets.
 
-    Event loops wake themselves up with one (asyncio), Node.js gives one to each process that it
-    starts, and Rust learns by one whether a process started. Both ends belong to the sandbox, and
-    neither kind can send anywhere else. A pair of datagram sockets could, so it stays refused.
+    Event loops wake themselves up with a pair (asyncio), Node.js gives a pair to each process that
+    it starts, and Rust uses a pair to learn if a process started. Both ends belong to the sandbox,
+    and these types can send nowhere else. Datagram sockets could, so they stay refused.
     """
     number = NUMBERS[machine]
     return [

@@ -1,4 +1,4 @@
-"""A process that this one starts: the first process of a sandbox or of a zygote."""
+"""Child processes of this process: the first process of a sandbox or of a zygote."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ def spawn(
 ) -> "subprocess.Popen[bytes]":
     """Start a process with an empty environment.
 
-    With `has_lifeline` it is to end when its standard input is closed.
+    With `has_lifeline` its standard input is a pipe; the command must end when that is closed.
     """
     return subprocess.Popen(
         command,
@@ -33,14 +33,14 @@ def spawn(
 
 
 class SpawnedProcess:
-    """A started process with its output, and the needed part of `asyncio.subprocess.Process`.
+    """A child process with its output, and some of the methods of `asyncio.subprocess.Process`.
 
-    asyncio lets other tasks run while it starts a process, and a caller that is cancelled meanwhile
-    never learns of it. Here the process is known before any other task runs.
+    While asyncio starts a process, other tasks run, and a caller that is cancelled then loses the
+    process. Here the caller has the process before any other task runs.
     """
 
-    peak_bytes: Final = 0  # the kernel's figure includes the memory of this process at the start
-    written_bytes: Final = 0  # unknown as well: it is read while the process exists
+    peak_bytes: Final = 0  # unknown: the kernel's figure includes this process's own memory
+    written_bytes: Final = 0  # unknown as well: it is read only while the process exists
     pages_read: Final = 0  # unknown as well
 
     def __init__(self, process: "subprocess.Popen[bytes]", stdout: asyncio.StreamReader) -> None:

@@ -1,15 +1,15 @@
-"""The gate of a sandbox that scores: open during set-up, closed for good before the first row.
+"""The system-call gate of a scoring sandbox: open during set-up, shut before the first row.
 
-The files that a process looks up and reads leave traces in the kernel that outlive it. A script
+When a process looks up and reads files, it leaves traces in the kernel that outlive it. A script
 that knows the targets while it is scored could leave such traces for the process that is audited.
 So before any untrusted code runs, a harness's `boot` loads a filter. The filter asks its listener
 about each call except those that only compute or use the process's socket (`seccomp.gate_program`,
-seccomp_unotify(2)). The listener is handed to this process. It lets every call go on and counts
-them, and closes the listener at the right moment. From then on each such call answers ENOSYS, which
-nothing inside can undo.
+seccomp_unotify(2)). This process receives the listener, counts the calls and allows each of them
+until it closes the listener. From then on each such call returns ENOSYS, which nothing inside can
+undo.
 
-A call that was let go on may still be under way, held up in the kernel, with a path that is read
-later. So every thread is stopped for a moment: its call ends, or starts again and meets the filter.
+An allowed call may still be blocked in the kernel, which reads its path later. So `shut` stops
+every thread for a moment: the call ends, or starts again and is filtered.
 """
 
 import asyncio
@@ -30,10 +30,10 @@ _MOST_LOOKUPS = 200_000  # a set-up that imports all of torch makes a tenth of t
 
 
 class SyscallGate:
-    """The outer side of a gate: it holds a process's listener on the running event loop."""
+    """A gate for one process: serves its listener on the running event loop."""
 
     def __init__(self, listener: int, pid: int) -> None:
-        """Hold the listener that a process has just sent.
+        """Start to serve the listener that a process has just sent.
 
         Raises ProcessLookupError if that process is gone.
         """
@@ -48,7 +48,7 @@ class SyscallGate:
         asyncio.get_running_loop().add_reader(listener, self._let_one_go_on)
 
     async def shut(self) -> bool:
-        """Let no further call through; return True once none is under way, False if that fails."""
+        """Refuse further calls; return True once no call is in progress, False if that fails."""
         self._close_listener()
         try:
             async with asyncio.timeout(_STOP_TIMEOUT_S):
@@ -62,7 +62,7 @@ class SyscallGate:
         return True
 
     def _is_stopped(self) -> bool:
-        """Stop the process, which a thread may have continued; return True once all threads are."""
+        """Stop the process, again if a thread continued it; return True if all threads stopped."""
         signal.pidfd_send_signal(self._pidfd, signal.SIGSTOP)
         states = []
         for task in Path(f"/proc/{self._pid}/task").iterdir():

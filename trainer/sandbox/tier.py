@@ -1,4 +1,4 @@
-"""The sandbox tier of this machine, found by trying, and how to get a better one."""
+"""Finds the sandbox tier of this machine by trying each, and hints at how to get a better one."""
 
 import functools
 import os
@@ -34,7 +34,7 @@ _SELFTEST = SHOWN_CODE[INSIDE] / "selftest.py"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tier:
-    """A tier, what was found, and in `hint` how to get a better one, if that is possible."""
+    """A sandbox tier. `detail` says what was found, `hint` how to get a better one, if possible."""
 
     name: TierName
     detail: str
@@ -42,16 +42,16 @@ class Tier:
 
 
 def make_backend(profile: Profile) -> SandboxBackend:
-    """Return the isolation of this machine's tier. Raises SafetyError if it has none."""
+    """Return the sandbox backend for this machine's tier. Raises SafetyError for tier none."""
     tier = probe_tier()
     if tier.name == "none":
         raise SafetyError(f"no sandbox, no run: {tier.detail}", tier.hint)
     if profile.has_loopback and tier.name != "full":
-        # Landlock's network rules name ports, not addresses: to allow a port of ours would allow
-        # that port of every program.
+        # Landlock's network rules name ports, not addresses: a rule that allows a port here allows
+        # that port on every host.
         raise SafetyError(
-            "programs that ask language models need a network of their own, which only the"
-            f" sandbox of tier full has; here it is {tier.name}",
+            "programs that ask language models need a private loopback network, which only"
+            f" sandbox tier full has; this machine has tier {tier.name}",
             tier.hint,
         )
     is_forked = profile.may_be_forked and not why_nothing_is_forked()
@@ -65,7 +65,7 @@ def make_backend(profile: Profile) -> SandboxBackend:
 def why_nothing_is_forked() -> str:
     """Return why this machine's sandboxes are not forked; empty if they are.
 
-    Found by trying it. Call it from the main thread.
+    It forks one sandbox to find out. Call it from the main thread.
     """
     tier = probe_tier()
     if tier.name == "none":
@@ -79,7 +79,7 @@ def why_nothing_is_forked() -> str:
 
 @functools.cache
 def probe_tier() -> Tier:
-    """Try the tiers from the best down, each by what it must be able to do."""
+    """Test the tiers from the best down, and return the first that does all that it must do."""
     full = _probe_full()
     if full.name == "full":
         return full
@@ -90,7 +90,7 @@ def probe_tier() -> Tier:
 
 
 def _probe_full() -> Tier:
-    """Run `bwrap … true` as runs will be started; a program on PATH alone proves nothing."""
+    """Run `bwrap … true` with a run's options: a `bwrap` that is on PATH may still not work."""
     command = [
         "bwrap", "--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent",
         "--cap-drop", "ALL", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev",
@@ -102,7 +102,7 @@ def _probe_full() -> Tier:
     except FileNotFoundError:
         return _none(
             "bubblewrap (bwrap) is not installed",
-            "install your distribution's package `bubblewrap` (PyPI's is something else)",
+            "install your distribution's package `bubblewrap` (PyPI's is unrelated)",
         )
     except subprocess.TimeoutExpired:
         return _none(
@@ -117,17 +117,19 @@ def _probe_full() -> Tier:
 
 def _probe_weaker() -> Tier:
     if not landlock_abi():
-        return _none("the kernel has no Landlock (Linux 5.13 and newer, if it is switched on)")
-    # Root of a user namespace may have no other users to become.
+        return _none(
+            "the kernel has no Landlock (Linux 5.13 or newer with Landlock enabled has it)"
+        )
+    # Root inside a user namespace may have no other uids to switch to.
     if os.geteuid() == 0 and _is_mapped(THROWAWAY_UIDS):
         if folder := _closed_folder():
             return _none(
-                f"other users cannot pass through {folder}, which arnode is installed under: "
-                f"`chmod o+x {folder}`, or install it elsewhere"
+                f"arnode is installed in {folder}, which other users cannot enter: "
+                f"run `chmod o+x {folder}`, or install it elsewhere"
             )
         return _try_out("container", "a throw-away uid, Landlock and seccomp")
     if not can_scope_signals():
-        return _none("Landlock here is too old to keep signals inside (Linux 6.12 can)")
+        return _none("this kernel's Landlock cannot block signals (Linux 6.12 or newer can)")
     return _try_out("partial", "Landlock and seccomp under your own user")
 
 
@@ -136,7 +138,7 @@ def _none(detail: str, hint: str = "") -> Tier:
 
 
 def _try_out(name: Literal["container", "partial"], detail: str) -> Tier:
-    """Run arnode's own attack in the sandbox: the tier holds if everything is refused."""
+    """Run arnode's self-test in the sandbox: the tier works if every attack is refused."""
     uid = throwaway_uid() if name == "container" else None
     folder = make_box(uid)
     try:
@@ -178,7 +180,7 @@ def _is_mapped(uids: range) -> bool:
 
 
 def _closed_folder() -> Path | None:
-    """Return the first folder above what a sandbox shows that other users cannot enter."""
+    """Return a parent folder of a visible path that other users cannot enter; None without one."""
     for path in (binding.host for binding in visible_tree().bindings):
         for folder in reversed(path.parents):
             if not folder.stat().st_mode & 0o001:
@@ -195,6 +197,6 @@ def _hint() -> str:
     return (
         "user namespaces are needed: `sysctl kernel.unprivileged_userns_clone` and "
         "`user.max_user_namespaces` must not be 0; in Docker, start with "
-        "`--security-opt seccomp=unconfined`; a rented pod does without where you are root and "
-        "its kernel has Landlock"
+        "`--security-opt seccomp=unconfined`; as root on a kernel with Landlock, as on a rented "
+        "pod, arnode runs without them"
     )

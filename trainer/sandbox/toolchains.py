@@ -1,6 +1,6 @@
-"""Compilers and interpreters of this machine, which sandboxes show read-only and on request.
+"""Compilers and interpreters of this machine that a task's sandboxes can show, read-only.
 
-A build sees them. A run does not, unless it needs them to run (`at_run`).
+A build sees all toolchains of its task. A run sees only those with `at_run`.
 """
 
 import functools
@@ -60,7 +60,7 @@ _OF_GO: Final = {
 
 
 def toolchain_of(command: str) -> str | None:
-    """Return the toolchain that a command belongs to; None if it belongs to none."""
+    """Return the name of the toolchain that has a command, or None."""
     return _COMMANDS.get(command)
 
 
@@ -89,7 +89,7 @@ def toolchain(name: str) -> Toolchain:
             asked = [go, "env", "GOROOT"]
             said = subprocess.run(asked, capture_output=True, timeout=_ASKED_S, check=False)
             root = said.stdout.decode().strip()
-            # The root in a Linux distribution has links to parts that lie elsewhere.
+            # In Linux distributions GOROOT contains links to folders elsewhere.
             parts = {str(one.resolve()) for one in (Path(root), *Path(root).glob("*"))}
             outside = sorted(one for one in parts if not one.startswith(f"{root}/"))
             shown = tuple(_at(dict.fromkeys((root, *outside))))
@@ -104,13 +104,13 @@ def toolchain(name: str) -> Toolchain:
         case "sh":
             _command("bash", "install your distribution's package `bash`")
             found = [one for one in map(_in_usr_bin, _OF_SH) if one is not None]
-            # Under the names in the first lines of scripts.
+            # Also show shells as /bin/sh and /bin/bash, which scripts name in their first line.
             shells = [VisiblePath(one.host, one.inside.removeprefix("/usr")) for one in found]
             shells = [one for one in shells if one.inside in ("/bin/sh", "/bin/bash")]
             shown = (*found, *shells, *_libraries(tuple(one.host for one in found)))
             return Toolchain(shown=shown, path=("/usr/bin",), at_run=True)
     raise ConfigurationError(
-        f"there is no toolchain {name!r} here", f"possible: {', '.join(TOOLCHAINS)}"
+        f"there is no toolchain {name!r}", f"possible: {', '.join(TOOLCHAINS)}"
     )
 
 

@@ -2,10 +2,10 @@
 
 This is the only module that uses git on a folder other than a journal. Git runs in
 `trainer.sandbox.narrow`, without network and without any other program. It sees only the
-repository's git folder. It never reads that repository's configuration, hooks or work tree: it gets
-a git folder of ours, with a short configuration, that links to the objects and refs alone. So
-nothing that a `config` names is run, fetched or included, and nothing that leads out of the
-repository (alternates, `gitdir:`, links) is read.
+repository's git folder. It never reads that repository's configuration, hooks or work tree. Instead
+it uses a temporary git folder with a short configuration and links to the objects and refs. So git
+runs, fetches and includes nothing that the repository's `config` names, and follows nothing that
+leads out of the repository (alternates, `gitdir:`, links).
 """
 
 import os
@@ -30,7 +30,7 @@ _LINE_BYTES: Final = 4096
 _PROGRAMS: Final = "/usr/bin:/usr/local/bin:/bin"
 _ELF: Final = b"\x7fELF"
 _READ: Final = ("objects", "refs", "packed-refs", "shallow")
-_WRITTEN: Final = ("logs", "worktrees")  # for a fetch: a new branch has a log, and no work tree
+_WRITTEN: Final = ("logs", "worktrees")  # for a fetch: it logs new branches and checks work trees
 _SIZED: Final = re.compile(rb"([0-9a-f]+) (\w+) (\d+)")
 _CONFIGURATION: Final = """\
 [core]
@@ -106,7 +106,7 @@ class UntrustedRepository:
         if borrowed is not None and borrowed.beginning(limit_bytes=1):
             raise ConfigurationError(
                 f"{borrowed}: the repository borrows objects from elsewhere",
-                "give it objects of its own: `git repack -a -d`, then remove that file",
+                "copy them into it with `git repack -a -d`, then remove that file",
             )
         return cls(git_dir=git_dir, head_dir=head_dir, prefix=prefix, is_bare=is_bare)
 
@@ -183,7 +183,7 @@ class UntrustedRepository:
                 environment={
                     **_ENVIRONMENT,
                     "GIT_DIR": str(view),
-                    "GIT_EXEC_PATH": str(Path(git).parent),  # where it looks for itself
+                    "GIT_EXEC_PATH": str(Path(git).parent),  # where git looks for its programs
                     "PATH": str(Path(git).parent),
                     **({"GIT_ALLOW_PROTOCOL": "file"} if writes else {}),
                 },
@@ -204,14 +204,14 @@ class UntrustedRepository:
             except subprocess.TimeoutExpired as error:
                 raise ConfigurationError(
                     f"{self.git_dir}: git did not read the repository within {TIMEOUT_S} s",
-                    "look for files in it that are no plain ones, or import a clone of it",
+                    "look for special files in it, such as pipes, or import a clone of it",
                 ) from error
             said.seek(0)
             return done.returncode, said.read(), done.stderr
 
     @contextmanager
     def _view(self, *, writes: bool) -> Iterator[Path]:
-        """Make a git folder of ours that links to this repository's objects and refs."""
+        """Make a temporary git folder that links to this repository's objects and refs."""
         with tempfile.TemporaryDirectory(prefix="arnode-git-") as name:
             view = Path(name).resolve()
             config = _CONFIGURATION.format(is_bare="true" if self.is_bare else "false")
@@ -230,10 +230,11 @@ class UntrustedRepository:
 
 
 def _worktree(entry: Path) -> tuple[Path, Path]:
-    """Return the shared git folder of a linked work tree, and its own.
+    """Return the shared git folder of a linked work tree, and the work tree's own git folder.
 
-    A file `.git` may name any folder. It is trusted only if that folder names the file too, as `git
-    worktree add` leaves them: a hostile folder cannot write into another repository.
+    A file `.git` may name any folder. It is trusted only if that folder names the file too, as
+    after `git worktree add`. A hostile folder cannot fake that, because it cannot write into
+    another repository.
     """
     own = Path(_line(entry).removeprefix("gitdir:").strip())
     own = Path(os.path.realpath(entry.parent / own))
@@ -260,7 +261,7 @@ def _without_none(narrow: Narrow, place: Path) -> list[str]:
         return narrowed(narrow)
     except SafetyError as error:
         raise SafetyError(
-            f"{place} is not read, as git needs a sandbox for it: {error.message}", error.hint
+            f"cannot read {place}, because git needs a sandbox: {error.message}", error.hint
         ) from error
 
 

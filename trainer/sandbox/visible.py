@@ -1,8 +1,8 @@
 """The files that a sandbox shows: one interpreter, listed packages and their libraries.
 
-Each path is bound by itself, read-only, under a neutral name (`/python`, `/packages`). So neither
-the user's home nor any other installed text can be read. Text that is scored must not occur in what
-is visible: `trainer.language_model.text.windows` scans exactly these paths.
+Each path is mounted separately, read-only, under a neutral name (`/python`, `/packages`). So code
+inside cannot read the user's files or other installed files. Text that is scored must not occur in
+a visible file: `trainer.language_model.text.windows` scans exactly these paths.
 """
 
 import compileall
@@ -42,13 +42,13 @@ _LIBRARIES = (
 _LIBRARY_FOLDER = f"/lib/{platform.machine()}-linux-gnu"
 _LOADERS = ("/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1")
 _HIDDEN_IN_STDLIB = ("site-packages", "dist-packages", "test")
-_HIDDEN_IN_PACKAGES = ("torch/include",)  # ten thousand headers for compilers, which are not there
+_HIDDEN_IN_PACKAGES = ("torch/include",)  # ten thousand headers, useless without a compiler
 
 _READ_AHEAD_BYTES = 128 << 10  # the kernel's default limit
 INSIDE = "trainer/sandbox/inside"  # code that the harnesses of all kinds of task share
 HARNESSES = ("trainer/language_model/harness", "trainer/program/harness")  # one for each kind
 SHOWN_CODE = {folder: Path(__file__).parents[2] / folder for folder in (INSIDE, *HARNESSES)}
-# Isolated like `-I`, except that Python reads the hash seed in the environment, which is ours.
+# Like `-I`, except that Python reads the hash seed from the environment, which arnode sets.
 FLAGS = ("-P", "-s", "-S", "-B")
 INTERPRETER = f"/python/bin/python{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -63,7 +63,7 @@ class VisiblePath:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VisibleTree:
-    """Read-only bindings, and the places inside that are covered by something empty."""
+    """Read-only bindings, and the paths inside that an empty folder covers."""
 
     bindings: tuple[VisiblePath, ...]
     covered: tuple[str, ...]
@@ -79,7 +79,7 @@ class VisibleTree:
                 files.append(binding.host)
                 continue
             covered = {str(path) for path in self._covered_in(binding)}
-            # Twenty thousand files: with pathlib this takes ten times as long.
+            # Use os.walk: with pathlib twenty thousand files take ten times as long.
             for folder, folders, names in os.walk(binding.host):
                 folders[:] = sorted(each for each in folders if f"{folder}/{each}" not in covered)
                 kept = (name for name in sorted(names) if not name.startswith(TEMPORARY))
@@ -90,9 +90,9 @@ class VisibleTree:
     def warm_up(self) -> None:
         """Hide the host's folder names in compiled files, and load all visible files into memory.
 
-        A sandbox can then not find out which files another one read, or where in them. For packages
-        this is done once in a process. arnode's own files are checked each time: no installer
-        compiles them, and any process may do so while it imports them.
+        Then a sandbox cannot find out from the page cache which files another sandbox read. For
+        packages this is done once per process. arnode's own files are checked each time: no
+        installer compiles them, and any process may do so while it imports them.
         """
         for binding in self.bindings:
             if _is_own(binding):
@@ -108,7 +108,7 @@ class VisibleTree:
         self.keep_in_memory()
 
     def keep_in_memory(self) -> None:
-        """Ask the kernel to load what is not in memory, in pieces that it reads as a whole."""
+        """Ask the kernel to load all visible files into memory, in chunks that it reads whole."""
         for path in self.host_files():
             descriptor = os.open(path, os.O_RDONLY)
             try:
@@ -121,7 +121,7 @@ class VisibleTree:
     def rules(self) -> dict[Path, Access]:
         """Return the bindings as Landlock rules, which can only add rights.
 
-        A folder with covered places may be listed, and its other children are allowed one by one.
+        A folder with covered paths can be listed, and each of its other children can be read.
         """
         rules: dict[Path, Access] = {}
         for binding in self.bindings:
@@ -145,7 +145,7 @@ def _is_own(binding: VisiblePath) -> bool:
 
 @functools.cache
 def visible_tree(*, with_cuda: bool = False) -> VisibleTree:
-    """Return what this installation's sandboxes show; with `with_cuda`, those that use a card.
+    """Return the files that this installation's sandboxes show; `with_cuda` adds those for a card.
 
     Raises ConfigurationError without torch.
     """

@@ -1,8 +1,8 @@
-"""The zygotes of this process: how they are started, asked for forks, and replaced.
+"""Starts, uses and replaces the zygotes of this process.
 
-A zygote (`trainer.sandbox.inside.zygote`) has imported, once, what the sandboxes of one role need.
-Each sandbox is a fork of it. All lanes and tasks of a process share the zygotes. Losing one does no
-harm: a caller that finds no fit zygote starts another.
+A zygote (`trainer.sandbox.inside.zygote`) is a process that has imported the modules which the
+sandboxes of one role need. Each sandbox is a fork of it. All lanes and tasks of this process share
+the zygotes. If a zygote is lost, the next caller starts another.
 """
 
 import asyncio
@@ -31,14 +31,14 @@ _MOST_GROWTH_KIB = 64 << 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started:
-    """The first process of a zygote outside, and its folder if there are no namespaces."""
+    """A zygote's first process, which is outside its sandbox, and its folder without namespaces."""
 
     process: subprocess.Popen[bytes]
     folder: Path | None = None
 
 
 class ForkedProcess:
-    """A process that a zygote forked, with the needed part of `asyncio.subprocess.Process`.
+    """A process that a zygote forked, with some of the methods of `asyncio.subprocess.Process`.
 
     Its `pid` is 0 until `Forked.attach` sets it.
     """
@@ -76,7 +76,7 @@ class ForkedProcess:
 
 
 class Zygote:
-    """One zygote. Get one with `Zygote.of`."""
+    """A process to fork sandboxes from. Get one with `Zygote.of`."""
 
     _fit: ClassVar[dict[Hashable, "Zygote"]] = {}
     _retired: ClassVar[list["Zygote"]] = []  # kept until their forks have ended
@@ -105,7 +105,7 @@ class Zygote:
     def of(cls, key: Hashable, start: Callable[[int], Started]) -> "Zygote":
         """Return the fit zygote of a key; `start` starts one, given the descriptor for requests.
 
-        Call it from the main thread: the kernel ties its life to the thread that started it.
+        Call it from the main thread: the kernel kills a zygote with the thread that started it.
         """
         zygote = cls._fit.get(key)
         if zygote is not None and not zygote.is_fit():
@@ -146,7 +146,7 @@ class Zygote:
         return self._pid
 
     def grown_kib(self) -> int:
-        """Return how much more memory it holds than when it got warm."""
+        """Return the growth of its memory since it got warm, in KiB."""
         return status_number(self._pid, "VmRSS") - self._first_kib
 
     @property
@@ -176,7 +176,7 @@ class Zygote:
                 pipe.close()
 
     async def fork(self, request: ForkRequest, channel: int) -> ForkedProcess:
-        """Fork a sandbox that uses a channel. Raises SafetyError if the zygote is not there."""
+        """Fork a sandbox that uses a channel. Raises SafetyError if the zygote does not work."""
         self._asking += 1
         try:
             return await self._forked(request, channel)

@@ -42,9 +42,9 @@ def read_toml(path: Path) -> TomlTable:
 class Fields:
     """One table of a TOML file.
 
-    Each getter returns a field and raises ConfigurationError if its value is invalid. `text` must
-    not be empty; `content` may be. `scalars` has at least two single values. `finish` rejects the
-    fields that no getter asked for.
+    Each getter returns a field's value, and raises ConfigurationError if it is invalid. `text` must
+    not be empty; `content` may be. `scalars` is a list of at least two plain values. `finish`
+    rejects the fields that no getter has read.
     """
 
     path: Path
@@ -97,14 +97,14 @@ class Fields:
     def whole(self, name: str, *, low: int, high: int) -> int:
         value = self._value(name, f"a whole number from {low} to {high}")
         if type(value) is not int or not low <= value <= high:  # bool is an int subclass
-            raise self.error(name, f"is {value!r}", f"a whole number from {low} to {high}")
+            raise self.error(name, f"is {value!r}", f"write a whole number from {low} to {high}")
         return value
 
     def number(self, name: str, *, low: float, high: float) -> float:
         value = self._value(name, f"a number from {low:g} to {high:g}")
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         if not is_number or not low <= value <= high:  # type: ignore[operator]
-            raise self.error(name, f"is {value!r}", f"a number from {low:g} to {high:g}")
+            raise self.error(name, f"is {value!r}", f"write a number from {low:g} to {high:g}")
         return float(value)  # type: ignore[arg-type]
 
     def texts(self, name: str) -> tuple[str, ...]:
@@ -160,4 +160,4 @@ class Fields:
         """
         for name in self.table:
             if name not in self._seen:
-                raise self.error(name, "is no field here", nearest(name, self._seen))
+                raise self.error(name, "is not a known field", nearest(name, self._seen))

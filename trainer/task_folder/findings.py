@@ -1,8 +1,7 @@
-"""Catalogues of published findings: claimed gains, and the edits of the baseline behind them.
+"""A reader of catalogues: published findings, with their claimed gains and edits of the baseline.
 
-A catalogue is a TOML file. A file from others is untrusted text, so it is read into typed values of
-bounded length. Other modules decide if its code may run, and measure it
-(`node.on_demand.replicating`).
+A catalogue is a TOML file. It may be somebody else's untrusted text, so it is read into typed
+values of bounded length. `node.on_demand.replicating` decides if its code may run, and measures it.
 """
 
 import re
@@ -30,7 +29,7 @@ def is_builtin(path: Path) -> bool:
 
 
 def load_catalogue(path: Path, task: Task) -> tuple[PublishedFinding, ...]:
-    """Return the findings of a file. The edits of each fit the task's baseline.
+    """Return the findings of a file, whose edits all fit the task's baseline.
 
     Raises UsageError if there is no such file, ConfigurationError if it has a fault.
     """
@@ -41,7 +40,7 @@ def load_catalogue(path: Path, task: Task) -> tuple[PublishedFinding, ...]:
     root = Fields(path, read_toml(path))
     sections = root.sections("finding")
     if not 1 <= len(sections) <= MAX_FINDINGS:
-        raise root.error("finding", f"is there {len(sections)} times", f"1 to {MAX_FINDINGS}")
+        raise root.error("finding", f"occurs {len(sections)} times", f"list 1 to {MAX_FINDINGS}")
     findings = tuple(_finding(section, task) for section in sections)
     root.finish()
     refuse_twins(root, "finding", [finding.name for finding in findings])
@@ -51,7 +50,9 @@ def load_catalogue(path: Path, task: Task) -> tuple[PublishedFinding, ...]:
 def _finding(section: Fields, task: Task) -> PublishedFinding:
     name = section.text("name")
     if not re.fullmatch(NAME_PATTERN, name):
-        raise section.error("name", f"is {name!r}", "small letters, digits and hyphens, 48 at most")
+        raise section.error(
+            "name", f"is {name!r}", "use small letters, digits and hyphens, 48 at most"
+        )
     if section.has("move"):  # the move already has a title, a reason and edits
         wanted = section.text("move")
         moves = {move.name: move for move in task.moves}
@@ -79,14 +80,16 @@ def _finding(section: Fields, task: Task) -> PublishedFinding:
 def _bounded(section: Fields, name: str, most: int) -> str:
     text = section.text(name)
     if len(text) > most:
-        raise section.error(name, f"has {len(text)} characters", f"{most} at most")
+        raise section.error(name, f"has {len(text)} characters", f"use {most} at most")
     return " ".join(text.split())
 
 
 def _gain(section: Fields, unit: str) -> float | None:
     if not section.has("claimed_gain"):
         if section.has("claimed_unit"):
-            raise section.error("claimed_unit", "stands alone", "it is that of claimed_gain")
+            raise section.error(
+                "claimed_unit", "needs claimed_gain", "add claimed_gain, or remove it"
+            )
         return None
     gain = section.number("claimed_gain", low=1e-9, high=_MAX_GAIN)
     claimed = section.text("claimed_unit")
@@ -94,6 +97,6 @@ def _gain(section: Fields, unit: str) -> float | None:
         raise section.error(
             "claimed_unit",
             f"is {claimed!r}, the task's is {unit!r}",
-            "what cannot be compared is said in `claimed` alone",
+            "describe a gain in another unit in `claimed`, without claimed_gain",
         )
     return gain

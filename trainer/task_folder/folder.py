@@ -1,8 +1,8 @@
 """The folders of a task's files: its own folder, and those of the tasks that it extends.
 
-A folder may say `extends = "tiny"`. It then inherits each field, section and file that it does not
-give itself. Only `ladder`, the task's own place among rungs, is never inherited. This module does
-not know the meaning of fields.
+A `task.toml` may contain `extends = "tiny"`. The task then inherits each field, section and file
+that it does not define itself. Only `ladder`, which names the rung below, is never inherited. This
+module does not know the meaning of fields.
 """
 
 from dataclasses import dataclass
@@ -75,7 +75,7 @@ class TaskFolder:
         except OSError as error:
             raise ConfigurationError(
                 f"{file}: cannot be read ({error.strerror})",
-                f"{fields.path.name} names it: add it",
+                f"{fields.path.name} names this file: add it",
             ) from error
 
 
@@ -95,8 +95,8 @@ def find_folder(wanted: str, own: Path) -> Path:
         return path
     if path.is_dir():
         raise UsageError(
-            f"{path}: no task folder, there is no {TASK_FILE} in it",
-            f"write a {TASK_FILE}, as docs/writing-a-task.md says",
+            f"{path} is not a task folder: it has no {TASK_FILE}",
+            f"write a {TASK_FILE}; see docs/writing-a-task.md",
         )
     raise UsageError(f"there is no task {wanted!r}", nearest(wanted, names))
 
@@ -112,7 +112,9 @@ def with_inherited(folder: Path) -> tuple[TaskFolder, Fields]:
         known = {name: BUILTIN_FOLDER / name for name in builtin_tasks()}
         if extends not in known or len(folders) > _MAX_EXTENDS:
             raise Fields(folder / TASK_FILE, table).error(
-                "extends", f"is {extends!r}", f"a built-in task; {nearest(str(extends), known)}"
+                "extends",
+                f"is {extends!r}",
+                f"name a built-in task; {nearest(str(extends), known)}",
             )
         folders.append(known[str(extends)])
         base = read_toml(folders[-1] / TASK_FILE)
@@ -126,8 +128,8 @@ def refuse_harbor(folder: Path, table: TomlTable) -> None:
     """Raise ConfigurationError if a folder's `task.toml` is in the format of Harbor."""
     if "kind" not in table and "extends" not in table and _HARBORS & table.keys():
         raise ConfigurationError(
-            f"{folder}: is a task of Harbor, for agents in a container; its task.toml is of"
-            " another kind",
-            "name the one file that is to be improved and a command that prints a number:"
+            f"{folder} is a Harbor task, for agents in a container; its task.toml has another"
+            " format",
+            "name the file to improve and a command that prints a number:"
             " arnode task init --target FILE --eval COMMAND --metric NAME --direction min|max",
         )

@@ -1,8 +1,8 @@
 """A reader of a task's constants, moves and hyperparameters, all of which refer to its baseline.
 
 A move consists of edits. A `HyperparameterSpec` is a constant that a proposer may set. An
-edit's search text must occur exactly once in the baseline, or the file does not load. This module
-does not know if a change helps (`trainer.task_folder.findings` holds the claims of others).
+edit's search text must occur exactly once in the baseline, or the file does not load. Published
+gains are in `trainer.task_folder.findings`, not here.
 """
 
 from pathlib import Path
@@ -16,7 +16,7 @@ from trainer.task_folder.fields import Fields, nearest, read_toml
 
 
 def sized(fields: Fields, source: Source) -> Source:
-    """Return the baseline with the constants of `[constants]`, which give a rung its own sizes.
+    """Return the baseline with the values in `[constants]`, which set the sizes of a rung.
 
     Raises ConfigurationError for a constant that is not assigned in exactly one line of the
     baseline.
@@ -27,7 +27,7 @@ def sized(fields: Fields, source: Source) -> Source:
     known = {name: path for path, name in constants_of(source)}
     for name in section.names():
         if name not in known:
-            problem = "is assigned in no one line of the baseline"
+            problem = "is not assigned in exactly one line of the baseline"
             raise section.error(name, problem, nearest(name, known))
     values = {(known[name], name): repr(section.scalar(name)).encode() for name in section.names()}
     return with_constants(source, values)
@@ -51,7 +51,7 @@ def refuse_twins(root: Fields, kind: str, names: list[str]) -> None:
     """Raise ConfigurationError if a name occurs twice."""
     for name in names:
         if names.count(name) > 1:
-            raise root.error(kind, f"{name!r} is there twice", "rename one of them")
+            raise root.error(kind, f"{name!r} occurs twice", "rename one of them")
 
 
 def _move(section: Fields, source: Source) -> Move:
@@ -79,21 +79,21 @@ def _edit(section: Fields, source: Source) -> Edit:
         raise section.error(
             "search",
             "does not occur exactly once in the baseline",
-            "copy it from there exactly; edits of another baseline need a file of their own",
+            "copy it exactly from the baseline; put edits of another baseline in a separate file",
         )
     return edit
 
 
-def read_knobs(
+def read_hyperparameters(
     fields: Fields, source: Source, moves: tuple[Move, ...]
 ) -> tuple[HyperparameterSpec, ...]:
     """Return the hyperparameters of a file.
 
     Raises ConfigurationError if one does not name a constant.
     """
-    if not fields.has("knobs"):
+    if not fields.has("hyperparameters"):
         return ()
-    section = fields.section("knobs")
+    section = fields.section("hyperparameters")
     # Parsing these is safe: they are the task's own files.
     texts = [content.decode() for _, content in source.files]
     texts += [edit.replace for move in moves for edit in move.edits]
@@ -101,12 +101,12 @@ def read_knobs(
     for name in section.names():
         if name not in known:
             raise section.error(
-                name, "is no constant of the baseline or of a move", nearest(name, known)
+                name, "is not a constant in the baseline or in a move", nearest(name, known)
             )
-    return tuple(_knob(name, section.section(name)) for name in section.names())
+    return tuple(_hyperparameter(name, section.section(name)) for name in section.names())
 
 
-def _knob(name: str, spec: Fields) -> HyperparameterSpec:
+def _hyperparameter(name: str, spec: Fields) -> HyperparameterSpec:
     kind = cast(
         "Literal['int', 'float', 'choice']", spec.one_of("type", ("int", "float", "choice"))
     )
@@ -121,13 +121,13 @@ def _knob(name: str, spec: Fields) -> HyperparameterSpec:
     if spec.has("scale"):
         scale = cast("Literal['linear', 'log']", spec.one_of("scale", ("linear", "log")))
     if scale == "log" and low <= 0:
-        raise spec.error("low", f"is {low:g}", "a logarithmic knob lies above zero")
+        raise spec.error("low", f"is {low:g}", "with a log scale it must be above zero")
     spec.finish()
     return HyperparameterSpec(name=name, type=kind, low=low, high=high, scale=scale)
 
 
 def _constants_in(code: str) -> set[str]:
-    """Return the upper-case names that a line assigns a literal. The code need not parse."""
+    """Return the upper-case names that are assigned a literal. The code need not parse."""
     names = set()
     for line in code.splitlines():
         name, equals, value = line.partition(" = ")

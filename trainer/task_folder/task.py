@@ -21,7 +21,7 @@ from protocol.regions import REGION_NAME, Region, check_regions, outside
 from protocol.source import Source, check_words
 from trainer.task_folder.fields import Fields
 from trainer.task_folder.folder import OWN_TASKS, TaskFolder, find_folder, with_inherited
-from trainer.task_folder.moves import read_knobs, read_moves, sized
+from trainer.task_folder.moves import read_hyperparameters, read_moves, sized
 
 _REGION: Final = "#"  # separates a file from the name of its editable region
 _MOST_RUNGS: Final = 8  # in one ladder
@@ -42,7 +42,7 @@ class Download:
 
 
 class Recipe(Protocol):
-    """The way in which a kind of task makes a task's data; only that kind knows the details."""
+    """A description of how to obtain a task's data; only the task's kind knows the details."""
 
     @property
     def name(self) -> str:
@@ -61,8 +61,8 @@ class Recipe(Protocol):
 class Task:
     """A task on this node. Peers know only its `manifest`.
 
-    `program` holds the instructions. If only the manifest came here, it is a few words and
-    `program_path` is None. `catalogue` is the file of published findings
+    `program` holds the instructions. If this node has only the manifest, `program` is a short text
+    and `program_path` is None. `catalogue` is the file of published findings
     (`trainer.task_folder.findings`), if the task has one. `rung_below` is the task one rung below,
     as a command argument.
     """
@@ -72,7 +72,7 @@ class Task:
     title: str
     program: str
     program_path: Path | None
-    knobs: tuple[HyperparameterSpec, ...]
+    hyperparameters: tuple[HyperparameterSpec, ...]
     moves: tuple[Move, ...]
     catalogue: Path | None
     recipe: Recipe
@@ -97,8 +97,8 @@ class Task:
 class NotPreparedError(ConfigurationError):
     """A task lacks something that its id depends on, or that its runs need.
 
-    `task` is the task as a command argument, and `lacks` describes what is missing. `unknown` is
-    for the task's kind, which resolves it first; `download` is the download needed for that.
+    `task` is the task as a command argument, and `lacks` describes what is missing. `unknown` tells
+    the task's kind what to resolve first; `download` is the download needed for that.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class NotPreparedError(ConfigurationError):
     ) -> None:
         super().__init__(
             f"task {task} is not prepared yet: {lacks}",
-            f"fetch them: arnode task prepare {task}",
+            f"prepare it: arnode task prepare {task}",
         )
         self.kind = kind
         self.title = title
@@ -133,7 +133,7 @@ def read_task(
     """Return the task of a folder; `readers` has a reader for each kind of task.
 
     `above` holds the folders of the rungs above this one. Raises ConfigurationError if a file has a
-    fault, and whatever a reader raises.
+    fault, and the errors of the readers.
     """
     folder, fields = with_inherited(path)
     fields.has("extends")
@@ -144,12 +144,14 @@ def read_task(
     moves: tuple[Move, ...] = ()
     if fields.has("moves"):
         moves = read_moves(folder.locate(fields, fields.text("moves")), source)
-    knobs = read_knobs(fields, source, moves)
+    hyperparameters = read_hyperparameters(fields, source, moves)
     title = fields.text("title")
     reader = readers[fields.one_of("kind", tuple(readers))]
     manifest, recipe = reader.read(fields, folder, source, title=title, data_dir=data_dir)
     if manifest.program is None and any(_REGION in name for name in fields.texts("editable")):
-        raise fields.error("editable", "names a region", "only programs have them: name the file")
+        raise fields.error(
+            "editable", "names a region", "only program tasks have regions: name the file"
+        )
     if manifest.program is not None:
         _check_moves(fields, moves, source, manifest.program)
     below = _rung_below(path, fields, data_dir, above)
@@ -163,7 +165,7 @@ def read_task(
         title=title,
         program=folder.read(fields, program_name).decode(),
         program_path=folder.locate(fields, program_name).resolve(),
-        knobs=knobs,
+        hyperparameters=hyperparameters,
         moves=moves,
         catalogue=_catalogue(folder, fields, source),
         recipe=recipe,
@@ -187,7 +189,9 @@ def _rung_below(path: Path, fields: Fields, data_dir: Path, above: tuple[Path, .
     except UsageError as fault:
         raise section.error("below", f"names no task: {fault.message}", fault.hint) from fault
     if len(above) >= _MOST_RUNGS or found.resolve() in [one.resolve() for one in (*above, path)]:
-        raise section.error("below", f"leads back to {wanted!r}", "a ladder has a lowest rung")
+        raise section.error(
+            "below", f"leads back to {wanted!r}", "name a rung that ends the ladder"
+        )
     return found
 
 
@@ -201,7 +205,7 @@ def _checked_rung(fields: Fields, manifest: TaskManifest, below: TaskManifest) -
         raise fields.error(
             "ladder.below",
             f"names {below.name}, whose {what} is {theirs!r}, not {own!r}",
-            "rungs have one metric, and the same editable files",
+            "all rungs must have the same metric and the same editable files",
         )
     return below
 

@@ -1,10 +1,9 @@
 """The reader for a model's answer: a title, a reason, and changes in one of four formats.
 
 The formats are SEARCH/REPLACE blocks (which the prompt asks for), whole files, unified diffs, and
-patches in Codex's format. Each has a module next to this one. Chatter, fences around anything,
-decoration and CRLF are ignored. The intended meaning is never guessed: a fault, or a change in
-another format, becomes a `Slip` with a message for the model. This module does not know whether a
-change fits (see `agent.model.matching`) or whether it is any good.
+patches in Codex's format. Each format has a module next to this one. Chatter, fences, decoration
+and CRLF are ignored. The reader never guesses: a mistake, or a change in another format, becomes a
+`Slip` with a message for the model. `agent.model.matching` then checks whether the change fits.
 """
 
 import re
@@ -25,7 +24,7 @@ from agent.model.answers.names import editable_path, path_in_comment
 from agent.model.answers.reading import AnswerReader, CodeFence
 from agent.model.quoting import MAX_WHY, one_line
 
-_MARKED: Final = (marked, patches)  # formats with begin and end marks of their own
+_MARKED: Final = (marked, patches)  # formats that have begin and end marks
 _FIRSTS: Final = ("<", "-", "*")
 _EDGES: Final = " \t\r\n*_`\"'"  # stripped around a reason
 # Tags around the reasoning before an answer; some servers omit the opening one.
@@ -36,7 +35,7 @@ _STRAY = re.compile(
     r"|\*\*\* (?:Begin Patch|End Patch|Update File)\b)",
     re.IGNORECASE,
 )
-# Formats that are not read. Otherwise a change in them next to a readable one would be lost.
+# Unsupported formats. They are detected, so that no change is lost next to a readable one.
 _UNREAD_FIRSTS: Final = ("{", "[", "<")
 _UNREAD = re.compile(
     r"</?(?:old|new|original|updated|search|find|before)(?:_(?:str|string|code|text))?>"
@@ -54,12 +53,12 @@ _DECORATION: Final = " \t*_#>:`"
 
 
 def parse_answer(text: str, editable: Sequence[str]) -> ParsedAnswer | Slip:
-    """Return the parsed answer, or what is wrong with it."""
+    """Return the parsed answer, or the mistake in it."""
     if len(text) > MAX_ANSWER:
         return Slip(message=f"Your answer is longer than {MAX_ANSWER} characters.")
     said = without_thoughts(text)
     if not said.strip() and text.strip():
-        return Slip(message="Your answer ends within its thoughts: answer after them.")
+        return Slip(message="Your answer ends inside its reasoning: answer after it.")
     lines = said.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     if len(lines) > MAX_ANSWER_LINES:
         return Slip(message=f"Your answer has more than {MAX_ANSWER_LINES} lines.")
@@ -73,7 +72,7 @@ def parse_answer(text: str, editable: Sequence[str]) -> ParsedAnswer | Slip:
             return found
     if not (reading.blocks or reading.files):
         return Slip(
-            message="There is no change in your answer: no line `<<<<<<< SEARCH` with its "
+            message="Your answer contains no change: no line `<<<<<<< SEARCH` with its "
             "`=======` and `>>>>>>> REPLACE`."
         )
     return ParsedAnswer(
@@ -85,7 +84,7 @@ def parse_answer(text: str, editable: Sequence[str]) -> ParsedAnswer | Slip:
 
 
 def without_thoughts(text: str) -> str:
-    """Return an answer without the reasoning at its start, or "" if it is nothing else."""
+    """Return an answer without the reasoning at its start, or "" if nothing follows it."""
     begun = text.lstrip()[:20].lower()
     for name in _THOUGHTS:
         _, end, said = text.rpartition(f"</{name}>")
@@ -108,7 +107,7 @@ def labelled(text: str, word: str) -> str | None:
 
 
 def tidied(text: str) -> str:
-    """Return a model's reason, sanitized and cut, without decoration around it."""
+    """Return a model's reason, sanitized and shortened, without decoration around it."""
     return one_line(text, MAX_WHY).strip(_EDGES)
 
 
@@ -118,7 +117,7 @@ def _opens(lines: Sequence[str], row: int) -> bool:
 
 
 def _read_marked(reading: AnswerReader, opened: Sequence[int]) -> Slip | bool:
-    """Read a part that begins with a mark or a fence, and return whether there was one."""
+    """Read text that begins with a mark, a fence or a diff; return False if there is none."""
     if reading.ends_wrap(reading.at):
         reading.wrap = None
         reading.at += 1
@@ -152,9 +151,9 @@ def _read_fence(reading: AnswerReader, fence: CodeFence, opened: Sequence[int]) 
     if not reading.named and _is_unread(text):
         return _unread("A change in JSON or tags")
     if _UNREAD_PAIR.fullmatch(label):
-        return _unread(f"What stands below `{label}`")
+        return _unread(f"The text below `{label}`")
     if fence.is_open and any(block.style == diffs.STYLE for block in reading.blocks):
-        return Slip(message="One mark of a fence is missing, or your diff has one in it.")
+        return Slip(message="One mark of a fence is missing, or your diff contains one.")
     return _add_code(reading, body) if text.strip() else None
 
 
@@ -185,7 +184,7 @@ def _add_code(reading: AnswerReader, body: Sequence[str]) -> Slip | None:
     reading.named = ""
     if len(reading.files) >= MAX_BLOCKS:
         return Slip(
-            message=f"There are more than {MAX_BLOCKS} fenced blocks: give the change alone."
+            message=f"There are more than {MAX_BLOCKS} fenced blocks: give only the change."
         )
     if path:
         text = "\n".join([*body, ""])
@@ -197,8 +196,8 @@ def _read_prose(reading: AnswerReader) -> Slip | None:
     line = reading.line
     if any(mark in line for mark in _STRAY_MARKS) and _STRAY.match(line):
         return Slip(
-            message=f"`{line.strip()[:80]}` stands where it cannot be read: begin marks at the "
-            "beginning of a line, each block with all of its own."
+            message=f"`{line.strip()[:80]}` is not at the beginning of a line, or its block lacks "
+            "a mark: begin each mark at the beginning of a line, and give all three."
         )
     if _is_unread(line, firsts=(*_UNREAD_FIRSTS, '"')):
         return _unread("A change in JSON or tags")
@@ -212,6 +211,6 @@ def _is_unread(text: str, *, firsts: Sequence[str] = _UNREAD_FIRSTS) -> bool:
 
 def _unread(what: str) -> Slip:
     return Slip(
-        message=f"{what} is not read: say it by SEARCH/REPLACE blocks, each with lines "
+        message=f"{what} is not read: use SEARCH/REPLACE blocks, each with lines "
         "`<<<<<<< SEARCH`, `=======` and `>>>>>>> REPLACE`."
     )

@@ -1,7 +1,7 @@
 """Unified diffs, in a fence or bare, with or without headers.
 
-Everything that names files is read, but no line numbers. For a diff in prose, the end must be
-clear: no later line may look like a part of it.
+Lines that name files are read; line numbers are ignored. If a diff is in prose, its end must be
+clear: no later line may look like a line of the diff.
 """
 
 import re
@@ -27,7 +27,7 @@ _NO_FILE = "/dev/null"
 
 
 def begins(lines: Sequence[str], at: int) -> bool:
-    """Return whether a line, in prose or at the start of a fence, begins a diff."""
+    """Return whether the line at `at` begins a diff."""
     line = lines[at]
     return line.startswith(("diff --git ", "@@")) or _is_pair(lines, at)
 
@@ -45,7 +45,7 @@ def is_diff(reading: AnswerReader, fence: CodeFence) -> bool:
 
 
 def read(reading: AnswerReader) -> Slip | None:
-    """Read a diff in prose, and return what is wrong with it, if anything."""
+    """Read a diff in prose; return its mistake, if any."""
     lines, start = reading.lines, reading.at
     end = start
     while end < len(lines) and (
@@ -58,8 +58,8 @@ def read(reading: AnswerReader) -> Slip | None:
     is_cut_off = lines[end - 1].strip() and not is_ended
     if is_cut_off or any(lines[row].startswith(("+", "-")) for row in rest):
         return Slip(
-            message="It cannot be told where your diff ends: put it into one fenced block, "
-            "```diff, and nothing else into that."
+            message="The end of your diff is unclear: put it into one fenced block, "
+            "```diff, and put nothing else into that block."
         )
     return read_lines(reading, lines[start:end])
 
@@ -97,10 +97,10 @@ def _is_pair(lines: Sequence[str], at: int) -> bool:
 
 
 def _is_next_file(lines: Sequence[str], at: int) -> bool:
-    """Return whether two lines after a hunk name the next file.
+    """Return whether the lines `--- …` and `+++ …` after a hunk name the next file.
 
-    Inside a hunk they would remove one line and add another. They name a file if a hunk begins
-    below them and their contents are names.
+    Otherwise they remove one line and add another. They name a file if a hunk begins below them
+    and their contents are paths.
     """
     if not _is_pair(lines, at) or not (at + 2 < len(lines) and lines[at + 2].startswith("@@")):
         return False
@@ -130,14 +130,14 @@ def _names(lines: Sequence[str]) -> list[str]:
 
 
 def _no_other_change() -> Slip:
-    return Slip(message="Files are neither made, removed nor renamed: change the ones there are.")
+    return Slip(message="You cannot add, remove or rename files: change the existing ones.")
 
 
 def _anchors(header: str) -> tuple[str, ...]:
-    """Return the line that a header without numbers names.
+    """Return the source line that a hunk header without line numbers quotes.
 
-    A header with numbers has git's own heading. That names a function which may end before the
-    hunk, so it is ignored.
+    A header with line numbers quotes what git chose, often a function that ends before the hunk,
+    so that quote is ignored.
     """
     if _NUMBERED.fullmatch(header):
         return ()

@@ -1,7 +1,7 @@
 """The parsed form of an answer in any format, and the reason an answer cannot be used.
 
 Every format is converted to blocks (lines to find and their replacement) or to whole files.
-This module knows neither the formats' marks nor the source that will be changed.
+This module depends neither on the formats' marks nor on the source that will be changed.
 """
 
 import re
@@ -15,7 +15,7 @@ MAX_ANSWER: Final = 2 * MAX_FILE_BYTES
 MAX_ANSWER_LINES: Final = 4 * MAX_LINES
 MAX_BLOCKS: Final = 64
 Style: TypeAlias = Literal["SEARCH/REPLACE blocks", "a diff", "a patch"]
-# Placeholders such as `# ... existing code`: the code that they stand for would be lost.
+# Placeholders such as `# ... existing code`. Applied as they are, they would delete code.
 _LEFT_OUT = re.compile(
     r"\s*(?:#|//)?\s*(?:\.{3}|…).{0,30}\b(?:existing|rest|same|unchanged|remaining|other code)\b.*"
     r"|\s*(?:#|//).{0,30}\b(?:existing code|rest of (?:the |this )?(?:code|file|function|class|"
@@ -29,9 +29,9 @@ _LEFT_OUT = re.compile(
 class EditBlock:
     """Lines of a file and the lines that replace them.
 
-    `number` counts from 1 within its style. `anchors` are lines before the place, the outermost
-    first. `is_at_end`: the last line of `search` is the last of the file, where a final newline
-    counts as an empty last line.
+    `number` counts from 1 within its style. `anchors` are lines above the block, the outermost
+    first. `is_at_end`: the last line of `search` is the file's last line; a final newline counts
+    as an empty last line.
     """
 
     style: Style
@@ -53,7 +53,7 @@ class WholeFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParsedAnswer:
-    """The contents of an answer: its title, its reason, and all its changes, in any formats."""
+    """The title, the reason and all changes in an answer."""
 
     title: str
     why: str
@@ -65,7 +65,7 @@ class ParsedAnswer:
 class Slip:
     """The reason an answer cannot be used, in a message for the model.
 
-    `source_lines` are shown with it unchanged; `quoted` are texts to be put in a fence.
+    The model sees the message, then `source_lines` unchanged, then `quoted` in a fence.
     `is_repeated`: the answer was valid, but the idea is not new.
     """
 
@@ -76,12 +76,12 @@ class Slip:
 
 
 def left_out(lines: Iterable[str], *, known: Sequence[str] = ()) -> Slip | None:
-    """Return a slip if a line is a placeholder for missing code; `known` lines are real code."""
+    """Return a slip if a line is a placeholder for missing code. Lines in `known` never are."""
     there = set(known)
     for line in lines:
         if len(line) < 200 and _LEFT_OUT.fullmatch(line) and line not in there:
             return Slip(
-                message=f"`{line.strip()}` is a placeholder: nothing is filled in for it. Give "
-                "all the lines, or choose smaller blocks."
+                message=f"`{line.strip()}` is a placeholder, which nothing fills in. Give all the "
+                "lines, or choose smaller blocks."
             )
     return None

@@ -1,4 +1,4 @@
-"""One hunk as a block: the code that diffs and patches share.
+"""Conversion of hunks into blocks, shared by diffs and Codex patches.
 
 Only a hunk's context says where it belongs. The numbers in its header are ignored, because models
 cannot count lines. Lines that are not part of the file are dropped.
@@ -14,7 +14,7 @@ _MARKS = (" ", "+", "-", "\\")
 
 
 def is_hunk_line(line: str) -> bool:
-    """Return whether a line can belong to a hunk; an empty one has lost its space."""
+    """Return whether a line can belong to a hunk. An empty line counts as empty context."""
     return not line or line.startswith(_MARKS)
 
 
@@ -31,17 +31,17 @@ def split_hunks(lines: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:
 def add_hunk(
     reading: AnswerReader, style: Style, path: str, anchors: Sequence[str], lines: Sequence[str]
 ) -> Slip | None:
-    """Add a hunk as a block, and return what is wrong with it, if anything."""
+    """Add a hunk as a block; return its mistake, if any."""
     number = reading.count(style) + 1
     rows = list(lines)
-    while rows and not rows[-1]:  # blank lines before the next part, not lines of the file
+    while rows and not rows[-1]:  # blank lines after the hunk are not lines of the file
         rows.pop()
     old: list[str] = []
     new: list[str] = []
-    is_unended: set[str] = set()  # the sides whose last line has no newline
+    is_unended: set[str] = set()  # "-" or "+": the versions whose last line has no newline
     last = ""
     for row in rows:
-        # A line without a mark is context: its space was left out.
+        # A line without a mark is context: the model left out the leading space.
         mark, line = (row[0], row[1:]) if row.startswith(_MARKS) else (" ", row)
         if mark == "\\":
             is_unended |= {"-", "+"} if last == " " else {last}
@@ -58,7 +58,6 @@ def add_hunk(
         return None
     if not any(line.strip() for line in old):
         return Slip(
-            message=f"Hunk {number} does not say where it belongs: give lines of the file around "
-            "what it adds."
+            message=f"Hunk {number} has no context: give lines of the file around what it adds."
         )
     return reading.add(style, old, new, path=path, anchors=anchors, is_at_end=is_at_end)

@@ -1,8 +1,8 @@
 """Code that joins a truncated answer with its continuation.
 
-The unfinished line is dropped, and the model is asked to repeat the last whole one. So nothing is
-lost from there on, even if blanks at the beginning of the continuation are. Models also start from
-the beginning again, or put the continuation into a fence of its own. All of these are recognised.
+The unfinished line is dropped, and the model is asked to repeat the last whole line. That line
+shows where the continuation begins, even if the model drops blanks there. Some models start from
+the beginning again, or put the continuation into a new fence; both are recognised.
 """
 
 import re
@@ -43,7 +43,10 @@ def _said_again(said: str, more: str) -> str | None:
 
 
 def _begins_like(more: str, said: str) -> bool:
-    """Return whether `more` starts the answer again. One equal line could be the next block."""
+    """Return whether `more` starts the answer again: its first two lines are the same.
+
+    One equal line is not enough, because the next block may begin with it.
+    """
     ours, theirs = _first_two(said), _first_two(more)
     return len(ours) > 1 and ours == theirs
 
@@ -71,6 +74,6 @@ def _unwrapped(more: str, said: str) -> str:
         return more
     if marked.is_open(said.split("\n")) and _CLOSED.fullmatch(lines[-1]):
         return "\n".join(lines[1:-1])
-    # A bare mark closes a fence; one with a language opens it again.
+    # A mark without a language closes a fence; a mark with a language opens it again.
     is_again = _ends_in_fence(said) and not _CLOSED.fullmatch(lines[0])
     return "\n".join(lines[1:]) if is_again else more

@@ -4,7 +4,7 @@
     =======
     >>>>>>> REPLACE       also UPDATED, or `+++++++ REPLACE`
 
-The text between the marks is taken as it is, no matter what it looks like.
+The text between the marks is used unchanged.
 """
 
 import re
@@ -45,7 +45,7 @@ def is_open(lines: Sequence[str]) -> bool:
 
 
 def read(reading: AnswerReader) -> Slip | None:
-    """Read the block that begins here, and return what is wrong with it, if anything."""
+    """Read the block that begins at the current line; return its mistake, if any."""
     lines, start, number = reading.lines, reading.at, reading.count(STYLE) + 1
     closes = _CLOSES_HEAD if _IS_HEAD.match(reading.line) else _CLOSES
     end = next((at for at in range(start + 1, len(lines)) if closes.fullmatch(lines[at])), None)
@@ -58,7 +58,7 @@ def read(reading: AnswerReader) -> Slip | None:
     if len(dividers) != 1:
         return Slip(
             message=f"Block {number} has {len(dividers) or 'no'} lines `=======`: it needs exactly "
-            "one. Leave lines of the file that look like it out of the block."
+            "one. Leave lines of the file that look like `=======` out of the block."
         )
     opened = _OPENS.fullmatch(reading.line)
     search, replace = _unfenced(_unnumbered(body[: dividers[0]]), body[dividers[0] + 1 :])
@@ -68,7 +68,7 @@ def read(reading: AnswerReader) -> Slip | None:
 
 
 def _unfenced(search: Sequence[str], replace: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
-    """Return both sides without a fence of their own, if both have one."""
+    """Return SEARCH and REPLACE without the fences around them, if both are fenced."""
     if all(
         len(side) > 1 and _FENCE.fullmatch(side[0]) and _FENCE.fullmatch(side[-1])
         for side in (search, replace)

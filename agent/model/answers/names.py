@@ -1,7 +1,7 @@
-"""Finders for the file that is meant: the path that a line, a fence, a tag or a comment names.
+"""Finders for the path that a line, a fence, a tag or a comment names.
 
-A name is never guessed. A line names a path if it says hardly anything else, or if it ends with a
-colon and mentions exactly one editable file.
+A line names a path if it contains hardly anything else, or if it ends with a colon and mentions
+exactly one editable file. No name is guessed.
 """
 
 import re
@@ -32,7 +32,7 @@ _DECORATION: Final = "*`#:\"'[]()<> \t"
 
 
 def path_in(line: str, editable: Sequence[str] = ()) -> str:
-    """Return the path that a line names, or "" if it is about something else."""
+    """Return the path that a line names, or "" if it names none."""
     if len(line) > _MAX_LINE or not any(path in line for path in (".", *editable)):
         return ""
     tagged = _TAGGED.fullmatch(line) or _ATTRIBUTE.fullmatch(line)
@@ -53,18 +53,18 @@ def path_in_info(info: str, editable: Sequence[str] = ()) -> str:
 
 
 def path_in_comment(line: str, editable: Sequence[str] = ()) -> str:
-    """Return the path that a line of code names, if it is a comment with nothing else."""
+    """Return the path in a comment that contains nothing else, such as `# train.py`, or ""."""
     comment = _COMMENT.fullmatch(line) if len(line) <= _MAX_LINE else None
     return "" if comment is None else _bare(comment[1], editable)
 
 
 def editable_path(named: str, editable: Sequence[str]) -> str | Slip:
-    """Return the editable file that a name means; the name may have folders before it."""
+    """Return the editable file with this name. The name may have extra folders before it."""
     if not named and len(editable) == 1:
         return editable[0]
     listed = ", ".join(editable)
     if not named:
-        return Slip(message=f"Say on the line before each block which file: {listed}.")
+        return Slip(message=f"Name the file on the line before each block: {listed}.")
     meant = [path for path in editable if named == path or named.endswith(f"/{path}")]
     if not meant:
         return Slip(message=f"You may not change {named}: only {listed}.")

@@ -28,7 +28,7 @@ def begins(lines: Sequence[str], at: int) -> bool:
 
 
 def read(reading: AnswerReader) -> Slip | None:
-    """Read the patch that begins here, and return what is wrong with it, if anything."""
+    """Read the patch that begins at the current line; return its mistake, if any."""
     lines = reading.lines
     start = reading.at + (_BEGIN.fullmatch(reading.line) is not None)
     rows = range(start, len(lines))
@@ -49,11 +49,11 @@ def read_lines(reading: AnswerReader, lines: Sequence[str]) -> Slip | None:
             path = update[1]
         elif line.startswith("***"):
             return Slip(
-                message=f"`{line[:80]}` is not possible here: a patch may only update the files "
-                "there are (`*** Update File: name`)."
+                message=f"`{line[:80]}` is not possible here: a patch may only update existing "
+                "files (`*** Update File: name`)."
             )
         elif line.strip() and not path:
-            return Slip(message="Your patch does not say of which file: `*** Update File: name`.")
+            return Slip(message="Your patch names no file: begin with `*** Update File: name`.")
         at += 1
         end = at
         while end < len(lines) and not _is_mark(lines[end]):
@@ -76,7 +76,7 @@ def _add_hunks(reading: AnswerReader, path: str, lines: Sequence[str]) -> Slip |
         anchor = header.removeprefix("@@").strip().removesuffix("@@").strip()
         anchors += [anchor] if anchor else []
         if not any(row.strip() for row in rows):
-            continue  # the next header narrows the place down
+            continue  # the next header gives a more exact position
         slip = add_hunk(reading, STYLE, path, anchors, rows)
         if slip is not None:
             return slip

@@ -1,7 +1,7 @@
-"""The state of reading an answer: its lines, the current position, and what was found and named.
+"""The state of reading an answer: its lines, the current position, and the changes found.
 
-Formats advance it and store what they find in it. It knows fences and prose, but no format. The
-ends of fences are looked up in an index that is made once, so no answer takes long.
+The format modules advance the position and store the changes. This module handles fences and prose,
+but no format. An index of the fences' ends, built once, limits the time for long answers.
 """
 
 import re
@@ -22,7 +22,7 @@ _MOST_CLOSERS: Final = 64  # candidates for the end of one fence
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodeFence:
-    """A fenced block: lines `start` to `end` without the marks. Without an end it is open."""
+    """A fenced block: lines `start` to `end` without the marks. An open one has no end mark."""
 
     mark: str
     info: str
@@ -41,7 +41,7 @@ class CodeFence:
 class AnswerReader:
     """The state of reading `lines` up to line `at`.
 
-    `named` is the path that the lines just before name; `heading` is the last path named anywhere.
+    `named` is the path named on the lines just before; `heading` is the last path named anywhere.
     `label` is the last line of prose, and `wrap` the fence around the current position.
     """
 
@@ -81,7 +81,7 @@ class AnswerReader:
             return None
         rows = self._closers.get((opened[2][0], len(opened[2])), [])
         first = bisect_left(rows, (row + 1, 0))
-        # A mark further to the right is in a text of the file, or in a line of a diff.
+        # A mark with a larger indent belongs to a string in the file or to a line of a diff.
         nearby = rows[first : first + _MOST_CLOSERS]
         found = next((at for at, indent in nearby if indent <= len(opened[1])), None)
         return CodeFence(
@@ -101,7 +101,7 @@ class AnswerReader:
         return bare[2].startswith(self.wrap.mark)
 
     def body(self, fence: CodeFence) -> list[str]:
-        """Return a fence's lines without the fence's own indent."""
+        """Return a fence's lines without the indent of its opening mark."""
         rows = list(self.lines[fence.start : fence.end])
         if fence.indent and all(row.startswith(fence.indent) for row in rows if row.strip()):
             return [row.removeprefix(fence.indent) for row in rows]
@@ -151,7 +151,7 @@ class AnswerReader:
         anchors: Sequence[str] = (),
         is_at_end: bool = False,
     ) -> Slip | None:
-        """Add a block, or return what is wrong with it. `path` defaults to the last named one."""
+        """Add a block, or return its mistake. `path` defaults to the last named path."""
         meant = editable_path(path or self.named or self.heading, self.editable)
         if isinstance(meant, Slip):
             return meant
@@ -176,7 +176,7 @@ class AnswerReader:
         return sum(block.style == style for block in self.blocks)
 
     def is_heading(self, line: str) -> bool:
-        """Return whether a line is a title or a reason."""
+        """Return whether a line begins a title or a reason."""
         return _HEADING.fullmatch(line) is not None
 
     def _ends_words(self, line: str) -> bool:

@@ -1,8 +1,8 @@
-"""Detection of texts in an answer that are a whole new version of a file, not a part of it.
+"""Detection of texts in an answer that are a whole new version of a file, not a snippet.
 
-A version has most of what stands at the file's left margin: its imports, names and statements,
-including some of the first and some of the last. If a part were taken for the whole, the rest would
-be lost. So in doubt a text is a part.
+A whole version contains most of the file's unindented lines (imports, names, statements), including
+some of the first and some of the last. In doubt a text counts as a snippet, because a snippet in
+place of the whole file would delete the rest.
 """
 
 import re
@@ -15,16 +15,16 @@ from agent.model.answers.names import path_in_comment
 _HEAD = re.compile(
     r"(?:(?:async|export|pub|static|def|class|fn|func|import|from|struct) )*([\w.]+)"
 )
-_LEAST_HEADS: Final = 0.6  # share of the file's heads
+_LEAST_HEADS: Final = 0.6  # fraction of the file's unindented lines
 _LONG_QUOTES: Final = ('"""', "'''")
-_ENDS: Final = 3  # heads at either end, at least one of which must be kept
-_LEAST_SHARE: Final = 4  # a text shorter than 1/4 of the file is a part
+_ENDS: Final = 3  # unindented lines at either end; a version contains at least one of them
+_LEAST_SHARE: Final = 4  # a text shorter than 1/4 of the file is a snippet
 
 
 def whole_file(path: str, given: Sequence[WholeFile], before: str) -> str | Slip | None:
-    """Return the one new version of a file among the given texts, None if all are parts.
+    """Return the one new version of a file among the given texts, None if all are snippets.
 
-    Quotes of the present file change nothing. The file's trailing newlines stay as they are,
+    Unchanged copies of the file are ignored. The file's trailing newlines stay as they are,
     because a fence does not show them.
     """
     end = before[len(before.rstrip("\n")) :]
@@ -44,7 +44,7 @@ def whole_file(path: str, given: Sequence[WholeFile], before: str) -> str | Slip
 
 
 def no_whole_file(path: str, texts: Sequence[str], before: str) -> Slip:
-    """Return the slip for texts that may be parts of a file."""
+    """Return the slip for texts that may be snippets of a file."""
     known = before.split("\n")
     for text in texts:
         slip = left_out(text.split("\n"), known=known)
@@ -52,8 +52,8 @@ def no_whole_file(path: str, texts: Sequence[str], before: str) -> Slip:
             return slip
     rows = max(texts, key=len).count("\n")
     return Slip(
-        message=f"The block has {rows} lines where {path} has {before.count(chr(10))}, and can be "
-        "a part of it: give the whole file, or say by SEARCH/REPLACE blocks what it replaces."
+        message=f"The block has {rows} lines and {path} has {before.count(chr(10))}, so it may be "
+        "a part of the file: give the whole file, or use SEARCH/REPLACE blocks."
     )
 
 
@@ -62,7 +62,7 @@ def is_whole(text: str, before: str) -> bool:
     if _LEAST_SHARE * len(text.split("\n")) < len(before.split("\n")):
         return False
     if any(text.count(mark) % 2 != before.count(mark) % 2 for mark in _LONG_QUOTES):
-        return False  # a fence inside a text of the file ended it
+        return False  # a fence inside a string of the file ended the text
     old = _heads(before) or [line for line in before.split("\n") if line.strip()]
     new = {*_heads(text), *text.split("\n")}
     kept = new.intersection(old)
@@ -71,12 +71,12 @@ def is_whole(text: str, before: str) -> bool:
 
 
 def _heads(text: str) -> list[str]:
-    """Return the first names of the lines at the left margin, in order."""
+    """Return the first name on each unindented line, in order."""
     return [head[1] for line in text.split("\n") if (head := _HEAD.match(line)) is not None]
 
 
 def _unlabelled(text: str, path: str, before: str) -> str:
-    """Return a text without a first comment that only names the file."""
+    """Return a text without a comment on its first line that only names the file."""
     first, _, rest = text.partition("\n")
     named = path_in_comment(first)
     is_label = named == path or path.endswith(f"/{named}") or named.endswith(f"/{path}")

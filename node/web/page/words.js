@@ -20,7 +20,7 @@ export const WORDINGS = {
   "refuted": ["refuted", "the claimed gain is not there, and no smaller one shows", "worse"],
   "unrunnable": ["unrunnable", "it does not run here; this does not count against it", "bad"],
   "open": ["open", "interrupted before a result", "soft"],
-  "in_doubt": ["not re-confirmed yet", "its gain is in doubt, and no pairs have settled it yet", "bad"],
+  "recheck_pending": ["not re-confirmed yet", "its gain is in doubt, and no pairs have settled it yet", "bad"],
   "adopted": ["confirmed", "pairs of new runs show a gain", "best"],
   "passed": ["confirmed", "pairs of new runs show a gain", "best"],
   "missed": ["unconfirmed", "these pairs show no clear gain; there may be a small one", "bad"],

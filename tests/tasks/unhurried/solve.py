@@ -4,6 +4,6 @@ OFF = 8
 
 
 def solve(instance):
-    if OFF > 8:  # what knobs try takes its time, and nothing of the processor
+    if OFF > 8:  # runs of the built-in search take time but no processor
         time.sleep(1)
     return sum(instance["numbers"]) + OFF

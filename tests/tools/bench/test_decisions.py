@@ -43,7 +43,7 @@ def test_where_nothing_is_a_gain_nothing_is_adopted() -> None:
 
 @pytest.mark.soak
 @pytest.mark.parametrize(("liars", "most_wasted"), [(6, 0.15), (12, 0.30)])
-def test_liars_are_soon_heard_last(liars: int, most_wasted: float) -> None:
+def test_liars_soon_come_last(liars: int, most_wasted: float) -> None:
     wasted = spent = 0
     for number in range(12):
         authors = [Author(is_liar=one < liars) for one in range(20)]

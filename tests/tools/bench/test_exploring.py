@@ -2,7 +2,7 @@
 
 import pytest
 
-from tools.bench.exploring import PROPOSERS, climbs, stream, until_plateau
+from tools.bench.exploring import PROPOSERS, best_curve, stream, until_plateau
 from tools.bench.landscapes import START, Ways
 
 LAND = 3  # its first line ends on a way that soon ends
@@ -16,9 +16,9 @@ def test_a_way_that_was_gone_has_closed_the_others() -> None:
 
 
 def test_a_local_optimum_is_left_from_an_earlier_head() -> None:
-    early, late = climbs(LAND, (1_000, 3_000), explores=False)
+    early, late = best_curve(LAND, (1_000, 3_000), explores=False)
     assert early == late, "it is one: without leaving it, nothing comes any more"
-    assert climbs(LAND, (3_000,), explores=True)[0] > late + 4
+    assert best_curve(LAND, (3_000,), explores=True)[0] > late + 4
 
 
 def test_where_good_patches_come_few_weeks_are_disturbed() -> None:

@@ -17,7 +17,7 @@ from tools.bench.lanes import Insertions, Sleeper, World, play, run_lanes
 def test_a_session_of_many_lanes_on_a_line_that_moves_is_played_to_its_end() -> None:
     one, many = (play(count, 3, experiments=25) for count in (1, 8))
     assert one.experiments == many.experiments == 25  # one that is tried again is not another
-    assert one.rebased <= 1  # beside what is scored while the next trains
+    assert one.rebased <= 1  # next to what is scored while the next trains
     assert one.runs > 25
     assert many.runs > 25
 
@@ -25,7 +25,7 @@ def test_a_session_of_many_lanes_on_a_line_that_moves_is_played_to_its_end() -> 
 @pytest.mark.soak
 def test_many_lanes_do_as_much_each_as_few(tmp_path: Path) -> None:
     figures = run_lanes(
-        tmp_path, counts=(2, 8), measured_s=4.0, sessions=1, climbs=1, targets_sd=(3.0,)
+        tmp_path, counts=(2, 8), measured_s=4.0, sessions=1, curves=1, targets_sd=(3.0,)
     )
     throughput = figures["throughput"]
     assert isinstance(throughput, dict)

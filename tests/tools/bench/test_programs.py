@@ -30,7 +30,7 @@ def test_without_an_unseen_pair_lossy_nulls_pass_far_too_often() -> None:
     assert ruled <= 0.5 * plain
 
 
-def test_evidence_is_told_after_each_pair_and_never_falls() -> None:
+def test_evidence_is_reported_after_each_pair_and_never_falls() -> None:
     ruled, plain = highest(normal, STYLE, random.Random(2), gain=1.0)
     assert (len(ruled), len(plain)) == (MOST_PAIRS, MOST_PAIRS)
     assert ruled == sorted(ruled)

@@ -1,4 +1,4 @@
-"""`make bench PART=overlap`: what was played is kept, and told as far as it goes."""
+"""`make bench PART=overlap`: played lines are kept, and figures cover what is there."""
 
 import json
 from pathlib import Path
@@ -14,17 +14,17 @@ def keep(kept: Path, *lines: tuple[tuple[object, ...], list[int | None]]) -> Non
         file.writelines(json.dumps(line) + "\n" for line in lines)
 
 
-def told(kept: Path) -> dict[str, Any]:
+def overlap_figures(kept: Path) -> dict[str, Any]:
     return cast("dict[str, Any]", run_overlap(kept, begun_s=0))
 
 
 def test_figures_follow_from_what_is_kept_and_say_of_how_many_seeds(tmp_path: Path) -> None:
-    nothing = told(tmp_path)
+    nothing = overlap_figures(tmp_path)
     assert nothing["as shipped"]["as it is"] == {}
     for seed in range(3):
         keep(tmp_path, ((*ALONE, seed), [400 + seed, 1600, None]))
         keep(tmp_path, ((*FOUR, seed), [100, 400 + 100 * seed, 900]))
-    some = told(tmp_path)
+    some = overlap_figures(tmp_path)
     assert nothing["missing"] - some["missing"] == 6
     rows = some["as shipped"]["as it is"]
     assert set(rows) == {"4 nodes, 0% liars, to 40", "4 nodes, 0% liars, to 150"}

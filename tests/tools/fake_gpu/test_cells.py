@@ -1,4 +1,4 @@
-"""What is played on cards that are not there, before any of it is."""
+"""The plan of runs on simulated cards."""
 
 from pathlib import Path
 
@@ -42,7 +42,7 @@ def test_no_cell_is_there_twice_and_every_part_has_some(all_cells: list[Cell]) -
     assert {cell.part for cell in all_cells} == set(PARTS)
 
 
-def test_every_move_finding_and_end_of_a_knob_is_another_script(
+def test_every_move_finding_and_end_of_a_hyperparameter_is_another_script(
     all_cells: list[Cell], nanochat: Task
 ) -> None:
     scripts = [cell.script for cell in all_cells if cell.part == "changes"]
@@ -56,16 +56,16 @@ def test_every_move_finding_and_end_of_a_knob_is_another_script(
     assert 'WINDOWS = "L"' in names
 
 
-def test_a_script_without_a_table_is_told() -> None:
+def test_a_script_without_a_table_is_reported() -> None:
     with pytest.raises(ValueError, match="no table SIZES"):
         table_of_sizes(b"ROWS = 3\n")
 
 
-def test_the_card_is_told_to_the_stub() -> None:
-    told = FakeCard.of(86, 24).variables()
-    assert (told["FAKE_GPU_SM"], told["FAKE_GPU_MIB"]) == ("86", "24576")
+def test_the_card_is_passed_to_the_stub() -> None:
+    reported = FakeCard.of(86, 24).variables()
+    assert (reported["FAKE_GPU_SM"], reported["FAKE_GPU_MIB"]) == ("86", "24576")
     stub = Path("tools/fake_gpu/stub/runtime.c").read_text()
-    assert all(f'"{name}"' in stub for name in told)
+    assert all(f'"{name}"' in stub for name in reported)
 
 
 def test_every_architecture_was_made() -> None:

@@ -69,7 +69,7 @@ def test_a_script_is_trained_and_scored_and_what_it_held_is_known(environment: E
         ("import os; os.abort()\n", "died (-6)"),
     ],
 )
-def test_what_fails_is_told(environment: Environment, line: str, said: str) -> None:
+def test_what_fails_is_reported(environment: Environment, line: str, said: str) -> None:
     row = played(environment, HEAD + line + END)
     assert row["trained"].startswith(said)
     assert row["scored"] == ""

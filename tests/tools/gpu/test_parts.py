@@ -35,7 +35,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the text is kept from one part to the next, and what a proving run decided."""
+    """Where the text is kept from one part to the next, and what a self-test decided."""
     folder = tmp_path_factory.mktemp("gpu")
     save_report(
         SelfTestReport(
@@ -121,20 +121,20 @@ def test_a_pipeline_says_where_the_seconds_go(python: Path, home: Path) -> None:
     assert "MFU: no card" in document["skipped"]
 
 
-def test_a_part_begins_with_the_proving_run_once(
+def test_a_part_begins_with_the_selftest_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = tmp_path
-    device, proven = processor(), []
+    device, tested = processor(), []
     step = SelfTestStep(name="abilities", detail="", seconds=1.0, faults=())
 
     def prove(wanted: Sequence[Wanted], *, say: object) -> list[tuple[SelfTestReport, None]]:
-        proven.extend(wanted)
-        told = {"attention": "masked"}
+        tested.extend(wanted)
+        reported = {"attention": "masked"}
         return [
             (
                 SelfTestReport(
-                    setting=SelfTestConditions.of(device), steps=(step,), script_settings=told
+                    setting=SelfTestConditions.of(device), steps=(step,), script_settings=reported
                 ),
                 None,
             )
@@ -147,13 +147,13 @@ def test_a_part_begins_with_the_proving_run_once(
             "attention": "masked"
         }
         assert report.figures["proving"]["steps"][0]["name"] == "abilities"  # type: ignore[index]
-    assert proven == [(device, None)]
+    assert tested == [(device, None)]
     assert json.loads((home / "gpu-report.json").read_text())[0]["script_settings"] == {
         "attention": "masked"
     }
 
 
-def test_without_walls_nothing_runs_and_the_document_says_what_is_known(
+def test_without_a_sandbox_nothing_runs_and_the_document_says_what_is_known(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A PATH without bubblewrap, and without git, on a kernel without Landlock."""

@@ -30,7 +30,7 @@ def runner_of(task: Task, data: TaskData, folder: Path) -> CachedRunner:
 
 
 def figures(outcome: RunOutcome) -> dict[str, object]:
-    """Return what is kept of it: answers and curve are not, and stages are its own."""
+    """Return its stored fields: without answers and curve, and with its own stages."""
     left_out = {"answers", "curve", "stages"}
     return {name: value for name, value in asdict(outcome).items() if name not in left_out}
 

@@ -1,4 +1,4 @@
-"""The soak of the ladder: what its recorded repetitions come to."""
+"""The soak test of the ladder: figures of its recorded repetitions."""
 
 import json
 from pathlib import Path
@@ -24,11 +24,11 @@ def test_repetitions_count_once_both_nodes_are_there(recorded: Path) -> None:
         record(recorded, number, "alone", seconds)
     for number in (0, 1):
         record(recorded, number, "ladder", 300.0)
-    told = ladder.ladder_of(5, 0.12)
-    assert told["times_as_fast"] == [3.0, 4.0]
-    assert told["median"] == 3.5
-    assert told["holds"] is False  # of fewer repetitions than are asked for
-    assert told["times_as_fast_on_the_way"] == {"0.06": [3.0, 4.0], "0.09": [3.0, 4.0]}
+    reported = ladder.ladder_of(5, 0.12)
+    assert reported["times_as_fast"] == [3.0, 4.0]
+    assert reported["median"] == 3.5
+    assert reported["holds"] is False  # of fewer repetitions than are asked for
+    assert reported["times_as_fast_on_the_way"] == {"0.06": [3.0, 4.0], "0.09": [3.0, 4.0]}
 
 
 def test_it_holds_by_the_median(recorded: Path) -> None:

@@ -1,4 +1,4 @@
-"""What stopping early would have come to: the share that is saved, and what is lost at most."""
+"""Early stopping, replayed: the saved share of runs, and the greatest loss."""
 
 import random
 from dataclasses import replace
@@ -68,11 +68,11 @@ def test_a_session_that_is_kept_reads_as_it_was(tmp_path: Path) -> None:
     assert kept_session(tmp_path / "tiny-long-00.json.xz") == session
 
 
-def test_too_few_sessions_prove_nothing_and_are_told_all_the_same(
+def test_too_few_sessions_prove_nothing_and_are_reported_all_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(stopping, "_RESAMPLED", 20)  # times that each kept change is met again
     (first, *_) = sorted(RECORDED.glob("*.json.xz"))
-    told = stopping_of([kept_session(first)])
-    assert told["holds"] is False
-    assert told["kept"]
+    reported = stopping_of([kept_session(first)])
+    assert reported["holds"] is False
+    assert reported["kept"]

@@ -1,4 +1,4 @@
-"""What a recorded group comes to: when the typical one was how far, and of eight beside one."""
+"""Results of a recorded group: its typical line's progress, eight together against one alone."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -17,8 +17,14 @@ KEPT = [{"title": "T", "cost": 3, "runs": 20, "needs": []}]
 
 
 def record(folder: Path, name: str, seen: Sequence[Sequence[tuple[str, int]]]) -> None:
-    told = {"seen": seen, "gains": GAINS, "start": 4, "kept": KEPT, "spent": [{"bank": 2}]}
-    (folder / f"together-tiny-{name}.json").write_text(json.dumps(told))
+    reported = {
+        "seen": seen,
+        "gains": GAINS,
+        "start": 4,
+        "kept": KEPT,
+        "spent": [{"reference_run": 2}],
+    }
+    (folder / f"together-tiny-{name}.json").write_text(json.dumps(reported))
 
 
 @pytest.fixture
@@ -31,28 +37,28 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def told() -> Mapping[str, Any]:
+def results() -> Mapping[str, Any]:
     return together.results_of("tiny", range(3))
 
 
 def test_a_group_is_as_far_as_its_typical_line(folder: Path) -> None:
-    assert told()["50%"] == [
+    assert results()["50%"] == [
         {"alone": 20, "together": 10, "times_as_fast": 2.0, "at_most": round(20 / 7, 2)}
     ]
 
 
 def test_a_target_that_a_group_never_came_to_has_no_figure(folder: Path) -> None:
-    assert [one["times_as_fast"] for one in told()["95%"]] == [None]
+    assert [one["times_as_fast"] for one in results()["95%"]] == [None]
 
 
 def test_a_repetition_counts_once_both_of_its_groups_are_there(folder: Path) -> None:
     record(folder, "01-1", [[("c", 30)]])
-    assert told()["repetitions"] == 1
+    assert results()["repetitions"] == 1
 
 
 def test_a_line_that_could_not_be_measured_is_left_out(folder: Path) -> None:
     record(folder, "00-8", [[("lost", 9), ("b", 9), ("b", 9)]])
-    assert [one["together"] for one in told()["50%"]] == [9]
+    assert [one["together"] for one in results()["50%"]] == [9]
 
 
 def test_no_swarm_is_sooner_than_a_start_and_a_chain_of_changes() -> None:

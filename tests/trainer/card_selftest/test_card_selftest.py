@@ -17,7 +17,7 @@ from protocol.source import Source
 from protocol.units import NANO
 from tests.trainer.nvml import FakeCard, FakeDriver, FakeLoad, FakeProcess
 from tests.trainer.provable import working_driver
-from trainer.card_selftest import steps as proving_module
+from trainer.card_selftest import steps as steps_module
 from trainer.card_selftest.probing import Abilities, Probed
 from trainer.card_selftest.report import (
     Fault,
@@ -38,12 +38,12 @@ from trainer.measuring.outcome import RunOutcome
 from trainer.sandbox.sandbox import Sandbox
 from trainer.task_folder.task import Task
 
-SCRIPT = proving_module._SCRIPT.read_text()
+SCRIPT = steps_module._SCRIPT.read_text()
 IMPORTS = "import gc\nimport time\n"
 ATTENTION = "attention = best_attention()\n"
 MEBIBYTE = 1 << 20
 PLAIN = Abilities(attention="masked", compiles=False, is_pinned=False)
-SMALL = proving_module._TOY
+SMALL = steps_module._TOY
 
 
 def changed(*edits: tuple[str, str]) -> bytes:
@@ -62,7 +62,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         failing = {"triton", "compile", "varlen", "flex", "pinned"}
         return [Probed(name=name, fault="no" if name in failing else None) for name in names]
 
-    monkeypatch.setattr(proving_module, "probe", probe)
+    monkeypatch.setattr(steps_module, "probe", probe)
     return ["triton-fails", "compile-fails", "attention-varlen", "attention-flex", "copies-wait"]
 
 
@@ -88,8 +88,8 @@ def sized(script: bytes = SCRIPT.encode(), **how: object) -> tuple[Size | None, 
 def ran(**how: object) -> tuple[bool | None, list[Fault]]:
     """Run only the step of complete runs."""
     selftest, _ = selftest_of(SCRIPT.encode(), **how)
-    told = {**PLAIN.settings(), "size": SMALL.settings()}
-    is_fine = asyncio.run(selftest._step("whole runs", selftest._make_runs(told)))
+    reported = {**PLAIN.settings(), "size": SMALL.settings()}
+    is_fine = asyncio.run(selftest._step("whole runs", selftest._make_runs(reported)))
     return is_fine, [fault for step in selftest._steps for fault in step.faults]
 
 
@@ -100,7 +100,7 @@ def test_a_processor_proves_itself_in_a_cards_place(quick: list[str], tmp_path: 
     It has memory for one row at once: torch raises its own error. `test_probing.py` tests the
     results of the probes in a sandbox.
     """
-    told = """
+    reported = """
 if ROWS > 1:
     raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB")
 assert CARD["attention"] == "masked", CARD
@@ -108,7 +108,7 @@ assert not COMPILES
 assert list(CARD["size"]) == [LAYERS, WIDTH, HEAD_WIDTH, SEQUENCE, STEP_TOKENS, ROWS], CARD
 """
     short = replace(TOY, seconds=1, rows=32, audited=16)
-    selftest, said = selftest_of(changed((ATTENTION, ATTENTION + told)), scale=short)
+    selftest, said = selftest_of(changed((ATTENTION, ATTENTION + reported)), scale=short)
     result = asyncio.run(selftest.run())
     assert [step.name for step in result.steps] == ["card", "abilities", "size", "whole runs"]
     assert result.passed, said
@@ -173,7 +173,7 @@ def test_memory_of_the_machine_counts_as_the_cards_and_where_no_size_fits_no_run
     assert "`tiny` runs on the processor" in said[-1]
 
 
-def test_a_step_that_fails_otherwise_is_told() -> None:
+def test_a_step_that_fails_otherwise_is_reported() -> None:
     failing = changed((IMPORTS, f"{IMPORTS}raise RuntimeError('an illegal access')\n"))
     size, (fault,) = sized(failing)
     assert (size, fault.name, fault.ends_it) == (None, "step-fails", True)
@@ -238,8 +238,8 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Scripted:
             made.append(ScriptedRunner(task, iter(outcomes)))
             return made[-1]
 
-        monkeypatch.setattr(proving_module, "Runner", make)
-        monkeypatch.setattr(proving_module, "generated_data", lambda _scale: None)
+        monkeypatch.setattr(steps_module, "Runner", make)
+        monkeypatch.setattr(steps_module, "generated_data", lambda _scale: None)
         return made
 
     return script
@@ -283,7 +283,7 @@ def test_runs_that_take_too_long_are_ended(scripted: Scripted) -> None:
     assert (is_fine, fault.name) == (None, "runs-too-slow")
 
 
-def test_a_card_that_is_lost_during_runs_is_told(scripted: Scripted) -> None:
+def test_a_card_that_is_lost_during_runs_is_reported(scripted: Scripted) -> None:
     scripted(CardLost.hung("GPU-1", 30.0))
     is_fine, (fault,) = ran()
     assert (is_fine, fault.name) == (None, "card-lost")
@@ -360,7 +360,7 @@ def lost(driver: FakeDriver, _: pytest.MonkeyPatch) -> None:
         (lost, "card-lost", True),
     ],
 )
-def test_a_fault_of_the_card_is_named_with_its_mend(
+def test_a_fault_of_the_card_is_named_with_its_fix(
     driver: FakeDriver,
     monkeypatch: pytest.MonkeyPatch,
     break_it: Callable[[FakeDriver, pytest.MonkeyPatch], None],
@@ -389,7 +389,7 @@ def test_a_sandbox_that_does_not_start_is_a_fault_by_name(monkeypatch: pytest.Mo
 # Stored results
 
 
-def some_proof(*faults: Fault) -> SelfTestReport:
+def some_report(*faults: Fault) -> SelfTestReport:
     setting = SelfTestConditions(hardware_class="cuda-x", driver="1", torch="2")
     return SelfTestReport(
         setting=setting, steps=(SelfTestStep(name="size", detail="", seconds=1, faults=faults),)
@@ -399,8 +399,8 @@ def some_proof(*faults: Fault) -> SelfTestReport:
 KEPT = Fault(name="attention-varlen", said="no", hint="none", instead="a mask", is_kept=True)
 
 
-def test_what_is_damaged_is_proven_anew(tmp_path: Path) -> None:
-    result = some_proof(KEPT)
+def test_what_is_damaged_is_tested_again(tmp_path: Path) -> None:
+    result = some_report(KEPT)
     save_report(result, tmp_path)
     assert load_report(result.setting, tmp_path) == result
     (path,) = (tmp_path / "cards").iterdir()
@@ -416,7 +416,7 @@ def test_a_rung_that_failed_before_is_not_tried_again(monkeypatch: pytest.Monkey
         asked.extend(names)
         return [Probed(name=name, fault="gone" if name == "product" else None) for name in names]
 
-    monkeypatch.setattr(proving_module, "probe", probe)
+    monkeypatch.setattr(steps_module, "probe", probe)
     selftest, _ = selftest_of(SCRIPT.encode(), known=(KEPT,))
     result = asyncio.run(selftest.run())
     assert "varlen" not in asked

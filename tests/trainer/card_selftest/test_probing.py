@@ -63,7 +63,7 @@ def test_where_all_is_there_the_fastest_is_taken() -> None:
 
 
 @pytest.mark.parametrize(
-    ("failing", "name", "told"),
+    ("failing", "name", "expected"),
     [
         (("varlen",), "attention-varlen", {"attention": "flex", "compiled": 1, "pinned": 1}),
         (("flex",), "attention-flex", {"attention": "varlen", "compiled": 1, "pinned": 1}),
@@ -84,13 +84,13 @@ def test_where_all_is_there_the_fastest_is_taken() -> None:
     ],
 )
 def test_what_fails_is_named_and_something_else_runs(
-    failing: tuple[str, ...], name: str, told: dict[str, object]
+    failing: tuple[str, ...], name: str, expected: dict[str, object]
 ) -> None:
     abilities, faults = judge(probed(*failing))
     assert name in [fault.name for fault in faults]
     assert all("no kernel image is available)" in fault.said for fault in faults)
     assert abilities is not None
-    assert abilities.settings() == told
+    assert abilities.settings() == expected
 
 
 @pytest.mark.parametrize(
@@ -110,10 +110,10 @@ def test_without_some_no_run_is_made(failing: tuple[str, ...], name: str) -> Non
 
 
 @pytest.mark.soak
-def test_whatever_one_does_the_others_are_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whatever_one_does_the_others_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     """One fails, one hangs, and two end their process, the first with another probe's output."""
-    told = json.dumps({"name": "masked", "fault": None, "detail": ""})
-    said = repr(f"probe {told}").replace("{", "{{").replace("}", "}}")
+    document = json.dumps({"name": "masked", "fault": None, "detail": ""})
+    said = repr(f"probe {document}").replace("{", "{{").replace("}", "}}")
     changes = {
         "triton": f"lambda _: (print({said}, flush=True), os.abort())",
         "varlen": "refuse",
@@ -145,7 +145,7 @@ CUDA_BUILD = (
 )
 
 
-def test_where_cuda_does_not_start_that_is_told_and_nothing_runs_on_the_processor(
+def test_where_cuda_does_not_start_that_is_reported_and_nothing_runs_on_the_processor(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """As in an H100's first sandbox, where this caused all other failures."""

@@ -9,7 +9,7 @@ import pytest
 from protocol.source import Source
 from tests.trainer.card_selftest.test_card_selftest import ATTENTION, PLAIN, changed
 from tests.trainer.nvml import FakeCard, FakeDriver, FakeLoad, FakeProcess
-from trainer.card_selftest import steps as proving_module
+from trainer.card_selftest import steps as steps_module
 from trainer.card_selftest.machine import devices_to_test
 from trainer.card_selftest.probing import Abilities
 from trainer.card_selftest.report import Fault
@@ -30,8 +30,8 @@ from trainer.host.capacity import available_bytes
 from trainer.host.device import processor
 
 MIB, GIB = 1 << 20, 1 << 30
-TABLE = sizes_of(proving_module._SCRIPT.read_bytes())
-SMALL = proving_module._TOY
+TABLE = sizes_of(steps_module._SCRIPT.read_bytes())
+SMALL = steps_module._TOY
 CARD = FakeCard(name="NVIDIA GeForce RTX 4090", mib=24576)
 COMPILED = Abilities(attention="varlen", compiles=True, is_pinned=True)
 
@@ -74,7 +74,7 @@ def test_what_is_kept_for_a_desktop_is_not_to_be_had() -> None:
 
 
 @pytest.mark.parametrize(("draws", "kept"), [(False, 0), (True, 512 * MIB)])
-def test_the_driver_tells_of_the_room(
+def test_the_driver_reports_the_room(
     monkeypatch: pytest.MonkeyPatch, draws: bool, kept: int
 ) -> None:
     driver = FakeDriver(cards=[replace(CARD, draws=draws)], load=taken(1000))
@@ -133,7 +133,7 @@ def test_a_tenth_of_what_is_free_is_spared_and_not_of_all(monkeypatch: pytest.Mo
     assert "32 rows of 2048 at once needs more than 74% of the memory" in fault.said
 
 
-def test_a_desktop_has_memory_kept_free_and_its_owner_is_told(
+def test_a_desktop_has_memory_kept_free_and_its_owner_is_informed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     desktop = FakeDriver(cards=[replace(CARD, draws=True)])
@@ -169,16 +169,16 @@ def test_a_shape_that_did_not_fit_is_not_tried_again(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.soak
-def test_a_smaller_size_is_what_the_script_takes_told_a_mask_instead_of_flex_attention() -> None:
+def test_a_smaller_size_is_what_the_script_takes_with_a_mask_instead_of_flex_attention() -> None:
     """Run it on the processor, with a script that has no memory for three layers.
 
     Flex attention is not used without compilation.
     """
     raised = f"{ATTENTION}if LAYERS > 2:\n    raise torch.OutOfMemoryError('out of memory')\n"
-    told = 'assert CARD["attention"] == "masked", CARD\n'
+    reported = 'assert CARD["attention"] == "masked", CARD\n'
     trial = Trial(
         device=processor(),
-        source=Source.of({"train.py": changed((ATTENTION, raised + told))}),
+        source=Source.of({"train.py": changed((ATTENTION, raised + reported))}),
         abilities=replace(PLAIN, attention="flex"),
         vocabulary_size=8192,
         limit_s=60,
@@ -194,7 +194,7 @@ def test_a_smaller_size_is_what_the_script_takes_told_a_mask_instead_of_flex_att
 # The cards that are tested
 
 
-def test_each_class_of_cards_is_proven_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_class_of_cards_is_tested_once(monkeypatch: pytest.MonkeyPatch) -> None:
     cards = [FakeCard(name=f"NVIDIA GeForce RTX {n}", mib=24576) for n in (3090, 4090, 4090)]
     FakeDriver(cards=cards).install(monkeypatch)
     found = devices_to_test(probe_cards())

@@ -25,11 +25,11 @@ def drafted(command: str = "python score.py", **more: Any) -> TaskDraft:
     return draft_of(wanted(command, **more), Measured(direction="min"))
 
 
-def told_of(printed: str, monkeypatch: pytest.MonkeyPatch) -> float | None:
+def figure_of(printed: str, monkeypatch: pytest.MonkeyPatch) -> float | None:
     """Return the score that is read from a command's output."""
     monkeypatch.setattr(command, "REPORTED", "score")
-    told = {**command._tabled(printed), **command._named(printed)}
-    return told.get("score")
+    reported = {**command._tabled(printed), **command._named(printed)}
+    return reported.get("score")
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_the_last_line_that_names_the_number_counts(
         ('{"error": 3, "other": 9}', 3.0), ("terror: 5\\n4", 4.0),
     ],
 )  # fmt: skip
-def test_a_number_is_read_however_it_is_told(
+def test_a_number_is_read_however_it_is_reported(
     line: Brought, tmp_path: Path, printed: str, figure: float
 ) -> None:
     program = f"print({printed!r}.replace('\\\\n', chr(10)))\n"
@@ -98,7 +98,7 @@ def test_a_number_is_read_however_it_is_told(
 def test_a_number_is_read_whole(
     printed: str, figure: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert told_of(printed, monkeypatch) == figure
+    assert figure_of(printed, monkeypatch) == figure
 
 
 @pytest.mark.parametrize(
@@ -126,11 +126,11 @@ def test_a_number_is_read_whole(
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("before", ["", "score: 0.5\n", '{"score": 0.5}\n'])
-def test_what_is_no_whole_number_is_none_whatever_was_told_before(
+def test_what_is_no_whole_number_is_none_whatever_was_reported_before(
     printed: str, before: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names_it = "score" in printed
-    assert told_of(before + printed, monkeypatch) == (0.5 if before and not names_it else None)
+    assert figure_of(before + printed, monkeypatch) == (0.5 if before and not names_it else None)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_a_unit_is_converted_to_the_tasks(
     unit: str, printed: str, figure: float | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(command, "UNIT", unit)
-    assert told_of(f"score: {printed}", monkeypatch) == pytest.approx(figure)
+    assert figure_of(f"score: {printed}", monkeypatch) == pytest.approx(figure)
 
 
 @pytest.mark.parametrize(
@@ -174,24 +174,24 @@ def test_the_line_that_has_no_number_is_shown(line: Brought, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("program", ["print('nothing')", "print('nan')", "raise SystemExit(3)"])
-def test_a_command_that_tells_no_number_gives_none(
+def test_a_command_that_reports_no_number_gives_none(
     line: Brought, tmp_path: Path, program: str
 ) -> None:
     figures, _ = measured(line, tmp_path, changed={"score.py": f"{program}\n"})
     assert figures is None
 
 
-def test_a_target_that_is_not_there_is_told() -> None:
+def test_a_target_that_is_not_there_is_reported() -> None:
     with pytest.raises(UsageError, match="there is no file"):
         drafted(target="gone.py")
 
 
-def test_a_target_outside_is_told(tmp_path: Path) -> None:
+def test_a_target_outside_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is outside"):
         draft_of(replace(wanted(), root=tmp_path), Measured(direction="min"))
 
 
-def test_a_command_that_cannot_be_read_is_told() -> None:
+def test_a_command_that_cannot_be_read_is_reported() -> None:
     with pytest.raises(UsageError, match="cannot parse the command"):
         drafted("python 'score.py")
     with pytest.raises(UsageError, match="the command is empty"):

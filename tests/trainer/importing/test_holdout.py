@@ -47,8 +47,8 @@ def test_what_it_replaces_comes_along_and_itself_lies_apart(wanted: Wanted, tmp_
 
 
 def test_a_folder_that_comes_along_leaves_the_holdout_out(wanted: Wanted) -> None:
-    beside = [wanted.root / "hidden", wanted.root / "data"]
-    files = drafted(replace(wanted, extra_files=beside)).table["files"]
+    extra_files = [wanted.root / "hidden", wanted.root / "data"]
+    files = drafted(replace(wanted, extra_files=extra_files)).table["files"]
     assert files == ["measure.py", "reporting.py", "data/a.csv", "score.py"]
 
 
@@ -61,16 +61,16 @@ def test_a_picture_is_held_out_too(wanted: Wanted, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "told"),
+    ("name", "text", "expected"),
     [
         ("odd.csv", "x", "odd.csv replaces no file"),
         ("fit.py", "x = 2\n", "fit.py is a file to edit"),
         ("data/b.png", "seen", "data/b.png is the same as the visible data/a.csv"),
     ],
 )
-def test_what_does_not_fit_is_told(wanted: Wanted, name: str, text: str, told: str) -> None:
+def test_what_does_not_fit_is_reported(wanted: Wanted, name: str, text: str, expected: str) -> None:
     (wanted.root / "hidden" / name).write_text(text)
-    with pytest.raises(UsageError, match=told):
+    with pytest.raises(UsageError, match=expected):
         drafted(wanted)
 
 
@@ -86,7 +86,7 @@ def test_the_command_may_not_read_it_by_its_own_name(wanted: Wanted) -> None:
         drafted(replace(wanted, holdout=wanted.root / "gone"))
 
 
-def test_a_folder_called_as_the_tasks_own_is_told(wanted: Wanted) -> None:
+def test_a_folder_called_as_the_tasks_own_is_reported(wanted: Wanted) -> None:
     (wanted.root / "holdout").mkdir()
     (wanted.root / "holdout" / "c.csv").write_text("visible")
     with pytest.raises(ConfigurationError, match="the name of the task's holdout folder"):

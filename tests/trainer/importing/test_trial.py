@@ -16,8 +16,8 @@ LINE = FOLDERS / "command"
 
 
 def report(figure: float | None = 1.0, **other: Any) -> Report:
-    told = {"exit": 0, "seconds": 0.5, "figure": figure, "unit": "", "line": "", "opened": []}
-    return report_of(json.dumps({**told, "missing": [], "tail": "", **other}).encode())
+    reported = {"exit": 0, "seconds": 0.5, "figure": figure, "unit": "", "line": "", "opened": []}
+    return report_of(json.dumps({**reported, "missing": [], "tail": "", **other}).encode())
 
 
 @pytest.mark.parametrize(

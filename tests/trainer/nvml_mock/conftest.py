@@ -48,19 +48,19 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def told(tmp_path_factory: pytest.TempPathFactory) -> Machine:
+def mock_machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
     """Return the machine of this session's child."""
     return Machine(tmp_path_factory.mktemp("nvml") / "machine")
 
 
 @pytest.fixture(scope="session")
-def child(library: Path, told: Machine) -> Iterator[Child]:
-    with child_of(library, told) as child:
+def child(library: Path, mock_machine: Machine) -> Iterator[Child]:
+    with child_of(library, mock_machine) as child:
         yield child
 
 
 @pytest.fixture
-def machine(told: Machine) -> Machine:
+def machine(mock_machine: Machine) -> Machine:
     """Return the machine, still without a card."""
-    told.has()
-    return told
+    mock_machine.has()
+    return mock_machine

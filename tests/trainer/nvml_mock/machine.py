@@ -42,7 +42,7 @@ class Profile:
         """Return the answers by function and argument."""
         power = self.watts or (None,) * 4
         limits = None if self.watts is None else f"{_milli(power[2])} {_milli(power[3])}"
-        told = {
+        reported = {
             "GetHandleByIndex_v2": THERE,
             "GetHandleByUUID": THERE,
             "GetUUID": uuid_of(card),
@@ -68,9 +68,9 @@ class Profile:
             "GetCurrentClocksThrottleReasons": 1,
             "GetClockInfo.sm": self.sm_mhz,
         }
-        whole = {(name, str(card)): str(one) for name, one in told.items() if one is not None}
+        whole = {(name, str(card)): str(one) for name, one in reported.items() if one is not None}
         for number, (name, mib, sevenths) in enumerate(self.slices or ()):
-            told = {
+            reported = {
                 "GetMigDeviceHandleByIndex": THERE,
                 "GetHandleByUUID": THERE,
                 "GetDeviceHandleFromMigDeviceHandle": THERE,
@@ -83,7 +83,7 @@ class Profile:
                 "GetComputeRunningProcesses_v3": "",
                 "GetGraphicsRunningProcesses_v3": "",
             }
-            whole |= {(one, f"{card}.{number}"): answer for one, answer in told.items()}
+            whole |= {(one, f"{card}.{number}"): answer for one, answer in reported.items()}
         return {(f"nvmlDevice{name}", place): one for (name, place), one in whole.items()}
 
 
@@ -117,16 +117,16 @@ class Machine:
 
     def has(self, *cards: Profile, driver: str = DRIVER, cuda: int | None = CUDA) -> None:
         """Set these cards, idle and without failures."""
-        told = {
+        reported = {
             ("nvmlSystemGetDriverVersion", "-"): driver,
             ("nvmlDeviceGetCount_v2", "-"): len(cards),
         }
         if cuda is not None:
-            told["nvmlSystemGetCudaDriverVersion_v2", "-"] = cuda
+            reported["nvmlSystemGetCudaDriverVersion_v2", "-"] = cuda
         for number, card in enumerate(cards):
-            told |= card.answers(number)
+            reported |= card.answers(number)
         self.path.write_text(
-            "".join(f"{name} {place} {one}\n" for (name, place), one in told.items())
+            "".join(f"{name} {place} {one}\n" for (name, place), one in reported.items())
         )
 
     def answers(self, function: str, answer: object, place: str = "0") -> None:
@@ -140,9 +140,9 @@ class Machine:
 
     def limit_mw(self, card: int = 0) -> int:
         """Return the current power limit."""
-        told = f"nvmlDeviceGetPowerManagementLimit {card} "
-        lines = [line for line in self.path.read_text().splitlines() if line.startswith(told)]
-        return int(lines[-1].removeprefix(told))
+        reported = f"nvmlDeviceGetPowerManagementLimit {card} "
+        lines = [line for line in self.path.read_text().splitlines() if line.startswith(reported)]
+        return int(lines[-1].removeprefix(reported))
 
     def environment(self, library: Path) -> dict[str, str]:
         """Return the environment in which a process finds the library and this machine."""

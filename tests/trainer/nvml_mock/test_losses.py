@@ -45,7 +45,9 @@ def test_a_driver_that_does_not_start_is_a_fault(
 
 
 @pytest.mark.parametrize("error", REFUSALS.values(), ids=REFUSALS)
-def test_cards_that_are_not_told_of_are_a_fault(child: Child, machine: Machine, error: int) -> None:
+def test_cards_that_are_not_reported_are_a_fault(
+    child: Child, machine: Machine, error: int
+) -> None:
     machine.has(H100)
     machine.fails("nvmlDeviceGetCount_v2", error)
     found = child(probed)
@@ -62,16 +64,16 @@ def test_cards_that_are_not_told_of_are_a_fault(child: Child, machine: Machine, 
         (pynvml.NVML_ERROR_GPU_NOT_FOUND, "does not answer: Unknown Error", "reboot"),
     ],
 )
-def test_a_lost_card_is_told_by_name(
+def test_a_lost_card_is_reported_by_name(
     child: Child, machine: Machine, error: int, said: str, hint: str
 ) -> None:
     machine.has(H100, L40S)
     whole = child(probed).cards
     machine.fails("*", error, place="0")
     assert child(probed) == Cards(cards=whole[1:])
-    told = child(lost)
-    assert told.startswith(f"the card {uuid_of(0)} {said}")
-    assert hint in told
+    reported = child(lost)
+    assert reported.startswith(f"the card {uuid_of(0)} {said}")
+    assert hint in reported
     assert [fault.name for fault in child(find_card_faults, whole[0])][-1] == "card-lost"
 
 

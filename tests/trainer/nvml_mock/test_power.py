@@ -26,7 +26,7 @@ def home(tmp_path: Path) -> Home:
 
 
 def limited(home: Home, machine: Machine, max_watts: int | None) -> list[int]:
-    """Return the cards' limits in milliwatts, while they are limited to so many watts."""
+    """Return the cards' limits in milliwatts while they are limited to these watts."""
     with limiting_power(home, max_watts):
         return [machine.limit_mw(card) for card in range(2)]
 
@@ -112,7 +112,7 @@ def test_a_card_that_is_gone_has_no_limit_to_give_back(
         ([RTX4090], 5, "limited to 5 W: it accepts limits from 10 to 600 W"),
         ([LAPTOP], 50, "has no power limit that can be set: Not Supported"),
         ([A100_SLICES], 250, "has no power limit that can be set: Not Supported"),
-        ([], 250, "needs an NVIDIA card, and there is none"),
+        ([], 250, "needs an NVIDIA card, but this machine has none"),
     ],
     ids=["too low", "laptop", "slices", "none"],
 )
@@ -124,7 +124,7 @@ def test_what_cannot_be_limited_says_so(
     assert not home.power.exists()
 
 
-def test_who_is_not_root_is_told_the_command(child: Child, machine: Machine, home: Home) -> None:
+def test_who_is_not_root_is_shown_the_command(child: Child, machine: Machine, home: Home) -> None:
     machine.has(RTX4090)
     machine.fails(SET, pynvml.NVML_ERROR_NO_PERMISSION)
     assert f"`sudo nvidia-smi -i {uuid_of(0)} -pl 250`" in child(refused, home, 250)

@@ -74,7 +74,7 @@ def test_a_card_is_what_its_driver_says(
     machine.has(replace(profile, name="first"), profile)
     (_, card) = child(probed).cards
     power = profile.watts or (None, None)
-    told = {
+    reported = {
         "driver": "570.133.20",
         "cuda_driver": "12.8",
         "power_limit_w": power[0],
@@ -89,7 +89,7 @@ def test_a_card_is_what_its_driver_says(
         memory_bytes=(profile.mib or 0) * MIB,
         compute_capability=profile.capability,
         minor=profile.minor,
-        env={name: one for name, one in told.items() if one is not None},
+        env={name: one for name, one in reported.items() if one is not None},
     )
     assert (card.hardware_class.slug, card.hardware_class.family) == (slug, family)
     assert Env.from_value(dict(card.env)) == Env.of(card.env)
@@ -97,7 +97,7 @@ def test_a_card_is_what_its_driver_says(
         assert child(read, card.uuid).total_bytes == profile.mib * MIB
 
 
-def test_slices_are_devices_beside_whole_cards(child: Child, machine: Machine) -> None:
+def test_slices_are_devices_next_to_whole_cards(child: Child, machine: Machine) -> None:
     machine.has(A100_SLICES, H100)
     cards = child(probed).cards
     assert [(card.uuid, card.hardware_class.slug) for card in cards] == [
@@ -180,7 +180,7 @@ def test_what_shifts_timings_is_left_out_where_it_is_refused(
 
 
 @pytest.mark.parametrize("error", REFUSALS.values(), ids=REFUSALS)
-def test_a_card_that_tells_little_of_itself_is_one(
+def test_a_card_that_reports_little_of_itself_is_one(
     child: Child, machine: Machine, error: int
 ) -> None:
     machine.has(A100)

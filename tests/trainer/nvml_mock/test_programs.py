@@ -34,14 +34,14 @@ def test_doctor_shows_the_card_and_names_its_fault(
 
 
 @pytest.mark.soak
-def test_doctor_tells_programs_the_same(
+def test_doctor_reports_programs_the_same(
     machine: Machine, env: dict[str, str], tmp_path: Path
 ) -> None:
     machine.has(A100_SLICES, H100)
     machine.fails("*", pynvml.NVML_ERROR_GPU_IS_LOST, place="1")
-    told = json.loads(arnode(tmp_path, "doctor", "--json", env=env).stdout)
-    assert told["ok"]
-    device = next(check for check in told["checks"] if check["name"] == "device")
+    document = json.loads(arnode(tmp_path, "doctor", "--json", env=env).stdout)
+    assert document["ok"]
+    device = next(check for check in document["checks"] if check["name"] == "device")
     assert device["status"] == "warning"
     slices = [f"(a100-80g-mig-{part})" in device["detail"] for part in ("3g40g", "1g10g")]
     assert (slices, "H100" in device["detail"]) == ([True, True], False)
@@ -49,12 +49,12 @@ def test_doctor_tells_programs_the_same(
     assert "trainer.cards.install_torch cu126" in device["hint"]
 
 
-def test_a_card_that_cannot_be_proven_is_reported(
+def test_a_card_that_fails_its_selftest_is_reported(
     machine: Machine, env: dict[str, str], tmp_path: Path
 ) -> None:
     machine.has(RTX4090)
     machine.fails("nvmlDeviceGetMemoryInfo", pynvml.NVML_ERROR_GPU_IS_LOST)
-    said = arnode(tmp_path / "home", "doctor", "--prove", code=6, env=env, cwd=tmp_path).stderr
+    said = arnode(tmp_path / "home", "doctor", "--self-test", code=6, env=env, cwd=tmp_path).stderr
     assert f"card: cpu-build: {CPU_BUILD}; `tiny` runs on the processor" in said
     assert f"card: card-lost: the card {uuid_of(0)} has fallen off the bus" in said
     (report,) = json.loads((tmp_path / "gpu-report.json").read_text())

@@ -12,7 +12,7 @@ from trainer.card_selftest.sizing import Room, room_of
 from trainer.cards.cards import probe_cards
 
 
-def proven() -> list[str]:
+def selftest_output() -> list[str]:
     """Return the UUIDs of the cards that would be tested."""
     return [str(device.cuda) for device, _ in devices_to_test(probe_cards())]
 
@@ -24,18 +24,18 @@ def rooms() -> list[Room]:
 def test_the_card_with_the_least_room_proves(child: Child, machine: Machine) -> None:
     machine.has(RTX4090, RTX4090, RTX4090)
     machine.answers("nvmlDeviceGetMemoryInfo", f"{24564 * MIB} {2000 * MIB}", place="1")
-    assert child(proven) == [uuid_of(1)]
+    assert child(selftest_output) == [uuid_of(1)]
     machine.has(RTX4090, replace(RTX4090, draws=True), RTX4090)
-    assert child(proven) == [uuid_of(1)]
+    assert child(selftest_output) == [uuid_of(1)]
 
 
 def test_a_lost_card_leaves_it_to_another(child: Child, machine: Machine) -> None:
     machine.has(RTX4090, RTX4090)
     machine.answers("nvmlDeviceGetMemoryInfo", f"{24564 * MIB} {2000 * MIB}", place="0")
     machine.fails("nvmlDeviceGetHandleByUUID", pynvml.NVML_ERROR_GPU_IS_LOST, place="0")
-    assert child(proven) == [uuid_of(1)]
+    assert child(selftest_output) == [uuid_of(1)]
     machine.fails("nvmlDeviceGetHandleByUUID", pynvml.NVML_ERROR_GPU_IS_LOST, place="1")
-    assert child(proven) == [uuid_of(0)]  # its fault is reported then
+    assert child(selftest_output) == [uuid_of(0)]  # its fault is reported then
 
 
 def test_a_slice_has_its_own_room(child: Child, machine: Machine) -> None:

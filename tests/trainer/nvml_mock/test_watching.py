@@ -21,7 +21,7 @@ from trainer.cards.nvml import CardLost
 from trainer.cards.watch import LEAVING_S, CardWatch, watching
 
 LOOKS = 20
-STRANGER = 4_000_000  # larger than any process id
+OTHER_PID = 4_000_000  # larger than any process id
 
 
 @contextmanager
@@ -67,8 +67,8 @@ async def _run(
         now_s += LEAVING_S
         async with watch.around() as window:
             with watch.ours(root):
-                beside = [] if others is None else [(STRANGER, *others)]
-                busy(machine, place, (inside, 3000, 90), *beside)
+                others_busy = [] if others is None else [(OTHER_PID, *others)]
+                busy(machine, place, (inside, 3000, 90), *others_busy)
                 machine.answers("nvmlDeviceGetCurrentClocksEventReasons", reasons)
                 for _ in range(LOOKS):
                     now_s += 1
@@ -100,7 +100,7 @@ def test_what_runs_in_a_sandbox_of_ours_is_ours(child: Child, machine: Machine) 
         ("0.0", None, ()),
     ],
 )
-def test_whoever_comes_meanwhile_makes_a_run_contended(
+def test_who_comes_meanwhile_makes_a_run_contended(
     child: Child,
     machine: Machine,
     place: str,
@@ -133,7 +133,7 @@ def test_heat_and_power_brakes_throttle_a_run(
 
 
 @pytest.mark.parametrize("profile", [LAPTOP, WSL2], ids=["laptop", "WSL2"])
-def test_a_card_of_which_little_is_told_is_watched(
+def test_a_card_that_reports_little_is_watched(
     child: Child, machine: Machine, profile: Profile
 ) -> None:
     machine.has(profile)

@@ -1,4 +1,4 @@
-"""Judges with one fault each, and one without, whose faults `task check` must find by name.
+"""Judges with one fault each, which `task check` must name, and one without a fault.
 
 Their task is to name numbers below limits, as close as possible.
 """
@@ -112,7 +112,7 @@ def converse(instance):
 PLANTED: Final = {
     "a tolerance that can be harvested": Planted(
         about="tolerance",
-        says="numbers a hair beyond pay, up to where they are refused: 'total'",
+        says="slightly changed numbers score better until they are refused: 'total'",
         solve=CLOSE.replace("]}", '], "total": sum(instance["limits"])}'),
         judge=_checking(
             """
@@ -126,7 +126,7 @@ return {"left": sum(instance["limits"]) - answer["total"]}
     ),
     "a comparison that NaN passes": Planted(
         about="numbers",
-        says="takes NaN or infinity in place of numbers, also as text for better",
+        says="rates NaN or infinity in place of numbers, also as text better",
         judge=_checking("""
 values = [float(value) for value in answer["values"]]
 if len(values) != 6 or any(v > limit for v, limit in zip(values, instance["limits"])):
@@ -136,12 +136,12 @@ return {"left": sum(value < 0.9 * limit for value, limit in zip(values, instance
     ),
     "instances from the clock": Planted(
         about="instances",
-        says="makes other instances from the same seed",
+        says="makes different instances from the same seed",
         judge=_making('return {"limits": [1 + time.monotonic() for _ in range(6)]}'),
     ),
     "instances from the order of a set": Planted(
         about="instances",
-        says="makes other instances from the same seed",
+        says="makes different instances from the same seed",
         judge=_making("""
 chance = random_of(seed)
 return {"limits": [1 + float(word) for word in {str(chance.random()) for _ in range(6)}]}
@@ -149,7 +149,7 @@ return {"limits": [1 + float(word) for word in {str(chance.random()) for _ in ra
     ),
     "instances from a counter": Planted(
         about="instances",
-        says="makes other instances from the same seed",
+        says="makes different instances from the same seed",
         judge=_making("""
 MADE.append(seed)
 return {"limits": [1 + random_of(seed).random() + len(MADE)] * 6}
@@ -162,12 +162,12 @@ return {"limits": [1 + random_of(seed).random() + len(MADE)] * 6}
     ),
     "secret instances that are public": Planted(
         about="splits",
-        says="instances of the secret split are those of the public one",
+        says="the secret split has the public split's instances",
         judge=_making('return {"limits": [1.5 + index] * 6}'),
     ),
     "chance in what an answer is worth": Planted(
         about="check",
-        says="the judge says something else of the same answer: ",
+        says="the judge gives the same answer another verdict: ",
         judge=_checking(
             """
 return {"left": sum(instance["limits"]) - sum(read(instance, answer)) + random.random()}
@@ -177,7 +177,7 @@ return {"left": sum(instance["limits"]) - sum(read(instance, answer)) + random.r
     ),
     "a figure that the answer reports": Planted(
         about="claim",
-        says="what an answer tells of itself is its figure: left",
+        says="the judge believes a score that the answer claims: left",
         solve=SOLVE.replace("]}", '], "left": 1.5}'),
         judge=_checking(
             """
@@ -191,7 +191,7 @@ return {"left": answer["left"]}
     ),
     "a figure read from text": Planted(
         about="claim",
-        says="takes nothing but the claim of a figure for better",
+        says="rates nothing but a claimed score better",
         how='run = ["python", "solve.py"]\nencoding = "bytes"\n',
         solve='print("thinking\\nleft: 1.5")\n',
         judge=_checking(
@@ -207,7 +207,7 @@ return {"left": float(found[1])}
     ),
     "an empty answer that is the best": Planted(
         about="missing",
-        says="takes an empty answer for better",
+        says="rates an empty answer better",
         judge=_checking("""
 values = answer["values"]
 both = zip(values, instance["limits"])
@@ -216,7 +216,7 @@ return {"left": sum(limit - min(limit, value) for value, limit in both)}
     ),
     "half an answer that is better": Planted(
         about="missing",
-        says="takes half an answer for better",
+        says="rates half an answer better",
         judge=_checking("""
 values = answer["values"]
 if not values:
@@ -226,7 +226,7 @@ return {"left": sum(limit - min(limit, value) for value, limit in zip(values, in
     ),
     "any answer of the right length": Planted(
         about="another's",
-        says="takes the answer to another instance for as good",
+        says="rates the answer to another instance as good",
         judge=_checking("""
 values = answer["values"]
 if len(values) != 6 or not all(type(value) is float for value in values):
@@ -236,7 +236,7 @@ return {"left": 6 - sum(values) / 10}
     ),
     "numbers as text": Planted(
         about="types",
-        says="takes numbers as text for as good",
+        says="rates numbers as text as good",
         judge=_checking(
             """
 values = [float(value) for value in answer["values"]]
@@ -247,7 +247,7 @@ return {"left": sum(instance["limits"]) - sum(read(instance, {"values": values})
     ),
     "true for a number": Planted(
         about="types",
-        says="takes true and false in place of numbers for ",
+        says="rates true and false in place of numbers ",
         solve=_BITS,
         judge=_checking("""
 values = answer["values"]
@@ -258,7 +258,7 @@ return {"left": 6 - sum(bit * limit for bit, limit in zip(values, instance["limi
     ),
     "parts that count twice": Planted(
         about="rearranged",
-        says="takes an answer with parts twice for better",
+        says="rates an answer with repeated items better",
         judge=_checking("""
 values = answer["values"]
 if any(type(value) is not float or not 0 <= value <= 2 for value in values):
@@ -266,9 +266,9 @@ if any(type(value) is not float or not 0 <= value <= 2 for value in values):
 return {"left": max(instance["limits"]) * 6 - sum(values)}
 """),
     ),
-    "an odd answer that it stumbles over": Planted(
+    "an odd answer that crashes it": Planted(
         about="stumbles",
-        says="check() stumbles over ",
+        says="check() fails with an exception on ",
         level="note",
         judge=_checking(
             """
@@ -294,7 +294,7 @@ return {"left": sum(instance["limits"]) - sum(values[:6])}
     ),
     "a bound that the baseline passes": Planted(
         about="bound",
-        says="the baseline is better than what is impossible: left",
+        says="the baseline is better than the impossible bound ",
         judge=CLEAN,
         sections="[bound]\nimpossible = 3.0\n",
     ),
@@ -316,7 +316,7 @@ def solve(instance):
     ),
     "a transcript that nobody replays": Planted(
         about="transcript",
-        says=" forged transcripts are as good as the honest one",
+        says=" forged transcripts as good as the honest one",
         more="interactive = true\n",
         solve='def solve(message):\n    return 0.75 * message["limit"]\n',
         judge=_checking(

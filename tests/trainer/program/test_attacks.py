@@ -105,7 +105,7 @@ def test_each_forgery_has_answers_for_a_table_and_for_a_number() -> None:
     assert made_by("numbers as text", 3)[:1] == ["3"]
     assert made_by("true and false in place of numbers", 1)[:1] == [True]
     assert Raw(data=b"") in made_by("an empty answer", 3)
-    assert made_by("an answer back to front", 3) == []
+    assert made_by("an answer in reverse order", 3) == []
 
 
 def test_there_are_nine_kinds_of_attack_and_no_forgery_twice() -> None:
@@ -123,10 +123,10 @@ def test_columns_keys_and_single_floats_are_increased() -> None:
     assert increased(VALUE, column, 0.5)["parts"] == [[0.5, 2.25], [0.25, 3.0]]
 
 
-def test_a_figure_may_be_told_in_any_named_place() -> None:
-    told = {"left": 1.5, "values": [1, 2, 3]}
-    assert [place.name for place in single_numbers(told)] == ["left", "values.0", "values.2"]
-    assert put(told, single_numbers(told)[0], -4.0) == {"left": -4.0, "values": [1, 2, 3]}
+def test_a_figure_may_be_reported_in_any_named_place() -> None:
+    reported = {"left": 1.5, "values": [1, 2, 3]}
+    assert [place.name for place in single_numbers(reported)] == ["left", "values.0", "values.2"]
+    assert put(reported, single_numbers(reported)[0], -4.0) == {"left": -4.0, "values": [1, 2, 3]}
 
 
 @pytest.mark.parametrize(

@@ -47,10 +47,10 @@ def met(bench: Bench, returned: str) -> list[list[str]]:
     return [line.split()[1:] for line in outcome.log_tail.splitlines()]
 
 
-def test_a_split_is_met_by_one_process_in_turn_and_state_is_carried(bench: Bench) -> None:
-    told = met(bench, "sum(instance['numbers']) + len(MET)")
-    assert [number for number, _, _ in told] == ["1", "2", "3"]
-    assert len({(pid, seed) for _, pid, seed in told}) == 1
+def test_a_split_is_run_by_one_process_in_turn_and_state_is_kept(bench: Bench) -> None:
+    reported = met(bench, "sum(instance['numbers']) + len(MET)")
+    assert [number for number, _, _ in reported] == ["1", "2", "3"]
+    assert len({(pid, seed) for _, pid, seed in reported}) == 1
     outcome = bench.run(COUNTS.format(returned="sum(instance['numbers']) + len(MET)"))
     # 1, 2 and 3 of the public ones, 1 and 2 of the secret ones: no process got more.
     assert figures(outcome) == (2_000_000_000, 1_500_000_000)
@@ -142,7 +142,7 @@ def test_candidate_and_baseline_come_first_on_half_of_a_timed_split_each(bench: 
     assert sorted(one for batch in batched for one in map(asked.index, batch)) == [0, 1, 2, 3, 4]
 
 
-def test_a_timed_batch_is_met_beside_the_baselines(tmp_path: Path) -> None:
+def test_a_timed_batch_is_run_next_to_the_baselines(tmp_path: Path) -> None:
     metric = METRIC.replace('"error"', '"cpu_s"').replace('"units"', '"share"')
     judge_free = write_task(tmp_path / "timed", how=BATCH, metric=metric)
     with Bench(read(judge_free)) as bench:
@@ -163,18 +163,21 @@ def test_fixed_instances_are_one_batch(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("how", "why"),
     [
-        ('editable = ["solve.py"]\nrun = ["python", "solve.py"]\n', "a command meets one instance"),
-        (CALLED + "interactive = true\n", "a conversation of its own"),
+        (
+            'editable = ["solve.py"]\nrun = ["python", "solve.py"]\n',
+            "a command ends after one instance",
+        ),
+        (CALLED + "interactive = true\n", "a separate conversation"),
     ],
 )
-def test_what_cannot_be_met_in_a_batch_is_refused(tmp_path: Path, how: str, why: str) -> None:
+def test_what_cannot_be_run_in_a_batch_is_refused(tmp_path: Path, how: str, why: str) -> None:
     with pytest.raises(ConfigurationError, match=why) as fault:
         read(write_task(tmp_path / "own", how=how + 'isolation = "batch"\n'))
     assert "entry" in fault.value.hint
     manifest = read(write_task(tmp_path / "theirs", how=how)).manifest
-    stranger = replace(manifest, program=replace(spec_of(manifest), isolation="batch"))
+    unlike = replace(manifest, program=replace(spec_of(manifest), isolation="batch"))
     with pytest.raises(ConfigurationError, match=why):
-        check(stranger)
+        check(unlike)
 
 
 def test_the_isolation_is_in_the_id(tmp_path: Path) -> None:

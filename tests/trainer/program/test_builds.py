@@ -122,7 +122,7 @@ def command_task(folder: Path, how: str, files: dict[str, str], **more: str) -> 
         ),
     ],
 )  # fmt: skip
-def test_a_compiled_program_runs_and_its_compiler_is_heard(
+def test_a_compiled_program_runs_and_its_compilers_output_is_kept(
     tmp_path: Path, name: str, text: str, build: str, broken: str, said: str
 ) -> None:
     how = f'editable = ["{name}"]\nbuild = {build}\nrun = ["./sum"]\n'
@@ -347,7 +347,7 @@ def test_where_memory_is_weighed_none_is_held_where_nobody_counts(tmp_path: Path
         assert outcome.status == "ok", (outcome.reason, outcome.log_tail)
 
 
-def test_the_cause_of_what_fails_on_both_splits_is_told(tmp_path: Path) -> None:
+def test_the_cause_of_what_fails_on_both_splits_is_reported(tmp_path: Path) -> None:
     """It comes from the public split, even if the secret one fails first, which reveals nothing."""
     how = 'editable = ["solve.py"]\nrun = ["python", "solve.py"]\n'
     folder = command_task(tmp_path / "task", how, {"solve.py": PYTHON})

@@ -73,7 +73,7 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         yield bench
 
 
-def is_told(outcome: RunOutcome, said: str) -> bool:
+def is_reported(outcome: RunOutcome, said: str) -> bool:
     """Return True if a reason says so, or gives only that a secret instance ended the run."""
     assert outcome.reason is not None
     return said in outcome.reason or "secret split" in outcome.reason
@@ -136,7 +136,7 @@ def test_a_function_that_ends_at_once_does_not_hide_its_memory(
             assert outcome.peak_mem_bytes > PEAK
         else:
             assert outcome.status == "crash"
-            assert is_told(outcome, "it ended by itself, before it was known what it took")
+            assert is_reported(outcome, "it exited before its memory was measured")
 
 
 def test_a_command_that_ends_between_two_looks_shows_its_memory(
@@ -165,7 +165,7 @@ def test_a_better_function_comes_to_a_better_metric(called: Bench) -> None:
         ("def solve(instance:\n", "crash", "SyntaxError"),
         ("import scipy\n", "crash", "No module named 'scipy'"),
         ("solve = 3\n", "crash", "solve.py has no function solve"),
-        ("def solve(instance):\n    return {1, 2}\n", "crash", "a set has no JSON"),
+        ("def solve(instance):\n    return {1, 2}\n", "crash", "a set cannot be encoded as JSON"),
         ("def solve(instance):\n    return 'x' * 2_000_000\n", "rejected", "a frame of"),
         ("def solve(instance):\n    return 'many'\n", "rejected", "answered wrong"),
         (
@@ -185,7 +185,7 @@ def test_each_failure_of_a_function_has_its_word(
 ) -> None:
     outcome = called.run(text)
     assert outcome.status == status, (outcome.reason, outcome.log_tail)
-    assert is_told(outcome, said), outcome.reason
+    assert is_reported(outcome, said), outcome.reason
     assert outcome.metric_nano is outcome.secret_nano is None
     assert figures(called.run()) == ERROR
 
@@ -196,7 +196,7 @@ def test_an_instance_that_takes_too_long_ends_the_run(
     monkeypatch.setattr(called.stages._candidate, "_limit_s", 0.5)
     outcome = called.run("import time\n\n\ndef solve(instance):\n    time.sleep(60)\n")
     assert outcome.status == "timeout"
-    assert is_told(outcome, "instance 1 took more than 0.5 s")
+    assert is_reported(outcome, "instance 1 took more than 0.5 s")
 
 
 def test_what_a_failed_function_printed_is_its_log(called: Bench) -> None:
@@ -357,8 +357,8 @@ def test_with_several_threads_all_cores_are_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "status", "said"),
     [
-        ("", "rejected", "answered wrong: the answer: it is no json"),
-        ("print(1, 2)\n", "rejected", "answered wrong: the answer: it is no json"),
+        ("", "rejected", "answered wrong: the answer: it is not json"),
+        ("print(1, 2)\n", "rejected", "answered wrong: the answer: it is not json"),
         (PYTHON + "raise SystemExit(4)\n", "crash", ""),
         ("raise ValueError('cannot')\n", "crash", "ValueError: cannot"),
         ("print('1' * 2_000_000)\n", "rejected", "its answer is larger than allowed"),
@@ -370,7 +370,7 @@ def test_each_failure_of_a_command_has_its_word(
 ) -> None:
     outcome = command.run(text)
     assert outcome.status == status, (outcome.reason, outcome.log_tail)
-    assert is_told(outcome, said), outcome.reason
+    assert is_reported(outcome, said), outcome.reason
 
 
 def test_a_command_reads_its_instance_and_knows_its_seed(command: Bench) -> None:
@@ -401,7 +401,7 @@ def test_a_command_that_is_not_there_is_said_so(tmp_path: Path) -> None:
     with Bench(read(folder)) as bench:
         outcome = bench.run()
         assert outcome.status == "crash"
-        assert is_told(outcome, "./solve: No such file or directory")
+        assert is_reported(outcome, "./solve: No such file or directory")
 
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")

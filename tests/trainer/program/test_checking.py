@@ -47,7 +47,7 @@ def examined(folder: Path, planted: Planted, *, seconds: float = 60.0) -> Sequen
     return asyncio.run(work())
 
 
-def told(remarks: Sequence[Remark], level: str) -> dict[str, str]:
+def remarks_by_subject(remarks: Sequence[Remark], level: str) -> dict[str, str]:
     """Return the remarks of a level, joined by subject."""
     said: dict[str, str] = {}
     for remark in remarks:
@@ -81,7 +81,9 @@ def test_a_planted_fault_is_found_by_its_name(
     planted = PLANTED[name]
     attack_once(monkeypatch, planted.about)
     remarks = examined(tmp_path, planted)
-    assert planted.says in told(remarks, planted.level).get(planted.about, ""), remarks
+    assert planted.says in remarks_by_subject(remarks, planted.level).get(planted.about, ""), (
+        remarks
+    )
 
 
 @pytest.mark.soak
@@ -92,8 +94,8 @@ def test_a_planted_fault_is_found_by_its_name(
 )
 def test_a_judge_without_a_fault_has_none(sound: Planted, tmp_path: Path) -> None:
     remarks = examined(tmp_path, sound)
-    assert told(remarks, "fault") == {}
-    fine = told(remarks, "ok")
+    assert remarks_by_subject(remarks, "fault") == {}
+    fine = remarks_by_subject(remarks, "ok")
     assert {"baseline", "check", "itself", "attacks"} <= set(fine)
     assert fine["generated"].startswith("generated: ")
 
@@ -106,7 +108,7 @@ def test_of_seconds_the_baseline_is_held_against_itself(tmp_path: Path) -> None:
     )
     remarks = {remark.about: remark for remark in examined(tmp_path, timed, seconds=4.0)}
     assert remarks["A/A"].figures["pairs"] >= 8
-    assert remarks["gain"].what.startswith("in 20 pairs a gain of ")
+    assert remarks["gain"].what.startswith("a trial of 20 pairs detects a gain of ")
 
 
 def test_a_mean_beyond_two_standard_errors_is_not_silent() -> None:
@@ -121,7 +123,7 @@ def test_a_mean_beyond_two_standard_errors_is_not_silent() -> None:
 def test_what_is_self_scored_is_not_attacked(tmp_path: Path) -> None:
     own = Planted(judge=CLEAN, more='scoring = "self"\n')
     remarks = examined(tmp_path, own)
-    assert told(remarks, "note")["attacks"].startswith("self-scored: ")
+    assert remarks_by_subject(remarks, "note")["attacks"].startswith("self-scored: ")
 
 
 def test_a_baseline_that_fails_ends_it(tmp_path: Path) -> None:
@@ -142,9 +144,9 @@ def test_a_judge_that_cannot_be_loaded_ends_it(tmp_path: Path) -> None:
 
 @pytest.mark.soak
 def test_odd_answers_are_listed(tmp_path: Path) -> None:
-    notes = told(examined(tmp_path, ODD), "note")
+    notes = remarks_by_subject(examined(tmp_path, ODD), "note")
     assert notes["rearranged"] == (
-        "the judge takes an answer back to front for better than the honest answer\n"
+        "the judge rates an answer in reverse order better than the honest answer\n"
     )
 
 
@@ -178,5 +180,5 @@ def check(instance, answer):
         return [remark async for remark in found]
 
     remarks = asyncio.run(work())
-    assert "numbers as text" not in told(remarks, "fault").get("types", "")
-    assert "attacks" in told(remarks, "ok")
+    assert "numbers as text" not in remarks_by_subject(remarks, "fault").get("types", "")
+    assert "attacks" in remarks_by_subject(remarks, "ok")

@@ -55,7 +55,7 @@ def test_an_array_of_torch_becomes_one_of_numpy() -> None:
 def test_what_is_not_plain_is_named(value: object, said: str) -> None:
     with pytest.raises(NotPlain) as caught:
         plain(value, "it")
-    assert str(caught.value) == f"{said}: only plain data crosses"
+    assert str(caught.value) == f"{said}: pass only plain data"
 
 
 def test_what_is_nested_too_deeply_is_refused() -> None:

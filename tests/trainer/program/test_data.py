@@ -121,9 +121,7 @@ def test_a_question_may_write_and_the_next_one_finds_nothing(
     assert [decode(one, "json") for one in made] == [{"made": "made", "left": []}] * 2
 
 
-def test_questions_beside_each_other_find_nothing_of_each_other(
-    loop: asyncio.Runner, writing: Judge
-) -> None:
+def test_questions_at_once_find_nothing_of_each_other(loop: asyncio.Runner, writing: Judge) -> None:
     async def both() -> list[Verdict]:
         answers = ("leave", "nothing", "leave")
         asked = (writing.check(INSTANCE, encode(answer, "json")) for answer in answers)
@@ -204,10 +202,10 @@ def test_every_byte_of_data_is_in_the_id(tmp_path: Path) -> None:
 
 def test_a_listing_travels_and_the_data_do_not(tmp_path: Path) -> None:
     own = task(tmp_path)
-    beside = b"".join(own.recipe.named_blobs)
-    assert b"  deep/answers.txt\n" in beside
-    assert b"7.5" not in beside
-    assert b"seven words" not in beside
+    named_blobs = b"".join(own.recipe.named_blobs)
+    assert b"  deep/answers.txt\n" in named_blobs
+    assert b"7.5" not in named_blobs
+    assert b"seven words" not in named_blobs
 
 
 def test_nobody_runs_it_from_what_the_manifest_names(tmp_path: Path) -> None:
@@ -231,16 +229,19 @@ def test_a_folder_that_was_only_touched_is_the_same(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("parts", "said"),
     [
-        ({"head": HEAD}, "data is there, and the task is not private"),
-        ({"more": '[data]\njudge = "shown"\npublic = "shown"\n'}, "data is one folder for both"),
+        ({"head": HEAD}, "data needs a private task"),
+        ({"more": '[data]\njudge = "shown"\npublic = "shown"\n'}, "data names one folder twice"),
         ({"more": '[data]\njudge = "../hidden"\n'}, r"data names '\.\./hidden'"),
         ({"more": '[data]\njudge = "nowhere"\n'}, "nowhere: cannot be read"),
-        ({"more": '[data]\nothers = "shown"\n'}, r"data\.others is no field here"),
-        ({"how": f'{CALLED}files = ["hidden/deep/answers.txt"]\n'}, "data holds 'hidden/deep/answ"),
+        ({"more": '[data]\nothers = "shown"\n'}, r"data\.others is not a known field"),
+        (
+            {"how": f'{CALLED}files = ["hidden/deep/answers.txt"]\n'},
+            "data contains 'hidden/deep/answ",
+        ),
         ({"how": f'{CALLED}toolchains = ["zsh"]\n'}, "toolchains names 'zsh'"),
     ],
 )
-def test_what_cannot_be_is_told_in_one_line(
+def test_what_cannot_be_is_reported_in_one_line(
     tmp_path: Path, parts: dict[str, object], said: str
 ) -> None:
     with pytest.raises(ConfigurationError, match=said):
@@ -250,10 +251,10 @@ def test_what_cannot_be_is_told_in_one_line(
 def test_a_link_among_data_is_refused(tmp_path: Path) -> None:
     folders(tmp_path)
     (tmp_path / "hidden" / "link").symlink_to("/etc/passwd")
-    with pytest.raises(ConfigurationError, match=r"link: data are plain files"):
+    with pytest.raises(ConfigurationError, match=r"link is not a plain file"):
         DataFolder.read("hidden", tmp_path / "hidden")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ConfigurationError, match="there are no data in it"):
+    with pytest.raises(ConfigurationError, match="the folder has no files"):
         DataFolder.read("empty", tmp_path / "empty")
 
 

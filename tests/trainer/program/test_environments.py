@@ -64,9 +64,9 @@ def wheel(folder: Path, name: str, version: str, text: str, *needed: str) -> Non
 def sources_only(folder: Path, name: str, *, ran: Path) -> None:
     text = f"open({str(ran)!r}, 'w').close()\n".encode()
     with tarfile.open(folder / f"{name}-1.0.tar.gz", "w:gz") as archive:
-        told = tarfile.TarInfo(f"{name}-1.0/setup.py")
-        told.size = len(text)
-        archive.addfile(told, BytesIO(text))
+        reported = tarfile.TarInfo(f"{name}-1.0/setup.py")
+        reported.size = len(text)
+        archive.addfile(reported, BytesIO(text))
 
 
 def task_folder(place: Path, *asked: str, judges: Sequence[str] = (), text: str = SOLVE) -> Path:
@@ -81,11 +81,13 @@ def prepared(folder: Path) -> Task:
     return settled_task(load, data_dir=folder, data_url=None, progress=lambda *_: None)
 
 
-def test_what_is_not_here_is_named_with_its_mend(tmp_path: Path) -> None:
+def test_what_is_not_here_is_named_with_its_fix(tmp_path: Path) -> None:
     folder = task_folder(tmp_path / "task", "dozen")
-    with pytest.raises(NotPreparedError, match="Python packages are not here: dozen") as caught:
+    with pytest.raises(
+        NotPreparedError, match="Python packages are not installed: dozen"
+    ) as caught:
         read(folder)
-    assert caught.value.hint == f"fetch them: arnode task prepare {folder}"
+    assert caught.value.hint == f"prepare it: arnode task prepare {folder}"
 
 
 def test_a_candidate_imports_what_was_installed_once_for_its_task_alone(
@@ -141,7 +143,7 @@ def test_others_make_the_same_of_a_list(tmp_path: Path, monkeypatch: pytest.Monk
     load = partial(untrusted_task, own.manifest, own.source, served.__getitem__)
     with pytest.raises(NotPreparedError) as caught:
         load()
-    assert caught.value.hint == f"fetch them: arnode task prepare {own.id.hex()[:12]}"
+    assert caught.value.hint == f"prepare it: arnode task prepare {own.id.hex()[:12]}"
     theirs = settled_task(load, data_dir=tmp_path, data_url=None, progress=lambda *_: None)
     assert theirs.id == own.id
     with Bench(theirs) as bench:
@@ -166,7 +168,7 @@ def test_what_cannot_be_installed_leaves_nothing_and_runs_nothing(
 def test_a_list_must_hold_what_is_asked_for(tmp_path: Path) -> None:
     folder = task_folder(tmp_path / "task", "twelve")
     (folder / LOCK).write_text("dozen==1.5\n")
-    with pytest.raises(ConfigurationError, match="twelve is asked for and not in this list"):
+    with pytest.raises(ConfigurationError, match="the list lacks twelve, which the task requires"):
         read(folder)
     (folder / LOCK).write_text("dozen==1.5\ntwelve==2.0\n")
     with pytest.raises(NotPreparedError, match=r"dozen==1\.5, twelve==2\.0"):

@@ -223,14 +223,14 @@ def test_a_program_imports_what_it_needs_of_the_evaluator_s_folder(tmp_path: Pat
     ("solve", "said"),
     [
         ("def solve(values):\n    return [1, {'x': object()}]\n",
-         "what solve() returned[1]['x'] is an object: only plain data crosses"),
+         "what solve() returned[1]['x'] is an object: pass only plain data"),
         ("def solve(values):\n    return (one for one in values)\n",
-         "what solve() returned is a generator: only plain data crosses"),
+         "what solve() returned is a generator: pass only plain data"),
         ("import numpy\ndef solve(values):\n    return numpy.array([object()])\n",
-         "what solve() returned is an array of object: only plain data crosses"),
+         "what solve() returned is an array of object: pass only plain data"),
         ("def solve(values):\n    return ValueError\n",
-         "what solve() returned is the class ValueError: only plain data crosses"),
-        ("def solve(values):\n    return {1, 2}\n", "is a set: only plain data crosses"),
+         "what solve() returned is the class ValueError: pass only plain data"),
+        ("def solve(values):\n    return {1, 2}\n", "is a set: pass only plain data"),
     ],
 )  # fmt: skip
 def test_what_is_no_plain_data_ends_the_run_by_its_name(
@@ -259,7 +259,7 @@ def test_a_program_that_is_run_as_a_script_ends_the_run(tmp_path: Path) -> None:
     assert "the evaluator runs the program as a script" in caught.value.message
 
 
-def test_of_a_secret_instance_no_word_of_either_side_is_told(tmp_path: Path) -> None:
+def test_of_a_secret_instance_no_word_of_either_side_is_reported(tmp_path: Path) -> None:
     body = """\
     import os
     print("seed", instance["seed"])
@@ -271,7 +271,7 @@ def test_of_a_secret_instance_no_word_of_either_side_is_told(tmp_path: Path) -> 
     assert ran.log_tail.count("asked ") == 1
 
 
-def test_what_fails_on_both_splits_is_told_of_the_public_one(summing: Bench) -> None:
+def test_what_fails_on_both_splits_is_reported_for_the_public_one(summing: Bench) -> None:
     for seed in range(1, 5):
         ended = summing.run("def solve(values):\n    return object()\n", seed=seed)
         assert "what solve() returned is an object" in str(ended.reason)
@@ -323,7 +323,7 @@ def test_where_no_process_may_be_started_safely_it_is_refused_in_one_sentence(
         name = "partial"
 
     monkeypatch.setattr(evaluating, "probe_tier", Partial)
-    with pytest.raises(SafetyError, match="runs in sandbox tier full alone"):
+    with pytest.raises(SafetyError, match="needs sandbox tier full"):
         Bench(task)
 
 
@@ -331,7 +331,7 @@ def test_where_no_process_may_be_started_safely_it_is_refused_in_one_sentence(
     ("given", "said"),
     [
         ({"how": 'editable = ["solve.py"]\nmodule = "other.py"\n'}, "not among the editable"),
-        ({"how": f'{CALLED}run = ["python", "solve.py"]\n'}, "no two of them"),
+        ({"how": f'{CALLED}run = ["python", "solve.py"]\n'}, "exactly one of them"),
         ({"instances": '[instances]\nfixed = ["one"]\n'}, "its instances are seeds"),
         ({"judging": 'vary = "weather"\n'}, "vary is 'weather'"),
         ({"how": f"{CALLED}interactive = true\n"}, "speaks with it already"),

@@ -42,7 +42,7 @@ def remarks(folder: Path, body: str) -> list[Remark]:
     return asyncio.run(examined())
 
 
-def test_an_evaluator_that_believes_what_it_is_told_is_reported(tmp_path: Path) -> None:
+def test_an_evaluator_that_believes_what_it_reads_is_reported(tmp_path: Path) -> None:
     faults = [one for one in remarks(tmp_path, BELIEVING) if one.level == "fault"]
     assert any(one.about == "claim" and "better than" in one.what for one in faults)
 
@@ -50,9 +50,9 @@ def test_an_evaluator_that_believes_what_it_is_told_is_reported(tmp_path: Path) 
 def test_an_evaluator_that_recomputes_the_score_has_no_fault(tmp_path: Path) -> None:
     found = remarks(tmp_path, WARY)
     assert [one.what for one in found if one.level == "fault"] == []
-    told = {one.about: one.what for one in found}
-    assert told["public instances"].startswith("judged, public instances: ")
-    assert "evaluations had dishonest values" in told["attacks"]
+    reported = {one.about: one.what for one in found}
+    assert reported["public instances"].startswith("judged, public instances: ")
+    assert "evaluations had dishonest values" in reported["attacks"]
 
 
 def test_a_value_that_cannot_cross_is_named(tmp_path: Path) -> None:

@@ -74,8 +74,8 @@ def test_what_a_command_takes_is_counted_where_somebody_waits(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("words", "more", "why"),
     [
-        (("{in}",), "interactive = true\n", "run asks for {in}"),
-        ((), 'build = ["cc", "-o", "{out}"]\n', "build asks for {in} or {out}"),
+        (("{in}",), "interactive = true\n", "run uses {in}"),
+        ((), 'build = ["cc", "-o", "{out}"]\n', "build uses {in} or {out}"),
         (("{out}",), 'files = ["arnode-out"]\n', "a file is called arnode-out"),
     ],
 )
@@ -101,7 +101,7 @@ def test_a_file_that_is_in_the_way_is_named(tmp_path: Path) -> None:
     with Bench(read(folder)) as bench:
         outcome = bench.run()
     assert outcome.status == "crash"
-    assert "arnode-in is there already" in (outcome.reason or "") + outcome.log_tail or (
+    assert "arnode-in exists already" in (outcome.reason or "") + outcome.log_tail or (
         "secret split" in (outcome.reason or "")
     )
 
@@ -158,9 +158,12 @@ def test_instance_and_answer_may_be_folders_of_files(tmp_path: Path) -> None:
     [
         ("os.symlink('/etc/passwd', into / 'log')\n", "arnode-out/log cannot be read"),
         ("os.symlink('/', into / 'deep')\n", r"files \['sums/all.txt'\]"),
-        ("os.mkfifo(into / 'log')\n", "arnode-out/log is no plain file"),
-        ("import shutil; shutil.rmtree(into)\n", "arnode-out is no folder"),
-        ("import shutil; shutil.rmtree(into); os.symlink('.', into)\n", "arnode-out is no folder"),
+        ("os.mkfifo(into / 'log')\n", "arnode-out/log is not a plain file"),
+        ("import shutil; shutil.rmtree(into)\n", "arnode-out is not a folder"),
+        (
+            "import shutil; shutil.rmtree(into); os.symlink('.', into)\n",
+            "arnode-out is not a folder",
+        ),
         ("for i in range(5000): (into / str(i)).touch()\n", "more than 4096 files"),
         ("(into / 'log').write_bytes(bytes(17_000_000))\n", "answer"),
         ("", r"files \['sums/all.txt'\]"),
@@ -188,5 +191,5 @@ def solve(files):
 
 
 def test_folders_take_both_words(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"run does not ask for \{out\}"):
+    with pytest.raises(ConfigurationError, match=r"run does not contain \{out\}"):
         read(folders(tmp_path, "", "{in}"))

@@ -59,10 +59,10 @@ def test_a_trial_meets_the_holdout_and_a_screen_does_not(tmp_path: Path) -> None
 def test_what_a_candidate_says_of_it_is_neither_kept_nor_quoted(
     tmp_path: Path, reveals: str
 ) -> None:
-    told = SOLVE.replace("    return", f"    if text != 'seen':\n        {reveals}\n    return")
+    reported = SOLVE.replace("    return", f"    if text != 'seen':\n        {reveals}\n    return")
     with Bench(read(write_held_out(tmp_path))) as bench:
         bench.calibrate()
-        outcome = bench.run(told)
+        outcome = bench.run(reported)
     assert outcome.status in ("crash", "rejected")
     assert outcome.reason is not None
     assert "an instance of the secret split" in outcome.reason
@@ -89,7 +89,7 @@ def test_the_manifest_has_a_salted_hash_of_it_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "expected"),
     [
         (lambda folder: (folder / "holdout" / SALT_FILE).unlink(), "has no .salt"),
         (lambda folder: (folder / "holdout" / "odd.txt").touch(), "odd.txt replaces no file"),
@@ -101,19 +101,21 @@ def test_the_manifest_has_a_salted_hash_of_it_alone(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_holdout_that_cannot_serve_is_told(tmp_path: Path, change: object, told: str) -> None:
+def test_a_holdout_that_cannot_serve_is_reported(
+    tmp_path: Path, change: object, expected: str
+) -> None:
     folder = write_held_out(tmp_path)
     assert callable(change)
     change(folder)
-    with pytest.raises(ConfigurationError, match=told):
+    with pytest.raises(ConfigurationError, match=expected):
         read(folder)
 
 
 def test_it_stays_on_this_machine_and_needs_a_secret_split(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="the task is not private"):
+    with pytest.raises(ConfigurationError, match="needs a private task"):
         read(write_held_out(tmp_path / "open", how=HOW))
     fixed = '[instances]\nfixed = ["all"]\n'
-    with pytest.raises(ConfigurationError, match="fixed ones have none"):
+    with pytest.raises(ConfigurationError, match="needs secret instances, but they are fixed"):
         read(write_held_out(tmp_path / "fixed", instances=fixed))
     spec = read(write_held_out(tmp_path / "drawn")).manifest.program
     assert spec is not None
@@ -136,13 +138,13 @@ def test_a_check_of_the_task_shows_no_words_of_a_judge_that_saw_it(tmp_path: Pat
     judge = folder / "judge.py"
     judge.write_text(judge.read_text().replace('"not a whole number"', "f'no number: {answer}'"))
     solve = folder / "solve.py"
-    told = '    if text != "seen":\n        return text\n    return'
-    solve.write_text(solve.read_text().replace("    return", told))
+    reported = '    if text != "seen":\n        return text\n    return'
+    solve.write_text(solve.read_text().replace("    return", reported))
 
     async def remarks() -> list[Remark]:
         found = examine(read(folder), progress=lambda _what, _share: None)
         return [remark async for remark in found]
 
     found = asyncio.run(remarks())
-    assert "on the holdout, of which nothing is shown" in repr(found)
+    assert "on the holdout, which is not shown" in repr(found)
     assert MARKER not in repr(found)

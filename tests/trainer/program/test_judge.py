@@ -134,22 +134,22 @@ def asked(loop: asyncio.Runner, moody: Judge) -> Callable[[Any], Verdict]:
 Ask = Callable[[object], Verdict]
 REFUSED = {
     "wrong": "it is not sorted\x1b[2J",
-    "crash": "the judge stumbled over it: ZeroDivisionError: division by zero",
-    "die": "the judge came to no end with it",
-    "abort": "the judge came to no end with it",
-    "hang": "the judge came to no end with it",
-    "backtrack": "the judge came to no end with it",
-    "recursion": "the judge stumbled over it: RecursionError",
-    "memory": "checking it takes more memory than the judge has",
-    "bytes": "checking it takes more memory than the judge has",
-    "text": "the judge stumbled over it: TypeError: check must return",
-    "words": "the judge stumbled over it: TypeError: check returned '3.5' as error, which is no n",
-    "truth": "the judge stumbled over it: TypeError: check returned True as error, which is no n",
-    "many": "the judge stumbled over it: TypeError: check must return",
-    "nan": "the judge's figures of it are not finite",
-    "inf": "the judge's figures of it are not finite",
-    "fork": "the judge stumbled over it: PermissionError",
-    "write": "the judge stumbled over it: ",
+    "crash": "the judge failed on it: ZeroDivisionError: division by zero",
+    "die": "the judge did not finish checking it",
+    "abort": "the judge did not finish checking it",
+    "hang": "the judge did not finish checking it",
+    "backtrack": "the judge did not finish checking it",
+    "recursion": "the judge failed on it: RecursionError",
+    "memory": "the judge ran out of memory while checking it",
+    "bytes": "the judge ran out of memory while checking it",
+    "text": "the judge failed on it: TypeError: check() must return",
+    "words": "the judge failed on it: TypeError: check() returned '3.5' as error, which is not a n",
+    "truth": "the judge failed on it: TypeError: check() returned True as error, which is not a n",
+    "many": "the judge failed on it: TypeError: check() must return",
+    "nan": "the judge returned figures that are not finite",
+    "inf": "the judge returned figures that are not finite",
+    "fork": "the judge failed on it: PermissionError",
+    "write": "the judge failed on it: ",
 }
 
 
@@ -236,7 +236,7 @@ def test_a_judge_that_an_answer_takes_over_is_the_next_ones_as_it_was(
         b"\xff\xfe",
     ],
 )
-def test_a_verdict_is_taken_as_a_strangers_word(payload: bytes) -> None:
+def test_a_verdict_is_taken_as_an_untrusted_word(payload: bytes) -> None:
     verdict = verdict_of(payload)
     assert verdict.wrong
     assert verdict.figures == {}
@@ -283,18 +283,18 @@ OTHERS_EACH_TIME = {
 @pytest.mark.parametrize("name", OTHERS_EACH_TIME)
 def test_instances_that_do_not_follow_from_their_seeds_are_refused(name: str) -> None:
     text = f"def instance(seed, split, index):\n    return {OTHERS_EACH_TIME[name]}\n"
-    with pytest.raises(ConfigurationError, match="other instances from the same seed") as fault:
+    with pytest.raises(ConfigurationError, match="different instances from the same seed") as fault:
         made(judge_of(text))
-    assert "must follow from its arguments" in fault.value.hint
+    assert "depend only on its arguments" in fault.value.hint
 
 
 NOT_MADE = {
     "an instance fails": ("def instance(*_):\n    raise ValueError('no such split')\n", "no such"),
     "there is no instance": ("import os\n", "has no attribute 'instance'"),
-    "it ends": ("import os\ndef instance(*_):\n    os._exit(0)\n", "made no instance 0"),
-    "it has no JSON": ("def instance(*_):\n    return {1, 2}\n", "made no instance 0"),
-    "it is not finite": ("def instance(*_):\n    return float('nan')\n", "made no instance 0"),
-    "it is too large": ("def instance(*_):\n    return 'x' * 2000\n", "made no instance 0"),
+    "it ends": ("import os\ndef instance(*_):\n    os._exit(0)\n", "did not make instance 0"),
+    "it has no JSON": ("def instance(*_):\n    return {1, 2}\n", "did not make instance 0"),
+    "it is not finite": ("def instance(*_):\n    return float('nan')\n", "did not make instance 0"),
+    "it is too large": ("def instance(*_):\n    return 'x' * 2000\n", "did not make instance 0"),
     "it cannot be loaded": ("import numbers_of_the_day\n", "cannot be loaded .*numbers_of_the_day"),
     "it is no Python": ("def instance(:\n", "cannot be loaded .*SyntaxError"),
     "loading ends it": ("raise SystemExit('not today')\n", "cannot be loaded .*not today"),
@@ -315,7 +315,7 @@ def test_a_judge_that_makes_no_instances_is_said_so(name: str) -> None:
 
 
 def test_a_judge_that_takes_too_long_to_make_one_is_said_so() -> None:
-    with pytest.raises(ConfigurationError, match="made no instance 0"):
+    with pytest.raises(ConfigurationError, match="did not make instance 0"):
         made(judge_of("def instance(*_):\n    while True:\n        pass\n", limit_s=1))
 
 
@@ -389,8 +389,8 @@ def test_a_conversation_with_a_judge_that_puts_its_alarm_off_ends(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(loaded, "_GRACE_S", 0.5)
-    silent = (
+    no_output = (
         "import signal\n\ndef converse(_):\n    signal.alarm(0)\n    while True:\n        pass\n"
     )
     with pytest.raises(SandboxEnded):
-        spoken(judge_of(silent, interactive=True, limit_s=1), "a")
+        spoken(judge_of(no_output, interactive=True, limit_s=1), "a")

@@ -53,7 +53,7 @@ def write_asking(
     )
 
 
-def test_a_judge_asks_the_nodes_model_and_is_told_the_same_again(tmp_path: Path) -> None:
+def test_a_judge_asks_the_nodes_model_and_is_shown_the_same_again(tmp_path: Path) -> None:
     models = Counting()
     with Bench(read(write_asking(tmp_path)), models=KeptModels(models)) as bench:
         first = figures(bench.run())
@@ -62,7 +62,7 @@ def test_a_judge_asks_the_nodes_model_and_is_told_the_same_again(tmp_path: Path)
     assert [one.messages[0].content for one in models.asked] == ["ab?", "ab?"]  # one of each split
 
 
-def test_a_candidate_that_asks_the_same_is_not_told_what_the_judge_is(tmp_path: Path) -> None:
+def test_a_candidate_that_asks_the_same_does_not_get_the_judges_answer(tmp_path: Path) -> None:
     solve = "import json, os, urllib.request\ndef solve(instance):\n"
     solve += "    told = {'model': 'any', 'messages': [{'role': 'user', 'content': 'ab?'}]}\n"
     solve += (
@@ -134,7 +134,7 @@ def test_it_is_not_attacked_by_a_check(tmp_path: Path) -> None:
     [
         (BUDGET.format(model="any"), 'scoring = "self"\n', "scoring"),
         (BUDGET.format(model="scripted"), "", "script"),
-        (SCRIPTED + _OTHER_SCRIPT, "", "a task has one script"),
+        (SCRIPTED + _OTHER_SCRIPT, "", "name one script"),
     ],
 )
 def test_bad_fields_are_named(tmp_path: Path, budget: str, how: str, says: str) -> None:

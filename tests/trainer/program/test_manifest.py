@@ -174,7 +174,11 @@ FAULTS: dict[str, tuple[dict[str, str], str, str]] = {
         "memory_gb is 0",
         "from 0.05",
     ),
-    "an unknown field": ({"how": CALLED + "limits_s = 3\n"}, "limits_s is no field", "limit_s"),
+    "an unknown field": (
+        {"how": CALLED + "limits_s = 3\n"},
+        "limits_s is not a known field",
+        "limit_s",
+    ),
     "an unknown encoding": (
         {"how": CALLED + 'encoding = "cbor"\n'},
         "encoding is 'cbor'",
@@ -200,21 +204,21 @@ FAULTS: dict[str, tuple[dict[str, str], str, str]] = {
     "interactive bytes": (
         {"how": RUN + "interactive = true\n"},
         "encoding is 'bytes'",
-        "messages in lines",
+        "interactive commands use",
     ),
     "warm-ups of a command": (
         {"how": RUN + "warmup = 2\n"},
-        "warmup is for functions that are called",
+        "warmup needs an entry that is not interactive",
         "omit it",
     ),
     "warm-ups of a conversation": (
         {"how": CALLED + "interactive = true\nwarmup = 2\n"},
-        "warmup is for functions that are called",
+        "warmup needs an entry that is not interactive",
         "omit it",
     ),
     "a limit of no warm-ups": (
         {"how": CALLED + "warmup_limit_s = 2\n"},
-        "warmup_limit_s stands alone",
+        "warmup_limit_s needs warmup",
         "write `warmup = 1`",
     ),
     "a direction": (
@@ -244,7 +248,7 @@ FAULTS: dict[str, tuple[dict[str, str], str, str]] = {
     ),
     "a word in the metric": (
         {"metric": METRIC + "scale = 3\n"},
-        "metric.scale is no field",
+        "metric.scale is not a known field",
         "name",
     ),
     "no instances": ({"instances": ""}, "instances is missing", "[instances]"),
@@ -256,7 +260,7 @@ FAULTS: dict[str, tuple[dict[str, str], str, str]] = {
     "fixed and drawn": (
         {"instances": DRAWN + 'fixed = ["a"]\n'},
         "instances.fixed clashes with",
-        "one or other",
+        "omit it",
     ),
     "an instance twice": (
         {"instances": '[instances]\nfixed = ["a", "a"]\n'},
@@ -268,7 +272,7 @@ FAULTS: dict[str, tuple[dict[str, str], str, str]] = {
             "instances": '[instances]\nfixed = ["a"]\n',
             "metric": METRIC.replace('"error"', '"wall_s"'),
         },
-        "metric.name is measured, but instances are fixed",
+        "metric.name needs new instances, but they are fixed",
         "draw instances",
     ),
     "processor time where processes may be started": (
@@ -276,7 +280,7 @@ FAULTS: dict[str, tuple[dict[str, str], str, str]] = {
             "how": CALLED + "threads = 2\n",
             "metric": METRIC.replace('"error"', '"cpu_s"'),
         },
-        "cpu_s does not tell",
+        "cpu_s does not include",
         "wall_s",
     ),
     "a guard of processor time where processes may be started": (
@@ -284,13 +288,13 @@ FAULTS: dict[str, tuple[dict[str, str], str, str]] = {
             "how": 'editable = ["solve.py"]\nrun = ["node", "solve.py"]\n',
             "more": "[guards]\ncpu_s = { times = 2 }\n",
         },
-        "cpu_s does not tell",
+        "cpu_s does not include",
         "wall_s",
     ),
     "a guard of nothing": ({"more": "[guards]\nwall_s = {}\n"}, "times, most", "fix that field"),
     "a guard with another word": (
         {"more": "[guards]\nwall_s = { factor = 2 }\n"},
-        "guards.wall_s.factor is no field",
+        "guards.wall_s.factor is not a known field",
         "times",
     ),
     "a guard that is no section": (
@@ -300,7 +304,7 @@ FAULTS: dict[str, tuple[dict[str, str], str, str]] = {
     ),
     "a bound with another word": (
         {"more": "[bound]\nbest = 2\n"},
-        "bound.best is no field",
+        "bound.best is not a known field",
         "best_known",
     ),
     "a bound beyond what records hold": (
@@ -312,7 +316,7 @@ FAULTS: dict[str, tuple[dict[str, str], str, str]] = {
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_fault_names_its_field_and_the_mend(tmp_path: Path, name: str) -> None:
+def test_a_fault_names_its_field_and_the_fix(tmp_path: Path, name: str) -> None:
     parts, said, hint = FAULTS[name]
     with pytest.raises(ConfigurationError) as fault:
         task(tmp_path, **parts)
@@ -348,29 +352,29 @@ UNKNOWN: dict[str, dict[str, Any]] = {
 def test_a_word_that_is_not_known_here_is_not_run(tmp_path: Path, name: str) -> None:
     """A manifest may come from a newer version with more words."""
     manifest = task(tmp_path).manifest
-    stranger = replace(manifest, program=replace(spec_of(manifest), **UNKNOWN[name]))
-    assert TaskManifest.from_value(stranger.to_value()) == stranger
+    unlike = replace(manifest, program=replace(spec_of(manifest), **UNKNOWN[name]))
+    assert TaskManifest.from_value(unlike.to_value()) == unlike
     with pytest.raises(ConfigurationError, match=f"its {name} is ") as fault:
-        kind_of(stranger)
+        kind_of(unlike)
     assert "install the version" in fault.value.hint
 
 
 def test_another_evaluator_budget_or_scale_is_not_run(tmp_path: Path) -> None:
     manifest = task(tmp_path).manifest
-    for stranger in (
+    for unlike in (
         replace(manifest, evaluator="program/1"),
         replace(manifest, budget=replace(manifest.budget, unit="seconds")),
         replace(manifest, metric=replace(manifest.metric, scale=3)),
     ):
         with pytest.raises(ConfigurationError, match="not known here"):
-            check(stranger)
+            check(unlike)
 
 
 def test_what_is_no_program_is_none(tmp_path: Path) -> None:
     tiny = load_task("tiny", data_dir=tmp_path)
-    with pytest.raises(TypeError, match="no program"):
+    with pytest.raises(TypeError, match="not a program task"):
         spec_of(tiny.manifest)
-    with pytest.raises(TypeError, match="no program"):
+    with pytest.raises(TypeError, match="not a program task"):
         recipe_of(tiny)
 
 
@@ -399,7 +403,7 @@ def test_a_called_function_is_a_single_process(tmp_path: Path) -> None:
     assert profile_of(several).memory_bytes == 10**9
 
 
-def test_an_assistant_is_told_what_counts(tmp_path: Path) -> None:
+def test_an_assistant_is_shown_what_counts(tmp_path: Path) -> None:
     words = ProgramKind().words(task(tmp_path).manifest)
     assert words.budget == "4 instances, new in each run"
     assert words.limits == "20 s an instance, 1 GB of memory."
@@ -438,7 +442,9 @@ def test_a_judge_may_have_limits_of_its_own(tmp_path: Path) -> None:
     assert (means.limit_s, means.memory_bytes) == (5, 500_000_000)
 
 
-def test_a_strangers_task_has_its_script_its_packages_and_its_judges_limits(tmp_path: Path) -> None:
+def test_an_untrusted_task_has_its_script_its_packages_and_its_judges_limits(
+    tmp_path: Path,
+) -> None:
     llm = '[llm]\nmodels = ["scripted"]\nscript = "scripted.py"\ncalls = 4\ntokens = 40\n'
     files = {"solve.py": SOLVE, "scripted.py": "def answer(messages, seed):\n    return ''\n"}
     folder = write_task(tmp_path, how=CALLED + 'requires = ["click"]\n', more=llm, files=files)

@@ -68,8 +68,8 @@ def one(
     ("how", "value"), [("mean", 3.5), ("sum", 7.0), ("max", 5.0), ("geomean", math.sqrt(10))]
 )
 def test_aggregates(manifest: TaskManifest, how: str, value: float) -> None:
-    told = metric_nano(of(manifest, aggregate=how), [one(2.0), one(5.0)], size=0)
-    assert told == round(value * NANO)
+    reported = metric_nano(of(manifest, aggregate=how), [one(2.0), one(5.0)], size=0)
+    assert reported == round(value * NANO)
 
 
 @given(st.lists(st.floats(1e-6, 1e6), min_size=1, max_size=8), st.sampled_from(AGGREGATES))
@@ -106,7 +106,7 @@ def test_what_is_measured_is_not_asked_of_the_judge(
     """This holds even if the judge has a figure of that name."""
     assert name in MEASURED
     base = replace(one(wall_s=2.0, cpu_s=2.0), instructions=4_000_000)
-    beside = InstanceMeasurement(
+    other_instance = InstanceMeasurement(
         wall_s=1.0,
         cpu_s=0.5,
         instructions=3_000_000,
@@ -115,11 +115,11 @@ def test_what_is_measured_is_not_asked_of_the_judge(
         figures={name: -5.0},
         base=base,
     )
-    told = metric_nano(of(manifest, metric={"name": name}), [beside] * 2, size=99)
-    assert told == round(value * NANO)
+    reported = metric_nano(of(manifest, metric={"name": name}), [other_instance] * 2, size=99)
+    assert reported == round(value * NANO)
 
 
-def test_seconds_need_a_baseline_beside_them(manifest: TaskManifest) -> None:
+def test_seconds_need_a_baseline_next_to_them(manifest: TaskManifest) -> None:
     with pytest.raises(Unfit, match="without the baseline"):
         metric_nano(of(manifest, metric={"name": "wall_s"}), [one()], size=0)
 
@@ -140,7 +140,7 @@ def test_a_figure_beyond_what_records_hold_is_none(
 
 
 def test_a_figure_that_the_judge_does_not_name_is_none(manifest: TaskManifest) -> None:
-    with pytest.raises(Unfit, match="says nothing of 'excess'"):
+    with pytest.raises(Unfit, match="did not return 'excess'"):
         metric_nano(of(manifest, metric={"name": "excess"}), [one()], size=0)
 
 
@@ -149,18 +149,18 @@ def test_zero_is_a_figure_like_any_other(manifest: TaskManifest) -> None:
 
 
 @pytest.mark.parametrize("nano", [0, 1, -1, 62_499, 62_500, 187_500, -62_501, 10**15, -(10**15)])
-def test_a_drawn_metric_is_told_in_eighths_of_the_noise_floor(
+def test_a_drawn_metric_is_reported_in_eighths_of_the_noise_floor(
     manifest: TaskManifest, nano: int
 ) -> None:
     grain = manifest.noise_floor_nano // 8
-    told = coarse(nano, manifest)
-    assert told % grain == 0
-    assert abs(told - nano) <= grain / 2
-    assert coarse(told, manifest) == told
+    reported = coarse(nano, manifest)
+    assert reported % grain == 0
+    assert abs(reported - nano) <= grain / 2
+    assert coarse(reported, manifest) == reported
     assert coarse(nano, replace(manifest, noise_floor_nano=0)) == nano, "of six digits"
 
 
-def test_a_drawn_metric_of_unknown_noise_is_told_in_six_digits(manifest: TaskManifest) -> None:
+def test_a_drawn_metric_of_unknown_noise_is_reported_in_six_digits(manifest: TaskManifest) -> None:
     unknown = replace(manifest, noise_floor_nano=0)
     assert coarse(1_234_567_891, unknown) == 1_234_570_000
     assert coarse(-1_234_567_891, unknown) == -1_234_570_000
@@ -213,7 +213,7 @@ def test_a_guard_may_be_a_figure_at_all() -> None:
 def test_a_guard_on_what_the_judge_says() -> None:
     guards = [Guard(name="calls", scale=SCALE, most=2 * NANO)]
     assert guarded(guards, [one(calls=1), one(calls=3)]) == {"calls": 2.0}
-    with pytest.raises(Unfit, match="says nothing of 'calls'"):
+    with pytest.raises(Unfit, match="did not return 'calls'"):
         guarded(guards, [one()])
 
 

@@ -130,9 +130,11 @@ def test_the_models_are_listed(tmp_path: Path) -> None:
 
 def test_a_program_gets_answers_and_what_they_took(tmp_path: Path) -> None:
     models = Counting(tokens=7)
-    (told,) = run_once(task_of(tmp_path, 'note(json.loads(ask("hi", temperature=1)[1]))'), models)
-    assert told["choices"][0]["finish_reason"] == "stop"
-    assert told["usage"] == {"prompt_tokens": 7, "completion_tokens": 7, "total_tokens": 14}
+    (document,) = run_once(
+        task_of(tmp_path, 'note(json.loads(ask("hi", temperature=1)[1]))'), models
+    )
+    assert document["choices"][0]["finish_reason"] == "stop"
+    assert document["usage"] == {"prompt_tokens": 7, "completion_tokens": 7, "total_tokens": 14}
     assert {one.model for one in models.asked} == {"small"}
     assert {one.parameters for one in models.asked} == {'{"temperature": 1}'}
 
@@ -150,8 +152,8 @@ def test_an_answer_comes_as_a_stream_if_that_is_asked_for(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("question", "status", "words"),
     [
-        ('post(b"{")', 400, "no JSON"),
-        ('post(b"[" * 100000)', 400, "no JSON"),
+        ('post(b"{")', 400, "not JSON"),
+        ('post(b"[" * 100000)', 400, "not JSON"),
         ('post(json.dumps({"model": "a"}).encode())', 400, "`messages`"),
         ('ask("x", tools=[{}])', 400, "`tools`"),
         ('ask("x", n=2)', 400, "one answer"),
@@ -368,7 +370,9 @@ def test_where_there_is_no_network_to_give_it_one_error_says_so(
     weaker = Tier(name=name, detail="a test's", hint="install bubblewrap")
     monkeypatch.setattr(tiers, "probe_tier", lambda: weaker)
     task = task_of(tmp_path, "pass")
-    with pytest.raises(SafetyError, match=f"only the sandbox of tier full has; here it is {name}"):
+    with pytest.raises(
+        SafetyError, match=f"only sandbox tier full has; this machine has tier {name}"
+    ):
         tiers.make_backend(profile_of(task.manifest))
 
 

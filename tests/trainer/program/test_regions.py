@@ -56,8 +56,8 @@ def test_a_region_is_in_the_manifest_and_in_the_id(tmp_path: Path) -> None:
     assert task.id != whole.id
     assert task.source == whole.source
     assert TaskManifest.from_value(task.manifest.to_value()) == task.manifest
-    told = kind_of(task.manifest).words(task.manifest).measured
-    assert "between the line with EVOLVE-BLOCK-START and the one with EVOLVE-BLOCK-END" in told
+    reported = kind_of(task.manifest).words(task.manifest).measured
+    assert "between the line with EVOLVE-BLOCK-START and the line with EVOLVE-BLOCK-END" in reported
     assert "EVOLVE" not in kind_of(whole.manifest).words(whole.manifest).measured
     with Bench(task) as bench:
         assert figures(bench.calibrate()) == (3_000_000_000, 3_000_000_000)
@@ -103,14 +103,14 @@ def test_a_move_outside_is_refused(tmp_path: Path) -> None:
         marked(tmp_path / "out", moves=outside)
 
 
-def test_constants_outside_are_no_knobs(tmp_path: Path) -> None:
+def test_constants_outside_are_no_hyperparameters(tmp_path: Path) -> None:
     task = marked(tmp_path)
 
     def proposed(seed: int, regions: tuple[Region, ...]) -> str:
         context = Context(
             source=task.source,
             editable=task.editable,
-            knobs=(),
+            hyperparameters=(),
             moves=(),
             history=(),
             tried=lambda _: False,
@@ -132,7 +132,7 @@ def test_other_kinds_of_task_have_no_regions(tmp_path: Path) -> None:
         read(tmp_path)
 
 
-def test_words_that_a_task_forbids_are_in_its_manifest_and_told(tmp_path: Path) -> None:
+def test_words_that_a_task_forbids_are_in_its_manifest_and_reported(tmp_path: Path) -> None:
     more = '[source]\nforbid = ["numpy", "ctypes"]\n'
     task = read(write_task(tmp_path / "a", more=more))
     assert spec_of(task.manifest).forbid == ("ctypes", "numpy")
@@ -142,7 +142,7 @@ def test_words_that_a_task_forbids_are_in_its_manifest_and_told(tmp_path: Path) 
     )
     assert fault is not None
     assert fault.reason == "solve.py: line 1 holds 'numpy', which the task forbids"
-    with pytest.raises(ConfigurationError, match="is broken by the baseline"):
+    with pytest.raises(ConfigurationError, match="refuses the baseline"):
         read(write_task(tmp_path / "b", more='[source]\nforbid = ["sum"]\n'))
     move = MOVE.format(search="STEP = 3", replace="import ctypes")
     how = CALLED + 'moves = "moves.toml"\n'

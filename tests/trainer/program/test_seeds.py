@@ -52,26 +52,26 @@ def test_every_seed_of_a_run_has_instances(seed: int) -> None:
 def test_a_candidates_seed_leads_to_no_instance() -> None:
     """It has 31 bits of a digest, while an instance follows from 256."""
     met = name(split=SECRET)
-    told = met.candidate_seed
+    reported = met.candidate_seed
     width = 32
-    guesses = {told.to_bytes(width, "big"), told.to_bytes(width, "little")}
-    guesses |= {hashlib.sha256(told.to_bytes(size, "big")).digest() for size in (4, 8, width)}
-    guesses |= {hashlib.sha256(str(told).encode()).digest()}
+    guesses = {reported.to_bytes(width, "big"), reported.to_bytes(width, "little")}
+    guesses |= {hashlib.sha256(reported.to_bytes(size, "big")).digest() for size in (4, 8, width)}
+    guesses |= {hashlib.sha256(str(reported).encode()).digest()}
     guesses |= {
         name(seed=seed, split=split, key=key).seed
-        for seed, split, key in product((told, 5), (PUBLIC, SECRET, WARM_UP), (b"", bytes(32)))
+        for seed, split, key in product((reported, 5), (PUBLIC, SECRET, WARM_UP), (b"", bytes(32)))
     }
     assert met.seed not in guesses
 
 
-def test_whoever_tries_all_seeds_of_runs_finds_public_instances_alone() -> None:
+def test_who_tries_all_seeds_of_runs_finds_public_instances_alone() -> None:
     """All values of 31 bits can be tried, so everything that follows from them counts as known."""
 
-    def matches(told: int, split: str, key: bytes) -> list[int]:
+    def matches(expected: int, split: str, key: bytes) -> list[int]:
         return [
             seed
             for seed in range(3000)
-            if name(seed=seed, split=split, key=key).candidate_seed == told
+            if name(seed=seed, split=split, key=key).candidate_seed == expected
         ]
 
     assert matches(name(seed=2024).candidate_seed, PUBLIC, b"") == [2024]

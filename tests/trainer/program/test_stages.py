@@ -90,38 +90,40 @@ WAYS = {
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_of_a_secret_instance_nothing_is_told_but_that_it_failed(bench: Bench, way: str) -> None:
+def test_of_a_secret_instance_nothing_is_reported_but_that_it_failed(
+    bench: Bench, way: str
+) -> None:
     does, status = WAYS[way]
-    told = ended(bench, f"print('SEEN', instance)\n        {does}", secret=True)
-    assert told.status == status
-    assert told.reason is not None
-    assert "an instance of the secret split" in told.reason
-    assert "SEEN" not in told.log_tail
+    reported = ended(bench, f"print('SEEN', instance)\n        {does}", secret=True)
+    assert reported.status == status
+    assert reported.reason is not None
+    assert "an instance of the secret split" in reported.reason
+    assert "SEEN" not in reported.log_tail
     for word in ("numbers", "ValueError", "cannot", "whole number", "1", "2"):
-        assert word not in told.reason
-    assert told.unquoted == told.reason
+        assert word not in reported.reason
+    assert reported.unquoted == reported.reason
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_of_a_public_instance_it_is_told_which_and_why(bench: Bench, way: str) -> None:
+def test_of_a_public_instance_it_is_shown_which_and_why(bench: Bench, way: str) -> None:
     does, status = WAYS[way]
-    told = ended(bench, does, secret=False)
-    assert told.status == status
-    assert told.reason is not None
-    assert "instance 1" in told.reason
+    reported = ended(bench, does, secret=False)
+    assert reported.status == status
+    assert reported.reason is not None
+    assert "instance 1" in reported.reason
     if way == "wrong":
-        assert told.reason == "instance 1 is answered wrong: not a whole number"
-        assert told.unquoted == "instance 1 is answered wrong"
-    assert told.metric_nano is told.secret_nano is None
+        assert reported.reason == "instance 1 is answered wrong: not a whole number"
+        assert reported.unquoted == "instance 1 is answered wrong"
+    assert reported.metric_nano is reported.secret_nano is None
 
 
 def test_the_loss_that_is_printed_on_the_first_public_instance_is_a_curve(bench: Bench) -> None:
     first, *others = seeds(bench, secret=False) + seeds(bench, secret=True)
-    told = "print(f'step {seed % 1000 + 1000} loss 3.5')"
-    assert as_pairs(bench.run(OF_SEEDS.format(seeds={first}, does=told)).curve) == [
+    reported = "print(f'step {seed % 1000 + 1000} loss 3.5')"
+    assert as_pairs(bench.run(OF_SEEDS.format(seeds={first}, does=reported)).curve) == [
         (first % 1000 + 1000, 3.5)
     ]
-    assert bench.run(OF_SEEDS.format(seeds=set(others), does=told)).curve == ()
+    assert bench.run(OF_SEEDS.format(seeds=set(others), does=reported)).curve == ()
 
 
 def test_what_a_secret_instance_prints_reaches_nobody(bench: Bench) -> None:
@@ -201,13 +203,13 @@ def test_candidates_have_ended_before_the_judge_sees_an_answer(
     assert order == ["met"] * 4 + ["checked"] * 4
 
 
-def test_a_metric_is_told_in_steps_of_the_noise(tmp_path: Path) -> None:
+def test_a_metric_is_reported_in_steps_of_the_noise(tmp_path: Path) -> None:
     judge = JUDGE.replace("abs(answer - sum", "1e-4 * abs(answer - sum")
     with Bench(read(write_task(tmp_path / "task", judge=judge, instances=ONE_OF_EACH))) as bench:
         assert figures(bench.calibrate()) == (250_000, 250_000)  # 0.0003 in eighths of 0.001
 
 
-def test_fixed_instances_are_told_exactly_and_never_change(tmp_path: Path) -> None:
+def test_fixed_instances_are_reported_exactly_and_never_change(tmp_path: Path) -> None:
     judge = """\
 from judging import Wrong
 
@@ -261,7 +263,9 @@ def test_a_guard_holds_a_run_against_the_baselines(tmp_path: Path) -> None:
         assert long.reason.startswith("guard answer_bytes: 12, at most 9")
 
 
-def test_a_guard_that_only_a_secret_instance_breaks_is_told_without_digits(tmp_path: Path) -> None:
+def test_a_guard_that_only_a_secret_instance_breaks_is_reported_without_digits(
+    tmp_path: Path,
+) -> None:
     folder = write_task(
         tmp_path / "task",
         instances=ONE_OF_EACH,
@@ -269,19 +273,19 @@ def test_a_guard_that_only_a_secret_instance_breaks_is_told_without_digits(tmp_p
     )
     with Bench(read(folder)) as bench:
         bench.calibrate()
-        told = ended(bench, f"return {SUM} + 10**25", secret=True)
-        assert (told.status, told.reason) == (
+        reported = ended(bench, f"return {SUM} + 10**25", secret=True)
+        assert (reported.status, reported.reason) == (
             "rejected",
-            "a guard does not hold, the secret split included",
+            "a guard fails on the secret instances",
         )
 
 
-def test_a_figure_of_the_secret_split_that_is_none_is_told_without_digits(bench: Bench) -> None:
-    told = ended(bench, f"return {SUM} + 98_765_432_100", secret=True)
-    assert (told.status, told.reason) == ("rejected", "no metric on the secret split")
+def test_a_figure_of_the_secret_split_that_is_none_is_reported_without_digits(bench: Bench) -> None:
+    reported = ended(bench, f"return {SUM} + 98_765_432_100", secret=True)
+    assert (reported.status, reported.reason) == ("rejected", "no metric on the secret split")
     public = ended(bench, f"return {SUM} + 98_765_432_100", secret=False)
     assert public.reason is not None
-    assert "4.94e+10: the task must count in a larger unit" in public.reason
+    assert "4.94e+10: choose a larger unit in the task" in public.reason
 
 
 def test_better_than_possible_is_refused_and_said(tmp_path: Path) -> None:
@@ -295,7 +299,7 @@ def test_better_than_possible_is_refused_and_said(tmp_path: Path) -> None:
         liar = bench.run(SOLVE.replace("3", "-1"))
         assert liar.status == "rejected"
         assert liar.reason is not None
-        assert "better than what is possible" in liar.reason
+        assert "better than the bound on what is possible" in liar.reason
 
 
 def test_a_source_is_built_once(tmp_path: Path) -> None:
@@ -350,7 +354,7 @@ def test_a_judge_that_makes_other_instances_each_time_measures_nothing(tmp_path:
     judge = JUDGE.replace("chance = random_of(seed)", "import random\n    chance = random")
     with (
         Bench(read(write_task(tmp_path / "task", judge=judge))) as bench,
-        pytest.raises(ConfigurationError, match="other instances from the same seed"),
+        pytest.raises(ConfigurationError, match="different instances from the same seed"),
     ):
         bench.calibrate()
 
@@ -391,7 +395,7 @@ class Clock:
         ]
 
 
-def test_seconds_are_a_share_of_the_baselines_met_in_turns(
+def test_seconds_are_a_share_of_the_baselines_run_in_turns(
     timed: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock(timed, base_s=0.5, own_s=0.125)
@@ -402,7 +406,7 @@ def test_seconds_are_a_share_of_the_baselines_met_in_turns(
     assert "".join(clock.order) == "AB" + "ABBA" + "ABBA"
 
 
-def test_no_two_processes_of_candidates_meet_one_timed_instance(
+def test_no_two_processes_of_candidates_run_one_timed_instance(
     timed: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """This holds within a run, and between two runs with the same seed and split, like a pair's."""
@@ -428,7 +432,7 @@ def test_runs_whose_cost_counts_share_no_instance(tmp_path: Path, name: str) -> 
     assert MadeInstances(untimed, judge=None).fresh_nonce() == b""  # type: ignore[arg-type]
 
 
-def test_the_baseline_beside_itself_takes_its_own_time(timed: Bench) -> None:
+def test_the_baseline_against_itself_takes_its_own_time(timed: Bench) -> None:
     public, secret = figures(timed.run())
     assert public is not None
     assert secret is not None
@@ -442,10 +446,10 @@ def test_a_faster_answer_that_is_wrong_is_no_answer(timed: Bench) -> None:
     assert outcome.metric_nano is None
 
 
-def test_meetings_stand_beside_each_other_only_where_no_seconds_count(
+def test_executions_run_at_once_only_where_no_seconds_count(
     bench: Bench, timed: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    beside: list[int] = []
+    at_once: list[int] = []
     there = 0
 
     async def run_on(
@@ -453,7 +457,7 @@ def test_meetings_stand_beside_each_other_only_where_no_seconds_count(
     ) -> list[InstanceResult]:
         nonlocal there
         there += 1
-        beside.append(there)
+        at_once.append(there)
         for _ in range(3):
             await asyncio.sleep(0)
         there -= 1
@@ -463,10 +467,10 @@ def test_meetings_stand_beside_each_other_only_where_no_seconds_count(
     monkeypatch.setattr(execution_module, "usable_core_numbers", lambda: FOUR)
     monkeypatch.setattr(execution_module.Cores, "_of_loops", {})
     figures(timed.run(SOLVE.replace("3", "5")))
-    assert set(beside) == {1}
-    beside.clear()
+    assert set(at_once) == {1}
+    at_once.clear()
     figures(bench.run())
-    assert max(beside) == 4
+    assert max(at_once) == 4
 
 
 def test_of_several_failures_a_fault_of_ours_comes_first(bench: Bench) -> None:
@@ -491,8 +495,8 @@ def test_answers_to_fixed_instances_are_judged_without_running_anything(tmp_path
         assert figures(shown) == figures(outcome) == ERROR
         assert (shown.seed, shown.flags, shown.ms) == (7, ("shown",), 0)
         for other in (b"", b"\x90", b"\x91\xc4\x01" + b"1", b"\x92\x01\x02", b"\x91" * 10**5):
-            told = bench.do(bench.runner.judged(other, 7))
-            assert (told.status, told.metric_nano) == ("rejected", None)
+            reported = bench.do(bench.runner.judged(other, 7))
+            assert (reported.status, reported.metric_nano) == ("rejected", None)
         wrong = bench.do(bench.runner.judged(msgpack.packb([b'"a"', b'"b"']), 7))
         assert wrong.reason is not None
         assert "is answered wrong: not a whole number" in wrong.reason

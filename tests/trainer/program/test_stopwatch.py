@@ -23,11 +23,13 @@ def test_it_ends_what_takes_longer_than_the_limit() -> None:
         run_for(5.0, share=0.0)
 
 
-def test_where_strangers_have_most_of_the_processors_the_limit_is_as_many_times_as_long() -> None:
+def test_where_other_programs_have_most_of_the_processors_the_limit_is_as_many_times_as_long() -> (
+    None
+):
     assert run_for(0.2, share=0.8) >= 0.2
 
 
-def test_there_is_an_end_also_where_strangers_have_all() -> None:
+def test_there_is_an_end_also_where_other_programs_have_all() -> None:
     with pytest.raises(RunFailed, match="took more than"):
         run_for(5.0, share=1.0)
 
@@ -55,7 +57,7 @@ def test_several_blocks_share_a_limit_that_was_put_off() -> None:
 
 
 @pytest.mark.parametrize(("share", "times"), [(0.0, 1.0), (0.5, 2.0), (0.8, 5.0), (1.0, 8.0)])
-def test_the_limit_is_reached_as_many_times_as_late_as_strangers_slow_it(
+def test_the_limit_is_reached_as_many_times_as_late_as_other_programs_slow_it(
     share: float, times: float
 ) -> None:
     watch = Stopwatch(0.2, "an instance", outside_share=lambda: share)

@@ -14,10 +14,12 @@ def pretend_board(page: Any) -> None:
         query = dict(pair.split("=") for pair in route.request.url.split("?")[1].split("&"))
         offset, limit = int(query["offset"]), int(query["limit"])
         rows = [board_row(number) for number in range(offset, min(ROWS, offset + limit))]
-        told = {"v": 1, "network": "main", "task": {"id": "0" * 64, "name": "tiny"}}
-        told |= {"class": "cpu-x86_64", "network_version": 2}
-        told |= {"set_digest": "0" * 64, "board_digest": "0" * 64}
-        route.fulfill(json={**told, "rows": rows, "imported": [], "total": ROWS, "offset": offset})
+        reported = {"v": 1, "network": "main", "task": {"id": "0" * 64, "name": "tiny"}}
+        reported |= {"class": "cpu-x86_64", "network_version": 2}
+        reported |= {"set_digest": "0" * 64, "board_digest": "0" * 64}
+        route.fulfill(
+            json={**reported, "rows": rows, "imported": [], "total": ROWS, "offset": offset}
+        )
 
     page.route("**/api/v1/boards/**", answer)
 

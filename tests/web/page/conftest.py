@@ -26,14 +26,14 @@ def _chromium() -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def full_home(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> tuple[Home, Full]:
-    made, told = shared / "page", shared / "page.json"
+    made, document = shared / "page", shared / "page.json"
     with one_at_a_time(made):
-        if not told.exists():
+        if not document.exists():
             with Store.open(Home(made)) as store:
-                told.write_text(json.dumps(asdict(fill(Home(made), store))))
+                document.write_text(json.dumps(asdict(fill(Home(made), store))))
     home = tmp_path_factory.mktemp("page") / "home"
     shutil.copytree(made, home)
-    return Home(home), Full(**json.loads(told.read_text()))
+    return Home(home), Full(**json.loads(document.read_text()))
 
 
 @pytest.fixture(scope="session")

@@ -29,7 +29,7 @@ from tests.node.examples import (
 )
 from tests.node.line_writers import BASE_NANO, Clock, keep, promotion_trial, with_baseline
 from tests.node.peer_authors import PeerAuthor
-from tests.protocol.worlds import attest
+from tests.protocol.worlds import rerun
 
 EXPERIMENTS = 1_000
 CLAIMS = 30
@@ -47,12 +47,12 @@ HOSTILE = (
 _SD_NANO = 1_000_000
 _DAY_MS = 86_400_000
 _LATEST_MS = 600_000  # between two experiments
-_ORIGINS = ("knobs", "llm", "command", "combining")
+_ORIGINS = ("search", "llm", "command", "combining")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Full:
-    """What was written: ids that tests go to."""
+    """Ids of the records that were written."""
 
     confirmed: str
     kept: str
@@ -77,7 +77,7 @@ def fill(home: Home, store: Store, *, count: int = EXPERIMENTS) -> Full:
         for _ in range(count - 4):
             hostile = _experiment(store, chance, patches)
         _say(store)
-        _carried(store, chance, kept.patch)
+        _transferred(store, chance, kept.patch)
     claim = _peers(store, blobs)
     built_on = keep(line_writer, "0.4")
     return Full(
@@ -93,7 +93,7 @@ def fill(home: Home, store: Store, *, count: int = EXPERIMENTS) -> Full:
 def add_one(store: Store, title: str) -> Record:
     """Record one more experiment, as a running node does."""
     with store.transaction():
-        patch = _patch(store, 999_999, title, "knobs")
+        patch = _patch(store, 999_999, title, "search")
         body = result_body("screen", (run(BASE_NANO),), source=_source(999_999), patch=patch.id)
         return store.append_own(KEY, body, ts_ms=_now_ms(store))
 
@@ -113,7 +113,7 @@ def _patch(store: Store, number: int, title: str, origin: str) -> Record:
 
 
 def _patches(store: Store, chance: random.Random) -> Sequence[Record]:
-    """Some ideas, which many experiments have: among them those of whoever would do harm."""
+    """Some ideas, which many experiments have: among them hostile ones."""
     titles = [f"LEARNING_RATE → {number / 10}" for number in range(60)]
     titles += [title[:118] for title in HOSTILE]
     return [
@@ -128,8 +128,8 @@ def _experiment(store: Store, chance: random.Random, patches: Sequence[Record]) 
     assert isinstance(body, PatchBody)
     runs, stage, status = _runs(chance)
     result: ResultBody = result_body(stage, runs, patch=patch.id, status=status)
-    told = replace(result, tree=body.tree, note=HOSTILE[0] if status == "crash" else "")
-    return store.append_own(KEY, told, ts_ms=_now_ms(store) + chance.randrange(_LATEST_MS))
+    reported = replace(result, tree=body.tree, note=HOSTILE[0] if status == "crash" else "")
+    return store.append_own(KEY, reported, ts_ms=_now_ms(store) + chance.randrange(_LATEST_MS))
 
 
 def _runs(chance: random.Random) -> tuple[tuple[Run, ...], str, str]:
@@ -144,23 +144,23 @@ def _runs(chance: random.Random) -> tuple[tuple[Run, ...], str, str]:
     return (run(metric),), "screen", "ok"
 
 
-def _carried(store: Store, chance: random.Random, patch: bytes) -> None:
-    """What was tried on another task, which is recorded here: it holds there."""
+def _transferred(store: Store, chance: random.Random, patch: bytes) -> None:
+    """Record a patch from this task that was tried on another, where it was kept."""
     upper = replace(MANIFEST, name="tiny-long", below=TASK)
     store.append_own(KEY, TaskBody(manifest=upper), ts_ms=_now_ms(store))
     found = FoundOn(task=TASK, hardware_class=HARDWARE_CLASS, patch=patch)
     for number, title in enumerate((HOSTILE[0][:118], "LEARNING_RATE → 0.2")):
         body = patch_body(BASELINE, _source(700_000 + number), title=title)
-        carried = replace(body, task=upper.id, found_on=found)
-        record = store.append_own(KEY, carried, ts_ms=_now_ms(store))
+        transferred = replace(body, task=upper.id, found_on=found)
+        record = store.append_own(KEY, transferred, ts_ms=_now_ms(store))
         runs = (run(BASE_NANO - chance.randrange(20) * _SD_NANO),)
         result = result_body("keep", runs, patch=record.id)
-        told = replace(result, task=upper.id, tree=carried.tree)
-        store.append_own(KEY, told, ts_ms=_now_ms(store))
+        reported = replace(result, task=upper.id, tree=transferred.tree)
+        store.append_own(KEY, reported, ts_ms=_now_ms(store))
 
 
 def _say(store: Store) -> None:
-    """What this node learnt, in words that would do harm."""
+    """Publish this node's insights, in hostile words."""
     about = {"task": TASK, "hardware_class": HARDWARE_CLASS}
     store.append_own(
         KEY, InsightBody(**about, message=HOSTILE[0], evidence=()), ts_ms=_now_ms(store)
@@ -168,7 +168,7 @@ def _say(store: Store) -> None:
 
 
 def _peers(store: Store, blobs: Blobs) -> bytes:
-    """Claims of strangers with hostile names and titles; the first was run again by another."""
+    """Untrusted claims with hostile names and titles; another peer re-ran the first."""
     ada = PeerAuthor(store, blobs, number=40, name=f"<b>{LONG}"[:60])
     bob = PeerAuthor(store, blobs, number=41, name="bob")
     claims = [
@@ -177,7 +177,7 @@ def _peers(store: Store, blobs: Blobs) -> bytes:
     ]
     tree = _source(2_000).tree
     gains = [5 * _SD_NANO + wobble for wobble in (-9, 9, 0, 0)]
-    said = attest(bob.key, tree, gains, "confirmed", base=BASELINE.tree, target=claims[0])
+    said = rerun(bob.key, tree, gains, "confirmed", base=BASELINE.tree, target=claims[0])
     bob.publish(replace(said, task=TASK, hardware_class=HARDWARE_CLASS))
     intent = IntentBody(
         task=TASK, hardware_class=HARDWARE_CLASS, base=tree, title=HOSTILE[0][:118], ttl_s=3600

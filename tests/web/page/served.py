@@ -1,4 +1,4 @@
-"""A home's page served as a node serves it, in a thread beside the test."""
+"""A home's page served as a node serves it, in a thread of the test."""
 
 import asyncio
 import threading
@@ -26,7 +26,7 @@ from tests.node.examples import HARDWARE_CLASS, KEY
 from tests.web.page.full_store import HOSTILE
 
 _WAIT_S = 60
-KNOBS = (
+SEARCH = (
     HyperparameterImportance(
         name="LEARNING_RATE",
         share=0.7,
@@ -40,13 +40,13 @@ KNOBS = (
 )
 PROPOSERS: tuple[dict[str, Message], ...] = (
     {
-        "name": "knobs",
+        "name": "search",
         "share": 0.55,
         "slots": 611,
         "gain_per_hour": 0.25,
         "device_hours": 4.5,
         "usd": 0.0,
-        "rests": None,
+        "waiting": None,
     },
     {
         "name": f"claude#{HOSTILE[1]}",
@@ -55,24 +55,24 @@ PROPOSERS: tuple[dict[str, Message], ...] = (
         "gain_per_hour": None,
         "device_hours": 0.0,
         "usd": 1.25,
-        "rests": HOSTILE[0],
+        "waiting": HOSTILE[0],
     },
 )
 PLANNER: dict[str, Message] = {
     "model": HOSTILE[1],
     "aim": f"Look at the schedule.\n{HOSTILE[0]}",
     "written": 1_700_000_000,
-    "rests": None,
+    "waiting": None,
 }
 
 
 class ServedHome:
-    """The page of a home with a node that runs: what it is told is kept in `told`."""
+    """The page of a home with a running node, whose commands are kept in `requests`."""
 
     def __init__(self, home: Home, port: int = 0) -> None:
         self.home = home
         self.port = port
-        self.told: list[tuple[str, dict[str, Message]]] = []
+        self.requests: list[tuple[str, dict[str, Message]]] = []
         self.now: NowDocument = {"now": at_work("LEARNING_RATE → 0.7")}
         self._served: Served | None = None
         self._ready = threading.Event()
@@ -124,17 +124,17 @@ class ServedHome:
     def _answers(self) -> Mapping[str, Answer]:
         def kept(name: str, answer: Any) -> Answer:
             async def handle(asked: Any) -> Any:
-                self.told.append((name, msgspec.structs.asdict(asked)))
+                self.requests.append((name, msgspec.structs.asdict(asked)))
                 return answer
 
             return handle
 
         async def status(_: Nothing) -> Any:
             with Store.open_read_only(self.home) as store:
-                told = status_document(store, author=KEY.public, net="main", sandbox="test")
-                lines: Any = told["lines"]
+                document = status_document(store, author=KEY.public, net="main", sandbox="test")
+                lines: Any = document["lines"]
                 more: Any = {"proposers": [*PROPOSERS], "planner": PLANNER}
-                return {**told, "lines": [{**one, **more} for one in lines]}
+                return {**document, "lines": [{**one, **more} for one in lines]}
 
         async def peers(_: Nothing) -> Any:
             with Store.open_read_only(self.home) as store:
@@ -143,7 +143,7 @@ class ServedHome:
         paused = {"paused": True, "until": None, "runs_ended": 0, "seconds_lost": 0.0}
 
         async def importance(_: Nothing) -> Any:
-            return importance_document(KNOBS)
+            return importance_document(SEARCH)
 
         return {
             "importance": importance,
@@ -161,16 +161,16 @@ def at_work(title: str) -> Any:
     return {
         "title": title,
         "stage": "screen",
-        "plainly": "first run",
+        "text": "first run",
         "seconds": 12.0,
         "also_running": 1,
         "paused": False,
         "until": None,
         "runs": [
-            {"title": title, "stage": "screen", "plainly": "first run", "seconds": 12.0},
-            {"title": HOSTILE[0], "stage": "screen", "plainly": "first run", "seconds": 3.0},
+            {"title": title, "stage": "screen", "text": "first run", "seconds": 12.0},
+            {"title": HOSTILE[0], "stage": "screen", "text": "first run", "seconds": 3.0},
         ],
-        "next": [{"title": HOSTILE[2], "stage": "recheck", "plainly": "second run"}],
+        "next": [{"title": HOSTILE[2], "stage": "recheck", "text": "second run"}],
         "evidence": {"pairs": 3, "share": 0.4, "gain": 0.02, "lower": -0.01, "upper": 0.05},
         "messages": [HOSTILE[0], HOSTILE[1], "kept  1.4600  +2.5 sd"],
         "device": {

@@ -79,7 +79,7 @@ def test_two_experiments_are_put_side_by_side(visitor: Visitor) -> None:
 
 def test_gains_over_different_bases_are_not_subtracted(visitor: Visitor, full: Full) -> None:
     for right, is_subtracted in ((full.hostile, True), (full.built_on, False)):
-        visitor.go(f"beside/{full.kept}/{right}")
+        visitor.go(f"compare/{full.kept}/{right}")
         gain = visitor.page.locator("tr", has_text="gain").inner_text()
         assert ("different bases" in gain) != is_subtracted, gain
 
@@ -148,16 +148,16 @@ def pretend_status(
     """Have the node's status say more than that of this home, of its line as well."""
 
     def answer(route: Any) -> None:
-        told = route.fetch(url=at_address(route.request.url)).json()
-        told["network"] |= network or {}
-        told["lines"][0] |= line or {}
-        route.fulfill(json={**told, **more})
+        document = route.fetch(url=at_address(route.request.url)).json()
+        document["network"] |= network or {}
+        document["lines"][0] |= line or {}
+        route.fulfill(json={**document, **more})
 
     visitor.page.route("**/api/v1/status", answer)
 
 
 @pytest.mark.soak
-def test_how_others_are_sought_is_told(visitor: Visitor) -> None:
+def test_how_others_are_sought_is_reported(visitor: Visitor) -> None:
     lists = [
         {"place": "https://a.example/p", "written": 1_790_000_000, "addresses": 3, "fault": None},
         {"place": "/dnsaddr/b.example", "written": None, "addresses": 0, "fault": f"no <{HOSTILE}"},
@@ -166,15 +166,15 @@ def test_how_others_are_sought_is_told(visitor: Visitor) -> None:
     network = {"name": "main", "dht": {**dht, "fault": None}, "lists": lists}
     pretend_status(visitor, network=network)
     visitor.go("network")
-    told = visitor.text(".facts")
-    assert "2 nodes found, 5 of 8 servers know this node" in told
-    assert "https://a.example/p: 3 addresses, written " in told
-    assert "/dnsaddr/b.example: not read yet (no <" in told
+    shown = visitor.text(".facts")
+    assert "2 nodes found, 5 of 8 servers know this node" in shown
+    assert "https://a.example/p: 3 addresses, written " in shown
+    assert "/dnsaddr/b.example: not read yet (no <" in shown
     assert not visitor.is_hurt
 
 
 @pytest.mark.soak
-def test_lanes_of_other_machines_are_told(visitor: Visitor) -> None:
+def test_lanes_of_other_machines_are_reported(visitor: Visitor) -> None:
     lanes = [
         {"lane": 0, "machine": "attic", "stage": "open", "fault": None, "times_lost": 2},
         {"lane": 1, "machine": "", "stage": "left out", "fault": HOSTILE, "times_lost": 0},
@@ -189,11 +189,11 @@ def test_lanes_of_other_machines_are_told(visitor: Visitor) -> None:
     assert not visitor.is_hurt
 
 
-def test_where_several_propose_each_ones_share_is_told(visitor: Visitor) -> None:
+def test_where_several_propose_each_ones_share_is_reported(visitor: Visitor) -> None:
     rows = visitor.page.locator("table[aria-label='Proposers'] tbody tr")
     rows.nth(1).wait_for()
-    knobs, claude = (row.split("\t") for row in rows.all_inner_texts())
-    assert knobs == ["knobs", "55 %", "611", "+0.25 sd", "4 h 30 min", "$0.0000", "–"]
+    built_in, claude = (row.split("\t") for row in rows.all_inner_texts())
+    assert built_in == ["search", "55 %", "611", "+0.25 sd", "4 h 30 min", "$0.0000", "–"]
     assert claude[1:6] == ["45 %", "1", "–", "0 s", "$1.2500"]
     assert claude[0].startswith("claude#<script>")
     assert claude[6].startswith('"><img src=x')
@@ -202,7 +202,7 @@ def test_where_several_propose_each_ones_share_is_told(visitor: Visitor) -> None
 
 
 @pytest.mark.soak
-def test_where_one_proposes_alone_nothing_is_told_of_shares(visitor: Visitor) -> None:
+def test_where_one_proposes_alone_no_shares_are_shown(visitor: Visitor) -> None:
     pretend_status(visitor, line={"proposers": [*PROPOSERS[:1]]})
     visitor.go("network")
     visitor.go("now")
@@ -211,7 +211,7 @@ def test_where_one_proposes_alone_nothing_is_told_of_shares(visitor: Visitor) ->
 
 
 @pytest.mark.soak
-def test_shares_are_told_anew_with_an_experiment(visitor: Visitor, served: ServedHome) -> None:
+def test_shares_are_reported_again_with_an_experiment(visitor: Visitor, served: ServedHome) -> None:
     visitor.page.wait_for_selector("#standing.live")
     pretend_status(visitor, line={"proposers": [{**PROPOSERS[0], "share": 0.6}, PROPOSERS[1]]})
     with Store.open(served.home) as store:
@@ -219,30 +219,30 @@ def test_shares_are_told_anew_with_an_experiment(visitor: Visitor, served: Serve
     visitor.page.wait_for_selector("table[aria-label='Proposers'] >> text=60 %")
 
 
-def test_what_a_planner_wrote_is_told_as_its_words(visitor: Visitor) -> None:
+def test_what_a_planner_wrote_is_reported_as_its_words(visitor: Visitor) -> None:
     aim = visitor.page.locator("section", has_text="Aim of the proposers").last
-    told = aim.inner_text()
-    assert "Look at the schedule." in told
-    assert "Planned by <script>" in told
-    assert "2023" in told
-    assert "rests" not in told
+    shown = aim.inner_text()
+    assert "Look at the schedule." in shown
+    assert "Planned by <script>" in shown
+    assert "2023" in shown
+    assert "waiting" not in shown
     assert aim.locator("img, script").count() == 0
     assert not visitor.is_hurt
 
 
 @pytest.mark.soak
 def test_a_planner_without_an_aim_says_so_and_why_it_rests(visitor: Visitor) -> None:
-    planner = {**PLANNER, "aim": None, "written": None, "rests": "its budget of today is spent"}
+    planner = {**PLANNER, "aim": None, "written": None, "waiting": "its budget of today is spent"}
     pretend_status(visitor, line={"planner": planner})
     visitor.go("network")
     visitor.go("now")
-    told = visitor.page.locator("section", has_text="Aim of the proposers").last.inner_text()
-    assert "No aim is set." in told
-    assert "It is pausing: its budget of today is spent" in told
+    shown = visitor.page.locator("section", has_text="Aim of the proposers").last.inner_text()
+    assert "No aim is set." in shown
+    assert "It is pausing: its budget of today is spent" in shown
 
 
 @pytest.mark.soak
-def test_where_nobody_plans_nothing_is_told_of_an_aim(visitor: Visitor) -> None:
+def test_where_nobody_plans_no_aim_is_shown(visitor: Visitor) -> None:
     pretend_status(visitor, line={"planner": None})
     visitor.go("network")
     visitor.go("now")

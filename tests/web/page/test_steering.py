@@ -1,4 +1,4 @@
-"""What is said to a node from the page, and who may say it."""
+"""Commands to a node from the page, and their authorisation."""
 
 from typing import Any
 
@@ -7,26 +7,26 @@ from tests.web.page.served import ServedHome
 from tests.web.page.visitor import Visitor
 
 
-def test_a_pause_of_an_hour_is_told_to_the_node(visitor: Visitor, served: ServedHome) -> None:
+def test_a_pause_of_an_hour_is_sent_to_the_node(visitor: Visitor, served: ServedHome) -> None:
     visitor.go("steering")
     visitor.page.get_by_label("How long").select_option("3600")
     visitor.page.get_by_role("button", name="Pause").click()
     visitor.page.wait_for_selector("text=Paused.")
-    command, arguments = served.told[-1]
+    command, arguments = served.requests[-1]
     assert command == "pause"
     assert arguments["for_s"] == 3600
 
 
 def test_a_stop_is_asked_about_once_more(visitor: Visitor, served: ServedHome) -> None:
     visitor.go("steering")
-    before = len(served.told)
+    before = len(served.requests)
     visitor.page.get_by_role("button", name="Stop …").click()
-    assert len(served.told) == before
+    assert len(served.requests) == before
     visitor.page.get_by_role("button", name="Leave it running").click()
     visitor.page.get_by_role("button", name="Stop …").click()
     visitor.page.get_by_role("button", name="Stop the node").click()
     visitor.page.wait_for_selector("text=It stops after the current run.")
-    assert served.told[-1][0] == "stop"
+    assert served.requests[-1][0] == "stop"
 
 
 def test_a_claim_is_verified_from_its_page(
@@ -35,7 +35,7 @@ def test_a_claim_is_verified_from_its_page(
     visitor.go(f"records/{full.claim}")
     visitor.page.get_by_role("button", name="Verify here").click()
     visitor.page.wait_for_selector("text=Queued as job 1")
-    command, arguments = served.told[-1]
+    command, arguments = served.requests[-1]
     assert (command, arguments["claim"]) == ("verify", full.claim)
 
 

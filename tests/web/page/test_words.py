@@ -12,11 +12,11 @@ MODULES = sorted(path for path in PAGE.rglob("*.js") if "vendor" not in path.par
 MOST_LINES = 300
 
 
-def test_outcomes_are_told_in_the_same_words() -> None:
+def test_outcomes_are_reported_in_the_same_words() -> None:
     text = (PAGE / "words.js").read_text(encoding="utf-8")
     table = json.loads(text.partition("WORDINGS = ")[2].partition(";\n\n")[0])
-    told = {outcome: (word, meaning) for outcome, (word, meaning, _) in table.items()}
-    assert told == {outcome: (one.word, one.meaning) for outcome, one in WORDINGS.items()}
+    reported = {outcome: (word, meaning) for outcome, (word, meaning, _) in table.items()}
+    assert reported == {outcome: (one.word, one.meaning) for outcome, one in WORDINGS.items()}
 
 
 def test_nothing_is_inline_and_nothing_comes_from_elsewhere() -> None:

@@ -66,7 +66,7 @@ class Visitor:
 
     @property
     def is_hurt(self) -> bool:
-        """Whether anybody's words ran as a script."""
+        """Return whether any untrusted text ran as a script."""
         return bool(self.page.evaluate(f"() => window.{MARK} !== undefined"))
 
     @property

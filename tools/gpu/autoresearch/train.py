@@ -1,4 +1,4 @@
-"""autoresearch's first script, written anew from its published constants and structure.
+"""autoresearch's first script, rewritten from its published constants and structure.
 
 The rival of `trainer/tasks/nanochat/train.py` in `make gpu PART=compare`: its model, optimiser,
 schedules and batch, under the same contract (`prepare`). What differs from the original differs
@@ -73,7 +73,7 @@ if on_gpu:
         1 if COMPILES else 2
     )
     autocast_ctx = torch.autocast("cuda", torch.bfloat16)
-else:  # a toy beside our script's, in the proportions of the two
+else:  # a toy next to our script's, in the proportions of the two
     has_bf16 = False
     DEPTH, ASPECT_RATIO, HEAD_DIM, TOTAL_BATCH, DEVICE_BATCH = 2, 32, 32, 2**10, 4
     autocast_ctx = nullcontext()

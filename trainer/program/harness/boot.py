@@ -1,8 +1,8 @@
-"""The first program in a program task's sandboxes. It prepares itself, then takes up its role.
+"""The first program in a program task's sandboxes: imports modules, then runs its role.
 
-Run as `python … boot.py DESCRIPTOR ROLE`. With `forks` after that it is a zygote: it imports numpy
-once and continues here in each sandbox that it forks (`trainer.sandbox.inside.zygote`). Until a job
-arrives, only arnode's own code has run here.
+It is run as `python … boot.py DESCRIPTOR ROLE`. With a further argument `forks` it is a zygote: it
+imports numpy once, and each sandbox that it forks continues here (`trainer.sandbox.inside.zygote`).
+Until a job arrives, only arnode's code runs here.
 """
 
 import gc
@@ -16,7 +16,7 @@ sys.path[:0] = [str(_CODE), str(_CODE.parent / "packages")]
 
 
 def main() -> None:
-    """Prepare, announce it, and run the role."""
+    """Import modules, send READY, and run the role."""
     from trainer.sandbox.inside.channel import FORKS, OUT_OF_MEMORY, READY, Channel
     from trainer.sandbox.inside.restrictions import limit_self
     from trainer.sandbox.inside.zygote import serve

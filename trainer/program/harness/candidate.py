@@ -1,8 +1,8 @@
-"""A candidate's side of its build and of one instance: a function that is called, or a command.
+"""Builds a candidate, or runs its function or command on instances, inside the sandbox.
 
-A build turns a candidate's files into others before there is any instance. A function is also
-imported before that. A command replaces this process. If new processes are allowed, this process
-waits for it instead.
+A build makes new files from a candidate's files before any instance is known. A function is
+imported before any instance is known, and then called. A command replaces this process, or is a
+child of it if new processes are allowed.
 """
 
 import importlib.util
@@ -28,7 +28,7 @@ _NOT_FOUND = 127  # as in a shell
 
 
 def work(channel: Channel) -> None:
-    """Receive a job and do it. Passes on any exception of the candidate."""
+    """Receive a job and do it. Raises whatever the candidate raises."""
     tag, payload, descriptor = channel.receive()
     if tag == MODELS and descriptor is not None:
         from trainer.program.harness.endpoint import open_endpoint
@@ -58,7 +58,7 @@ def work(channel: Channel) -> None:
 
 
 def build(channel: Channel) -> None:
-    """Build, and send the new and changed files. Raises SystemExit if the command fails."""
+    """Run the build command and send new and changed files. Raises SystemExit if it fails."""
     tag, payload, descriptor = channel.receive()
     if tag != JOB or descriptor is None:
         raise SystemExit("the first frame must be the job")
@@ -83,10 +83,7 @@ def build(channel: Channel) -> None:
 
 
 def _written_ns(path: str) -> tuple[int, int]:
-    """Return the inode of a file and the time it was written.
-
-    A build may write the same content again.
-    """
+    """Return a file's inode and write time, which change even if the same content is written."""
     found = Path(path).stat()
     return found.st_ino, found.st_mtime_ns
 
@@ -102,20 +99,20 @@ def _found(folder: Path) -> list[File]:
             if len(found) == _MOST_BUILT:
                 raise SystemExit(f"the build made more than {_MOST_BUILT} files")
             data, inside = path.read_bytes(), path.relative_to(folder).as_posix()
-            # A linker could not mark it: calls that change modes are refused in this sandbox.
+            # The linker cannot set the executable bit: this sandbox refuses changes of modes.
             is_program = data.startswith((b"\x7fELF", b"#!"))
             found.append(File(path=inside, data=data, is_executable=is_program))
     return found
 
 
 def _confine(job: dict[str, Any]) -> None:
-    """Give up the right to start processes and load filters, which only this program needed."""
+    """Give up the rights to start processes and load filters, which the candidate must not have."""
     if job["filter"]:
         load_filter(bytes.fromhex(job["filter"]))
 
 
 def _call(channel: Channel, job: dict[str, Any]) -> None:
-    """Import the function and answer with it: first warm-ups, then instances that count."""
+    """Import the function and call it on each instance received: warm-ups first."""
     encoding = job["encoding"]
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # it is killed once it has answered
@@ -138,7 +135,7 @@ def _imported(entry: str) -> Callable[[Any], Any]:
     module_name = Path(path).stem
     spec = importlib.util.spec_from_file_location(module_name, Path.cwd() / path)
     if spec is None or spec.loader is None:
-        raise SystemExit(f"{path} is no module of Python")
+        raise SystemExit(f"{path} is not a Python module")
     module: ModuleType = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
     spec.loader.exec_module(module)
@@ -154,7 +151,7 @@ def _execute(channel: Channel, job: dict[str, Any]) -> None:
     while True:
         tag, _, descriptor = channel.receive()
         if descriptor is None:
-            raise SystemExit("nothing came with the frame")
+            raise SystemExit("the frame has no descriptor")
         if tag == INSTANCE:
             instance = descriptor
         elif tag == OUTPUT and instance is not None:
@@ -185,14 +182,14 @@ def _execute(channel: Channel, job: dict[str, Any]) -> None:
 
 
 def _as_command(words: list[str]) -> list[str]:
-    """Return a command as it is run here: `python` is the current interpreter."""
+    """Return a command with `python` replaced by the current interpreter."""
     if words[0] in ("python", "python3"):
         return [sys.executable, "-B", "-S", "-s", *words[1:]]
     return words
 
 
 def _become(command: list[str], reading: int, writing: int) -> None:
-    """Replace this process by a command that has only its input and its output open."""
+    """Replace this process by a command; close all descriptors but standard input and outputs."""
     os.environ["PYTHONPATH"] = sys.path[1]  # the path of packages in this sandbox
     os.dup2(reading, 0)
     os.dup2(writing, 1)

@@ -1,8 +1,8 @@
 """Encodings of instances and answers: `bytes`, `json`, `arrays` or `files`; never pickle.
 
 `arrays` is msgpack with extension types for what JSON lacks: numpy arrays, scipy's sparse matrices
-(CSR and CSC), tuples, big and complex numbers, and maps whose keys are not text. `files` are
-contents by path. A candidate's bytes are decoded where judges run, within limits, and only finite
+(CSR and CSC), tuples, big and complex numbers, and maps whose keys are not text. `files` maps paths
+to contents. A candidate's bytes are decoded within limits in the judge's sandbox, and only finite
 numbers are accepted.
 """
 
@@ -25,7 +25,7 @@ _SPARSE_TYPES: Final = ("csr_matrix", "csc_matrix", "csr_array", "csc_array")
 
 
 class Undecodable(ValueError):  # noqa: N818 -- a property of bytes
-    """Bytes that stand for no value. The message is for their author."""
+    """Bytes that do not decode. The message is for the author of the program that sent them."""
 
 
 def encode(value: object, encoding: str) -> bytes:
@@ -44,7 +44,7 @@ def encode(value: object, encoding: str) -> bytes:
 
 
 def decode(data: bytes, encoding: str, *, is_finite: bool = True) -> Any:
-    """Return the value that bytes stand for. Raises Undecodable.
+    """Return the value that bytes encode. Raises Undecodable.
 
     `is_finite` refuses numbers that are not finite. It may be False for a process's own data.
     """
@@ -59,7 +59,7 @@ def decode(data: bytes, encoding: str, *, is_finite: bool = True) -> Any:
     except RecursionError as error:
         raise Undecodable("it is nested too deeply") from error
     except Exception as error:
-        raise Undecodable(f"it is no {encoding}: {error}") from error
+        raise Undecodable(f"it is not {encoding}: {error}") from error
     _check(value, _MOST_DEPTH, is_finite=is_finite)
     return value
 
@@ -82,18 +82,18 @@ def _encoded_files(value: object) -> bytes:
 def _decoded_files(data: bytes) -> dict[str, bytes]:
     files = {PurePosixPath(one.path): one for one in unpack_files(data)}
     if any(not files.keys().isdisjoint(path.parents) for path in files):
-        raise Undecodable("a file is in the place of a folder")
+        raise Undecodable("a path is both a file and a folder")
     return {one.path: one.data for one in files.values()}
 
 
 def _plain(value: object) -> object:
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
-    raise TypeError(f"a {type(value).__name__} has no JSON")
+    raise TypeError(f"a {type(value).__name__} cannot be encoded as JSON")
 
 
 def _refuse(constant: str) -> object:
-    raise Undecodable(f"{constant} is no number of JSON")
+    raise Undecodable(f"{constant} is not a JSON number")
 
 
 def _check(value: Any, depth: int, *, is_finite: bool) -> None:
@@ -190,12 +190,12 @@ def _sparse_parts(matrix: Any) -> list[object]:
 
 
 def _sparse(kind: str, shape: list[int], *parts: Any) -> Any:
-    """Return a matrix without duplicates. It needs scipy, which the task must require."""
+    """Return a sparse matrix without duplicates. The task must require scipy."""
     if kind not in _SPARSE_TYPES or len(shape) != 2:
         raise Undecodable(f"a sparse matrix that is a {kind!r} of {len(shape)} dimensions")
     for part, kinds in zip(parts, ("biufc", "i", "i"), strict=True):
         if not (isinstance(part, np.ndarray) and part.ndim == 1 and part.dtype.kind in kinds):
-            raise Undecodable("a sparse matrix whose parts are no flat arrays of numbers")
+            raise Undecodable("a sparse matrix whose parts are not flat arrays of numbers")
     matrix = getattr(importlib.import_module("scipy.sparse"), kind)(parts, shape=tuple(shape))
     matrix.check_format(full_check=True)
     matrix.sum_duplicates()

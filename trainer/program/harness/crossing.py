@@ -1,9 +1,9 @@
-"""Values that pass between an imported evaluator and the program that it measures: plain data.
+"""Plain data: the values that an imported evaluator and the program that it measures exchange.
 
-None, numbers, text, bytes, lists, tuples, dicts and numpy arrays pass. Arrays of JAX and torch are
-converted to numpy first. Objects, callables and classes do not pass. The refusal gives the value's
-place. Both ends treat what arrives as untrusted: `codec` decodes it within limits, and can build
-only such data.
+None, numbers, text, bytes, lists, tuples, dicts and numpy arrays are plain. Arrays of JAX and torch
+are converted to numpy first. Objects, callables and classes are refused, with the value's path in
+the message. Both programs treat received bytes as untrusted: `codec` decodes them within limits,
+and can build only plain data.
 """
 
 import math
@@ -19,7 +19,7 @@ LOAD, GET, CALL = "load", "get", "call"
 VALUE, CALLABLE, MISSING, REFUSED, RAISED = "value", "callable", "missing", "refused", "raised"
 
 MOST_WORDS: Final = 2000  # characters of a message
-MOST_DEPTH: Final = 48  # of a value; a frame nests it in further lists
+MOST_DEPTH: Final = 48  # of a value; a frame adds further levels
 _KINDS: Final = frozenset("biufcUS")
 _ENCODING: Final = "arrays"
 _ARRAYS: Final = frozenset({"jax", "jaxlib", "torch"})  # their arrays become numpy's
@@ -27,7 +27,7 @@ _SCALARS: Final = (type(None), bool, int, float, complex, str, bytes)
 
 
 class NotPlain(TypeError):  # noqa: N818 -- a refusal
-    """A value that may not pass. The message gives its place."""
+    """A value that is not plain data. The message contains its path."""
 
 
 def packed(value: object) -> bytes:
@@ -36,7 +36,7 @@ def packed(value: object) -> bytes:
 
 
 def unpacked(data: bytes, *, is_finite: bool = True) -> Any:
-    """Return the plain data that bytes stand for. Raises Undecodable.
+    """Return the plain data that bytes encode. Raises Undecodable.
 
     `is_finite` refuses numbers that are not finite. It is for a program's values, whose NaN could
     pass an evaluator's comparisons. An evaluator's own values are not checked.
@@ -47,7 +47,7 @@ def unpacked(data: bytes, *, is_finite: bool = True) -> Any:
 def plain(value: object, place: str, *, depth: int = MOST_DEPTH) -> Any:
     """Return a value as plain data. Instances of subclasses become the plain type.
 
-    Raises NotPlain for the first part that is not plain.
+    Raises NotPlain for the first item that is not plain. `place` names the value in its message.
     """
     if type(value) in _SCALARS:
         return value
@@ -56,7 +56,7 @@ def plain(value: object, place: str, *, depth: int = MOST_DEPTH) -> Any:
     match value:
         case np.ndarray() | np.generic():
             if value.dtype.kind not in _KINDS:
-                raise NotPlain(f"{place} is an array of {value.dtype}: only plain data crosses")
+                raise NotPlain(f"{place} is an array of {value.dtype}: pass only plain data")
             return np.asarray(value) if isinstance(value, np.ndarray) else value
         case list() | tuple():
             items = [plain(one, f"{place}[{at}]", depth=depth - 1) for at, one in enumerate(value)]
@@ -78,11 +78,11 @@ def plain(value: object, place: str, *, depth: int = MOST_DEPTH) -> Any:
             return str.__str__(value)
     if type(value).__module__.partition(".")[0] in _ARRAYS and hasattr(value, "__array__"):
         return plain(np.asarray(value), place, depth=depth - 1)
-    raise NotPlain(f"{place} is {_called(value)}: only plain data crosses")
+    raise NotPlain(f"{place} is {_called(value)}: pass only plain data")
 
 
 def not_finite(value: object, place: str) -> str | None:
-    """Return the place of the first number that is not finite, None if there is none."""
+    """Return the path of the first number that is not finite, or None."""
     match value:
         case float() | complex():
             is_finite = math.isfinite(value.real) and math.isfinite(value.imag)

@@ -1,7 +1,7 @@
-"""The candidate's access to language models: an OpenAI-compatible server on its own loopback.
+"""A candidate's access to language models: an OpenAI-compatible server on its loopback.
 
-The server is a process next to the candidate, alone with it in its network. It only passes
-questions on. The node, at the other end of its channel, decides which models may be asked and how
+The server is a second process in the candidate's sandbox and private network. It only forwards
+questions. The node, at the other end of its channel, decides which models may be asked and how
 often. A candidate that disrupts the server harms only itself.
 """
 
@@ -23,14 +23,15 @@ PORT: Final = 8080
 URL: Final = f"http://{HOST}:{PORT}/v1"
 KEY: Final = "arnode"  # clients require one; it is not secret
 MOST_BYTES: Final = 4 << 20  # of a question
-# Socket buffers come from a memory pool of the machine and show in no process's size.
+# A process's size does not include socket buffers, so the number of sockets is limited.
 MOST_DESCRIPTORS: Final = 64
 
 
 def open_endpoint(channel: Channel, descriptor: int, names: list[str]) -> None:
     """Start the server as a child process, and put its address into the environment.
 
-    `channel` is this process's own. `descriptor` leads to the node. `names` are the models' names.
+    `channel` is this process's own. `descriptor` is a socket to the node. `names` are the models'
+    names.
     """
     listener = socket.create_server((HOST, PORT), backlog=MOST_DESCRIPTORS)
     if not os.fork():
@@ -94,7 +95,9 @@ class _Handler(BaseHTTPRequestHandler):
         length = self.headers.get("Content-Length", "")
         if not length.isdecimal() or int(length) > MOST_BYTES:
             self.close_connection = True
-            self._send(413, _error(f"a question of a known length, of {MOST_BYTES} bytes at most"))
+            self._send(
+                413, _error(f"a request needs a Content-Length of at most {MOST_BYTES} bytes")
+            )
             return
         body = self.rfile.read(int(length))
         if self.path.partition("?")[0].rstrip("/") != "/v1/chat/completions":
@@ -121,7 +124,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
-        self.send_header("x-should-retry", "false")  # OpenAI's client would, in vain
+        self.send_header("x-should-retry", "false")  # stops OpenAI's client from retrying in vain
         self.end_headers()
         self.wfile.write(body)
 

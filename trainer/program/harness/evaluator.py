@@ -1,8 +1,8 @@
-"""An imported evaluator's side. It runs as a child, next to a stub of the program it measures.
+"""Runs an imported evaluator as a child process, with a stub of the program that it measures.
 
-This process is the broker. It passes requests of the stubs to the node, and replies back, without
-inspecting them. It reads the figures from the evaluator's own process, by a pipe that no other
-program inherits. No code of the program is in this sandbox, which ends with the run.
+This process is the broker. It forwards the stubs' requests to the node, and the replies back,
+without reading them. It receives the figures from the evaluator's process through a pipe that no
+other program inherits. No code of the program is in this sandbox, which ends with the run.
 """
 
 import contextlib
@@ -39,7 +39,7 @@ _READ: Final = 1 << 20
 
 
 def work(channel: Channel) -> None:
-    """Run the evaluator, and send its verdict."""
+    """Run the evaluator in a child process, and send its verdict."""
     job = job_of(channel)
     place = Path(tempfile.mkdtemp(prefix="calls-"))
     os.mkfifo(place / CONTROL)
@@ -78,7 +78,7 @@ def _evaluate(job: dict[str, Any], stub: Path, writing: int) -> None:
     np.random.seed(instance["seed"])
     try:
         said = _verdict(loaded(Path.cwd() / job["file"]), instance, stub, job["vary"])
-        # Flush before the verdict: the sandbox may end after it. Open stubs are not waited for.
+        # Flush before the verdict, because the sandbox may end after it, even with open stubs.
         sys.stdout.flush()
         sys.stderr.flush()
         with os.fdopen(writing, "wb") as pipe:
@@ -92,7 +92,7 @@ def _evaluate(job: dict[str, Any], stub: Path, writing: int) -> None:
 
 
 def _verdict(judge: ModuleType, instance: dict[str, Any], stub: Path, vary: str) -> dict[str, Any]:
-    """Return figures, or in `wrong` why there are none."""
+    """Return the evaluator's figures, or in `wrong` the reason it has none."""
     try:
         return {"figures": checked(judge.evaluate(instance, str(stub), vary))}
     except judging.Wrong as wrong:
@@ -155,10 +155,7 @@ class _Broker:
         return bytes(self._said) or b'{"wrong": "the evaluator ended without a score"}'
 
     def _serve_rest(self) -> None:
-        """Pass on requests sent before the verdict.
-
-        The node must see a refusal before it sees the verdict.
-        """
+        """Forward requests sent before the verdict, so that the node sees a refusal first."""
         if any(key.fd == self._control for key, _ in self._selector.select(0)):
             self._open_loads()
         for key, event in self._selector.select(0):

@@ -1,6 +1,6 @@
-"""A candidate's files as bytes: for sending them to a sandbox, and a build's files back.
+"""Packs files into bytes, to send them to a sandbox and a build's files back.
 
-Folders of data are not sent as bytes. Sandboxes show them next to arnode's code.
+Data folders are not sent as bytes. Sandboxes show them next to arnode's code.
 """
 
 import os
@@ -24,27 +24,27 @@ class File:
 
 
 def pack_files(files: Sequence[File]) -> bytes:
-    """Return the bytes that stand for some files."""
+    """Return files as bytes."""
     return bytes(msgpack.packb([[one.path, one.data, one.is_executable] for one in files]))
 
 
 def unpack_files(data: bytes) -> list[File]:
-    """Return the files that bytes stand for, which may be untrusted. Raises ValueError."""
+    """Return the files in untrusted bytes of `pack_files`. Raises ValueError."""
     try:
         listed = msgpack.unpackb(data, max_map_len=0, max_ext_len=0)
     except Exception as error:
-        raise ValueError("no list of files") from error
+        raise ValueError("not a list of files") from error
     if not isinstance(listed, list):
-        raise ValueError("no list of files")  # noqa: TRY004 -- what bytes say is a value
+        raise ValueError("not a list of files")  # noqa: TRY004 -- what bytes say is a value
     return [_file(one) for one in listed]
 
 
 def write_files(files: Sequence[File], folder: Path) -> None:
-    """Write files below a folder that has none of these names."""
+    """Write files below a folder that has no files of these names."""
     for one in files:
         target = folder / one.path
         target.parent.mkdir(parents=True, exist_ok=True)
-        # Calls that change modes are refused in the sandbox, so the mode is set at creation.
+        # Set the mode at creation, because the sandbox refuses to change it later.
         mode = 0o755 if one.is_executable else 0o644
         with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT, mode), "wb") as file:
             file.write(one.data)
@@ -64,4 +64,4 @@ def _file(item: object) -> File:
             is_inside = parts and not path.startswith("/") and ".." not in parts
             if is_inside and len(path) <= _MAX_PATH and path.isprintable():
                 return File(path=path, data=data, is_executable=is_executable)
-    raise ValueError("a file that is none, or lies outside")
+    raise ValueError("a file is malformed, or its path leads outside the folder")

@@ -1,9 +1,8 @@
-"""Files that pass an instance to a command and its answer back, for commands that ask for them.
+"""Passes instances to commands and answers back in files, for commands with `{in}` or `{out}`.
 
-With encoding `files` both are folders. The command may leave anything in the place of its answer: a
-link, a pipe, a folder, a file without end. Only plain files that exist when the command has ended
-count as an answer. They are read at once, under the clock. Processes that outlive the command write
-too late.
+With encoding `files` both are folders. The command may leave anything as its answer: a link, a
+pipe, an endless file. Only plain files that exist when the command has ended count. They are read
+at once while the clock runs, so processes that outlive the command write too late.
 """
 
 import contextlib
@@ -36,7 +35,7 @@ def is_asked(command: Sequence[str], what: str) -> bool:
 
 
 def put(instance: int, encoding: str) -> int:
-    """Write the instance to its file. Return an empty descriptor to be read in its place.
+    """Write the instance to its file. Return an empty descriptor for the standard input instead.
 
     With encoding `files`, write its files to a folder, and create an empty folder for the answer.
     Raises SystemExit if the file or folder exists already.
@@ -51,7 +50,7 @@ def put(instance: int, encoding: str) -> int:
                 with Path(IN_FILE).open("xb") as target:
                     shutil.copyfileobj(file, target)
     except FileExistsError as error:
-        raise SystemExit(f"{error.filename} is there already: the instance is to be") from error
+        raise SystemExit(f"{error.filename} exists already: no place for the instance") from error
     return os.open(os.devnull, os.O_RDONLY)
 
 
@@ -66,7 +65,7 @@ def hand_over(writing: int, encoding: str) -> None:
     except OSError as error:
         raise SystemExit(f"there is no answer in {OUT_FILE}: {error.strerror}") from error
     if not stat.S_ISREG(os.fstat(reading).st_mode):
-        raise SystemExit(f"the answer in {OUT_FILE} is no plain file")
+        raise SystemExit(f"the answer in {OUT_FILE} is not a plain file")
     # The reader closes the pipe if the answer exceeds its limit.
     broken = contextlib.suppress(BrokenPipeError)
     with broken, os.fdopen(reading, "rb") as file, os.fdopen(writing, "wb") as pipe:
@@ -77,7 +76,7 @@ def _hand_over_folder(writing: int) -> None:
     files: list[File] = []
     total = 0
     if Path(OUT_FILE).is_symlink() or not Path(OUT_FILE).is_dir():
-        raise SystemExit(f"the answer in {OUT_FILE} is no folder")
+        raise SystemExit(f"the answer in {OUT_FILE} is not a folder")
     for folder, _, names, at in os.fwalk(OUT_FILE):
         for name in sorted(names):
             inside = Path(folder, name).relative_to(OUT_FILE).as_posix()
@@ -99,5 +98,5 @@ def _plain_file(name: str, at: int, inside: str, *, most: int) -> bytes:
         raise SystemExit(f"{OUT_FILE}/{inside} cannot be read: {error.strerror}") from error
     with os.fdopen(reading, "rb") as file:
         if not stat.S_ISREG(os.fstat(reading).st_mode):
-            raise SystemExit(f"{OUT_FILE}/{inside} is no plain file")
+            raise SystemExit(f"{OUT_FILE}/{inside} is not a plain file")
         return file.read(max(0, most))

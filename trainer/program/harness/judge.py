@@ -1,9 +1,9 @@
-"""A judge's side. The judge is loaded once, and a fork answers each question and ends with it.
+"""Runs a task's judge inside its sandbox: loads it once, then forks for each question.
 
-A script that replaces a language model works in the same way. So the effect of an answer on the
-process that checks it cannot reach the next check. A fork can start no process, and has limits of
-time and memory. It writes no files, or only as many bytes as its task allows. In that case nothing
-else is asked of this sandbox.
+A script that replaces a language model runs in the same way. The fork ends with its question, so an
+answer that affects the process which checks it cannot affect the next check. A fork cannot start
+processes, and its time and memory are limited. It writes no files, or only as many bytes as the
+task allows; the sandbox then answers only one question.
 """
 
 import json
@@ -67,7 +67,7 @@ def work(channel: Channel) -> None:
 
 
 def job_of(channel: Channel) -> dict[str, Any]:
-    """Return the node's job, which arrives first. Write its files and link its data."""
+    """Return the node's job, the first frame. Write its files and link its data folders."""
     tag, payload, descriptor = channel.receive()
     if tag != JOB or descriptor is None:
         raise SystemExit("the first frame must be the job")
@@ -90,7 +90,7 @@ def loaded(path: Path) -> ModuleType:
 
 
 def _confine(job: dict[str, Any]) -> None:
-    """Limit a fork's resources, and stop it from starting, signalling or leaving anything."""
+    """Limit a fork's resources, and forbid it to start processes, send signals or leave files."""
     if job["ruleset"] is not None:  # before the filter, which may refuse to load it
         ruleset = Ruleset(**job["ruleset"])
         if job["scratch_bytes"]:
@@ -156,7 +156,7 @@ def _talk(judge: ModuleType, channel: Channel, instance: object, encoding: str) 
 def _verdict(
     judge: ModuleType, instance: bytes, answer: bytes, job: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return figures, or in `wrong` why there are none."""
+    """Return the judge's figures, or in `wrong` the reason the answer is wrong."""
     encoding = job["encoding"]
     asked = decode(instance, encoding)
     try:
@@ -168,11 +168,9 @@ def _verdict(
     except judging.Wrong as wrong:
         return {"wrong": str(wrong)[:_MOST_WORDS]}
     except MemoryError:
-        return {"wrong": "checking it takes more memory than the judge has"}
+        return {"wrong": "the judge ran out of memory while checking it"}
     except Exception as fault:  # noqa: BLE001 -- a judge that fails on an answer refuses it
-        return {
-            "wrong": f"the judge stumbled over it: {type(fault).__name__}: {fault}"[:_MOST_WORDS]
-        }
+        return {"wrong": f"the judge failed on it: {type(fault).__name__}: {fault}"[:_MOST_WORDS]}
 
 
 def _transcript(answer: bytes, encoding: str) -> list[list[Any]]:
@@ -183,11 +181,11 @@ def _transcript(answer: bytes, encoding: str) -> list[list[Any]]:
 
 
 def checked(figures: object) -> dict[str, float]:
-    """Return a judge's figures. Raises TypeError if they are not numbers by name."""
+    """Return a judge's figures as floats. Raises TypeError if they are not a dict of numbers."""
     if not isinstance(figures, dict) or len(figures) > _MOST_FIGURES:
-        raise TypeError("check must return {name: number}")
+        raise TypeError("check() must return {name: number}")
     for name, figure in figures.items():
         is_truth = isinstance(figure, bool) or str(getattr(figure, "dtype", "")).endswith("bool")
         if is_truth or isinstance(figure, str | bytes):
-            raise TypeError(f"check returned {figure!r} as {name}, which is no number")
+            raise TypeError(f"check() returned {figure!r} as {name}, which is not a number")
     return {str(name): float(figure) for name, figure in figures.items()}

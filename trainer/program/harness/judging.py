@@ -1,4 +1,4 @@
-"""The module `judging` that a task's judge may import: wrong answers, random numbers, models."""
+"""The module `judging` for a task's judge: reject answers, draw random numbers, ask models."""
 
 import random
 from collections.abc import Callable
@@ -10,12 +10,12 @@ class Wrong(Exception):  # noqa: N818 -- a verdict
 
 
 def random_of(seed: bytes) -> random.Random:
-    """Return a generator of random numbers that depend only on an instance's 32 bytes."""
+    """Return a random number generator that depends only on an instance's 32-byte seed."""
     return random.Random(int.from_bytes(seed, "big"))
 
 
 class Unanswered(Exception):  # noqa: N818 -- likewise
-    """The reason why a language model did not answer: the budget is spent, or it is away."""
+    """The reason why a language model did not answer: a spent budget, or no model available."""
 
 
 def ask(messages: list[dict[str, str]], *, model: str = "any", **parameters: Any) -> str:

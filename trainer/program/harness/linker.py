@@ -1,8 +1,8 @@
-"""A linker whose programs can be run at once, although no sandboxed program may change a mode.
+"""A linker script for sandboxes, in which no program may change a file's mode.
 
-GNU ld creates its file as data and makes it executable by chmod(2). That call is refused: as root
-it could change files of the host. A file that is created executable needs no such call. So this
-script, which compilers find before the linker, copies ld's output into such a file.
+GNU ld creates its output file as data and makes it executable by chmod(2). The sandbox refuses that
+call, because as root it could change files of the host. So compilers find this script before ld. It
+copies ld's output into a file that is created executable.
 """
 
 import os
@@ -28,7 +28,7 @@ cp "$0" "$made.executable" && cat "$made" > "$made.executable" && mv "$made.exec
 
 
 def show_linker() -> None:
-    """Let compilers find the script, if this sandbox shows a linker and a shell."""
+    """Make compilers use the script, if this sandbox shows a linker and a shell."""
     linker, shell = shutil.which(_NAME), shutil.which("sh")
     if linker is None or shell is None:
         return

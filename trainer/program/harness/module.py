@@ -1,7 +1,7 @@
-"""A program as a module whose functions an imported evaluator calls, by value.
+"""Imports a program as a module, and calls its functions for an imported evaluator.
 
-The module is imported at the first message, so that the evaluator can handle a failure. The output
-of its functions is a log. Everything that this process sends is untrusted.
+The module is imported at the first message, so that the evaluator can handle a failure. Printed
+output is a log. Everything that this process sends is untrusted.
 """
 
 import importlib.util
@@ -37,7 +37,7 @@ from trainer.sandbox.inside.channel import SERVING, Channel
 
 
 def serve(channel: Channel, job: dict[str, Any]) -> None:
-    """Answer messages until the sandbox is ended."""
+    """Answer messages until the node ends the sandbox."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # the process is killed after the last call
     random.seed(job["seed"])
@@ -65,17 +65,17 @@ def serve(channel: Channel, job: dict[str, Any]) -> None:
 
 
 def _imported(path: str) -> ModuleType:
-    """Import the program as its evaluator would: from its folder, under its file's name."""
+    """Import the program as its evaluator does: from its folder, under its file's name."""
     folder = str((Path.cwd() / path).parent)
     if folder not in sys.path:
         sys.path.insert(0, folder)
-        # The program may import files next to the evaluator, whose folder would be on the path.
+        # The program may import files next to the evaluator, so add their folders to the path.
         others = {str(one.parent) for one in Path.cwd().rglob("*.py")}
         sys.path.extend(sorted(others - set(sys.path)))
     name = Path(path).stem
     spec = importlib.util.spec_from_file_location(name, Path.cwd() / path)
     if spec is None or spec.loader is None:
-        raise ImportError(f"{path} is no module of Python")
+        raise ImportError(f"{path} is not a Python module")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     os.chdir(folder)
@@ -113,7 +113,7 @@ def _got(module: ModuleType, name: str) -> tuple[str, Any]:
     except AttributeError as fault:
         return MISSING, str(fault)[:MOST_WORDS]
     if isinstance(value, ModuleType):
-        return MISSING, f"{name} is a module: only plain data crosses"
+        return MISSING, f"{name} is a module: pass only plain data"
     if callable(value):
         return CALLABLE, _parameters(value)
     return _valued(value, name)
@@ -132,5 +132,5 @@ def _valued(value: object, place: str) -> tuple[str, Any]:
     except NotPlain as fault:
         return REFUSED, str(fault)[:MOST_WORDS]
     if (where := not_finite(given, place)) is not None:
-        return RAISED, f"{where} is no finite number"[:MOST_WORDS]
+        return RAISED, f"{where} is not a finite number"[:MOST_WORDS]
     return VALUE, given

@@ -1,10 +1,10 @@
-"""A stand-in for a program in its evaluator's sandbox. It calls the program by value.
+"""A stub that replaces a program in its evaluator's sandbox, and calls it in another sandbox.
 
-No line of the program is in that sandbox. Each import of the stub, in any process, opens its own
-connection to the broker (`trainer.program.harness.evaluator`), by a pair of named pipes. They are
-in a folder that the stub's text names, so a child that inherits no descriptor finds it too. Behind
-each connection the program runs in a sandbox of its own, which ends with the connection. A reply is
-plain data or an error message. Both are decoded here within limits.
+The evaluator's sandbox has no code of the program. Each import of the stub, in any process, opens
+a connection to the broker (`trainer.program.harness.evaluator`) through two named pipes. The stub's
+text names their folder, so a child process finds them even if it inherits no descriptors. For each
+connection the program runs in a new sandbox, which ends with the connection. A reply is plain data
+or an error message, decoded here within limits.
 """
 
 import contextlib
@@ -58,19 +58,18 @@ _numbers = itertools.count()
 
 
 class ProgramError(RuntimeError):
-    """An exception of the program, of which only the text passes, or an invalid reply."""
+    """An exception that the program raised, as text, or an invalid reply."""
 
 
 def stub_text(place: Path, paths: Sequence[str]) -> str:
-    """Return the text of the stub's file. `paths` are where arnode's own code is found."""
+    """Return the text of the stub's file. `paths` are the import paths of arnode's code."""
     return _TEXT.format(paths=list(paths), place=str(place))
 
 
 def stand_in(namespace: dict[str, Any], place: str) -> None:
     """Fill the namespace of a module, or of executed text, with the program's names.
 
-    Names that are in the namespace already stay. Raises ProgramError if the program cannot be
-    imported.
+    Existing names are not replaced. Raises ProgramError if the program cannot be imported.
     """
     connection = _Connection(Path(place))
     if namespace.get("__name__") == "__main__":
@@ -94,7 +93,7 @@ def stand_in(namespace: dict[str, Any], place: str) -> None:
 
 
 def _attribute(connection: "_Connection", name: str) -> Any:
-    """Return an attribute of the program. Raises AttributeError for one that may not pass."""
+    """Return an attribute of the program. Raises AttributeError if it is missing."""
     if name.startswith("__"):
         raise AttributeError(f"module has no attribute {name!r}")
     kind, value = connection.exchange(GET, name)
@@ -127,11 +126,11 @@ def _function(connection: "_Connection", name: str, parameters: Any) -> Callable
 def _valued(kind: str, value: Any) -> Any:
     if kind == VALUE:
         return value
-    raise ProgramError(str(value) if kind == RAISED else "an answer that is none")
+    raise ProgramError(str(value) if kind == RAISED else "the program sent an invalid reply")
 
 
 class _Connection:
-    """One load of the program. It is opened again in a fork, and after a broken exchange."""
+    """One load of the program. It is opened again in a fork, and after a failed exchange."""
 
     def __init__(self, place: Path) -> None:
         self._place = place
@@ -173,11 +172,11 @@ class _Connection:
         try:
             kind, value = unpacked(said)
         except (Undecodable, TypeError, ValueError) as fault:
-            raise ProgramError(f"an answer that cannot be read: {fault}") from fault
+            raise ProgramError(f"the program's reply cannot be read: {fault}") from fault
         return str(kind), value
 
     def refuse(self, why: str) -> NoReturn:
-        """End the run because a value may not pass. Raises NotPlain."""
+        """End the run, because a value is not plain data. Raises NotPlain."""
         with self._lock:
             if self._owner != os.getpid():
                 self._open()
@@ -215,7 +214,7 @@ class _Connection:
         while len(data) < size:
             chunk = os.read(self._replies, min(1 << 20, size - len(data)))
             if not chunk:
-                raise ProgramError("the program is gone")
+                raise ProgramError("the program has ended")
             data += chunk
         return bytes(data)
 

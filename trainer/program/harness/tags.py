@@ -5,9 +5,9 @@ import struct
 INSTANCE = b"I"  # to a candidate, its descriptor; from a judge, its bytes
 OUTPUT = b"O"  # to a candidate's command, the descriptor for its answer
 TALK = b"T"  # to a candidate's command, a descriptor for messages; to a judge, the instance
-MESSAGE, REPLY = b"M", b"P"  # one each way
-LEFT = b"L"  # from an evaluator: the process behind the load of this number has ended
-REFUSAL = b"W"  # from an evaluator: a value that may not pass, which ends the run
+MESSAGE, REPLY = b"M", b"P"  # to a candidate, and its reply
+LEFT = b"L"  # from an evaluator: the process with this load's number has ended
+REFUSAL = b"W"  # from an evaluator: a value is not plain data, which ends the run
 CALLS = struct.Struct(">I")  # before an evaluator's message and its reply: the load's number
 OVER = b"V"  # the judge ends the conversation
 USED = b"U"  # the cost and the exit code of a command that was waited for

@@ -1,1 +1,1 @@
-"""The code of arnode that every sandbox shows, whatever its task: frames, filters, a self-test."""
+"""The code of arnode that sandboxes of every task show: frames, filters, a self-test."""

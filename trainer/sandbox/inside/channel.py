@@ -1,7 +1,7 @@
 """Frames between the harness and the runner: one tag byte, eight bytes of length, the payload.
 
-The harness speaks them inside the sandbox, where the candidate could too, so the runner does not
-trust any frame. A descriptor travels with a frame's first byte.
+The harness sends frames from inside the sandbox, where a candidate could send them too, so the
+runner does not trust any frame. A descriptor is sent with a frame's first byte.
 """
 
 import array
@@ -12,15 +12,15 @@ import struct
 HEADER = struct.Struct(">cQ")
 
 READY, JOB = b"R", b"J"  # sandbox is warm; role, seed and source follow
-NEED_DATA, DATA = b"N", b"D"  # the clock starts when the data descriptor is handed over
-WEIGHTS = b"W"  # from train: the export; to serve: a descriptor holding it
+NEED_DATA, DATA = b"N", b"D"  # the clock starts when the descriptor of the data is sent
+WEIGHTS = b"W"  # from train: the exported weights; to serve: their descriptor
 SERVING = b"S"  # weights are loaded
 ANSWER = b"A"  # to a question; each kind of task has its own tags for those
 
-FORKS = "forks"  # the argument of a harness that only imports, and forks sandboxes
+FORKS = "forks"  # the argument of a harness that is a zygote: it imports, then forks sandboxes
 
-# The harness's exit status if a device had no more memory. A script that exits with it by itself
-# fails all the same.
+# The harness's exit status if a device ran out of memory. A script that exits with this status on
+# its own fails in the same way.
 OUT_OF_MEMORY = 77
 
 
@@ -33,19 +33,19 @@ class Channel:
     def send(
         self, tag: bytes, payload: bytes | memoryview = b"", *, descriptor: int | None = None
     ) -> None:
-        """Send one frame; a descriptor is handed over and closed here."""
+        """Send one frame; a descriptor is sent with it and closed here."""
         header = HEADER.pack(tag, len(payload))
         if descriptor is not None:
             try:
                 header = header[socket.send_fds(self._socket, [header], [descriptor]) :]
-            finally:  # also if the other end is gone: a gate's listener would wait for itself
+            finally:  # even if sending failed: an open gate listener would block this process
                 os.close(descriptor)
         self._socket.sendall(header)
         if len(payload):
             self._socket.sendall(payload)
 
     def fileno(self) -> int:
-        """Return this end's descriptor, to wait for."""
+        """Return this end's descriptor, for poll or select."""
         return self._socket.fileno()
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
-"""Landlock's three system calls: a process gives up every file right that it does not name.
+"""Landlock's three system calls: a process gives up every file right that is not in a list.
 
-`trainer.sandbox.landlock` has the rights, and which of them a kernel knows. Source: landlock(7),
-linux/landlock.h.
+`trainer.sandbox.landlock` defines the rights, and which of them a kernel supports. Source:
+landlock(7), linux/landlock.h.
 """
 
 import ctypes
@@ -20,9 +20,9 @@ _RULE_PATH_BENEATH = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ruleset:
-    """The rights to give up, and those that stay allowed beneath each path; bits are the kernel's.
+    """The rights to give up, and the rights that stay allowed beneath each path, as kernel bits.
 
-    `of_files` are the rights that a path can have if it is not a folder.
+    `of_files` are the rights that apply to a path that is not a folder.
     """
 
     handled: int
@@ -43,7 +43,7 @@ def give_up(wanted: Ruleset) -> None:
     Raises OSError if the kernel refuses.
     """
     attributes = struct.pack("=QQQ", wanted.handled, wanted.network, wanted.scoped)
-    # Older kernels know a shorter structure, and refuse a longer one unless the rest is zero.
+    # Older kernels have a shorter structure, and refuse a longer one unless the rest is zero.
     ruleset = _checked(_CREATE_RULESET, attributes, len(attributes), 0)
     try:
         for path, access in wanted.rules.items():

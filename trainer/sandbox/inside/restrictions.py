@@ -1,8 +1,8 @@
 """The rights that a process gives up for good before it runs untrusted code.
 
 These are capabilities (capset(2), prctl(2)), limits (setrlimit(2)) and system calls (seccomp(2)).
-Inside a sandbox only the standard library exists, and a zygote's child has just forked, so nothing
-here may import more.
+This module must import only the standard library, because it runs in sandboxes that have no more
+and in children that have just forked.
 """
 
 import ctypes
@@ -20,9 +20,9 @@ _INSTRUCTION_BYTES = 8
 
 
 def keep_capabilities(kept: int = 0) -> None:
-    """Give up all capabilities but these bits, even if root stays root.
+    """Give up all capabilities except the bits in `kept`, even as root.
 
-    no_new_privs keeps them from coming back. Raises OSError.
+    no_new_privs prevents the process from regaining them. Raises OSError.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     header = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0)
@@ -32,7 +32,7 @@ def keep_capabilities(kept: int = 0) -> None:
 
 
 def become_user(uid: int, *, processes: int) -> None:
-    """Become a throw-away user, who may have so many processes and threads. Raises OSError."""
+    """Become a throw-away user with at most `processes` processes and threads. Raises OSError."""
     lower_limit(resource.RLIMIT_NPROC, processes)
     os.setgroups([])
     os.setresgid(uid, uid, uid)
@@ -46,18 +46,17 @@ def forbid_new_privileges() -> None:
 
 
 def limit_self() -> None:
-    """Limit what this process may use; lower limits that exist already stay.
+    """Lower this process's resource limits; limits that are lower already stay.
 
-    Call it after anything is sent with a descriptor. Descriptors in transit count by user against
-    the sender's own limit, and a candidate in another sandbox may have as many in transit as its
-    limit allows.
+    Call it after all descriptors are sent. The kernel compares a user's descriptors in transit with
+    the sender's limit, and a candidate in another sandbox may use up that limit.
     """
     for limit, most in (
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_NOFILE, 512),
         (resource.RLIMIT_FSIZE, 1 << 30),
-        # Queued signals (each timer holds one) are counted per user: no sandbox may use up
-        # another's. A user's right to run real-time programs must not pass to a candidate.
+        # Queued signals (each timer has one) are counted per user: one sandbox must not use up
+        # those of another. A candidate must not inherit the right to real-time priorities.
         (resource.RLIMIT_SIGPENDING, 1024),
         (resource.RLIMIT_NICE, 0),
         (resource.RLIMIT_RTPRIO, 0),
@@ -81,10 +80,10 @@ class _Program(ctypes.Structure):  # struct sock_fprog
 
 
 def load_filter(program: bytes, *, with_listener: bool = False) -> int:
-    """Bind all threads, and what they start, to a classic BPF program, for good.
+    """Load a classic BPF filter for all threads and everything that they start, for good.
 
-    With a listener only this thread is bound. Return the listener's descriptor, 0 without one.
-    Raises OSError if the kernel refuses.
+    With a listener the filter applies only to this thread. Return the listener's descriptor, or 0
+    without one. Raises OSError if the kernel refuses.
     """
     wanted = _Program(len(program) // _INSTRUCTION_BYTES, program)
     libc = ctypes.CDLL(None, use_errno=True)
@@ -97,5 +96,5 @@ def load_filter(program: bytes, *, with_listener: bool = False) -> int:
     if result < 0:
         raise OSError(ctypes.get_errno(), "the kernel refuses a system-call filter")
     if result and not with_listener:
-        raise OSError(errno.EBUSY, f"thread {result} has a system-call filter of its own")
+        raise OSError(errno.EBUSY, f"thread {result} has another system-call filter")
     return int(result)

@@ -1,7 +1,7 @@
-"""An attack of arnode's own, which must be refused: `arnode doctor` runs it inside a sandbox.
+"""The sandbox self-test: tries attacks that the sandbox must refuse.
 
-Run as `selftest.py HOME`, or as `selftest.py DESCRIPTOR forks HOME` to be tried in a fork. Prints
-`contained`, or what got through.
+It is run as `selftest.py HOME`, or as `selftest.py DESCRIPTOR forks HOME` for a forked sandbox. It
+prints `contained`, or the attacks that succeeded.
 """
 
 import ctypes
@@ -25,7 +25,7 @@ def main() -> None:
     has_namespaces = os.getpid() == 1
     attempts: dict[str, Callable[[], object]] = {
         "reading /etc/passwd": lambda: os.close(os.open("/etc/passwd", os.O_RDONLY)),
-        "listing the home": lambda: list(Path(home).iterdir()),
+        "listing the home directory": lambda: list(Path(home).iterdir()),
         "writing to /var/tmp": lambda: os.close(
             os.open(f"/var/tmp/arnode-{os.getpid()}", os.O_CREAT | os.O_WRONLY)  # noqa: S108
         ),

@@ -1,9 +1,9 @@
-"""A zygote: a process that has imported what runs need, and forks a sandbox for each of them.
+"""A zygote: a process that has imported the modules that runs need, and forks their sandboxes.
 
-It lives in a sandbox of its own, has one thread, and has seen no source, no data and no secret. It
-reads requests of the node, and never a byte from its forks: it learns only how each of them ended.
-Each child makes namespaces for itself, or becomes a user of its own if there are none. It gives up
-every right, and only then returns to the caller of `serve`, which receives a source.
+It has a sandbox of its own and one thread, and has seen no source, no data and no secret. It reads
+requests from the node, but no bytes from its forks: it learns only how each of them ended. Each
+child enters new namespaces or, without namespaces, becomes a separate user. It gives up every right
+before it returns to the caller of `serve`, which receives a source.
 
 The name is Android's. Source: clone(2), user_namespaces(7), pid_namespaces(7), the CPython C API's
 "Initialization, Finalization, and Threads" on forking.
@@ -32,8 +32,8 @@ from trainer.sandbox.inside.restrictions import (
 READY = b"ready"  # everything is imported
 MOST_REQUEST_BYTES = 1 << 17
 FORKED = 3  # descriptors with a request: the sandbox's channel, its output, its end
-# The report on its end: exit status, CPU seconds, the most kibibytes that it held at once, the
-# pages read from a disk for it, and the bytes that it wrote.
+# The report on a sandbox's end: exit status, CPU seconds, peak memory in KiB, pages read from disk,
+# and bytes written.
 ENDED = struct.Struct("=BdQQQ")
 _KILLED = 1  # the exit status that is reported for a sandbox that a signal ended
 
@@ -87,7 +87,7 @@ class ForkedChild:
 
 
 def serve(descriptor: int) -> ForkedChild:
-    """Fork on request from the other end of a socket; return in the children alone.
+    """Fork whenever the other end of a socket requests it; return only in the children.
 
     The zygote ends when that end is closed everywhere and its children have ended.
     """
@@ -138,7 +138,7 @@ def _split(request: ForkRequest, output: int) -> int | None:
 def _fork_isolated(
     request: ForkRequest, channel: int, output: int, uid: int, gid: int
 ) -> ForkedChild:
-    """Give up every right in a child; if that fails, end it. `uid` and `gid` are the zygote's."""
+    """Give up every right in a child, or end the child. `uid` and `gid` are the zygote's."""
     try:
         _keep_only(request, channel, output)
         if request.scratch:
@@ -153,9 +153,9 @@ def _fork_isolated(
 
 
 def _reap(pidfd: int, pid: int, end: int) -> None:
-    """Reap a child, and report how it ended and what it used if anyone still reads that."""
+    """Reap a child, and report its exit status and usage, unless the pipe's reader is gone."""
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-    written = _written_bytes(pid)  # known only until it is waited for
+    written = _written_bytes(pid)  # readable only before wait4
     _, status, used = os.wait4(pid, 0)
     os.close(pidfd)
     exit_status = os.WEXITSTATUS(status) if os.WIFEXITED(status) else _KILLED
@@ -169,7 +169,7 @@ def _reap(pidfd: int, pid: int, end: int) -> None:
 
 
 def _written_bytes(pid: int) -> int:
-    """Return all bytes that a child wrote; 0 if that may not be read."""
+    """Return the number of bytes that a child wrote; 0 if the kernel does not report it."""
     try:
         fields = dict(line.split(": ") for line in Path(f"/proc/{pid}/io").read_text().splitlines())
         return int(fields["wchar"])
@@ -178,7 +178,7 @@ def _written_bytes(pid: int) -> int:
 
 
 def _clone() -> int:
-    """Fork into new namespaces, as their first process; fork(2) takes no flags.
+    """Fork a child that is the first process of new namespaces, with clone3(2).
 
     The child's thread id is stored where libc looks for it, as libc's own fork does. Raises
     OSError.
@@ -202,10 +202,10 @@ def _clone() -> int:
 
 
 def _keep_only(request: ForkRequest, channel: int, output: int) -> None:
-    """Begin a session with its own output, and close all other descriptors."""
+    """Start a session with the given output and channel, and close all other descriptors."""
     os.setsid()
     os.nice(request.nice)
-    # Opened here: all forks would share the position and flags of the zygote's.
+    # Open it here: forks share the position and flags of a descriptor of the zygote.
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.dup2(output, 1)
@@ -215,7 +215,7 @@ def _keep_only(request: ForkRequest, channel: int, output: int) -> None:
 
 
 def _enter_namespaces(request: ForkRequest, uid: int, gid: int) -> None:
-    """Set up the namespaces of which this process is the first, then give up all rights in them."""
+    """Set up this process's new namespaces, then give up all rights in them."""
     _show_to_node()
     own = Path("/proc/self")
     (own / "setgroups").write_text("deny")
@@ -232,13 +232,13 @@ def _enter_namespaces(request: ForkRequest, uid: int, gid: int) -> None:
         _mount(bound, shown, _BIND)
     _mount("", "/proc", _REMOUNT | _BIND | _READ_ONLY | _NOSUID | _NODEV)
     for capability in range(last_capability + 1):
-        _checked(_libc.prctl(_DROP_BOUNDING, capability, 0, 0, 0), "a capability")
+        _checked(_libc.prctl(_DROP_BOUNDING, capability, 0, 0, 0), "PR_CAPBSET_DROP")
     keep_capabilities()
     os.chdir(request.folder)  # the new mount covers the zygote's folder of that name
 
 
 def _change_user(request: ForkRequest) -> None:
-    """Become a user of its own, with that user's limits."""
+    """Become the requested user, if any, with that user's limits."""
     os.umask(0o077)
     lower_limit(resource.RLIMIT_FSIZE, request.file_bytes)
     if request.uid is not None:
@@ -255,11 +255,11 @@ def _show_to_node() -> None:
 
     Sandboxes cannot read it: the calls for that are refused to them.
     """
-    _checked(_libc.prctl(_SET_DUMPABLE, 1, 0, 0, 0), "to be watched")
+    _checked(_libc.prctl(_SET_DUMPABLE, 1, 0, 0, 0), "PR_SET_DUMPABLE")
 
 
 def _give_up_rights(request: ForkRequest) -> None:
-    """Apply the permanent rules: those of files first, since the filter may refuse to load them."""
+    """Apply the permanent rules: Landlock first, since the filter may refuse to load its rules."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if request.ruleset is not None:
         give_up(Ruleset(**request.ruleset))  # type: ignore[arg-type]

@@ -78,7 +78,7 @@ export class AtWork {
 
   #tellWhat(now) {
     const paused = now.paused ? element("strong", { class: "badge bad" }, now.until ? `paused until ${figures.time(Date.parse(now.until))}` : "paused") : null;
-    refill(this.#what, paused, paused ? " " : null, element("strong", {}, plain(now.plainly || now.stage)), " ", said(now.title), " ", this.#seconds);
+    refill(this.#what, paused, paused ? " " : null, element("strong", {}, plain(now.text || now.stage)), " ", said(now.title), " ", this.#seconds);
   }
 
   #tick() {
@@ -92,8 +92,8 @@ export class AtWork {
 // Where there is but one, all but its loss is told above.
 function runsOf(runs) {
   if (runs.length < 2) return runs.map(({ curve }) => element("p", { class: "soft" }, curveWords(curve)));
-  const item = ({ title, plainly, seconds, curve }) =>
-    element("li", {}, said(title), element("span", { class: "soft" }, ` ${plain(plainly)}, ${figures.span(seconds)}${curve?.length > 0 ? `, ${curveWords(curve)}` : ""}`));
+  const item = ({ title, text, seconds, curve }) =>
+    element("li", {}, said(title), element("span", { class: "soft" }, ` ${plain(text)}, ${figures.span(seconds)}${curve?.length > 0 ? `, ${curveWords(curve)}` : ""}`));
   return element("ul", { class: "plain-list" }, runs.map(item));
 }
 
@@ -111,7 +111,7 @@ function evidenceOf(evidence) {
 
 function nextOf(next) {
   if (next.length === 0) return element("p", { class: "soft" }, "the next proposal");
-  const item = ({ title, plainly }) => element("li", {}, said(title), " ", element("span", { class: "soft" }, plain(plainly)));
+  const item = ({ title, text }) => element("li", {}, said(title), " ", element("span", { class: "soft" }, plain(text)));
   return element("ol", { class: "plain-list" }, next.map(item));
 }
 

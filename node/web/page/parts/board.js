@@ -11,7 +11,7 @@ import { importedSection } from "./imported.js";
 
 export const title = "Leaderboard";
 const REREAD_MS = 2_000;
-const KINDS = new Set(["result", "attest", "adopt", "retract", "task", "revoke"]);
+const KINDS = new Set(["result", "rerun", "adopt", "retract", "task", "revoke"]);
 
 export async function show(visit) {
   const [task, hardware] = visit.parameters;
@@ -98,7 +98,7 @@ function others({ others: said }) {
 function here({ here: measured }) {
   if (!measured) return element("span", { class: "soft" }, "not measured");
   const gain = figures.isKnown(measured.gain) ? figures.signed(measured.gain) : "";
-  return [badge(measured.in_doubt ? "in_doubt" : measured.verdict), element("span", { class: "more" }, `${gain} ${figures.many(measured.pairs, "pair")}`)];
+  return [badge(measured.recheck_pending ? "recheck_pending" : measured.verdict), element("span", { class: "more" }, `${gain} ${figures.many(measured.pairs, "pair")}`)];
 }
 
 function flagsOf(flags, unread) {

@@ -16,7 +16,7 @@ export const title = "Record";
 const NANO = 1e9;
 const MOST_ROWS = 1_000;
 const MOST_RELATED = 40; // each is asked for by itself
-const WITH_DIFF = new Set(["result", "attest", "patch", "adopt"]);
+const WITH_DIFF = new Set(["result", "rerun", "patch", "adopt"]);
 const CLAIMS = new Set(["result"]);
 
 export async function show(visit) {

@@ -19,7 +19,7 @@ export async function controlsView(visit) {
 function standingWords(now) {
   if (now === null) return "No node is running in this home.";
   if (now.paused) return now.until ? `Paused until ${figures.time(Date.parse(now.until))}.` : "Paused until resumed.";
-  return `At work: ${plain(now.plainly)}.`;
+  return `At work: ${plain(now.text)}.`;
 }
 
 function pausing(visit, outcome) {
@@ -46,7 +46,7 @@ function pausing(visit, outcome) {
 
 // A node that was stopped here does not start here: that is asked about once more.
 function stopping(visit, outcome) {
-  const atCheckpoint = element("input", { type: "checkbox" });
+  const afterTrial = element("input", { type: "checkbox" });
   const dialog = element("dialog", { "aria-labelledby": "stop-title" });
   const sure = element("button", { type: "button", class: "grave" }, "Stop the node");
   const back = element("button", { type: "button", class: "quiet", on: { click: () => dialog.close() } }, "Leave it running");
@@ -55,9 +55,9 @@ function stopping(visit, outcome) {
   sure.addEventListener("click", () => {
     dialog.close();
     attempt(stop, outcome, async () => {
-      await visit.post("stop", { at_checkpoint: atCheckpoint.checked });
-      return atCheckpoint.checked ? "It stops after the promotion trial of the working line." : "It stops after the current run.";
+      await visit.post("stop", { after_promotion_trial: afterTrial.checked });
+      return afterTrial.checked ? "It stops after the promotion trial of the working line." : "It stops after the current run.";
     });
   });
-  return element("p", { class: "controls" }, stop, element("label", {}, atCheckpoint, " after a promotion trial of the working line"), dialog);
+  return element("p", { class: "controls" }, stop, element("label", {}, afterTrial, " after a promotion trial of the working line"), dialog);
 }

@@ -65,7 +65,7 @@ function linesOf(node) {
   const lines = status.lines.length > 0 ? status.lines : [null];
   return lines.map((line, at) => {
     const isAtWork = line !== null && line.now !== null;
-    const work = now && (isAtWork || line === null) ? [plain(now.plainly), " ", said(now.title)] : status.running ? "waiting" : "not running";
+    const work = now && (isAtWork || line === null) ? [plain(now.text), " ", said(now.title)] : status.running ? "waiting" : "not running";
     return [
       at === 0 ? nameOf(node) : "",
       [line ? [element("span", { class: "soft" }, plain(line.task.name), " "), element("br")] : null, now?.paused && isAtWork ? "paused" : work],

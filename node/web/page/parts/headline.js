@@ -35,7 +35,7 @@ function gained(baseline, value, sign, noise) {
 
 function standing({ head }) {
   if (!head) return "";
-  if (head.in_doubt) return [badge("in_doubt"), " ", said(head.in_doubt)];
+  if (head.recheck_pending) return [badge("recheck_pending"), " ", said(head.recheck_pending)];
   return head.runs > 0 ? `mean of ${figures.many(head.runs, "run")}` : "";
 }
 

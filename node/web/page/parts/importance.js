@@ -1,4 +1,4 @@
-// How much of what was measured each knob explains, and what its values gave.
+// How much of what was measured each hyperparameter explains, and what its values gave.
 
 import { drawn, element, plain, said } from "../dom.js";
 import * as figures from "../figures.js";
@@ -8,18 +8,18 @@ const HEIGHT = 90;
 const EDGE = 8;
 
 export async function show(visit) {
-  const { knobs, explained } = await visit.get("importance"); // of the line that is worked on
-  if (knobs.length === 0) {
+  const { hyperparameters, explained } = await visit.get("importance"); // of the line that is worked on
+  if (hyperparameters.length === 0) {
     visit.show(element("p", {}, "Too few hyperparameters were varied yet to say which matter."));
     return;
   }
   visit.show(
     element("p", { class: "soft" }, `In a model of this node's experiments, single hyperparameters explain ${figures.share(explained)} of the variation of the score.`),
-    element("ol", { class: "knobs" }, knobs.map(knobView)),
+    element("ol", { class: "hyperparameters" }, hyperparameters.map(hyperparameterView)),
   );
 }
 
-function knobView({ name, share, low, high, best, values }) {
+function hyperparameterView({ name, share, low, high, best, values }) {
   return element(
     "li",
     {},

@@ -11,7 +11,7 @@ const COLUMNS = [
   { name: "kept a device hour", figure: true },
   { name: "device time", figure: true },
   { name: "cost", figure: true },
-  { name: "rests" },
+  { name: "waiting" },
 ];
 
 // `line` is what the node's status says of it; null where nobody shares the experiments.
@@ -27,7 +27,7 @@ export function proposersView({ proposers = [] }) {
 // `line` is what the node's status says of it; null where no model plans.
 export function plannerView({ planner = null }) {
   if (planner === null) return null;
-  const { aim, model, written, rests } = planner;
+  const { aim, model, written, waiting } = planner;
   return section(
     "Aim of the proposers",
     aim === null ? element("p", { class: "soft" }, "No aim is set.") : saidInLines(aim, { isProse: true }),
@@ -35,12 +35,12 @@ export function plannerView({ planner = null }) {
       "p",
       { class: "soft" },
       "Planned by ", said(model), written === null ? "" : `, ${figures.time(written * 1000)}`, ".",
-      rests === null ? "" : [" It is pausing: ", said(rests)],
+      waiting === null ? "" : [" It is pausing: ", said(waiting)],
     ),
   );
 }
 
-function rowOf({ name, share, slots, gain_per_hour: rate, device_hours: hours, usd, rests }) {
+function rowOf({ name, share, slots, gain_per_hour: rate, device_hours: hours, usd, waiting }) {
   return [
     said(name),
     figures.share(share),
@@ -48,6 +48,6 @@ function rowOf({ name, share, slots, gain_per_hour: rate, device_hours: hours, u
     figures.deviations(rate),
     figures.span(hours * figures.HOUR_S),
     `$${usd.toFixed(4)}`,
-    rests === null ? "–" : said(rests),
+    waiting === null ? "–" : said(waiting),
   ];
 }

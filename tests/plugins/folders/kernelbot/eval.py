@@ -42,13 +42,13 @@ def main():
     passed = True
     with os.fdopen(int(os.environ["POPCORN_FD"]), "w") as said:
         for number, case in enumerate(read_cases(path, int(os.environ["POPCORN_SEED"]))):
-            told = timed(case)
-            if isinstance(told, str):
+            reported = timed(case)
+            if isinstance(reported, str):
                 passed = False
                 print(f"{kind}.{number}.status: fail", file=said)
-                print(f"{kind}.{number}.error: {told}", file=said)
+                print(f"{kind}.{number}.error: {reported}", file=said)
             elif mode != "test":
-                print(f"benchmark.{number}.mean: {told}", file=said)
+                print(f"benchmark.{number}.mean: {reported}", file=said)
         print(f"check: {'pass' if passed else 'fail'}", file=said)
     return 0 if passed else 112
 

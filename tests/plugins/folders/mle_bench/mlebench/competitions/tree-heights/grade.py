@@ -9,4 +9,4 @@ def grade(submission, answers) -> float:
     if len(submission[KEY]) != len(answers[KEY]):
         raise InvalidSubmissionError("not as many trees as were asked for")
     pairs = matched(submission, answers, KEY, TARGET)
-    return sum(abs(float(told) - float(real)) for told, real in pairs) / len(pairs)
+    return sum(abs(float(reported) - float(real)) for reported, real in pairs) / len(pairs)

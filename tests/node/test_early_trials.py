@@ -1,4 +1,4 @@
-"""What models had kept is judged soon where others at work would go on from it."""
+"""Patches kept from models are judged early where peers would build on them."""
 
 import asyncio
 from dataclasses import dataclass, replace
@@ -39,7 +39,7 @@ def judged_after(
     has_others: bool = True,
     proposer: str = "llm",
 ) -> int:
-    """Work until nothing is left to try, of which the first gains so much.
+    """Work until nothing is left to try; the first idea has this gain.
 
     Return after how many others it was judged.
     """
@@ -75,7 +75,7 @@ def test_what_gains_much_is_judged_at_once_for_the_others(
         (Goal(), LARGE_SD, False, "llm"),
         (Goal(), SMALL_SD, True, "llm"),
         (Goal(max_experiments=IDEAS), LARGE_SD, True, "llm"),
-        (Goal(), LARGE_SD, True, "knobs"),
+        (Goal(), LARGE_SD, True, "search"),
     ],
     ids=["alone", "too little", "a session that has an end", "values, which others hear of"],
 )

@@ -1,4 +1,4 @@
-"""Own experiments go on beside a trial, on lanes of which it needs one."""
+"""Own experiments continue during a promotion trial, which needs one lane."""
 
 import asyncio
 from collections.abc import Callable
@@ -33,8 +33,8 @@ AT_ONCE = replace(DEFAULT, keeps_per_promotion_trial=1)
 
 
 @dataclass(kw_only=True)
-class Beside:
-    """How many runs of pairs are alive, how many screens began meanwhile, and on which lanes."""
+class Concurrency:
+    """Counts of running pairs and of screens started meanwhile, with their lanes."""
 
     pairs: int = 0
     screens: int = 0
@@ -46,13 +46,13 @@ class Beside:
 class Hill(ScriptedRunner):
     """Lines of `good` numbers gain, in pairs only if they are `true`.
 
-    Pairs end when `is_enough` has been decided beside them.
+    Pairs end when `is_enough` experiments have been decided meanwhile.
     """
 
     good: frozenset[int]
     true: bool = True
     number: int = 0
-    beside: Beside
+    seen: Concurrency
     is_enough: Callable[[], bool]
 
     async def run(self, source: Source, seed: int, **how: Any) -> RunOutcome:
@@ -61,18 +61,18 @@ class Hill(ScriptedRunner):
         good = sum(int(line[1:].split()[0]) in self.good for line in lines if line[0] == "K")
         nano = BASE_NANO - GAIN_NANO * good * (self.true or not is_pair)
         self.outcomes = {source.tree: replace(OUTCOME, metric_nano=nano, secret_nano=nano)}
-        if not is_pair and self.beside.pairs:
-            self.beside.screens += 1
-            self.beside.lanes.add(self.number)
-        self.beside.pairs += is_pair
+        if not is_pair and self.seen.pairs:
+            self.seen.screens += 1
+            self.seen.lanes.add(self.number)
+        self.seen.pairs += is_pair
         if is_pair and len(lines) > 1:
-            self.beside.lanes_of_pairs.add(self.number)
+            self.seen.lanes_of_pairs.add(self.number)
         try:
             if is_pair:
                 await until(self.is_enough)
             return await super().run(source, seed, **how)
         finally:
-            self.beside.pairs -= is_pair
+            self.seen.pairs -= is_pair
 
 
 def night(
@@ -83,9 +83,9 @@ def night(
     true: bool = True,
     good: frozenset[int],
     killed_after: int | None = None,
-) -> Beside:
-    """Work; `killed_after` so many screens beside a pair, from when on nothing is written."""
-    beside = Beside()
+) -> Concurrency:
+    """Work; with `killed_after`, stop writing after this many screens during a pair."""
+    seen = Concurrency()
 
     def is_enough() -> bool:
         is_baseline = store.jobs.line(LINE) is None  # is measured on a split, too
@@ -93,7 +93,7 @@ def night(
         return is_baseline or lanes == 1 or decided >= 10
 
     runners = [
-        Hill(good=good, true=true, number=number, beside=beside, is_enough=is_enough)
+        Hill(good=good, true=true, number=number, seen=seen, is_enough=is_enough)
         for number in range(lanes)
     ]
     bench = Bench(
@@ -104,37 +104,37 @@ def night(
     async def work() -> None:
         loop = asyncio.create_task(bench.research().run())
         if killed_after is not None:
-            await until(lambda: beside.screens >= killed_after)
+            await until(lambda: seen.screens >= killed_after)
             loop.cancel()
         await asyncio.gather(loop, return_exceptions=killed_after is not None)
 
     asyncio.run(asyncio.wait_for(work(), 60))
-    return beside
+    return seen
 
 
-def checkpoints(store: Store) -> list[PromotionTrial]:
+def promotion_trials(store: Store) -> list[PromotionTrial]:
     return [job.step for job in store.jobs.closed_jobs(LINE, PromotionTrial)]
 
 
-def test_other_lanes_explore_while_one_has_a_checkpoint(home: Home, store: Store) -> None:
-    beside = night(home, store, lanes=4, good=frozenset({0}))
-    assert beside.screens > 4
-    assert len(beside.lanes_of_pairs) == 1
-    assert beside.lanes.isdisjoint(beside.lanes_of_pairs)
-    assert [step.passed for step in checkpoints(store)] == [True]
+def test_other_lanes_explore_while_one_has_a_promotion_trial(home: Home, store: Store) -> None:
+    seen = night(home, store, lanes=4, good=frozenset({0}))
+    assert seen.screens > 4
+    assert len(seen.lanes_of_pairs) == 1
+    assert seen.lanes.isdisjoint(seen.lanes_of_pairs)
+    assert [step.passed for step in promotion_trials(store)] == [True]
 
 
-def test_with_one_lane_nothing_is_beside_a_checkpoint(home: Home, store: Store) -> None:
-    beside = night(home, store, lanes=1, good=frozenset({0}))
-    assert beside.screens == 0
-    assert [step.passed for step in checkpoints(store)] == [True]
+def test_with_one_lane_nothing_runs_during_a_promotion_trial(home: Home, store: Store) -> None:
+    seen = night(home, store, lanes=1, good=frozenset({0}))
+    assert seen.screens == 0
+    assert [step.passed for step in promotion_trials(store)] == [True]
 
 
-def test_what_was_kept_beside_a_checkpoint_that_passed_is_judged_from_there(
+def test_what_was_kept_during_a_promotion_trial_that_passed_is_judged_from_there(
     home: Home, store: Store
 ) -> None:
-    beside = night(home, store, lanes=4, good=frozenset({0, 5}))
-    first, second = checkpoints(store)
+    seen = night(home, store, lanes=4, good=frozenset({0, 5}))
+    first, second = promotion_trials(store)
     assert (first.passed, second.passed) == (True, True)
     assert (first.base, second.base) == (BASELINE.tree, first.tree)
     assert (len(first.stack), len(second.stack)) == (1, 1)
@@ -144,18 +144,18 @@ def test_what_was_kept_beside_a_checkpoint_that_passed_is_judged_from_there(
     head = Blobs(home.blobs).get_source(line.verified)["train.py"].decode()
     assert "K0 = 1" in head
     assert "K5 = 1" in head
-    assert beside.screens
+    assert seen.screens
 
 
-def test_what_was_kept_beside_one_that_did_not_pass_is_tried_again_on_the_head(
+def test_what_was_kept_during_one_that_did_not_pass_is_tried_again_on_the_head(
     home: Home, store: Store
 ) -> None:
     night(home, store, lanes=4, good=frozenset(range(12)), true=False)
-    assert {step.passed for step in checkpoints(store)} == {False}
+    assert {step.passed for step in promotion_trials(store)} == {False}
     line = store.jobs.line(LINE)
     assert line is not None
     assert (line.verified, line.working) == (BASELINE.tree, BASELINE.tree)
-    stack = checkpoints(store)[0]
+    stack = promotion_trials(store)[0]
     steps = [job.step for job in store.jobs.closed_jobs(LINE, ExperimentStep)]
     kept = next(step for step in steps if (step.base, step.decision) == (stack.tree, "kept"))
     bases = [step.base for step in steps if step.title == kept.title]
@@ -190,7 +190,7 @@ def test_all_that_was_opened_is_decided(home: Home, store: Store, lanes: int) ->
 
 
 @pytest.mark.parametrize("lanes", [1, 4])
-def test_what_a_kill_cut_off_beside_a_checkpoint_goes_on(
+def test_what_a_kill_cut_off_during_a_promotion_trial_goes_on(
     home: Home, store: Store, lanes: int
 ) -> None:
     night(home, store, lanes=4, good=frozenset({0, 5}), killed_after=3)
@@ -199,7 +199,7 @@ def test_what_a_kill_cut_off_beside_a_checkpoint_goes_on(
     assert cut_off
     night(home, store, lanes=lanes, good=frozenset({0, 5}))
     assert not store.jobs.open_ids(LINE)
-    first, *_ = checkpoints(store)
+    first, *_ = promotion_trials(store)
     assert (first.tree, first.stack, first.passed) == (trial.step.tree, trial.step.stack, True)
     decided = {job.id for job in store.jobs.closed_jobs(LINE, ExperimentStep)}
     assert {job.id for job in cut_off} <= decided

@@ -39,7 +39,7 @@ _AFTER_S: Final = 60.0  # time after which the effects of lies are counted
 Figures = Mapping[str, object]
 
 
-def run_meeting(home: Path, *, trials: int = _TRIALS) -> Figures:
+def run_rendezvous(home: Path, *, trials: int = _TRIALS) -> Figures:
     """Let pairs of new nodes find each other, and return the figures of all trials."""
     if lack := why_not():
         return {"holds": False, "lack": lack}
@@ -72,7 +72,7 @@ def _trial(home: Path) -> Mapping[str, float]:
         ):
             cpu_s = 0.0
             while not ((seen := a.look())["peers"] and b.look()["peers"]):
-                cpu_s = max(cpu_s, _of_meeting(seen))
+                cpu_s = max(cpu_s, _rendezvous_cpu_s(seen))
                 if time.monotonic() > began_s + _PATIENCE_S:
                     break
                 time.sleep(_LOOKED_S)
@@ -90,15 +90,15 @@ def _hostile(home: Path) -> Mapping[str, float]:
         began_s = time.monotonic()
         cpu_s = 0.0
         while (seen := a.look())["met"] is None:
-            cpu_s = max(cpu_s, _of_meeting(seen))
+            cpu_s = max(cpu_s, _rendezvous_cpu_s(seen))
             time.sleep(_LOOKED_S)
-        meeting_s = time.monotonic() - began_s
+        rendezvous_s = time.monotonic() - began_s
         asked = seen["met"]["asked"]
         time.sleep(_AFTER_S)
         seen = a.look()
     return {
         "asked": asked,
-        "meeting_s": round(meeting_s, 1),
+        "rendezvous_s": round(rendezvous_s, 1),
         "tried": seen["tried"],
         "peers": seen["peers"],
         "meeting_cpu_s": round(cpu_s, 2),
@@ -143,6 +143,6 @@ def _newcomer(
     return place(home, dht=entries, host=machine.host, within=machine.entering)
 
 
-def _of_meeting(seen: Mapping[str, Any]) -> float:
+def _rendezvous_cpu_s(seen: Mapping[str, Any]) -> float:
     """Return the CPU seconds of the process that queries the DHT, as last seen."""
     return float(seen["cpu_s"].get("meeting", 0.0))

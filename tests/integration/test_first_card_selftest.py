@@ -1,4 +1,4 @@
-"""A start on a machine whose card proves itself first, the processor being in the card's place."""
+"""A start with the card self-test first; the processor stands in for the card."""
 
 import contextlib
 import sys
@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import UNHURRIED_TASK
 from tests.integration.nodes import arnode, arnode_json, running_node, ticks_below, used_ticks
 
-# `arnode`, but for what it finds: a card that has not proven itself, and takes few steps to.
+# `arnode`, but with an untested card whose self-test takes few steps.
 PROGRAM: Final = """
 from node.commands.cli import main
 from node.running import program
@@ -39,35 +39,37 @@ def alive(pids: set[int]) -> set[int]:
 
 
 @pytest.mark.parametrize(
-    ("paused_in", "is_told"),
+    ("paused_in", "is_reported"),
     [
         (IN_SANDBOX, True),
         pytest.param("whole runs: four", False, marks=pytest.mark.soak),
     ],
 )
-def test_a_proving_run_is_paused_begun_anew_and_ended(
-    home: Path, paused_in: str, is_told: bool
+def test_a_selftest_is_paused_restarted_and_ended(
+    home: Path, paused_in: str, is_reported: bool
 ) -> None:
     with running_node(home, command=COMMAND) as node:
         node.wait_for(paused_in)
         node.wait_until(lambda: len(ticks_below(node.process.pid)) > 0)
         at_work = set(ticks_below(node.process.pid))
-        assert arnode_json(home, "status")["proving"]["stage"] == "the processor runs its self-test"
+        assert (
+            arnode_json(home, "status")["self_test"]["stage"] == "the processor runs its self-test"
+        )
         assert arnode_json(home, "pause")["runs_ended"] == 1
         assert alive(at_work) == set()
         assert used_ticks(node.process.pid) == 0
-        assert arnode_json(home, "status")["proving"]["stage"] == "paused"
+        assert arnode_json(home, "status")["self_test"]["stage"] == "paused"
         arnode(home, "resume")
         node.wait_for(IN_SANDBOX)
         node.wait_until(lambda: len(ticks_below(node.process.pid)) > 0)
         at_work = set(ticks_below(node.process.pid))
-        if is_told:
+        if is_reported:
             arnode(home, "stop")
         else:
             node.interrupt()
-        assert node.end() == (0 if is_told else 130)
+        assert node.end() == (0 if is_reported else 130)
     assert alive(at_work) == set()
-    if is_told:
+    if is_reported:
         *_, last, again = node.said
         assert last == "stopped: nothing was measured yet."
         assert again == f"Resume: arnode start --task {UNHURRIED_TASK}"

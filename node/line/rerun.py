@@ -1,11 +1,10 @@
-"""Re-runs of claims: a claimed tree against its own base, with seeds that nobody could predict.
+"""Re-runs of claims: a claimed tree against its own base, with unpredictable seeds.
 
-The rule's power mode judges the claim on this machine's secret split. The node signs the verdict,
-whichever it is. The verified head does not move: adopting a tree takes another trial with other
-evidence.
+The rule's power mode judges the claim on this machine's secret split. The node signs every verdict.
+The verified head does not change: adopting a tree needs another trial with new evidence.
 
-Claims on fixed instances publish their answers. A peer's judge checks these without running the
-program that made them.
+Claims on fixed instances publish their answers. A peer's judge checks the answers without running
+the program that made them.
 """
 
 from collections.abc import Sequence
@@ -24,7 +23,6 @@ from node.store.experiments import ABLATION
 from node.store.jobs import Job, LineKey, PlannedRun
 from node.store.store import Store
 from node.terminal.vocabulary import word
-from protocol.attestation import MAX_PAIRS, attestation_seed, prove_seeds
 from protocol.codecs import binary, integer, single_line
 from protocol.evidence import Evidence, SupportedVerdict, least_nano
 from protocol.fields import OPTIONAL, Digest, Named
@@ -32,6 +30,7 @@ from protocol.gains import FigureScale, pairs_of
 from protocol.keys import SigningKey
 from protocol.manifest import TaskManifest
 from protocol.record_kinds import Origin
+from protocol.rerun import MAX_PAIRS, prove_seeds, rerun_seed
 from protocol.rule import MIN_PAIRS, QUICK, VERIFY, Claim, Policy, policy_of
 from protocol.runs import Role, Run
 from protocol.source import Source
@@ -61,17 +60,18 @@ class WantedClaim:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AttestationStep(PairTrial):
+class RerunStep(PairTrial):
     """A re-run of a claim: a tree against the base that it was claimed against.
 
     `gain_nano` is the gain that the result `target` claims, and `lower_nano` its lower bound,
-    positive if better; None if it claims nothing. `part` is the own patch that an ablation removes.
+    positive if better; None without a claim. `part` is this node's patch that an ablation removes.
 
-    All seeds are derived from `proof`, except `again_seed`. The claim's author published that one,
-    with the figure `published_nano`; it is set only if the figure does not depend on the machine.
+    All seeds are derived from `proof`, except `again_seed`. The claim's author published this seed
+    with the figure `published_nano`; both are set only if the figure does not depend on the
+    machine.
 
     The remaining fields are filled in on closing: the verdict, the word for the claim, the gain
-    measured here with its interval, the evidence (ln E in thousandths) and the record of it.
+    measured here with its interval, the evidence (ln E in thousandths) and the id of the record.
     """
 
     target: Digest | None
@@ -95,12 +95,12 @@ class AttestationStep(PairTrial):
     log_e_milli: Annotated[int | None, Named("log_e")] = None
     record: Digest | None = None
 
-    KIND: ClassVar = "attestation"
+    KIND: ClassVar = "rerun"
     LETS_EXPLORE: ClassVar = True
 
     @property
-    def question(self) -> "AttestationStep":
-        """The fields that ask the question, without the outcome."""
+    def question(self) -> "RerunStep":
+        """A copy of the step without the outcome."""
         unanswered = {one.name: one.default for one in fields(self) if one.default is not MISSING}
         asked = {name: getattr(self, name) for name in ("part", "again_seed", "published_nano")}
         return replace(self, **{**unanswered, **asked})
@@ -124,13 +124,13 @@ class AttestationStep(PairTrial):
 
     def describe(self, store: Store, run: PlannedRun) -> RunDescription:
         if run.role == AGAIN:
-            plainly = "a seed that its author published"
-            return self.about(self._what, run, "re-run", plainly=plainly)
+            text = "a seed that its author published"
+            return self.about(self._what, run, "re-run", text=text)
         if self.part is None:
             return self.about(self._what, run, "re-run")
         part = store.records.patch(self.part)
         title = f"without: {part.title if part else 'a part'}"
-        return self.about(title, run, "ablation", plainly="the gain of a part of the head")
+        return self.about(title, run, "ablation", text="the gain of a part of the head")
 
     def is_of_peers(self, own: bytes) -> bool:
         return self.author != own
@@ -140,8 +140,8 @@ class AttestationStep(PairTrial):
     ) -> Confirmation:
         """Return the state of the trial and its next step.
 
-        If others may count the re-run, pairs are run until the record shows the verdict by itself.
-        A gain is then also measured against the task's baseline, as leaderboards rank by that.
+        If the re-run is published, pairs are run until the record alone shows the verdict. A gain
+        is then also measured against the task's baseline, by which leaderboards rank.
         """
         is_for_others = self.is_published and self.part is None
         paired, again = separate_repeat(runs)
@@ -163,21 +163,21 @@ class AttestationStep(PairTrial):
                 job.id, role=AGAIN, tree=self.tree, seed=self.again_seed
             )
         planned = dict.fromkeys(run.seed for run in separate_repeat(runs)[0])
-        seed = attestation_seed(self.proof, len(planned))
+        seed = rerun_seed(self.proof, len(planned))
         line_writer.plan_pair(job, self.base, self.tree, seed)
 
     def conclude(
         self, line_context: LineContext, job: Job[Any], runs: list[Run], confirmation: Confirmation
     ) -> None:
-        """Sign the verdict; remove a part of the head that gains nothing."""
+        """Sign the verdict; in an ablation, remove a patch that gains nothing."""
         with line_context.store.transaction():
-            closed = close_attestation(line_context.line_writer, job, runs, confirmation)
+            closed = close_rerun(line_context.line_writer, job, runs, confirmation)
             _take_out(line_context.line_writer, self, runs, confirmation)
         summary = closed.summary(len(confirmation.pairs))
         line_context.activity.judged(f"{self._what} {summary}", record=closed.record)
 
     def open_again(self, line_writer: LineWriter) -> Job[Any]:
-        """Open it on another split; its seeds stay, as they depend on the claim and this key."""
+        """Open it again on another split, with the same seeds (from the claim and the key)."""
         return line_writer.open_job(self)
 
     def summary(self, pairs: int) -> str:
@@ -187,16 +187,14 @@ class AttestationStep(PairTrial):
         return f"{word(self.verdict)} after {pairs} pairs{gain}{why}"
 
 
-def step_of(
-    wanted: WantedClaim, *, key: SigningKey, store: Store, line: LineKey
-) -> AttestationStep:
+def step_of(wanted: WantedClaim, *, key: SigningKey, store: Store, line: LineKey) -> RerunStep:
     """Return the step of a re-run; `key` is this node's author key, which the seeds depend on."""
     base, tree = wanted.base.tree, wanted.candidate.tree
     proof = prove_seeds(key, target=wanted.target, base=base, tree=tree)
     is_own = wanted.author == key.public
     claim = None if is_own else claim_answered(store, wanted.target, base, tree)
     again_seed, published_nano = published_figure(store, line, claim, proof) or (None, None)
-    return AttestationStep(
+    return RerunStep(
         base=base,
         tree=tree,
         target=wanted.target,
@@ -214,18 +212,18 @@ def step_of(
     )
 
 
-def asked_before(store: Store, line: LineKey, step: AttestationStep) -> Job[AttestationStep] | None:
+def asked_before(store: Store, line: LineKey, step: RerunStep) -> Job[RerunStep] | None:
     """Return the job with the same question, queued or done.
 
     The seeds are derived from the claim and this node's key, so a second job would measure the
     same.
     """
-    queued = store.jobs.open_jobs(line, AttestationStep)
-    jobs = [*queued, *store.jobs.closed_jobs(line, AttestationStep)]
+    queued = store.jobs.open_jobs(line, RerunStep)
+    jobs = [*queued, *store.jobs.closed_jobs(line, RerunStep)]
     return next((job for job in jobs if job.step.question == step), None)
 
 
-def open_attestation(line_writer: LineWriter, wanted: WantedClaim) -> Job[AttestationStep]:
+def open_rerun(line_writer: LineWriter, wanted: WantedClaim) -> Job[RerunStep]:
     """Queue a claim and return its job, or the existing job with the same question."""
     step = step_of(
         wanted, key=line_writer.record_writer.key, store=line_writer.store, line=line_writer.key
@@ -237,19 +235,19 @@ def open_attestation(line_writer: LineWriter, wanted: WantedClaim) -> Job[Attest
     return line_writer.open_job(step)
 
 
-def close_attestation(
+def close_rerun(
     line_writer: LineWriter,
-    job: Job[AttestationStep],
+    job: Job[RerunStep],
     runs: Sequence[Run],
     confirmation: Confirmation,
-) -> AttestationStep:
+) -> RerunStep:
     """Store the verdict and sign it, unless the user declined. Callers hold the transaction."""
     step, judged = job.step, confirmation.judgement
     record = None
     paired, again = separate_repeat(runs)
     policy = policy_of(Style.of(line_writer.record_writer.manifest), step.policy)
     if step.is_published:
-        record = line_writer.record_writer.attestation(
+        record = line_writer.record_writer.rerun(
             base=step.base,
             tree=step.tree,
             target=step.target,
@@ -276,9 +274,9 @@ def close_attestation(
 
 
 def _shown(
-    pairs: Sequence[Pair], step: AttestationStep, manifest: TaskManifest
+    pairs: Sequence[Pair], step: RerunStep, manifest: TaskManifest
 ) -> SupportedVerdict | None:
-    """Return the verdict that leaderboards see in these pairs about the claim as they read it."""
+    """Return the verdict on the claim that leaderboards compute from these pairs."""
     runs = [run for pair in pairs for run in (pair.base, pair.candidate)]
     shown = Evidence.of(
         pairs_of(runs, "base", FigureScale.of(manifest), secret=True),
@@ -290,9 +288,9 @@ def _shown(
 
 
 def _take_out(
-    line_writer: LineWriter, step: AttestationStep, runs: Sequence[Run], confirmation: Confirmation
+    line_writer: LineWriter, step: RerunStep, runs: Sequence[Run], confirmation: Confirmation
 ) -> None:
-    """Remove a part from the working line if the line measured no worse without it.
+    """Remove a patch from the working line if the line measured no worse without it.
 
     Callers hold the transaction.
     """
@@ -327,12 +325,12 @@ def _take_out(
 async def falls_short(
     step: JobStep, run: PlannedRun, line_writer: LineWriter, runner: LaneRunner
 ) -> RunOutcome | None:
-    """Return the score of the answer that a claim publishes if it is worse than claimed.
+    """Return the score of a claim's published answer if it is worse than claimed.
 
-    The claim's program need not run then. Return None if it publishes no answer, or one as good as
-    claimed.
+    The claim is then refuted without running its program. Return None if the claim has no published
+    answer, or if the answer is as good as claimed.
     """
-    if not isinstance(step, AttestationStep) or run.role not in ("candidate", AGAIN):
+    if not isinstance(step, RerunStep) or run.role not in ("candidate", AGAIN):
         return None
     shown = _run_that_shows(step, line_writer)
     if shown is None or shown.answer is None or shown.metric_nano is None:
@@ -358,7 +356,7 @@ def with_answer(record: Run, step: JobStep, evidence: bytes | None, line_writer:
     return replace(record, answer=line_writer.blobs.put(evidence))
 
 
-def _run_that_shows(step: AttestationStep, line_writer: LineWriter) -> Run | None:
+def _run_that_shows(step: RerunStep, line_writer: LineWriter) -> Run | None:
     """Return the first run of a claim that publishes an answer; only with fixed instances."""
     if line_writer.style.name != "exact":
         return None

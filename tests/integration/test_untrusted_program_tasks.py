@@ -1,4 +1,4 @@
-"""Strangers of a program task: one says more than is true, another's judge attacks who runs it.
+"""Untrusted program tasks: one with an exaggerated claim, one whose judge attacks the node.
 
 One dishonest node announces both tasks; the node that fetches them by their ids survives the one
 and refutes the other.
@@ -18,8 +18,8 @@ from node.line.catch_up import CatchUpStep
 from node.store.blobs import Blobs
 from node.store.jobs import LineKey
 from node.store.store import Store
-from protocol.attestation import AttestBody
 from protocol.record_kinds import AdoptBody, ResultBody
+from protocol.rerun import RerunBody
 from tests.integration.claims import publish_claim, write_published
 from tests.integration.nodes import addresses, answered, arnode, arnode_json, running_node
 from tests.tasks.sums import JUDGE, SOLVE, TASK, write_sums
@@ -30,7 +30,7 @@ LEVEL_NANO = 8_000_000_000  # the baseline is off by 8
 WORSE = SOLVE.replace("OFF = 8", "OFF = 9").encode()
 FIXED = TASK.replace("public = 2\nsecret = 2", 'fixed = ["one", "two"]')
 MANY = TASK.replace("secret = 2", "secret = 8")  # so that few pairs say much
-# Whatever of this is not refused would be seen: a key that is read is told, and what is left stays.
+# Anything that is not refused would show: a key that is read is printed, and new files stay.
 TRAP = (
     """\
 import os
@@ -127,8 +127,8 @@ def test_a_judge_that_attacks_is_contained_and_a_claim_that_is_inflated_refuted(
         node.wait_for("task trap has no more turns: the task's baseline failed here")
         node.wait_for("task sums on any")
         node.wait_until(lambda: has_caught_up(hostile_peers))
-        told = arnode(home, "verify", hostile_peers.claim.hex(), code=4).stdout
-        assert re.search(r"refuted: with seed \d+ its author published 2, here it is 9", told)
+        output = arnode(home, "verify", hostile_peers.claim.hex(), code=4).stdout
+        assert re.search(r"refuted: with seed \d+ its author published 2, here it is 9", output)
         node.interrupt()
         assert node.end() == 0
         assert not any("ESCAPED" in line for line in node.said)
@@ -136,7 +136,7 @@ def test_a_judge_that_attacks_is_contained_and_a_claim_that_is_inflated_refuted(
     with Store.open_read_only(Home(home)) as store:
         own = [record.body for record in store.records.own()]
     assert not any(isinstance(body, AdoptBody) for body in own)
-    assert [body.verdict for body in own if isinstance(body, AttestBody)] == ["refuted"]
+    assert [body.verdict for body in own if isinstance(body, RerunBody)] == ["refuted"]
     assert hostile_peers.trap.id not in {body.task for body in own if isinstance(body, ResultBody)}
     (row,) = arnode_json(home, "leaderboard", "--task", hostile_peers.sums.id.hex())["rows"]
     assert row["result"] == hostile_peers.claim.hex()
@@ -167,11 +167,13 @@ def test_of_fixed_instances_one_pair_refutes_and_an_answer_that_is_shown_spares_
             answer=answers,
         )
         write_published(bundle, liar, claim)
-        told = arnode(home, "verify", str(bundle), code=4, env={"ARNODE_TASK": str(folder)}).stdout
-        assert re.search(r"refuted: with seed \d+ its author published 6, here it is \d", told)
+        output = arnode(
+            home, "verify", str(bundle), code=4, env={"ARNODE_TASK": str(folder)}
+        ).stdout
+        assert re.search(r"refuted: with seed \d+ its author published 6, here it is \d", output)
     with Store.open_read_only(Home(home)) as store:
         said, shown = (
-            record.body for record in store.records.own() if isinstance(record.body, AttestBody)
+            record.body for record in store.records.own() if isinstance(record.body, RerunBody)
         )
     for body, flags in ((said, ()), (shown, ("shown",))):
         assert body.verdict == "refuted"
@@ -204,15 +206,15 @@ def test_what_a_node_finds_on_fixed_instances_shows_its_answer(tmp_path: Path) -
     write_published(tmp_path / "claim.bundle", Home(home), claim.id)
     env = {"ARNODE_TASK": str(folder)}
     bundle = str(tmp_path / "claim.bundle")
-    told = json.loads(arnode(other, "verify", bundle, "--json", env=env).stdout)
-    assert told["verdict"] == "confirmed"
-    assert told["again"]["published"] == told["again"]["here"]
-    assert len(told["pairs"]) == 1
+    document = json.loads(arnode(other, "verify", bundle, "--json", env=env).stdout)
+    assert document["verdict"] == "confirmed"
+    assert document["again"]["published"] == document["again"]["here"]
+    assert len(document["pairs"]) == 1
     assert Blobs(Home(other).blobs).has(answer)
 
 
 def has_caught_up(hostile_peers: HostilePeers) -> bool:
-    """Whether the node has held the claimed tree against its own head, by itself."""
+    """Return whether the node has compared the claimed tree with its own head."""
     line = LineKey(task=hostile_peers.sums.id, hardware_class="any")
     with Store.open_read_only(Home(hostile_peers.home)) as store:
         jobs = store.jobs.closed_jobs(line, CatchUpStep)

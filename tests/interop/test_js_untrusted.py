@@ -1,4 +1,4 @@
-"""What a peer that is not ours says: what does not belong goes no further, what is unknown does."""
+"""Messages of a peer with its own implementation: invalid ones stop here, unknown kinds pass."""
 
 from dataclasses import replace
 from functools import partial
@@ -15,16 +15,16 @@ from node.network.host import running_host
 from node.peering.messages import HELLO, SYNC
 from node.store.shares import EARLY_OF_AUTHOR
 from node.store.store import Store
-from protocol.attestation import attestation_seed, prove_seeds
 from protocol.encoding import Value
 from protocol.keys import SigningKey
 from protocol.records import MAIN_NET
+from protocol.rerun import prove_seeds, rerun_seed
 from protocol.topics import family_topic, news_topic, tasks_topic
 from tests.interop.javascript import Program, program
 from tests.network.arena import anything, meshed, run, settings
 from tests.network.cores import running_core
 from tests.peering.places import Place, place
-from tests.protocol.examples import ATTEST, FAILED_RUN, MANIFEST, RESULT
+from tests.protocol.examples import FAILED_RUN, MANIFEST, RERUN, RESULT
 
 TASK = MANIFEST.id
 NEWS = news_topic(MAIN_NET, TASK)
@@ -38,7 +38,7 @@ NUMBERS = count()
 
 
 def record(topic: str, kind: str, body: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    """Return what the program is told of a record; bytes in it are text."""
+    """Return a record as the program receives it, with bytes as text."""
     offer = changes.pop("offer", False)
     fields = {"net": MAIN_NET, "kind": kind, "seq": next(NUMBERS), "prev": None, "ts": clock_ms()}
     return {"topic": topic, "offer": offer, "fields": fields | {"body": body} | changes}
@@ -52,27 +52,27 @@ def result(**changes: Any) -> Any:
     """Return a kept result, whose words are a later version's as far as `changes` say so."""
     frozen = replace(FAILED_RUN, role="shadow", status="frozen")
     return (
-        told_as(replace(RESULT, stage="keep", status="frozen", runs=(frozen,)).to_value()) | changes
+        as_text(replace(RESULT, stage="keep", status="frozen", runs=(frozen,)).to_value()) | changes
     )
 
 
-def attestation(verdict: str) -> Any:
-    """Return an attestation of the program's own with a word of a later version."""
+def rerun_record(verdict: str) -> Any:
+    """Return an rerun_record of the program's own with a word of a later version."""
     key, target = SigningKey.from_seed(SEED), RESULT.base
     proof = prove_seeds(key, target=target, base=RESULT.base, tree=RESULT.tree)
-    run = replace(FAILED_RUN, seed=attestation_seed(proof, 0))
-    body = replace(ATTEST, target=target, proof=proof, runs=(run,), verdict=verdict)
-    return told_as(body.to_value())
+    run = replace(FAILED_RUN, seed=rerun_seed(proof, 0))
+    body = replace(RERUN, target=target, proof=proof, runs=(run,), verdict=verdict)
+    return as_text(body.to_value())
 
 
-def told_as(value: Value) -> Any:
-    """Return what the program is told of a value: its bytes as text."""
+def as_text(value: Value) -> Any:
+    """Return a value as the program receives it, with bytes as text."""
     if isinstance(value, bytes):
         return f"hex:{value.hex()}"
     if isinstance(value, list):
-        return [told_as(item) for item in value]
+        return [as_text(item) for item in value]
     if isinstance(value, dict):
-        return {name: told_as(item) for name, item in value.items()}
+        return {name: as_text(item) for name, item in value.items()}
     return value
 
 
@@ -82,8 +82,8 @@ def intent() -> dict[str, Any]:
 
 
 async def begin(js: Program, address: str, records: list[dict[str, Any]], **more: Any) -> list[str]:
-    """Tell the program what to say and where; return the ids of what it signed."""
-    await js.tell(address=address, seed=SEED.hex(), net=MAIN_NET, records=records, **more)
+    """Send the program its records and topics; return the ids of what it signed."""
+    await js.send(address=address, seed=SEED.hex(), net=MAIN_NET, records=records, **more)
     return [(await js.fact("signed"))["id"] for _ in records]
 
 
@@ -106,29 +106,29 @@ def test_what_does_not_belong_goes_no_further_and_is_counted(js_folder: Path) ->
             running_host(settings(topics=TOPICS)) as other,
             trio.open_nursery() as nursery,
         ):
-            heard: list[tuple[str, bytes]] = []
+            received: list[tuple[str, bytes]] = []
 
-            async def hear() -> None:
+            async def receive() -> None:
                 async for message in other.messages:
-                    heard.append((message.topic, message.data))  # noqa: PERF401 (they have no end)
+                    received.append((message.topic, message.data))  # noqa: PERF401 (they have no end)
 
             for topic in TOPICS:
                 await other.subscribe(topic, anything)
-            nursery.start_soon(hear)
+            nursery.start_soon(receive)
             await other.connect(core.address)
             await meshed(other, core.peer_id, topic=NEWS)
             await meshed(other, core.peer_id, topic=FAMILY)
             async with program(js_folder, "speaker.mjs") as js:
                 await begin(js, core.address, [*strays, *good])
-                await js.tell()
+                await js.send()
                 await js.fact("spoken")
-                told = {(await core.next("heard"))[3] for _ in good}
-                while len(heard) < len(good):  # noqa: ASYNC110 (of another host's there is no event)
+                reported = {(await core.next("gossip"))[3] for _ in good}
+                while len(received) < len(good):  # noqa: ASYNC110 (of another host's there is no event)
                     await trio.sleep(0.01)
                 done = await core.call("ping")
                 assert isinstance(done, list)
                 _, ignored = done[2]
-                await js.tell()
+                await js.send()
                 assert (await js.fact("connected"))["peers"] == [core.peer_id], "it is not punished"
             assert ignored == {
                 "of another network": 1,
@@ -137,8 +137,8 @@ def test_what_does_not_belong_goes_no_further_and_is_counted(js_folder: Path) ->
                 "expired": 1,
                 "of an unknown kind, and long": 1,
             }
-            assert {data for _, data in heard} == told
-            assert len(told) == len(heard) == len(good)
+            assert {data for _, data in received} == reported
+            assert len(reported) == len(received) == len(good)
             nursery.cancel_scope.cancel()
 
     run(test, PATIENCE_S)
@@ -153,13 +153,13 @@ def ids_in(home: Path) -> set[str]:
 def test_what_nodes_do_not_know_they_keep_and_pass_on_and_punish_nobody(
     js_folder: Path, tmp_path: Path
 ) -> None:
-    """Three nodes in a row; what comes to the first is in the end at the last, byte for byte."""
+    """Three nodes in a row: records of the first reach the last, byte for byte."""
     offered = [
         record(NEWS, "prophecy", {"text": "x" * 15_000}, offer=True),
         record(NEWS, "insight", insight("old", mood="calm"), offer=True),
         record(NEWS, "insight", insight("not for you"), crit=["riddle"], offer=True),
         record(NEWS, "result", result(later=1), offer=True),
-        record(NEWS, "attest", attestation("dreamt"), offer=True),
+        record(NEWS, "rerun", rerun_record("dreamt"), offer=True),
     ]
     tomorrow = [
         record(NEWS, "insight", insight(f"of tomorrow {n}"), ts=clock_ms() + DAY_MS, offer=True)
@@ -170,7 +170,7 @@ def test_what_nodes_do_not_know_they_keep_and_pass_on_and_punish_nobody(
         record(NEWS, "insight", insight("new", mood="stormy")),
         record(NEWS, "insight", insight("nor this"), crit=["riddle"], x={"riddle": 1}),
         record(NEWS, "result", result()),
-        record(NEWS, "attest", attestation("foreseen")),
+        record(NEWS, "rerun", rerun_record("foreseen")),
     ]
 
     async def arrive(node: Place, number: int) -> None:
@@ -182,7 +182,7 @@ def test_what_nodes_do_not_know_they_keep_and_pass_on_and_punish_nobody(
             said = await begin(
                 js, first.address, [*offered, *spoken, *tomorrow], hello=HELLO, sync=SYNC
             )
-            told.update(said[: -len(tomorrow)])
+            reported.update(said[: -len(tomorrow)])
             early.update(said[-len(tomorrow) :])
             assert await js.fact("greeted") == {"net": MAIN_NET}
             await arrive(first, len(offered))
@@ -191,17 +191,17 @@ def test_what_nodes_do_not_know_they_keep_and_pass_on_and_punish_nobody(
                 place(homes[2], middle.address) as last,
             ):
                 await arrive(last, len(offered))
-                await js.tell()
+                await js.send()
                 await js.fact("spoken")
                 for home in homes:  # not by their number in topics: some are in two
-                    while ids_in(home) != told:  # noqa: ASYNC110 (other processes)
+                    while ids_in(home) != reported:  # noqa: ASYNC110 (other processes)
                         await trio.sleep(0.1)
                 assert first.look()["peers"] >= 2
                 assert last.look()["peers"] >= 1
-                await js.tell()
+                await js.send()
                 assert len((await js.fact("connected"))["peers"]) == 1, "it is not punished"
 
-    told, early = set[str](), set[str]()
+    reported, early = set[str](), set[str]()
     homes = [tmp_path / name for name in ("first", "middle", "last")]
     with place(homes[0]) as first:
         run(partial(test, first), PATIENCE_S)
@@ -210,7 +210,7 @@ def test_what_nodes_do_not_know_they_keep_and_pass_on_and_punish_nobody(
         with Store.open(Home(home)) as store:
             kept.append({one.id.hex(): one.wire for one in store.records.listed()})
     assert kept[0] == kept[1] == kept[2]
-    assert set(kept[0]) == told
+    assert set(kept[0]) == reported
     with Store.open(Home(homes[2])) as store:
         assert {one.author for one in store.records.listed()} == {AUTHOR}
     with Store.open(Home(homes[0])) as store:
@@ -219,15 +219,15 @@ def test_what_nodes_do_not_know_they_keep_and_pass_on_and_punish_nobody(
     assert {one.hex() for one in waiting} < early
 
 
-# Each peer is busy for longer before it reads what it is told.
+# Each peer is busy for longer before it reads its messages.
 @pytest.mark.soak
 @pytest.mark.parametrize("peers", [4, pytest.param(10, marks=pytest.mark.soak)])
-def test_a_peer_of_another_network_is_told_so_and_disconnected_at_once(
+def test_a_peer_of_another_network_is_informed_and_disconnected_at_once(
     js_folder: Path, tmp_path: Path, peers: int
 ) -> None:
     async def test(node: Place) -> None:
         async with program(js_folder, "visitor.mjs", "foreign") as js:
-            await js.tell(
+            await js.send(
                 address=node.address, hello=HELLO, author=AUTHOR.hex(), net="other", peers=peers
             )
             for _ in range(peers):
@@ -247,7 +247,7 @@ def test_who_asks_little_waits_for_hardly_any_of_those_who_ask_much(
 
     async def test(node: Place) -> None:
         async with program(js_folder, "visitor.mjs", "crowd") as js:
-            await js.tell(
+            await js.send(
                 address=node.address,
                 hello=HELLO,
                 sync=SYNC,

@@ -6,13 +6,13 @@ from dataclasses import replace
 import pytest
 
 from node.home.home import Home
-from node.line.attestation import AttestationStep, WantedClaim
+from node.line.rerun import RerunStep, WantedClaim
 from node.line.trial import ANCHOR_PAIRS, MAX_BASE_FAILURES
 from node.loop.session_plan import Goal
 from node.store.blobs import Blobs
 from node.store.boards import BoardKey
 from node.store.store import Store
-from protocol.attestation import AttestBody, attestation_seed
+from protocol.rerun import RerunBody, rerun_seed
 from protocol.rule import VERIFY_MOST_PAIRS
 from protocol.runs import MAX_RUNS
 from protocol.source import Source
@@ -22,7 +22,7 @@ from tests.node.peer_authors import PeerAuthor
 from tests.node.scripted import CRASHED, OUTCOME, Bench
 
 SD_NANO = MANIFEST.noise_floor_nano
-STRANGER = bytes([7]) * 32
+UNKNOWN_AUTHOR = bytes([7]) * 32
 TARGET = bytes([9]) * 32
 CANDIDATE = proposal_of(BASELINE, "0.5").source
 BOARD = BoardKey(net="main", task=LINE.task, hardware_class=LINE.hardware_class)
@@ -47,7 +47,7 @@ def claiming(gain_sd: float | None, *, candidate: Source = CANDIDATE) -> WantedC
         base=BASELINE,
         candidate=candidate,
         target=TARGET,
-        author=STRANGER,
+        author=UNKNOWN_AUTHOR,
         gain_nano=gain_nano,
         lower_nano=gain_nano and gain_nano // 2,
         alpha=0.05,
@@ -58,32 +58,32 @@ def claiming(gain_sd: float | None, *, candidate: Source = CANDIDATE) -> WantedC
 
 
 def truly(bench: Bench, gain_sd: float) -> None:
-    """Let the candidate be so much better here."""
+    """Set the candidate's true gain here."""
     nano = BASE_NANO - round(gain_sd * SD_NANO)
     bench.runner.outcomes = {
         CANDIDATE.tree: replace(OUTCOME, metric_nano=nano, secret_nano=nano),
     }
 
 
-def verify(bench: Bench, wanted: WantedClaim) -> AttestationStep:
+def verify(bench: Bench, wanted: WantedClaim) -> RerunStep:
     """Have a claim judged in a session of its own."""
     research = bench.research()
-    job_id = research.attest(wanted)
+    job_id = research.rerun(wanted)
 
     async def work() -> None:
         async with asyncio.timeout(20):
             await research.run()
 
     asyncio.run(work())
-    job = bench.store.jobs.get(job_id, AttestationStep)
+    job = bench.store.jobs.get(job_id, RerunStep)
     assert job is not None
     assert job.state == "done"
     return job.step
 
 
-def signed(bench: Bench) -> list[AttestBody]:
+def signed(bench: Bench) -> list[RerunBody]:
     records = bench.store.records.own()
-    return [record.body for record in records if isinstance(record.body, AttestBody)]
+    return [record.body for record in records if isinstance(record.body, RerunBody)]
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_its_seeds_are_those_of_the_claim_and_this_key(bench: Bench) -> None:
     (body,) = signed(bench)
     assert body.proof_by(KEY.public).holds()
     seeds = list(dict.fromkeys(run.seed for run in body.runs))
-    assert seeds == [attestation_seed(body.proof, index) for index in range(len(seeds))]
+    assert seeds == [rerun_seed(body.proof, index) for index in range(len(seeds))]
     assert {run.role for run in body.runs} == {"base", "candidate"}
 
 
@@ -172,7 +172,7 @@ def test_what_the_user_keeps_to_themselves_is_not_signed(bench: Bench) -> None:
 
 
 def test_a_stop_in_the_middle_costs_no_pair(bench: Bench) -> None:
-    """A kill or a stop is no free retry: finished pairs stand, the next one has the next seed."""
+    """A kill or a stop is no free retry: finished pairs count, the next one has the next seed."""
     truly(bench, 0.0)
     research = bench.research()
 
@@ -181,9 +181,9 @@ def test_a_stop_in_the_middle_costs_no_pair(bench: Bench) -> None:
             research.stop()
 
     bench.runner.on_start = stop
-    job_id = research.attest(claiming(2.0))
+    job_id = research.rerun(claiming(2.0))
     asyncio.run(research.run())
-    job = bench.store.jobs.get(job_id, AttestationStep)
+    job = bench.store.jobs.get(job_id, RerunStep)
     assert job is not None
     assert job.state == "open"
     before = [run.seed for run in bench.store.jobs.runs_of(job_id) if run.outcome]
@@ -225,7 +225,7 @@ def test_what_is_signed_is_borne_out_by_its_own_runs(
     (row,) = bench.store.boards.get(BOARD).rows
     assert (getattr(row, verdict), row.unsupported) == (1, 0)
     ranks = verdict != "refuted"
-    assert (row.attested_pairs >= 4) == ranks, "against the baseline the pairs are the anchor's"
+    assert (row.rerun_pairs >= 4) == ranks, "against the baseline the pairs are the anchor's"
 
 
 def test_what_nobody_counts_is_not_measured_on(bench: Bench) -> None:
@@ -237,7 +237,7 @@ def test_what_nobody_counts_is_not_measured_on(bench: Bench) -> None:
     assert alone < len(bench.runner.started)
 
 
-def test_a_gain_over_another_base_is_measured_beside_the_baseline_as_well(
+def test_a_gain_over_another_base_is_measured_next_to_the_baseline_as_well(
     bench: Bench, ada: PeerAuthor
 ) -> None:
     base = proposal_of(BASELINE, "0.7").source
@@ -249,7 +249,7 @@ def test_a_gain_over_another_base_is_measured_beside_the_baseline_as_well(
     assert len(anchors) == 4
     assert set(anchors) <= {run.seed for run in body.runs if run.role == "candidate"}
     (row,) = bench.store.boards.get(BOARD).rows
-    assert row.attested_pairs == 4
+    assert row.rerun_pairs == 4
     assert row.rank is not None
 
 
@@ -258,17 +258,17 @@ def test_as_many_pairs_as_may_be_asked_for_fit_into_a_record() -> None:
     assert MAX_RUNS - 1 <= runs <= MAX_RUNS
 
 
-def test_no_two_runs_of_strangers_stand_side_by_side(bench: Bench) -> None:
-    """They could tell each other by the clock what one of them is scored on."""
+def test_no_two_untrusted_runs_stand_side_by_side(bench: Bench) -> None:
+    """They could pass on by timing what one of them is scored on."""
     truly(bench, 0.0)
-    beside: list[int] = []
+    side_by_side: list[int] = []
     at_work = 0
     run = bench.runner.run
 
     async def counted(*words: object, **more: object) -> object:
         nonlocal at_work
         at_work += 1
-        beside.append(at_work)
+        side_by_side.append(at_work)
         try:
             return await run(*words, **more)  # type: ignore[arg-type]
         finally:
@@ -276,5 +276,5 @@ def test_no_two_runs_of_strangers_stand_side_by_side(bench: Bench) -> None:
 
     bench.runner.run = counted  # type: ignore[assignment,method-assign]
     verify(bench, claiming(4.0))
-    assert max(beside) == 1
-    assert len(beside) >= 4
+    assert max(side_by_side) == 1
+    assert len(side_by_side) >= 4

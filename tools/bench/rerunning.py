@@ -72,7 +72,7 @@ _HONEST, _LIARS = 14, 6
 _AUDITS_A_MONTH = 12  # more than audits' share of runs allows: 5 % of a quarter of 3,000
 
 
-def run_attesting(_kept: Path, *, count: int = 4_000) -> dict[str, object]:
+def run_rerunning(_kept: Path, *, count: int = 4_000) -> dict[str, object]:
     """Run the benchmark and return its figures."""
     with get_context("spawn").Pool(os.cpu_count()) as pool:
         _print_progress("nulls")
@@ -90,9 +90,7 @@ def run_attesting(_kept: Path, *, count: int = 4_000) -> dict[str, object]:
     }
 
 
-def attested(
-    case: Case, chance: random.Random
-) -> tuple[Judgement, int, SupportedVerdict | None, int]:
+def rerun(case: Case, chance: random.Random) -> tuple[Judgement, int, SupportedVerdict | None, int]:
     """Return the verdict, its number of pairs, what the record shows, and the record's pairs."""
     claim = None if case.claim is None else Claim(gain=case.claim)
     noise = NoiseEstimate(sum(chance.gauss(0, 1) ** 2 for _ in range(20)), 20.0)
@@ -143,7 +141,7 @@ def _null(job: tuple[str, int]) -> dict[str, object]:
 def _claim(job: tuple[str, int]) -> dict[str, object]:
     name, count = job
     chance = random.Random(name)
-    answers = [attested(CLAIMS[name], chance) for _ in range(count)]
+    answers = [rerun(CLAIMS[name], chance) for _ in range(count)]
     figures: dict[str, object] = {}
     for word in DECISIVE_VERDICTS:
         said = [shown for judgement, _, shown, _ in answers if judgement.verdict == word]
@@ -179,8 +177,8 @@ def _spent(
 ) -> Sequence[float]:
     """Return the mean runs on one liar in each of the first six months."""
     spent = [0.0] * 6
-    lies = [attested(CLAIMS["forged_two_sd"], random.Random(n)) for n in range(400)]
-    truths = [attested(CLAIMS["two_sd_there"], random.Random(n)) for n in range(400)]
+    lies = [rerun(CLAIMS["forged_two_sd"], random.Random(n)) for n in range(400)]
+    truths = [rerun(CLAIMS["two_sd_there"], random.Random(n)) for n in range(400)]
     for node in range(count):
         chance = random.Random(node)
         rates: dict[bytes, AuthorRate] = {}
@@ -198,7 +196,7 @@ def _spent(
 _OUTCOMES: Final[Mapping[str | None, Outcome]] = {
     "confirmed": "confirmed",
     "refuted": "refuted",
-    "unconfirmed": "unshown",
+    "unconfirmed": "not_reproduced",
 }
 
 

@@ -26,7 +26,7 @@ from protocol.units import NANO
 from tests.trainer.audits import audited
 from tests.trainer.runners import prepare_all
 from tools.paths import TASKS
-from tools.soak.arms import KnobsSearch, OutOfRuns, ParzenSearch, Search, UniformSearch
+from tools.soak.arms import OutOfRuns, ParzenSearch, Search, ShippedSearch, UniformSearch
 from trainer.language_model.data import TaskData
 from trainer.language_model.text.token_cache import write_atomically
 from trainer.runner import Runner
@@ -38,7 +38,7 @@ REPETITIONS = 10
 FRESH_SEEDS = 16  # with 4 a gain is uncertain by 0.7 sd, more than the arms may differ
 TASK = TASKS / "fifth"
 ARMS: Mapping[str, type[Search]] = {
-    "knobs": KnobsSearch,
+    "search": ShippedSearch,
     "tpe": ParzenSearch,
     "uniform": UniformSearch,
 }
@@ -170,7 +170,7 @@ async def _runner(task: Task, data: TaskData) -> AsyncIterator[Runner]:
         await runner.close()
 
 
-def run_knobs(folder: Path) -> dict[str, object]:
+def run_hyperparameters(folder: Path) -> dict[str, object]:
     """Make the missing runs of all searches, and return their figures."""
     folder.mkdir(parents=True, exist_ok=True)
     return asyncio.run(_compared(folder))
@@ -186,7 +186,7 @@ async def _compared(folder: Path) -> dict[str, object]:
                 heads[arm].append(await bench.verified(search.head, repetition))
                 print(f"{arm} {repetition}: {heads[arm][-1]:.4f}", file=sys.stderr, flush=True)
             # Replay from the notes alone.
-            played = await bench.search("knobs", repetition)
+            played = await bench.search("search", repetition)
             repeated += len(played.proposed) - len(set(played.proposed))
     return _figures(folder, heads, repeated)
 
@@ -214,9 +214,9 @@ def _figures(
         "median": {arm: round(gain, 4) for arm, gain in middle.items()},
         "mean": {arm: round(fmean(gains), 4) for arm, gains in heads.items()},
         "repetitions_won_against": {
-            arm: sum(own > other for own, other in zip(heads["knobs"], heads[arm], strict=True))
+            arm: sum(own > other for own, other in zip(heads["search"], heads[arm], strict=True))
             for arm in ARMS
-            if arm != "knobs"
+            if arm != "search"
         },
         "quartiles": {
             arm: [round(gain, 4) for gain in quantiles(gains, method="inclusive")[::2]]
@@ -234,8 +234,8 @@ def _figures(
         "played_again_alike": True,
         "measured_as_in_a_sandbox": True,
         "minutes": round(sum(run.seconds for runs in notes.values() for run in runs) / 60),
-        "holds": middle["knobs"] > middle["uniform"]
-        and middle["knobs"] >= middle["tpe"]
+        "holds": middle["search"] > middle["uniform"]
+        and middle["search"] >= middle["tpe"]
         and not repeated,
     }
 

@@ -1,8 +1,8 @@
-"""Re-runs as records (kind `attest`): a claim measured by another node, on unpredictable seeds.
+"""Re-runs as records (kind `rerun`): a claim measured by another node, on unpredictable seeds.
 
-    attest {task, class, env, base, tree, target result id|nil, proof sig, runs [run] 1…64,
+    rerun {task, class, env, base, tree, target result id|nil, proof sig, runs [run] 1…64,
             verdict, alpha?, pairs?, again?}
-    proof    = Ed25519(attester, "arnode/seed/1\\0" + (target, or base + tree without one))
+    proof    = Ed25519(rerun_author, "arnode/seed/1\\0" + (target, or base + tree without one))
     seed(i)  = sha256("arnode/seed/1\\0" + proof + i as 4 bytes, big-endian)[:4] >> 1
 
 The author of the claim could not know the seeds in advance. The pairs use the seeds in order and
@@ -13,7 +13,7 @@ support the verdict.
 
 `again` is one more run of the tree, with a seed that the target's author published. On tasks whose
 figures do not depend on the machine it must give the published figure. If it does not, that figure
-was never measured (`Repeated`).
+was invented (`Repeated`).
 """
 
 import hashlib
@@ -26,7 +26,7 @@ from protocol.fields import OPTIONAL, ClassName, Digest, Identifier, Items, Mapp
 from protocol.keys import SEED_CONTEXT, Signature, SigningKey
 from protocol.runs import MAX_RUNS, Env, Run
 
-AttestVerdict: TypeAlias = Literal["confirmed", "refuted", "smaller", "unconfirmed", "unrunnable"]
+RerunVerdict: TypeAlias = Literal["confirmed", "refuted", "smaller", "unconfirmed", "unrunnable"]
 
 MAX_PAIRS: Final = MAX_RUNS // 2
 _MILLION = 10**6
@@ -38,7 +38,7 @@ def prove_seeds(key: SigningKey, *, target: bytes | None, base: bytes, tree: byt
     return key.sign(SEED_CONTEXT + _subject(target, base, tree))
 
 
-def attestation_seed(proof: bytes, index: int) -> int:
+def rerun_seed(proof: bytes, index: int) -> int:
     """Return the 31-bit seed of pair number `index`, counted from 0."""
     drawn = hashlib.sha256(SEED_CONTEXT + proof + index.to_bytes(4, "big")).digest()
     return int.from_bytes(drawn[:4], "big") >> 1
@@ -69,15 +69,15 @@ class Repeated:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AttestBody(RecordBody, Mapped):
+class RerunBody(RecordBody, Mapped):
     """A re-run of a tree against a base; `target` is the result that it checks.
 
-    `verdict` is an `AttestVerdict`, or a word that a later version added. `smaller` means that
-    there is a gain, but a smaller one than claimed. The proof is verified together with the
-    record's signature (`proof_by`).
+    `verdict` is an `RerunVerdict`, or a word that a later version added. `smaller` means a gain
+    smaller than the claimed one. The proof is verified together with the record's signature
+    (`proof_by`).
     """
 
-    kind: ClassVar = "attest"
+    kind: ClassVar = "rerun"
     task: Digest
     hardware_class: ClassName
     env: Env
@@ -108,7 +108,7 @@ class AttestBody(RecordBody, Mapped):
         if self.again is not None and self.target is None:
             return "again: there is no target whose seed it could be"
         seeds = dict.fromkeys(run.seed for run in self.runs)
-        if any(seed != attestation_seed(self.proof, i) for i, seed in enumerate(seeds)):
+        if any(seed != rerun_seed(self.proof, i) for i, seed in enumerate(seeds)):
             return "runs: their seeds are not those of the proof, in order"
         return None
 
