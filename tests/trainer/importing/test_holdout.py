@@ -75,9 +75,9 @@ def test_what_does_not_fit_is_reported(wanted: Wanted, name: str, text: str, exp
 
 
 def test_the_command_may_not_read_it_by_its_own_name(wanted: Wanted) -> None:
-    with pytest.raises(UsageError, match=r"needs hidden/data/a\.csv"):
+    with pytest.raises(UsageError, match=r"needs hidden/data/a\.csv, which is in the holdout"):
         drafted(replace(wanted, command="python score.py hidden/data/a.csv"))
-    with pytest.raises(UsageError, match=r"needs hidden/data/a\.csv"):
+    with pytest.raises(UsageError, match=r"needs hidden/data/a\.csv, which is in the holdout"):
         drafted(replace(wanted, extra_files=[wanted.root / "hidden" / "data" / "a.csv"]))
     (wanted.root / "hidden" / "data" / "a.csv").unlink()
     with pytest.raises(UsageError, match="has no files"):
