@@ -224,7 +224,7 @@ class _Story:
         except ArnodeError:  # the node is starting or busy
             return
         match document:
-            case {"lines": [{"now": {"stage": str(stage), "title": str(title)}}, *_]}:
+            case {"lines": [{"now": {"text": str(stage), "title": str(title)}}, *_]}:
                 activity = f"{stage}, {title}" if title else stage
                 self._say(f"  … the {actor.name}: {activity}")
 

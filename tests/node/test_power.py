@@ -148,9 +148,9 @@ def test_the_flag_and_the_setting_reach_the_cards(
     with pytest.raises(ConfigurationError, match="cannot be limited to 50 W"):
         start.main([*words, "--max-watts", "50"], standalone_mode=False)
     home.config.write_text("max_watts = 60\n")
-    with pytest.raises(ConfigurationError, match="held to 60 W"):
+    with pytest.raises(ConfigurationError, match="cannot be limited to 60 W"):
         start.main(words, standalone_mode=False)
-    assert "held to 60 W" in home.log.read_text()
+    assert "cannot be limited to 60 W" in home.log.read_text()
 
 
 @pytest.mark.parametrize("text", ["", "[]", "[[1, 2]]", '{"GPU-1": 3}', '{"GPU-1": ["a", 2]}'])

@@ -112,7 +112,7 @@ def test_a_task_of_a_kind_that_is_not_here_is_refused(short_task: Task) -> None:
     manifest = replace(short_task.manifest, kind="chess")
     with pytest.raises(ConfigurationError, match="unknown kind 'chess'") as caught:
         kind_of(manifest)
-    assert "possible: language-model" in caught.value.hint
+    assert "use one of: language-model" in caught.value.hint
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
