@@ -44,7 +44,7 @@ def salvage(home: Home) -> list[str]:
         lines = _restore_lines(store)
         own, total = len(store.records.own()), store.records.count()
     return [
-        f"store: {total} records are intact, {own} of them own",
+        f"store: {total} records are intact, {own} of them this node's",
         f"store: the damaged file is kept as {aside}",
         *lines,
     ]
@@ -63,7 +63,7 @@ def _move_aside(path: Path) -> Path:
 
 
 def _rows(damaged: sqlite3.Connection, table: str, key: Sequence[str]) -> Iterator[Row]:
-    """Yield, in key order, the rows before the first damage and those after the last."""
+    """Yield the rows before the first damage and those after the last, in the order of the key."""
     found: set[tuple[object, ...]] = set()
     for direction in ("ASC", "DESC"):
         order = ", ".join(f"{column} {direction}" for column in key)
@@ -127,5 +127,5 @@ def _restore_lines(store: Store) -> list[str]:
                 promotion_trial_ms=adoptions[-1].ts_ms if adoptions else experiment.ts_ms,
             )
         )
-        restored.append(f"line on {key.hardware_class}: goes on from tree {head.hex()[:12]}")
+        restored.append(f"line on {key.hardware_class}: resumes from tree {head.hex()[:12]}")
     return restored

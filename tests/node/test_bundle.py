@@ -289,7 +289,9 @@ def test_a_bundle_of_another_network_is_not_taken_in(
 ) -> None:
     monkeypatch.setenv("ARNODE_HOME", str(tmp_path / "elsewhere"))
     monkeypatch.setenv("ARNODE_NET", "lab")
-    assert "of the network main, not lab" in arnode(capsys, "import", "bundle", str(made), code=1)
+    assert "it belongs to the network main, not lab" in arnode(
+        capsys, "import", "bundle", str(made), code=1
+    )
 
 
 def test_a_bundle_that_does_not_hold_together_ends_with_7(
