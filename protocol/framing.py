@@ -63,7 +63,7 @@ class Framing(Generic[M]):
                 raise ChannelError(f"a frame of {size} bytes")
             return self.read(await read(size))
         except (EOFError, OSError) as fault:
-            raise ChannelError("the other end has gone") from fault
+            raise ChannelError("the other end closed the connection") from fault
 
     def read(self, data: bytes) -> M:
         """Return the message in `data`.

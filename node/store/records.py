@@ -123,7 +123,7 @@ class Records:
         return number > 0
 
     def with_seq(self, author: bytes, seq: int) -> list[RecordRef]:
-        """Return an author's records with this number. If there are several, that is an equivocation."""
+        """Return an author's records with this number. Several of them are an equivocation."""
         statement = f"SELECT id, net, ts_ms FROM record WHERE {WITH_SEQ}"  # noqa: S608 (constant)
         return [RecordRef(*row) for row in self._database.rows(statement, (author, seq))]
 
@@ -217,7 +217,7 @@ class Records:
         return self.get(rows[0][0]) if rows else None
 
     def naming(self, record_id: bytes) -> list[bytes]:
-        """Return this node's results of a patch, and adoptions, re-runs and retractions about it."""
+        """Return this node's results of a patch, and adoptions, re-runs, retractions about it."""
         rows = self._database.rows(
             "SELECT id, '' AS kind, n AS place, n FROM experiment WHERE patch = ?1"
             " UNION ALL SELECT id, kind, ts_ms, n FROM record WHERE about = ?1 AND kind != 'patch'"

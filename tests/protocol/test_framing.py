@@ -41,8 +41,11 @@ def test_what_is_written_is_read_again_until_the_stream_is_cut(
     messages: list[str], cut: int
 ) -> None:
     data = b"".join(map(FRAMING.frame, messages))
-    assert asyncio.run(received(data)) == (messages, "the other end has gone")
-    assert asyncio.run(received(data[:-cut])) == (messages[:-1], "the other end has gone")
+    assert asyncio.run(received(data)) == (messages, "the other end closed the connection")
+    assert asyncio.run(received(data[:-cut])) == (
+        messages[:-1],
+        "the other end closed the connection",
+    )
 
 
 def test_a_length_is_four_bytes_in_network_order() -> None:

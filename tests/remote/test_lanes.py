@@ -117,7 +117,7 @@ def test_a_lane_of_another_version_opens_nothing_and_is_reported_once() -> None:
     lanes = link.lanes()
     for _ in range(2):  # it is started again and again
         lanes.on_message(0, ["here", "0.0.1"])
-        lanes.on_lost(0, "the other end has gone")
+        lanes.on_lost(0, "the other end closed the connection")
     assert link.sent == []
     (notice,) = link.said
     assert "it has arnode 0.0.1" in notice
@@ -233,7 +233,7 @@ def test_no_lane_at_all_is_one_clear_error() -> None:
 
 def test_lanes_that_never_say_a_word_are_one_clear_error() -> None:
     async def open_none() -> None:
-        link = Scripted(act=lambda lanes: lanes.on_lost(0, "the other end has gone"))
+        link = Scripted(act=lambda lanes: lanes.on_lost(0, "the other end closed the connection"))
         async with opened_lanes(link.lanes(), link, silent):
             pass
 
