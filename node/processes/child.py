@@ -57,7 +57,7 @@ class ChildProgram(Generic[M]):
     is_cached: bool = False
 
     def command(self) -> list[str]:
-        """Return the command that runs the program. It may test the sandbox first, which is slow."""
+        """Return the command that runs the program. This may first test the sandbox (slow)."""
         command = program_command(self.module, flags=() if self.is_cached else ("-B",))
         if self.hidden is None:
             return command

@@ -57,7 +57,7 @@ def test_a_length_is_four_bytes_in_network_order() -> None:
     [
         (b"\0\0\0\x09", "a frame of 9 bytes"),  # rejected before any of it has arrived
         (b"\xff\xff\xff\xff", "a frame of 4294967295 bytes"),
-        (b"\0\0\0\1\xff", "a frame that is none: not ASCII"),
+        (b"\0\0\0\1\xff", "an invalid frame: not ASCII"),
     ],
 )
 def test_what_is_no_message_ends_the_channel(data: bytes, why: str) -> None:

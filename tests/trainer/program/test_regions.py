@@ -73,7 +73,7 @@ def test_what_changes_outside_is_no_source_of_the_task(tmp_path: Path) -> None:
 
     assert fault("STEP = 3", "STEP = 0") is None
     assert fault("LIMIT = 8", "LIMIT = 9") == (
-        "solve.py: line 1 lies outside of the region EVOLVE-BLOCK and is not as the task has it"
+        "solve.py: line 1 is outside of the region EVOLVE-BLOCK and differs from the task's file"
     )
     assert "line 13" in (fault("ROUNDS = 5", "def solve(instance):\n    return 1") or "")
 
@@ -141,7 +141,7 @@ def test_words_that_a_task_forbids_are_in_its_manifest_and_reported(tmp_path: Pa
         task.source.replacing("solve.py", b"import numpy\n"), task.manifest, baseline=task.source
     )
     assert fault is not None
-    assert fault.reason == "solve.py: line 1 holds 'numpy', which the task forbids"
+    assert fault.reason == "solve.py: line 1 contains 'numpy', which the task forbids"
     with pytest.raises(ConfigurationError, match="refuses the baseline"):
         read(write_task(tmp_path / "b", more='[source]\nforbid = ["sum"]\n'))
     move = MOVE.format(search="STEP = 3", replace="import ctypes")
