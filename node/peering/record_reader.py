@@ -105,7 +105,7 @@ class _ReaderProcess:
         self._idle = asyncio.get_running_loop().call_later(IDLE_S, self._end, "idle for a while")
         await self._is_up.wait()
         if self.is_over or self._channel is None:
-            raise ChannelError("it is not there")
+            raise ChannelError("the process has ended, or cannot be started")
         unsent = tasks.keys() - self._sent_tasks
         with self._calls.open() as (number, answer):
             await self._channel.send((number, [tasks[one].encoded for one in unsent], wires))
