@@ -58,7 +58,9 @@ class RecordReader:
                 async with asyncio.timeout(ANSWERED_WITHIN_S):
                     return await self._process.ask(wires, tasks)
             except (ChannelError, TimeoutError) as fault:
-                _log.warning("records are read here: no process does it (%r)", fault)
+                _log.warning(
+                    "the process that reads records failed, the node reads them itself (%r)", fault
+                )
                 self._has_other = False
                 await self.aclose()
         read: Read = []

@@ -102,7 +102,7 @@ def environment(token: Path) -> dict[str, str]:
         "RAY_AUTH_TOKEN_PATH": str(token),
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_DEDUP_LOGS": "0",
-        "PYTHONSAFEPATH": "1",  # Ray starts Python in its own working directory
+        "PYTHONSAFEPATH": "1",  # import nothing from the folder that Ray was started in
         **_HEALTH,
     }
 

@@ -23,7 +23,7 @@ _LOOKED_AT = 500  # the newest intents
 
 
 class ReportedGains:
-    """The gains that other nodes claim, each computed from that author's own figures.
+    """The gains that other nodes claim, each computed from its author's figures alone.
 
     Only the latest metrics of at most `most` trees are remembered; None means no limit.
     """

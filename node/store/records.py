@@ -1,6 +1,6 @@
-"""The stored records: inserting, finding, listing. Callers open the transactions.
+"""The stored records: insertion, lookup and listing. Callers open the transactions.
 
-Bytes from the database are parsed like bytes from a peer. If they are invalid, the store is
+Bytes from the database are parsed like bytes from a peer. Invalid bytes mean that the store is
 damaged.
 """
 

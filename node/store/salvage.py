@@ -1,7 +1,7 @@
 """Repair of a damaged store: a new store is built, and the damaged file is kept next to it.
 
-Rows are read from both ends of every table up to the first damage. Own records in between are
-restored from their second copy. Only rows that pass their checks are copied.
+Rows are read from both ends of every table up to the first damage. This node's records in
+between are restored from their second copy. Only rows that pass their checks are copied.
 """
 
 import sqlite3
@@ -18,7 +18,7 @@ from node.store.store import Store
 from protocol.errors import ArnodeError
 from protocol.records import Record, parse_record
 
-# Jobs before their runs. `experiment` is derived again.
+# Jobs come before their runs. `experiment` is derived again.
 _TABLES = (
     *("meta", "record", "line", "job", "planned_run", "tried", "model_call", "model_correction"),
     *("quarantine", "imported", "imported_row", "imported_segment"),
@@ -29,7 +29,7 @@ Row = dict[str, Any]
 def salvage(home: Home) -> list[str]:
     """Replace the damaged store; return what was done. The caller must hold the home's lock."""
     aside = _move_aside(home.store)
-    # Opening restores the own records from their copy, in the order they were made.
+    # Opening restores this node's records from their copy, in the order they were made.
     Store.open(home).close()
     new = Database.open(home.store)
     with closing(sqlite3.connect(f"{aside.as_uri()}?mode=ro", uri=True)) as damaged:

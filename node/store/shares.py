@@ -1,4 +1,4 @@
-"""Limits per author: counts of records by sort, and the quarantine of early records.
+"""Limits per author: counts of records by category (`Sort`), and the quarantine of early records.
 
 A record with a time in the future waits in quarantine, which has a limit per author and a total
 limit. If a limit is exceeded, the record furthest in the future is dropped: it would wait longest,
@@ -71,14 +71,14 @@ def _trim(database: Database, share: Share, where: str, given: tuple[bytes, ...]
 
 
 class RecordCounts:
-    """Counts of records by author and sort, cached during a block and written at its end."""
+    """Counts of records by author and category, cached in a block and written at its end."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._counts: dict[tuple[bytes, str], int] = {}
 
     def count(self, author: bytes, sort: Sort) -> int:
-        """Count a record; return how many records of its sort its author has now."""
+        """Count a record; return how many records of its category its author has now."""
         return self._add(author, sort, 1)
 
     def uncount(self, author: bytes, sort: Sort) -> None:

@@ -1,9 +1,9 @@
 """The node's database: every record, and the state that the research loop needs after a kill.
 
-There is one writer, the holder of the home's lock. Own records are numbered, signed and stored in
-one transaction. It is on the disk (`synchronous=FULL`) before the record is sent to anybody, so no
-power cut makes the node sign one sequence number twice. `experiment` is derived from `record` and
-can be rebuilt.
+There is one writer, the holder of the home's lock. The node numbers, signs and stores its records
+in one transaction. The record is on the disk (`synchronous=FULL`) before it is sent to anybody, so
+no power cut makes the node sign one sequence number twice. `experiment` is derived from `record`
+and can be rebuilt.
 """
 
 import time
@@ -150,7 +150,7 @@ class Store:
     def values(self, *, is_own: bool = False) -> Iterator[Value]:
         """Yield all values that may name a blob: records, jobs, lines, runs, imports.
 
-        `is_own`: only own records.
+        `is_own`: of the records, only those of this node.
         """
         yield from self.records.payloads("own" if is_own else "TRUE")
         yield from self.jobs.values()

@@ -191,7 +191,7 @@ class Topics:
         return int(number)
 
     def own_after(self, number: int, *, limit: int) -> list[tuple[int, str, bytes]]:
-        """Return the next changes that added own records to topics: number, topic, wire."""
+        """Return the next additions of this node's records to topics: number, topic, wire."""
         return self._database.rows(
             "SELECT membership.n, topic, wire FROM membership"
             " JOIN record ON record.id = membership.id"
@@ -208,7 +208,7 @@ class Topics:
         if number is None:
             ((last,),) = self._database.rows("SELECT coalesce(max(n), 0) FROM record")
             number = int(last) + 1
-        # Only the results of promotion trials are of the sort "news".
+        # Among results, only those of promotion trials are in the category "news".
         statement = (
             "SELECT patch FROM record WHERE n >= ? AND n < ?"
             " AND sort = 'news' AND patch IS NOT NULL ORDER BY n DESC"
