@@ -53,7 +53,7 @@ class ProcessChannel(Generic[M]):
         frame = self._framing.frame(message)
         async with self._turn:
             try:
-                # Wait for room, then write the whole frame. The buffer may exceed its limit by it.
+                # Wait for room, then write the whole frame, which may exceed the buffer's limit.
                 await self._writer.drain()
             except OSError as fault:
                 raise ChannelError("the other end closed the connection") from fault

@@ -33,9 +33,7 @@ LINES_PER_MINUTE: Final = 30
 LINE_LIMIT: Final = 300  # characters
 _log = logging.getLogger(__name__)
 M = TypeVar("M")
-BARE: Final = {
-    "PATH": os.defpath
-}  # the environment of programs that must not know anything about the node
+BARE: Final = {"PATH": os.defpath}  # an environment without data about the node
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

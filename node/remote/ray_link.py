@@ -41,9 +41,7 @@ class RayLink:
     def __init__(self, cluster: Cluster, *, lanes: int | None) -> None:
         self._cluster = cluster
         self._count = lanes
-        self._wanted: list[Message] | None = (
-            None  # the message that starts the lanes, once their number is known
-        )
+        self._wanted: list[Message] | None = None  # the message that starts the lanes
         self._lanes: RemoteLanes | None = None
         self._outbox: asyncio.Queue[Message] = asyncio.Queue()
         self._first: asyncio.Future[tuple[int, int]] = asyncio.get_running_loop().create_future()

@@ -130,9 +130,7 @@ class Database:
                     raise
             if not is_reported:
                 is_reported = True
-                message = (
-                    "another program is writing to the store %s: waiting for it, at most %g min"
-                )
+                message = "another program is writing to the store %s: waiting up to %g min"
                 _log.warning(message, self.path, _PATIENCE_S / 60)
         if is_reported:
             _log.warning("the store is free again, the node continues")

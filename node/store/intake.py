@@ -316,9 +316,7 @@ class Intake:
 
         That is a revocation of the key, or the proof of an equivocation. One of each is stored.
         """
-        if (
-            one.kind == RetractBody.kind
-        ):  # only this kind is parsed again, so that floods stay cheap
+        if one.kind == RetractBody.kind:  # only this kind is parsed, so that floods stay cheap
             body = parsed(one.wire, is_verified=True).body
             if isinstance(body, RetractBody) and body.target is None:
                 revoked = "SELECT 1 FROM withdrawal WHERE author = ? AND target IS NULL"

@@ -74,7 +74,7 @@ def test_another_program_that_writes_is_waited_for(
     with store.database.transaction():
         assert timer.finished.is_set()
     said = [record.message for record in caplog.records]
-    assert ["waiting for it, 10 min at most" in said[0], said[1:]] == [
+    assert ["waiting up to 10 min" in said[0], said[1:]] == [
         True,
         ["the store is free again, the node continues"],
     ]
