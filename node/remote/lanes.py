@@ -155,7 +155,7 @@ class RemoteLanes:
     def _greet(self, number: int, their_version: str) -> None:
         self.states[number].is_known = True
         if their_version != version():
-            fault = f"it has arnode {their_version}, this node has {version()}"
+            fault = f"it has arnode {their_version}, not {version()}"
             self._leave_out(number, ArnodeError(fault, "install the same version on both"))
             return
         self.states[number].stage = "opening the task"
@@ -246,11 +246,11 @@ async def _some_open(lanes: RemoteLanes, running: "asyncio.Task[None]", progress
 def _differences(ours: Device, theirs: Device) -> str:
     """Return a difference of two devices that may change last digits; "" if none exists."""
     if ours.slug != theirs.slug:
-        return f"it is {theirs.slug}, the other lanes are {ours.slug}"
+        return f"it is {theirs.slug}, not {ours.slug}"
     first, second = _compared(ours.environment), _compared(theirs.environment)
     for name in sorted({*first, *second}):
         if first.get(name) != second.get(name):
-            return f"its {name} is {second.get(name)}, the other lanes have {first.get(name)}"
+            return f"its {name} is {second.get(name)}, not {first.get(name)}"
     return ""
 
 
