@@ -55,8 +55,8 @@ def test_a_length_is_four_bytes_in_network_order() -> None:
 @pytest.mark.parametrize(
     ("data", "why"),
     [
-        (b"\0\0\0\x09", "a frame of 9 bytes"),  # rejected before any of it has arrived
-        (b"\xff\xff\xff\xff", "a frame of 4294967295 bytes"),
+        (b"\0\0\0\x09", "a frame of 9 bytes, more than 8"),  # rejected before any of it has arrived
+        (b"\xff\xff\xff\xff", "a frame of 4294967295 bytes, more than 8"),
         (b"\0\0\0\1\xff", "an invalid frame: not ASCII"),
     ],
 )
@@ -66,5 +66,5 @@ def test_what_is_no_message_ends_the_channel(data: bytes, why: str) -> None:
 
 def test_a_message_over_the_limit_is_not_sent() -> None:
     assert len(FRAMING.frame("x" * 8)) == 12
-    with pytest.raises(ChannelError, match="a frame of 9 bytes"):
+    with pytest.raises(ChannelError, match="a frame of 9 bytes, more than 8"):
         FRAMING.frame("x" * 9)

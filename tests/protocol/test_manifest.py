@@ -105,7 +105,7 @@ def test_toolchains_are_sorted_and_named_once(names: tuple[str, ...]) -> None:
     assert PROGRAM_MANIFEST.program is not None
     program = replace(PROGRAM_MANIFEST.program, toolchains=names)
     answer = TaskManifest.from_value(replace(PROGRAM_MANIFEST, program=program).to_value())
-    assert answer == Rejected("program: toolchains: not sorted, or one twice")
+    assert answer == Rejected("program: toolchains: not sorted, or a duplicate")
 
 
 def test_parts_are_checked_like_the_whole() -> None:

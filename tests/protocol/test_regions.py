@@ -72,8 +72,8 @@ CHANGED = {
         TEXT.replace("// EVOLVE-BLOCK-END\n", ""),
         "sort.rs: no EVOLVE-BLOCK-END after line 2",
     ),
-    "no markers": ("fn main() {}\n", "sort.rs: no EVOLVE-BLOCK-START in it"),
-    "nothing": ("", "sort.rs: no EVOLVE-BLOCK-START in it"),
+    "no markers": ("fn main() {}\n", "sort.rs: no EVOLVE-BLOCK-START in the file"),
+    "nothing": ("", "sort.rs: no EVOLVE-BLOCK-START in the file"),
 }
 
 

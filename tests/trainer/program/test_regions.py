@@ -81,7 +81,7 @@ def test_what_changes_outside_is_no_source_of_the_task(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("how", "text", "why"),
     [
-        (REGION, "def solve(x): return x\n", "no EVOLVE-BLOCK-START in it"),
+        (REGION, "def solve(x): return x\n", "no EVOLVE-BLOCK-START in the file"),
         (REGION, MARKED.replace("# EVOLVE-BLOCK-END\n", ""), "no EVOLVE-BLOCK-END after line 4"),
         (REGION.replace("EVOLVE-BLOCK", "A B"), MARKED, "names the region 'A B'"),
         (REGION.replace("EVOLVE-BLOCK", ""), MARKED, "names the region ''"),
@@ -99,7 +99,7 @@ def test_a_move_outside_is_refused(tmp_path: Path) -> None:
     inside = MOVE.format(search="STEP = 3", replace="STEP = 0")
     assert [move.name for move in marked(tmp_path / "in", moves=inside).moves] == ["exact"]
     outside = MOVE.format(search="LIMIT = 8", replace="LIMIT = 9")
-    with pytest.raises(ConfigurationError, match="line 1 lies outside"):
+    with pytest.raises(ConfigurationError, match="line 1 is outside"):
         marked(tmp_path / "out", moves=outside)
 
 
