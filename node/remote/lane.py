@@ -151,9 +151,9 @@ def _task(opening: LaneOpening, home: Home, progress: Progress) -> Task:
     )
     if task.id != opening.id:
         raise UsageError(
-            f"task {opening.task} differs here ({task.id.hex()[:12]}) from the node's"
+            f"task {opening.task} differs between the lane ({task.id.hex()[:12]}) and the node"
             f" ({opening.id.hex()[:12]})",
-            "install the same arnode, and copy the same task folder, on both machines",
+            "install the same version of arnode, and the same task folder, on both machines",
         )
     return task
 

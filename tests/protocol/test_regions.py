@@ -118,7 +118,7 @@ def test_a_tasks_rules_for_sources_hold_its_regions() -> None:
     moved = program.replacing("main.py", TEXT.replace("use a", "use b").encode())
     fault = check_for_task(moved, bound, baseline=program)
     assert fault is not None
-    assert "main.py: line 1 lies outside" in fault.reason
+    assert "main.py: line 1 is outside" in fault.reason
 
 
 def test_a_manifest_names_each_editable_file_once() -> None:
