@@ -58,7 +58,9 @@ class RecordReader:
                 async with asyncio.timeout(ANSWERED_WITHIN_S):
                     return await self._process.ask(wires, tasks)
             except (ChannelError, TimeoutError) as fault:
-                _log.warning("records are read here: no process does it (%r)", fault)
+                _log.warning(
+                    "the process that reads records failed, the node reads them itself (%r)", fault
+                )
                 self._has_other = False
                 await self.aclose()
         read: Read = []
@@ -105,7 +107,7 @@ class _ReaderProcess:
         self._idle = asyncio.get_running_loop().call_later(IDLE_S, self._end, "idle for a while")
         await self._is_up.wait()
         if self.is_over or self._channel is None:
-            raise ChannelError("it is not there")
+            raise ChannelError("the process has ended, or cannot be started")
         unsent = tasks.keys() - self._sent_tasks
         with self._calls.open() as (number, answer):
             await self._channel.send((number, [tasks[one].encoded for one in unsent], wires))

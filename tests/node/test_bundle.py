@@ -149,7 +149,7 @@ def test_an_entry_twice_is_refused(made: Path, tmp_path: Path) -> None:
     bad.write_bytes(made.read_bytes())
     with zipfile.ZipFile(bad, "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
         archive.writestr("manifest.json", b"{}")
-    with pytest.raises(SafetyError, match="twice"):
+    with pytest.raises(SafetyError, match="two entries"):
         read_bundle(bad)
 
 
@@ -289,7 +289,9 @@ def test_a_bundle_of_another_network_is_not_taken_in(
 ) -> None:
     monkeypatch.setenv("ARNODE_HOME", str(tmp_path / "elsewhere"))
     monkeypatch.setenv("ARNODE_NET", "lab")
-    assert "of the network main, not lab" in arnode(capsys, "import", "bundle", str(made), code=1)
+    assert "it belongs to the network main, not lab" in arnode(
+        capsys, "import", "bundle", str(made), code=1
+    )
 
 
 def test_a_bundle_that_does_not_hold_together_ends_with_7(

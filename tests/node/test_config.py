@@ -74,7 +74,9 @@ def test_a_switch_takes_true_and_false(path: Path) -> None:
 
 def test_an_unknown_key_names_its_line_and_the_nearest(path: Path) -> None:
     path.write_text('task = "tiny"\n\n[promotion_trail_hours]\n')
-    with pytest.raises(ConfigurationError, match="line 3: unknown key `promotion_trail_hours`") as caught:
+    with pytest.raises(
+        ConfigurationError, match="line 3: unknown key `promotion_trail_hours`"
+    ) as caught:
         load_config(path, env={})
     assert "did you mean `promotion_trial_hours`?" in caught.value.hint
 

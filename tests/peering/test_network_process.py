@@ -425,7 +425,7 @@ def test_without_a_sandbox_the_network_runs_with_one_warning(
     commands = [one.command() for _ in range(2)]
     assert commands[0][0] == sys.executable
     assert [one.message for one in caplog.records] == [
-        "the network process sees the node's home: no sandbox (install one)"
+        "the network process can read the node's home: no sandbox (install one)"
     ]
 
 
@@ -476,7 +476,7 @@ def test_what_a_child_writes_to_stderr_is_logged_in_part(
 
     async def test() -> None:
         async with program().running() as channel:
-            with pytest.raises(ChannelError, match="has gone"):
+            with pytest.raises(ChannelError, match="closed the connection"):
                 await channel.receive()
 
     run(test)
