@@ -98,7 +98,7 @@ class Lists:
         text = answer if isinstance(answer, Rejected) else self._read(answer)
         if isinstance(text, AddressList) and known.text and text.written_s < known.text.written_s:
             then, now = iso_time(text.written_s), iso_time(known.text.written_s)
-            text = Rejected(f"it was written on {then}, before the last one read, of {now}")
+            text = Rejected(f"it was written at {then}, but one written at {now} was already read")
         if isinstance(text, Rejected):
             if text.reason != known.fault:
                 _log.warning("the list %s: %s", known.place, plain(text.reason))
