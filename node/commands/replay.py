@@ -98,7 +98,7 @@ def _described(
     if not isinstance(body, Subject):
         raise UsageError(
             f"a {record.kind} has no source to replay",
-            "give the id of an experiment or rerun: see `arnode log`",
+            "give the id of an experiment or a re-run; `arnode log` lists experiments",
         )
     tree = trees_of(body)[1]
     description: dict[str, object] = {"record": record.id.hex(), "kind": record.kind}
