@@ -227,7 +227,7 @@ def _evidence(evidence: LocalEvidence) -> str:
     result = "" if evidence.result is None else short(evidence.result)
     match evidence.level:
         case "stack":
-            return f"confirmed, {evidence.parts} at once ({result})"
+            return f"confirmed, {evidence.parts} together ({result})"
         case "alone":
             return f"confirmed ({result})"
         case "kept":

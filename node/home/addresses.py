@@ -4,8 +4,8 @@ The text is a multiaddr of one form, `/ip4/192.0.2.1/tcp/4001/p2p/12D3Koo…`, o
 `dns4`, `dns6`. It may also be such an address of a relay, followed by `/p2p-circuit/p2p/12D3Koo…`
 with the peer reached through it. Nothing else is dialled. A peer id contains an Ed25519 public key,
 as all transport keys here are of that kind. A machine without the private key cannot answer under
-the id, so a wrong address costs a failed dial and nothing more. This module is pure: it never looks
-names up.
+the id, so a wrong address costs a failed dial and nothing more. This module is pure: it resolves no
+names.
 """
 
 import re

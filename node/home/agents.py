@@ -37,7 +37,7 @@ FORMS: Final = (
     AgentForm(
         words=("search",), meaning="the built-in search: the task's moves and hyperparameters"
     ),
-    AgentForm(words=("auto",), meaning="a model or coding agent found here, else search"),
+    AgentForm(words=("auto",), meaning="a model or coding agent on this machine, else search"),
     AgentForm(words=("claude", "codex", "aider"), meaning="that coding agent, if it is installed"),
     AgentForm(words=("ollama:NAME",), meaning="a model in Ollama"),
     AgentForm(

@@ -9,7 +9,7 @@
     secret = "…"                   32 bytes in hex, for a private network
     authors = ["…"]                whose records count here; without it everybody's
 
-This module does not know any files: `node.home.networks` does.
+This module uses no files: `node.home.networks` reads and writes them.
 """
 
 import difflib

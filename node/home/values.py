@@ -33,7 +33,7 @@ class WrongWordError(ValueError):
 
 
 def text(value: Given) -> str:
-    """Return any text."""
+    """Return a value that is text."""
     if not isinstance(value, str):
         raise TypeError
     return value

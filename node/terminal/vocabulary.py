@@ -178,7 +178,7 @@ def gap_words(gap: float) -> str:
 
 
 def sd_text(sd: float, *, digits: int = 6) -> str:
-    """Return a standard deviation as text, like `sd 0.010400`; callers add what varies."""
+    """Return a standard deviation as text, like `sd 0.010400`."""
     return f"sd {sd:.{digits}f}"
 
 
