@@ -98,6 +98,7 @@ _SECTIONS = {
         "paths": ("housekeeping", "Show where the files are."),
         "fsck": ("maintenance", "Check and fix the home."),
         "gc": ("maintenance", "Remove unused files."),
+        "help": ("help", "Explain a command or a term."),
         "completion": ("housekeeping", "Print shell completion."),
     },
 }

@@ -24,9 +24,9 @@ _EXIT_PROBLEM = 6
     help="Test the NVIDIA card for some minutes, and write gpu-report.json here.",
 )
 @json_option("Print one JSON document.")
-def doctor(prove: bool, as_json: bool) -> None:
+def doctor(self_test: bool, as_json: bool) -> None:
     """Check this machine: sandbox, torch, disk, key, data, git, device."""
-    if prove:
+    if self_test:
         _selftest_cards(as_json=as_json)
         return
     from node.maintenance.doctor import examine as examine_machine

@@ -40,7 +40,7 @@ def test_each_system_is_brought_over_into_a_folder(system: str, tmp_path: Path) 
 def test_it_says_what_would_make_it_trusted_and_what_to_do_next(tmp_path: Path) -> None:
     into = tmp_path / "made"
     said = ran("import", "kernelbot", str(FOLDERS / EXAMPLES["kernelbot"]), "--into", str(into))
-    assert "  self-scored: To make the task trusted, " in said
+    assert "  self-scored: To make it a trusted task, " in said
     assert f"  try it: arnode task check {into}" in said
 
 
@@ -149,14 +149,14 @@ def test_which_is_better_is_never_guessed_from_nothing(scripted: Path, tmp_path:
     ("script", "expected", "hint"),
     [
         ("cat gone.txt", "ended with exit code 1", "it looks for gone.txt"),
-        ("echo delay: 0,5", "cannot read delay from 'delay: 0,5'", "print a line"),
+        ("echo delay: 0,5", "no figure of delay can be read from 'delay: 0,5'", "print a line"),
         (
             "echo 'delay: 5ms'; echo 'delay: FAILED'",
-            "cannot read delay from 'delay: FAILED'",
+            "can be read from 'delay: FAILED'",
             "print a",
         ),
-        ("echo hello", "no line of the output reports delay", "name another --metric"),
-        ("echo delay: 5ms >&2", "no line of the output reports delay", "` 2>&1` at its end"),
+        ("echo hello", "no line reports delay", "name another --metric"),
+        ("echo delay: 5ms >&2", "no line reports delay", "` 2>&1` at its end"),
     ],
 )
 def test_a_command_that_fails_its_trial_run_makes_no_task(
