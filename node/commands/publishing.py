@@ -118,7 +118,7 @@ def _agreed(
     """
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError(
-            "publishing needs your agreement, but this is not a terminal", "`--yes` agrees to it"
+            "publishing needs your agreement, but this is not a terminal", "`--yes` gives it"
         )
     author = short(load_keys(home).author.public)
     lines = [

@@ -67,7 +67,7 @@ def replay(id: str, folder: Path, as_json: bool) -> None:  # noqa: A002 (the arg
     click.echo(f"{plain(str(folder))}: {', '.join(paths)}, replay.json, replay.sh")
     click.echo(command)
     for mark in descriptions:
-        click.echo(f"marked, it {concern(marks or ())}: {plain(mark)}", err=True)
+        click.echo(f"marked: this source {concern(marks or ())}: {plain(mark)}", err=True)
 
 
 def _from_bundle(
