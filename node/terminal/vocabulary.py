@@ -119,7 +119,7 @@ def scoring_words(manifest: TaskManifest) -> str:
     """Return one line on how a task is scored."""
     scoring, program = manifest.scoring, manifest.program
     if scoring == _PUBLIC:
-        return "judged: every candidate gets the same public instances"
+        return "judged, public instances: every candidate gets the same instances"
     if program is not None and program.vary is not None:
         return f"judged, held out: {program.vary} is drawn for each run"
     return (

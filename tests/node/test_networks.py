@@ -211,7 +211,7 @@ def test_a_secret_that_others_can_read_is_refused(home: Home) -> None:
 def test_files_that_are_none_are_named(home: Home) -> None:
     create_network(home, LAB)
     home.networks.joinpath("other.toml").mkdir()
-    with pytest.raises(ConfigurationError, match=r"other\.toml is no file"):
+    with pytest.raises(ConfigurationError, match=r"other\.toml is not a file"):
         all_networks(home)
     home.networks.joinpath("other.toml").rmdir()
     home.networks.joinpath("Big.toml").touch()
