@@ -43,7 +43,7 @@ _QUIET_S = 15.0
 # trial at once for what it keeps, and runs no peer's code. The checker runs only peers' code.
 _FINDER = {
     "ARNODE_AGENT": "none",
-    "ARNODE_CHECKPOINT_HOURS": "0.0001",
+    "ARNODE_PROMOTION_TRIAL_HOURS": "0.0001",
     "ARNODE_PEER_CODE": "none",
 }
 _CHECKER = {"ARNODE_AGENT": "none", "ARNODE_PEER_SHARE": "1.0"}

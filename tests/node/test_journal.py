@@ -63,7 +63,7 @@ def test_a_session_reads_as_a_lab_notebook(journal: Journal, notebook: Notebook)
     assert "Arnode-Metric: val_bpb 1.480000" in trailers
     assert "Arnode-Status: ok" in trailers
     ref = f"refs/arnode/{crashed.id.hex()}"
-    assert git(journal, "log", "-1", "--format=%s%n%an", ref) == "crash: Break it\nknobs"
+    assert git(journal, "log", "-1", "--format=%s%n%an", ref) == "crash: Break it\nsearch"
     assert "TypeError" in git(journal, "log", "-1", "--format=%B", ref)
 
 
