@@ -73,7 +73,7 @@ def _selftest_cards(*, as_json: bool) -> None:
         for result, _ in results:
             save_report(result, home.data)
     write_report(results, report)
-    click.echo(f"the report is {report.resolve()}: nothing in it names you or your node", err=True)
+    click.echo(f"the report is {report.resolve()}; it does not identify you or your node", err=True)
     if as_json:
         print_json({"reports": [result.document(card) for result, card in results]})
     if not all(result.passed for result, _ in results):
@@ -104,9 +104,9 @@ def fsck(rebuild: bool, as_json: bool) -> None:
             click.echo("store, blobs and journal are intact")
     if problems:
         hint = (
-            "fix the rest by hand: see each line"
+            "fix the remaining problems by hand"
             if rebuild
-            else "`arnode fsck --rebuild` repairs what it can and keeps damaged files"
+            else "`arnode fsck --rebuild` repairs what it can and keeps copies of damaged files"
         )
         raise ArnodeError(f"{len(problems)} problem(s) in {home.root}", hint)
 
@@ -120,7 +120,7 @@ def gc(as_json: bool) -> None:
         done = collect(home, progress)
     print_result(
         asdict(done),
-        f"removed {done.blobs} blobs ({done.bytes:,} bytes) and {done.intents} old intents;"
-        f" {done.released} early records are now current",
+        f"removed {done.blobs} blobs ({done.bytes:,} bytes) and {done.intents} old announcements;"
+        f" {done.released} records from quarantine are now valid",
         as_json=as_json,
     )

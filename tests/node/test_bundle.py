@@ -279,7 +279,7 @@ def test_checking_a_bundle_says_what_its_code_does_beyond_arithmetic(
     assert checked["marks"] == marks
     lines = arnode(capsys, "verify", str(path), "--check-only").splitlines()
     assert [f"marked: {mark}" for mark in marks] == lines[-3:-1]
-    assert "never adopted without your word" in lines[-1]
+    assert "never adopted automatically" in lines[-1]
     said = json.loads(arnode(capsys, "replay", str(path), str(tmp_path / "out"), "--json"))
     assert said["marks"] == marks
 

@@ -287,7 +287,7 @@ def test_a_network_without_a_board_names_those_that_have_one(
     with pytest.raises(SystemExit):
         main([command])
     assert "network main yet" in (said := capsys.readouterr().err)
-    assert "there are leaderboards for: lab (`--network NAME`)" in said
+    assert "other networks with leaderboards: lab (`--network NAME`)" in said
     assert "no network 'labb'" in arnode(capsys, command, "--network", "labb", code=2)
 
 

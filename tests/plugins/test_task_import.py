@@ -141,7 +141,7 @@ def test_without_a_terminal_a_direction_is_said_or_agreed_to(
 def test_which_is_better_is_never_guessed_from_nothing(scripted: Path, tmp_path: Path) -> None:
     (scripted / "score.sh").write_text("echo quux: 5\n")
     line = ["init", "--target", "fit.py", "--eval", "sh score.sh", "--metric", "quux", "--yes"]
-    with pytest.raises(UsageError, match="says which is better"):
+    with pytest.raises(UsageError, match="shows if lower is better"):
         ran(*line, "--into", str(tmp_path / "made"))
 
 
@@ -203,7 +203,7 @@ def test_a_command_that_cannot_be_tried_here_needs_a_direction(
         ran(*SCRIPTED, "--yes", "--into", str(tmp_path / "made"))
     assert "--direction" in caught.value.hint
     said = ran(*SCRIPTED, "--direction", "max", "--into", str(tmp_path / "made"))
-    assert "not tried: " in said
+    assert "the command was not tried: " in said
     table = tomllib.loads((tmp_path / "made" / "task.toml").read_text())
     assert (table["limit_s"], table["metric"]["direction"]) == (600, "max")
     assert table["noise_floor"] == 0
