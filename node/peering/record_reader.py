@@ -59,7 +59,8 @@ class RecordReader:
                     return await self._process.ask(wires, tasks)
             except (ChannelError, TimeoutError) as fault:
                 _log.warning(
-                    "the core reads the records, since the process that reads them failed (%r)", fault
+                    "the core reads the records, since the process that reads them failed (%r)",
+                    fault,
                 )
                 self._has_other = False
                 await self.aclose()
