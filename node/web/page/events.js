@@ -1,4 +1,4 @@
-// What the node tells as it happens: server-sent events, read by `fetch` because an EventSource can
+// Events of the node as they happen: server-sent events, read by `fetch` because an EventSource can
 // send no Authorization. After a break it goes on behind the last event that was heard.
 
 const FIRST_WAIT_MS = 500;
@@ -65,12 +65,12 @@ export class Events {
 
 // Puts lines together to events, however they were cut on their way.
 class Frames {
-  #told;
+  #onEvent;
   #rest = "";
   #event = empty();
 
-  constructor(told) {
-    this.#told = told;
+  constructor(onEvent) {
+    this.#onEvent = onEvent;
   }
 
   feed(text) {
@@ -82,7 +82,7 @@ class Frames {
   #line(line) {
     if (line === "") {
       if (this.#event.data.length > 0 || this.#event.id !== null) {
-        this.#told({ ...this.#event, data: this.#event.data.join("\n") });
+        this.#onEvent({ ...this.#event, data: this.#event.data.join("\n") });
       }
       this.#event = empty();
       return;

@@ -13,18 +13,18 @@ export async function show(visit) {
   const both = await Promise.all(visit.parameters.map((id) => visit.get(`experiments/${segment(id)}`)));
   const names = both.map(({ experiment }) => plain(experiment.title));
   visit.show(figuresSection(both), curvesSection(both, names, visit.signal));
-  visit.show(element("div", { class: "two" }, both.map((told) => columnOf(told))));
+  visit.show(element("div", { class: "two" }, both.map((data) => columnOf(data))));
 }
 
-function columnOf(told) {
-  const { experiment } = told;
+function columnOf(data) {
+  const { experiment } = data;
   return element(
     "section",
     {},
     element("h2", {}, link(`experiments/${experiment.id}`, said(experiment.title))),
-    verdict(told),
+    verdict(data),
     element("h3", {}, "What it changed"),
-    diffView(told.diff, `Diff of ${plain(experiment.title)}`),
+    diffView(data.diff, `Diff of ${plain(experiment.title)}`),
   );
 }
 

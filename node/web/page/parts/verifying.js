@@ -38,7 +38,7 @@ function follow(visit, number, place) {
     refill(place, jobView(job));
     if (isDone) say(`decided: ${wording(job.verdict ?? "open").word}`);
   };
-  visit.hear("job", put);
+  visit.on("job", put);
   const look = async () => {
     if (isDone) return;
     try {
