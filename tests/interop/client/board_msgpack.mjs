@@ -14,11 +14,12 @@ class Reader {
   }
 
   unsigned(length) {
-    return BigInt("0x" + this.take(length).toString("hex"));
+    const bytes = this.take(length);
+    return length === 8 ? bytes.readBigUInt64BE() : BigInt(bytes.readUIntBE(0, length));
   }
 
   length(bytes) {
-    return Number(this.unsigned(bytes));
+    return this.take(bytes).readUIntBE(0, bytes);
   }
 
   array(length) {

@@ -21,7 +21,7 @@ export function readTask(manifest) {
     isMax: metric.get("direction") === "max",
     isProgram: manifest.get("kind") === "program",
   };
-  task.zeroIsNoFigure = !task.isProgram && !task.isMax;
+  task.zeroIsNoFigure = manifest.get("kind") === "language-model" && !task.isMax;
   task.hasRows = !task.isProgram || program.get("scoring") === "judged";
   if (task.isProgram) {
     const instances = program.get("instances");
