@@ -55,7 +55,7 @@ export function readClaim(task, record, tries) {
 
 // Whether a re-run's `again` differs from the figure that the claim's author published.
 function isContradicted(task, claim, again) {
-  if (!again || !isOk(task, again, "metric")) return false;
+  if (again?.get("status") !== "ok") return false;
   const published = figures(task, claim.body.get("runs"), "candidate", "metric").get(again.get("seed"));
   if (published === undefined) return false;
   const difference = published - again.get("metric");
