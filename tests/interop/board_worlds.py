@@ -83,21 +83,31 @@ class RandomWorld:
 
     def __post_init__(self) -> None:
         noise = max(self.manifest.noise_floor_nano, 1_000)
-        self._noise = self.chance.choice([0, 1, noise // 8, noise // 2, noise, 4 * noise])
-        self._step = self.chance.choice([0, 1, noise, 4 * noise, 40 * noise])
+        self._noise, self._step = self.chance.choice(
+            [
+                (noise, 4 * noise),
+                (noise // 2, 4 * noise),
+                (4 * noise, 0),
+                (0, noise // 3),
+                (1, 2),
+                (0, 1),
+                *[(noise // 8, 40 * noise), (noise // 20, 15 * noise), (1, 40 * noise)] * 3,
+            ]
+        )
         self._is_huge = self.chance.random() < 0.04
         self._is_tidy = self.chance.random() < 0.5
-        authors = self.chance.randint(1, len(AUTHORS))
-        self._keys = AUTHORS[:authors]
-        self._trees = TREES[: self.chance.randint(1, len(TREES))]
-        self._bases = [self.manifest.baseline_tree] * 3 + [*TREES]
+        self._keys = AUTHORS[: self.chance.randint(2, len(AUTHORS))]
+        self._trees = TREES[: self.chance.randint(1, 3)]
+        self._bases = [self.manifest.baseline_tree] * 3 + [*TREES[2:]]
 
     def fill(self, count: int) -> "RandomWorld":
         """Add records."""
-        kinds = ["claim"] * 5 + ["rerun"] * 6 + ["adopt", "adopt", "other"]
+        kinds = ["claim"] * 4 + ["rerun"] * 9 + ["adopt", "adopt", "other"]
         kinds += [] if self._is_tidy else ["retract", "equivocate"]
         for kind in self.chance.choices(kinds, k=count):
-            getattr(self, f"_{kind}")(self.chance.choice(self._keys))
+            # Now and then somebody without a record on this leaderboard retracts or equivocates.
+            keys = AUTHORS if kind in ("retract", "equivocate") else self._keys
+            getattr(self, f"_{kind}")(self.chance.choice(keys))
         return self
 
     def _say(self, key: SigningKey, said: Any, **changes: Any) -> Record:
@@ -130,7 +140,7 @@ class RandomWorld:
         """Return a run with this figure, and perhaps runs before and after it that do not count."""
         chance = self.chance
         noisy = round(figure + chance.gauss(0, 1) * self._noise)
-        secret = noisy + chance.choice([0, chance.randint(-3, 3), round(chance.gauss(0, 5) * self._noise)])
+        secret = noisy + chance.choice([0, 0, chance.randint(-3, 3), round(chance.gauss(0, 2) * self._noise)])
         flags = chance.choices([(), ("contended",), ("throttled", "later")], [30, 1, 1])[0]
         good = replace(
             GOOD_RUN,
@@ -175,13 +185,17 @@ class RandomWorld:
         return tuple(runs)
 
     def _count(self) -> int:
-        if self.manifest.kind != "program":
-            return self.chance.choice([1, 2, 3, 4, 5, 6, 8, 12])
-        return self.chance.choice([1, 2, 4, 9, 10, 11, 21, 22, 23, 28, 29, 30])
+        program = self.manifest.program
+        if program is None:
+            return self.chance.choice([1, 2, 3, 4, 4, 5, 6, 8, 12])
+        if program.instances.fixed:
+            return self.chance.choice([1, 2, 4, 9, 10, 10, 12])
+        fewest = {16: 10, 3: 22}.get(program.instances.secret, 29)
+        return self.chance.choice([1, 4, fewest - 1, *range(fewest, fewest + 4)])
 
     def _claim(self, key: SigningKey) -> None:
         chance = self.chance
-        gain = chance.choice([0, 1, 2, 4, -1, chance.random()]) * self._step
+        gain = chance.choice([0, 1, 1, 1, 2, 4, -1, chance.random()]) * self._step
         tree, base = chance.choice(self._trees), chance.choice(self._bases)
         anchors = chance.choice([0, 1, 3, 4, 5, 8])
         runs = self._runs(range(self._count()), gain, anchors, chance.choice([0, 0.5, -2]) * self._step)
@@ -203,6 +217,8 @@ class RandomWorld:
         if self._claims and chance.random() < 0.85:
             record, body, gain = chance.choice(self._claims)
             tree, base, target = body.tree, body.base, record.id
+            others = [other for other in self._keys if other.public != record.author]
+            key = chance.choice(others) if chance.random() < 0.9 else key
             if chance.random() < 0.5:
                 again = self._again(body)
             if chance.random() < 0.1:
@@ -215,10 +231,10 @@ class RandomWorld:
             return
         proof = prove_seeds(key, target=target, base=base, tree=tree)
         seeds = [rerun_seed(proof, pair) for pair in range(self._count())]
-        share = chance.choice([1, 1, 1, 0.4, 0.1, 0, -1])
+        share = chance.choice([1, 1, 1, 0.4, 0.2, 0.1, 0, -1])
         anchors = chance.choice([0, 3, 4, 6])
         runs = self._runs(seeds, share * gain, anchors, chance.choice([0, 0.5]) * self._step)
-        fitting = "confirmed" if share == 1 else "smaller" if share > 0 else "refuted"
+        fitting = "confirmed" if share == 1 and gain > 0 else "smaller" if share > 0 else "refuted"
         body = RerunBody(
             task=self.manifest.id,
             hardware_class=self.hardware_class,
@@ -261,10 +277,10 @@ class RandomWorld:
 
     def _equivocate(self, key: SigningKey) -> None:
         own = [record for record in self.records if record.author == key.public]
-        if own and self.chance.random() < 0.3:
-            body = self.chance.choice([self._here(adopt(TREES[0])), retract(own[0].id)])
-            kind = self.chance.choice([body.kind, "prophecy"])
-            seq = self.chance.choice(own).seq
+        if self.chance.random() < 0.3:
+            body = self._here(adopt(TREES[0]))
+            kind = self.chance.choice([body.kind, "prophecy"]) if own else "prophecy"
+            seq = self.chance.choice(own).seq if own else 7
             for number in range(self.chance.randint(1, 3)):
                 self._say(key, body, seq=seq, kind=kind, later=number)
 

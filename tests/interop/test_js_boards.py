@@ -13,7 +13,7 @@ from protocol.records import MAIN_NET
 from tests.interop.board_worlds import CLASSES, MANIFESTS, RandomWorld
 from tests.interop.javascript import FOLDER, node_program
 
-WORLDS: Final = 480
+WORLDS: Final = 256
 
 
 def computed(world: RandomWorld) -> Board:
@@ -58,11 +58,12 @@ def test_js_computes_the_same_leaderboards_from_random_records(tmp_path: Path) -
             manifests[number % len(manifests)],
             CLASSES[number // len(manifests) % len(CLASSES)],
             random.Random(chance.random()),
-        ).fill(chance.randint(0, 30))
+        ).fill(chance.choice([0, 1, 5, 15, 20, 25, 30]))
         for number in range(WORLDS)
     ]
     seen: Counter[str] = Counter()
-    for number, (world, answer) in enumerate(zip(worlds, answers(worlds, tmp_path / "worlds"), strict=True)):
+    found = answers(worlds, tmp_path / "worlds.json")
+    for number, (world, answer) in enumerate(zip(worlds, found, strict=True)):
         board = computed(world)
         expected = {
             "rows": [plain(row.to_value()) for row in board.rows],
@@ -71,9 +72,9 @@ def test_js_computes_the_same_leaderboards_from_random_records(tmp_path: Path) -
         }
         assert answer == expected, f"world {number}"
         for row in answer["rows"]:
-            seen.update(name for name, value in row.items() if value)
             seen.update(row["flags"])
+            seen.update(name for name, value in row.items() if value)
             seen["no rank"] += row["rank"] is None
-            seen["a bound at the limit"] += row["gain"] == 2**53 - 1
-    columns = set(answer["rows"][0]) if answer["rows"] else set()
-    print(sorted(seen.items()), columns)
+    rare = ["contended", "implausible", "tie", "no rank", "gain_rerun", "adopted"]
+    rare += ["confirmed", "smaller", "refuted", "unsupported"]
+    assert min(seen[name] for name in rare) > 10, f"else the worlds show too little: {seen}"
