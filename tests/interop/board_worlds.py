@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from protocol.rerun import RerunBody, prove_seeds, rerun_seed
-
 from protocol.encoding import encode
 from protocol.errors import Rejected
 from protocol.keys import SIGNATURE_CONTEXT, SigningKey
 from protocol.manifest import TaskManifest
 from protocol.program import Instances, ModelBudget, ProgramSpec
 from protocol.record_kinds import ResultBody
-from protocol.records import MAIN_NET, VERSION, Record, parse_record
+from protocol.records import MAIN_NET, VERSION, Record, RecordId, parse_record
+from protocol.rerun import RerunBody, prove_seeds, rerun_seed
 from protocol.runs import Env, Run
 from protocol.units import NANO
 from tests.protocol.examples import FAILED_RUN, GOOD_RUN, MANIFEST, PROGRAM_MANIFEST, START_MS
@@ -68,6 +67,7 @@ MANIFESTS: Final[dict[str, TaskManifest]] = {
     "a judge that asks": _program("excess", _FIXED, step=10**9, scoring="later", judge_llm=_CALLS),
     "a later kind": replace(MANIFEST, kind="prophecy", evaluator="oracle/1"),
 }
+UNKNOWN: Final = RecordId(hashlib.sha256(b"unknown").digest())
 CLASSES: Final = ("cpu-x86_64", "any")
 
 
@@ -140,7 +140,8 @@ class RandomWorld:
         """Return a run with this figure, and perhaps runs before and after it that do not count."""
         chance = self.chance
         noisy = round(figure + chance.gauss(0, 1) * self._noise)
-        secret = noisy + chance.choice([0, 0, chance.randint(-3, 3), round(chance.gauss(0, 2) * self._noise)])
+        apart = [0, 0, chance.randint(-3, 3), round(chance.gauss(0, 2) * self._noise)]
+        secret = noisy + chance.choice(apart)
         flags = chance.choices([(), ("contended",), ("throttled", "later")], [30, 1, 1])[0]
         good = replace(
             GOOD_RUN,
@@ -166,11 +167,13 @@ class RandomWorld:
             ]
         )
 
-    def _runs(self, seeds: Sequence[int], gain: float, anchors: int, from_anchor: float) -> tuple[Run, ...]:
+    def _runs(
+        self, seeds: Sequence[int], gain: float, anchors: int, from_anchor: float
+    ) -> tuple[Run, ...]:
         level = 2 * NANO
         if self._is_huge:
             level = self.chance.choice([-1, 1]) * (_LARGEST - 10)
-            gain, from_anchor = 10**6 * gain, -(10**6) * from_anchor
+            gain, from_anchor = 10**9 * gain, -(10**9) * from_anchor
         runs: list[Run] = []
         for place, seed in enumerate(seeds):
             some = self._some("base", seed, level)
@@ -191,17 +194,20 @@ class RandomWorld:
         if program.instances.fixed:
             return self.chance.choice([1, 2, 4, 9, 10, 10, 12])
         fewest = {16: 10, 3: 22}.get(program.instances.secret, 29)
-        return self.chance.choice([1, 4, fewest - 1, *range(fewest, fewest + 4)])
+        counts: list[int] = [1, 4, fewest - 1, *range(fewest, fewest + 4)]
+        return self.chance.choice(counts)
 
     def _claim(self, key: SigningKey) -> None:
         chance = self.chance
         gain = chance.choice([0, 1, 1, 1, 2, 4, -1, chance.random()]) * self._step
         tree, base = chance.choice(self._trees), chance.choice(self._bases)
         anchors = chance.choice([0, 1, 3, 4, 5, 8])
-        runs = self._runs(range(self._count()), gain, anchors, chance.choice([0, 0.5, -2]) * self._step)
+        from_anchor = chance.choice([0, 0.5, -2]) * self._step
+        runs = self._runs(range(self._count()), gain, anchors, from_anchor)
         size = chance.choice([None, None, 500, 501, chance.randint(1, 10**6)])
         said = confirm(tree, [1], base=base, size=size)
-        env = Env.of({"torch": "é" * chance.randint(0, 20), "threads": chance.choice([-1, 1, 10**6]), "a": 3})
+        threads = chance.choice([-1, 1, 10**6])
+        env = Env.of({"torch": "é" * chance.randint(0, 20), "threads": threads, "a": 3})
         body = self._here(replace(said, runs=runs, env=chance.choice([said.env, Env(), env])))
         is_ok = any(run.status == "ok" for run in runs)
         if not is_ok or chance.random() < 0.05:
@@ -212,7 +218,8 @@ class RandomWorld:
 
     def _rerun(self, key: SigningKey) -> None:
         chance = self.chance
-        tree, base, target, gain = chance.choice(self._trees), chance.choice(self._bases), None, self._step
+        tree, base, gain = chance.choice(self._trees), chance.choice(self._bases), self._step
+        target: RecordId | None = None
         again = None
         if self._claims and chance.random() < 0.85:
             record, body, gain = chance.choice(self._claims)
@@ -226,7 +233,7 @@ class RandomWorld:
             elif chance.random() < 0.1:
                 tree = chance.choice(self._trees)
             if chance.random() < 0.1:
-                target, again = chance.choice([None, hashlib.sha256(b"unknown").digest()]), None
+                target, again = chance.choice([None, UNKNOWN]), None
         if tree == base:
             return
         proof = prove_seeds(key, target=target, base=base, tree=tree)
@@ -235,7 +242,7 @@ class RandomWorld:
         anchors = chance.choice([0, 3, 4, 6])
         runs = self._runs(seeds, share * gain, anchors, chance.choice([0, 0.5]) * self._step)
         fitting = "confirmed" if share == 1 and gain > 0 else "smaller" if share > 0 else "refuted"
-        body = RerunBody(
+        said = RerunBody(
             task=self.manifest.id,
             hardware_class=self.hardware_class,
             env=Env(),
@@ -247,7 +254,7 @@ class RandomWorld:
             verdict=chance.choice([fitting, fitting, chance.choice(_VERDICTS)]),
             again=again,
         )
-        self._say(key, body)
+        self._say(key, said)
 
     def _again(self, body: ResultBody) -> Run:
         """Return a run with a seed of a claim's, with its figure or a different one."""
