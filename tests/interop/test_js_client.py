@@ -32,7 +32,9 @@ def test_the_client_makes_and_judges_every_golden_record_and_signature() -> None
 def test_the_client_names_a_record_that_it_finds_wrong(tmp_path: Path) -> None:
     golden: Any = json.loads((VECTORS / "records.json").read_text("utf-8"))
     golden["records"][0]["id"] = "00" * 32
-    golden["rejects"].append({"fault": "nothing", "reason": "", "wire": golden["records"][1]["wire"]})
+    golden["rejects"].append(
+        {"fault": "nothing", "reason": "", "wire": golden["records"][1]["wire"]}
+    )
     (tmp_path / "records.json").write_text(json.dumps(golden), "utf-8")
     (tmp_path / "signatures.json").write_text("[]", "utf-8")
     said = judged(tmp_path)

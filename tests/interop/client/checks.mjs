@@ -1,4 +1,4 @@
-// The types of fields of "Kinds" in docs/protocol.md, as checks: functions of a value and its place.
+// The types of fields of "Kinds" in docs/protocol.md, as checks of a value at a place.
 
 import { LARGEST, byCodePoints } from "./encoding.mjs";
 import { Invalid } from "./invalid.mjs";
@@ -81,7 +81,7 @@ export function entries(check, most) {
   };
 }
 
-/** A map with these fields, then rules about the whole of it. Fields that are not listed may be there. */
+/** A map with these fields, and maybe further ones; then rules about the whole of it. */
 export function map(required, optional = {}, ...rules) {
   const check = (value, where) => {
     require(value instanceof Map, where, "not a map");

@@ -121,8 +121,9 @@ class Reader {
     if (first >= 0xcc && first <= 0xcf) return this.number(1 << (first - 0xcc));
     if (first >= 0xd0 && first <= 0xd3) return this.number(1 << (first - 0xd0), true);
     if (first >= 0xd9 && first <= 0xdb) return this.text(this.length(1 << (first - 0xd9)));
-    if (first === 0xdc || first === 0xdd) return this.array(this.length(2 << (first - 0xdc)), depth);
-    if (first === 0xde || first === 0xdf) return this.map(this.length(2 << (first - 0xde)), depth);
+    const long = 2 << (first & 1);
+    if (first === 0xdc || first === 0xdd) return this.array(this.length(long), depth);
+    if (first === 0xde || first === 0xdf) return this.map(this.length(long), depth);
     throw new Invalid("", `the format ${first.toString(16)}`); // floats, extensions, c1
   }
 

@@ -1,6 +1,8 @@
 // "Kinds" of docs/protocol.md: what makes the body of each kind valid, by the record's author.
 
-import { bool, bytes, entries, hardware, id, int, list, map, orNil, path, rule, sorted, word } from "./checks.mjs";
+import {
+  bool, bytes, entries, hardware, id, int, list, map, orNil, path, rule, sorted, word,
+} from "./checks.mjs";
 import { holds } from "./signatures.mjs";
 import { task } from "./tasks.mjs";
 import { line, text } from "./text.mjs";
@@ -26,13 +28,15 @@ const profile = (author) =>
         { author: id, signature: bytes(64) },
         {},
         rule(
-          (one) => holds(one.get("author"), prefixed("arnode/next/1", author), one.get("signature")),
+          (one) =>
+            holds(one.get("author"), prefixed("arnode/next/1", author), one.get("signature")),
           "the older key does not sign",
         ),
       ),
     },
     rule(
-      (body) => holds(body.get("transport"), prefixed("arnode/bind/1", author), body.get("binding")),
+      (body) =>
+        holds(body.get("transport"), prefixed("arnode/bind/1", author), body.get("binding")),
       "the binding does not hold",
     ),
   );
@@ -136,7 +140,13 @@ const adopt = map(
   rule((body) => body.get("evidence") !== null || body.get("unverified"), "verified by nothing"),
 );
 
-const intent = map({ task: id, class: hardware, base: id, title: line(1, 120), ttl_s: int(1, 3600) });
+const intent = map({
+  task: id,
+  class: hardware,
+  base: id,
+  title: line(1, 120),
+  ttl_s: int(1, 3600),
+});
 
 const insight = map({
   task: id,

@@ -1,4 +1,4 @@
-// "Records" of docs/protocol.md: the wire form, the id and the signature of a record, and its fields.
+// "Records" of docs/protocol.md: the wire form, id, signature and fields of a record.
 
 import { createHash } from "node:crypto";
 import { id, int, list, map, matching, name, orNil } from "./checks.mjs";

@@ -1,6 +1,8 @@
 // "Signatures" of docs/protocol.md: Ed25519 with points of prime order only, and seeds' keys.
 
-import { createHash, createPrivateKey, createPublicKey, sign as makeSignature, verify } from "node:crypto";
+import {
+  createHash, createPrivateKey, createPublicKey, sign as makeSignature, verify,
+} from "node:crypto";
 
 const P = 2n ** 255n - 19n;
 const L = 2n ** 252n + 27742317777372353535851937790883648493n;
@@ -80,7 +82,7 @@ function primePoint(bytes) {
 /** Return whether these bytes are a key: the encoding of a point of prime order. */
 export const isKey = (bytes) => bytes.length === 32 && primePoint(bytes) !== null;
 
-/** Return the step at which a signature fails: "length", "A", "R", "S" or "equation"; null if none. */
+/** Return the step at which a signature fails, or null: "length", "A", "R", "S", "equation". */
 export function faultOf(key, message, signature) {
   if (key.length !== 32 || signature.length !== 64) return "length";
   const a = primePoint(key);

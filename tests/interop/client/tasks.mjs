@@ -1,6 +1,8 @@
 // "task" of docs/protocol.md, "Kinds": what makes a manifest valid.
 
-import { bool, id, int, list, map, matching, orNil, pairs, path, rule, sorted, tuple, word } from "./checks.mjs";
+import {
+  bool, id, int, list, map, matching, orNil, pairs, path, rule, sorted, tuple, word,
+} from "./checks.mjs";
 import { line } from "./text.mjs";
 
 const metricName = matching(/^[a-z0-9_]{1,32}$/);
@@ -81,6 +83,12 @@ const program = map(
   rule((one) => !one.has("holdout") || !hasFixed(one), "a holdout with fixed instances"),
 );
 
+function regionsAreOfFiles(body) {
+  const files = new Set(body.get("files").map(([first]) => first));
+  const regions = body.get("program").get("regions") ?? [];
+  return regions.every((one) => files.has(one.get("path")));
+}
+
 const inNumbers = ["vocabulary", "context", "scored_rows"];
 
 const byKind = {
@@ -89,6 +97,7 @@ const byKind = {
     [(body) => inNumbers.every((one) => body.get(one) === 0n), "numbers of a language model"],
     [(body) => body.has("program") && body.get("metric").has("scale"), "no program or no scale"],
     [(body) => !body.has("target"), "a target"],
+    [regionsAreOfFiles, "a region of no file"],
   ],
   "language-model": [
     [(body) => body.get("tokenizer") !== null, "no tokenizer"],
@@ -98,14 +107,10 @@ const byKind = {
 };
 
 const kindRules = Object.entries(byKind).flatMap(([kind, rules]) =>
-  rules.map(([holds, why]) => rule((body) => body.get("kind") !== kind || holds(body), `${kind}: ${why}`)),
+  rules.map(([holds, why]) =>
+    rule((body) => body.get("kind") !== kind || holds(body), `${kind}: ${why}`),
+  ),
 );
-
-function regionsAreOfFiles(body) {
-  const files = new Set(body.get("files").map(([first]) => first));
-  const regions = body.get("program")?.get("regions") ?? [];
-  return regions.every((one) => files.has(one.get("path")));
-}
 
 export const task = map(
   {
@@ -141,5 +146,4 @@ export const task = map(
   },
   { program, ladder: id, target: int(1) },
   ...kindRules,
-  rule(regionsAreOfFiles, "a region of no file"),
 );
