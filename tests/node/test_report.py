@@ -128,7 +128,7 @@ def test_peers_claims_and_words_are_reported_by_level(night: Night) -> None:
         ("again", "refuted"),
         ("idea", "no gain"),
     ]
-    # This node's own rerun_record of the lie is "here", and nobody else's word.
+    # This node's own re-run of the lie is "here", and nobody else's word.
     assert peers.tried[1].others is not None
     assert (peers.tried[1].others.refuted, peers.tried[1].claimed_nano) == (0, 30_000_000)
     assert (peers.tried[2].claimed_sd, peers.tried[2].gain_sd) == (5.0, 0.1)
