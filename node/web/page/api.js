@@ -97,9 +97,9 @@ export class Api {
 }
 
 async function faultOf(answer) {
-  const problem = await answer.json().catch(() => ({}));
-  const message = problem.detail ?? problem.title ?? `the node answered ${answer.status}`;
-  return new Fault(message, { status: answer.status, hint: problem.hint ?? "" });
+  const told = await answer.json().catch(() => ({}));
+  const message = told.detail ?? told.title ?? `the node answered ${answer.status}`;
+  return new Fault(message, { status: answer.status, hint: told.hint ?? "" });
 }
 
 // A path with what is asked for; what is empty is left out.

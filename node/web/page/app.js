@@ -1,6 +1,6 @@
 // The page: it opens a session, shows the part that the fragment names, and hands events to it.
 
-import { element, refill, setText } from "./dom.js";
+import { element, refill, retell } from "./dom.js";
 import { Events } from "./events.js";
 import { Fault, Unproven } from "./api.js";
 import { routeOf } from "./routes.js";
@@ -48,7 +48,7 @@ function skipInPlace() {
 
 function introduce({ kind, name, version }) {
   const kinds = { store: "read from its store", bootstrap: "bootstrap node" };
-  setText(document.getElementById("who"), [name, kinds[kind], version].filter(Boolean).join(" · "));
+  retell(document.getElementById("who"), [name, kinds[kind], version].filter(Boolean).join(" · "));
   for (const hidden of HIDDEN[kind] ?? []) {
     document.querySelector(`#parts a[href="#/${hidden}"]`).parentElement.hidden = true;
   }
@@ -88,20 +88,20 @@ function mark(name) {
 
 async function listen({ api, kind }) {
   if (kind === "store") {
-    setText(standing, "not running");
+    retell(standing, "not running");
     return;
   }
   const events = new Events(api, {
     heard: (kind, data) => heard.dispatchEvent(new CustomEvent(kind, { detail: data })),
     stood: (isLive) => {
-      setText(standing, isLive ? "live" : "not connected, trying again");
+      retell(standing, isLive ? "live" : "not connected, trying again");
       standing.className = isLive ? "live" : "lost";
     },
   });
   try {
     await events.listen();
   } catch (fault) {
-    setText(standing, fault.message);
+    retell(standing, fault.message);
     standing.className = "lost";
     if (fault.status !== 401) return;
     dropToken();
@@ -114,8 +114,8 @@ function refuse(fault) {
   const isShut = (fault.status === 401 || fault.status === 403) && !(fault instanceof Unproven);
   const hint = isShut ? NO_SESSION : fault.hint;
   refill(part, faultText(new Fault(fault.message, { hint })));
-  setText(document.getElementById("title"), "Not open");
-  setText(standing, "not open");
+  retell(document.getElementById("title"), "Not open");
+  retell(standing, "not open");
   standing.className = "lost";
 }
 

@@ -1,4 +1,4 @@
-// A unified diff, line by line: a line keeps its sign, so that the meaning does not depend on colour.
+// A unified diff, line by line: a line keeps its sign, so that colour is not all that tells.
 
 import { element, plain, scrollable } from "./dom.js";
 import * as figures from "./figures.js";

@@ -40,7 +40,7 @@ export function refill(parent, ...children) {
 }
 
 // Changes a text only where it differs: what is read aloud is then said once.
-export function setText(place, text) {
+export function retell(place, text) {
   if (place.textContent !== text) place.textContent = text;
 }
 

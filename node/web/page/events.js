@@ -1,4 +1,4 @@
-// Events of the node as they happen: server-sent events, read by `fetch` because an EventSource can
+// What the node tells as it happens: server-sent events, read by `fetch` because an EventSource can
 // send no Authorization. After a break it goes on behind the last event that was heard.
 
 const FIRST_WAIT_MS = 500;
@@ -65,12 +65,12 @@ export class Events {
 
 // Puts lines together to events, however they were cut on their way.
 class Frames {
-  #onEvent;
+  #told;
   #rest = "";
   #event = empty();
 
-  constructor(onEvent) {
-    this.#onEvent = onEvent;
+  constructor(told) {
+    this.#told = told;
   }
 
   feed(text) {
@@ -82,7 +82,7 @@ class Frames {
   #line(line) {
     if (line === "") {
       if (this.#event.data.length > 0 || this.#event.id !== null) {
-        this.#onEvent({ ...this.#event, data: this.#event.data.join("\n") });
+        this.#told({ ...this.#event, data: this.#event.data.join("\n") });
       }
       this.#event = empty();
       return;

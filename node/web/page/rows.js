@@ -1,7 +1,7 @@
 // A list of any length: only the rows in sight are elements. Arrow keys lead from row to row, one of
 // which is in the order of Tab; where rows lie is asked of the style sheet, which knows the width.
 
-import { append, element, refill, setText } from "./dom.js";
+import { append, element, refill, retell } from "./dom.js";
 
 const SPARE = 6; // rows made beyond either edge
 const CONTROLS = "a, input, button";
@@ -19,7 +19,7 @@ export class RowList {
   #isDue = false;
 
   // A column is {name, part, fill(item), sort}; `source` has `total`, `at(index)` and `want(first,
-  // last)`, and `source.changed = …` is the function to call when it has more.
+  // last)`, and is told by `source.changed = …` whom to call when it has more.
   constructor({ caption, kind, columns, source, empty, sorted, signal }) {
     this.#source = source;
     this.#columns = columns;
@@ -203,7 +203,7 @@ function heading({ name, part, sort }, sorted) {
   sorted.shown.push(({ sort: by, order }) => {
     const isIt = by === sort;
     made.setAttribute("aria-sort", isIt ? (order === "asc" ? "ascending" : "descending") : "none");
-    setText(button, isIt ? `${name} ${order === "asc" ? "▲" : "▼"}` : name);
+    retell(button, isIt ? `${name} ${order === "asc" ? "▲" : "▼"}` : name);
   });
   return append(made, button);
 }

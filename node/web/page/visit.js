@@ -1,6 +1,6 @@
 // One visit of a part of the page: what it shows itself with, until the reader goes elsewhere.
 
-import { append, element, refill, setText } from "./dom.js";
+import { append, element, refill, retell } from "./dom.js";
 
 export class Visit {
   #leaving = new AbortController();
@@ -44,9 +44,9 @@ export class Visit {
     return this.api.post(path, said, { signal: this.signal });
   }
 
-  // Calls `onData` with the data of every event of a kind.
-  on(kind, onData) {
-    this.#heard.addEventListener(kind, ({ detail }) => onData(detail), { signal: this.signal });
+  // Calls `told` with the data of every event of a kind.
+  hear(kind, told) {
+    this.#heard.addEventListener(kind, ({ detail }) => told(detail), { signal: this.signal });
   }
 
   every(ms, called) {
@@ -60,7 +60,7 @@ export class Visit {
 
   entitle(title) {
     if (this.signal.aborted) return;
-    setText(document.getElementById("title"), title);
+    retell(document.getElementById("title"), title);
     document.title = `${title} · arnode`;
   }
 
@@ -72,7 +72,7 @@ export class Visit {
 
 // Says something aloud and in nobody's way.
 export function say(text) {
-  setText(document.getElementById("said"), text);
+  retell(document.getElementById("said"), text);
 }
 
 export function faultText(fault) {
@@ -80,12 +80,12 @@ export function faultText(fault) {
   return fault.hint ? append(place, element("p", { class: "soft" }, fault.hint)) : place;
 }
 
-// Does what a control asks for, once at a time, and shows its outcome in `place`.
+// Does what a control asks for, once at a time, and tells its outcome in `place`.
 export async function attempt(control, place, action) {
   control.disabled = true;
   try {
-    const message = await action();
-    refill(place, message ? element("p", { role: "status" }, message) : null);
+    const told = await action();
+    refill(place, told ? element("p", { role: "status" }, told) : null);
   } catch (fault) {
     if (fault.name !== "AbortError") refill(place, faultText(fault));
   } finally {

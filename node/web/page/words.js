@@ -1,4 +1,4 @@
-// The words for outcomes: the same words as in the terminal (node/terminal/vocabulary.py; a test holds
+// How outcomes are told: the same words as in the terminal (node/terminal/vocabulary.py; a test holds
 // this table against it). `tone` is a class of the style sheets.
 
 import { element, plain } from "./dom.js";
@@ -27,7 +27,7 @@ export const WORDINGS = {
   "no gain": ["discarded", "it was not kept", "soft"]
 };
 
-// Decisions and stages in an experiment's record.
+// Decisions and stages that an experiment's record tells.
 export const DECISIONS = ["kept", "adopted", "unconfirmed", "overfit", "discarded", "failed", "rejected", "branched", "baseline"];
 export const STAGES = ["screen", "keep", "confirm", "baseline"];
 export const LEVELS = {
@@ -36,7 +36,7 @@ export const LEVELS = {
   here: "measured on this machine",
 };
 
-// An outcome of a later version is shown by its own name.
+// An outcome of a later version is told by its own name.
 export function wording(outcome) {
   const known = Object.hasOwn(WORDINGS, outcome) ? WORDINGS[outcome] : null;
   const [word, meaning, tone] = known ?? [plain(outcome), "", ""];

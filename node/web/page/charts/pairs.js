@@ -9,8 +9,8 @@ const EDGE = 12;
 const AXIS = 40;
 const POINTS = 24;
 
-// Where a gain is known it shows which direction is better: +1 if a smaller metric is, −1 if a
-// greater one is, 0 if it is not known yet.
+// Where a gain is known it tells which direction is better: +1 if a smaller metric is, −1 if a
+// greater one is, 0 if nothing tells it yet.
 export function signOf(pairs, gain) {
   const total = pairs.filter(isWhole).reduce((sum, { base, candidate }) => sum + base - candidate, 0);
   return figures.isKnown(gain) ? Math.sign(gain) * Math.sign(total) : 0;

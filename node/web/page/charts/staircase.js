@@ -1,7 +1,7 @@
 // The progress of a line: every experiment a mark, the head and the working line as steps. What
 // measured nothing stands on a strip below; what lies beyond the edge is drawn at it, as in reports.
 
-import { element, plain, refill, setText } from "../dom.js";
+import { element, plain, refill, retell } from "../dom.js";
 import * as figures from "../figures.js";
 import { wording } from "../words.js";
 import { chart, ink, uPlot } from "./chart.js";
@@ -36,7 +36,7 @@ export class Staircase {
       blur: () => this.#point(null),
     } }, this.#place, this.#tip);
     this.place = element("div", {}, this.#slider, this.#legend);
-    this.#announce();
+    this.#tell();
     // A place has its width only once it is on the page.
     requestAnimationFrame(() => {
       if (!signal.aborted) this.#begin(signal);
@@ -45,7 +45,7 @@ export class Staircase {
 
   put(progress) {
     this.#take(progress);
-    this.#announce();
+    this.#tell();
     this.#plot?.setData(this.#data());
   }
 
@@ -58,7 +58,7 @@ export class Staircase {
     return this.#progress.points;
   }
 
-  #announce() {
+  #tell() {
     const { metric, head_words: headWords } = this.#progress;
     const count = this.#points.id.length;
     const label = `${figures.many(count, "experiment")} in ${metric.unit}, ${metric.direction === "max" ? "more" : "less"} is better`;
@@ -66,7 +66,7 @@ export class Staircase {
     this.#slider.setAttribute("aria-valuemin", "1");
     this.#slider.setAttribute("aria-valuemax", String(Math.max(1, count)));
     this.#slider.setAttribute("aria-valuenow", String((this.#pointed ?? count - 1) + 1));
-    this.#slider.setAttribute("aria-valuetext", count ? this.#textAt(this.#pointed ?? count - 1) : "none yet");
+    this.#slider.setAttribute("aria-valuetext", count ? this.#told(this.#pointed ?? count - 1) : "none yet");
     const shown = new Set(this.#points.decision.map(markOf));
     refill(this.#legend, legend(shown, [["head", headWords], ["working", "working line"]]));
   }
@@ -190,8 +190,8 @@ export class Staircase {
     this.#tip.hidden = at === null;
     if (at === null || !this.#plot) return;
     this.#slider.setAttribute("aria-valuenow", String(at + 1));
-    this.#slider.setAttribute("aria-valuetext", this.#textAt(at));
-    setText(this.#tip, this.#textAt(at));
+    this.#slider.setAttribute("aria-valuetext", this.#told(at));
+    retell(this.#tip, this.#told(at));
     const [x, y] = this.#places[at].map((one) => one / uPlot.pxRatio);
     const isRight = x > this.#place.clientWidth / 2;
     this.#tip.style.transform = `translate(${x}px, ${y}px) translate(${isRight ? "calc(-100% - 10px)" : "10px"}, -110%)`;
@@ -199,7 +199,7 @@ export class Staircase {
   }
 
   // What an experiment is, and why it was decided so.
-  #textAt(at) {
+  #told(at) {
     const { title, metric, decision, ts } = this.#points;
     const { word, meaning } = wording(decision[at]);
     const value = figures.isKnown(metric[at]) ? `${figures.metric(metric[at])} ${this.#progress.metric.unit}` : "no metric";

@@ -2,7 +2,7 @@
 
 import { Curves, curveWords } from "../charts/curve.js";
 import { gainWords } from "../charts/pairs.js";
-import { element, facts, plain, refill, setText, said } from "../dom.js";
+import { element, facts, plain, refill, retell, said } from "../dom.js";
 import * as figures from "../figures.js";
 
 const MESSAGES = 6;
@@ -35,13 +35,13 @@ export class AtWork {
   }
 
   async begin() {
-    this.#visit.on("now", (data) => this.#put("now" in data ? data.now : data));
+    this.#visit.hear("now", (told) => this.#put("now" in told ? told.now : told));
     this.#visit.every(TICK_MS, () => this.#tick());
     try {
       const { now } = await this.#visit.get("now");
       if (this.#now === null) this.#put(now);
     } catch (fault) {
-      if (fault.name !== "AbortError") setText(this.#what, fault.message);
+      if (fault.name !== "AbortError") retell(this.#what, fault.message);
     }
   }
 
@@ -61,19 +61,19 @@ export class AtWork {
     const { runs, evidence, next, messages } = now;
     const device = [now.device, now.runs_done, now.runs_per_hour, now.counted_share];
     this.#redraw(this.#curves.place, runs.map(({ title, curve }) => ({ name: title, curve })), (curves) => this.#curves.put(curves));
-    this.#redraw(this.#runs, runs, (data) => refill(this.#runs, runsOf(data)));
-    this.#redraw(this.#evidence, evidence, (data) => refill(this.#evidence, evidenceOf(data)));
-    this.#redraw(this.#next, next, (data) => refill(this.#next, nextOf(data)));
+    this.#redraw(this.#runs, runs, (told) => refill(this.#runs, runsOf(told)));
+    this.#redraw(this.#evidence, evidence, (told) => refill(this.#evidence, evidenceOf(told)));
+    this.#redraw(this.#next, next, (told) => refill(this.#next, nextOf(told)));
     this.#redraw(this.#device, device, () => refill(this.#device, deviceOf(now)));
-    this.#redraw(this.#messages, messages, (data) => refill(this.#messages, messagesOf(data)));
+    this.#redraw(this.#messages, messages, (told) => refill(this.#messages, messagesOf(told)));
   }
 
   // Draws a place again if its content has changed.
-  #redraw(place, data, draw) {
-    const text = JSON.stringify(data) ?? "";
+  #redraw(place, told, draw) {
+    const text = JSON.stringify(told) ?? "";
     if (this.#shown.get(place) === text) return;
     this.#shown.set(place, text);
-    draw(data);
+    draw(told);
   }
 
   #tellWhat(now) {
@@ -85,11 +85,11 @@ export class AtWork {
     if (this.#now === null) return;
     const passed = (Date.now() - this.#toldAt) / 1000;
     const others = this.#now.also_running > 0 ? `, ${this.#now.also_running} more at the same time` : "";
-    setText(this.#seconds, `${figures.span(this.#now.seconds + passed)}${others}`);
+    retell(this.#seconds, `${figures.span(this.#now.seconds + passed)}${others}`);
   }
 }
 
-// Where there is but one, all but its loss is shown above.
+// Where there is but one, all but its loss is told above.
 function runsOf(runs) {
   if (runs.length < 2) return runs.map(({ curve }) => element("p", { class: "soft" }, curveWords(curve)));
   const item = ({ title, text, seconds, curve }) =>

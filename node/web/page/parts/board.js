@@ -1,7 +1,7 @@
 // One board, of any length: what is claimed, what others bear out, what was measured here.
 
 import { asked, segment } from "../api.js";
-import { element, link, plain, refill, setText, said } from "../dom.js";
+import { element, link, plain, refill, retell, said } from "../dom.js";
 import * as figures from "../figures.js";
 import { RowList } from "../rows.js";
 import { Pages } from "../sources.js";
@@ -22,12 +22,12 @@ export async function show(visit) {
   const faults = element("div", {});
   const below = element("div", {});
   const pages = new Pages(async (offset, limit) => {
-    const data = await visit.get(asked(path, { ...wanted, offset, limit }));
+    const told = await visit.get(asked(path, { ...wanted, offset, limit }));
     refill(faults);
-    visit.entitle(data.task ? `${plain(data.task.name)} on ${plain(data.class)}` : "Leaderboard");
-    setText(count, `${figures.many(data.total, "row")}, network ${plain(data.network)}`);
-    refill(below, provenanceOf(data));
-    return { total: data.total, items: data.rows };
+    visit.entitle(told.task ? `${plain(told.task.name)} on ${plain(told.class)}` : "Leaderboard");
+    retell(count, `${figures.many(told.total, "row")}, network ${plain(told.network)}`);
+    refill(below, provenanceOf(told));
+    return { total: told.total, items: told.rows };
   });
   pages.failed = (fault) => refill(faults, faultText(fault));
   const list = new RowList({
@@ -45,7 +45,7 @@ export async function show(visit) {
     list.toTop();
   };
   const reread = atMostEvery(REREAD_MS, () => pages.reread());
-  visit.on("record", ({ kind }) => {
+  visit.hear("record", ({ kind }) => {
     if (KINDS.has(kind)) reread();
   });
   visit.show(levels(wanted.level, level), faults, element("div", { class: "above-list" }, count), list.place, below);
@@ -102,8 +102,8 @@ function here({ here: measured }) {
 }
 
 function flagsOf(flags, unread) {
-  const marks = [...flags, ...(unread ?? []).map((language) => `unread: ${language}`)];
-  return marks.length > 0 ? said(marks.join(", ")) : "";
+  const told = [...flags, ...(unread ?? []).map((language) => `unread: ${language}`)];
+  return told.length > 0 ? said(told.join(", ")) : "";
 }
 
 function provenanceOf({ network_version: version, set_digest: set, board_digest: board, imported }) {

@@ -75,7 +75,7 @@ async function standing(visit, { task, class: hardware }, id) {
     const path = asked(`boards/${segment(task)}/${segment(hardware)}`, { network: board.network, limit: MOST_ROWS });
     const row = (await visit.get(path)).rows.find(({ result }) => result === id);
     if (!row) return element("p", { class: "soft" }, `It is not among the first ${MOST_ROWS.toLocaleString()} rows of its leaderboard.`);
-    const known = KNOWING.map(([name, text]) => element("div", { class: "card" }, element("h3", {}, name), text(row)));
+    const known = KNOWING.map(([name, told]) => element("div", { class: "card" }, element("h3", {}, name), told(row)));
     return section(row.rank === null ? "On its leaderboard" : `Rank ${row.rank} on its leaderboard`, element("div", { class: "cards knowing" }, known));
   });
   return place;
@@ -115,7 +115,7 @@ async function relatedView(visit, { related }) {
 
 function marksSection(marks) {
   if (marks === null || marks === undefined) return null;
-  const itemOf = (mark) => element("li", {}, said(typeof mark === "string" ? mark : Object.values(mark).join(" · ")));
+  const told = (mark) => element("li", {}, said(typeof mark === "string" ? mark : Object.values(mark).join(" · ")));
   const none = element("p", { class: "soft" }, "The code does nothing beyond arithmetic that the task's baseline does not do.");
-  return section("Marks of its code", marks.length > 0 ? element("ul", {}, marks.map(itemOf)) : none);
+  return section("Marks of its code", marks.length > 0 ? element("ul", {}, marks.map(told)) : none);
 }

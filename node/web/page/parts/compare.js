@@ -13,18 +13,18 @@ export async function show(visit) {
   const both = await Promise.all(visit.parameters.map((id) => visit.get(`experiments/${segment(id)}`)));
   const names = both.map(({ experiment }) => plain(experiment.title));
   visit.show(figuresSection(both), curvesSection(both, names, visit.signal));
-  visit.show(element("div", { class: "two" }, both.map((data) => columnOf(data))));
+  visit.show(element("div", { class: "two" }, both.map((told) => columnOf(told))));
 }
 
-function columnOf(data) {
-  const { experiment } = data;
+function columnOf(told) {
+  const { experiment } = told;
   return element(
     "section",
     {},
     element("h2", {}, link(`experiments/${experiment.id}`, said(experiment.title))),
-    verdict(data),
+    verdict(told),
     element("h3", {}, "What it changed"),
-    diffView(data.diff, `Diff of ${plain(experiment.title)}`),
+    diffView(told.diff, `Diff of ${plain(experiment.title)}`),
   );
 }
 

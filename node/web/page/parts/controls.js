@@ -8,9 +8,9 @@ const SPANS = [["", "until resumed"], ["1800", "for 30 minutes"], ["3600", "for 
 
 export async function controlsView(visit) {
   const standing = element("p", {});
-  const show = (now) => refill(standing, standingWords(now));
-  visit.on("now", (data) => show("now" in data ? data.now : data));
-  show((await visit.get("now")).now);
+  const tell = (now) => refill(standing, standingWords(now));
+  visit.hear("now", (told) => tell("now" in told ? told.now : told));
+  tell((await visit.get("now")).now);
   if (!visit.maySteer) return standing;
   const outcome = element("div", {});
   return [standing, pausing(visit, outcome), stopping(visit, outcome), outcome];

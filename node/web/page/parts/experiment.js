@@ -13,18 +13,18 @@ import { timelineSection } from "./timeline.js";
 export const title = "Experiment";
 
 export async function show(visit) {
-  const data = await visit.get(`experiments/${segment(visit.parameters[0])}`);
-  const { experiment, record } = data;
+  const told = await visit.get(`experiments/${segment(visit.parameters[0])}`);
+  const { experiment, record } = told;
   visit.entitle(plain(experiment.title) || "Experiment");
   visit.show(
-    verdict(data),
-    pairsSection(data.pairs, data),
-    runsSection(data, visit.signal),
-    section("What it changed", diffView(data.diff)),
-    data.note ? section("Note", saidInLines(data.note, { isProse: true })) : null,
-    data.log_tail ? section("End of its log", element("p", { class: "soft" }, "This is the script's own output. It is not used in judging."), saidInLines(data.log_tail, { label: "End of its log" })) : null,
+    verdict(told),
+    pairsSection(told.pairs, told),
+    runsSection(told, visit.signal),
+    section("What it changed", diffView(told.diff)),
+    told.note ? section("Note", saidInLines(told.note, { isProse: true })) : null,
+    told.log_tail ? section("End of its log", element("p", { class: "soft" }, "This is the script's own output. It is not used in judging."), saidInLines(told.log_tail, { label: "End of its log" })) : null,
     timelineSection(record.timeline),
-    lineageSection(data.lineage),
+    lineageSection(told.lineage),
     section("Its record", link(`records/${record.id}`, "Record ", element("code", {}, figures.short(record.id)), " and all records that refer to it")),
   );
 }

@@ -1,7 +1,7 @@
 // Experiments: a table of all, to be narrowed down, sorted and searched; two of them go side by side.
 
 import { asked } from "../api.js";
-import { element, link, plain, refill, setText, said } from "../dom.js";
+import { element, link, plain, refill, retell, said } from "../dom.js";
 import * as figures from "../figures.js";
 import { chosenLine, lineChooser } from "../line.js";
 import { RowList } from "../rows.js";
@@ -30,7 +30,7 @@ export async function show(visit) {
     const scope = line === null || ofAll ? {} : { task: line.task.id, class: line.class };
     const answer = await visit.get(asked("experiments", { ...scope, ...wanted, offset, limit }));
     refill(faults);
-    setText(count, `${figures.many(answer.total, "experiment")}${FILTERS.slice(0, 4).some((name) => wanted[name]) ? " found" : ""}`);
+    retell(count, `${figures.many(answer.total, "experiment")}${FILTERS.slice(0, 4).some((name) => wanted[name]) ? " found" : ""}`);
     if (isFirst) refill(imported, importedSection(answer.imported ?? []));
     isFirst = false;
     for (const { origin } of answer.experiments) addOrigin(origins, origin);
@@ -48,14 +48,14 @@ export async function show(visit) {
     signal: visit.signal,
   });
   const again = () => {
-    for (const show of sorted.shown) show({ sort: wanted.sort || "ts", order: wanted.order || "desc" });
+    for (const told of sorted.shown) told({ sort: wanted.sort || "ts", order: wanted.order || "desc" });
     visit.remember(asked("experiments", { ...wanted, all: ofAll ? "1" : "" }));
     pages.restart();
     list.toTop();
   };
-  for (const show of sorted.shown) show({ sort: wanted.sort || "ts", order: wanted.order || "desc" });
+  for (const told of sorted.shown) told({ sort: wanted.sort || "ts", order: wanted.order || "desc" });
   const reread = atMostEvery(REREAD_MS, () => pages.reread());
-  visit.on("experiment", reread);
+  visit.hear("experiment", reread);
   if (line !== null) visit.show(lineChooser(lines, line, () => dispatchEvent(new Event("hashchange"))));
   visit.show(filters(wanted, again), origins, faults, element("div", { class: "above-list" }, count, chosen.place), list.place, imported);
 }
@@ -136,19 +136,19 @@ class Chosen {
   place = element("p", { class: "chosen-two" });
 
   constructor() {
-    this.#announce();
+    this.#tell();
   }
 
   box({ id, title: name }) {
     const change = ({ target }) => {
       this.#ids = target.checked ? [...this.#ids, id].slice(-2) : this.#ids.filter((one) => one !== id);
       for (const box of document.querySelectorAll(".chosen input")) box.checked = this.#ids.includes(box.value);
-      this.#announce();
+      this.#tell();
     };
     return element("input", { type: "checkbox", value: id, checked: this.#ids.includes(id), "aria-label": `compare: ${plain(name)}`, on: { change } });
   }
 
-  #announce() {
+  #tell() {
     const [one, other] = this.#ids;
     if (other) refill(this.place, link(`compare/${one}/${other}`, "Compare the two"));
     else refill(this.place, element("span", { class: "soft" }, one ? "tick one more to compare them" : "tick two to compare them"));

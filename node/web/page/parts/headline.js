@@ -4,9 +4,9 @@ import { element, said, table } from "../dom.js";
 import * as figures from "../figures.js";
 import { badge } from "../words.js";
 
-// `progress` is a line's progress, `line` what the node's status says of it.
-export function headline(progress, line) {
-  const { metric, baseline, best_known: best, points, head_words: headWords } = progress;
+// `told` is the progress, `line` what the node's status says of it.
+export function headline(told, line) {
+  const { metric, baseline, best_known: best, points, head_words: headWords } = told;
   const sign = metric.direction === "max" ? -1 : 1;
   const head = line.head?.metric ?? points.head.at(-1) ?? null;
   const working = line.working?.keeps > 0 ? (points.working.at(-1) ?? null) : head;

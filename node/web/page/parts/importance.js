@@ -40,17 +40,17 @@ function effectPlot(name, points) {
   const gains = known.map(([, gain]) => gain);
   const up = scale([...gains, 0], HEIGHT - EDGE, EDGE);
   const values = isNumeric ? `from ${Math.min(...known.map(([value]) => value))} to ${Math.max(...known.map(([value]) => value))}` : words.join(", ");
-  const range = `gains between ${Math.min(...gains).toFixed(1)} and ${Math.max(...gains).toFixed(1)} sd at values ${values}`;
+  const told = `gains between ${Math.min(...gains).toFixed(1)} and ${Math.max(...gains).toFixed(1)} sd at values ${values}`;
   return element(
     "figure",
     { class: "effect" },
     drawn(
       "svg",
-      { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": plain(`${name}: ${range}`) },
+      { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": plain(`${name}: ${told}`) },
       drawn("path", { class: "axis", d: `M0 ${up(0)}H${WIDTH}` }),
       known.map(([value, gain]) => drawn("circle", { class: gain > 0 ? "point up" : "point", cx: across(value), cy: up(gain), r: "2.6" })),
     ),
-    element("figcaption", {}, said(range)),
+    element("figcaption", {}, said(told)),
   );
 }
 

@@ -19,10 +19,10 @@ export async function show(visit) {
     return;
   }
   visit.show(lineChooser(lines, line, () => dispatchEvent(new Event("hashchange"))));
-  const data = await visit.get(ofLine("lineage", line));
-  const patches = new Map(data.edges.map(({ to, patch }) => [to, patch]));
-  const rows = rowsOf(data.nodes, data.edges).map((node) => ({ ...node, patch: patches.get(node.tree) ?? null }));
-  const places = { [data.baseline]: "baseline", [data.working]: "working line", [data.head]: "head" };
+  const told = await visit.get(ofLine("lineage", line));
+  const patches = new Map(told.edges.map(({ to, patch }) => [to, patch]));
+  const rows = rowsOf(told.nodes, told.edges).map((node) => ({ ...node, patch: patches.get(node.tree) ?? null }));
+  const places = { [told.baseline]: "baseline", [told.working]: "working line", [told.head]: "head" };
   const list = new RowList({
     caption: "Sources and their ancestors, newest first",
     kind: "lineage",

@@ -26,8 +26,8 @@ export async function show(visit) {
   const again = atMostEvery(REREAD_MS, () => {
     read().catch((fault) => console.warn(fault.message));
   });
-  visit.on("record", again);
-  visit.on("status", again);
+  visit.hear("record", again);
+  visit.hear("status", again);
   await read();
 }
 
@@ -57,8 +57,8 @@ function dhtView({ last, found, answered, announced, fault }) {
 
 // What is known of one signed list of addresses.
 function listView({ place, written, addresses, fault }) {
-  const state = written === null ? "not read yet" : `${figures.many(addresses, "address", "addresses")}, written ${figures.time(written * 1000)}`;
-  return [said(place), ": ", state, fault === null ? null : [" (", element("span", { class: "fault" }, said(fault)), ")"]];
+  const told = written === null ? "not read yet" : `${figures.many(addresses, "address", "addresses")}, written ${figures.time(written * 1000)}`;
+  return [said(place), ": ", told, fault === null ? null : [" (", element("span", { class: "fault" }, said(fault)), ")"]];
 }
 
 function peersView({ peers }) {

@@ -1,4 +1,4 @@
-// Night: what happened in a while, as `arnode report` prints it, on the page and in a file of its own.
+// Night: what happened in a while, as `arnode report` tells it, on the page and in a file of its own.
 
 import { Staircase } from "../charts/staircase.js";
 import { asked } from "../api.js";

@@ -9,7 +9,7 @@ const MOST = 1_000; // characters
 export async function notesView(visit) {
   const list = element("div", {});
   const read = async () => refill(list, listView((await visit.get("notes")).notes));
-  visit.on("notes", () => read().catch((fault) => refill(list, faultText(fault))));
+  visit.hear("notes", () => read().catch((fault) => refill(list, faultText(fault))));
   await read();
   return [visit.maySteer ? form(visit, read) : null, list];
 }

@@ -11,7 +11,7 @@ import { headline } from "./headline.js";
 import { plannerView, proposersView } from "./proposers.js";
 
 export const title = "Now";
-const REREAD_MS = 8_000; // all experiments are one answer: between two of them, events suffice
+const REREAD_MS = 8_000; // all experiments are one answer: between two of them, what is told suffices
 const LATEST = 8;
 
 export async function show(visit) {
@@ -22,7 +22,7 @@ export async function show(visit) {
   const again = () => dispatchEvent(new Event("hashchange"));
   if (line === null) {
     visit.show(noLine());
-    visit.on("experiment", again); // the first is there
+    visit.hear("experiment", again); // the first is there
     return;
   }
   visit.show(lineChooser(lines, line, again));
@@ -41,29 +41,29 @@ export async function show(visit) {
 // Draws the staircase, and keeps it up with what happens.
 async function progress(visit, line, { figuresPlace, proposersPlace }) {
   const read = () => visit.get(ofLine("progress", line));
-  let progress = await read();
+  let told = await read();
   const open = (id) => (location.hash = `#/experiments/${id}`);
-  const stairs = new Staircase(progress, { open, signal: visit.signal });
+  const stairs = new Staircase(told, { open, signal: visit.signal });
   const state = async () => (await visit.get("status")).lines.find((one) => isOf(one, line)) ?? line;
   const put = async () => {
     const stands = await state();
-    refill(figuresPlace, headline(progress, stands));
+    refill(figuresPlace, headline(told, stands));
     refill(proposersPlace, proposersOf(stands));
   };
   await put();
   const reread = atMostEvery(REREAD_MS, async () => {
     try {
-      progress = await read();
-      stairs.put(progress);
+      told = await read();
+      stairs.put(told);
       await put();
     } catch (fault) {
       if (fault.name !== "AbortError") say(fault.message);
     }
   });
-  visit.on("experiment", (experiment) => {
+  visit.hear("experiment", (experiment) => {
     if (!isOf(line, { task: { id: experiment.task }, class: experiment.class })) return;
-    progress = withOneMore(progress, experiment);
-    stairs.put(progress);
+    told = withOneMore(told, experiment);
+    stairs.put(told);
     reread();
   });
   return stairs.place;
@@ -72,13 +72,13 @@ async function progress(visit, line, { figuresPlace, proposersPlace }) {
 const proposersOf = (line) => [proposersView(line), plannerView(line)];
 const isOf = (one, other) => one.task.id === other.task.id && one.class === other.class;
 
-// The same with an experiment that has just ended; where the lines are since is read soon.
-function withOneMore(progress, { id, ts, metric, decision, stage, title: name }) {
-  const { points } = progress;
-  if (points.id.at(-1) === id.slice(0, points.id.at(-1)?.length)) return progress;
+// The same with an experiment that was just told of; where the lines are since is read soon.
+function withOneMore(told, { id, ts, metric, decision, stage, title: name }) {
+  const { points } = told;
+  if (points.id.at(-1) === id.slice(0, points.id.at(-1)?.length)) return told;
   const last = { id: id.slice(0, 8), ts, metric, low: null, high: null, head: points.head.at(-1) ?? null, working: points.working.at(-1) ?? null, decision, stage, title: name };
   const longer = Object.entries(points).map(([column, values]) => [column, [...values, last[column] ?? null]]);
-  return { ...progress, points: Object.fromEntries(longer) };
+  return { ...told, points: Object.fromEntries(longer) };
 }
 
 // The newest experiments, with what was decided of each.
@@ -92,7 +92,7 @@ class Latest {
     this.#visit = visit;
     this.#line = line;
     this.#place = place;
-    visit.on("experiment", (experiment) => {
+    visit.hear("experiment", (experiment) => {
       say(`${wording(experiment.decision).word}: ${plain(experiment.title)}`); // also if it was just read
       if (this.#known.some(({ id }) => id === experiment.id)) return;
       this.#known = [experiment, ...this.#known].slice(0, LATEST);

@@ -1,4 +1,4 @@
-// program.md, what proposers aim at, and what it said before.
+// program.md, what proposers are told to aim at, and what it said before.
 
 import { diffView } from "../diff.js";
 import { element, refill, saidInLines } from "../dom.js";

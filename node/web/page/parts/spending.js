@@ -4,7 +4,7 @@ import { facts } from "../dom.js";
 
 export async function spendingView(visit) {
   const { day, spent, limits } = await visit.get("spending");
-  const of = (name, format) => (limits[name] === null ? format(spent[name]) : `${format(spent[name])} of ${format(limits[name])}`);
+  const of = (name, told) => (limits[name] === null ? told(spent[name]) : `${told(spent[name])} of ${told(limits[name])}`);
   const count = (number) => number.toLocaleString();
   return facts([
     ["day (UTC)", day],

@@ -38,7 +38,7 @@ function follow(visit, number, place) {
     refill(place, jobView(job));
     if (isDone) say(`decided: ${wording(job.verdict ?? "open").word}`);
   };
-  visit.on("job", put);
+  visit.hear("job", put);
   const look = async () => {
     if (isDone) return;
     try {
