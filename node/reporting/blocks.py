@@ -1,6 +1,6 @@
 """The blocks that reports consist of, independent of how they are rendered.
 
-A span of text is a `str` if this program wrote it, and a marked type otherwise. Text by others is
+A span of text is a `str` if arnode wrote it, and a marked type otherwise. Untrusted text is
 `Quoted`, which cleans it on creation. `markdown.py`, `html.py` and `terminal.py` render the same
 blocks. Each sets quoted text apart and never interprets it as markup. The page draws the blocks
 from JSON.
@@ -72,7 +72,7 @@ class Paragraph(_Tagged, frozen=True, tag="paragraph"):
 
 
 class BulletList(_Tagged, frozen=True, tag="list"):
-    """A list. A renderer may show only the first items of a long one, and the number of others."""
+    """A list. A renderer may show only the first items, and the number of the rest."""
 
     items: tuple[Text, ...]
 
@@ -105,7 +105,7 @@ class Plot(_Tagged, frozen=True, tag="plot"):
     points: PointsDocument
 
     def drawn(self) -> "RichText":
-        """Return the plot in characters; if there are many experiments, several share a column."""
+        """Return the plot in characters. With many experiments, several share a column."""
         return picture(columns_in(self.points))
 
 

@@ -1,6 +1,6 @@
 """A leaderboard as a table block: the columns and the text of the cells, for every renderer.
 
-What authors claim, what others measured and what this node measured have separate columns.
+Authors' claims, peers' re-runs and this node's measurements have separate columns.
 """
 
 from collections.abc import Sequence
@@ -26,8 +26,8 @@ from protocol.units import NANO
 
 LEGEND: Final = (
     "claimed: signed by the author's key.  rerun: the lower bound that another key measured.  "
-    "others: keys, not people, that re-ran it (+ confirmed, ~ smaller than claimed, - refuted; ?"
-    " their runs do not support their verdict).  here: measured on this machine."
+    "others: how many keys (not people) re-ran it (+ confirmed, ~ smaller than claimed, - refuted,"
+    " ? not supported by their runs).  here: measured on this machine."
 )
 _ID_DIGITS: Final = 12
 

@@ -1,6 +1,6 @@
 """A leaderboard as JSON for scripts.
 
-Each row keeps apart what its author claims, what others measured and what this node measured.
+Each row has separate fields for the author's claim, peers' re-runs and this node's measurements.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -60,8 +60,8 @@ class HereDocument(TypedDict):
 class RowDocument(TypedDict):
     """One tree.
 
-    `title` is its author's, null if this node does not have the patch. `marks` is present if the
-    code was to be checked, and null if this node does not have the code.
+    `title` is the author's, null if this node does not have the patch. `marks` is present if a
+    check of the code was requested, and null if this node does not have the code.
     """
 
     rank: int | None
@@ -106,7 +106,7 @@ BoardDocument = TypedDict(
 class Code:
     """Facts about the rows' code, by tree.
 
-    `marks` are the capability lint's findings, None if the code was not to be checked. `unread` are
+    `marks` are the capability lint's findings, None if no check was requested. `unread` are
     the languages of files that no lint reads; they are known without a check. `titles` are the
     authors' titles of the patches that this node has.
     """

@@ -11,11 +11,11 @@ from node.store.boards import BoardKey
 BoardName = TypedDict(
     "BoardName", {"network": str, "task": TaskName, "class": str, "rows": int | None}
 )
-"""A board; how many rows it has, where that is known without making it."""
+"""A leaderboard. `rows` is null if the leaderboard was not computed yet."""
 
 
 class BoardNames(TypedDict):
-    """The leaderboards that some record is about."""
+    """All leaderboards with at least one record."""
 
     boards: list[BoardName]
 

@@ -28,7 +28,7 @@ _MINUTE: Final = "%Y-%m-%d %H:%M"
 class NightCard:
     """The card's text and points, from top to bottom.
 
-    `first` is the baseline's metric and `last` the head's; None if not measured.
+    `first` is the baseline's metric and `last` the head's. Each is None if not measured.
     """
 
     node: str

@@ -24,7 +24,7 @@ _HEAD, _WORKING, _BAD = "#4fca7f", "#63b3ec", "#e3a24f"
 _PLOT: Final = (_MARGIN, 330, SIZE[0] - _MARGIN, 560)  # left, top, right, bottom
 _AXIS_WIDTH: Final = 92
 _PADDING: Final = 18
-_REACH: Final = 0.25  # margin above and below both lines, as a share of their range
+_REACH: Final = 0.25  # margin above and below both curves, as a fraction of their range
 _LARGE: Final = 1e5  # from here on a figure has no room for four decimals
 _COLOURS: Final[dict[Decision, Colour]] = {
     "baseline": _INK,
@@ -129,7 +129,7 @@ def _plot(draw: "ImageDraw", points: Sequence[Point]) -> None:
     draw.rounded_rectangle((left, top, right, bottom), 10, _PANEL)
     if not points:
         middle = ((left + right) / 2, (top + bottom) / 2)
-        _text(draw, middle, "no experiments in this time", 24, _SOFT, anchor="mm")
+        _text(draw, middle, "no experiments in this time span", 24, _SOFT, anchor="mm")
         return
     low, high = _range(points)
     first, last = left + _AXIS_WIDTH, right - _PADDING

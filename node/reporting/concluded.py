@@ -59,7 +59,7 @@ class ConcludedIdea:
     `decision` distinguishes screens from rechecks if the experiment's job is known. `gain_sd` is
     the gain it was decided on, in standard deviations of one run. `authors` are the peers whose
     claims it tries, `claims` their patches, and `claimed_sd` the gain claimed for all of them. If
-    it was kept, `fate` is the outcome of its stack.
+    it was kept, `fate` is the outcome of its promotion trial.
     """
 
     entry: Experiment
@@ -82,7 +82,7 @@ class ConcludedIdea:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StackedPatch:
-    """A patch of a stack; `authors` are the peers whose claims it uses."""
+    """A patch in a promotion trial; `authors` are the peers whose claims it uses."""
 
     title: str
     origin: Origin
@@ -91,7 +91,7 @@ class StackedPatch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConcludedTrial:
-    """A concluded trial against the head: of the own stack, a peer's tree or the head itself.
+    """A concluded trial against the head: of kept patches, a peer's tree or the head itself.
 
     `stands` is True if it passed and its result was not retracted since.
     """
@@ -132,7 +132,7 @@ class Concluded:
         self._fates: dict[bytes, Fate] = dict.fromkeys(line.stack, "open")
         for trial in self._trials.values():
             if trial.measured and trial.measured.says_nothing:
-                continue  # the stack waits for another trial
+                continue  # the patches wait for another trial
             if isinstance(trial, PromotionTrial):
                 self._fates |= dict.fromkeys(trial.stack, _fate_of(trial))
 
@@ -217,7 +217,7 @@ def _sd(milli: int | None) -> float | None:
 
 
 def _verdict(entry: Experiment, step: HeadTrial | None) -> RerunVerdict:
-    """Return a trial's verdict. An own stack claims nothing that could be refuted."""
+    """Return a trial's verdict. Kept patches claim no gain, so they cannot be refuted."""
     if isinstance(step, CatchUpStep | HeadRecheckStep):
         return cast("RerunVerdict", step.verdict)  # a trial's `Confirmation.verdict` wrote it
     if step.passed if isinstance(step, PromotionTrial) else entry.decision == "adopted":

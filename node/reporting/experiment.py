@@ -27,9 +27,9 @@ from trainer.measuring.loss_curve import as_pairs
 
 
 class RunDocument(TypedDict):
-    """One run as its record has it; the secret split's score is rounded, as in the record.
+    """One run as in its record, where the secret split's score is rounded.
 
-    `curve` has points [step, loss] that the run printed while it trained. Records do not hold it.
+    `curve` has the points [step, loss] that the run printed. It is not part of the record.
     """
 
     seed: int
@@ -120,7 +120,7 @@ def experiment_page(at: OpenHome, query: OfId) -> OneExperimentDocument:
 
 
 def _words(store: Store, entry: Experiment) -> str:
-    """Return the reason for an experiment's decision, and whether its stack was overfit."""
+    """Return the reason for a decision, and whether its promotion trial was overfit."""
     words = wording(entry.decision).meaning
     stacks = store.jobs.closed_jobs(entry.line, PromotionTrial)
     was_overfit = any(
@@ -129,7 +129,7 @@ def _words(store: Store, entry: Experiment) -> str:
     )
     if entry.stage != "keep" or not was_overfit:
         return words
-    return f"{words}; its stack was {wording('overfit').meaning}"
+    return f"{words}; in its promotion trial {wording('overfit').meaning}"
 
 
 def _diff(store: Store, blobs: Blobs, record: Record) -> str | None:

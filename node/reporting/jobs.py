@@ -17,7 +17,7 @@ from protocol.units import from_nano
 
 
 class JobDocument(TypedDict):
-    """A re-run. `share` is the part of the needed evidence so far; the verdict comes at the end."""
+    """A re-run. `share` is the fraction of the needed evidence; `verdict` is null until the end."""
 
     job: int
     state: str
@@ -34,7 +34,7 @@ class JobDocument(TypedDict):
 
 
 def job_document(at: OpenHome, query: OfJob) -> JobDocument:
-    """Return a re-run by its job number. Raises UsageError if that number is no re-run."""
+    """Return a re-run by its job number. Raises UsageError if no re-run has it."""
     job = at.store.jobs.get(query.number, RerunStep)
     if job is None:
         missing = f"there is no re-run with the number {query.number}"

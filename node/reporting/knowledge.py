@@ -25,7 +25,7 @@ InsightDocument = TypedDict(
         "evidence": list[str],
     },
 )
-"""One insight; `own`: this node says it."""
+"""One insight; `own` is true if this node wrote it."""
 
 
 class InsightsDocument(TypedDict):

@@ -1,4 +1,4 @@
-"""The graph of trees on a line: its own steps, and those that peers claim on the same task."""
+"""The graph of trees on a line: this node's patches, and those that peers claim."""
 
 from typing import TypedDict
 
@@ -13,7 +13,7 @@ from protocol.units import NANO, from_nano
 class TreeDocument(TypedDict):
     """A tree with its latest measurement, by this node or by the author of a claim.
 
-    `author` is null for this node's own.
+    `author` is null for a measurement by this node.
     """
 
     tree: str
@@ -29,7 +29,7 @@ EdgeDocument = TypedDict("EdgeDocument", {"from": str, "to": str, "patch": str |
 
 
 class LineageDocument(TypedDict):
-    """Trees and the steps between them; `head` and `working` are null before the baseline."""
+    """Trees and the patches between them. `head` and `working` are null before the baseline."""
 
     nodes: list[TreeDocument]
     edges: list[EdgeDocument]
@@ -42,7 +42,7 @@ _SHOWN = ("baseline", "kept", "adopted", "branched")  # decisions that lead to f
 
 
 def lineage_document(at: OpenHome, query: OfLine) -> LineageDocument:
-    """Return the steps that this node kept, and those that peers claim."""
+    """Return the patches that this node kept, and those that peers claim."""
     store, (line, manifest) = at.store, at.line(query)
     nodes: dict[bytes, TreeDocument] = {}
     edges: dict[tuple[bytes, bytes], bytes | None] = {}

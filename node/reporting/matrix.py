@@ -1,6 +1,6 @@
-"""A matrix of patch × hardware class: the effect of a step on each class, and the evidence for it.
+"""A matrix of patch × hardware class: the effect of a patch on each class, and the evidence for it.
 
-A cell shows only the best evidence there is: measured here, else re-run by others, else claimed by
+A cell shows only the best available evidence: measured here, else re-run by peers, else claimed by
 its author. These levels are never averaged.
 """
 
@@ -20,10 +20,10 @@ from protocol.record_kinds import ResultBody
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """The evidence for a step on one class.
+    """The evidence for a patch on one class.
 
     `verdict` is that of a re-run, or `untested`. `gain` is this node's figure, else the author's;
-    gains that others measured are not averaged. `keys` is the number of keys that re-ran it, not
+    gains that peers measured are not averaged. `keys` is the number of keys that re-ran it, not
     counting its authors.
     """
 
@@ -45,7 +45,7 @@ class TransferRow:
 
 
 def transfer_matrix(store: Store, keys: Iterable[BoardKey]) -> list[TransferRow]:
-    """Return the steps on these leaderboards; those with evidence on most classes come first."""
+    """Return the patches on these leaderboards, those with evidence on most classes first."""
     cells: dict[tuple[bytes, bytes], dict[str, Cell]] = {}
     claims: dict[tuple[bytes, bytes], BoardClaim] = {}
     facts_by_class = {key: store.boards.facts(key) for key in keys}

@@ -1,7 +1,7 @@
 """A line's research as blocks: result, promotion trials, ideas, lessons.
 
-A confirmed promotion trial is never presented as evidence for single parts of its stack. The
-blocks are rendered by `markdown.py`, `html.py` and `terminal.py`.
+A confirmed promotion trial is never presented as evidence for a single one of its patches.
+`markdown.py`, `html.py` and `terminal.py` render the blocks.
 """
 
 from collections import Counter
@@ -56,21 +56,21 @@ SHOWN: Final = 20  # items of a list
 _NO_NOISE: Final = 1 / NANO  # the smallest difference between two figures
 _DECISIONS: Final[tuple[Decision, ...]] = ("kept", "discarded", "failed", "rejected")
 _FATES = {
-    "passed": f"its stack was {word('passed')}",
-    "missed": f"its stack was {word('missed')}",
-    "overfit": f"its stack was {wording('overfit').meaning}",
+    "passed": f"{word('passed')} in its promotion trial",
+    "missed": f"{word('missed')} in its promotion trial",
+    "overfit": wording("overfit").meaning,
     "open": "on the working line, waiting for a promotion trial",
-    None: "left behind when the head moved",
+    None: "dropped when the head changed",
 }
 _WHAT: Final[dict[type[HeadTrial], str]] = {
     PromotionTrial: "promotion trial",
     CatchUpStep: "a peer's source",
-    HeadRecheckStep: "the head, measured again,",
+    HeadRecheckStep: "repeated trial of the head",
 }
 _STACKS = (
     "A promotion trial compares the working line with the verified head in pairs of new runs. "
-    "If it is confirmed, the patches gain together. Single patches among them may do nothing or a "
-    "little harm."
+    "If it is confirmed, all patches together give a gain. A single patch among them may have no "
+    "effect or do a little harm."
 )
 
 
@@ -121,16 +121,16 @@ def _night(report: Report, zone: tzinfo | None) -> list[Block]:
     if not report.lines:
         command = quoted("arnode start")
         nothing = paragraph("Nothing was measured here yet: ", command, " makes the first run.")
-        blocks += [heading(2, "Nothing yet"), nothing]
-    return [*blocks, *_asked(report.asked), *_imported(report.imported)]
+        blocks += [heading(2, "No results yet"), nothing]
+    return [*blocks, *_model_costs(report.model_costs), *_imported(report.imported)]
 
 
-def _asked(asked: ModelCostTotals) -> Iterator[Block]:
-    if asked.calls:
+def _model_costs(costs: ModelCostTotals) -> Iterator[Block]:
+    if costs.calls:
         yield heading(2, "Models")
         yield paragraph(
-            f"Models answered {many(asked.calls, 'question')} for all tasks together: "
-            f"{asked.tokens:,} tokens and {usd(asked.usd_nano)}, including answers without an"
+            f"Models answered {many(costs.calls, 'question')} for all tasks together: "
+            f"{costs.tokens:,} tokens and {usd(costs.usd_nano)}, including answers that led to no"
             " experiment. A question without a recorded end counts with its highest possible cost."
         )
 
@@ -177,11 +177,13 @@ def _result(line: LineReport, figures: FigureWriter) -> Text:
     sentences = [*_head_moved(line, figures)]
     sentences.append((f"{many(len(line.ideas), 'experiment')}: {counted(counts, _DECISIONS)}.",))
     sentences += _trials(line, figures)
-    device = f"It took {hours(sum(ms for _, ms in line.device_ms))} device hours"
+    device = f"The runs took {hours(sum(ms for _, ms in line.device_ms))} device hours"
     if line.counted_share is not None:
-        device += f", with a run in training {line.counted_share:.0%} of the time"
+        device += f", with training in progress {line.counted_share:.0%} of the time"
     paid = f"{line.spend.tokens:,} tokens and {usd(line.spend.usd_nano)}"
-    models = f"{device}, {paid} of models." if line.spend.tokens else f"{device} and no model."
+    models = (
+        f"{device}; models used {paid}." if line.spend.tokens else f"{device}; no model was used."
+    )
     sentences += [(models,), *((one,) for one in _stopped(line.stopped))]
     if line.open_keeps:
         keeps = many(line.open_keeps, "kept patch", "kept patches")
@@ -218,8 +220,8 @@ def _stopped(found: Stopped) -> list[str]:
     ]
     if found.let_go_on:
         sentences.append(
-            f"As a check, {found.let_go_on} more that looked as hopeless were continued: "
-            f"{found.kept or 'none'} of these {'was' if found.kept < 2 else 'were'} kept."
+            f"As a check, {found.let_go_on} more screens with an equally bad forecast went on:"
+            f" {found.kept or 'none'} of them {'was' if found.kept < 2 else 'were'} kept."
         )
     return sentences
 
@@ -235,9 +237,9 @@ def _trials(line: LineReport, figures: FigureWriter) -> Iterator[Text]:
             yield (f"{gains} of {many(len(trials), one, several)} {word('confirmed')}.",)
         elif kind is PromotionTrial:
             yield ("No promotion trial ended.",)
-    taken_back = sum(trial.verdict in GAINS and not trial.stands for trial in line.confirmations)
-    if taken_back:
-        yield (f"{many(taken_back, 'of them was', 'of them were')} taken back since.",)
+    retracted = sum(trial.verdict in GAINS and not trial.stands for trial in line.confirmations)
+    if retracted:
+        yield (f"{many(retracted, 'of them was', 'of them were')} retracted later.",)
     if line.gain_nano:
         yield text("Verified gain, measured in pairs: ", figures.gain(line.gain_nano), ".")
 
@@ -247,18 +249,18 @@ def _machine(line: LineReport, figures: FigureWriter) -> Text:
     where = joined("; ", filter(None, (quoted(line.hardware_class), env)))
     if line.noise_sd <= _NO_NOISE:
         return text("Machine: ", where, ". Repeated runs gave the same score.")
-    noise = f"One run has {sd_text(line.noise_sd)} "
-    return text("Machine: ", where, f". {noise}", figures.unit, ", its standard deviation.")
+    noise = f"Noise: {sd_text(line.noise_sd)} "
+    return text("Machine: ", where, f". {noise}", figures.unit, " (standard deviation of one run).")
 
 
 def _plot(line: LineReport, figures: FigureWriter) -> Plot:
     reach = f"{NINETY_FIVE * line.noise_sd:.6f} "
     caption = text(
-        "Bars show, for an experiment, the interval of 95 % of the runs of such a source (",
+        "The bar of an experiment covers 95 % of the runs of its source (±",
         reach,
         figures.unit,
-        " on either side); for a trial against the head, the 95 % interval of its gain. Points"
-        " outside the plot are drawn at its edge.",
+        "). The bar of a trial against the head is the 95 % interval of its gain. Points outside"
+        " the plot are drawn at its edge.",
     )
     return Plot(
         metric=metric_document(line.metric),
@@ -284,7 +286,7 @@ def _confirmation(one: ConcludedTrial, figures: FigureWriter) -> Text:
         outcome = wording("overfit").meaning
     entry_text = text(f"{figures.time(one.entry.ts_ms)} {_WHAT[one.kind]} {outcome}")
     if one.verdict in GAINS and not one.stands:
-        entry_text = text(entry_text, ", taken back since")
+        entry_text = text(entry_text, ", retracted later")
     interval = interval_of(one.measured)
     if interval and one.measured:
         pairs = f" in {many(one.measured.pairs, 'pair')}"
@@ -297,7 +299,7 @@ def _confirmation(one: ConcludedTrial, figures: FigureWriter) -> Text:
         entry_text = text(entry_text, ", by ", short(one.author))
     if one.parts:
         parts = joined(", ", map(_part, one.parts))
-        entry_text = text(entry_text, f"; {many(len(one.parts), 'part')}: ", parts)
+        entry_text = text(entry_text, f"; {many(len(one.parts), 'patch', 'patches')}: ", parts)
     return text(entry_text, " [", short(one.entry.id), "]")
 
 
@@ -323,7 +325,7 @@ def _idea(idea: ConcludedIdea, why: Text) -> Text:
 
 
 def _nearest_first(idea: ConcludedIdea) -> tuple[int, float]:
-    """Return a sort key that puts ideas first that almost gained."""
+    """Return a sort key that puts the ideas closest to a gain first."""
     stage = {"rebased": 0, "rechecked_out": 1}
     return stage.get(idea.decision, 2), 99.0 if idea.gain_sd is None else -idea.gain_sd
 
@@ -338,7 +340,7 @@ def _discarded(idea: ConcludedIdea) -> Text:
     gain = deviations(idea.gain_sd)
     match idea.decision:
         case "screened_out":
-            why = f": {gain} in one run, {DEFAULT.screen_sd:g} are needed"
+            why = f": {gain} in one run, {DEFAULT.screen_sd:g} sd are needed"
         case "rechecked_out":
             why = f": {gain} in its recheck, which is not enough"
         case "rebased":

@@ -33,7 +33,7 @@ class RunNextDocument(TypedDict):
 
 
 class EvidenceDocument(TypedDict):
-    """The progress of a trial against the head; `share` is the part of the needed evidence."""
+    """The progress of a trial against the head. `share` is the fraction of the needed evidence."""
 
     pairs: int
     share: float
@@ -167,7 +167,7 @@ def gauges(store: Store, now: NowDocument) -> Iterator[str]:
         }
     for name, (what, value) in values.items():
         yield f"# HELP arnode_{name} {what}\n# TYPE arnode_{name} gauge\narnode_{name} {value:g}\n"
-    yield "# HELP arnode_experiments Experiments, by what was decided.\n"
+    yield "# HELP arnode_experiments Experiments by decision.\n"
     yield "# TYPE arnode_experiments gauge\n"
     for line in store.jobs.lines():
         manifest = store.records.manifest(line.task)

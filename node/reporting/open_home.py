@@ -79,7 +79,9 @@ class OpenHome:
             key = LineKey(task=line.task, hardware_class=query.hardware_class)
             if key not in self.store.experiments.lines():
                 where = query.hardware_class
-                raise UsageError(f"nothing was measured on {where} here", "see /status")
+                raise UsageError(
+                    f"nothing was measured on {where} here", "GET /status lists the lines"
+                )
         manifest = self.store.records.manifest(key.task)
         if manifest is None:
             raise ArnodeError("the line's task is missing here", "run `arnode fsck`")

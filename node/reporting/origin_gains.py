@@ -1,9 +1,9 @@
 """Verified gains and their cost, by proposer, model and instructions.
 
-Only whole stacks of kept patches are verified. If all parts of a stack have one origin, its gain
-was measured for that origin. The gain of a mixed stack is divided equally among its parts and kept
-apart, because nobody measured the single parts. Screened gains would be no better basis: the parts
-were selected by them.
+A promotion trial measures several kept patches together. If all have one origin, the gain was
+measured for that origin. Otherwise it is divided equally among the patches and reported separately,
+because nobody measured single patches. Screened gains would be no better basis: the patches were
+selected by them.
 """
 
 from collections.abc import Iterable, Sequence
@@ -25,7 +25,8 @@ _HOUR_MS: Final = 3_600_000
 class OriginGains:
     """The experiments of one origin, their cost, and their verified gains in units of 1e-9.
 
-    `alone_nano` is the gain of stacks of this origin alone, `shared_nano` its share of mixed ones.
+    `alone_nano` is the gain of trials with this origin alone, `shared_nano` its share of mixed
+    trials.
     """
 
     origin: Origin
@@ -54,7 +55,7 @@ class OriginGains:
 
 
 def verified_nano(confirmations: Iterable[ConcludedTrial]) -> int:
-    """Return the sum of the gains of own stacks and peers' trees that passed and still stand."""
+    """Return the sum of the gains of trials that passed and were not retracted."""
     return sum(_gain_nano(one) for one in confirmations)
 
 
@@ -93,9 +94,9 @@ def gains_by_origin(
 
 
 def _origins(confirmation: ConcludedTrial) -> Sequence[Origin]:
-    """Return the origins that share a trial's gain and cost, one for each part.
+    """Return the origins that share a trial's gain and cost, one for each patch.
 
-    Parts that claim no gain are omitted: ablations, and a branch's step to an own tree.
+    Patches that claim no gain are omitted: ablations, and a branch's return to an earlier tree.
     """
     if confirmation.kind is CatchUpStep:
         return (_CATCH_UP,)

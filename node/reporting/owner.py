@@ -47,7 +47,7 @@ class ProgramDocument(TypedDict):
 
 
 class HypothesisDocument(TypedDict):
-    """An idea to try; `result` and `gain` are those of its experiment."""
+    """A hypothesis to test; `result` and `gain` are those of its experiment."""
 
     id: str
     ts: int

@@ -1,4 +1,4 @@
-"""Peers' part in a span: their claims that were tried here, and their verdicts on this node's.
+"""Peers' claims that were tried here in a span, and peers' verdicts on this node's claims.
 
 Three kinds of evidence are kept apart: the author's claim, the re-runs by other keys, and this
 node's measurement. A claim tried as an idea was only screened, which neither confirms nor refutes
@@ -42,7 +42,7 @@ class Interval:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Others:
-    """The number of other keys with each verdict whose own runs support it.
+    """The number of keys that reached each verdict, counted only if their runs support it.
 
     The author and this node are not counted.
     """
@@ -56,13 +56,13 @@ class Others:
 class TriedClaim:
     """A claim of peers and its outcome on this node.
 
-    `way` is `again` for a re-run as claimed, `head` for a trial of the whole tree against the head,
+    `how` is `again` for a re-run as claimed, `head` for a trial of the whole tree against the head,
     and `idea` for an experiment on the working line. An idea's figures are in standard deviations
     of one run. `others` is None if several claims were tried together.
     """
 
     ts_ms: int
-    way: Literal["again", "head", "idea"]
+    how: Literal["again", "head", "idea"]
     authors: tuple[bytes, ...]
     title: str
     others: Others | None
@@ -75,7 +75,7 @@ class TriedClaim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnClaim:
-    """A result of this node and others' verdicts on its tree; `new` counts those in the span."""
+    """A result of this node and peers' verdicts on its tree. `new` counts verdicts in the span."""
 
     result: bytes
     title: str
@@ -86,8 +86,8 @@ class OwnClaim:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AskedPart:
-    """A part of the head whose gain was measured by running the head without it."""
+class RemovedPatch:
+    """A patch of the head whose gain was measured by running the head without it."""
 
     ts_ms: int
     title: str
@@ -97,17 +97,17 @@ class AskedPart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeersPart:
-    """All entries of a span, oldest first.
+    """Peers' claims and verdicts in a span, oldest first.
 
-    `asked` are parts of this node's own head, which are measured like re-runs. `device_ms` is the
-    device time of re-runs of claims, `asked_ms` that of own parts.
+    `removed` are patches of this node's head, which are measured like re-runs. `device_ms` is the
+    device time of re-runs of claims, `removed_ms` that of removed patches.
     """
 
     tried: tuple[TriedClaim, ...]
     own: tuple[OwnClaim, ...]
-    asked: tuple[AskedPart, ...]
+    removed: tuple[RemovedPatch, ...]
     device_ms: int
-    asked_ms: int
+    removed_ms: int
 
 
 class ReportedPeers:
@@ -131,14 +131,14 @@ class ReportedPeers:
         ideas: Iterable[ConcludedIdea],
         confirmations: Iterable[ConcludedTrial],
     ) -> PeersPart:
-        """Return peers' part in a span, given the experiments and trials that ended in it."""
-        asked = [
+        """Return the claims and verdicts of a span; its experiments and trials are given."""
+        ended = [
             (ts_ms, job, step)
             for job in self._store.jobs.closed_jobs(self._line, RerunStep)
             if (ts_ms := self._verdict_ms(job, step := job.step)) in span
         ]
-        parts = [one for one in asked if one[2].part is not None]
-        again = [one for one in asked if one[2].part is None]
+        parts = [one for one in ended if one[2].part is not None]
+        again = [one for one in ended if one[2].part is None]
         tried = [
             *(self._again(ts, step) for ts, _, step in again if step.author != self._own_author),
             *self._as_heads(confirmations),
@@ -147,15 +147,15 @@ class ReportedPeers:
         return PeersPart(
             tried=tuple(sorted(tried, key=lambda one: (one.ts_ms, one.title))),
             own=tuple(self._own(span)),
-            asked=tuple(self._asked(ts_ms, step) for ts_ms, _, step in parts),
+            removed=tuple(self._removed(ts_ms, step) for ts_ms, _, step in parts),
             device_ms=sum(self._device_ms(job) for _, job, _ in again),
-            asked_ms=sum(self._device_ms(job) for _, job, _ in parts),
+            removed_ms=sum(self._device_ms(job) for _, job, _ in parts),
         )
 
     def _again(self, ts_ms: int, step: RerunStep) -> TriedClaim:
         return TriedClaim(
             ts_ms=ts_ms,
-            way="again",
+            how="again",
             authors=(step.author,),
             title=self._title_of(step.target),
             others=self._others(step.tree),
@@ -172,7 +172,7 @@ class ReportedPeers:
             if step := by_record.get(one.entry.id):
                 yield TriedClaim(
                     ts_ms=one.entry.ts_ms,
-                    way="head",
+                    how="head",
                     authors=(step.author,),
                     title=self._title_of(step.target),
                     others=self._others(step.theirs),
@@ -190,7 +190,7 @@ class ReportedPeers:
             word = "kept"
         return TriedClaim(
             ts_ms=idea.entry.ts_ms,
-            way="idea",
+            how="idea",
             authors=idea.authors,
             title=idea.entry.title,
             others=self._others(patch.tree) if patch else None,
@@ -200,7 +200,7 @@ class ReportedPeers:
         )
 
     def _own(self, span: TimeSpan) -> Iterator[OwnClaim]:
-        """Yield own results that were signed, or judged by others, in the span and still stand."""
+        """Yield this node's valid results that were signed, or re-run by peers, in the span."""
         here = measured_here(self._own_facts)
         words: dict[bytes, list[int]] = {}
         for vote in supported_votes(self._store.boards.facts(self._key), self._claims):
@@ -222,9 +222,9 @@ class ReportedPeers:
                     here=here[fact.tree],
                 )
 
-    def _asked(self, ts_ms: int, step: RerunStep) -> AskedPart:
+    def _removed(self, ts_ms: int, step: RerunStep) -> RemovedPatch:
         part = self._store.records.patch(step.part) if step.part else None
-        return AskedPart(
+        return RemovedPatch(
             ts_ms=ts_ms,
             title=part.title if part else "",
             verdict=step.verdict,
@@ -244,7 +244,7 @@ class ReportedPeers:
         )
 
     def _verdict_ms(self, job: Job[RerunStep], step: RerunStep) -> int:
-        """Return the time of the published verdict; if it was not published, of the job's start."""
+        """Return the time of the published verdict, or else of the job's start."""
         if step.record is None or not self._store.records.has(step.record):
             return job.created_ms
         return self._store.records.get(step.record).ts_ms

@@ -1,4 +1,4 @@
-"""The points of a line's plot: every experiment with its interval, head and working line."""
+"""The points of a line's plot: each experiment with its interval, and head and working line."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _BASELINE_RUNS: Final = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
-    """An experiment in the plot: its metric, its 95 % interval, and both lines after it."""
+    """An experiment in the plot: metric, 95 % interval, and head and working line after it."""
 
     entry: Experiment
     metric: float | None
@@ -37,7 +37,8 @@ def points_of(
 ) -> tuple[Point, ...]:
     """Return the experiments of a span, oldest first.
 
-    `history` and the head's `moves` must be complete. `sign` is +1 if a smaller metric is better.
+    `history` and `moves`, the changes of the head, must be complete. `sign` is +1 if a smaller
+    metric is better.
     """
     by_id = {one.entry.id: one for one in confirmations}
     found = columns(history, moves=moves)

@@ -1,4 +1,4 @@
-"""A line's history as columns for a plot: every experiment, and both lines after it."""
+"""A line's history as columns for a plot: every experiment, with head and working line."""
 
 from collections.abc import Mapping
 from typing import TypedDict
@@ -28,7 +28,7 @@ ProgressDocument = TypedDict(
         "points": PointsDocument,
     },
 )
-"""A line from its baseline on; `head_words` say how its head came to be one."""
+"""A line since its baseline. `head_words` name its head, such as "verified head"."""
 
 
 def progress_document(at: OpenHome, query: OfLine) -> ProgressDocument:

@@ -1,4 +1,4 @@
-"""Published session reports of this node and of others, as JSON.
+"""Published session reports of this node and of peers, as JSON.
 
 Titles and figure names are their authors' text. Code that displays them must clean them.
 """
@@ -33,7 +33,7 @@ PublishedDocument = TypedDict(
         "has_text": bool,
     },
 )
-"""One report; `own`: this node's. `has_text`: its text is here, as where somebody asked for it."""
+"""One report. `own` is true for this node's report, `has_text` if its text is stored here."""
 
 
 class ReportsDocument(TypedDict):

@@ -1,4 +1,4 @@
-"""Reports as signed records for others: figures for programs, and a text on request.
+"""Reports as signed records: figures for programs, and a text for nodes that request it.
 
 A record is about one line. Its text is what `arnode report` prints of that line alone, with times
 in UTC. It omits imported files, whose names belong to this machine, and model calls for other
@@ -37,7 +37,7 @@ from protocol.runs import Figures
 from protocol.units import NANO
 from trainer.task_kinds import builtin_ids, load_task
 
-MOST_TEXT_BYTES: Final = 512 * 1024  # a message to the running node holds it
+MOST_TEXT_BYTES: Final = 512 * 1024  # must fit into a message to the running node
 _SHORTER: Final = (20, 5, 1)  # items of a list to show; the next number if the text is too long
 
 
@@ -92,7 +92,9 @@ def sign_report(
     Raises UsageError if the text is not the one that the body names.
     """
     if len(text) != body.size_bytes or hashlib.sha256(text).digest() != body.text:
-        raise UsageError("the report's text does not match its record", "make it again")
+        raise UsageError(
+            "the report's text does not match its record", "run `arnode report --publish` again"
+        )
     author = identity.keys.author
     for known in store.records.listed("report", author.public, newest_first=True):
         is_same = isinstance(known.body, ReportBody) and (
@@ -128,13 +130,13 @@ def refusal(home: Home, store: Store, manifest: TaskManifest, network: Network) 
         case TaskOf.THIS_MACHINE:
             return f"no other node of {network.name} has the task, so it stays on this machine"
         case TaskOf.ITS_USER if network.secret is None:
-            return "the task is your own, and is published in private networks only"
+            return "this task is your own, so its reports are published only in private networks"
         case _:
             return None
 
 
 def whose_task(home: Home, store: Store, manifest: TaskManifest, net: str) -> TaskOf:
-    """Return whose a task is in a network; this machine's if that is unknown.
+    """Return who knows a task in a network: this machine (also if unknown), its user or everybody.
 
     An announcement in one network does not count in another.
     """
@@ -154,7 +156,7 @@ def _text(line: LineReport, span: TimeSpan) -> bytes:
 
     Raises ArnodeError if it never fits.
     """
-    alone = Report(span=span, asked=ModelCostTotals(), lines=(line,))
+    alone = Report(span=span, model_costs=ModelCostTotals(), lines=(line,))
     for shown in _SHORTER:
         text = as_markdown(alone, UTC, shown=shown).encode()
         if len(text) <= MOST_TEXT_BYTES:

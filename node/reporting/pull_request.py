@@ -54,9 +54,9 @@ def _described(store: Store, record: Record, body: ResultBody, diff: str) -> Ite
     yield heading(2, "Evidence")
     yield bullets(_evidence(record, body, manifest))
     yield paragraph(
-        "The stack was confirmed as a whole, not its single patches.\n",
+        "The patches were confirmed together, not one by one.\n",
         quoted(f"arnode export bundle {record.id.hex()[:_ID_DIGITS]}"),
-        " writes all of it into one file that\n",
+        " writes the evidence into one file, which\n",
         quoted("arnode verify FILE --check-only"),
         " checks anywhere.",
     )

@@ -94,7 +94,7 @@ def record_document(store: Store, blobs: Blobs, record: Record) -> RecordDocumen
         "body": cast("dict[str, object]", to_json(record.body.to_value())),
         "signature_ok": True,  # the store returns no record with a wrong signature
         "level": "here" if store.records.is_own(record.id) else "claimed",
-        "retracted": _taken_back(store, record),
+        "retracted": _retraction_reason(store, record),
         "related": [item.hex() for item in _related(store, record)],
         "marks": shown,
         "timeline": timeline_document(store, record),
@@ -177,8 +177,8 @@ def _marks(store: Store, blobs: Blobs, record: Record) -> tuple[CapabilityFindin
     return marks_of(store, blobs, record.body.task, trees_of(record.body)[1])
 
 
-def _taken_back(store: Store, record: Record) -> str | None:
-    """Return why its author retracted a record; None if it is not retracted."""
+def _retraction_reason(store: Store, record: Record) -> str | None:
+    """Return the reason a record was retracted; None if it was not."""
     retraction = store.records.retraction(record.id)
     if retraction is None or not isinstance(retraction.body, RetractBody):
         return None

@@ -1,4 +1,4 @@
-"""The report of a home's lines in a span: the head's moves, the evidence, and the cost."""
+"""The report of a home's lines in a span: changes of the head, the evidence, and the cost."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -44,8 +44,8 @@ _MOMENTS: Final = tuple(
 class Head:
     """The verified head at a moment, and the metric of its latest baseline or confirmation.
 
-    `recheck_pending` is why the present head is not re-confirmed yet; None without doubt, and for
-    earlier heads.
+    `recheck_pending` is the reason the present head has to be measured again. It is None if nothing
+    is pending, and for earlier heads.
     """
 
     tree: bytes
@@ -92,13 +92,13 @@ class LineReport:
 class Report:
     """A home's report.
 
-    `span` is the part of the requested span between its first and last event. `asked` counts all
-    model calls in the requested span, also those without a result. `imported` has the files of
-    other tools that were imported in it.
+    `span` runs from the first to the last event of the requested span. `model_costs` sums all model
+    calls in the requested span, also those without a result. `imported` has the files of other
+    tools that were imported in it.
     """
 
     span: TimeSpan
-    asked: ModelCostTotals
+    model_costs: ModelCostTotals
     lines: tuple[LineReport, ...]
     imported: tuple[Imported, ...] = ()
 
@@ -113,7 +113,7 @@ def report_of(
     lines = store.jobs.lines() if task is None else [the_line(store, task)]
     return Report(
         span=_eventful(store, span),
-        asked=costs_between(store.database, span.since_ms, span.until_ms),
+        model_costs=costs_between(store.database, span.since_ms, span.until_ms),
         lines=tuple(_line_report(store, line, span, net, progress) for line in lines),
         imported=tuple(
             one for one in store.imported.listed() if span.since_ms <= one.at_ms <= span.until_ms
@@ -122,9 +122,9 @@ def report_of(
 
 
 def _eventful(store: Store, span: TimeSpan) -> TimeSpan:
-    """Return the time from the first to the last event in a span; the span itself without events.
+    """Return the time from the first to the last event in a span, or the span if it has no events.
 
-    So a node that ran for a quarter of an hour does not report on a day.
+    A node that ran for a quarter of an hour then does not report on a whole day.
     """
     moments = [
         moment

@@ -9,7 +9,7 @@ from node.reporting.concluded import ConcludedIdea, ConcludedTrial, Spend, Stack
 from node.reporting.night import NightDocument, night_document
 from node.reporting.open_home import OpenHome
 from node.reporting.origin_gains import OriginGains
-from node.reporting.peers_part import AskedPart, Interval, OwnClaim, TriedClaim, interval_of
+from node.reporting.peers_part import Interval, OwnClaim, RemovedPatch, TriedClaim, interval_of
 from node.reporting.queries import OfNight
 from node.reporting.report import Head, LineReport, Report, report_of
 from node.store.imported import Imported
@@ -39,9 +39,9 @@ def report_json(report: Report) -> _Json:
         "since": report.span.since_ms,
         "until": report.span.until_ms,
         "models": {
-            "questions": report.asked.calls,
-            "tokens": report.asked.tokens,
-            "usd": report.asked.usd_nano / NANO,
+            "questions": report.model_costs.calls,
+            "tokens": report.model_costs.tokens,
+            "usd": report.model_costs.usd_nano / NANO,
         },
         "lines": [_line(line) for line in report.lines],
         "imported": [_imported(one) for one in report.imported],
@@ -88,7 +88,7 @@ def _line(line: LineReport) -> _Json:
         "trials": [_confirmation(one) for one in line.confirmations],
         "claims": [_tried(one) for one in line.peers.tried],
         "own_claims": [_own(one) for one in line.peers.own],
-        "parts": [_asked(one) for one in line.peers.asked],
+        "parts": [_removed(one) for one in line.peers.removed],
         "insights": list(line.lessons),
         "counted_share": None if line.counted_share is None else round(line.counted_share, 3),
         "stopped": asdict(line.stopped),
@@ -150,7 +150,7 @@ def _part(part: StackedPatch) -> _Json:
 def _tried(one: TriedClaim) -> _Json:
     return {
         "ts": one.ts_ms,
-        "how": one.way,
+        "how": one.how,
         "title": one.title,
         "authors": [author.hex() for author in one.authors],
         "claimed": {"gain": from_nano(one.claimed_nano), "gain_sd": one.claimed_sd},
@@ -175,7 +175,7 @@ def _own(one: OwnClaim) -> _Json:
     }
 
 
-def _asked(one: AskedPart) -> _Json:
+def _removed(one: RemovedPatch) -> _Json:
     return {
         "ts": one.ts_ms,
         "title": one.title,

@@ -1,6 +1,6 @@
-"""A plot in characters: every experiment as a mark, the verified head and working line as lines.
+"""A plot in characters: a mark for each experiment, and curves for head and working line.
 
-A column stands for one or several experiments. The module only draws.
+A column shows one or several experiments.
 """
 
 from collections import deque
@@ -20,7 +20,7 @@ Mark = Literal["kept", "discarded", "failed"]
 
 _MARKS: dict[Mark, str] = {"kept": "●", "discarded": "·", "failed": "×"}
 _WORKING_STYLE, _HEAD_STYLE = "cyan", "bold green"
-_MARGIN = 0.2  # share of the lines' range; marks beyond it are drawn at the edge
+_MARGIN = 0.2  # fraction of the curves' range; marks beyond it are drawn at the edge
 _LABEL_WIDTH = 8
 _REPORT_WIDTH = 78
 _REPORT_HEIGHT = 12
@@ -28,7 +28,7 @@ _REPORT_HEIGHT = 12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """One experiment: its mark, its metric, and the metrics of both lines after it."""
+    """One experiment: its mark, its metric, and the metrics of working line and head after it."""
 
     mark: Mark | None
     metric: float | None
@@ -40,7 +40,7 @@ class PointsDocument(TypedDict):
     """A line's experiments as columns, oldest first.
 
     `low` and `high` are the 95 % interval of the metric of a trial against the head. `head` and
-    `working` are the metrics of both lines after the experiment.
+    `working` are the metrics of head and working line after the experiment.
     """
 
     id: list[str]
@@ -63,8 +63,8 @@ def columns(
     """Return the history of a line for the plot, oldest first.
 
     `start` is the head's metric before these entries, if they do not begin with the baseline.
-    `moves` are the head's moves, including manual ones and those back to an earlier head. A move
-    to a tree that these entries did not measure is ignored.
+    `moves` are the changes of the head, including manual changes and returns to an earlier head. A
+    change to a tree that these entries did not measure is ignored.
     """
     found: list[Column] = []
     working, head = start, start
@@ -100,7 +100,7 @@ def columns_in(points: PointsDocument) -> list[Column]:
 
 
 def mark_of(decision: str) -> Mark | None:
-    """Return the mark of an experiment; None for a decision that only moves the lines."""
+    """Return the mark of an experiment; None for a decision that only changes the curves."""
     match decision:
         case "kept" | "discarded":
             return cast("Mark", decision)
@@ -150,7 +150,7 @@ def picture(history: Sequence[Column]) -> Text:
 
 
 def legend() -> Text:
-    """Return the legend of lines and marks, to print below the plot."""
+    """Return the legend of curves and marks, to print below the plot."""
     indent = " " * (_LABEL_WIDTH + 3)
     return Text.assemble(
         indent,
@@ -171,7 +171,7 @@ def _pen(mark: Mark) -> tuple[str, str]:
 
 
 def _fitted(history: Sequence[Column], width: int) -> list[Column]:
-    """Return at most one entry per column; few entries are spread, many share a column."""
+    """Return at most one entry per column. Few entries are spread, many are merged."""
     count = len(history)
     if count >= width:
         shares = (history[x * count // width : (x + 1) * count // width] for x in range(width))
@@ -197,7 +197,7 @@ def _together(share: Sequence[Column]) -> Column:
 def _draw_line(
     grid: list[list[tuple[str, str]]], rows: Sequence[int], pen: Sequence[str], style: str
 ) -> None:
-    """Draw a line of steps. `pen` is flat, upright, both corners down, and both corners up."""
+    """Draw a step curve. `pen` has six characters: flat, upright, two corners down, two up."""
     flat, upright, leave_down, enter_down, leave_up, enter_up = pen
     before = rows[0]
     for x, now in enumerate(rows):

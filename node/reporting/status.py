@@ -93,7 +93,7 @@ def _cost(store: Store) -> Message:
 
 
 def _network(store: Store, net: str, membership: "Membership | None") -> Message:
-    """Return the state of the network; `name` is null while this node takes part in none.
+    """Return the state of the network. `name` is null while this node is not connected to one.
 
     `in_use` is the network named in this node's records, connected or not. `lost_messages` counts
     gossip messages that arrived faster than they were read; they are fetched again. `reach` is
@@ -198,7 +198,7 @@ def _planner(store: Store, line: Line, live: "Research | None") -> Message:
     """Return the state of the planner model; null if there is none.
 
     `aim` and `written` (seconds since 1970) are null while no aim is in force. `waiting` is why the
-    planner is not asked now, null if it is.
+    planner is waiting, null if it is not.
     """
     aim, state = aim_in_force(store, line.key), live.planner if live else None
     if state is None:
@@ -218,7 +218,7 @@ def _proposer(state: "ArmState") -> Message:
 
     `share` is its share of the latest slots. `gain_per_hour` is the gain of its kept patches by
     fresh runs or an ablation, in standard deviations of one run per device hour, null if it used no
-    device time. `waiting` is why it is not asked now, null if it is.
+    device time. `waiting` is the reason it makes no proposal now, or null.
     """
     hours = state.device_hours
     return {
@@ -319,7 +319,7 @@ def _verification(store: Store, line: Line) -> Message:
     passed = confirmations["adopted"]
     failed = confirmations["failed"] + confirmations["rejected"]
     claims = Counter(job.step.verdict for job in store.jobs.closed_jobs(line.key, RerunStep))
-    # Only a peer's tree comes with a claim that can be refuted; own stacks claim nothing.
+    # Only a peer's tree has a claim that can be refuted; kept patches claim no gain.
     refuted = sum(
         job.step.verdict == "refuted" for job in store.jobs.closed_jobs(line.key, CatchUpStep)
     )

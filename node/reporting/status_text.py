@@ -98,15 +98,15 @@ def print_lanes(lanes: Sequence[Mapping[str, Any]]) -> None:
 def dht_words(dht: Mapping[str, Any]) -> str:
     """Return one line on the last DHT lookup."""
     if dht["last"] is None:
-        return "looking for others in the DHT"
+        return "searching for nodes in the DHT"
     if dht["fault"] is not None:
         return f"cannot reach the DHT: {plain(dht['fault'])}"
     if not dht["answered"]:
         return "no server of the DHT answered"
     known = f"{dht['announced']} of {dht['answered']} servers know this node"
     if not dht["announced"]:
-        known = f"{dht['answered']} servers answered; no address of this node is public"
-    found = "nobody" if not dht["found"] else many(dht["found"], "node")
+        known = f"{dht['answered']} servers answered; this node has no public address"
+    found = "no node" if not dht["found"] else many(dht["found"], "node")
     return f"DHT: {found} found, {known}"
 
 
@@ -124,16 +124,16 @@ def print_peers(document: Mapping[str, Any]) -> None:
     """Print the peers document, one line per peer."""
     if document["network"] is None:
         click.echo(
-            "this node is connected to no network: see `arnode join` and `arnode start --yes`"
+            "this node is not connected to a network: see `arnode join` and `arnode start --yes`"
         )
         return
     for peer in document["peers"]:
         name = plain(peer["name"]) if peer["name"] else "unknown"
         latency = "–" if peer["latency_ms"] is None else f"{peer['latency_ms']:.0f} ms"
-        way = "" if peer["direct"] else "  through a relay"
+        relay = "" if peer["direct"] else "  through a relay"
         click.echo(
             f"{peer['peer']}  {name}  author {(peer['author'] or '–')[:12]}  {peer['trust']}"
-            f"  {', '.join(peer['classes']) or '–'}  {peer['records']} records  {latency}{way}"
+            f"  {', '.join(peer['classes']) or '–'}  {peer['records']} records  {latency}{relay}"
         )
     if not document["peers"]:
         click.echo(f"network {document['network']}: no peers are connected yet")
@@ -161,7 +161,7 @@ def _print_line(line: Mapping[str, Any]) -> None:
     click.echo(f"  experiments    {counts['total']}: {counted(counts, DECISIONS)}")
     click.echo(f"  verification   {counted(verified, VERDICTS)}")
     for intent in line["intents"][:_INTENTS]:
-        click.echo(f"  others try     {plain(intent['title'])} ({intent['author'][:12]})")
+        click.echo(f"  peers try      {plain(intent['title'])} ({intent['author'][:12]})")
     if now := line["now"]:
         at_work = f": {plain(now['title'])}" if now["title"] else ""
         pausing = ", then a pause" if now["title"] and now["paused"] else ""
@@ -182,7 +182,7 @@ def _proposer_words(one: Mapping[str, Any]) -> str:
     gain = "–" if rate is None else f"{rate:+.2f} sd"
     waiting = f"; waiting: {plain(one['waiting'])}" if one["waiting"] else ""
     return (
-        f"{plain(one['name'])}: {one['share']:.0%} of the latest experiments, kept {gain} a device"
+        f"{plain(one['name'])}: {one['share']:.0%} of the latest experiments, {gain} per device"
         f" hour, {one['usd']:.4f} USD{waiting}"
     )
 
@@ -190,7 +190,7 @@ def _proposer_words(one: Mapping[str, Any]) -> str:
 def _on_top(working: Mapping[str, Any]) -> str:
     keeps, branch = working["keeps"], working["branch"]
     if not keeps and not branch:
-        return "same as the head: nothing kept since"
+        return "same as the head: no kept patches"
     where = plain(branch) if branch else "on top"
     after = working.get("trial_after")
     due = f": trial after {after} more at the latest" if after else ""

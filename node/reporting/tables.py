@@ -1,6 +1,6 @@
 """The tables of a report: peers' claims and verdicts, device time, and gains by origin.
 
-Claims, others' verdicts and this node's measurements have separate columns.
+Claims, peers' verdicts and this node's measurements have separate columns.
 """
 
 from collections.abc import Iterator
@@ -30,26 +30,26 @@ from node.reporting.figures import (
     usd,
 )
 from node.reporting.origin_gains import OriginGains
-from node.reporting.peers_part import AskedPart, Others, OwnClaim, TriedClaim
+from node.reporting.peers_part import Others, OwnClaim, RemovedPatch, TriedClaim
 from node.reporting.report import LineReport
 from node.terminal.vocabulary import many, word
 from protocol.evidence import GAINS
 
 _LEVELS = (
-    "Three separate levels of evidence: signed by the author's key (claimed); the number of other "
-    "keys, not people, whose re-runs support their verdict (others: + confirmed, ~ smaller than "
-    "claimed, - refuted); measured on this machine (here). A patch that was tried as an idea was "
-    "only screened."
+    "The columns are separate kinds of evidence. Claimed: signed by the author's key. Others: how "
+    "many other keys (not people) re-ran the claim, with runs that support their verdict "
+    "(+ confirmed, ~ smaller than claimed, - refuted). Here: measured on this machine. A patch "
+    "that was tried as an idea was only screened."
 )
 _SHARING = (
-    "Only stacks of patches are verified, so only a stack's gain is measured. If all its patches "
-    "have one origin, that origin gets the whole gain (gain alone). The gain of a mixed stack is "
-    "divided equally among its patches (share of mixed): an attribution, not a measurement. The "
-    "device time of promotion trials, passed or not, is divided in the same way. The rates are of "
-    "both columns. A gain counts in the time span in which its trial ended. Confirmed gains are on "
+    "A promotion trial measures the gain of all its patches together. If all have one origin, that "
+    "origin gets the whole gain (gain alone). Otherwise the gain is divided equally among the "
+    "patches (share of mixed): an attribution, not a measurement. The device time of promotion "
+    "trials, passed or not, is divided in the same way. The rates are based on the sum of both "
+    "gains. A gain counts in the time span in which its trial ended. Confirmed gains are on "
     "average a little too high, because only the best pass."
 )
-_WAYS = {"again": "re-run", "head": "against the head", "idea": "as an idea"}
+_HOW = {"again": "re-run", "head": "against the head", "idea": "as an idea"}
 
 
 _CLAIMS = (
@@ -62,7 +62,7 @@ _OWN = (
     words_column("own result", wraps=True),
     *map(figures_column, ("claimed", "at least", "others", "here")),
 )
-_COST = (words_column("what for"), figures_column("device hours"), figures_column("share"))
+_COST = (words_column("purpose"), figures_column("device hours"), figures_column("share"))
 _ORIGINS = (
     *map(words_column, ("proposer", "model", "program")),
     *map(figures_column, ("tried", "kept", "device hours", "USD", "gain alone", "share of mixed")),
@@ -71,7 +71,7 @@ _ORIGINS = (
 
 
 def peers_part(line: LineReport, figures: FigureWriter) -> Iterator[Block]:
-    """Yield the blocks on peers' claims, others' verdicts on own results, and single parts."""
+    """Yield blocks on peers' claims, on peers' verdicts here, and on removed patches."""
     peers = line.peers
     if peers.tried:
         yield heading(3, f"What peers claimed ({len(peers.tried)})")
@@ -79,13 +79,13 @@ def peers_part(line: LineReport, figures: FigureWriter) -> Iterator[Block]:
         yield paragraph(_adopted(line))
         yield table(_CLAIMS, [_tried(one, figures) for one in peers.tried])
     if peers.own:
-        yield heading(3, "What others measured")
+        yield heading(3, "What peers measured")
         if not peers.tried:
             yield paragraph(_LEVELS)
         yield table(_OWN, [_own(one, figures) for one in peers.own])
-    if peers.asked:
-        yield heading(3, "Parts of the head, tested")
-        yield bullets(_asked(one, figures) for one in peers.asked)
+    if peers.removed:
+        yield heading(3, "Patches of the head, measured by removal")
+        yield bullets(_removed(one, figures) for one in peers.removed)
 
 
 def cost_part(line: LineReport, figures: FigureWriter) -> Iterator[Block]:
@@ -107,17 +107,17 @@ def cost_part(line: LineReport, figures: FigureWriter) -> Iterator[Block]:
 def _tried(one: TriedClaim, figures: FigureWriter) -> tuple[Span | Text, ...]:
     claimed: Text
     here: Text
-    if one.way == "idea":
+    if one.how == "idea":
         claimed = (deviations(one.claimed_sd),)
         here = () if one.gain_sd is None else (deviations(one.gain_sd),)
     else:
         claimed = figures.gain(one.claimed_nano)
         here = figures.interval(one.measured) if one.measured else ()
-    outcome = word(one.here) + (" and adopted" if one.way == "head" and one.here in GAINS else "")
+    outcome = word(one.here) + (" and adopted" if one.how == "head" and one.here in GAINS else "")
     return (
         title_of(one.title),
         joined(", ", map(short, one.authors)),
-        _WAYS[one.way],
+        _HOW[one.how],
         claimed,
         _others(one.others),
         text(outcome, " ", here) if here else outcome,
@@ -125,7 +125,7 @@ def _tried(one: TriedClaim, figures: FigureWriter) -> tuple[Span | Text, ...]:
 
 
 def _adopted(line: LineReport) -> str:
-    trees = sum(one.way == "head" and one.here in GAINS for one in line.peers.tried)
+    trees = sum(one.how == "head" and one.here in GAINS for one in line.peers.tried)
     parts = [
         part
         for one in line.confirmations
@@ -134,8 +134,8 @@ def _adopted(line: LineReport) -> str:
         if part.authors
     ]
     return (
-        f"Adopted here after a confirmation here: {many(trees, 'tree')} as a whole, and"
-        f" {many(len(parts), 'patch', 'patches')} in confirmed stacks."
+        f"Confirmed and adopted on this node: {many(trees, 'source')} as a whole, and"
+        f" {many(len(parts), 'patch', 'patches')} in promotion trials."
     )
 
 
@@ -151,7 +151,7 @@ def _own(one: OwnClaim, figures: FigureWriter) -> tuple[Span | Text, ...]:
     )
 
 
-def _asked(one: AskedPart, figures: FigureWriter) -> Text:
+def _removed(one: RemovedPatch, figures: FigureWriter) -> Text:
     shown = text(": ", figures.interval(one.measured)) if one.measured else ()
     when = f"{figures.time(one.ts_ms)} "
     return text(when, title_of(one.title), f" {word(one.verdict)}", shown)

@@ -1,7 +1,7 @@
 """Rendering of blocks for a terminal, with Rich. No text in them can control the terminal.
 
-Text by others is in backticks, as in Markdown, so that it cannot pass for arnode's own. In a table
-it needs none if it has a cell to itself.
+Untrusted text is in backticks, as in Markdown, so that it cannot pass for arnode's own. Text that
+fills a whole table cell gets no backticks.
 """
 
 from collections.abc import Iterable, Sequence
@@ -85,7 +85,7 @@ def _span(span: Span) -> str | tuple[str, str]:
 
 
 def _cell(spans: Text) -> RichText:
-    """Return a cell. Text by others that fills the whole cell gets no backticks."""
+    """Return a cell. Untrusted text that fills the whole cell gets no backticks."""
     match spans:
         case (Quoted(text=words),) | (FileLink(text=words),):
             return RichText(plain(words))

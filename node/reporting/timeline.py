@@ -41,7 +41,7 @@ class TimelineDocument(TypedDict):
 
 
 def timeline_document(store: Store, record: Record) -> list[TimelineDocument]:
-    """Return the stages of each run behind an own record; empty for other records."""
+    """Return the stages of each run of a record by this node; empty for peers' records."""
     body = record.body
     if not isinstance(body, ResultBody | RerunBody) or not store.records.is_own(record.id):
         return []

@@ -22,7 +22,7 @@ from protocol.transfer import Slope
 
 
 class CellDocument(GainDocument):
-    """The best evidence for a step on one class."""
+    """The best evidence for a patch on one class."""
 
     level: str
     verdict: str
@@ -56,9 +56,9 @@ class PlaceDocument(TypedDict):
 
 
 class CarriedDocument(TypedDict):
-    """A change that was transferred: its origin, and the number of places on which it holds.
+    """A transferred change, and the number of places where it was kept or confirmed.
 
-    The change is one `patch`, or several `patches` together. The latter is no evidence for any
+    The change is one `patch`, or several `patches` together. Together they are not evidence for a
     single one of them.
     """
 
@@ -85,7 +85,7 @@ SlopeDocument = TypedDict(
 
 
 class TransferDocument(TypedDict):
-    """All steps on the leaderboards of a task, and the transfers between tasks.
+    """All patches on the leaderboards of a task, and the transfers between tasks.
 
     A slope is the average ratio of the gain after a transfer to the gain before it.
     """

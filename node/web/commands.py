@@ -54,7 +54,7 @@ class PauseFor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Stop(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A request to stop, with `after_promotion_trial` after a trial of the working line."""
+    """A request to stop: after the current run, or after a promotion trial of the working line."""
 
     after_promotion_trial: bool = False
 
@@ -107,7 +107,7 @@ class OfDigest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Carry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A transfer: what to try on which task, from which rung's head (None: the rung below)."""
+    """A transfer of `what` to the task `to`, from the head of `rung` (None: the rung below)."""
 
     what: str
     to: bytes
@@ -220,21 +220,21 @@ class Command:
 _COMPLETE: Final = "POST /intents/{id}/complete"
 _Json = dict[str, Any]
 COMMANDS: Final = (
-    Command("status", Nothing, _Json, "GET /status", "What the node is doing."),
-    Command("peers", Nothing, _Json, "GET /peers", "Who is connected."),
+    Command("status", Nothing, _Json, "GET /status", "The node's status."),
+    Command("peers", Nothing, _Json, "GET /peers", "The connected peers."),
     Command(
         "importance",
         Nothing,
         ImportanceDocument,
         "GET /importance",
-        "Which hyperparameters matter.",
+        "The importance of hyperparameters.",
     ),
     Command("program", Nothing, ProgramDocument, "GET /program", "The instructions of proposers."),
     Command("note", Say, Said, "POST /notes", "Send a note to the proposers."),
     Command("register", NewHypothesis, Registered, "POST /intents", "Register a hypothesis."),
     Command("complete", ClosedHypothesis, Completed, _COMPLETE, "Close a hypothesis."),
     Command("verify", Verify, Queued, "POST /verify", "Re-run a claim here.", VerifyRecord),
-    Command("pause", PauseFor, Paused, "POST /pause", "Free the device."),
+    Command("pause", PauseFor, Paused, "POST /pause", "Pause the runs and free the device."),
     Command("resume", Nothing, Done, "POST /resume", "End a pause."),
     Command("stop", Stop, Done, "POST /stop", "Stop after the current run."),
     Command(
@@ -249,7 +249,7 @@ COMMANDS: Final = (
     Command("fetch_report", OfDigest, bool),
     Command("page", OpenPage, _Json),
 )
-"""All of them; those with a route come first."""
+"""All commands; those with a route come first."""
 
 
 def on_socket(answers: Mapping[str, Answer]) -> Mapping[str, Handler]:

@@ -1,8 +1,8 @@
-"""A bounded set of connections to the page, in which the owner's connections keep their places.
+"""A limit on connections to the page that protects connections with a valid token.
 
-Anyone gets a place until all are taken. Then a new connection replaces one that never sent a valid
-token, starting with the one that made the least progress. Connections that sent a valid token are
-not replaced, up to a bound that leaves places for new ones. Each stage of a connection has a time
+At the limit a new connection replaces one that never sent a valid token, starting with the one that
+made the least progress. Connections that sent a valid token are not replaced, up to a second limit
+that leaves room for new ones. Each stage of a connection has a time
 limit, so that half-sent requests and unread answers do not pile up.
 """
 
@@ -71,7 +71,7 @@ class Connection(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """Answer invalid HTTP with a problem document, without a log entry."""
-        if status >= 500:  # a fault of our own; `answering` has caught everything else
+        if status >= 500:  # a bug here; `answering` has caught everything else
             response = super().handle_error(request, status, exc, message)
         else:
             response = problem(status, "this is not a valid HTTP request", "send HTTP/1.1")

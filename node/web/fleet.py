@@ -1,4 +1,4 @@
-"""A table of the owner's nodes. This server queries the others, each with that node's key.
+"""A table of the owner's nodes. This server queries the other nodes, each with its fleet key.
 
 The browser does not query them: a page may only contact the server that it came from, and other
 nodes' keys must not be in a browser. Another program may have taken the port of a stopped node. So
@@ -29,7 +29,8 @@ _ANSWER_BYTES: Final = 1 << 20
 _MOST_NODES: Final = 64
 _CHALLENGE: Final = re.compile("[0-9a-f.]{1,100}")
 _UNPROVEN: Final = (
-    "another program uses its port, or it has a new fleet key: `arnode view --node URL` asks for it"
+    "another program uses its port, or its fleet key has changed: add it again with"
+    " `arnode view --node URL`"
 )
 
 
@@ -76,7 +77,7 @@ class Fleet:
         nodes = {**self.nodes, address_of(url): key}
         if len(nodes) > _MOST_NODES:
             raise UsageError(
-                f"more than {_MOST_NODES} nodes", "`arnode view --forget URL` drops one"
+                f"a fleet has at most {_MOST_NODES} nodes", "remove one: `arnode view --forget URL`"
             )
         return Fleet(nodes=nodes)
 
@@ -84,7 +85,9 @@ class Fleet:
         """Return a copy without a node. Raises UsageError if the node is not in the fleet."""
         known = address_of(url)
         if known not in self.nodes:
-            raise UsageError(f"no node at {known} is known", "`arnode view --node URL` adds one")
+            raise UsageError(
+                f"the fleet has no node at {known}", "add it: `arnode view --node URL`"
+            )
         return Fleet(nodes={one: key for one, key in self.nodes.items() if one != known})
 
     def keep(self, path: Path) -> None:
@@ -117,7 +120,9 @@ def address_of(url: str) -> str:
     except ValueError:
         port = None
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or not port:
-        raise UsageError(f"`{url}` is not a node's address", "such as http://192.0.2.1:7842")
+        raise UsageError(
+            f"`{url}` is not a node's address", "give one such as http://192.0.2.1:7842"
+        )
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     return f"{parts.scheme}://{host}:{port}"
 

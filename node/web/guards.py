@@ -143,7 +143,11 @@ def require(request: web.Request, right: Right) -> None:
         raise HttpFault(
             403, "this token can only read", "`arnode view --token steer` prints one that can steer"
         )
-    raise HttpFault(401, "a token is needed", "`arnode view` prints a link, `--token` a token")
+    raise HttpFault(
+        401,
+        "the request has no valid token",
+        "`arnode view` prints a link, `arnode view --token read` a token",
+    )
 
 
 def _is_own(host: str, own: str | None) -> bool:

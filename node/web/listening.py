@@ -1,7 +1,7 @@
 """The listening sockets of the page.
 
-They outlive the servers that answer on them, so that nobody can take the port between two turns of
-a node. Other users of the machine may still take it while no node runs. They could then leave a
+They stay open when a server on them closes, so that no other program takes the port before the next
+one starts. Other users of the machine may still take it while no node runs. They could then leave a
 service worker in a browser that visits them. So a browser opens a page on loopback under a random
 name for each run (`NAME.localhost`, RFC 6761). Nothing stored under an earlier name reaches it.
 Browsers look up such a name at both loopback addresses, so this node must hold both.
@@ -98,7 +98,7 @@ def listening(
 
 
 def _usual() -> Listener:
-    """Listen on every loopback address, at the default port or at a port that is free on all.
+    """Listen on all loopback addresses, at the default port or at a port that is free on each.
 
     Raises ConfigurationError.
     """
@@ -202,7 +202,7 @@ def _refused(
 ) -> ConfigurationError:
     reason = (getattr(fault, "strerror", None) or "not a host").lower()
     is_taken = getattr(fault, "errno", None) == errno.EADDRINUSE
-    hint = f"stop what listens there, or {alternative}" if is_taken else alternative
+    hint = f"stop the program that listens there, or {alternative}" if is_taken else alternative
     return ConfigurationError(f"the page cannot listen on {host}:{port}: {reason}", hint)
 
 

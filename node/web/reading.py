@@ -1,7 +1,7 @@
 """The read-only routes. Each returns a document that commands also print or that the page draws.
 
-A document is a function of the shelves (store, blobs, boards) and a typed query. It reads from
-disk in a separate thread, so that nothing here touches the node's event loop. A home without a
+A document is a function of an open home (store, blobs, leaderboards) and a typed query. It is read
+in a separate thread, so that disk access never blocks the node's event loop. A home without a
 store counts as empty.
 """
 
@@ -86,7 +86,7 @@ _READERS: Final[tuple[tuple[str, str, Callable[[OpenHome, Any], Any]], ...]] = (
     ("/lineage", "Sources and the patches between them.", lineage_document),
     ("/records", "Records.", records_page),
     ("/records/{id}", "One record.", record_page),
-    ("/records/{id}/diff", "Its diff.", diff_document),
+    ("/records/{id}/diff", "The diff of a record.", diff_document),
     ("/boards", "The leaderboards.", boards_document),
     ("/boards/{task}/{class}", "A leaderboard.", board_page),
     ("/transfer", "Gains by hardware class.", transfer_page),

@@ -116,7 +116,7 @@ async def _body(request: web.Request, most_bytes: int) -> dict[str, Any]:
             data = await _read(request, most_bytes)
     except TimeoutError as fault:
         late = f"the body did not arrive within {_BODY_S:g} s"
-        raise HttpFault(408, late, "send it at once") from fault
+        raise HttpFault(408, late, "send the body without delay") from fault
     except (web.RequestPayloadError, aiohttp.ClientPayloadError) as fault:
         raise HttpFault(
             400, "the body does not match its headers", "send the whole body"

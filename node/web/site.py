@@ -63,7 +63,7 @@ class OfProof(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ProofDocument(TypedDict):
-    """Proofs that this server has the tokens and the fleet key, and a challenge to answer."""
+    """Proofs that this server has the tokens and the fleet key, and a challenge to the client."""
 
     proofs: list[str]
     challenge: str

@@ -80,7 +80,7 @@ class Tokens:
         return frozenset()
 
     def proofs(self, nonce: str) -> list[str]:
-        """Return proofs to holders of either token that this server issued it."""
+        """Return proofs that this server has the tokens, one for each."""
         return [server_proof(token, nonce) for token in (self.read, self.steer)]
 
 
@@ -118,7 +118,9 @@ def fleet_key(path: Path) -> str:
     except ValueError:
         key = ""
     if len(key) < _TOKEN_BYTES or not key.isascii():
-        raise ConfigurationError(f"{path} holds no fleet key", "delete it: a new one is made")
+        raise ConfigurationError(
+            f"{path} contains no fleet key", "delete the file, and arnode creates a new key"
+        )
     return key
 
 
@@ -157,7 +159,7 @@ class Credentials:
         return frozenset()
 
     def proofs(self, nonce: str) -> list[str]:
-        """Return proofs to holders of a token or of the fleet key that this is their server."""
+        """Return proofs that this server has the tokens and the fleet key, one for each."""
         return [*self.tokens.proofs(nonce), server_proof(self.fleet_key, nonce)]
 
 

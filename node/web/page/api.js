@@ -1,4 +1,4 @@
-// What a node is asked over HTTP. Answers are kept by the browser and asked for again by their ETag.
+// Requests to the node's HTTP API. The browser caches answers and revalidates them by ETag.
 
 import { newNonce, requestProof, serverProof } from "./proof.js";
 
@@ -6,7 +6,7 @@ const PATH = "api/v1/";
 const UNPROVEN = "this server does not know this page's token";
 const WHY = "the node was restarted, or another program uses its port: open the link that `arnode view` prints";
 
-// What went wrong, in a sentence, and what fixes it (RFC 9457).
+// An error message with a hint how to fix it (RFC 9457).
 export class Fault extends Error {
   constructor(message, { status = 0, hint = "" } = {}) {
     super(message);
@@ -15,7 +15,7 @@ export class Fault extends Error {
   }
 }
 
-// The server does not have this tab's token: it is another run of the node, or another program.
+// The server does not have this tab's token, so the node was restarted or another program answers.
 export class Unproven extends Fault {
   constructor() {
     super(UNPROVEN, { status: 401, hint: WHY });
@@ -36,26 +36,26 @@ export class Api {
   }
 
   get(path, { signal } = {}) {
-    return this.#ask(path, { signal });
+    return this.#request(path, { signal });
   }
 
-  post(path, said = {}, { signal } = {}) {
-    return this.#ask(path, {
+  post(path, body = {}, { signal } = {}) {
+    return this.#request(path, {
       signal,
       method: "POST",
-      body: JSON.stringify(said),
+      body: JSON.stringify(body),
       headers: { "Content-Type": "application/json" },
     });
   }
 
-  // The open answer of the events' path, to be read as it comes.
+  // Returns the body of an answer as a stream.
   async stream(path, { signal, headers }) {
     const answer = await this.#fetch(path, { signal, headers, cache: "no-store" });
     if (!answer.ok) throw await faultOf(answer);
     return answer.body;
   }
 
-  async #ask(path, request) {
+  async #request(path, request) {
     const answer = await this.#fetch(path, request);
     if (!answer.ok) throw await faultOf(answer);
     return answer.json();
@@ -66,13 +66,13 @@ export class Api {
     if (!this.token) return this.#send(path, { ...request, headers });
     const challenge = await this.#challenge(this.token, request.signal);
     const { pathname, search } = new URL(path, this.#base);
-    const asked = `${request.method ?? "GET"} ${pathname}${search}`;
-    const proof = requestProof(this.token, challenge, asked);
+    const signedText = `${request.method ?? "GET"} ${pathname}${search}`;
+    const proof = requestProof(this.token, challenge, signedText);
     const authorized = { ...headers, Authorization: `Proof ${challenge} ${proof}` };
     return this.#send(path, { ...request, headers: authorized });
   }
 
-  // What the server wants answered. Raises Unproven if it does not have the token itself.
+  // Returns the server's challenge. Raises Unproven if the server does not have the token.
   async #challenge(token, signal) {
     const nonce = newNonce();
     const answer = await this.#send(`proof?nonce=${nonce}`, { signal, cache: "no-store" });
@@ -91,19 +91,19 @@ export class Api {
       });
     } catch (fault) {
       if (fault.name === "AbortError") throw fault;
-      throw new Fault(`${this.address} does not answer`, { hint: "is it running? `arnode start`" });
+      throw new Fault(`${this.address} does not answer`, { hint: "if the node is not running, start it: `arnode start`" });
     }
   }
 }
 
 async function faultOf(answer) {
-  const told = await answer.json().catch(() => ({}));
-  const message = told.detail ?? told.title ?? `the node answered ${answer.status}`;
-  return new Fault(message, { status: answer.status, hint: told.hint ?? "" });
+  const problem = await answer.json().catch(() => ({}));
+  const message = problem.detail ?? problem.title ?? `the node answered ${answer.status}`;
+  return new Fault(message, { status: answer.status, hint: problem.hint ?? "" });
 }
 
-// A path with what is asked for; what is empty is left out.
-export function asked(path, wanted) {
+// Returns a path with query parameters. Empty ones are left out.
+export function withQuery(path, wanted) {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(wanted)) {
     if (value !== null && value !== undefined && value !== "") query.set(name, String(value));
@@ -112,5 +112,5 @@ export function asked(path, wanted) {
   return text ? `${path}?${text}` : path;
 }
 
-// A part of a path that somebody wrote, such as an id.
+// Returns a text, such as an id, encoded as one segment of a path.
 export const segment = (text) => encodeURIComponent(text);

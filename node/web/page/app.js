@@ -1,6 +1,6 @@
-// The page: it opens a session, shows the part that the fragment names, and hands events to it.
+// The page. It opens a session, shows the view that the fragment names, and passes events to it.
 
-import { element, refill, retell } from "./dom.js";
+import { element, refill, setText } from "./dom.js";
 import { Events } from "./events.js";
 import { Fault, Unproven } from "./api.js";
 import { routeOf } from "./routes.js";
@@ -13,7 +13,7 @@ const NO_SESSION = "open this page with the link that `arnode view` prints";
 
 const part = document.getElementById("part");
 const standing = document.getElementById("standing");
-const heard = new EventTarget();
+const bus = new EventTarget();
 let visit = null;
 
 async function begin() {
@@ -28,7 +28,7 @@ async function begin() {
   introduce(session);
   const go = (isFirst) => show(session, isFirst);
   addEventListener("hashchange", () => go(false));
-  heard.addEventListener("gap", () => go(true)); // events were missed: read the part again
+  bus.addEventListener("gap", () => go(true)); // events were missed: load the view again
   skipInPlace();
   document.querySelector(".brand").href = home(session);
   if (location.hash === "" || location.hash === "#") history.replaceState(null, "", home(session));
@@ -38,7 +38,7 @@ async function begin() {
 
 const home = ({ kind }) => (kind === "bootstrap" ? "#/boards" : "#/now");
 
-// The skip link's own fragment would be taken for a route.
+// Moves the focus itself, because the skip link's fragment would be read as a route.
 function skipInPlace() {
   document.querySelector(".skip").addEventListener("click", (event) => {
     event.preventDefault();
@@ -47,8 +47,8 @@ function skipInPlace() {
 }
 
 function introduce({ kind, name, version }) {
-  const kinds = { store: "read from its store", bootstrap: "bootstrap node" };
-  retell(document.getElementById("who"), [name, kinds[kind], version].filter(Boolean).join(" · "));
+  const kinds = { store: "stored data only", bootstrap: "bootstrap node" };
+  setText(document.getElementById("who"), [name, kinds[kind], version].filter(Boolean).join(" · "));
   for (const hidden of HIDDEN[kind] ?? []) {
     document.querySelector(`#parts a[href="#/${hidden}"]`).parentElement.hidden = true;
   }
@@ -60,13 +60,13 @@ async function show(session, isFirst) {
   const route = routeOf(location.hash);
   mark(route?.name);
   const place = element("div", {});
-  visit = new Visit({ session, heard, place, parameters: route?.parameters ?? [], query: route?.query });
+  visit = new Visit({ session, bus, place, parameters: route?.parameters ?? [], query: route?.query });
   const shown = visit;
   try {
-    if (route === null) throw new Fault("there is no such page", { hint: "choose one above" });
+    if (route === null) throw new Fault("this page does not exist", { hint: "choose one from the menu above" });
     const { title, show: fill } = await route.load();
     if (shown.signal.aborted) return;
-    shown.entitle(title);
+    shown.setTitle(title);
     refill(part, place);
     if (!isFirst) document.getElementById("title").focus();
     await fill(shown);
@@ -88,20 +88,20 @@ function mark(name) {
 
 async function listen({ api, kind }) {
   if (kind === "store") {
-    retell(standing, "not running");
+    setText(standing, "not running");
     return;
   }
   const events = new Events(api, {
-    heard: (kind, data) => heard.dispatchEvent(new CustomEvent(kind, { detail: data })),
-    stood: (isLive) => {
-      retell(standing, isLive ? "live" : "not connected, trying again");
+    onEvent: (kind, data) => bus.dispatchEvent(new CustomEvent(kind, { detail: data })),
+    onConnection: (isLive) => {
+      setText(standing, isLive ? "live" : "disconnected, reconnecting");
       standing.className = isLive ? "live" : "lost";
     },
   });
   try {
     await events.listen();
   } catch (fault) {
-    retell(standing, fault.message);
+    setText(standing, fault.message);
     standing.className = "lost";
     if (fault.status !== 401) return;
     dropToken();
@@ -114,8 +114,8 @@ function refuse(fault) {
   const isShut = (fault.status === 401 || fault.status === 403) && !(fault instanceof Unproven);
   const hint = isShut ? NO_SESSION : fault.hint;
   refill(part, faultText(new Fault(fault.message, { hint })));
-  retell(document.getElementById("title"), "Not open");
-  retell(standing, "not open");
+  setText(document.getElementById("title"), "No access");
+  setText(standing, "no access");
   standing.className = "lost";
 }
 

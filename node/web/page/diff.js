@@ -1,13 +1,13 @@
-// A unified diff, line by line: a line keeps its sign, so that colour is not all that tells.
+// A unified diff. Lines of text keep their sign, since not everyone sees the colours.
 
 import { element, plain, scrollable } from "./dom.js";
 import * as figures from "./figures.js";
 
 const KINDS = { "+": "added", "-": "removed", "@": "hunk" };
-const SHOWN = 2_000; // lines; more are a click away
+const SHOWN = 2_000; // lines of text; a button shows the rest
 
 export function diffView(text, label = "Diff") {
-  if (!text) return element("p", { class: "soft" }, "There are no changes, or the files are not here.");
+  if (!text) return element("p", { class: "soft" }, "There are no changes, or their files are not stored here.");
   const lines = text.replace(/\n$/, "").split("\n");
   const place = scrollable(element("div", { class: "diff" }, lines.slice(0, SHOWN).map(lineView)), label);
   if (lines.length <= SHOWN) return place;

@@ -1,4 +1,4 @@
-// Elements. A child that is none becomes a text node, so that nobody's words are ever markup.
+// Builds elements. A child that is not a node becomes a text node, so text is never parsed as markup.
 
 const SVG = "http://www.w3.org/2000/svg";
 // Controls, formatting (bidi overrides), surrogates, private use, and line separators.
@@ -6,7 +6,7 @@ const UNSEEN = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Zl}\p{Zp}]/gu;
 const PILE = /(\p{M}{3})\p{M}+/gu;
 const UNSEEN_BUT_LINES = /(?![\n\t])[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Zl}\p{Zp}]/gu;
 
-// `on` is a map of listeners; an attribute that is null or false is left out.
+// `on` maps events to listeners. Attributes that are null or false are left out.
 export function element(name, attributes = {}, ...children) {
   return filled(document.createElement(name), attributes, children);
 }
@@ -20,12 +20,12 @@ function filled(made, { on = {}, ...attributes }, children) {
     if (value === null || value === undefined || value === false) continue;
     made.setAttribute(name, value === true ? "" : String(value));
   }
-  for (const [kind, heard] of Object.entries(on)) made.addEventListener(kind, heard);
+  for (const [kind, listener] of Object.entries(on)) made.addEventListener(kind, listener);
   append(made, ...children);
   return made;
 }
 
-// Adds children; lists are opened, and what is null is left out.
+// Appends children. Nested lists are flattened; null and false are left out.
 export function append(parent, ...children) {
   for (const child of children.flat(Infinity)) {
     if (child === null || child === undefined || child === false) continue;
@@ -39,13 +39,13 @@ export function refill(parent, ...children) {
   return append(parent, ...children);
 }
 
-// Changes a text only where it differs: what is read aloud is then said once.
-export function retell(place, text) {
+// Sets a text only if it differs, so that screen readers read it once.
+export function setText(place, text) {
   if (place.textContent !== text) place.textContent = text;
 }
 
-// What is invisible spelt out, as the terminal has it: \u202e.
-// Of marks that pile up above and below a letter a few are left: a pile covers other lines.
+// Escapes invisible characters as the terminal does, such as \u202e. Keeps at most three combining
+// marks on a letter, since a pile of them covers other lines of text.
 export function plain(text, { lines = false } = {}) {
   return String(text ?? "").replace(lines ? UNSEEN_BUT_LINES : UNSEEN, spelt).replace(PILE, "$1");
 }
@@ -57,14 +57,14 @@ function spelt(character) {
   return `\\U${code.toString(16).padStart(8, "0")}`;
 }
 
-// Somebody's words within a sentence of ours: their direction of writing stays with them.
-export function said(text) {
-  return element("bdi", { class: "said" }, plain(text));
+// Returns untrusted text inside a sentence of the page, with its writing direction isolated.
+export function quoted(text) {
+  return element("bdi", { class: "quoted" }, plain(text));
 }
 
-// Somebody's words that have lines of their own; as prose they are set like the rest of the page.
-export function saidInLines(text, { label = null, isProse = false } = {}) {
-  const made = element("pre", { class: `said lines${isProse ? " prose" : ""}` }, plain(text, { lines: true }));
+// Returns untrusted text of several lines. Prose is in the page's font, other text in a fixed width.
+export function quotedLines(text, { label = null, isProse = false } = {}) {
+  const made = element("pre", { class: `quoted lines${isProse ? " prose" : ""}` }, plain(text, { lines: true }));
   return label === null ? made : scrollable(made, label);
 }
 
@@ -76,7 +76,7 @@ const edges = new ResizeObserver((entries) => {
   }
 });
 
-// Lets keys reach a place that scrolls by itself, as long as it does.
+// Makes an element reachable with Tab while its content overflows and scrolls.
 export function scrollable(place, label) {
   place.setAttribute("role", "group");
   place.setAttribute("aria-label", plain(label));
@@ -88,12 +88,12 @@ export function link(to, ...children) {
   return element("a", { href: `#/${to}` }, ...children);
 }
 
-// A heading with what belongs below it.
+// Returns a section with a heading.
 export function section(title, ...children) {
   return element("section", {}, element("h2", {}, title), ...children);
 }
 
-// Names and what they are, as pairs; a pair without a value is left out.
+// Returns a list of names and values. Pairs without a value are left out.
 export function facts(pairs) {
   const shown = pairs.filter(([, value]) => value !== null && value !== undefined && value !== "");
   return element(
@@ -105,7 +105,7 @@ export function facts(pairs) {
   );
 }
 
-// A small table; a column is {name, figure}: figures are aligned to the right.
+// Returns a small table. A column is {name, figure}; figures are aligned to the right.
 export function table(caption, columns, rows) {
   const kind = ({ figure }) => (figure ? "figure" : null);
   const heading = (one) => (one.name === "" ? element("td") : element("th", { class: kind(one), scope: "col" }, one.name));

@@ -1,25 +1,25 @@
-// What the node tells as it happens: server-sent events, read by `fetch` because an EventSource can
-// send no Authorization. After a break it goes on behind the last event that was heard.
+// Server-sent events of the node. `fetch` reads them, because an EventSource cannot send an
+// Authorization header. After a disconnect the stream resumes after the last received event.
 
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 15_000;
-const SILENCE_MS = 40_000; // two heartbeats and a half: then nobody is at the other end
+const SILENCE_MS = 40_000; // 2.5 heartbeats; after that the connection is dead
 
 export class Events {
   #api;
-  #heard;
-  #stood;
+  #onEvent;
+  #onConnection;
   #lastId = "";
   #waitMs = FIRST_WAIT_MS;
 
-  // `heard` is called with each event's kind and data, `stood` with whether it is connected.
-  constructor(api, { heard, stood }) {
+  // `onEvent` receives each event's kind and data, `onConnection` true or false.
+  constructor(api, { onEvent, onConnection }) {
     this.#api = api;
-    this.#heard = heard;
-    this.#stood = stood;
+    this.#onEvent = onEvent;
+    this.#onConnection = onConnection;
   }
 
-  // Listens until the session is no longer taken; raises what the node said then.
+  // Listens until the node rejects the session, and then raises the node's fault.
   async listen() {
     for (;;) {
       try {
@@ -27,7 +27,7 @@ export class Events {
       } catch (fault) {
         if (fault.status === 401 || fault.status === 403 || fault.status === 404) throw fault;
       }
-      this.#stood(false);
+      this.#onConnection(false);
       await waited(this.#waitMs);
       this.#waitMs = Math.min(2 * this.#waitMs, LONGEST_WAIT_MS);
     }
@@ -40,7 +40,7 @@ export class Events {
     try {
       const headers = this.#lastId ? { "Last-Event-ID": this.#lastId } : {};
       const body = await this.#api.stream("events", { signal: ending.signal, headers });
-      this.#stood(true);
+      this.#onConnection(true);
       const frames = new Frames((event) => this.#take(event));
       const reader = body.pipeThrough(new TextDecoderStream()).getReader();
       for (;;) {
@@ -59,18 +59,18 @@ export class Events {
 
   #take({ id, kind, data }) {
     if (id !== null) this.#lastId = id;
-    if (data !== "") this.#heard(kind, JSON.parse(data));
+    if (data !== "") this.#onEvent(kind, JSON.parse(data));
   }
 }
 
-// Puts lines together to events, however they were cut on their way.
+// Parses a stream of text pieces into events.
 class Frames {
-  #told;
+  #onFrame;
   #rest = "";
   #event = empty();
 
-  constructor(told) {
-    this.#told = told;
+  constructor(onFrame) {
+    this.#onFrame = onFrame;
   }
 
   feed(text) {
@@ -82,7 +82,7 @@ class Frames {
   #line(line) {
     if (line === "") {
       if (this.#event.data.length > 0 || this.#event.id !== null) {
-        this.#told({ ...this.#event, data: this.#event.data.join("\n") });
+        this.#onFrame({ ...this.#event, data: this.#event.data.join("\n") });
       }
       this.#event = empty();
       return;

@@ -1,4 +1,4 @@
-// How figures are written: metrics, gains with their sign, times, spans, sizes, ids.
+// Formats of metrics, gains with their sign, times, durations, sizes and ids.
 
 const NOTHING = "–";
 const MINUS = "−";
@@ -8,7 +8,7 @@ const DAY_AND_TIME = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", t
 const MINUTE_S = 60;
 export const HOUR_S = 3600;
 const DAY_S = 86_400;
-const GAP_DIGITS = 9; // after the point, which metrics have
+const GAP_DIGITS = 9; // decimals of a metric
 const SMALL_GAP = 1e-3;
 
 export const isKnown = (value) => value !== null && value !== undefined && Number.isFinite(value);
@@ -23,7 +23,7 @@ export function signed(value) {
   return withMinus(value < 0 ? text : `+${text}`);
 }
 
-// How far a metric is from the best known; a small gap is not rounded away to nothing.
+// The distance of a metric from the best known value. Small distances are not rounded to zero.
 export function gap(value) {
   const size = Math.abs(Number(value.toFixed(GAP_DIGITS)));
   if (size === 0) return "reached";

@@ -1,4 +1,4 @@
-// A night in a file of its own: the page's view of a report that is written into the file.
+// A report as a self-contained file: shows the report that is stored in the file itself.
 
 import { refill } from "./dom.js";
 import { nightView } from "./parts/night.js";

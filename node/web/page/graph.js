@@ -1,7 +1,7 @@
-// Which lanes a tree of descent takes, a row for each node and the newest first, as `git log --graph`.
+// The layout of an ancestry graph like `git log --graph`: one row for each node, the newest first.
 
-// `edges` are {from, to}. Returns the nodes in their order, each with its row: `lane` of its own,
-// `lanes` that pass by, and `joins`, the lanes that its bases wait in below it.
+// `edges` are {from, to}. Returns the nodes in row order. Each has its column `lane`, the columns
+// `passing` through its row, and `joins`, the columns in which its bases follow below.
 export function rowsOf(nodes, edges) {
   const ordered = inOrder(nodes, edges);
   const known = new Set(ordered.map(({ tree }) => tree));
@@ -9,7 +9,7 @@ export function rowsOf(nodes, edges) {
   for (const { from, to } of edges) {
     if (known.has(from) && known.has(to) && from !== to) bases.set(to, [...(bases.get(to) ?? []), from]);
   }
-  const waiting = []; // for each lane the tree that comes below in it, or null
+  const waiting = []; // for each column the next tree below, or null
   return ordered.map((node) => {
     const before = [...waiting];
     let lane = waiting.indexOf(node.tree);
@@ -23,10 +23,10 @@ export function rowsOf(nodes, edges) {
   });
 }
 
-// Newest first, but nothing above what came of it, whatever the clocks of peers say.
+// Newest first, but no node above its descendants, whatever the clocks of peers say.
 function inOrder(nodes, edges) {
   const byTree = new Map(nodes.map((node) => [node.tree, node]));
-  const left = new Map(nodes.map(({ tree }) => [tree, 0])); // children that are not placed yet
+  const left = new Map(nodes.map(({ tree }) => [tree, 0])); // number of children that are not placed yet
   const bases = new Map();
   for (const { from, to } of edges) {
     if (!byTree.has(from) || !byTree.has(to) || from === to) continue;
@@ -54,7 +54,7 @@ function inOrder(nodes, edges) {
     isDue.add(tree);
     if (left.get(tree) === 0) place(tree);
   }
-  // A circle, which only what peers claim can be, is cut where it is met.
+  // Cycles, which only peers' claims can contain, are cut at their newest node.
   for (const { tree } of byTime) place(tree);
   return ordered;
 }

@@ -1,7 +1,7 @@
-// Which task and hardware class a part is about: what this node works on, and which of it is chosen.
+// The choice of the line (task and hardware class) that a view shows.
 
-import { append, element, plain, said } from "./dom.js";
-import { asked } from "./api.js";
+import { append, element, plain, quoted } from "./dom.js";
+import { withQuery } from "./api.js";
 
 const CHOSEN = "arnode.line";
 
@@ -9,7 +9,7 @@ const MARKS = { self: " (self-scored)", model: " (scored by a model)", public: "
 
 const keyOf = (line) => `${line.task.id}/${line.class}`;
 
-// Reads the node's lines; the one that is shown is the one chosen last, else the first that works.
+// Reads the node's lines. Shows the line chosen last, else the first one that is running.
 export async function chosenLine(visit) {
   const status = await visit.get("status");
   const lines = status.lines ?? [];
@@ -19,13 +19,13 @@ export async function chosenLine(visit) {
   return { status, lines, line };
 }
 
-export const ofLine = (path, line, more = {}) => asked(path, { task: line.task.id, class: line.class, ...more });
+export const ofLine = (path, line, more = {}) => withQuery(path, { task: line.task.id, class: line.class, ...more });
 
 const named = (line) => `${plain(line.task.name)}${MARKS[line.scoring] ?? ""} on ${plain(line.class)}`;
 
-// A choice between several lines, or what the only one is called.
+// A menu of several lines, or the name of the only one.
 export function lineChooser(lines, line, chosen) {
-  if (lines.length < 2) return element("p", { class: "soft" }, said(named(line)));
+  if (lines.length < 2) return element("p", { class: "soft" }, quoted(named(line)));
   const select = element(
     "select",
     {
@@ -41,7 +41,7 @@ export function lineChooser(lines, line, chosen) {
   return append(element("label", { class: "field" }, "Task and hardware "), select);
 }
 
-// What a part says where there is no line to show.
+// The text for a view without a line.
 export function noLine() {
-  return element("p", {}, "Nothing was measured here yet. The first runs measure the task's baseline.");
+  return element("p", {}, "This node has no measurements yet. Its first runs measure the task's baseline.");
 }

@@ -1,5 +1,5 @@
 // Shows that a server and this tab have the same token, without sending it: HMAC-SHA-256 of fresh values.
-// In a page of another machine's address browsers offer no crypto.subtle, so it is computed here.
+// Computed here, since browsers offer no crypto.subtle on a plain-HTTP page of another machine.
 
 const SERVER = "arnode page: this server answers\n";
 const REQUEST = "arnode page: this request is read\n";
@@ -10,14 +10,14 @@ export function newNonce() {
   return hex(crypto.getRandomValues(new Uint8Array(16)));
 }
 
-// What a server that has `key` answers to `nonce`.
+// Returns the answer to `nonce` of a server that has `key`.
 export function serverProof(key, nonce) {
   return mac(key, SERVER + nonce);
 }
 
-// What proves that a request, "GET /path?query", comes from a holder of `key`.
-export function requestProof(key, challenge, asked) {
-  return mac(key, `${REQUEST}${challenge}\n${asked}`);
+// Returns the proof that the sender of a request, "GET /path?query", has `key`.
+export function requestProof(key, challenge, request) {
+  return mac(key, `${REQUEST}${challenge}\n${request}`);
 }
 
 function mac(key, text) {

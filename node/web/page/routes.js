@@ -1,4 +1,4 @@
-// Where a fragment leads: `#/experiments/ID?q=TEXT` to a module, loaded when it is first wanted.
+// Maps fragments such as `#/experiments/ID?q=TEXT` to modules, each loaded at its first use.
 
 const ROUTES = [
   [/^now$/, "now", () => import("./parts/now.js")],
@@ -15,7 +15,7 @@ const ROUTES = [
   [/^steering$/, "steering", () => import("./parts/steering.js")],
 ];
 
-// What a fragment names; null if that is no part of this page.
+// Returns the route of a fragment, or null if the page has no such view.
 export function routeOf(fragment) {
   const [path, text = ""] = fragment.replace(/^#?\/?/, "").split("?", 2);
   for (const [pattern, name, load] of ROUTES) {
@@ -25,7 +25,7 @@ export function routeOf(fragment) {
       const parameters = found.slice(1).map((one) => one && decodeURIComponent(one));
       return { name, load, parameters, query: new URLSearchParams(text) };
     } catch {
-      return null; // not the spelling of any text
+      return null; // invalid percent-encoding
     }
   }
   return null;

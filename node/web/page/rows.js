@@ -1,9 +1,9 @@
-// A list of any length: only the rows in sight are elements. Arrow keys lead from row to row, one of
-// which is in the order of Tab; where rows lie is asked of the style sheet, which knows the width.
+// A list of any length in which only visible rows are elements. Arrow keys move between rows, and Tab
+// reaches only the active one. The style sheet sets the rows' height, which depends on the width.
 
-import { append, element, refill, retell } from "./dom.js";
+import { append, element, refill, setText } from "./dom.js";
 
-const SPARE = 6; // rows made beyond either edge
+const SPARE = 6; // extra rows above and below the visible ones
 const CONTROLS = "a, input, button";
 
 export class RowList {
@@ -18,8 +18,8 @@ export class RowList {
   #active = 0;
   #isDue = false;
 
-  // A column is {name, part, fill(item), sort}; `source` has `total`, `at(index)` and `want(first,
-  // last)`, and is told by `source.changed = …` whom to call when it has more.
+  // A column is {name, part, fill(item), sort}. `source` has `total`, `at(index)` and `want(first,
+  // last)`; it calls `source.changed` when it has more rows.
   constructor({ caption, kind, columns, source, empty, sorted, signal }) {
     this.#source = source;
     this.#columns = columns;
@@ -102,7 +102,7 @@ export class RowList {
   }
 
   #drop(index, row) {
-    // What has the focus must not vanish with it: from the list the arrow keys go on.
+    // Keep the focus inside the list, so that the arrow keys still work.
     if (row.contains(document.activeElement)) this.#scroller.focus({ preventScroll: true });
     row.remove();
     this.#rows.delete(index);
@@ -203,7 +203,7 @@ function heading({ name, part, sort }, sorted) {
   sorted.shown.push(({ sort: by, order }) => {
     const isIt = by === sort;
     made.setAttribute("aria-sort", isIt ? (order === "asc" ? "ascending" : "descending") : "none");
-    retell(button, isIt ? `${name} ${order === "asc" ? "▲" : "▼"}` : name);
+    setText(button, isIt ? `${name} ${order === "asc" ? "▲" : "▼"}` : name);
   });
   return append(made, button);
 }

@@ -1,11 +1,11 @@
-// Who may look: a one-time code in the fragment becomes a token, which this tab alone keeps. A code
-// has no slash, a route begins with one.
+// Exchanges the one-time code in the link's fragment for a token, which only this tab stores. A route
+// begins with a slash, a code does not.
 
 import { Api } from "./api.js";
 
 const TOKEN = "arnode.token";
 
-// Opens the session with this page's own node. Raises Fault if it takes neither code nor token.
+// Opens the session with this page's node. Raises Fault if the node accepts neither code nor token.
 export async function openSession() {
   const code = codeOfFragment();
   const api = new Api(sessionStorage.getItem(TOKEN));
@@ -21,7 +21,7 @@ export async function openSession() {
   }
 }
 
-// Forgets a token that opens nothing any more.
+// Deletes a token that is no longer valid.
 export function dropToken() {
   sessionStorage.removeItem(TOKEN);
 }
@@ -34,7 +34,7 @@ async function redeemed(api, code) {
 function codeOfFragment() {
   const text = location.hash.slice(1);
   if (text === "" || text.startsWith("/")) return null;
-  // The code is used once: neither the history nor a bookmark is to hold it.
+  // The code works only once, so keep it out of history and bookmarks.
   history.replaceState(null, "", `${location.pathname}${location.search}#/now`);
   return text;
 }

@@ -1,7 +1,7 @@
-// Where a list has its rows from: pages of an answer, asked for as they come in sight, or an array.
+// Sources of a list's rows: pages of an answer, loaded when they become visible, or an array.
 
 const PAGE = 200;
-const MOST_PAGES = 60; // kept; those read longest ago go
+const MOST_PAGES = 60; // in memory; beyond that the oldest are dropped
 
 export class Pages {
   total = null;
@@ -9,8 +9,8 @@ export class Pages {
   failed = () => {};
   #read;
   #pages = new Map();
-  #asked = new Set();
-  #old = new Map(); // what was shown before a reread, until it is done
+  #requested = new Set();
+  #old = new Map(); // the pages before a reread, shown until the new ones have arrived
   #turn = 0;
   #inSight = [0, 0];
 
@@ -28,7 +28,7 @@ export class Pages {
   want(first, last) {
     this.#inSight = [first, last];
     const end = Math.floor(Math.max(first, last - 1) / PAGE);
-    for (let number = Math.floor(first / PAGE); number <= end; number++) this.#ask(number);
+    for (let number = Math.floor(first / PAGE); number <= end; number++) this.#load(number);
   }
 
   // Reads the visible rows again; they stay until the new ones have arrived.
@@ -36,11 +36,11 @@ export class Pages {
     this.#turn++;
     for (const [number, page] of this.#pages) this.#old.set(number, page);
     this.#pages.clear();
-    this.#asked.clear();
+    this.#requested.clear();
     this.want(...this.#inSight);
   }
 
-  // Something else is asked for from now on.
+  // Starts over, since filters or sort order have changed.
   restart() {
     this.#old.clear();
     this.total = null;
@@ -49,9 +49,9 @@ export class Pages {
     this.reread();
   }
 
-  async #ask(number) {
-    if (this.#pages.has(number) || this.#asked.has(number)) return;
-    this.#asked.add(number);
+  async #load(number) {
+    if (this.#pages.has(number) || this.#requested.has(number)) return;
+    this.#requested.add(number);
     const turn = this.#turn;
     try {
       const { total, items } = await this.#read(number * PAGE, PAGE);
@@ -67,7 +67,7 @@ export class Pages {
     } catch (fault) {
       if (fault.name !== "AbortError" && turn === this.#turn) this.failed(fault);
     } finally {
-      if (turn === this.#turn) this.#asked.delete(number);
+      if (turn === this.#turn) this.#requested.delete(number);
     }
   }
 }
@@ -89,7 +89,7 @@ export class Listed {
   }
 
   want() {
-    // All of it is here.
+    // All rows are loaded already.
   }
 
   put(items) {

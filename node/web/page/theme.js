@@ -1,4 +1,4 @@
-// Light or dark as the reader chose, before anything is painted. It is no module: those run later.
+// Applies the chosen theme before the first paint. It is not a module, because modules run later.
 
 (() => {
   const chosen = localStorage.getItem("arnode.theme");

@@ -1,16 +1,16 @@
-// One visit of a part of the page: what it shows itself with, until the reader goes elsewhere.
+// A visit to one view of the page. It gives the view its data and events until the reader leaves.
 
-import { append, element, refill, retell } from "./dom.js";
+import { append, element, refill, setText } from "./dom.js";
 
 export class Visit {
   #leaving = new AbortController();
   #session;
-  #heard;
+  #bus;
 
-  // `heard` is where events arrive; `parameters` and `query` are what the route says.
-  constructor({ session, heard, place, parameters, query }) {
+  // `bus` dispatches the node's events. `parameters` and `query` come from the route.
+  constructor({ session, bus, place, parameters, query }) {
     this.#session = session;
-    this.#heard = heard;
+    this.#bus = bus;
     this.place = place;
     this.parameters = parameters;
     this.query = query;
@@ -40,13 +40,13 @@ export class Visit {
     return this.api.get(path, { signal: this.signal });
   }
 
-  post(path, said) {
-    return this.api.post(path, said, { signal: this.signal });
+  post(path, body) {
+    return this.api.post(path, body, { signal: this.signal });
   }
 
-  // Calls `told` with the data of every event of a kind.
-  hear(kind, told) {
-    this.#heard.addEventListener(kind, ({ detail }) => told(detail), { signal: this.signal });
+  // Calls `handle` with the data of every event of a kind.
+  on(kind, handle) {
+    this.#bus.addEventListener(kind, ({ detail }) => handle(detail), { signal: this.signal });
   }
 
   every(ms, called) {
@@ -58,21 +58,21 @@ export class Visit {
     if (!this.signal.aborted) append(this.place, ...children);
   }
 
-  entitle(title) {
+  setTitle(title) {
     if (this.signal.aborted) return;
-    retell(document.getElementById("title"), title);
+    setText(document.getElementById("title"), title);
     document.title = `${title} · arnode`;
   }
 
-  // Keeps what is chosen in the address, so that the way back leads to it.
+  // Puts the chosen filters into the address, so that Back restores them.
   remember(path) {
     if (!this.signal.aborted) history.replaceState(null, "", `#/${path}`);
   }
 }
 
-// Says something aloud and in nobody's way.
-export function say(text) {
-  retell(document.getElementById("said"), text);
+// Announces a text to screen readers, without showing it or moving the focus.
+export function announce(text) {
+  setText(document.getElementById("announcement"), text);
 }
 
 export function faultText(fault) {
@@ -80,12 +80,12 @@ export function faultText(fault) {
   return fault.hint ? append(place, element("p", { class: "soft" }, fault.hint)) : place;
 }
 
-// Does what a control asks for, once at a time, and tells its outcome in `place`.
+// Runs a control's action and shows its message or fault in `place`. The control is disabled meanwhile.
 export async function attempt(control, place, action) {
   control.disabled = true;
   try {
-    const told = await action();
-    refill(place, told ? element("p", { role: "status" }, told) : null);
+    const message = await action();
+    refill(place, message ? element("p", { role: "status" }, message) : null);
   } catch (fault) {
     if (fault.name !== "AbortError") refill(place, faultText(fault));
   } finally {
@@ -93,7 +93,7 @@ export async function attempt(control, place, action) {
   }
 }
 
-// Fills a place with what is read, or with why it could not be.
+// Fills a place with what `made` returns, or with its fault.
 export async function fill(place, made) {
   try {
     refill(place, await made());
@@ -103,7 +103,7 @@ export async function fill(place, made) {
   return place;
 }
 
-// Returns what calls `action` at most once in `ms`, the last time included.
+// Returns a function that calls `action` at most once in `ms`. A call in between is made up for at the end.
 export function atMostEvery(ms, action) {
   let timer = null;
   let isWanted = false;

@@ -1,5 +1,5 @@
-// How outcomes are told: the same words as in the terminal (node/terminal/vocabulary.py; a test holds
-// this table against it). `tone` is a class of the style sheets.
+// The words for outcomes, equal to those of the terminal (node/terminal/vocabulary.py; a test compares
+// the two). `tone` is a class of the style sheets.
 
 import { element, plain } from "./dom.js";
 
@@ -27,7 +27,7 @@ export const WORDINGS = {
   "no gain": ["discarded", "it was not kept", "soft"]
 };
 
-// Decisions and stages that an experiment's record tells.
+// The decisions and stages of an experiment.
 export const DECISIONS = ["kept", "adopted", "unconfirmed", "overfit", "discarded", "failed", "rejected", "branched", "baseline"];
 export const STAGES = ["screen", "keep", "confirm", "baseline"];
 export const LEVELS = {
@@ -36,7 +36,7 @@ export const LEVELS = {
   here: "measured on this machine",
 };
 
-// An outcome of a later version is told by its own name.
+// An outcome that only a later version knows is shown by its name.
 export function wording(outcome) {
   const known = Object.hasOwn(WORDINGS, outcome) ? WORDINGS[outcome] : null;
   const [word, meaning, tone] = known ?? [plain(outcome), "", ""];

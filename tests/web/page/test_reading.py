@@ -27,7 +27,7 @@ def test_without_a_code_it_says_how_to_open_it(chromium: Any, served: ServedHome
     page = context.new_page()
     page.goto(served.url)
     page.wait_for_selector(".fault")
-    assert page.locator("h1").inner_text() == "Not open"
+    assert page.locator("h1").inner_text() == "No access"
     assert "arnode view" in page.locator(".fault").inner_text()
     context.close()
 
@@ -41,7 +41,7 @@ def test_a_new_experiment_and_a_new_run_show_by_themselves(
     visitor.page.wait_for_selector(".latest >> text=WARMUP → 17")
     served.now = {"now": at_work("WARMUP → 18")}
     visitor.page.wait_for_selector(".what >> text=WARMUP → 18")
-    assert "WARMUP → 17" in visitor.page.locator("#said").inner_text()
+    assert "WARMUP → 17" in visitor.page.locator("#announcement").inner_text()
 
 
 def test_experiments_are_narrowed_down_sorted_and_opened(visitor: Visitor) -> None:

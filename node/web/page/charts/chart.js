@@ -1,4 +1,4 @@
-// What all charts share: they are as wide as their place, and drawn in the colours of the styles.
+// The common setup of charts: as wide as their container, in the colours of the style sheets.
 
 import uPlot from "../vendor/uplot/uPlot.esm.js";
 import { element } from "../dom.js";
@@ -8,7 +8,7 @@ export { uPlot };
 const probe = element("span", { hidden: true });
 const inks = new Map();
 
-// A colour of the style sheets as a canvas takes it: light or dark as the page is.
+// Returns a colour of the current theme in the form that a canvas needs.
 export function ink(name) {
   if (!inks.has(name)) {
     if (!probe.isConnected) document.body.append(probe);
@@ -26,7 +26,7 @@ const axis = (more) => ({
   ...more,
 });
 
-// Draws a chart into a place; `axes` are [x, y], in what they differ from the usual.
+// Draws a chart into `place`. `axes` are [x, y], each with its differences from the defaults.
 export function chart(place, { height, axes: [x, y], ...options }, data, signal) {
   const widthOf = () => Math.max(120, place.clientWidth);
   const made = new uPlot(

@@ -1,4 +1,4 @@
-// Loss over steps, a line for each run.
+// A plot of loss over steps, with a curve for each run.
 
 import { append, drawn, element, plain, refill } from "../dom.js";
 import * as figures from "../figures.js";
@@ -21,7 +21,7 @@ export class Curves {
     this.place = element("figure", { class: "curves", "aria-label": label }, this.#picture, this.#legend);
   }
 
-  // `runs` are {name, curve}, the curve being [[step, loss], …]; those without one are left out.
+  // `runs` are {name, curve} with a curve [[step, loss], …]. Runs without a curve are left out.
   put(runs) {
     const shown = runs.filter(({ curve }) => curve?.length > 0);
     this.place.hidden = shown.length === 0;
@@ -37,7 +37,7 @@ export class Curves {
     this.#ending = new AbortController();
     this.#plot = null;
     refill(this.#legend, legendOf(names));
-    // A place has its width only once it is on the page.
+    // An element has its width only once it is on the page.
     requestAnimationFrame(() => {
       if (this.#signal.aborted || names !== this.#names) return;
       const signal = AbortSignal.any([this.#signal, this.#ending.signal]);
@@ -80,7 +80,7 @@ function legendOf(names) {
   return element("ul", { class: "legend" }, names.map(item));
 }
 
-// A curve in words, for those who do not see it.
+// A curve's last point in words, for readers who cannot see the plot.
 export function curveWords(curve) {
   if (!curve || curve.length === 0) return "";
   const [step, loss] = curve.at(-1);

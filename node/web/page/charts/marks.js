@@ -1,10 +1,10 @@
-// How the marks of experiments look: by shape as well as by colour, as in the report.
+// The marks of experiments in plots. They differ in shape and colour, as in the report.
 
 import { drawn, element } from "../dom.js";
 import { wording } from "../words.js";
 import { ink } from "./chart.js";
 
-// The radius, whether it is filled, its colour, and its outline around a point.
+// Each mark's colour, its outline around a point, and whether it is filled.
 const MARKS = {
   discarded: { colour: "soft", outline: circle(2.2) },
   failed: { colour: "bad", outline: cross(3.5) },
@@ -15,12 +15,12 @@ const MARKS = {
   baseline: { colour: "soft", outline: square(3.5), filled: true },
   adopted: { colour: "head", outline: diamond(6), filled: true },
 };
-// In the order in which they are drawn: what matters most comes last, and so on top.
+// The drawing order: the most important marks come last, on top.
 export const ORDER = Object.keys(MARKS);
 
 export const markOf = (decision) => (Object.hasOwn(MARKS, decision) ? decision : "discarded");
 
-// Draws one kind of mark at all of its points, which are in pixels of the canvas.
+// Draws one kind of mark at all of its points, in pixels of the canvas.
 export function drawMarks(context, name, points, ratio) {
   const { colour, outline, filled } = MARKS[name];
   const path = new Path2D();
@@ -32,7 +32,7 @@ export function drawMarks(context, name, points, ratio) {
   context.stroke(path);
 }
 
-// The legend: each mark or line with its meaning; `lines` are [class, words].
+// The legend: each mark or curve with its meaning. `lines` are [class, words].
 export function legend(shown, lines) {
   const sample = (...children) => drawn("svg", { viewBox: "0 0 16 14", class: "sample", "aria-hidden": "true" }, ...children);
   return element(
@@ -50,7 +50,7 @@ function sampleOf(name) {
   return drawn("path", { class: `mark ${colour}${filled ? " filled" : ""}`, d: steps.text });
 }
 
-// Takes the calls that a canvas's path takes, as the text of an SVG's.
+// Records the calls of a canvas path as the text of an SVG path.
 class Steps {
   text = "";
 

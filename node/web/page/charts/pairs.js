@@ -1,4 +1,4 @@
-// Pairs of runs as points on a line of gains, with the interval that they give together.
+// The gains of pairs as points on an axis, with their common interval.
 
 import { drawn, element } from "../dom.js";
 import * as figures from "../figures.js";
@@ -9,14 +9,14 @@ const EDGE = 12;
 const AXIS = 40;
 const POINTS = 24;
 
-// Where a gain is known it tells which direction is better: +1 if a smaller metric is, −1 if a
-// greater one is, 0 if nothing tells it yet.
+// Returns +1 if a smaller metric is better, −1 if a greater one is, and 0 while no gain is known that
+// shows the direction.
 export function signOf(pairs, gain) {
   const total = pairs.filter(isWhole).reduce((sum, { base, candidate }) => sum + base - candidate, 0);
   return figures.isKnown(gain) ? Math.sign(gain) * Math.sign(total) : 0;
 }
 
-// `pairs` are {base, candidate}, `gains` theirs, of which there is one at least.
+// `gains` are those of the pairs, at least one.
 export function pairsPlot(gains, { gain, lower, upper }) {
   const shown = [...gains, gain, lower, upper, 0].filter(figures.isKnown);
   const [least, most] = [Math.min(...shown), Math.max(...shown)];

@@ -1,18 +1,18 @@
-// The progress of a line: every experiment a mark, the head and the working line as steps. What
-// measured nothing stands on a strip below; what lies beyond the edge is drawn at it, as in reports.
+// The progress of a line: a mark for each experiment, steps for the head and the working line.
+// Experiments without a score are on a strip below. Scores outside the range are drawn at its edge.
 
-import { element, plain, refill, retell } from "../dom.js";
+import { element, plain, refill, setText } from "../dom.js";
 import * as figures from "../figures.js";
 import { wording } from "../words.js";
 import { chart, ink, uPlot } from "./chart.js";
 import { ORDER, drawMarks, legend, markOf } from "./marks.js";
 
 const HEIGHT = 300;
-const MARGIN = 0.25; // of the lines' range, as much again of what lies beyond is shown
-const STRIP = 0.07; // of the whole, for what measured nothing
-const REACH_PX = 14; // from a pointer to the mark that it means
+const MARGIN = 0.25; // shown above and below, as a fraction of the range of both step curves
+const STRIP = 0.07; // fraction of the height, for experiments without a score
+const REACH_PX = 14; // largest distance from the pointer to the selected mark
 const DRAG_PX = 3;
-const INTERVALS = 300; // more of them at once than that hide what they are about
+const INTERVALS = 300; // above this number the intervals would hide the marks
 const FITTED = new Set(["kept", "adopted", "unconfirmed", "overfit", "baseline"]);
 
 export class Staircase {
@@ -27,7 +27,7 @@ export class Staircase {
   #open;
   #places = [];
 
-  // `open(id)` is called for the experiment that was chosen.
+  // `open(id)` is called when an experiment is chosen.
   constructor(progress, { open, signal }) {
     this.#open = open;
     this.#take(progress);
@@ -36,8 +36,8 @@ export class Staircase {
       blur: () => this.#point(null),
     } }, this.#place, this.#tip);
     this.place = element("div", {}, this.#slider, this.#legend);
-    this.#tell();
-    // A place has its width only once it is on the page.
+    this.#describe();
+    // An element has its width only once it is on the page.
     requestAnimationFrame(() => {
       if (!signal.aborted) this.#begin(signal);
     });
@@ -45,7 +45,7 @@ export class Staircase {
 
   put(progress) {
     this.#take(progress);
-    this.#tell();
+    this.#describe();
     this.#plot?.setData(this.#data());
   }
 
@@ -58,7 +58,7 @@ export class Staircase {
     return this.#progress.points;
   }
 
-  #tell() {
+  #describe() {
     const { metric, head_words: headWords } = this.#progress;
     const count = this.#points.id.length;
     const label = `${figures.many(count, "experiment")} in ${metric.unit}, ${metric.direction === "max" ? "more" : "less"} is better`;
@@ -66,7 +66,7 @@ export class Staircase {
     this.#slider.setAttribute("aria-valuemin", "1");
     this.#slider.setAttribute("aria-valuemax", String(Math.max(1, count)));
     this.#slider.setAttribute("aria-valuenow", String((this.#pointed ?? count - 1) + 1));
-    this.#slider.setAttribute("aria-valuetext", count ? this.#told(this.#pointed ?? count - 1) : "none yet");
+    this.#slider.setAttribute("aria-valuetext", count ? this.#textOf(this.#pointed ?? count - 1) : "no experiments yet");
     const shown = new Set(this.#points.decision.map(markOf));
     refill(this.#legend, legend(shown, [["head", headWords], ["working", "working line"]]));
   }
@@ -96,7 +96,7 @@ export class Staircase {
     let pressedAt = 0;
     this.#plot.over.addEventListener("mousedown", ({ clientX }) => (pressedAt = clientX));
     this.#plot.over.addEventListener("click", ({ clientX }) => {
-      const isDrag = Math.abs(clientX - pressedAt) > DRAG_PX; // which looks closer, and opens nothing
+      const isDrag = Math.abs(clientX - pressedAt) > DRAG_PX; // a drag zooms and opens nothing
       if (this.#pointed !== null && !isDrag) this.#open(this.#points.id[this.#pointed]);
     });
     this.#plot.over.addEventListener("mouseleave", () => this.#point(null));
@@ -190,24 +190,24 @@ export class Staircase {
     this.#tip.hidden = at === null;
     if (at === null || !this.#plot) return;
     this.#slider.setAttribute("aria-valuenow", String(at + 1));
-    this.#slider.setAttribute("aria-valuetext", this.#told(at));
-    retell(this.#tip, this.#told(at));
+    this.#slider.setAttribute("aria-valuetext", this.#textOf(at));
+    setText(this.#tip, this.#textOf(at));
     const [x, y] = this.#places[at].map((one) => one / uPlot.pxRatio);
     const isRight = x > this.#place.clientWidth / 2;
     this.#tip.style.transform = `translate(${x}px, ${y}px) translate(${isRight ? "calc(-100% - 10px)" : "10px"}, -110%)`;
     this.#tip.classList.toggle("low", y < 70);
   }
 
-  // What an experiment is, and why it was decided so.
-  #told(at) {
+  // Returns an experiment's title, decision, score and time.
+  #textOf(at) {
     const { title, metric, decision, ts } = this.#points;
     const { word, meaning } = wording(decision[at]);
-    const value = figures.isKnown(metric[at]) ? `${figures.metric(metric[at])} ${this.#progress.metric.unit}` : "no metric";
+    const value = figures.isKnown(metric[at]) ? `${figures.metric(metric[at])} ${this.#progress.metric.unit}` : "no score";
     return `${plain(title[at])} · ${word}${meaning ? `: ${meaning}` : ""} · ${value} · ${figures.time(ts[at])}`;
   }
 }
 
-// Fits both lines and what was kept or tried against the head, with a margin around them.
+// Returns the range that fits both step curves and the FITTED experiments, with a margin.
 function scaleOf({ points }) {
   const values = [...points.head, ...points.working].filter(figures.isKnown);
   points.metric.forEach((value, at) => {

@@ -1,7 +1,7 @@
-// One board, of any length: what is claimed, what others bear out, what was measured here.
+// A leaderboard: the claimed gains, peers' re-runs, and this node's own measurements.
 
-import { asked, segment } from "../api.js";
-import { element, link, plain, refill, retell, said } from "../dom.js";
+import { withQuery, segment } from "../api.js";
+import { element, link, plain, refill, setText, quoted } from "../dom.js";
 import * as figures from "../figures.js";
 import { RowList } from "../rows.js";
 import { Pages } from "../sources.js";
@@ -22,12 +22,12 @@ export async function show(visit) {
   const faults = element("div", {});
   const below = element("div", {});
   const pages = new Pages(async (offset, limit) => {
-    const told = await visit.get(asked(path, { ...wanted, offset, limit }));
+    const data = await visit.get(withQuery(path, { ...wanted, offset, limit }));
     refill(faults);
-    visit.entitle(told.task ? `${plain(told.task.name)} on ${plain(told.class)}` : "Leaderboard");
-    retell(count, `${figures.many(told.total, "row")}, network ${plain(told.network)}`);
-    refill(below, provenanceOf(told));
-    return { total: told.total, items: told.rows };
+    visit.setTitle(data.task ? `${plain(data.task.name)} on ${plain(data.class)}` : "Leaderboard");
+    setText(count, `${figures.many(data.total, "row")}, network ${plain(data.network)}`);
+    refill(below, provenanceOf(data));
+    return { total: data.total, items: data.rows };
   });
   pages.failed = (fault) => refill(faults, faultText(fault));
   const list = new RowList({
@@ -35,17 +35,17 @@ export async function show(visit) {
     kind: "board",
     columns: COLUMNS,
     source: pages,
-    empty: "No such row.",
+    empty: "No matching rows.",
     signal: visit.signal,
   });
   const level = (value) => {
     wanted.level = value;
-    visit.remember(asked(path, wanted));
+    visit.remember(withQuery(path, wanted));
     pages.restart();
     list.toTop();
   };
   const reread = atMostEvery(REREAD_MS, () => pages.reread());
-  visit.hear("record", ({ kind }) => {
+  visit.on("record", ({ kind }) => {
     if (KINDS.has(kind)) reread();
   });
   visit.show(levels(wanted.level, level), faults, element("div", { class: "above-list" }, count), list.place, below);
@@ -64,7 +64,7 @@ function levels(chosen, changed) {
   return element("fieldset", { class: "levels" }, element("legend", {}, "Show rows that are"), Object.entries(LEVELS).map(option));
 }
 
-// The three ways of knowing, which a claim's own page shows as well.
+// The three kinds of evidence. The page of a claim shows them too.
 export const KNOWING = [["claimed", claimed], ["others", others], ["here", here]];
 
 const COLUMNS = [
@@ -75,23 +75,23 @@ const COLUMNS = [
   { name: "flags", part: "flags", fill: ({ flags, unread }) => flagsOf(flags, unread) },
 ];
 
-// What its author calls it, and the id by which commands take it.
+// The author's title, and the id that commands accept.
 function claim({ result, title: name }) {
   const id = element("code", {}, figures.short(result));
   if (name === null) return link(`records/${result}`, id);
-  return [link(`records/${result}`, said(name)), element("span", { class: "more" }, id)];
+  return [link(`records/${result}`, quoted(name)), element("span", { class: "more" }, id)];
 }
 
-// What its author's key signed: the gain over the task's baseline, and the least that it may be.
+// The author's signed figures: the gain over the task's baseline, and its lower bound.
 function claimed({ gain_anchor: gain, gain_anchor_lower: lower, metric, tries }) {
-  const least = figures.isKnown(lower) ? `at least ${figures.signed(lower)}` : "no anchor";
+  const least = figures.isKnown(lower) ? `at least ${figures.signed(lower)}` : "no baseline runs";
   return [element("span", { class: "main" }, figures.signed(gain)), element("span", { class: "more" }, `${least}; ${figures.metric(metric)}, ${figures.many(tries, "try", "tries")}`)];
 }
 
-function others({ others: said }) {
-  const counts = [`+${said.confirmed}`, `~${said.smaller}`, `−${said.refuted}`, said.unsupported ? `?${said.unsupported}` : null];
-  const words = `${said.confirmed} confirmed, ${said.smaller} smaller, ${said.refuted} refuted, ${said.unsupported} not supported`;
-  const least = figures.isKnown(said.gain_anchor_lower) ? `at least ${figures.signed(said.gain_anchor_lower)}` : "not measured";
+function others({ others: reruns }) {
+  const counts = [`+${reruns.confirmed}`, `~${reruns.smaller}`, `−${reruns.refuted}`, reruns.unsupported ? `?${reruns.unsupported}` : null];
+  const words = `${reruns.confirmed} confirmed, ${reruns.smaller} smaller, ${reruns.refuted} refuted, ${reruns.unsupported} not supported by their runs`;
+  const least = figures.isKnown(reruns.gain_anchor_lower) ? `at least ${figures.signed(reruns.gain_anchor_lower)}` : "not measured";
   return [element("span", { class: "main", title: words }, counts.filter(Boolean).join(" ")), element("span", { class: "more" }, least)];
 }
 
@@ -102,15 +102,15 @@ function here({ here: measured }) {
 }
 
 function flagsOf(flags, unread) {
-  const told = [...flags, ...(unread ?? []).map((language) => `unread: ${language}`)];
-  return told.length > 0 ? said(told.join(", ")) : "";
+  const words = [...flags, ...(unread ?? []).map((language) => `unread: ${language}`)];
+  return words.length > 0 ? quoted(words.join(", ")) : "";
 }
 
 function provenanceOf({ network_version: version, set_digest: set, board_digest: board, imported }) {
-  const legend = "others: keys, not people, that re-ran it (+ confirmed, ~ smaller than claimed, − refuted; ? their runs do not support their verdict).";
+  const legend = "others: how many keys (not people) re-ran the claim and found it confirmed (+), smaller than claimed (~) or refuted (−). ? counts verdicts that their own runs do not support.";
   return [
     element("p", { class: "soft" }, legend),
-    version === null ? null : element("p", { class: "soft" }, `network version ${version}, records ${figures.short(set)}, board ${figures.short(board)}(nodes with the same records show the same)`),
+    version === null ? null : element("p", { class: "soft" }, `network version ${version}, records ${figures.short(set)}, leaderboard ${figures.short(board)} (nodes with the same records show the same leaderboard)`),
     importedSection(imported ?? []),
   ];
 }

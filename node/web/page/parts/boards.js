@@ -1,7 +1,7 @@
-// Boards: which there are, a task and hardware class each.
+// The list of leaderboards, one for each task and hardware class.
 
 import { segment } from "../api.js";
-import { element, link, plain, said, table } from "../dom.js";
+import { element, link, plain, quoted, table } from "../dom.js";
 
 export const title = "Leaderboards";
 
@@ -12,15 +12,15 @@ export async function show(visit) {
     return;
   }
   const rows = boards.map((one) => [
-    link(boardPath(one), said(one.task.name)),
+    link(boardPath(one), quoted(one.task.name)),
     plain(one.class),
-    said(one.network),
+    quoted(one.network),
     one.rows === null ? "" : one.rows.toLocaleString(),
   ]);
   const columns = [{ name: "task" }, { name: "hardware class" }, { name: "network" }, { name: "rows", figure: true }];
   visit.show(
     element("p", { class: "soft" }, "A leaderboard ranks the claims on one task and hardware class. It has separate columns for what authors claim, what others measured and what this node measured."),
-    table("Boards", columns, rows),
+    table("Leaderboards", columns, rows),
   );
 }
 

@@ -3,7 +3,7 @@
 import { segment } from "../api.js";
 import { Curves } from "../charts/curve.js";
 import { diffView } from "../diff.js";
-import { element, link, plain, said, section, table } from "../dom.js";
+import { element, link, plain, quoted, section, table } from "../dom.js";
 import * as figures from "../figures.js";
 import { verdict } from "./experiment.js";
 
@@ -13,18 +13,18 @@ export async function show(visit) {
   const both = await Promise.all(visit.parameters.map((id) => visit.get(`experiments/${segment(id)}`)));
   const names = both.map(({ experiment }) => plain(experiment.title));
   visit.show(figuresSection(both), curvesSection(both, names, visit.signal));
-  visit.show(element("div", { class: "two" }, both.map((told) => columnOf(told))));
+  visit.show(element("div", { class: "two" }, both.map((data) => columnOf(data))));
 }
 
-function columnOf(told) {
-  const { experiment } = told;
+function columnOf(data) {
+  const { experiment } = data;
   return element(
     "section",
     {},
-    element("h2", {}, link(`experiments/${experiment.id}`, said(experiment.title))),
-    verdict(told),
-    element("h3", {}, "What it changed"),
-    diffView(told.diff, `Diff of ${plain(experiment.title)}`),
+    element("h2", {}, link(`experiments/${experiment.id}`, quoted(experiment.title))),
+    verdict(data),
+    element("h3", {}, "Diff"),
+    diffView(data.diff, `Diff of ${plain(experiment.title)}`),
   );
 }
 
@@ -37,7 +37,7 @@ function figuresSection(both) {
     memory: runs.reduce((most, run) => Math.max(most, run.peak_mem ?? 0), 0),
   }));
   const difference = (a, b) => (figures.isKnown(a) && figures.isKnown(b) ? figures.signed(b - a) : "–");
-  // A gain is over what it was tried on: over two bases the difference would say nothing.
+  // Gains over different bases cannot be subtracted.
   const gains = one.base === other.base ? difference(one.gain, other.gain) : "different bases";
   const rows = [
     ["metric", figures.metric(one.metric), figures.metric(other.metric), difference(one.metric, other.metric)],

@@ -1,4 +1,4 @@
-// Pause, resume and stop, next to what the node does at the moment.
+// Pause, resume and stop, with the node's current activity.
 
 import { append, element, plain, refill } from "../dom.js";
 import * as figures from "../figures.js";
@@ -8,9 +8,9 @@ const SPANS = [["", "until resumed"], ["1800", "for 30 minutes"], ["3600", "for 
 
 export async function controlsView(visit) {
   const standing = element("p", {});
-  const tell = (now) => refill(standing, standingWords(now));
-  visit.hear("now", (told) => tell("now" in told ? told.now : told));
-  tell((await visit.get("now")).now);
+  const show = (now) => refill(standing, standingWords(now));
+  visit.on("now", (data) => show("now" in data ? data.now : data));
+  show((await visit.get("now")).now);
   if (!visit.maySteer) return standing;
   const outcome = element("div", {});
   return [standing, pausing(visit, outcome), stopping(visit, outcome), outcome];
@@ -19,7 +19,7 @@ export async function controlsView(visit) {
 function standingWords(now) {
   if (now === null) return "No node is running in this home.";
   if (now.paused) return now.until ? `Paused until ${figures.time(Date.parse(now.until))}.` : "Paused until resumed.";
-  return `At work: ${plain(now.text)}.`;
+  return `Running: ${plain(now.text)}.`;
 }
 
 function pausing(visit, outcome) {
@@ -44,7 +44,7 @@ function pausing(visit, outcome) {
   return append(row, element("label", { class: "field" }, "How long", span), element("label", {}, atEnd, " after the current run"), resume);
 }
 
-// A node that was stopped here does not start here: that is asked about once more.
+// Stopping needs a confirmation, because the page cannot start the node again.
 function stopping(visit, outcome) {
   const afterTrial = element("input", { type: "checkbox" });
   const dialog = element("dialog", { "aria-labelledby": "stop-title" });
@@ -56,7 +56,7 @@ function stopping(visit, outcome) {
     dialog.close();
     attempt(stop, outcome, async () => {
       await visit.post("stop", { after_promotion_trial: afterTrial.checked });
-      return afterTrial.checked ? "It stops after the promotion trial of the working line." : "It stops after the current run.";
+      return afterTrial.checked ? "The node stops after the promotion trial of the working line." : "The node stops after the current run.";
     });
   });
   return element("p", { class: "controls" }, stop, element("label", {}, afterTrial, " after a promotion trial of the working line"), dialog);

@@ -1,10 +1,10 @@
-// One experiment: what was decided and why, its pairs and runs, its diff, and what led to it.
+// One experiment: the decision and its reason, pairs, runs, diff and ancestors.
 
 import { segment } from "../api.js";
 import { Curves } from "../charts/curve.js";
 import { gainWords } from "../charts/pairs.js";
 import { diffView } from "../diff.js";
-import { element, facts, link, plain, said, saidInLines, section, table } from "../dom.js";
+import { element, facts, link, plain, quoted, quotedLines, section, table } from "../dom.js";
 import * as figures from "../figures.js";
 import { badge } from "../words.js";
 import { pairsSection } from "./pairs.js";
@@ -13,19 +13,19 @@ import { timelineSection } from "./timeline.js";
 export const title = "Experiment";
 
 export async function show(visit) {
-  const told = await visit.get(`experiments/${segment(visit.parameters[0])}`);
-  const { experiment, record } = told;
-  visit.entitle(plain(experiment.title) || "Experiment");
+  const data = await visit.get(`experiments/${segment(visit.parameters[0])}`);
+  const { experiment, record } = data;
+  visit.setTitle(plain(experiment.title) || "Experiment");
   visit.show(
-    verdict(told),
-    pairsSection(told.pairs, told),
-    runsSection(told, visit.signal),
-    section("What it changed", diffView(told.diff)),
-    told.note ? section("Note", saidInLines(told.note, { isProse: true })) : null,
-    told.log_tail ? section("End of its log", element("p", { class: "soft" }, "This is the script's own output. It is not used in judging."), saidInLines(told.log_tail, { label: "End of its log" })) : null,
+    verdict(data),
+    pairsSection(data.pairs, data),
+    runsSection(data, visit.signal),
+    section("Diff", diffView(data.diff)),
+    data.note ? section("Note", quotedLines(data.note, { isProse: true })) : null,
+    data.log_tail ? section("End of the log", element("p", { class: "soft" }, "Output of the script. It does not affect the decision."), quotedLines(data.log_tail, { label: "End of the log" })) : null,
     timelineSection(record.timeline),
-    lineageSection(told.lineage),
-    section("Its record", link(`records/${record.id}`, "Record ", element("code", {}, figures.short(record.id)), " and all records that refer to it")),
+    lineageSection(data.lineage),
+    section("Record", link(`records/${record.id}`, "Record ", element("code", {}, figures.short(record.id)), " and all records that refer to it")),
   );
 }
 
@@ -37,22 +37,22 @@ export function verdict({ experiment, gain, lower, upper, words, record }) {
     element("p", {}, badge(decision), " ", plain(words)),
     facts([
       ["metric", figures.metric(metric)],
-      ["gain over its base", figures.isKnown(experiment.gain) ? figures.signed(experiment.gain) : null],
-      ["in pairs", figures.isKnown(gain) ? gainWords(gain, lower, upper) : null],
+      ["gain over the base", figures.isKnown(experiment.gain) ? figures.signed(experiment.gain) : null],
+      ["gain in pairs", figures.isKnown(gain) ? gainWords(gain, lower, upper) : null],
       ["stage", plain(stage)],
       ["status", plain(status)],
-      ["proposed by", said(origin)],
+      ["proposed by", quoted(origin)],
       ["when", figures.time(ts)],
       ["tree", element("code", {}, figures.short(tree))],
-      ["on", element("code", {}, figures.short(parent))],
-      ["retracted", record?.retracted ? said(record.retracted) : null],
+      ["base", element("code", {}, figures.short(parent))],
+      ["retracted", record?.retracted ? quoted(record.retracted) : null],
     ]),
   );
 }
 
 function runsSection({ runs }, signal) {
   if (runs.length === 0) return null;
-  const curves = new Curves({ label: "Loss of its runs", signal });
+  const curves = new Curves({ label: "Loss of the runs", signal });
   curves.put(runs.map(({ seed, role, curve }) => ({ name: `${role}, seed ${seed}`, curve })));
   const columns = [
     { name: "seed", figure: true },
@@ -74,9 +74,9 @@ function runsSection({ runs }, signal) {
     figures.milliseconds(run.cpu_ms),
     figures.size(run.peak_mem),
     plain((run.flags ?? []).join(", ")),
-    run.reason ? said(run.reason) : "",
+    run.reason ? quoted(run.reason) : "",
   ]);
-  return section("Runs", curves.place, table("Its runs", columns, rows));
+  return section("Runs", curves.place, table("Runs", columns, rows));
 }
 
 function lineageSection(lineage) {
@@ -85,8 +85,8 @@ function lineageSection(lineage) {
     element(
       "li",
       {},
-      experiment ? link(`experiments/${experiment}`, said(name || figures.short(tree))) : said(name || figures.short(tree)),
+      experiment ? link(`experiments/${experiment}`, quoted(name || figures.short(tree))) : quoted(name || figures.short(tree)),
       author ? element("span", { class: "soft" }, ` by ${figures.short(author)}`) : null,
     );
-  return section("Its ancestors", element("ol", { class: "plain-list" }, lineage.map(item)));
+  return section("Ancestors", element("ol", { class: "plain-list" }, lineage.map(item)));
 }

@@ -1,7 +1,7 @@
-// Experiments: a table of all, to be narrowed down, sorted and searched; two of them go side by side.
+// A table of all experiments, with filters, sorting and search. Two of them can be compared.
 
-import { asked } from "../api.js";
-import { element, link, plain, refill, retell, said } from "../dom.js";
+import { withQuery } from "../api.js";
+import { element, link, plain, refill, setText, quoted } from "../dom.js";
 import * as figures from "../figures.js";
 import { chosenLine, lineChooser } from "../line.js";
 import { RowList } from "../rows.js";
@@ -28,9 +28,9 @@ export async function show(visit) {
   let isFirst = true;
   const pages = new Pages(async (offset, limit) => {
     const scope = line === null || ofAll ? {} : { task: line.task.id, class: line.class };
-    const answer = await visit.get(asked("experiments", { ...scope, ...wanted, offset, limit }));
+    const answer = await visit.get(withQuery("experiments", { ...scope, ...wanted, offset, limit }));
     refill(faults);
-    retell(count, `${figures.many(answer.total, "experiment")}${FILTERS.slice(0, 4).some((name) => wanted[name]) ? " found" : ""}`);
+    setText(count, `${figures.many(answer.total, "experiment")}${FILTERS.slice(0, 4).some((name) => wanted[name]) ? " found" : ""}`);
     if (isFirst) refill(imported, importedSection(answer.imported ?? []));
     isFirst = false;
     for (const { origin } of answer.experiments) addOrigin(origins, origin);
@@ -43,24 +43,24 @@ export async function show(visit) {
     kind: "experiments",
     columns: columnsOf(chosen),
     source: pages,
-    empty: "No such experiment.",
+    empty: "No matching experiments.",
     sorted,
     signal: visit.signal,
   });
   const again = () => {
-    for (const told of sorted.shown) told({ sort: wanted.sort || "ts", order: wanted.order || "desc" });
-    visit.remember(asked("experiments", { ...wanted, all: ofAll ? "1" : "" }));
+    for (const show of sorted.shown) show({ sort: wanted.sort || "ts", order: wanted.order || "desc" });
+    visit.remember(withQuery("experiments", { ...wanted, all: ofAll ? "1" : "" }));
     pages.restart();
     list.toTop();
   };
-  for (const told of sorted.shown) told({ sort: wanted.sort || "ts", order: wanted.order || "desc" });
+  for (const show of sorted.shown) show({ sort: wanted.sort || "ts", order: wanted.order || "desc" });
   const reread = atMostEvery(REREAD_MS, () => pages.reread());
-  visit.hear("experiment", reread);
+  visit.on("experiment", reread);
   if (line !== null) visit.show(lineChooser(lines, line, () => dispatchEvent(new Event("hashchange"))));
   visit.show(filters(wanted, again), origins, faults, element("div", { class: "above-list" }, count, chosen.place), list.place, imported);
 }
 
-// The sort order, for every table header that shows it.
+// The sort order, and the table headers that show it.
 function sorting(wanted, again) {
   return {
     shown: [],
@@ -120,37 +120,37 @@ function addOrigin(origins, origin) {
 function columnsOf(chosen) {
   return [
     { name: "compare", part: "chosen", fill: (item) => chosen.box(item) },
-    { name: "title", part: "title", sort: "title", fill: ({ id, title: name }) => link(`experiments/${id}`, said(name)) },
+    { name: "title", part: "title", sort: "title", fill: ({ id, title: name }) => link(`experiments/${id}`, quoted(name)) },
     { name: "decision", part: "decision", sort: "decision", fill: ({ decision }) => badge(decision) },
     { name: "metric", part: "figure metric", sort: "metric", fill: ({ metric }) => figures.metric(metric) },
     { name: "gain", part: "figure gain", sort: "gain", fill: ({ gain }) => figures.signed(gain) },
     { name: "stage", part: "stage", fill: ({ stage }) => plain(stage) },
-    { name: "by", part: "origin", fill: ({ origin }) => said(origin) },
+    { name: "by", part: "origin", fill: ({ origin }) => quoted(origin) },
     { name: "time", part: "time", sort: "ts", fill: ({ ts }) => figures.time(ts) },
   ];
 }
 
-// The two that are to be shown side by side: a third takes the place of the first.
+// The two experiments to compare. Ticking a third drops the first.
 class Chosen {
   #ids = [];
   place = element("p", { class: "chosen-two" });
 
   constructor() {
-    this.#tell();
+    this.#show();
   }
 
   box({ id, title: name }) {
     const change = ({ target }) => {
       this.#ids = target.checked ? [...this.#ids, id].slice(-2) : this.#ids.filter((one) => one !== id);
       for (const box of document.querySelectorAll(".chosen input")) box.checked = this.#ids.includes(box.value);
-      this.#tell();
+      this.#show();
     };
     return element("input", { type: "checkbox", value: id, checked: this.#ids.includes(id), "aria-label": `compare: ${plain(name)}`, on: { change } });
   }
 
-  #tell() {
+  #show() {
     const [one, other] = this.#ids;
     if (other) refill(this.place, link(`compare/${one}/${other}`, "Compare the two"));
-    else refill(this.place, element("span", { class: "soft" }, one ? "tick one more to compare them" : "tick two to compare them"));
+    else refill(this.place, element("span", { class: "soft" }, one ? "tick one more to compare" : "tick two experiments to compare"));
   }
 }

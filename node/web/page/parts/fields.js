@@ -1,18 +1,18 @@
-// The fields of a record as they are: names and values, one below the other, nothing interpreted.
+// The fields of a record as names and values, without interpretation.
 
-import { element, plain, said } from "../dom.js";
+import { element, plain, quoted } from "../dom.js";
 
-const DEEP = 2; // below that a value is folded
+const DEEP = 2; // deeper values are folded
 
 export function fieldsView(value, depth = 0) {
   if (Array.isArray(value)) return listView(value, depth);
   if (value !== null && typeof value === "object") return mapView(value, depth);
-  return value === null ? element("span", { class: "soft" }, "none") : said(String(value));
+  return value === null ? element("span", { class: "soft" }, "none") : quoted(String(value));
 }
 
 function mapView(value, depth) {
   const entries = Object.entries(value);
-  if (entries.length === 0) return element("span", { class: "soft" }, "nothing");
+  if (entries.length === 0) return element("span", { class: "soft" }, "no fields");
   const pair = ([name, one]) => element("div", {}, element("dt", {}, plain(name)), element("dd", {}, fieldsView(one, depth + 1)));
   return folded(depth, `${entries.length} fields`, element("dl", { class: "fields" }, entries.map(pair)));
 }

@@ -1,6 +1,6 @@
-// Fleet: several nodes in one table. This page's own node asks the others, each with its own token.
+// Fleet: several nodes in one table. This page's node queries the other nodes, each with its own key.
 
-import { element, plain, refill, said, section, table } from "../dom.js";
+import { element, plain, refill, quoted, section, table } from "../dom.js";
 import * as figures from "../figures.js";
 
 export const title = "Fleet";
@@ -14,7 +14,7 @@ export async function show(visit) {
   };
   visit.show(place, howToAdd());
   visit.every(REREAD_MS, () => {
-    // A table under somebody's hands is not taken away.
+    // Keep the table while it has the focus.
     if (!place.contains(document.activeElement) && !document.hidden) read();
   });
   await read();
@@ -31,41 +31,41 @@ const COLUMNS = [
   { name: "head", figure: true },
   { name: "gain", figure: true },
   { name: "kept", figure: true },
-  { name: "an hour", figure: true },
+  { name: "per hour", figure: true },
   { name: "load", figure: true },
   { name: "spent today", figure: true },
   { name: "peers", figure: true },
 ];
 
-const LANE_COLUMNS = [{ name: "lane", figure: true }, { name: "machine" }, { name: "state" }, { name: "times lost", figure: true }];
+const LANE_COLUMNS = [{ name: "lane", figure: true }, { name: "machine" }, { name: "state" }, { name: "connections lost", figure: true }];
 
 function fleetTable(nodes) {
   return table("Nodes", COLUMNS, nodes.flatMap((node) => (node.fault ? [faultRow(node)] : linesOf(node))));
 }
 
-// The lanes of this page's own node that are on other machines.
+// This node's lanes on other machines.
 function lanesTable(lanes) {
   if (lanes.length === 0) return null;
   const rows = lanes.map(({ lane, machine, stage, fault, times_lost: lost }) => [
     String(lane),
-    machine ? said(machine) : "–",
-    fault === null ? said(stage) : [said(stage), ": ", element("span", { class: "fault" }, said(fault))],
+    machine ? quoted(machine) : "–",
+    fault === null ? quoted(stage) : [quoted(stage), ": ", element("span", { class: "fault" }, quoted(fault))],
     lost === 0 ? "–" : String(lost),
   ]);
   return section("Lanes on other machines", table("Lanes on other machines", LANE_COLUMNS, rows));
 }
 
 function faultRow(node) {
-  return [nameOf(node), element("span", { class: "fault" }, said(node.fault)), "", "", "", "", "", "", ""];
+  return [nameOf(node), element("span", { class: "fault" }, quoted(node.fault)), "", "", "", "", "", "", ""];
 }
 
-// A row for each line of a node; one that has none yet has a row as well.
+// A row for each line of a node, or one row if it has no line yet.
 function linesOf(node) {
   const { status, now } = node;
   const lines = status.lines.length > 0 ? status.lines : [null];
   return lines.map((line, at) => {
     const isAtWork = line !== null && line.now !== null;
-    const work = now && (isAtWork || line === null) ? [plain(now.text), " ", said(now.title)] : status.running ? "waiting" : "not running";
+    const work = now && (isAtWork || line === null) ? [plain(now.text), " ", quoted(now.title)] : status.running ? "waiting" : "not running";
     return [
       at === 0 ? nameOf(node) : "",
       [line ? [element("span", { class: "soft" }, plain(line.task.name), " "), element("br")] : null, now?.paused && isAtWork ? "paused" : work],
@@ -81,13 +81,13 @@ function linesOf(node) {
 }
 
 function nameOf({ status, url }) {
-  const name = status?.node.name ? said(status.node.name) : "node";
-  return [name, element("br"), url === null ? element("span", { class: "soft" }, "this one") : element("a", { href: url, rel: "noreferrer" }, plain(url))];
+  const name = status?.node.name ? quoted(status.node.name) : "node";
+  return [name, element("br"), url === null ? element("span", { class: "soft" }, "this node") : element("a", { href: url, rel: "noreferrer" }, plain(url))];
 }
 
 const spent = (cost) => (cost ? `$${cost.usd_today.toFixed(2)}` : "–");
 
 function howToAdd() {
   const command = element("code", {}, "arnode view --node URL");
-  return section("Another node", element("p", { class: "soft" }, command, " on this machine adds one and asks for its fleet key; ", element("code", {}, "--forget URL"), " removes it."));
+  return section("Add a node", element("p", { class: "soft" }, command, " on this machine adds a node and asks for its fleet key; ", element("code", {}, "--forget URL"), " removes a node."));
 }

@@ -1,12 +1,12 @@
-// Where a line stands: its baseline, its head, what is on top of it, and the gap to the bound.
+// The scores of a line's baseline, verified head and working line, and the gap to the best known score.
 
-import { element, said, table } from "../dom.js";
+import { element, quoted, table } from "../dom.js";
 import * as figures from "../figures.js";
 import { badge } from "../words.js";
 
-// `told` is the progress, `line` what the node's status says of it.
-export function headline(told, line) {
-  const { metric, baseline, best_known: best, points, head_words: headWords } = told;
+// `progress` is the line's history, `line` its entry in the node's status.
+export function headline(progress, line) {
+  const { metric, baseline, best_known: best, points, head_words: headWords } = progress;
   const sign = metric.direction === "max" ? -1 : 1;
   const head = line.head?.metric ?? points.head.at(-1) ?? null;
   const working = line.working?.keeps > 0 ? (points.working.at(-1) ?? null) : head;
@@ -35,12 +35,12 @@ function gained(baseline, value, sign, noise) {
 
 function standing({ head }) {
   if (!head) return "";
-  if (head.recheck_pending) return [badge("recheck_pending"), " ", said(head.recheck_pending)];
+  if (head.recheck_pending) return [badge("recheck_pending"), " ", quoted(head.recheck_pending)];
   return head.runs > 0 ? `mean of ${figures.many(head.runs, "run")}` : "";
 }
 
 function onTop(working) {
   if (!working || working.keeps === 0) return "same as the head";
   const keeps = figures.many(working.keeps, "patch", "patches");
-  return working.branch ? [keeps, " on ", said(working.branch), ", not verified yet"] : `${keeps} on top, not verified yet`;
+  return working.branch ? [keeps, " on ", quoted(working.branch), ", not verified yet"] : `${keeps} on top of the head, not verified yet`;
 }

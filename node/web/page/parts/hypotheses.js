@@ -1,8 +1,8 @@
-// Hypotheses: what somebody means to find out, and what came of it. One is done by the experiment
-// that tried it; without one it is dropped.
+// Hypotheses to test, with their results. Closing one with an experiment's id marks it as done,
+// closing it without an id drops it.
 
-import { asked, segment } from "../api.js";
-import { element, link, plain, refill, said, saidInLines } from "../dom.js";
+import { withQuery, segment } from "../api.js";
+import { element, link, plain, refill, quoted, quotedLines } from "../dom.js";
 import * as figures from "../figures.js";
 import { attempt, faultText } from "../visit.js";
 
@@ -12,7 +12,7 @@ const TONES = { open: "working", done: "good", dropped: "soft" };
 export async function hypothesesView(visit) {
   const list = element("div", {});
   const order = element("select", {}, ORDERS.map(([value, words]) => element("option", { value }, words)));
-  const read = async () => refill(list, listView(visit, (await visit.get(asked("hypotheses", { order: order.value }))).hypotheses, read));
+  const read = async () => refill(list, listView(visit, (await visit.get(withQuery("hypotheses", { order: order.value }))).hypotheses, read));
   order.addEventListener("change", () => read().catch((fault) => refill(list, faultText(fault))));
   await read();
   return [visit.maySteer ? form(visit, read) : null, element("label", { class: "field" }, "Order", order), list];
@@ -37,7 +37,7 @@ function form(visit, read) {
 
 function listView(visit, hypotheses, read) {
   if (hypotheses.length === 0) return element("p", { class: "soft" }, "No hypotheses yet.");
-  return element("ol", { class: "plain-list said-list" }, hypotheses.map((one) => itemView(visit, one, read)));
+  return element("ol", { class: "plain-list quoted-list" }, hypotheses.map((one) => itemView(visit, one, read)));
 }
 
 function itemView(visit, { id, title, why, state, by, ts, result, gain }, read) {
@@ -45,9 +45,9 @@ function itemView(visit, { id, title, why, state, by, ts, result, gain }, read) 
   return element(
     "li",
     {},
-    element("p", {}, element("span", { class: `badge ${TONES[state] ?? ""}` }, state), " ", element("strong", {}, said(title))),
-    why ? saidInLines(why, { isProse: true }) : null,
-    element("p", { class: "soft" }, by ? [said(by), " · "] : null, figures.time(ts), result ? [" · ", link(`records/${result}`, "its result")] : null, figures.isKnown(gain) ? ` · gain ${figures.signed(gain)}` : null),
+    element("p", {}, element("span", { class: `badge ${TONES[state] ?? ""}` }, state), " ", element("strong", {}, quoted(title))),
+    why ? quotedLines(why, { isProse: true }) : null,
+    element("p", { class: "soft" }, by ? [quoted(by), " · "] : null, figures.time(ts), result ? [" · ", link(`records/${result}`, "result")] : null, figures.isKnown(gain) ? ` · gain ${figures.signed(gain)}` : null),
     state === "open" && visit.maySteer ? closing(visit, id, title, outcome, read) : null,
     outcome,
   );
@@ -57,9 +57,9 @@ function closing(visit, id, title, outcome, read) {
   const result = element("input", { required: true, autocomplete: "off", placeholder: "id of an experiment", pattern: "[0-9a-f]{4,64}", "aria-label": plain(`the experiment that tried: ${title}`) });
   const done = element("button", {}, "Done");
   const drop = element("button", { type: "button", class: "quiet" }, "Drop");
-  const close = (button, said) =>
+  const close = (button, body) =>
     attempt(button, outcome, async () => {
-      await visit.post(`intents/${segment(id)}/complete`, said);
+      await visit.post(`intents/${segment(id)}/complete`, body);
       await read();
     });
   drop.addEventListener("click", () => close(drop, {}));

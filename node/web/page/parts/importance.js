@@ -1,6 +1,6 @@
-// How much of what was measured each hyperparameter explains, and what its values gave.
+// The variation of the score that each hyperparameter explains, and the gains at its values.
 
-import { drawn, element, plain, said } from "../dom.js";
+import { drawn, element, plain, quoted } from "../dom.js";
 import * as figures from "../figures.js";
 
 const WIDTH = 240;
@@ -8,9 +8,9 @@ const HEIGHT = 90;
 const EDGE = 8;
 
 export async function show(visit) {
-  const { hyperparameters, explained } = await visit.get("importance"); // of the line that is worked on
+  const { hyperparameters, explained } = await visit.get("importance"); // of the current line
   if (hyperparameters.length === 0) {
-    visit.show(element("p", {}, "Too few hyperparameters were varied yet to say which matter."));
+    visit.show(element("p", {}, "Too few hyperparameters were varied so far to show which ones matter."));
     return;
   }
   visit.show(
@@ -23,14 +23,14 @@ function hyperparameterView({ name, share, low, high, best, values }) {
   return element(
     "li",
     {},
-    element("h2", {}, said(name)),
+    element("h2", {}, quoted(name)),
     element("label", {}, element("meter", { min: "0", max: "1", value: String(share ?? 0) }, figures.share(share)), ` explains ${figures.share(share)} (90 % interval ${figures.share(low)} to ${figures.share(high)})`),
-    element("p", { class: "soft" }, "best value in the model: ", said(String(best))),
+    element("p", { class: "soft" }, "best value in the model: ", quoted(String(best))),
     effectPlot(name, values.map(({ value, gain_sd: gain }) => [value, gain])),
   );
 }
 
-// Gains by value: numbers on their scale, words side by side.
+// A plot of gain by value: numbers to scale, other values at equal distances.
 function effectPlot(name, points) {
   const known = points.filter(([, gain]) => figures.isKnown(gain));
   if (known.length === 0) return null;
@@ -40,17 +40,17 @@ function effectPlot(name, points) {
   const gains = known.map(([, gain]) => gain);
   const up = scale([...gains, 0], HEIGHT - EDGE, EDGE);
   const values = isNumeric ? `from ${Math.min(...known.map(([value]) => value))} to ${Math.max(...known.map(([value]) => value))}` : words.join(", ");
-  const told = `gains between ${Math.min(...gains).toFixed(1)} and ${Math.max(...gains).toFixed(1)} sd at values ${values}`;
+  const caption = `gains between ${Math.min(...gains).toFixed(1)} and ${Math.max(...gains).toFixed(1)} sd at values ${values}`;
   return element(
     "figure",
     { class: "effect" },
     drawn(
       "svg",
-      { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": plain(`${name}: ${told}`) },
+      { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": plain(`${name}: ${caption}`) },
       drawn("path", { class: "axis", d: `M0 ${up(0)}H${WIDTH}` }),
       known.map(([value, gain]) => drawn("circle", { class: gain > 0 ? "point up" : "point", cx: across(value), cy: up(gain), r: "2.6" })),
     ),
-    element("figcaption", {}, said(told)),
+    element("figcaption", {}, quoted(caption)),
   );
 }
 

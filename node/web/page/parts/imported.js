@@ -1,6 +1,6 @@
-// What other tools wrote: unsigned, and apart from everything that was signed or measured.
+// Experiments imported from other tools, shown apart because they are unsigned.
 
-import { element, plain, said, section, table } from "../dom.js";
+import { element, plain, quoted, section, table } from "../dom.js";
 import * as figures from "../figures.js";
 
 const SHOWN = 50;
@@ -13,12 +13,12 @@ export function importedSection(imported) {
 function fileOf({ name, form, metric, rows }) {
   const shown = rows.slice(-SHOWN).reverse();
   const columns = [{ name: "commit" }, { name: "status" }, { name: plain(metric), figure: true }, { name: "description" }];
-  const cells = shown.map((row) => [said(row.label), said(row.status), figures.metric(row.metric), said(row.description)]);
+  const cells = shown.map((row) => [quoted(row.label), quoted(row.status), figures.metric(row.metric), quoted(row.description)]);
   return element(
     "details",
     {},
-    element("summary", {}, said(name), ` (${plain(form)}), ${figures.many(rows.length, "experiment")}`),
-    rows.length > SHOWN ? element("p", { class: "soft" }, `the newest ${SHOWN} of them`) : null,
+    element("summary", {}, quoted(name), ` (${plain(form)}), ${figures.many(rows.length, "experiment")}`),
+    rows.length > SHOWN ? element("p", { class: "soft" }, `the newest ${SHOWN}`) : null,
     table("Imported experiments", columns, cells),
   );
 }

@@ -1,6 +1,6 @@
-// What was learnt in words, each with what bears it out: own and peers' apart.
+// Insights in words with their evidence: this node's, then peers'.
 
-import { element, link, saidInLines, section } from "../dom.js";
+import { element, link, quotedLines, section } from "../dom.js";
 import * as figures from "../figures.js";
 
 export async function show(visit) {
@@ -15,8 +15,8 @@ function listed(name, insights, none) {
     element(
       "li",
       {},
-      saidInLines(text, { isProse: true }),
+      quotedLines(text, { isProse: true }),
       element("p", { class: "soft" }, [own ? "this node" : `key ${figures.short(author)}`, hardware, figures.time(ts)].filter(Boolean).join(" · "), " · ", link(`records/${id}`, "record"), evidence?.length > 0 ? [" · evidence: ", evidence.map((one) => [link(`records/${one}`, figures.short(one)), " "])] : null),
     );
-  return section(name, element("ol", { class: "plain-list said-list" }, insights.map(item)));
+  return section(name, element("ol", { class: "plain-list quoted-list" }, insights.map(item)));
 }

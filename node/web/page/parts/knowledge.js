@@ -1,4 +1,4 @@
-// Knowledge: what was learnt, in five views, a sub-part each.
+// Knowledge: five views of the results so far.
 
 import { element, link } from "../dom.js";
 
@@ -8,7 +8,7 @@ const VIEWS = {
   transfer: ["Transfer", () => import("./transfer.js")],
   lineage: ["Lineage", () => import("./lineage.js")],
   insights: ["Insights", () => import("./insights.js")],
-  reports: ["Reports", () => import("./reports.js")],
+  reports: ["Published reports", () => import("./reports.js")],
 };
 
 export async function show(visit) {
@@ -19,7 +19,7 @@ export async function show(visit) {
     if (path === wanted) made.setAttribute("aria-current", "page");
     return element("li", {}, made);
   };
-  visit.entitle(`Knowledge: ${name.toLowerCase()}`);
+  visit.setTitle(`Knowledge: ${name.toLowerCase()}`);
   visit.show(element("nav", { class: "views", "aria-label": "Views" }, element("ul", {}, Object.entries(VIEWS).map(item))));
   const { show: fill } = await load();
   await fill(visit);

@@ -1,6 +1,6 @@
-// Which tree came of which, over this node and all peers: a row each, with lanes that join.
+// The ancestry graph of sources, of this node and all peers, with a row for each source.
 
-import { drawn, element, link, plain, said } from "../dom.js";
+import { drawn, element, link, plain, quoted } from "../dom.js";
 import * as figures from "../figures.js";
 import { rowsOf } from "../graph.js";
 import { chosenLine, lineChooser, noLine, ofLine } from "../line.js";
@@ -10,7 +10,7 @@ import { badge } from "../words.js";
 
 const LANE = 12;
 const ROW = 36;
-const MOST_LANES = 10; // further ones are drawn as the last
+const MOST_LANES = 10; // further columns are drawn at the last one
 
 export async function show(visit) {
   const { lines, line } = await chosenLine(visit);
@@ -19,16 +19,16 @@ export async function show(visit) {
     return;
   }
   visit.show(lineChooser(lines, line, () => dispatchEvent(new Event("hashchange"))));
-  const told = await visit.get(ofLine("lineage", line));
-  const patches = new Map(told.edges.map(({ to, patch }) => [to, patch]));
-  const rows = rowsOf(told.nodes, told.edges).map((node) => ({ ...node, patch: patches.get(node.tree) ?? null }));
-  const places = { [told.baseline]: "baseline", [told.working]: "working line", [told.head]: "head" };
+  const data = await visit.get(ofLine("lineage", line));
+  const patches = new Map(data.edges.map(({ to, patch }) => [to, patch]));
+  const rows = rowsOf(data.nodes, data.edges).map((node) => ({ ...node, patch: patches.get(node.tree) ?? null }));
+  const places = { [data.baseline]: "baseline", [data.working]: "working line", [data.head]: "head" };
   const list = new RowList({
     caption: "Sources and their ancestors, newest first",
     kind: "lineage",
     columns: [
-      { name: "descent", part: "lanes", fill: lanesOf },
-      { name: "step", part: "title", fill: (node) => stepOf(node, places) },
+      { name: "graph", part: "lanes", fill: lanesOf },
+      { name: "patch", part: "title", fill: (node) => stepOf(node, places) },
       { name: "decision", part: "decision", fill: ({ decision, own }) => (own ? badge(decision) : element("span", { class: "badge soft" }, plain(decision))) },
       { name: "gain", part: "figure gain", fill: ({ gain }) => figures.signed(gain) },
       { name: "by", part: "author", fill: ({ own, author }) => (own ? "this node" : element("code", {}, figures.short(author))) },
@@ -42,12 +42,12 @@ export async function show(visit) {
 }
 
 function stepOf({ tree, title, patch }, places) {
-  const name = said(title || "untitled");
+  const name = quoted(title || "untitled");
   const place = Object.hasOwn(places, tree) ? [" ", element("strong", { class: "place" }, places[tree])] : null;
   return [patch ? link(`records/${patch}`, name) : name, " ", element("code", { class: "soft" }, figures.short(tree)), place];
 }
 
-// One row of the graph: what passes by, the node, and where its bases wait.
+// One row of the graph: passing edges, the node, and edges to its bases.
 function lanesOf({ lane, isAwaited, joins, passing, own }) {
   const x = (number) => LANE / 2 + LANE * Math.min(number, MOST_LANES - 1);
   const middle = ROW / 2;

@@ -1,6 +1,6 @@
-// Network: who is connected, what others try now, what came, and how this node is reached.
+// Network: this node's reachability, its peers, their current ideas, and the latest records.
 
-import { element, facts, link, plain, said, section, table } from "../dom.js";
+import { element, facts, link, plain, quoted, section, table } from "../dom.js";
 import * as figures from "../figures.js";
 import { atMostEvery, fill } from "../visit.js";
 
@@ -15,7 +15,7 @@ export async function show(visit) {
   visit.show(
     section("This node", standing),
     section("Peers", peers),
-    section("What others are trying", tries),
+    section("What peers are trying", tries),
     section("Latest records", came),
   );
   const readStatus = async () => {
@@ -26,39 +26,39 @@ export async function show(visit) {
   const again = atMostEvery(REREAD_MS, () => {
     read().catch((fault) => console.warn(fault.message));
   });
-  visit.hear("record", again);
-  visit.hear("status", again);
+  visit.on("record", again);
+  visit.on("status", again);
   await read();
 }
 
 function standingView({ network, node, sandbox }) {
-  if (!network.name) return element("p", {}, "Connected to no network", network.in_use ? ["; signs for ", said(network.in_use)] : null, ".");
+  if (!network.name) return element("p", {}, "Not connected to a network", network.in_use ? ["; records are signed for ", quoted(network.in_use)] : null, ".");
   return facts([
-    ["network", said(network.name)],
+    ["network", quoted(network.name)],
     ["peers", network.peers.toLocaleString()],
     ["records", network.records.toLocaleString()],
-    ["reach", REACHES[network.reach] ?? plain(network.reach)],
+    ["reachability", REACHES[network.reach] ?? plain(network.reach)],
     ["DHT", network.dht ? dhtView(network.dht) : null],
-    ["lists", network.lists?.length ? element("ul", { class: "plain-list" }, network.lists.map((one) => element("li", {}, listView(one)))) : null],
+    ["address lists", network.lists?.length ? element("ul", { class: "plain-list" }, network.lists.map((one) => element("li", {}, listView(one)))) : null],
     ["addresses", network.addresses.length > 0 ? element("ul", { class: "plain-list" }, network.addresses.map((one) => element("li", {}, element("code", {}, plain(one))))) : null],
     ["author", node.author ? element("code", {}, node.author) : null],
     ["sandbox", plain(sandbox)],
   ]);
 }
 
-// What came of the last look for others in libp2p's DHT.
+// The result of the last search for nodes in libp2p's DHT.
 function dhtView({ last, found, answered, announced, fault }) {
-  if (last === null) return "looking for others";
-  if (fault !== null) return ["cannot be reached: ", said(fault)];
+  if (last === null) return "searching for nodes";
+  if (fault !== null) return ["cannot be reached: ", quoted(fault)];
   if (answered === 0) return "no server answered";
-  const known = announced > 0 ? `${announced} of ${answered} servers know this node` : `${answered} servers answered; no address of this node is public`;
+  const known = announced > 0 ? `${announced} of ${answered} servers know this node` : `${answered} servers answered; this node has no public address`;
   return `${figures.many(found, "node")} found, ${known}`;
 }
 
-// What is known of one signed list of addresses.
+// The state of a signed list of addresses.
 function listView({ place, written, addresses, fault }) {
-  const told = written === null ? "not read yet" : `${figures.many(addresses, "address", "addresses")}, written ${figures.time(written * 1000)}`;
-  return [said(place), ": ", told, fault === null ? null : [" (", element("span", { class: "fault" }, said(fault)), ")"]];
+  const state = written === null ? "not read yet" : `${figures.many(addresses, "address", "addresses")}, written ${figures.time(written * 1000)}`;
+  return [quoted(place), ": ", state, fault === null ? null : [" (", element("span", { class: "fault" }, quoted(fault)), ")"]];
 }
 
 function peersView({ peers }) {
@@ -74,23 +74,23 @@ function peersView({ peers }) {
     { name: "software" },
   ];
   const rows = peers.map((one) => [
-    one.name ? said(one.name) : element("code", {}, plain(one.peer.slice(-8))),
+    one.name ? quoted(one.name) : element("code", {}, plain(one.peer.slice(-8))),
     one.author ? element("code", {}, figures.short(one.author)) : "–",
     plain(one.trust),
     plain((one.classes ?? []).join(", ")),
     one.records.toLocaleString(),
     one.latency_ms === null ? "–" : `${Math.round(one.latency_ms)} ms`,
     one.direct ? "direct" : "through a relay",
-    said(one.software ?? "–"),
+    quoted(one.software ?? "–"),
   ]);
   return table("Connected peers", columns, rows);
 }
 
 function triesView({ lines }) {
   const intents = (lines ?? []).flatMap(({ intents, task }) => (intents ?? []).map((one) => ({ ...one, task })));
-  if (intents.length === 0) return element("p", { class: "soft" }, "No announcements at the moment.");
-  const rows = intents.map(({ title: name, author, task, age_s: age }) => [said(name), element("code", {}, figures.short(author)), said(task.name), `${figures.span(age)} ago`]);
-  return table("What others are trying", [{ name: "idea" }, { name: "author" }, { name: "task" }, { name: "announced", figure: true }], rows);
+  if (intents.length === 0) return element("p", { class: "soft" }, "Peers have announced no ideas at the moment.");
+  const rows = intents.map(({ title: name, author, task, age_s: age }) => [quoted(name), element("code", {}, figures.short(author)), quoted(task.name), `${figures.span(age)} ago`]);
+  return table("What peers are trying", [{ name: "idea" }, { name: "author" }, { name: "task" }, { name: "announced", figure: true }], rows);
 }
 
 function cameView({ total, records }) {

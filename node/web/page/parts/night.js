@@ -1,21 +1,21 @@
-// Night: what happened in a while, as `arnode report` tells it, on the page and in a file of its own.
+// The report of a time span, as `arnode report` prints it. Also used in a self-contained file.
 
 import { Staircase } from "../charts/staircase.js";
-import { asked } from "../api.js";
-import { append, element, plain, saidInLines, scrollable } from "../dom.js";
+import { withQuery } from "../api.js";
+import { append, element, plain, quotedLines, scrollable } from "../dom.js";
 import { fill } from "../visit.js";
 
-export const title = "Night";
+export const title = "Report";
 const SPANS = [["12h", "the last 12 hours"], ["24h", "the last day"], ["7d", "the last week"], ["1000d", "all time"]];
 
 export async function show(visit) {
   const wanted = visit.query.get("since") ?? "24h";
-  const place = element("div", {}, element("p", { class: "soft" }, "Reading …"));
+  const place = element("div", {}, element("p", { class: "soft" }, "Loading …"));
   const read = (since) =>
     fill(place, async () => {
-      const night = await visit.get(asked("report", { since }));
-      visit.remember(asked("night", { since }));
-      visit.entitle(night.title);
+      const night = await visit.get(withQuery("report", { since }));
+      visit.remember(withQuery("night", { since }));
+      visit.setTitle(night.title);
       return nightView(night, { signal: visit.signal, open: (id) => (location.hash = `#/experiments/${id}`) });
     });
   const select = element("select", {}, SPANS.map(([value, words]) => element("option", { value, selected: value === wanted }, words)));
@@ -24,7 +24,7 @@ export async function show(visit) {
   await read(wanted);
 }
 
-// All of a report but its title; `open(id)` is called for an experiment that is chosen in a plot.
+// A report without its title. `open(id)` is called when an experiment is chosen in a plot.
 export function nightView(night, { signal, open }) {
   return element("article", { class: "night" }, night.blocks.map((block) => blockView(block, night, { signal, open })));
 }
@@ -40,16 +40,16 @@ function blockView(block, night, chosen) {
     case "plot":
       return plotView(block, chosen);
     case "lines":
-      return saidInLines(block.text, { label: block.language ?? "text" });
+      return quotedLines(block.text, { label: block.language ?? "text" });
     default:
       return element("p", { class: block.soft ? "soft" : null }, spans(block.text));
   }
 }
 
-// A span is this program's own words, or somebody's that are marked as quoted.
+// A span is arnode's own text, or quoted untrusted text.
 const spans = (text) => text.map((span) => (span.kind === "quoted" ? element("code", {}, plain(span.text)) : plain(span.text ?? span, { lines: true })));
 
-// The rest of a long list is folded away until it is asked for.
+// The end of a long list is folded.
 function listView(texts, shown) {
   const items = texts.map((text) => element("li", {}, spans(text)));
   const list = element("ul", {}, items.slice(0, shown));

@@ -1,6 +1,6 @@
-// Notes to the proposer: the next prompt quotes them, and the journal keeps them.
+// Notes to the proposers. The next prompt quotes them, and the journal contains them.
 
-import { element, refill, saidInLines } from "../dom.js";
+import { element, refill, quotedLines } from "../dom.js";
 import * as figures from "../figures.js";
 import { attempt, faultText } from "../visit.js";
 
@@ -9,7 +9,7 @@ const MOST = 1_000; // characters
 export async function notesView(visit) {
   const list = element("div", {});
   const read = async () => refill(list, listView((await visit.get("notes")).notes));
-  visit.hear("notes", () => read().catch((fault) => refill(list, faultText(fault))));
+  visit.on("notes", () => read().catch((fault) => refill(list, faultText(fault))));
   await read();
   return [visit.maySteer ? form(visit, read) : null, list];
 }
@@ -24,7 +24,7 @@ function form(visit, read) {
       await visit.post("notes", { text: text.value });
       text.value = "";
       await read();
-      return "The next prompt will quote it.";
+      return "Sent. The next prompt quotes it.";
     });
   };
   return element("form", { on: { submit } }, element("label", { class: "field tall" }, "A note", text), element("p", { class: "controls" }, button), outcome);
@@ -32,7 +32,7 @@ function form(visit, read) {
 
 function listView(notes) {
   if (notes.length === 0) return element("p", { class: "soft" }, "No notes yet.");
-  const item = ({ ts, text }) => element("li", {}, element("p", { class: "soft" }, figures.time(ts)), saidInLines(text, { isProse: true }));
+  const item = ({ ts, text }) => element("li", {}, element("p", { class: "soft" }, figures.time(ts)), quotedLines(text, { isProse: true }));
   const newestFirst = [...notes].sort((one, other) => other.ts - one.ts);
-  return element("ol", { class: "plain-list said-list" }, newestFirst.map(item));
+  return element("ol", { class: "plain-list quoted-list" }, newestFirst.map(item));
 }

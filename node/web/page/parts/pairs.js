@@ -1,4 +1,4 @@
-// Pairs of runs, drawn and as a table: of an experiment, of a claim, of a trial that goes on.
+// Pairs of an experiment, a claim or a current trial, as a plot and a table.
 
 import { gainWords, isWhole, pairsPlot, signOf } from "../charts/pairs.js";
 import { element, section, table } from "../dom.js";
@@ -6,7 +6,7 @@ import * as figures from "../figures.js";
 
 const COLUMNS = ["seed", "base", "candidate"].map((name) => ({ name, figure: true }));
 
-// Without a gain nobody says yet which direction is better: the figures stand for themselves.
+// Without a gain the better direction is unknown, so only the table is shown.
 export function pairsView(pairs, { gain, lower, upper } = {}) {
   const whole = pairs.filter(isWhole);
   if (whole.length === 0) return element("p", { class: "soft" }, "No pair is complete yet.");

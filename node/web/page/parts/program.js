@@ -1,16 +1,16 @@
-// program.md, what proposers are told to aim at, and what it said before.
+// The instructions in program.md, and their earlier versions.
 
 import { diffView } from "../diff.js";
-import { element, refill, saidInLines } from "../dom.js";
+import { element, refill, quotedLines } from "../dom.js";
 import * as figures from "../figures.js";
 
 export async function programView(visit) {
   const { text, history } = await visit.get("program");
-  const now = text ? saidInLines(text, { label: "program.md" }) : element("p", { class: "soft" }, "There is none; proposers see only the task.");
+  const now = text ? quotedLines(text, { label: "program.md" }) : element("p", { class: "soft" }, "This task has no program.md; proposers see only the task's description.");
   return [now, historyView(history ?? [])];
 }
 
-// Each version, compared with the one before it of its name. Built only when somebody opens it.
+// Each version with its diff to the previous one of the same name, made when it is opened.
 function historyView(history) {
   if (history.length === 0) return null;
   const ordered = [...history].sort((one, other) => other.ts - one.ts);
@@ -25,7 +25,7 @@ function historyView(history) {
   return element("ol", { class: "plain-list" }, ordered.map(item));
 }
 
-// The lines of two texts as a diff: what both begin and end with, and between them what went and came.
+// Returns a diff of two texts: their common first and last lines, and everything between as changed.
 function changes(before, after) {
   const [old, made] = [before, after].map((text) => text.split("\n"));
   let head = 0;

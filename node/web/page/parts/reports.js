@@ -1,29 +1,29 @@
-// Published reports: their figures, and their text once somebody asks for it.
+// Published reports with their figures. A button loads the text.
 
 import { segment } from "../api.js";
-import { element, facts, plain, said, saidInLines } from "../dom.js";
+import { element, facts, plain, quoted, quotedLines } from "../dom.js";
 import * as figures from "../figures.js";
 import { fill } from "../visit.js";
 
 export async function show(visit) {
   const { reports } = await visit.get("reports");
   if (reports.length === 0) {
-    visit.show(element("p", {}, "No reports were published yet."));
+    visit.show(element("p", {}, "No published reports yet."));
     return;
   }
-  visit.show(element("ol", { class: "plain-list said-list" }, reports.map((one) => reportView(visit, one))));
+  visit.show(element("ol", { class: "plain-list quoted-list" }, reports.map((one) => reportView(visit, one))));
 }
 
 function reportView(visit, { id, author, own, title, since, until, class: hardware, figures: counted, has_text: hasText }) {
   const text = element("div", {});
-  const ask = () => fill(text, async () => saidInLines((await visit.get(`reports/${segment(id)}/text`)).text, { label: "Text of the report" }));
+  const ask = () => fill(text, async () => quotedLines((await visit.get(`reports/${segment(id)}/text`)).text, { label: "Text of the report" }));
   return element(
     "li",
     {},
-    element("h2", {}, said(title)),
+    element("h2", {}, quoted(title)),
     element("p", { class: "soft" }, `${own ? "this node" : `key ${figures.short(author)}`} · ${plain(hardware ?? "")} · ${figures.time(since)} to ${figures.time(until)}`),
-    facts(Object.entries(counted ?? {}).map(([name, value]) => [plain(name), typeof value === "number" ? value.toLocaleString() : said(String(value))])),
-    hasText ? element("button", { type: "button", class: "quiet", on: { click: ask } }, "Read its text") : null,
+    facts(Object.entries(counted ?? {}).map(([name, value]) => [plain(name), typeof value === "number" ? value.toLocaleString() : quoted(String(value))])),
+    hasText ? element("button", { type: "button", class: "quiet", on: { click: ask } }, "Show the text") : null,
     text,
   );
 }

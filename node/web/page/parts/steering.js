@@ -1,4 +1,4 @@
-// Steering: notes and commands to the node from readers who may steer, and earlier notes.
+// Steering: commands and notes to the node, and earlier notes.
 
 import { element, section } from "../dom.js";
 import { fill } from "../visit.js";
@@ -12,11 +12,11 @@ export const title = "Steering";
 
 export async function show(visit) {
   const parts = [
-    ["The session", controlsView],
+    ["Pause and stop", controlsView],
     ["Notes to the proposers", notesView],
-    ["Today's spending", spendingView],
+    ["Costs today", spendingView],
     ["Hypotheses", hypothesesView],
-    ["program.md", programView],
+    ["Instructions (program.md)", programView],
   ];
   if (!visit.maySteer) visit.show(element("p", {}, "This token can only read. `arnode view` prints a link that can steer."));
   const filled = parts.map(([name, view]) => {

@@ -1,14 +1,14 @@
-// Where the seconds of runs went, a bar for each stage.
+// The duration of each stage of a run, as bars.
 
 import { drawn, element, plain, section, table } from "../dom.js";
 import * as figures from "../figures.js";
 
 const WIDTH = 200;
-const COLUMNS = [{ name: "sandbox" }, { name: "stage" }, { name: "at", figure: true }, { name: "took", figure: true }, { name: "" }];
+const COLUMNS = [{ name: "sandbox" }, { name: "stage" }, { name: "start", figure: true }, { name: "took", figure: true }, { name: "" }];
 
 export function timelineSection(timeline) {
   if (!timeline || timeline.length === 0) return null;
-  return section("Where the seconds went", timeline.map(runOf));
+  return section("Duration of each stage", timeline.map(runOf));
 }
 
 function runOf({ seed, role, status, stages }) {
@@ -24,9 +24,9 @@ function runOf({ seed, role, status, stages }) {
   return element("details", {}, element("summary", {}, name), table(`Stages of the ${name}`, COLUMNS, rows));
 }
 
-// What was over before the run began was done ahead of it.
+// A stage that ended before the run started has no bar.
 function bar({ at_ms: at, ms }, whole) {
-  if (at + ms <= 0) return "ahead";
+  if (at + ms <= 0) return "before the run";
   const [start, end] = [at, at + ms].map((one) => (WIDTH * Math.max(0, one)) / whole);
   return drawn(
     "svg",

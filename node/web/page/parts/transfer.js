@@ -1,18 +1,18 @@
-// What each step did on each class of hardware: a heat map whose cells say in words whose word it is.
-// Below it what was carried from task to task, where it holds, and what part of a gain carries over.
+// A heat map of each patch's gain on each hardware class, with the kind of evidence in each cell.
+// Below it the transfers between tasks, and the fraction of a gain that transfers.
 
-import { append, element, plain, said } from "../dom.js";
+import { append, element, plain, quoted } from "../dom.js";
 import * as figures from "../figures.js";
 import { RowList } from "../rows.js";
 import { Listed } from "../sources.js";
 import { LEVELS, wording } from "../words.js";
 
-const TINTS = 4; // degrees of a gain's or loss's colour
-const MOST_CLASSES = 12; // columns; further ones are left to the command line
+const TINTS = 4; // shades for gains, and as many for losses
+const MOST_CLASSES = 12; // columns; the command line shows further ones
 
 export async function show(visit) {
   const { task, patches, carried, slopes } = await visit.get("transfer");
-  if (patches.length === 0) visit.show(element("p", {}, "No gain was claimed or measured yet."));
+  if (patches.length === 0) visit.show(element("p", {}, "No gains were claimed or measured yet."));
   else showClasses(visit, task, patches);
   if (carried.length > 0) visit.show(carriedView(carried, slopes));
 }
@@ -33,7 +33,7 @@ function showClasses(visit, task, patches) {
   });
   list.place.style.setProperty("--classes", String(classes.length));
   visit.show(
-    element("p", { class: "soft" }, task ? ["Task ", said(task.name), ". "] : null, "Gains on other hardware order what is tried here; they are no evidence. ", legend()),
+    element("p", { class: "soft" }, task ? ["Task ", quoted(task.name), ". "] : null, "Gains on other hardware only decide which patches this node tries first; they are not evidence. ", legend()),
     list.place,
   );
 }
@@ -47,7 +47,7 @@ function classesOf(patches) {
 const legend = () => Object.entries(LEVELS).map(([name, meaning]) => `${name}: ${meaning}`).join("; ");
 
 function stepOf({ title, tree }) {
-  return [said(title || "untitled"), " ", element("code", { class: "soft" }, figures.short(tree))];
+  return [quoted(title || "untitled"), " ", element("code", { class: "soft" }, figures.short(tree))];
 }
 
 function cellOf(cell, most) {
@@ -67,17 +67,17 @@ const carriedView = (carried, slopes) => [
 ];
 
 function slopeWords({ from, to, slope, lower, upper, changes }) {
-  return ["Of a gain on ", whereWords(from), ` ${slope.toFixed(2)} (95 % interval ${lower.toFixed(2)} to ${upper.toFixed(2)}) transfers to `, whereWords(to), `, by ${figures.many(changes, "change")}.`];
+  return ["Gain on ", whereWords(to), " per unit of gain on ", whereWords(from), `: ${slope.toFixed(2)} (95 % interval ${lower.toFixed(2)} to ${upper.toFixed(2)}, from ${figures.many(changes, "patch", "patches")}).`];
 }
 
-const whereWords = ({ task, class: name }) => [said(task.name || figures.short(task.id)), " on ", said(name)];
+const whereWords = ({ task, class: name }) => [quoted(task.name || figures.short(task.id)), " on ", quoted(name)];
 
 function changeView({ title, found_on: found, there, places, holds_on: holds }) {
   return element(
     "li",
     {},
-    element("h3", {}, said(title)),
-    element("p", {}, `Holds on ${holds} of ${figures.many(places.length, "place")} where it was tried. Found on `, whereWords(found), there ? `: ${gainWords(there)}.` : "."),
+    element("h3", {}, quoted(title)),
+    element("p", {}, `Kept or confirmed in ${holds} of ${figures.many(places.length, "later attempt")}. Found on `, whereWords(found), there ? `: ${gainWords(there)}.` : "."),
     element("ul", {}, places.map(placeView)),
   );
 }

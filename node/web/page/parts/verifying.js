@@ -1,12 +1,12 @@
-// *Verify here*: a claim is run again on this machine, and followed pair by pair.
+// *Verify here*: re-runs a claim on this machine and shows each pair.
 
-import { element, refill, said, section } from "../dom.js";
+import { element, refill, quoted, section } from "../dom.js";
 import * as figures from "../figures.js";
-import { attempt, faultText, say } from "../visit.js";
+import { attempt, faultText, announce } from "../visit.js";
 import { badge, wording } from "../words.js";
 import { pairsView } from "./pairs.js";
 
-const POLL_MS = 10_000; // besides the events: some of them may have been missed
+const POLL_MS = 10_000; // in addition to events, some of which may be missed
 
 export function verifyingSection(visit, record) {
   const outcome = element("div", {});
@@ -22,23 +22,23 @@ export function verifyingSection(visit, record) {
   );
   return section(
     "Measure it on this machine",
-    element("p", { class: "soft" }, "Its source runs in the sandbox in pairs with its base, with new seeds, until the evidence is clear. If it is confirmed here and better than this node's head, the node adopts it."),
-    element("p", { class: "controls" }, verify, element("label", {}, quick, " quick: at most four pairs, which cannot confirm")),
+    element("p", { class: "soft" }, "The node runs the claim's source and its base in pairs with new seeds, in the sandbox, until the evidence is clear. If the gain is confirmed and the source is better than this node's verified head, the node adopts it."),
+    element("p", { class: "controls" }, verify, element("label", {}, quick, " quick: at most four pairs, too few to confirm a gain")),
     outcome,
     progress,
   );
 }
 
-// Shows a job as it goes on, until it is decided.
+// Shows the progress of a job until its verdict.
 function follow(visit, number, place) {
   let isDone = false;
   const put = (job) => {
     if (job.job !== number || isDone) return;
     isDone = job.state === "done";
     refill(place, jobView(job));
-    if (isDone) say(`decided: ${wording(job.verdict ?? "open").word}`);
+    if (isDone) announce(`decided: ${wording(job.verdict ?? "open").word}`);
   };
-  visit.hear("job", put);
+  visit.on("job", put);
   const look = async () => {
     if (isDone) return;
     try {
@@ -60,7 +60,7 @@ function jobView({ state, pairs, share, verdict, gain, lower, upper, reason }) {
     verdict ? element("p", {}, badge(verdict), " ", wording(verdict).meaning) : null,
     isDone ? null : element("label", {}, "Evidence ", element("meter", { min: "0", max: "1", value: String(share ?? 0) }, words)),
     element("p", {}, words),
-    reason ? element("p", { class: "soft" }, said(reason)) : null,
+    reason ? element("p", { class: "soft" }, quoted(reason)) : null,
     pairsView(pairs, { gain, lower, upper }),
   );
 }
