@@ -29,7 +29,7 @@ LOOK_EVERY_S: Final = 2.0
 @contextmanager
 def node(home: Path, minutes: int) -> Iterator["subprocess.Popen[bytes]"]:
     """Run a node while the block lasts; three promotion trials fit, so that its head may move."""
-    often = {"ARNODE_CHECKPOINT_HOURS": str(minutes / 60 / 3)}
+    often = {"ARNODE_PROMOTION_TRIAL_HOURS": str(minutes / 60 / 3)}
     words = _words("start", "--for", f"{minutes}m")
     process = subprocess.Popen(words, env=_environment(home) | often, stdout=sys.stderr)
     try:

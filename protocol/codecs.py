@@ -154,7 +154,7 @@ def choice(*words: str) -> Codec[str]:
 
     def read(value: Value) -> str | Rejected:
         if type(value) is not str or value not in words:
-            return Rejected("none of " + ", ".join(words))
+            return Rejected("not one of " + ", ".join(words))
         return value
 
     return Codec(read, _same)

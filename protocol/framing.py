@@ -45,7 +45,9 @@ class Framing(Generic[M]):
         """
         data = self.encode(message)
         if len(data) > self.limit_bytes:
-            raise ChannelError(f"a frame of {len(data)} bytes", "send less at once")
+            raise ChannelError(
+                f"a frame of {len(data)} bytes, more than {self.limit_bytes}", "send less at once"
+            )
         return LENGTH.pack(len(data)) + data
 
     async def receive(self, read: Callable[[int], Awaitable[bytes]]) -> M:
@@ -60,20 +62,20 @@ class Framing(Generic[M]):
         try:
             (size,) = LENGTH.unpack(await read(LENGTH.size))
             if size > self.limit_bytes:
-                raise ChannelError(f"a frame of {size} bytes")
+                raise ChannelError(f"a frame of {size} bytes, more than {self.limit_bytes}")
             return self.read(await read(size))
         except (EOFError, OSError) as fault:
-            raise ChannelError("the other end has gone") from fault
+            raise ChannelError("the other end closed the connection") from fault
 
     def read(self, data: bytes) -> M:
         """Return the message in `data`.
 
         Raises:
-            ChannelError: `data` is no valid message.
+            ChannelError: `data` is not a valid message.
         """
         message = self.decode(data)
         if isinstance(message, Rejected):
-            raise ChannelError(f"a frame that is none: {message.reason}")
+            raise ChannelError(f"an invalid frame: {message.reason}")
         return message
 
 
@@ -84,6 +86,6 @@ def plain_framing(limit_bytes: int, *, use_list: bool = True) -> Framing[Any]:
         try:
             return msgpack.unpackb(data, use_list=use_list)
         except (ValueError, TypeError, msgpack.exceptions.UnpackException) as fault:
-            return Rejected(f"no message: {fault}")
+            return Rejected(f"not msgpack: {fault}")
 
     return Framing(limit_bytes=limit_bytes, encode=msgpack.packb, decode=decode)

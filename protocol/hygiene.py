@@ -169,9 +169,11 @@ def _python_fault(text: str) -> str | None:
     try:
         for token in tokenize.generate_tokens(io.StringIO(text).readline):
             if not token.string.isascii() and not _is_free_text(token):
-                return f"letters other than ASCII outside text, in line {token.start[0]}"
+                return (
+                    f"non-ASCII letters outside of strings and comments, in line {token.start[0]}"
+                )
     except (tokenize.TokenError, SyntaxError):
-        return "not Python, and with letters other than ASCII"
+        return "invalid Python with non-ASCII letters"
     return None
 
 

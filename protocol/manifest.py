@@ -196,7 +196,7 @@ class TaskManifest(Mapped):
     def _fault(self) -> str | None:
         for name, entries in (("files", self.files), ("data", self.data)):
             if not strictly_rising([entry for entry, _ in entries]):
-                return f"{name}: not sorted by name, or a name twice"
+                return f"{name}: not sorted by name, or a duplicate name"
         sizes = (self.vocabulary_size, self.context, self.scored_rows)
         if self.kind == "program":
             if self.tokenizer is not None or any(sizes):
@@ -207,10 +207,10 @@ class TaskManifest(Mapped):
                 return "a program task needs program and its metric's scale"
             editable = {path for path, _ in self.files}
             if any(region.path not in editable for region in self.program.regions or ()):
-                return "regions: of a file that is not editable"
+                return "regions: a file that is not editable"
         elif self.kind == "language-model":
             if self.tokenizer is None or not all(sizes):
                 return "a language-model task needs tokenizer, vocabulary, context and scored_rows"
             if self.program is not None or self.metric.scale is not None:
-                return "a language-model task has no program, and its metric no scale"
+                return "a language-model task must have no program and no metric scale"
         return None

@@ -129,7 +129,7 @@ def decompress_bounded(data: bytes, limit_bytes: int) -> bytes | Rejected:
     if len(plain) > limit_bytes:
         return Rejected(f"more than {limit_bytes} bytes when decompressed")
     if not stream.eof:
-        return Rejected("zlib data that ends too early")
+        return Rejected("incomplete zlib data")
     if stream.unused_data:
         return Rejected("bytes after the end of the zlib data")
     return plain
@@ -172,7 +172,7 @@ def _parse(lines: list[bytes]) -> list[_FilePatch] | Rejected:
         if isinstance(patch, Rejected):
             return patch
         if any(patch.path == earlier.path for earlier in patches):
-            return Rejected(f"{patch.path} comes twice")
+            return Rejected(f"{patch.path} appears twice")
         at += 2
         while at < len(lines) and lines[at].startswith(b"@@"):
             parsed = _parse_hunk(lines, at)
@@ -181,7 +181,7 @@ def _parse(lines: list[bytes]) -> list[_FilePatch] | Rejected:
             hunk, at = parsed
             patch.hunks.append(hunk)
         if not (patch.hunks or patch.creates or patch.deletes):
-            return Rejected(f"{patch.path}: no change follows")
+            return Rejected(f"{patch.path}: no change in the diff")
         patches.append(patch)
     return patches
 
@@ -199,7 +199,7 @@ def _parse_header(lines: list[bytes]) -> _FilePatch | Rejected:
     if not ((creates or old.startswith(b"a/")) and (deletes or new.startswith(b"b/"))):
         return Rejected("file names that do not begin with a/ and b/")
     if len(names) != 1:
-        return Rejected("a file that is renamed, or none at all")
+        return Rejected("a diff that renames a file, or names none")
     name = relative_path().read(names.pop().decode("ascii", "replace"))
     if isinstance(name, Rejected):
         return name
@@ -210,7 +210,7 @@ def _parse_hunk(lines: list[bytes], at: int) -> tuple[_Hunk, int] | Rejected:
     """Return the hunk that begins at line index `at`, and the index behind it."""
     header = _HUNK.fullmatch(lines[at])
     if header is None:
-        return Rejected("a hunk header that cannot be read")
+        return Rejected("an invalid hunk header")
     old_start, old_count, new_start, new_count = (
         int(number) if number is not None else 1 for number in header.groups()
     )
@@ -218,10 +218,10 @@ def _parse_hunk(lines: list[bytes], at: int) -> tuple[_Hunk, int] | Rejected:
     at += 1
     while len(hunk.old) < old_count or len(hunk.new) < new_count:
         if at >= len(lines) or not lines[at].endswith(b"\n"):
-            return Rejected("a hunk that ends too early")
+            return Rejected("an incomplete hunk")
         mark, line = lines[at][:1], lines[at][1:]
         if mark not in (b" ", b"-", b"+"):
-            return Rejected("a hunk line that begins with none of space, - and +")
+            return Rejected("a hunk line that does not begin with a space, - or +")
         at += 1
         if at < len(lines) and lines[at] == _NO_NEWLINE:
             line, at = line[:-1], at + 1
@@ -230,7 +230,7 @@ def _parse_hunk(lines: list[bytes], at: int) -> tuple[_Hunk, int] | Rejected:
         if mark != b"-":
             hunk.new.append(line)
     if len(hunk.old) != old_count or len(hunk.new) != new_count:
-        return Rejected("a hunk with other lines than its header counts")
+        return Rejected("a hunk whose lines do not match the counts in its header")
     return hunk, at
 
 
@@ -240,15 +240,17 @@ def _apply(old: list[bytes], hunks: list[_Hunk]) -> list[bytes] | Rejected:
     for hunk in hunks:
         start = hunk.old_start - 1 if hunk.old else hunk.old_start
         if not at <= start <= len(old):
-            return Rejected(f"a hunk at line {hunk.old_start} that lies before or beyond its place")
+            return Rejected(
+                f"the hunk at line {hunk.old_start} overlaps another or is past the end"
+            )
         result += old[at:start]
         at = start + len(hunk.old)
         if old[start:at] != hunk.old:
-            return Rejected(f"the lines at {hunk.old_start} are not those of the diff")
+            return Rejected(f"the lines at {hunk.old_start} differ from those in the diff")
         if hunk.new_start != (len(result) + 1 if hunk.new else len(result)):
-            return Rejected(f"a hunk at line {hunk.old_start} that would land elsewhere")
+            return Rejected(f"the hunk at line {hunk.old_start} has a wrong new line number")
         result += hunk.new
     result += old[at:]
     if any(not line.endswith(b"\n") for line in result[:-1]):
-        return Rejected("a line without an end before the last one")
+        return Rejected("a line before the last one has no line end")
     return result

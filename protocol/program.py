@@ -66,9 +66,9 @@ class Instances(Mapped):
 
     def _fault(self) -> str | None:
         if bool(self.fixed) == bool(self.public or self.secret):
-            return "either fixed instances or numbers of drawn ones"
+            return "needs either fixed instances or numbers of drawn ones"
         if len(set(self.fixed)) != len(self.fixed):
-            return "fixed: an instance twice"
+            return "fixed: a duplicate instance"
         return None
 
 
@@ -83,7 +83,7 @@ class Guard(Mapped):
 
     def _fault(self) -> str | None:
         neither = self.times_millionths is None and self.most is None
-        return "times, most or both" if neither else None
+        return "needs times, most or both" if neither else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,9 +180,9 @@ class ProgramSpec(Mapped):
 
     def _fault(self) -> str | None:
         if [self.run, self.entry, self.module].count(None) != 2:
-            return "one of run, entry and module"
+            return "needs exactly one of run, entry and module"
         if self.module is None and self.vary is not None:
-            return "vary: without a module"
+            return "vary: needs a module"
         if self.module is not None and (fault := self._module_fault()) is not None:
             return f"module: {fault}"
         for name, entries in (
@@ -191,27 +191,27 @@ class ProgramSpec(Mapped):
             ("judge_data", self.judge_data),
         ):
             if not strictly_rising([entry for entry, _ in entries]):
-                return f"{name}: not sorted by name, or a name twice"
+                return f"{name}: not sorted by name, or a duplicate name"
         if self.toolchains is not None and not strictly_rising(list(self.toolchains)):
-            return "toolchains: not sorted, or one twice"
+            return "toolchains: not sorted, or a duplicate"
         if self.holdout is not None and self.instances.fixed:
             return "holdout: fixed instances have no secret split"
         if not strictly_rising([guard.name for guard in self.guards]):
-            return "guards: not sorted by name, or a name twice"
+            return "guards: not sorted by name, or a duplicate name"
         if self.judge_llm is not None and self.scoring == "judged":
-            return "judge_llm: what a language model says is not judged"
+            return "judge_llm: not possible with scoring by a judge"
         if not strictly_rising([region.path for region in self.regions or ()]):
-            return "regions: not sorted by path, or a path twice"
+            return "regions: not sorted by path, or a duplicate path"
         if not strictly_rising(list(self.forbid or ())):
-            return "forbid: not sorted, or a word twice"
+            return "forbid: not sorted, or a duplicate word"
         return None
 
     def _module_fault(self) -> str | None:
         """Return a setting that cannot be combined with `module`, or None."""
         if self.instances.fixed:
-            return "its instances are seeds, which are drawn"
+            return "not possible with fixed instances"
         if self.interactive:
-            return "an evaluator speaks with it already"
+            return "not possible with interactive"
         if self.model_budgets:
-            return "neither side asks a language model"
+            return "not possible with model budgets"
         return None

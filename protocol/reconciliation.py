@@ -81,7 +81,7 @@ class Initiator:
     def open_whole(self) -> bytes:
         """Return the shortest first message, for sets that are probably equal.
 
-        If they are not, it costs one more round.
+        If they differ, this takes one more round.
         """
         writer = _Writer(self._index, self._frame_limit_bytes)
         writer.whole()
@@ -91,7 +91,7 @@ class Initiator:
         """Return the differences in an answer, and the next message or None if there is none."""
         self._rounds_left -= 1
         if self._rounds_left < 0:
-            return Rejected("the peer does not come to an end")
+            return Rejected("the peer exceeded the number of rounds")
         difference = Difference()
         writer = _Writer(self._index, self._frame_limit_bytes)
         for number, part in enumerate(_ranges(self._index, message)):
@@ -108,7 +108,7 @@ class Initiator:
                 writer.answer(part)
         self._ids_left -= len(difference.have) + len(difference.need)
         if self._ids_left < 0:
-            return Rejected("the peer names more differences than one reconciliation may have")
+            return Rejected("the peer sent more differences than one reconciliation allows")
         answer = writer.message()
         return difference, answer if len(answer) > 1 else None
 
@@ -169,7 +169,7 @@ def _ranges(index: RecordIndex, message: bytes) -> Iterator[_Range | Rejected]:
             return
         bound, time, at = head
         if bound < last or last == _END:
-            yield Rejected("bounds that do not rise")
+            yield Rejected("the bounds are not in ascending order")
             return
         payload = _read_payload(message, at)
         if isinstance(payload, Rejected):
@@ -193,7 +193,7 @@ def _read_bound(message: bytes, at: int, last_time: int) -> tuple[bytes, int, in
     time = last_time + step[0] - 1 if step[0] else _LAST_TIME
     prefix = message[start : start + size]
     if size > _ID_BYTES or len(prefix) < size or time > _LAST_TIME:
-        return Rejected("a bound that is none")
+        return Rejected("an invalid bound")
     bound = _END if step[0] == 0 else time.to_bytes(_TIME_BYTES, "big") + prefix
     return bound, time, start + size
 
@@ -219,7 +219,7 @@ def _read_payload(
         if end <= len(message):
             starts = range(at, end, _ID_BYTES)
             return None, tuple(message[start : start + _ID_BYTES] for start in starts), end
-    return Rejected("a range that is none")
+    return Rejected("an invalid range")
 
 
 class _Writer:

@@ -244,4 +244,4 @@ def decode_varint(data: bytes, at: int) -> tuple[int, int] | Rejected:
             if number >= 1 << 64:
                 break
             return number, end + 1
-    return Rejected("a number that does not end within its bytes")
+    return Rejected("an incomplete number")

@@ -142,7 +142,7 @@ class Diff(Mapped):
 
     def _fault(self) -> str | None:
         both_or_neither = (self.zlib is None) == (self.blob is None)
-        return "either zlib or blob" if both_or_neither else None
+        return "needs either zlib or blob" if both_or_neither else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,7 +195,7 @@ class PatchBody(RecordBody, Mapped):
 
     def _fault(self) -> str | None:
         if not strictly_rising([change.path for change in self.files]):
-            return "files: not sorted by path, or a path twice"
+            return "files: not sorted by path, or a duplicate path"
         return None
 
 
@@ -240,11 +240,11 @@ class ResultBody(RecordBody, Mapped):
     def _fault(self) -> str | None:
         if self.stage == "baseline":
             if self.patch is not None or self.base != self.tree:
-                return "a baseline has no patch and its base is its tree"
+                return "a baseline must have no patch, and its base must be its tree"
             if any(run.role != "base" for run in self.runs):
-                return "the runs of a baseline have the role base"
+                return "the runs of a baseline must have the role base"
         elif self.patch is None:
-            return "only a baseline has no patch"
+            return "only a baseline may have no patch"
         if self.status == "ok" and all(run.status != "ok" for run in self.runs):
             return "an ok result needs an ok run"
         return None
@@ -268,7 +268,7 @@ class AdoptBody(RecordBody, Mapped):
 
     def _fault(self) -> str | None:
         if self.evidence is None and not self.unverified:
-            return "an adoption without evidence is unverified"
+            return "an adoption without evidence must be unverified"
         return None
 
 

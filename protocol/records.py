@@ -128,12 +128,12 @@ def _read(identity: RecordId, payload: bytes, signature: bytes) -> Record | Reje
     if isinstance(value, Rejected):
         return value
     if (other := other_version(value)) is not None:
-        return Rejected(f"a record of network version {other}, and this is version {VERSION}")
+        return Rejected(f"a record of network version {other}, but this node has version {VERSION}")
     envelope = _Envelope.from_value(value)
     if isinstance(envelope, Rejected):
         return envelope
     if not is_key(envelope.author):
-        return Rejected("author: no key of prime order")
+        return Rejected("author: not a key of prime order")
     body = _body(envelope)
     if isinstance(body, Rejected):
         return Rejected(f"body: {body.reason}")

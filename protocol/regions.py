@@ -51,8 +51,8 @@ def check_regions(
             if changed is None or kept is None or changed[1] != kept[1]:
                 where = f"line {changed[0]}" if changed else "its end"
                 return Rejected(
-                    f"{region.path}: {where} lies outside of the region {region.name} and is not"
-                    " as the task has it"
+                    f"{region.path}: {where} is outside of the region {region.name} and differs"
+                    " from the task's file"
                 )
     return None
 
@@ -67,7 +67,7 @@ def outside(data: bytes, region: Region) -> list[_Line] | Rejected:
         opens, closes = start in text, end in text
         if (opens and (began is not None or closes)) or (closes and began is None):
             marker = region.markers[0 if opens else 1]
-            return Rejected(f"{region.path}: {marker} where it may not stand, in line {number}")
+            return Rejected(f"{region.path}: misplaced {marker} in line {number}")
         if began is None or closes:
             kept.append((number, text))
         if opens:
@@ -77,7 +77,7 @@ def outside(data: bytes, region: Region) -> list[_Line] | Rejected:
     if began is not None:
         return Rejected(f"{region.path}: no {region.markers[1]} after line {began}")
     if not has_region:
-        return Rejected(f"{region.path}: no {region.markers[0]} in it")
+        return Rejected(f"{region.path}: no {region.markers[0]} in the file")
     return kept
 
 

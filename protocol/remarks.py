@@ -51,7 +51,7 @@ class NoiseBody(RecordBody, Mapped):
 
     def _fault(self) -> str | None:
         if any(run.role != "base" for run in self.runs):
-            return "runs: the runs of a noise measurement have the role base"
+            return "runs: the runs of a noise measurement must have the role base"
         return None
 
 
@@ -112,7 +112,7 @@ class RetractBody(RecordBody, Mapped):
 
     def _fault(self) -> str | None:
         if (self.target is None) != self.revoke:
-            return "a retraction names a target or revokes the key, one of the two"
+            return "a retraction must either name a target or revoke the key"
         return None
 
 
@@ -177,4 +177,4 @@ class ProposalsBody(RecordBody, Mapped):
         if self.until_ms < self.since_ms:
             return "until: before since"
         named = {(count.proposer, count.model, count.program) for count in self.counts}
-        return "counts: a proposer twice" if len(named) < len(self.counts) else None
+        return "counts: a duplicate proposer" if len(named) < len(self.counts) else None

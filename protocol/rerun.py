@@ -104,12 +104,12 @@ class RerunBody(RecordBody, Mapped):
         if self.base == self.tree:
             return "tree: the same as its base"
         if (self.alpha_millionths is None) != (self.max_pairs is None):
-            return "alpha and pairs: one without the other"
+            return "alpha and pairs: only one is given"
         if self.again is not None and self.target is None:
-            return "again: there is no target whose seed it could be"
+            return "again: needs a target"
         seeds = dict.fromkeys(run.seed for run in self.runs)
         if any(seed != rerun_seed(self.proof, i) for i, seed in enumerate(seeds)):
-            return "runs: their seeds are not those of the proof, in order"
+            return "runs: the seeds are not those of the proof, in order"
         return None
 
 

@@ -138,7 +138,7 @@ class Run(Mapped):
     def _fault(self) -> str | None:
         measured = self.status == "ok"
         if (self.metric_nano is not None) != measured or (self.secret_nano is not None) != measured:
-            return "metric and secret are there exactly when the status is ok"
+            return "metric and secret must be present if the status is ok, and only then"
         return None
 
 

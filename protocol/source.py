@@ -79,7 +79,7 @@ def check_words(source: Source, words: Sequence[str]) -> Rejected | None:
         text = data.decode()
         if (found := pattern.search(text)) is not None:
             line = text.count("\n", 0, found.start()) + 1
-            return Rejected(f"{path}: line {line} holds {found[0]!r}, which the task forbids")
+            return Rejected(f"{path}: line {line} contains {found[0]!r}, which the task forbids")
     return None
 
 

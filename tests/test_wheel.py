@@ -40,6 +40,8 @@ def test_a_node_starts_from_the_wheel_alone(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
+    assert arnode("help", "noise").startswith("noise: the standard deviation")
+
     found = subprocess.run(
         [python, "-c", "import node; print(node.__file__)"],
         cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60,

@@ -1,4 +1,4 @@
-"""`skill`, `propose` and `try`: the commands with which an agent or a person drives the loop."""
+"""`skill`, `propose` and `try`: commands with which an agent or a person makes experiments."""
 
 import shlex
 from collections.abc import Mapping
@@ -111,7 +111,7 @@ def _print_prompt(document: Mapping[str, Any], *, is_whole: bool) -> None:
     who, turns = document["who"], document["prompt"]
     size = sum(len(turn["content"]) for turn in turns)
     asked = who if who not in ("search", "none") else f"no model ({who} needs no prompt)"
-    room = f"; room: {plain(room_left)}" if (room_left := document["room"]) else ""
+    room = f"; limit: {plain(room_left)}" if (room_left := document["room"]) else ""
     click.echo(f"a prompt of {size:,} characters for {plain(asked)}{room}", err=True)
     for turn in turns if is_whole else []:
         click.echo(f"##### {turn['role']} #####\n{plain(turn['content'], lines=True)}")

@@ -1,6 +1,6 @@
 """Helpers that commands share: common options, and access to this user's store and blobs.
 
-Importing this module loads nothing heavy.
+Importing this module loads no large module.
 """
 
 import os
@@ -89,10 +89,10 @@ def reading() -> "Iterator[tuple[Store, Blobs]]":
 
 
 def network_of(store: "Store", named: str | None) -> str:
-    """Return the network whose leaderboards to show: the named one, else the one in force here.
+    """Return the network whose leaderboards to show: the named one, else the one in use.
 
     Raises:
-        UsageError: no network of that name is defined here or has boards in the store.
+        UsageError: no network of that name is defined here or has leaderboards in the store.
     """
     from node.home.current_network import selected_network
 
@@ -109,9 +109,13 @@ def warn_if_variable_overrides(home: Home, net: str) -> None:
 
 
 def boards_elsewhere(store: "Store", net: str) -> str:
-    """Return a line ending that names other networks with boards here, or an empty string."""
+    """Return the end of a message: the other networks with leaderboards here, or nothing."""
     others = [name for name in store.boards.networks() if name != net]
-    return f"; there are leaderboards for: {', '.join(others)} (`--network NAME`)" if others else ""
+    return (
+        f"; other networks with leaderboards: {', '.join(others)} (`--network NAME`)"
+        if others
+        else ""
+    )
 
 
 def shown_line(store: "Store", task: str | None) -> "Line":
@@ -125,7 +129,7 @@ def shown_line(store: "Store", task: str | None) -> "Line":
 
 
 def short(digest: bytes) -> str:
-    """Return the short form of an id that people are shown. Every command accepts it."""
+    """Return the first digits of an id, as printed for people. Every command accepts them."""
     return digest.hex()[:_ID_DIGITS]
 
 

@@ -47,8 +47,8 @@ def carry(what: str, to: str | None, rung: str | None, as_json: bool) -> None:
         gain = from_nano(found.trial.gain_nano)
         measured = "" if gain is None else f": {gain:+.4f} in new pairs"
         click.echo(
-            f"as one: {word(found.trial.decision)}{measured}"
-            f" (one by one {found.gain_alone:+.4f}, by a few runs each)"
+            f"promotion trial of the kept patches: {word(found.trial.decision)}{measured}"
+            f" (sum of their single gains: {found.gain_alone:+.4f}, from few runs each)"
         )
 
 

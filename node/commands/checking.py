@@ -1,4 +1,4 @@
-"""`task check`: find the faults of a task before a night is spent on it."""
+"""`task check`: find the faults of a task before a node works on it."""
 
 import asyncio
 from contextlib import aclosing

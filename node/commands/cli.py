@@ -1,7 +1,7 @@
-"""The `arnode` command line: a table of strings, so that `--help` imports none of the commands.
+"""The `arnode` command line: a table of strings, so that `--help` imports no command.
 
-A command's module is imported when the command is used. Every error ends here, as two lines on
-stderr and an exit code. The lines say what is wrong and how to fix it.
+A command's module is imported when the command is used. Every error is reported here: two lines of
+text on stderr say what is wrong and how to fix it, and the process exits with the error's code.
 """
 
 import difflib
@@ -98,6 +98,7 @@ _SECTIONS = {
         "paths": ("housekeeping", "Show where the files are."),
         "fsck": ("maintenance", "Check and fix the home."),
         "gc": ("maintenance", "Remove unused files."),
+        "help": ("help", "Explain a command or a term."),
         "completion": ("housekeeping", "Print shell completion."),
     },
 }
@@ -125,7 +126,7 @@ class LazyGroup(click.Group):
         if entry is None:
             return None
         command = getattr(import_module(entry.module), entry.attribute)
-        assert isinstance(command, click.Command)  # noqa: S101 (the table is ours)
+        assert isinstance(command, click.Command)  # noqa: S101 (the table names only commands)
         return command
 
     def resolve_command(
@@ -139,7 +140,7 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the everyday commands first, then the others by group."""
+        """List the commands by section, everyday commands first."""
         for section, commands in _SECTIONS.items():
             with formatter.section(section):
                 lines = [(name, summary) for name, (_, summary) in commands.items()]
@@ -203,7 +204,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         else:
             _drop_output()
             what = f"cannot write the output: {(fault.strerror or 'refused').lower()}"
-            hint = "what was written is incomplete: free some space, or write it elsewhere"
+            hint = "the output is incomplete: free some space, or write it to another disk"
             code = _report(what, hint, 1, is_debugging)
     except Exception as fault:  # noqa: BLE001 (the outermost supervisor)
         code = _report_bug(fault, is_debugging)
@@ -252,7 +253,7 @@ def _interrupt(*_: object) -> None:
 
 def _report_bug(fault: Exception, is_debugging: bool) -> int:
     what = f"internal error: {type(fault).__name__}: {fault}"
-    return _report(what, "run it again with --debug and report the output", 1, is_debugging)
+    return _report(what, "repeat the command with --debug and report the output", 1, is_debugging)
 
 
 def _report(message: str, hint: str, code: int, is_debugging: bool, printed: str = "") -> int:

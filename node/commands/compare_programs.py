@@ -45,7 +45,8 @@ from protocol.units import NANO
 _USUAL = "8h"
 _BLOCK = "15m"
 _REPORTED_STEPS = 10  # progress reports per block
-_OPEN = 5  # exit code without a verdict, as of `compare`
+_NAME_ONE = "name a proposer, such as search or claude"
+_OPEN = 5  # exit code if there is no verdict, as in `compare`
 
 
 @click.command()
@@ -86,8 +87,8 @@ def compare_programs(
 ) -> None:
     """Find out which of two proposers gains more on this device.
 
-    A and B are proposers, written as in the setting `agent` (hyperparameters, claude, ollama:NAME,
-    claude#bold; hyperparameters,claude for two at once), or files with instructions for a proposer
+    A and B are proposers, written as in the setting `agent` (search, claude, ollama:NAME,
+    claude#bold; search,claude for two at once), or files with instructions for a proposer
     (bold.md). They work in blocks of time, in random order. Each block is a separate session that
     starts at the same head and knows nothing of other blocks. The comparison ends with a result or
     at the time limit. After an interruption the same command resumes.
@@ -118,7 +119,7 @@ def compare_programs(
 
 
 def _side(command: CommandSession, word: str, agent: tuple[str, ...]) -> Contender:
-    """Return the contender that an argument names: a file of instructions, or proposers.
+    """Return the contender that an argument names: a file with instructions, or proposers.
 
     Raises UsageError for a missing file or unsuitable proposers.
     """
@@ -132,17 +133,17 @@ def _side(command: CommandSession, word: str, agent: tuple[str, ...]) -> Contend
         agents = _proposers(word)
     config = replace(command.config, agent=agents)
     if agents == AUTO:
-        raise UsageError(f"{word}: `auto` names no particular proposer", "name one")
+        raise UsageError(f"{word}: `auto` can be any proposer, so it cannot be compared", _NAME_ONE)
     arms = arms_of(config)
     require_texts(command.home, arms, [command.task.name])
     choices = [arm.choice for arm in arms]
     if choices == [NOBODY]:
-        raise UsageError(f"{word}: this has no proposer", "name one")
+        raise UsageError(f"{word}: there is no proposer to compare", _NAME_ONE)
     asks = [choice for choice in choices if not isinstance(choice, OwnChoice)]
     if is_text and not asks:
         raise UsageError(
-            f"{word} is a text, but the built-in search reads none",
-            "name a model or an agent: --agent NAME",
+            f"{word} has instructions, but the built-in search reads no instructions",
+            "name a model or a coding agent: --agent NAME",
         )
     return Contender(
         name=path.name if is_text else word,
@@ -156,9 +157,9 @@ def _side(command: CommandSession, word: str, agent: tuple[str, ...]) -> Contend
 def _texts(
     command: CommandSession, arms: Sequence[Arm], path: Path | None
 ) -> tuple[tuple[str, bytes], ...]:
-    """Return the instructions that replace the task's own: a file's text, or the owner's texts.
+    """Return the instructions that replace the task's: the given file, or the user's own files.
 
-    They are read once, now. A text that is edited later counts as another contender.
+    Each file is read once, now. A file that is edited later makes another contender.
     """
     name, programs = program_file(command.task.name), command.home.programs
     if path is not None:
@@ -175,22 +176,20 @@ def _proposers(word: str) -> tuple[str, ...]:
         return AGENT.read(word)
     except ValueError as fault:
         message = str(fault) or f"{word!r} names no proposer"
-        raise UsageError(
-            message, f"A and B take {AGENT.wanted}; or a file with instructions"
-        ) from fault
+        raise UsageError(message, f"give a file with instructions, or {AGENT.wanted}") from fault
 
 
 def _check_spans(command: CommandSession, for_s: float, block_s: float) -> None:
-    """Reject spans that are too short for any result, and warn about short ones.
+    """Print how many pairs of blocks fit into the time limit, and warn if they are too few.
 
-    Raises UsageError.
+    Raises UsageError if a block is too short for its runs, or no pair fits.
     """
     run_s = _run_s(command)
     if run_s is not None and block_s < FEWEST_RUNS * run_s:
         least = duration_text(4 * FEWEST_RUNS * run_s)
         raise UsageError(
             f"a block of {span_words(block_s)} is too short for runs of {span_words(run_s)}",
-            f"give a longer block: --block {least}, and a --for of twice that for each pair",
+            f"give a longer block: --block {least}; each pair takes two blocks of the --for",
         )
     most = math.floor(for_s / (2 * block_s))
     if most < 1:
@@ -205,7 +204,7 @@ def _check_spans(command: CommandSession, for_s: float, block_s: float) -> None:
 
 
 def _run_s(command: CommandSession) -> float | None:
-    """Return the seconds that a run takes here, or None if this home does not know."""
+    """Return how many seconds a run of the task takes here; None if this home has no such run."""
     with Store.open_read_only(command.home) as store:
         lines = [line.key for line in store.jobs.lines() if line.task == command.task.id]
         known = [run_seconds(store, key) for key in lines]
@@ -228,9 +227,8 @@ def _work(comparison: ProgramComparison, comparing: Comparing, for_s: float) -> 
             f"{plain(side.name)} {pair.of(letter).gain_nano / NANO / hours:+.4f}"
             for letter, side in comparing.sides.items()
         )
-        click.echo(
-            f"  pair {len(evidence.pairs)}: {brought}; so far {_difference(evidence)}", err=True
-        )
+        so_far = f"so far {_difference(evidence)}"
+        click.echo(f"  pair {len(evidence.pairs)}: gain per hour {brought}; {so_far}", err=True)
         for letter, side in comparing.sides.items():
             if pair.of(letter).end.experiments == 0:
                 click.echo(
@@ -260,7 +258,7 @@ def _difference(evidence: PairEvidence) -> str:
     """Describe how much more `a` gains per hour than `b`, with the interval."""
     lower, upper = (one if math.isfinite(one) else None for one in evidence.interval)
     interval = interval_words(lower, upper, spec="+.4f")
-    return f"{evidence.difference:+.4f} more an hour by A, {interval}"
+    return f"A gains {evidence.difference:+.4f} more per hour than B, {interval}"
 
 
 def _print_comparison(
@@ -289,7 +287,7 @@ def _print_comparison(
     print_blocks(console(), table(columns, rows))
     click.echo(f"{_difference(evidence)}, {len(evidence.pairs)} pairs of blocks")
     if evidence.verdict == "open":
-        click.echo("no result yet; the same command with a longer --for continues from here")
+        click.echo("no result yet: the same command with a longer --for continues")
     else:
         click.echo(f"{plain(comparing.sides[evidence.verdict].name)} gains more")
 

@@ -35,14 +35,14 @@ def demo(as_json: bool, keep: Path | None) -> None:
             facts = asyncio.run(play(root, _print_line, progress, is_temporary=keep is None))
     except TimeoutError as fault:
         raise ArnodeError(
-            "the demo did not finish",
-            "is the machine busy? `--keep FOLDER` keeps the logs",
+            "the demo did not finish in time",
+            "try again on an idle machine; `--keep FOLDER` keeps the logs",
         ) from fault
     if as_json:
         print_json(facts.to_message())
     if not facts.holds:
         raise ArnodeError(
-            f"the demo ended with other verdicts: {facts.verdicts}",
+            f"the demo ended with unexpected verdicts: {facts.verdicts}",
             "try again: verdicts depend on chance",
         )
 

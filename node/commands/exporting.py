@@ -178,7 +178,7 @@ def patch(id: str | None, task: str | None) -> None:  # noqa: A002 (the argument
     """Write a diff to stdout: of ID, or of the verified head against the baseline."""
     with reading() as (store, blobs):
         text = _diff(store, blobs, id, task)[0]
-    # A file gets the exact bytes. On a terminal, control characters would take effect.
+    # A file gets the exact bytes. A terminal would interpret control characters.
     sys.stdout.write(plain(text, lines=True) if sys.stdout.isatty() else text)
 
 
@@ -231,9 +231,9 @@ def branch(repository: Path, name: str, task: str | None) -> None:
 def _boards_meant(
     store: Store, net: str, task: str | None, hardware_class: str | None
 ) -> list[BoardKey]:
-    """Return a network's boards, only those of a task or class if given.
+    """Return a network's leaderboards, only those of the given task and class, if any.
 
-    Raises UsageError if there is no board of that task or class.
+    Raises UsageError if there is no leaderboard of that task or class.
     """
     keys = [key for key in store.boards.listed(net) if store.records.manifest(key.task)]
     if task is not None:
@@ -245,7 +245,7 @@ def _boards_meant(
     if hardware_class not in classes:
         known = ", ".join(classes) or "none"
         raise UsageError(
-            f"there is no leaderboard of class {hardware_class!r} here", f"--class takes: {known}"
+            f"there is no leaderboard of class {hardware_class!r} here", f"known classes: {known}"
         )
     return [key for key in keys if key.hardware_class == hardware_class]
 

@@ -50,7 +50,10 @@ def friends(ctx: click.Context, as_json: bool) -> None:
         as_json=as_json,
     )
     if not as_json and not friendly and not fleet and not blocked:
-        click.echo("the lists are empty: `arnode friends add KEY`, `arnode block KEY`", err=True)
+        click.echo(
+            "no author is a friend or blocked: `arnode friends add KEY`, `arnode block KEY`",
+            err=True,
+        )
 
 
 @friends.command()
@@ -81,8 +84,8 @@ def sign(keys: tuple[str, ...]) -> None:
     owner = read_keys(Home.here()).author
     click.echo(sign_fleet(members, key=owner, written_s=int(time.time())).text(), nl=False)
     click.echo(
-        f'each node takes it with `arnode friends take FILE` and friends = "{FLEET}'
-        f'{owner.public.hex()}" in its config.toml',
+        f'next, on each node: `arnode friends take FILE`, and friends = "{FLEET}'
+        f'{owner.public.hex()}" in config.toml',
         err=True,
     )
 
@@ -105,7 +108,7 @@ def take(file: BinaryIO) -> None:
     is_there = read_keys(home).author.public in {*members, owner}
     click.echo(
         f"the fleet has {len(members)} nodes, "
-        + ("with this one" if is_there else "without this one")
+        + ("including this one" if is_there else "not including this one")
     )
 
 
@@ -136,5 +139,7 @@ def _change(wanted: str, which: str | None) -> None:
     if which is not None:
         others[which] |= {key}
     write_people(home.people, replace(people, **others))
-    word = {"friends": "is a friend", "blocked": "is blocked"}.get(which or "", "is on no list")
+    word = {"friends": "is a friend", "blocked": "is blocked"}.get(
+        which or "", "is neither a friend nor blocked"
+    )
     click.echo(f"{short(key)} {word}")

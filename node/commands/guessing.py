@@ -1,4 +1,4 @@
-"""Guesses of `task init` from trial runs. They are printed and, at a terminal, confirmed."""
+"""Guesses of `task init` from trial runs. The user confirms them at a terminal."""
 
 import sys
 from dataclasses import dataclass
@@ -54,7 +54,7 @@ def measured_by_trial(wanted: Wanted, given: GivenOptions, *, agrees: bool) -> M
             raise UsageError(
                 f"cannot try the command here: {fault.message}", "give --direction min or max"
             ) from fault
-        click.echo(f"not tried: {plain(fault.message)}", err=True)
+        click.echo(f"the command was not tried: {plain(fault.message)}", err=True)
         return Measured(
             direction=given.direction,
             unit=given.unit,
@@ -76,7 +76,7 @@ def measured_by_trial(wanted: Wanted, given: GivenOptions, *, agrees: bool) -> M
         click.echo(f"  {plain(line)}", err=True)
     if direction is None:
         raise UsageError(
-            f"neither the name {wanted.metric!r} nor its unit says which is better",
+            f"neither the metric's name {wanted.metric!r} nor its unit shows if lower is better",
             "give --direction min or max",
         )
     _confirm(given, agrees=agrees)

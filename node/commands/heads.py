@@ -152,7 +152,7 @@ def revert(task: str | None) -> None:
 
 
 def _why_baseline(kept: int) -> str:
-    """Explain that nothing is verified yet, and what to do about it."""
+    """Explain why the verified head is still the baseline, and what to do."""
     if not kept:
         return "this is the baseline: nothing was kept yet, `arnode start` continues the search"
     are, them = ("is", "it") if kept == 1 else ("are", "them")
@@ -227,7 +227,7 @@ def _evidence(evidence: LocalEvidence) -> str:
     result = "" if evidence.result is None else short(evidence.result)
     match evidence.level:
         case "stack":
-            return f"confirmed in a stack of {evidence.parts} ({result})"
+            return f"confirmed, {evidence.parts} together ({result})"
         case "alone":
             return f"confirmed ({result})"
         case "kept":
@@ -266,9 +266,9 @@ def _write_model(
     *,
     as_json: bool,
 ) -> None:
-    """Train a source once more and write its model. Warn if others wrote lines of its code.
+    """Train a source once more and write its model; warn if peers wrote parts of the source.
 
-    Raises UsageError if the head is of another task than the one set.
+    Raises UsageError if the head is of another task than the settings name.
     """
     from node.on_demand.head_model import train_model, with_budget
     from node.on_demand.session import find_command_session
@@ -277,7 +277,7 @@ def _write_model(
     command = find_command_session(task, None)
     if command.task.id != manifest.id:
         raise UsageError(
-            f"the head is of task {manifest.name}, but the task set is {command.task.name}",
+            f"the head is of task {manifest.name}, but the settings name task {command.task.name}",
             "name the task or its folder with --task",
         )
     command = replace(command, task=with_budget(command.task, budget))
@@ -305,7 +305,7 @@ def _write_model(
     click.echo(f'python {script} "Once"  # torch and tiktoken')
     if others:
         click.echo(
-            f"others wrote {others} lines of its script (`arnode head --provenance`): sample.py "
-            "runs it without a sandbox, so read it first",
+            f"peers wrote {others} lines of the source (`arnode head --provenance`): sample.py "
+            "runs this source without a sandbox, so read it first",
             err=True,
         )

@@ -236,8 +236,8 @@ def _metric(store: Store, record: Record) -> MetricSpec | None:
 def _marks_shown(record: Record, marks: list[MarkDocument] | None) -> str | list[str] | None:
     """Return a record's capability marks as text.
 
-    None means that the record has no source. A source without marks and a source that is not
-    here have different words.
+    None means that the record has no source. The text distinguishes a source without marks from
+    a source that is missing here.
     """
     if not isinstance(record.body, Subject):
         return None

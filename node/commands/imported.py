@@ -12,7 +12,7 @@ from protocol.codecs import plain
 
 
 def print_imported(imported: Imported, limit: int | None = None) -> None:
-    """Print an imported file, or its newest rows, below a line that calls it unverified."""
+    """Print an imported file, or its newest rows, below a heading that says "unverified"."""
     log = imported.log
     out = console()
     for number, segment in reversed(list(enumerate(log.segments))):
@@ -25,7 +25,7 @@ def print_imported(imported: Imported, limit: int | None = None) -> None:
     if texts:
         newest_lines = list(zip(log.text_lines, texts, strict=True))[::-1][:limit]
         out.print(
-            f"lines that are no experiments, kept as text: the newest {len(newest_lines)}"
+            f"other lines of text, which are no experiments: the newest {len(newest_lines)}"
             f" of {len(texts)}",
             style="bold",
         )

@@ -120,7 +120,7 @@ def bundle(path: Path, as_json: bool) -> None:
     if report.rejected and not report.new:
         raise ArnodeError(
             f"nothing was imported: {report.rejected[0]}",
-            "the bundle is of another network; `arnode config show` names this node's",
+            "a bundle must be of this node's network, the `net` in `arnode config show`",
         )
     document = {
         "about": given.about.hex(),
@@ -135,7 +135,7 @@ def bundle(path: Path, as_json: bool) -> None:
     counts = {
         "new records": len(report.new),
         "known": report.duplicates,
-        "early: checked again later": report.quarantined,
+        "dated in the future (checked again later)": report.quarantined,
         "over a quota": report.over_quota,
         "expired": report.expired,
         "rejected": len(report.rejected),
@@ -147,7 +147,7 @@ def bundle(path: Path, as_json: bool) -> None:
 
 
 def _print_files(files: list[tuple[dict[str, object], str]], as_json: bool) -> None:
-    """Print the result of each file. The JSON document of the first contains the others."""
+    """Print the result of each file. The first file's JSON document contains the rest."""
     (first, _), *others = files
     others_document = {"more_files": [document for document, _ in others]} if others else {}
     print_result({**first, **others_document}, *(line for _, line in files), as_json=as_json)

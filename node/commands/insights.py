@@ -51,7 +51,7 @@ def _print_hyperparameters(learnt: "Learnt") -> None:
 
 def _print_kinds(learnt: "Learnt") -> None:
     if not learnt.kinds:
-        click.echo("this node has tried no idea of its own yet")
+        click.echo("this node has not tried any patch of its proposers yet")
         return
     click.echo("kinds of change, kept of tried:")
     for line in dict.fromkeys(one.line for one in learnt.kinds):

@@ -127,7 +127,7 @@ def leaderboard(
 def _show_no_board(
     net: str, elsewhere: str, imported: list[Imported], top: int, *, as_json: bool
 ) -> None:
-    """Explain how a leaderboard starts and which networks have some; show imported rows."""
+    """Explain how a leaderboard starts, name networks that have one, show imported rows."""
     if as_json:
         print_json(no_board_document(net, imported, top=top))
         return
@@ -156,7 +156,7 @@ def _print(found: Leaderboard, rows: list[Row], code: Code) -> None:
         print_blocks(out, title, paragraph(why))
         return
     if not rows:
-        print_blocks(out, title, paragraph("no such row"))
+        print_blocks(out, title, paragraph("no row matches"))
         return
     legend = f"{LEGEND}  {_UNREAD if code.marks is None else _READ}"
     digests = digests_of(found.board)

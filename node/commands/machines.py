@@ -52,7 +52,7 @@ def head(host: str, port: int | None, lanes: int | None) -> None:
     token = _token(is_made=True)
     click.echo(f"token: {token}", err=True)
     click.echo(f"join a machine: arnode ray worker {place}:{port}", err=True)
-    click.echo(f"then, anywhere: arnode start --ray {place}:{port}", err=True)
+    click.echo(f"then, on any of them: arnode start --ray {place}:{port}", err=True)
     _become(head_command(place, port=port, lanes=lanes), token)
 
 
@@ -71,7 +71,7 @@ def worker(address: str, lanes: int | None) -> None:
             if isinstance(place, Rejected)
             else f"{place} is not another machine's address"
         )
-        raise UsageError(why, f"the head's address, like 10.0.0.1:{RAY_PORT}")
+        raise UsageError(why, f"give the address of Ray's head node, like 10.0.0.1:{RAY_PORT}")
     _become(worker_command(place, lanes=lanes), _token())
 
 
@@ -89,7 +89,7 @@ def _token(*, is_made: bool = False) -> "Path":
 
 
 def _become(command: list[str], token: "Path") -> None:
-    """Replace this process by Ray. The cluster's lanes keep their data in this home."""
+    """Replace this process with Ray, whose lanes on this machine store their data in this home."""
     from node.remote.ray_setup import environment
 
     home = Home.here()

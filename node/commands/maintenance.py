@@ -24,9 +24,9 @@ _EXIT_PROBLEM = 6
     help="Test the NVIDIA card for some minutes, and write gpu-report.json here.",
 )
 @json_option("Print one JSON document.")
-def doctor(prove: bool, as_json: bool) -> None:
+def doctor(self_test: bool, as_json: bool) -> None:
     """Check this machine: sandbox, torch, disk, key, data, git, device."""
-    if prove:
+    if self_test:
         _selftest_cards(as_json=as_json)
         return
     from node.maintenance.doctor import examine as examine_machine
@@ -73,7 +73,7 @@ def _selftest_cards(*, as_json: bool) -> None:
         for result, _ in results:
             save_report(result, home.data)
     write_report(results, report)
-    click.echo(f"the report is {report.resolve()}: nothing in it names you or your node", err=True)
+    click.echo(f"the report is {report.resolve()}; it does not identify you or your node", err=True)
     if as_json:
         print_json({"reports": [result.document(card) for result, card in results]})
     if not all(result.passed for result, _ in results):
@@ -104,9 +104,9 @@ def fsck(rebuild: bool, as_json: bool) -> None:
             click.echo("store, blobs and journal are intact")
     if problems:
         hint = (
-            "fix the rest by hand: see each line"
+            "fix the remaining problems by hand"
             if rebuild
-            else "`arnode fsck --rebuild` repairs what it can and keeps damaged files"
+            else "`arnode fsck --rebuild` repairs what it can and keeps copies of damaged files"
         )
         raise ArnodeError(f"{len(problems)} problem(s) in {home.root}", hint)
 
@@ -120,7 +120,7 @@ def gc(as_json: bool) -> None:
         done = collect(home, progress)
     print_result(
         asdict(done),
-        f"removed {done.blobs} blobs ({done.bytes:,} bytes) and {done.intents} old intents;"
-        f" {done.released} early records are now current",
+        f"removed {done.blobs} blobs ({done.bytes:,} bytes) and {done.intents} old announcements;"
+        f" {done.released} records from quarantine are now valid",
         as_json=as_json,
     )

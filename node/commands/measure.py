@@ -133,7 +133,7 @@ def compare(
     command = find_command_session(task, text)
     base, candidate = (find_source(command.home, command.task, name) for name in (a, b))
     if base.tree == candidate.tree:
-        raise UsageError("A and B are the same source", "give two that differ")
+        raise UsageError("A and B are the same source", "give two different sources")
     policy = POWER
     if pairs is not None:
         policy = replace(POWER, max_pairs=pairs, more_for_differences=0)

@@ -88,7 +88,7 @@ def show(name: str | None, as_json: bool) -> None:
     click.echo("this node")
     _print_lists(
         {
-            "peer id": [peer or "none yet: the first `arnode start` makes its keys"],
+            "peer id": [peer or "none yet: the first `arnode start` creates the keys"],
             "listening": _listening(running),
         }
     )
@@ -115,9 +115,9 @@ def _print_lists(lists: Mapping[str, Sequence[str]]) -> None:
 
 def _listening(running: RunningMember | None) -> Sequence[str]:
     if running is None:
-        return ["none: it is not running"]
+        return ["none: the node is not running"]
     if running.network is None:
-        return ["none: it is connected to no network"]
+        return ["none: the node is connected to no network"]
     return running.addresses or ["not yet"]
 
 
@@ -172,7 +172,7 @@ def init(name: str, private: bool, bootstrap: tuple[str, ...], authors: tuple[st
     )
     click.echo(f"network {name} is defined in {path}")
     click.echo(
-        f"next: `arnode start --network {name}`; then `arnode invite` for the others", err=True
+        f"next: `arnode start --network {name}`; then `arnode invite` for the other nodes", err=True
     )
 
 
@@ -207,12 +207,15 @@ def invite(named: str | None, given: tuple[str, ...], as_json: bool) -> None:
     addresses = dict.fromkeys((*own_addresses, *reachable_at, *network.bootstrap))
     network = replace(network, bootstrap=tuple(addresses)[:MAX_ADDRESSES])
     line = write_invite(network)
-    click.echo(f"this line invites to the network {name}", err=True)
+    click.echo(f"this invite is for the network {name}", err=True)
     if running and not is_there:
         where = f"the network {running.network}" if running.network else "no network"
-        click.echo(f"the running node is connected to {where}, so they will not find it", err=True)
+        click.echo(
+            f"the running node is connected to {where}: nodes that join {name} cannot find it",
+            err=True,
+        )
     if network.secret is not None:
-        click.echo("this line contains a secret: anyone who has it can join", err=True)
+        click.echo("it contains the network's secret: anyone who has the invite can join", err=True)
     if all(address.reach is Reach.LOOPBACK for address in network.bootstrap):
         click.echo("its addresses can be reached from this machine only", err=True)
     print_result(

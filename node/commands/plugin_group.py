@@ -12,7 +12,7 @@ CommandOf: TypeAlias = Callable[[Found], click.Command | None]
 
 
 class PluginGroup(click.Group):
-    """A group with its own commands and one command per plugin of the plugin group `group`.
+    """A group with fixed commands and one command per plugin of the plugin group `group`.
 
     `command_of` makes a plugin's command, or returns None if the plugin has none for this group.
     A plugin that cannot be loaded is listed with the reason; its command fails with that reason.
@@ -24,12 +24,12 @@ class PluginGroup(click.Group):
         self._command_of = command_of
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names of its own commands and of the plugins' commands, sorted."""
+        """Return the names of the fixed commands and of the plugins' commands, sorted."""
         plugin_commands = [name for name, one in plugins(self._group).items() if self._command(one)]
         return sorted({*super().list_commands(ctx), *plugin_commands})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return one of its own commands, or the command of a plugin."""
+        """Return a fixed command, or the command of a plugin."""
         if own := super().get_command(ctx, cmd_name):
             return own
         found = plugins(self._group).get(cmd_name)

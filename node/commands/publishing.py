@@ -1,7 +1,7 @@
-"""Sharing of reports: publish this node's, list those of others, and fetch their texts.
+"""Publish this node's reports, list the reports of peers, and fetch the texts of those.
 
-A report's text is another author's prose and untrusted. It is fetched only when the user names
-its record. It is cleaned before it is shown, and no proposer gets it.
+A peer's text is untrusted. It is fetched only when the user names its record. It is cleaned before
+it is printed, and no proposer gets it.
 """
 
 import sys
@@ -83,7 +83,9 @@ def publish(
             "`--since 3d` looks further back",
         )
     if not (agrees or _agreed(home, drafts, refused, network.name)):
-        raise ArnodeError("nothing was published, because you declined", "`--yes` does not ask")
+        raise ArnodeError(
+            "nothing was published, because you declined", "`--yes` publishes without asking"
+        )
     is_open = running is not None and running.network is not None
     rows = [_published(home, config, draft, network.name, is_open=is_open) for draft in drafts]
     when = (
@@ -110,20 +112,20 @@ def publish(
 def _agreed(
     home: Home, drafts: Sequence[ReportDraft], refused: Sequence[tuple[str, str]], network: str
 ) -> bool:
-    """Show what would be published and ask for agreement.
+    """Show what will be published, and ask the user to agree.
 
     Raises UsageError without a terminal.
     """
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError(
-            "publishing needs your agreement, but this is not a terminal", "`--yes` agrees to it"
+            "publishing needs your agreement, but this is not a terminal", "`--yes` gives it"
         )
     author = short(load_keys(home).author.public)
     lines = [
         *(f"{plain(one.body.title)}  ({len(one.text):,} bytes of text)" for one in drafts),
         *(f"{plain(name)} is left out: {why}" for name, why in refused),
-        f"This is published in {network} under your key {author}…, for good: figures and a title",
-        "to everybody there, and to anyone who asks the text that `arnode report` prints, with",
+        f"Publishing in {network} under your key {author}… is permanent. All nodes there get the",
+        "figures and a title. Anyone who asks gets the text that `arnode report` prints, with",
         "titles, reasons, device hours and what models cost.",
     ]
     return ask_at_terminal(lines, "Publish it?")
@@ -178,7 +180,9 @@ def list_reports(home: Home, store: Store, *, task: str | None, as_json: bool) -
     names = labels(store, {bytes.fromhex(row["task"]) for row in rows})
     shown = table(_COLUMNS, [_row(row, names[bytes.fromhex(row["task"])]) for row in rows])
     print_blocks(console(), shown)
-    click.echo("their authors' figures, not checked; `arnode report --fetch ID` fetches a text")
+    click.echo(
+        "these are the authors' figures, not checked; `arnode report --fetch ID` fetches a text"
+    )
 
 
 def _row(row: PublishedDocument, task: str) -> tuple[Span, ...]:

@@ -67,7 +67,7 @@ def replay(id: str, folder: Path, as_json: bool) -> None:  # noqa: A002 (the arg
     click.echo(f"{plain(str(folder))}: {', '.join(paths)}, replay.json, replay.sh")
     click.echo(command)
     for mark in descriptions:
-        click.echo(f"marked, it {concern(marks or ())}: {plain(mark)}", err=True)
+        click.echo(f"marked: this source {concern(marks or ())}: {plain(mark)}", err=True)
 
 
 def _from_bundle(
@@ -98,7 +98,7 @@ def _described(
     if not isinstance(body, Subject):
         raise UsageError(
             f"a {record.kind} has no source to replay",
-            "give the id of an experiment or rerun: see `arnode log`",
+            "give the id of an experiment or a re-run; `arnode log` lists experiments",
         )
     tree = trees_of(body)[1]
     description: dict[str, object] = {"record": record.id.hex(), "kind": record.kind}

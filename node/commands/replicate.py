@@ -140,7 +140,7 @@ def _shown(
             is_first = False
             run_s = (kept.run.ms + kept.run.serve_ms) / 1000
             takes = f"at most {most} runs, {span_words(most * run_s)}"
-            click.echo(f"  {len(pending)} to judge: {takes}", err=True)
+            click.echo(f"  {len(pending)} findings to judge: {takes}", err=True)
             click.echo(f"  {PAIR_HEADER}", err=True)
         lines = []
         for one in pending:

@@ -1,4 +1,4 @@
-"""`report`: summarize what happened overnight, from the store alone; list others' reports."""
+"""`report`: summarize what happened overnight, from the store alone; list peers' reports."""
 
 import sys
 from datetime import datetime

@@ -57,7 +57,7 @@ def sign_list_(name: str, given: tuple[str, ...], as_records: bool) -> None:
         click.echo(listed.text(), nl=False)
     if defined.lists_key is None:
         click.echo(
-            "no node reads it yet: the definition needs `lists` and "
+            "no node reads this list yet: the definition needs `lists` and "
             f'lists_key = "{key.public.hex()}"',
             err=True,
         )
@@ -77,8 +77,8 @@ def _to_list(home: Home, defined: Network, given: tuple[str, ...]) -> list[Addre
     if not chosen:
         raise UsageError(
             f"there is no address to list: the definition of {defined.name} has none, and no "
-            "public one answered within the last day",
-            "name one: /ip4/192.0.2.1/tcp/4001/p2p/12D3Koo…",
+            "public address answered within the last day",
+            "give one: /ip4/192.0.2.1/tcp/4001/p2p/12D3Koo…",
         )
     return chosen
 

@@ -51,7 +51,9 @@ def _command_of(found: Found) -> click.Command | None:
 
     named = [one.name for one in reader.options]
     if not _RESERVED.isdisjoint(named) or len(set(named)) < len(named):
-        raise found.fault(f"has an option that there is already, among {', '.join(named)}")
+        raise found.fault(
+            f"has an option twice, or one that arnode has already: {', '.join(named)}"
+        )
     command = json_option()(import_task)
     for one in reversed(reader.options):
         command = _option(one)(command)

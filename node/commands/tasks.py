@@ -125,7 +125,7 @@ def fetch(task_id: str, limit_s: int) -> None:
     manifest = known_by_id(home, task_id.lower())
     if manifest is None:
         raise UsageError(
-            f"no task or several tasks with the id {task_id} were announced",
+            f"no announced task has an id that begins with {task_id}, or several have",
             "give more digits; `arnode start` in the task's network receives announcements",
         )
     blobs, ends_s = Blobs(home.blobs), time.monotonic() + limit_s
@@ -139,7 +139,7 @@ def fetch(task_id: str, limit_s: int) -> None:
                     "leave the node running and try again: the author of the task has them",
                 )
             time.sleep(_POLL_S)
-    click.echo(f"{manifest.name} is here: arnode start --task {task_id}")
+    click.echo(f"all files of {manifest.name} are here; next: arnode start --task {task_id}")
 
 
 @task.command()

@@ -105,8 +105,8 @@ def _print_transfers(
     for (below, above), slope in known.items():
         low, high = slope.interval
         click.echo(
-            f"of a gain on {describe(below)} {slope.mean:.2f} ({low:.2f} to {high:.2f}) is found on"
-            f" {describe(above)}, by {many(slope.count, 'change')}"
+            f"{slope.mean:.2f} ({low:.2f} to {high:.2f}) of a gain on {describe(below)} remains on"
+            f" {describe(above)}, from {many(slope.count, 'change')}"
         )
 
 

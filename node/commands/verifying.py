@@ -130,7 +130,7 @@ def _print_marks(marks: Sequence[CapabilityFinding] | None) -> None:
     if len(marks) > _SHOWN_MARKS:
         click.echo(f"marked: {len(marks) - _SHOWN_MARKS} more")
     if marks:
-        click.echo(f"it {concern(marks)}, so it is never adopted without your word")
+        click.echo(f"it {concern(marks)}, so it is never adopted automatically")
 
 
 def _meaning(verified: "Verified") -> str:
@@ -150,7 +150,7 @@ def _meaning(verified: "Verified") -> str:
         case "refuted", _:
             return "it is worse than its base" if (step.to_nano or 0) < 0 else meaning
         case "unconfirmed", _ if step.is_quick:
-            return "it was not refuted; there are too few pairs to say more"
+            return "it was not refuted; there are too few pairs to confirm it"
         case "unrunnable", _:
             return f"{step.reason}: this does not count against the claim"
     return meaning
@@ -233,10 +233,10 @@ def _check(claim: str, *, as_json: bool) -> None:
             click.echo(
                 f"key {author} claims a gain of {claimed.value_nano / NANO:+.6f}"
                 f" (at least {claimed.lower_nano() / NANO:+.6f}, {claimed.pairs} pairs);"
-                " nothing was run to see whether it is true"
+                " nothing was run to check this gain"
             )
         else:
-            click.echo(f"key {author} signed it; it claims no gain")
+            click.echo(f"key {author} signed the record, which claims no gain")
         _print_marks(marks)
     if not holds:
         raise SafetyError("the claim is invalid", "do not run or adopt it")

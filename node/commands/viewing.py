@@ -96,7 +96,7 @@ def _print_fleet_key(home: Home, *, is_new: bool, as_json: bool) -> None:
     from node.web import tokens
 
     if is_new and is_running(home.socket):
-        raise UsageError("the running node has the old key", "stop it first: `arnode stop`")
+        raise UsageError("the running node uses the old fleet key", "stop it first: `arnode stop`")
     key = (tokens.new_fleet_key if is_new else tokens.fleet_key)(home.fleet_key)
     print_result({"fleet_key": key}, key, as_json=as_json)
 
@@ -108,7 +108,7 @@ def _change_fleet(home: Home, added: tuple[str, ...], dropped: tuple[str, ...]) 
     for url in dropped:
         fleet = fleet.without(url)
     for url in added:
-        asked = f"fleet key of {address_of(url)} (`arnode view --fleet-key` there)"
+        asked = f"fleet key of {address_of(url)} (`arnode view --fleet-key` prints it there)"
         fleet = fleet.with_node(url, click.prompt(asked, hide_input=True, err=True).strip())
     fleet.keep(home.fleet)
 
@@ -137,7 +137,8 @@ async def _serve(home: Home, config: Config, *, no_browser: bool, as_json: bool)
             link = served.link("read")
             _open(link, served.url, no_browser=no_browser, as_json=as_json)
             click.echo(
-                "no node runs here: this serves what is in its store; Ctrl-C ends it", err=True
+                "no node is running: this command serves its store read-only; Ctrl-C ends it",
+                err=True,
             )
             await until_interrupted(_until(ended), first=ended.set)
 

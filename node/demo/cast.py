@@ -1,6 +1,6 @@
 """The demo's processes: each a real arnode with its own home, key and socket.
 
-They share one lifeline, so that none outlives the demo, however it ends.
+They share one lifeline, so that all of them end with the demo, even if it crashes.
 """
 
 import asyncio
@@ -82,7 +82,7 @@ async def address_of(actor: Actor) -> Address:
     """Wait until a bootstrap node logs its listening address, and return it.
 
     Raises:
-        ArnodeError: it ended.
+        ArnodeError: the node ended.
         TimeoutError: it logged no address in time.
     """
     async with asyncio.timeout(_STARTED_WITHIN_S):
@@ -99,5 +99,5 @@ def ended(actor: Actor) -> ArnodeError:
     """Return the error for a node that ended unexpectedly, with its last line of output."""
     log_lines = actor.log.read_text(errors="replace").strip().splitlines()
     return ArnodeError(
-        f"the {actor.name} ended: {log_lines[-1] if log_lines else 'it said nothing'}"
+        f"the {actor.name} ended: {log_lines[-1] if log_lines else 'it printed nothing'}"
     )

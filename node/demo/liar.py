@@ -1,6 +1,6 @@
 """A node that runs nothing and signs an invented gain; its argument is an invite.
 
-It lies by ordinary means: its records are as valid as those of any node.
+Only the gain is invented: the records are as valid as those of any node.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ _RATE = (b"LEARNING_RATE = 1e-2\n", b"LEARNING_RATE = 1.002e-2\n")
 
 
 def main() -> None:
-    """Publish the lie and stay until stopped."""
+    """Publish the invented gain and run until stopped."""
     home = Home.here()
     network = read_invite(sys.argv[1])
     task = load_task(TASK, data_dir=home.data)
@@ -106,7 +106,7 @@ def _publish(record_writer: RecordWriter, task: Task, store: Store, blobs: Blobs
 
 
 def _made_up(gain_nano: int) -> Sequence[Run]:
-    """Return pairs that nobody ran, with a little noise so that they look real."""
+    """Return invented pairs, with a little noise so that they look measured."""
     runs: list[Run] = []
     for seed in range(_PAIRS):
         level = _LEVEL_NANO + (-1) ** seed * gain_nano // 20

@@ -1,4 +1,4 @@
-"""The course of the demo, reported as it happens, and its facts."""
+"""The demo's steps, reported as they happen, and its results."""
 
 import asyncio
 import shutil
@@ -39,11 +39,11 @@ MOVE: Final = "own-rates"  # the task's move whose gain four pairs confirm
 LIMIT_S: Final = 900.0
 _LOOKED_S = 0.5
 _QUIET_S = 15.0
-# Neither proposes patches of its own, so that the demo is short. The finder starts a promotion
+# Neither node proposes patches, so that the demo is short. The finder starts a promotion
 # trial at once for what it keeps, and runs no peer's code. The checker runs only peers' code.
 _FINDER = {
     "ARNODE_AGENT": "none",
-    "ARNODE_CHECKPOINT_HOURS": "0.0001",
+    "ARNODE_PROMOTION_TRIAL_HOURS": "0.0001",
     "ARNODE_PEER_CODE": "none",
 }
 _CHECKER = {"ARNODE_AGENT": "none", "ARNODE_PEER_SHARE": "1.0"}
@@ -173,7 +173,7 @@ class _Story:
             "submit",
             {"files": dict(source.files), "title": MOVE, "why": ""},
         )
-        self._say(f"the finder gets an idea, `{MOVE}`, and measures its baseline first")
+        self._say(f"the finder is given the patch `{MOVE}`; it measures the baseline first")
 
     def _look_at_claims(self, store: Store) -> None:
         board = self._board(store)
@@ -182,13 +182,13 @@ class _Story:
             if tree in rows and name not in self.facts.claimed:
                 self.facts.claimed[name] = rows[tree].gain_nano / NANO
                 how = (
-                    f"{CLAIMED_SD} sd; it ran nothing"
+                    f"{CLAIMED_SD} sd; the liar ran nothing"
                     if name == "liar"
                     else "confirmed in pairs on its own machine"
                 )
                 self._note(f"{name} claimed")
                 self._say(
-                    f"the {name} has signed and gossiped a gain of "
+                    f"the {name} has signed and published a gain of "
                     f"{self.facts.claimed[name]:.4f} ({how}); the checker has received it"
                 )
 
@@ -216,7 +216,7 @@ class _Story:
         if self._is_finished():
             self._note("boards agree")
             digest = next(iter(self.facts.digests.values()))
-            self._say(f"the leaderboards of all three are identical, byte for byte: {digest[:16]}…")
+            self._say(f"the honest nodes have the same leaderboard, byte for byte: {digest[:16]}…")
 
     def _print_activity(self, actor: Actor) -> None:
         try:
@@ -224,7 +224,7 @@ class _Story:
         except ArnodeError:  # the node is starting or busy
             return
         match document:
-            case {"lines": [{"now": {"stage": str(stage), "title": str(title)}}, *_]}:
+            case {"lines": [{"now": {"text": str(stage), "title": str(title)}}, *_]}:
                 activity = f"{stage}, {title}" if title else stage
                 self._say(f"  … the {actor.name}: {activity}")
 
@@ -253,8 +253,8 @@ class _Story:
 def verdicts(store: Store, line: LineKey) -> Iterator[tuple[bytes, Job[Any], str]]:
     """Yield each tree of a peer that a line judged, with the job and its verdict.
 
-    A claim with only a small lead is tried like an own idea. If it is kept, the verdict is that of
-    its stack's promotion trial.
+    A claim with only a small lead is tried like a patch of the node's own proposers. If it is kept,
+    its verdict is that of the promotion trial.
     """
     for job in store.jobs.closed_jobs(line, CatchUpStep):
         yield job.step.theirs, job, job.step.verdict

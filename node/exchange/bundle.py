@@ -1,8 +1,8 @@
-"""A bundle: everything about one record in one file, which anybody can check offline.
+"""A bundle: one file with everything about one record, which anybody can check offline.
 
 It is an ordinary zip file: `manifest.json`, `records/ID` (wire forms), `blobs/HASH`. The names are
 the hashes of the bytes, and the same content always gives the same file. Bundles are untrusted:
-reading is limited in size, and everything is checked. Any fault is a `SafetyError`.
+reading is limited in size, and everything is checked. Any fault raises a `SafetyError`.
 """
 
 import hashlib
@@ -42,7 +42,7 @@ _HINT = "ask its author for a new one: `arnode export bundle ID`"
 
 @dataclass(frozen=True, kw_only=True)
 class Bundle:
-    """Valid records and intact blobs, by hash; `about` is the record that the bundle is about."""
+    """Valid records and intact blobs, by hash; `about` is the id of the record it was made for."""
 
     about: bytes
     records: Mapping[bytes, Record]
@@ -54,7 +54,7 @@ class Bundle:
         return self.records[self.about]
 
     def source(self, tree: bytes) -> Source | None:
-        """Return the source with this tree id; None if the bundle lacks a part of it."""
+        """Return the source with this tree id; None if the bundle lacks one of its files."""
         listing = self.blobs.get(tree)
         entries = None if listing is None else decode(listing, limit_bytes=BLOB_LIMIT_BYTES)
         if not isinstance(entries, list):
@@ -96,7 +96,7 @@ def write_bundle(path: Path, bundle: Bundle) -> int:
             archive.writestr(zipfile.ZipInfo(name, _EPOCH), data, zipfile.ZIP_DEFLATED)
     with explaining_faults(path):
         if path.is_dir() or not path.parent.is_dir():
-            raise UsageError(f"{path} cannot be written", "name a file in an existing folder")
+            raise UsageError(f"cannot write {path}", "name a file in an existing folder")
         write_file(path, packed.getvalue(), mode=0o644)
     return packed.tell()
 
@@ -107,13 +107,13 @@ def read_bundle(path: Path) -> Bundle:
         if not path.is_file():
             raise UsageError(f"{path} is not a file", "give the path of a bundle")
         if path.stat().st_size > _MAX_FILE_BYTES:
-            raise _refusal(path, f"larger than {_MAX_FILE_BYTES >> 20} MB")
+            raise _refusal(path, f"it is larger than {_MAX_FILE_BYTES >> 20} MB")
         try:
             with zipfile.ZipFile(path) as archive:
                 entries = _entries(path, archive)
-        # zipfile raises the last two for a compression or an encryption that it does not know.
+        # zipfile raises the last two for unsupported compression or encryption.
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as bad:
-            raise _refusal(path, f"not a readable zip file: {bad}") from bad
+            raise _refusal(path, f"it is not a readable zip file: {bad}") from bad
     records: dict[bytes, Record] = {}
     blobs: dict[bytes, bytes] = {}
     for name, data in entries.items():
@@ -131,22 +131,22 @@ def read_bundle(path: Path) -> Bundle:
             blobs[bytes.fromhex(digits)] = data
     about = _about(path, entries)
     if about not in records:
-        raise _refusal(path, "the record it refers to is missing")
+        raise _refusal(path, "the record that it is about is missing")
     return Bundle(about=about, records=records, blobs=blobs)
 
 
 def _entries(path: Path, archive: zipfile.ZipFile) -> dict[str, bytes]:
-    """Return names and contents. Sizes are limited without trusting the headers."""
+    """Return the entries' contents by name. Size limits do not rely on the headers."""
     infos = archive.infolist()
     if len(infos) > _MAX_ENTRIES:
-        raise _refusal(path, f"more than {_MAX_ENTRIES} entries")
+        raise _refusal(path, f"it has more than {_MAX_ENTRIES} entries")
     entries: dict[str, bytes] = {}
     left = _MAX_CONTENT_BYTES
     for info in infos:
         if info.filename != _MANIFEST and not _NAME.fullmatch(info.filename):
-            raise _refusal(path, f"an entry called {info.filename!r:.80}")
+            raise _refusal(path, f"it has an unexpected entry {info.filename!r:.80}")
         if info.filename in entries:
-            raise _refusal(path, f"{info.filename:.80} twice")
+            raise _refusal(path, f"it has two entries {info.filename:.80}")
         limit = LIMIT_BYTES if info.filename.startswith("records/") else BLOB_LIMIT_BYTES
         with archive.open(info) as stream:
             data = stream.read(limit + 1)

@@ -1,7 +1,7 @@
-"""Checks of a bundle: whether its parts are consistent. Nothing in it is run.
+"""Checks of a bundle's consistency. None of its code is run.
 
-Each finding is one line. A consistent claim is still only a claim: only a re-run shows whether it
-is true. This module also finds the sources to run again.
+Each finding is one line of text. A consistent claim may still be wrong: only a re-run can verify
+it. This module also finds the sources for this re-run.
 """
 
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ from protocol.source import Source
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BundleFinding:
-    """A check: its name, whether it passed, and details."""
+    """The outcome of a check: its name, whether it passed, and details."""
 
     name: str
     ok: bool
@@ -33,7 +33,7 @@ class BundleFinding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundClaim:
-    """A consistent claim. `target` is the result that makes it; None if no result does."""
+    """A consistent claim. `target` is the id of the result that makes it, if a result does."""
 
     manifest: TaskManifest
     base: Source
@@ -55,14 +55,14 @@ def check_bundle(bundle: Bundle) -> list[BundleFinding]:
     ]
     if not isinstance(body, Subject):
         about = BundleFinding(
-            name="subject", ok=False, detail=f"a {bundle.subject.kind}: nothing to run"
+            name="subject", ok=False, detail=f"a {bundle.subject.kind} record has no code to run"
         )
         return [*findings, about]
     manifest = manifest_of(bundle, body.task)
     if manifest is None:
         return [
             *findings,
-            BundleFinding(name="task", ok=False, detail="its announcement is missing"),
+            BundleFinding(name="task", ok=False, detail="its task record is missing"),
         ]
     findings.append(
         BundleFinding(name="task", ok=True, detail=f"{manifest.name} {body.task.hex()[:12]}")
@@ -92,9 +92,9 @@ def claim_in(bundle: Bundle, name: str) -> FoundClaim:
     manifest = manifest_of(bundle, body.task)
     base, candidate = (bundle.source(tree) for tree in trees_of(body))
     if manifest is None or base is None or candidate is None:
-        raise _torn(name, "its evidence is about other sources")
+        raise _torn(name, "its evidence belongs to other sources")
     if base.tree == candidate.tree:
-        raise UsageError(f"{name} is a baseline: there is nothing to compare", "give a claim's id")
+        raise UsageError(f"{name} is a baseline, which claims no gain", "give the id of a claim")
     return FoundClaim(
         manifest=manifest,
         base=base,
@@ -106,7 +106,7 @@ def claim_in(bundle: Bundle, name: str) -> FoundClaim:
 
 
 def claimed_by(record: Record, manifest: TaskManifest | None) -> Gain | None:
-    """Return the gain that a result claims; None for other records and without pairs."""
+    """Return the gain that a result claims; None for other records and results without pairs."""
     if manifest is None or not isinstance(record.body, ResultBody):
         return None
     fact = read_fact(record, manifest, record.body.hardware_class)
@@ -114,9 +114,9 @@ def claimed_by(record: Record, manifest: TaskManifest | None) -> Gain | None:
 
 
 def marks_in(bundle: Bundle) -> tuple[CapabilityFinding, ...] | None:
-    """Return the capabilities of a bundle's code beyond the task's baseline; None without the code.
+    """Return what a bundle's code can do beyond the baseline; None if the code is missing.
 
-    If the baseline is missing, everything beyond arithmetic is marked.
+    If the baseline is missing, every capability beyond arithmetic is returned.
     """
     body = bundle.subject.body
     if not isinstance(body, Subject) or (source := bundle.source(trees_of(body)[1])) is None:
@@ -162,13 +162,13 @@ def _patches(bundle: Bundle, body: Subject) -> Iterator[BundleFinding]:
         patch = record.body
         if (patch.task, patch.base, patch.tree) != (body.task, body.base, body.tree):
             yield BundleFinding(
-                name="patch", ok=False, detail="it is not the step that the result names"
+                name="patch", ok=False, detail="its base or tree is not that of the result"
             )
             return
     if patch is not None:
         fault = _diff_fault(bundle, patch)
         yield BundleFinding(
-            name="patch", ok=fault is None, detail=fault or "its diff makes the tree"
+            name="patch", ok=fault is None, detail=fault or "its diff produces the tree"
         )
 
 
@@ -180,13 +180,13 @@ def _diff_fault(bundle: Bundle, patch: PatchBody) -> str | None:
     made = apply_packed(base, packed)
     if isinstance(made, Rejected):
         return made.reason
-    return None if made.tree == patch.tree else "its diff makes another tree"
+    return None if made.tree == patch.tree else "its diff produces another tree"
 
 
 def _maker(bundle: Bundle) -> Record:
     """Return the record that makes the claim: the result that a re-run or adoption names.
 
-    For other records, and if that result is missing, it is the bundle's own record.
+    For other records, and if that result is missing, it is the record of the bundle itself.
     """
     match bundle.subject.body:
         case RerunBody(target=named) | AdoptBody(evidence=named) if named is not None:
@@ -199,5 +199,5 @@ def _maker(bundle: Bundle) -> Record:
 def _torn(name: str, fault: str) -> SafetyError:
     return SafetyError(
         f"{name} is inconsistent: {fault}",
-        f"do not run or adopt it; `arnode verify {name} --check-only` shows all that was checked",
+        f"do not run or adopt it; `arnode verify {name} --check-only` shows all checks",
     )

@@ -1,4 +1,4 @@
-"""Functions to make a bundle (a record, what it rests on, every source), and to import one."""
+"""Functions that make a bundle (a record, its evidence, all sources) or import one."""
 
 import hashlib
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from protocol.rerun import RerunBody
 
 
 def take_in(store: Store, blobs: Blobs, bundle: Bundle, *, net: str) -> IntakeReport:
-    """Store a bundle's sources and records; they remain their authors' claims."""
+    """Store a bundle's sources and records. Its results remain claims of their authors."""
     for data in bundle.blobs.values():
         blobs.put(data)
     wires = [record.wire for record in bundle.records.values()]
@@ -33,7 +33,7 @@ def bundle_of(store: Store, blobs: Blobs, wanted: str) -> Bundle:
     if path.is_file():
         return read_bundle(path)
     if "/" in wanted or wanted.endswith(".bundle"):
-        raise UsageError(f"there is no file {wanted}", "name a bundle's file or a record's id")
+        raise UsageError(f"there is no file {wanted}", "give a bundle's path or a record's id")
     return gather(store, blobs, store.records.find(wanted))
 
 
@@ -42,8 +42,8 @@ def gather(store: Store, blobs: Blobs, record: Record) -> Bundle:
     body = record.body
     if not isinstance(body, Subject):
         raise UsageError(
-            f"a {record.kind} has nothing to bundle",
-            "give the id of an experiment, rerun, adoption or patch: see `arnode log`",
+            f"a {record.kind} record cannot be bundled",
+            "give the id of an experiment, re-run, adoption or patch: see `arnode log`",
         )
     records: dict[bytes, Record] = {one.id: one for one in _records(store, record)}
     found: dict[bytes, bytes] = {}
@@ -104,5 +104,5 @@ def _trees(store: Store, body: Subject) -> Iterator[bytes]:
     """Yield the trees that a body is about, and the baseline."""
     manifest = store.records.manifest(body.task)
     if manifest is None:
-        raise ArnodeError("the task of that record is not known here", "run `arnode fsck`")
+        raise ArnodeError("the task record of that record is missing", "run `arnode fsck`")
     yield from dict.fromkeys((*trees_of(body), manifest.baseline_tree))

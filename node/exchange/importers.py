@@ -22,7 +22,7 @@ MAX_LOG_BYTES: Final = 64 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
-    """An option of the command, `--name VALUE`, passed to `read` as the argument `name`.
+    """An option `--name VALUE` of the command, passed to `read` as the argument `name`.
 
     `kind` is int, str or pathlib.Path. `choices` are the allowed values; empty: any value. With
     `is_many` the option may be repeated, and the argument is a tuple. With `is_flag` it takes no
@@ -39,7 +39,7 @@ class Option:
 
 SELF_SCORED: Final = Option(
     name="self-scored",
-    help="Run the evaluator in the program's own sandbox: its score is measured, and never ranked.",
+    help="Run the evaluator inside the program's sandbox. Its scores are then never ranked.",
     is_flag=True,
 )
 
@@ -60,12 +60,13 @@ class TaskReader:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryReader:
-    """A reader of another tool's experiments; `read(data)` returns them row by row.
+    """A reader of another tool's experiments; `read(data)` returns their rows.
 
-    A row keeps its bytes, so that the file can be written out exactly as it was read. A piece that
-    is not an experiment is kept as text. `files` are looked for in a folder that the user names; of
-    each tuple the first existing file is used. `has_commits`: rows are labelled by commits, whose
-    sources are imported too. `hint` describes such a file, for users who named another one.
+    A row keeps its bytes, so that the file can be written out exactly as it was read. Text that is
+    not an experiment is kept as text. `files`: the names to look for in a folder that the user
+    gives; of each tuple the first existing file is used. `has_commits`: rows are labelled by
+    commits, whose sources are imported too. `hint` describes the file format for users who gave
+    another file.
     """
 
     summary: str
@@ -77,7 +78,7 @@ class HistoryReader:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Importer:
-    """An importer, as an entry point names it. It reads a system's tasks, histories, or both."""
+    """An importer, the object of an entry point. It reads a system's tasks, histories, or both."""
 
     task: TaskReader | None = None
     history: HistoryReader | None = None
@@ -96,12 +97,16 @@ def history_of(name: str) -> HistoryReader:
 def read_history(form: str, data: bytes, name: str) -> ImportedLog:
     """Return the rows of a file of this form. Raises UsageError if it has no experiment."""
     if len(data) > MAX_LOG_BYTES:
-        raise UsageError(f"{name} is larger than {MAX_LOG_BYTES >> 20} MB", "import a part of it")
+        raise UsageError(
+            f"{name} is larger than {MAX_LOG_BYTES >> 20} MB",
+            "split the file, and import the parts",
+        )
     reader = history_of(form)
     log = reader.read(data)
     if not log.read:
         raise UsageError(
-            f"{name} holds no experiment of {form}", f"is it from another tool? {reader.hint}"
+            f"{name} has no experiment in the form {form}",
+            f"check which tool wrote it: {reader.hint}",
         )
     return log
 
@@ -111,12 +116,12 @@ RESULTS_TSV: Final = Importer(
     history=HistoryReader(
         summary="""Import autoresearch's results.tsv, or a folder with one and its git branch.
 
-        Its header says which column is what. The metric is `val_bpb`, else the first column of
-        numbers; which way is better, unless it is bits per byte, a loss or an error, follows from
-        what was kept. What cannot be read as an experiment is kept as text and counted.""",
+        The header gives the columns' meaning. The metric is `val_bpb`, else the first column of
+        numbers. Smaller is better for bits per byte, a loss or an error; otherwise the direction
+        is inferred from the kept rows. Lines that are not experiments are kept as text.""",
         read=read_table,
-        hint="a header names its columns, with tabs between: commit, the metric, memory_gb, status,"
-        " description",
+        hint="a header line names the columns, separated by tabs: commit, the metric, memory_gb,"
+        " status, description",
         files=(("results.tsv",),),
         has_commits=True,
     )

@@ -36,7 +36,7 @@ from node.terminal.vocabulary import many, why_unranked
 from protocol.records import VERSION
 
 SHOWN: Final = 500
-"""The number of rows on a page. The document next to it has all rows."""
+"""The largest number of rows on a page. The JSON file next to it has all rows."""
 
 _ID_DIGITS: Final = 8
 _EVERYBODY: Final = 0o644  # a web server reads the files as another user
@@ -76,7 +76,7 @@ def write_boards(
     folder = make_folder(folder)
     written: list[Snapshot] = []
     for number, key in enumerate(keys):
-        progress("writing the boards", number / len(keys))
+        progress("writing the leaderboards", number / len(keys))
         manifest = store.records.manifest(key.task)
         assert manifest is not None  # noqa: S101 -- the caller names leaderboards of known tasks
         found = Leaderboard.of(store, key, manifest)
@@ -132,7 +132,7 @@ def _index(net: str, boards: Sequence[Snapshot]) -> dict[str, object]:
 
 
 def _index_page(net: str, boards: Sequence[Snapshot]) -> str:
-    title = f"Boards of the network {net}"
+    title = f"Leaderboards of the network {net}"
     names = ("task", "hardware class", "metric", "rows", "")
     columns = [(figures_column if name == "rows" else words_column)(name) for name in names]
     rows = [
@@ -147,7 +147,7 @@ def _index_page(net: str, boards: Sequence[Snapshot]) -> str:
     ]
     shown = table(columns, rows)
     none = paragraph("No leaderboard yet: the first passed promotion trial creates one.")
-    whole = paragraph(FileLink(text="All of it as JSON", href="index.json"), soft=True)
+    whole = paragraph(FileLink(text="This list as JSON", href="index.json"), soft=True)
     return _page(title, [shown if boards else none, whole])
 
 
@@ -164,12 +164,12 @@ def _board_page(found: Leaderboard, code: Code, one: Snapshot, author: bytes | N
         whose = "" if author is None else f" That machine's node has the key {author.hex()[:12]}."
         parts.append(paragraph(f"{LEGEND}{whose}", soft=True))
     else:
-        parts.append(paragraph("No row yet."))
+        parts.append(paragraph("This leaderboard has no rows yet."))
     if len(rows) > SHOWN:
         rest = f"{many(len(rows) - SHOWN, 'more row')} in the JSON document."
         parts.append(paragraph(rest, soft=True))
     document = FileLink(text="JSON", href=f"{one.stem}.json")
-    others = FileLink(text="all boards", href="index.html")
+    others = FileLink(text="all leaderboards", href="index.html")
     digests = digests_of(found.board)
     parts.append(paragraph(digests, " · ", document, " · ", others, soft=True))
     return _page(title_of(found.key, found.manifest), parts)

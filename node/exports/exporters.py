@@ -1,7 +1,7 @@
 """The plugin interface of exporters, which write a line's experiments for another tool.
 
 An exporter is an `Exporter` under the entry-point group `arnode.exporters`. The entry's name is its
-name in `arnode export`. It may rely on this module, `node.exports.tracked`, `node.home.faults` and
+name in `arnode export`. It may import this module, `node.exports.tracked`, `node.home.faults` and
 `protocol.errors`.
 """
 
@@ -18,8 +18,8 @@ from protocol.errors import UsageError
 class Exporter:
     """An exporter of experiments into a folder. `summary` is its text in `--help`.
 
-    `write(folder, line, runs)` writes the experiments, oldest first, and returns their number. For
-    a folder that it wrote before, it adds the new ones or replaces everything. It sends nothing
+    `write(folder, line, runs)` writes the experiments, oldest first, and returns their number. In
+    a folder with an earlier export it adds new experiments or replaces everything. It sends nothing
     over the network. It raises ConfigurationError if something it needs is missing, and UsageError
     if `folder` is not a folder.
     """

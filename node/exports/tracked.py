@@ -1,4 +1,4 @@
-"""A line's experiments as runs, in the terms that experiment trackers share.
+"""A line's experiments, in a form that all experiment trackers understand.
 
 Only this node's own experiments are exported. Titles may be a peer's text, so they go only into
 plain-text fields, with invisible characters escaped.
@@ -29,12 +29,12 @@ _VALUE_CHARACTERS: Final = 250  # the longest parameter value in older versions 
 _CONSTANT: Final = re.compile(
     r"(?:\w+ +){0,3}([A-Z][A-Z0-9_]*)(?:: *[\w<>\[\]]+)? *= *(\S.*?);?(?: +(?:#|//).*)?"
 )
-_LINE_CHARACTERS: Final = 400  # a longer line is ignored: nobody would read its value
+_LINE_CHARACTERS: Final = 400  # a longer line of a diff is ignored: its value is not readable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrackedLine:
-    """The line that runs belong to: a task on a hardware class."""
+    """The line that the experiments belong to: a task on a hardware class."""
 
     task: str
     task_id: bytes
@@ -48,7 +48,7 @@ class TrackedLine:
 
     @property
     def key(self) -> str:
-        """The name for files and projects, with the task's id: an edited task is another task."""
+        """The line's name for files and projects, with the task's id: an edit changes it."""
         return f"arnode-{self.task}-{self._digits}-{self.hardware_class}"
 
     @property
@@ -58,10 +58,10 @@ class TrackedLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrackedRun:
-    """An experiment: its numbers in `figures`, changed constants in `hyperparameters`, the rest in
-    `tags`.
+    """An experiment as a tracker stores it.
 
-    `hyperparameters` has the new values. `step` is its position in the line, from 0.
+    `figures` has its numbers, `hyperparameters` the new values of changed constants, `tags` all
+    other facts. `step` is its position in the line, from 0.
     """
 
     id: bytes

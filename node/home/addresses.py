@@ -4,8 +4,8 @@ The text is a multiaddr of one form, `/ip4/192.0.2.1/tcp/4001/p2p/12D3Koo…`, o
 `dns4`, `dns6`. It may also be such an address of a relay, followed by `/p2p-circuit/p2p/12D3Koo…`
 with the peer reached through it. Nothing else is dialled. A peer id contains an Ed25519 public key,
 as all transport keys here are of that kind. A machine without the private key cannot answer under
-the id, so a wrong address costs a failed dial and nothing more. This module is pure: it never looks
-names up.
+the id, so a wrong address costs a failed dial and nothing more. This module is pure: it resolves no
+names.
 """
 
 import re
@@ -21,7 +21,7 @@ from protocol.ip_addresses import is_spelt_as_ipv6, may_be_machine, scope_of
 
 PeerId = NewType("PeerId", str)  # base58, as libp2p prints it
 
-LIMIT_CHARACTERS: Final = 400  # the longest DNS name, 253, with everything around it
+LIMIT_CHARACTERS: Final = 400  # a DNS name of 253 characters, and the rest of the address
 KEY_BYTES: Final = 32
 EXAMPLE: Final = "/ip4/192.0.2.1/tcp/4001/p2p/12D3Koo…"
 SERVER_EXAMPLE: Final = "/dnsaddr/bootstrap.example.org/p2p/Qm…"
@@ -42,7 +42,7 @@ _MAX_ID = 60
 
 
 class Reach(Enum):
-    """The part of the world that can reach a host: its IP address's `AddressScope`, or a name."""
+    """From where a host can be reached: its IP address's `AddressScope`, or NAME for a DNS name."""
 
     PUBLIC = AddressScope.PUBLIC.value
     NAME = "name"  # a DNS name, which may resolve to anything
@@ -79,7 +79,7 @@ class Address:
 
     @property
     def reach(self) -> Reach:
-        """The part of the world that can reach the host."""
+        """From where the host can be reached."""
         return Reach.NAME if self.kind in _NAMED else reach_of(self.host)
 
     @property
@@ -124,7 +124,7 @@ def parse_address(text: str) -> Address | Rejected:
 
 
 def parse_direct(text: str) -> Address | Rejected:
-    """Return the address in `text`, but reject one through a relay, which may be gone tomorrow."""
+    """Return the address in `text`; reject an address through a relay, which may not last."""
     address = parse_address(text)
     if isinstance(address, Address) and address.relay is not None:
         return Rejected(f"it goes through the relay {address.relay}: give the relay's own address")

@@ -37,7 +37,7 @@ FORMS: Final = (
     AgentForm(
         words=("search",), meaning="the built-in search: the task's moves and hyperparameters"
     ),
-    AgentForm(words=("auto",), meaning="a model or coding agent found here, else search"),
+    AgentForm(words=("auto",), meaning="a model or coding agent on this machine, else search"),
     AgentForm(words=("claude", "codex", "aider"), meaning="that coding agent, if it is installed"),
     AgentForm(words=("ollama:NAME",), meaning="a model in Ollama"),
     AgentForm(
@@ -52,21 +52,21 @@ FORMS: Final = (
 )
 _ALL: Final = tuple(chain.from_iterable(form.words for form in FORMS))
 AGENTS: Final = tuple(word for word in _ALL if word.islower())
-"""The words that mean themselves; every other is a model's name."""
+"""The fixed words; any other word names a plugin or a model."""
 
 METAVAR: Final = "|".join(_ALL)
 _TOLD: Final = "; ".join(f"{', '.join(form.words)} ({form.meaning})" for form in FORMS)
 HELP: Final = (
     f"The proposer; repeat for several: {_TOLD}. WORD#TEXT: with your instructions TEXT."
-    " Default: hyperparameters."
+    " Default: search."
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NamedAgent:
-    """A proposer, as the setting names it: a word, and the owner's instructions that it gets.
+    """A proposer, as the setting names it: a word, and the user's instructions that it gets.
 
-    `text` is the name of instructions among the home's programs; "" means the task's own.
+    `text` is the name of instructions in the home's folder `programs`; "" means the task's own.
     """
 
     word: str
@@ -114,7 +114,7 @@ def _agents(value: Given) -> tuple[str, ...]:
         _check(entry)
     alone = [entry for entry in entries if entry in _ALONE]
     if alone and len(entries) > 1:
-        raise WrongWordError(f"{alone[0]} cannot be combined with others: remove it, or the others")
+        raise WrongWordError(f"{alone[0]} cannot be combined with another proposer: remove one")
     count = Counter(map(_same, entries))
     if twice := [entry for entry in entries if count[_same(entry)] > 1]:
         raise WrongWordError(f"{twice[0]} is named twice: remove one")
@@ -128,9 +128,9 @@ def _check(entry: str) -> None:
     if _MARK not in entry:
         return
     if named.word in _READS_NONE or is_plugin(named.word):
-        raise WrongWordError(f"{entry!r}: {named.word} takes no text; write {named.word}")
+        raise WrongWordError(f"{entry!r}: {named.word} takes no instructions; write {named.word}")
     if not _TEXT.fullmatch(named.text):
-        raise WrongWordError(f"{entry!r}: a text's name has a-z, 0-9 and -, at most 48")
+        raise WrongWordError(f"{entry!r}: use a-z, 0-9 and - after the #, at most 48")
 
 
 def _same(entry: str) -> NamedAgent:
@@ -143,7 +143,7 @@ def _same(entry: str) -> NamedAgent:
 AGENT: Final = ValueKind(
     _agents,
     f"{', '.join(_ALL[:-1])} or {_ALL[-1]}, or a list of them"
-    f' ["search", "claude{_MARK}bold"]; `arnode start --help` says what each is',
+    f' ["search", "claude{_MARK}bold"]; `arnode start --help` explains each',
 )
 
 
@@ -158,5 +158,5 @@ def _model(value: Given) -> str:
 
 
 MODEL: Final = ValueKind(
-    _model, "a language model as `agent` does: ollama:NAME, or its name, in quotes"
+    _model, "a language model, as in `agent`: ollama:NAME, or the model's name, in quotes"
 )

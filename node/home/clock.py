@@ -1,4 +1,4 @@
-"""The time of day as records have it, and a clock for durations."""
+"""The wall-clock time that records carry, and a clock for durations."""
 
 import time
 from typing import Final
@@ -13,10 +13,10 @@ def clock_ms() -> int:
 
 
 def is_in_future(at_s: float, now_s: float, *, most_s: float) -> bool:
-    """Return True if `at_s` is in the future, by a clock that may jump.
+    """Return True if `at_s` is in the future, by a clock that may be set back.
 
-    If it is further away than `most_s`, which is the most possible, then the clock was set back. In
-    that case the time counts as reached.
+    `most_s` is the longest possible wait. A time that is further away shows that the clock was set
+    back, and counts as reached.
     """
     return now_s < at_s <= now_s + most_s
 

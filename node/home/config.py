@@ -59,7 +59,8 @@ class Config:
     net: str = setting(
         "main",
         ValueKind(
-            take.net, "a network's name: a-z, 0-9 and -, at most 48; `online = false` for none"
+            take.net,
+            "a network's name: a-z, 0-9 and -, at most 48; for no network: `online = false`",
         ),
         Flag(
             "The network to join from now on; none: offline this time.",
@@ -71,16 +72,16 @@ class Config:
     NAME` set it."""
 
     online: bool | None = setting(None, _SWITCH)
-    """Connect to that network: `true`, `false`, or unset until the owner was asked. For scripts, or
-    machines where nobody can be asked."""
+    """Connect to the network: `true` or `false`. Unset: `arnode start` asks once and stores the
+    answer here. For scripts, and machines where nobody can be asked."""
 
     bootstrap: tuple[str, ...] = setting(
         (),
-        ValueKind(take.addresses, f'addresses: ["{EXAMPLE}"], in a variable with commas between'),
+        ValueKind(take.addresses, f'addresses: ["{EXAMPLE}"], in a variable separated by commas'),
         Flag("A first peer to connect to; repeat for several.", metavar="ADDR", is_repeated=True),
     )
     """Addresses of first peers, in addition to the network's own:
-    `["/ip4/192.0.2.1/tcp/4001/p2p/12D3Koo…"]`; with commas between in `ARNODE_BOOTSTRAP`."""
+    `["/ip4/192.0.2.1/tcp/4001/p2p/12D3Koo…"]`; separated by commas in `ARNODE_BOOTSTRAP`."""
 
     name: str = setting(
         "",
@@ -95,10 +96,9 @@ class Config:
         agents.AGENT,
         Flag(agents.HELP, metavar=agents.METAVAR, is_repeated=True),
     )
-    """Who proposes: the built-in search (`hyperparameters`), a model, a coding agent or nobody,
-    such as
+    """Who proposes: the built-in search (`search`), a model, a coding agent or nobody, such as
     `agent = "claude"` ([all values](llm.md#who-proposes)), or [several](llm.md#several-at-once).
-    The built-in search fills gaps."""
+    The built-in search proposes while a model or agent has no proposal."""
 
     planner: str | None = setting(None, agents.MODEL)
     """A language model, named as in `agent`, that writes every 12 experiments what models and
@@ -106,14 +106,14 @@ class Config:
 
     reviewer: str | None = setting(None, agents.MODEL)
     """A language model, named as in `agent`, that chooses which of three proposals of a model is
-    run ([Roles](llm.md#roles)). Unset: a model writes one. For runs that cost more than three
-    proposals."""
+    run ([Roles](llm.md#roles)). Unset: a model writes one proposal. For runs that cost
+    more than three proposals."""
 
     device_hour_usd: float | None = setting(
         None, ValueKind(take.number(lambda usd: 0 < usd < 1e6), "USD above 0")
     )
-    """The value of an hour of the device in USD. If set, the money that proposals cost counts too
-    when several proposers share experiments. For rented cards with paid models."""
+    """The value of an hour of the device in USD. If set, the cost of proposals also decides how
+    several proposers share the experiments. For rented cards with paid models."""
 
     llm_url: str | None = setting(
         None,
@@ -135,13 +135,13 @@ class Config:
     llm_usd_in: float | None = setting(
         None, ValueKind(_AMOUNT, "USD for a million tokens of a prompt")
     )
-    """USD for a million prompt tokens, if arnode knows no price: of a model, or of a coding agent
-    that reports only tokens."""
+    """USD per million prompt tokens, if arnode does not know the price of a model, or if a coding
+    agent reports only tokens."""
 
     llm_usd_out: float | None = setting(
         None, ValueKind(_AMOUNT, "USD for a million tokens of an answer")
     )
-    """USD for a million answer tokens."""
+    """USD per million answer tokens, like `llm_usd_in`."""
 
     llm_context: int | None = setting(
         None, ValueKind(take.count, "the context length of the model in tokens")
@@ -159,8 +159,8 @@ class Config:
     usd_per_day: float = setting(
         5.0, ValueKind(_AMOUNT, "USD that models may cost a day (UTC); 0: free models only")
     )
-    """The most USD that models and coding agents may cost in a day (UTC). No question or visit
-    starts that could exceed it."""
+    """The most USD that models and coding agents may cost in a day (UTC). A question or visit
+    that could exceed it does not start."""
 
     tokens_per_day: int | None = setting(None, _COUNT)
     """The most tokens that models may read and write in a day."""
@@ -169,8 +169,8 @@ class Config:
     """The most questions to models in a day; a coding agent's visit is one."""
 
     visits_per_day: int = setting(50, _COUNT)
-    """The most proposals by coding agents in a day. It is what limits an agent with a
-    subscription."""
+    """The most proposals by coding agents in a day. It also limits an agent with a
+    subscription, which reports no cost per token."""
 
     agent_command: tuple[str, ...] = setting(
         (), ValueKind(take.argv, 'a command as a list: ["my-agent", "--file", "{prompt_file}"]')
@@ -181,7 +181,7 @@ class Config:
     agent_folders: tuple[str, ...] = setting(
         (), ValueKind(take.words, 'folders of the home that the command needs: ["~/.claude"]')
     )
-    """Parts of your home folder that a coding agent can read and change, such as its log-in."""
+    """Paths in your home folder that a coding agent can read and change, like its log-in data."""
 
     agent_variables: tuple[str, ...] = setting(
         (), ValueKind(take.words, 'names of variables that the command needs: ["LANG"]')
@@ -194,17 +194,17 @@ class Config:
     agent_usd: float = setting(
         1.0, ValueKind(_AMOUNT, "USD that one proposal of a coding agent may cost; 0 if it is free")
     )
-    """The most USD that a coding agent may cost for one proposal: reserved before it starts, and
-    booked if it reports no cost. `0`: nothing is paid by the token."""
+    """The most USD that a coding agent may cost for one proposal. It is reserved before the agent
+    starts, and charged if the agent reports no cost. `0`: the agent is not paid by the token."""
 
     peer_texts: bool = setting(False, _SWITCH)
-    """Show models what peers wrote about patches that nobody measured here, and the titles of their
-    reports. For groups whose members trust each other's words."""
+    """Show models what peers wrote about patches that this node did not measure, and the titles of
+    peers' reports. For groups whose members trust each other's texts."""
 
     data_url: str | None = setting(
         None, ValueKind(take.filled, "the URL or folder that has a task's shards, in quotes")
     )
-    """A URL or folder to fetch a task's shards from, instead of their own place."""
+    """A URL or folder to fetch a task's shards from, instead of the task's source."""
 
     gpus: tuple[str, ...] = setting(
         (),
@@ -221,21 +221,21 @@ class Config:
         Flag("How many runs use the CPU at once (default: auto).", metavar="N|auto"),
     )
     """How many runs work at once on the CPU in tasks with a token budget: `"auto"` (as cores and
-    memory allow) or a number up to the cores. Other work on the machine has priority. With `ray`:
-    how many lanes to ask of the cluster, `"auto"` for one per core or card."""
+    memory allow) or a number up to that of the cores. Other work on the machine has priority.
+    With `ray`: how many lanes to use in the cluster, `"auto"` for one per core or card."""
 
     stop_early: bool = setting(False, _SWITCH)
-    """Stop a screen whose printed loss predicts, by at least twenty earlier runs, that it will not
-    pass. One in twenty continues; `report` shows what stopping costs. For runs that take minutes
-    and print their loss."""
+    """Stop a screen if its printed loss predicts, from at least twenty earlier runs, that it will
+    not pass. One in twenty of these screens continues, so that `report` can show what stopping
+    costs. For runs that take minutes and print their loss."""
 
     battery: str = setting(
         "auto",
         _one_of("auto", "rest", "work"),
         Flag("What to do while the machine runs on its battery (default: auto).", metavar="HOW"),
     )
-    """On battery power: `"work"`; `"rest"`, after the current run until it charges; or `"auto"`,
-    which rests if runs use a card."""
+    """On battery power: `"work"` continues; `"rest"` pauses after the current run until the battery
+    charges; `"auto"` rests if runs use a card."""
 
     web: str = setting(
         "auto",
@@ -244,20 +244,21 @@ class Config:
             "The address of the page in the browser (default: auto).", metavar="ADDRESS|auto|none"
         ),
     )
-    """Where the page and the API are served: `"127.0.0.1:7842"`; `"auto"`, there or at a free port;
-    or `"none"`. Another address is reachable from the network, with a token, unencrypted."""
+    """The address of the page and the API: `"127.0.0.1:7842"`; `"auto"`: this address, or a free
+    port; or `"none"`. Any other address can be reached from the network, with a token,
+    unencrypted."""
 
     max_experiments: int | None = setting(None, _COUNT, Flag("Stop after this many experiments."))
-    """Stop a session after so many experiments."""
+    """Stop a session after this many experiments."""
 
     ray: str | None = setting(
         None,
         ValueKind(take.ray_address, 'an address like "10.0.0.1:6379", "auto" or "local"'),
         Flag("Measure on the machines of your Ray cluster.", metavar="ADDR|auto|local"),
     )
-    """Your [Ray cluster](fleet.md#with-ray), whose machines make the runs instead of this one: its
-    head's address, such as `10.0.0.1:6379`; `auto` for the one on this machine; `local` to start
-    one."""
+    """Your [Ray cluster](fleet.md#with-ray), whose machines make the runs instead of this one: the
+    address of its head node, such as `10.0.0.1:6379`; `auto`: the cluster that runs on this
+    machine; `local`: start one."""
 
     ray_token: str | None = setting(
         None, ValueKind(take.filled, "the path of a file that only you can read, in quotes")
@@ -267,9 +268,9 @@ class Config:
 
     lane_hosts: tuple[str, ...] = setting(
         (),
-        ValueKind(take.lane_hosts, 'machines with how many lanes each: ["gpu1", "gpu2:4"]'),
+        ValueKind(take.lane_hosts, 'machines with their number of lanes: ["gpu1", "gpu2:4"]'),
         Flag(
-            "Measure on another machine by ssh (or here), on N lanes; more than once.",
+            "Measure on N lanes of a machine, by ssh (or here); repeat for several.",
             metavar="HOST[:N]",
             is_repeated=True,
             option="--lane",
@@ -281,7 +282,7 @@ class Config:
     lane_command: tuple[str, ...] = setting(
         ("arnode", "lane"), ValueKind(take.argv, 'a command as a list: ["arnode", "lane"]')
     )
-    """The command that starts a lane there, if `arnode` is not on their `PATH`:
+    """The command that starts a lane on `lane_hosts`, if `arnode` is not on their `PATH`:
     `["/opt/arnode/bin/arnode", "lane"]`."""
 
     max_watts: int | None = setting(
@@ -291,24 +292,24 @@ class Config:
     )
     """The power limit of each NVIDIA card while the node runs; needs root. The old limit is
     restored when it stops, or at the next start after a kill (`power-limits.json` in the home). A
-    lower limit stays."""
+    limit that is lower already is not changed."""
 
     promotion_trial_hours: float = setting(
         12.0, ValueKind(take.number(lambda hours: 0 < hours <= 8760), "a number of hours above 0")
     )
-    """Start a promotion trial of the working line at most so many hours after the last one."""
+    """Start a promotion trial of the working line at most this many hours after the last one."""
 
     max_records: int = setting(2_000_000, _COUNT)
-    """Keep at most so many records (1.6 KB each). Above that, the oldest records of the largest
-    author are dropped, never your own."""
+    """The most records to store (1.6 KB each). Above it, the oldest records of the author with the
+    most records are dropped, never your own."""
 
     peer_code: str = setting("all", _one_of("none", "friends", "all"))
     """Whose code this node runs, to try their best sources and patches and to re-run their claims:
     `"all"`, `"friends"` (`arnode friends add`) or `"none"`."""
 
     friends: str = setting("", ValueKind(take.fleet, f'"{FLEET}KEY", with the key of its owner'))
-    """Your other nodes that only meet over the internet: `"fleet:KEY"`, with the key that signs
-    their list ([how](fleet.md#nodes-that-only-meet-over-the-internet))."""
+    """Your other nodes that are connected only over the internet: `"fleet:KEY"`, with the key that
+    signs their list ([how](fleet.md#nodes-that-only-meet-over-the-internet))."""
 
     listen: tuple[str, ...] = setting(
         (),
@@ -316,8 +317,8 @@ class Config:
         Flag("Where to listen, like /ip4/0.0.0.0/tcp/4001.", metavar="ADDR", is_repeated=True),
     )
     """Addresses to listen on for peers: `["/ip4/0.0.0.0/tcp/4001"]`. Unset: port 4001 on all IPv4
-    addresses, or a free port if that is taken. A free port, also of `tcp/0`, is kept over
-    restarts."""
+    addresses, or a free port if that is taken. After a
+    restart the same free port is used, also for `tcp/0`."""
 
     mdns: bool = setting(True, _SWITCH)
     """Find nodes of the same network on the local network, and be found, by multicast DNS. It
@@ -338,11 +339,11 @@ class Config:
     peer_share: float = setting(
         0.25, ValueKind(take.number(lambda share: 0 <= share <= 1), "a number from 0 to 1")
     )
-    """The share of runs for peers' patches and claims, beyond catching up with the best. For
-    machines that mainly verify, or only search."""
+    """The share of runs for peers' patches and claims, not counting runs that catch up with the
+    best source. For machines that mainly verify, or only search."""
 
     allow_partial_sandbox: bool = setting(
-        False, _SWITCH, Flag("Run own experiments even if only a weaker sandbox is available.")
+        False, _SWITCH, Flag("Run your own experiments even if only a weaker sandbox is available.")
     )
     """Run your own experiments if only sandbox tier partial is available
     ([tiers](threat-model.md#weaker-sandboxes))."""
@@ -354,16 +355,16 @@ class Config:
     quiet_minutes: float = setting(
         3.0, ValueKind(take.number(lambda span: 0 <= span < 1e6), "a number of minutes from 0")
     )
-    """How many minutes a run that other programs slowed down may wait for a quiet machine, to show
-    that it is not too slow; `0`: its result stands. Other runs go on meanwhile."""
+    """How many minutes a run that was too slow because of other programs may wait for an idle
+    machine to be repeated; `0`: it counts as too slow. Other runs continue meanwhile."""
 
     fork: str = setting("all", _one_of("all", "own"))
     """Which sandboxes are forked from a process that has already imported torch: `"all"`, or
     `"own"` for your own experiments only ([forks](threat-model.md#forks))."""
 
     notify: tuple[str, ...] = setting((), NOTIFY)
-    """Where [short messages](service.md#notifications) go when there is a new verified head, a
-    claim of yours is refuted, the node stops by itself or the disk fills up:
+    """Where [short messages](service.md#notifications) are sent when there is a new verified head,
+    a claim of yours is refuted, the node stops by itself or the disk fills up:
     `["ntfy:https://ntfy.example.org/TOPIC", "webhook:https://example.org/hook",
     "command:/home/me/tell --now"]`."""
 

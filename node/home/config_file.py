@@ -1,8 +1,8 @@
 """Changes of single settings in the user's `config.toml`, which keep every other line as it is.
 
 The file belongs to the user, with comments and an order of its own. Python can read TOML but not
-write it, so lines are replaced as text. The result is parsed before it is written. If replacing
-lines would break the file, the change is left to the user.
+write it, so lines are replaced as text. The result is parsed before it is written. If it is not
+what was wanted, the file stays unchanged and an error tells the user what to write.
 """
 
 import json
@@ -32,7 +32,9 @@ def change_settings(path: Path, changes: Mapping[str, str | bool | None]) -> Non
     wanted = {name: value for name, value in {**before, **changes}.items() if value is not None}
     if not _holds(text, wanted):
         lines = ", ".join(f"`{_line(name, value)}`" for name, value in changes.items())
-        raise ConfigurationError(f"{path} is not written line by line", f"put there: {lines}")
+        raise ConfigurationError(
+            f"{path} cannot be changed line by line", f"write into it: {lines}"
+        )
     with explaining_faults(path):
         write_file(path.resolve(), text.encode())  # keeps a symbolic link to the file
 

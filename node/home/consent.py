@@ -1,9 +1,9 @@
-"""The user's consent to connect to a network. Nothing is sent before the user agreed.
+"""The user's consent to connect to a network. Nothing is sent before the user agrees.
 
 The user is asked once, at a terminal, if there is a peer to connect to. The answer is stored as the
-setting `online`. Without a terminal, only a flag or that setting opens the network. The user's own
-text never leaves the machine, and a program task of the user's own is shared only in private
-networks.
+setting `online`. Without a terminal, the node connects only if a flag or that setting says so. The
+user's own text never leaves the machine, and a program task of the user's own is shared only in
+private networks.
 """
 
 from collections.abc import Callable
@@ -30,7 +30,7 @@ _IN_DHT = (
     "for a day or two (`dht = false` prevents it)."
 )
 _BY_LISTS = "Peers' addresses are read from {}, which sees this machine's IP address."
-_HOW = "`arnode start` in a terminal asks, `--yes` agrees"
+_HOW = "`arnode start` in a terminal asks you, `--yes` agrees"
 
 
 class TaskOf(Enum):
@@ -52,7 +52,7 @@ class TaskOf(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Offline:
-    """The decision to use no network this time; `reason` is a line for the log."""
+    """The decision to use no network this time; `reason` is a message for the log."""
 
     reason: str
 
@@ -111,11 +111,11 @@ def plan_network(
 ) -> Network | Offline:
     """Return the network to connect to, or the reason there is none.
 
-    The network includes addresses from flags and settings. `config` has `wishes.settings` and an
-    invite's network in it already. `has_met`: peers of its network are known from before. `ask`
-    shows some lines, asks a question and returns the answer; it is None without a terminal. The
-    answer is stored. So is the network that the command line names, because the node's records have
-    its name even if it is offline.
+    The network includes addresses from flags and settings. `config` already contains
+    `wishes.settings` and an invite's network. `has_met`: the home knows peers of its network. `ask`
+    prints lines, asks a question and returns the answer; it is None without a terminal. The answer
+    is stored. The network that the command line names is stored too, because the node's records
+    carry its name even if the node is offline.
 
     Raises:
         UsageError: the network is not defined here.
@@ -133,18 +133,18 @@ def plan_network(
     defined = find_network(home, config.net)
     if task is TaskOf.ITS_USER and defined.network.secret is None:
         return Offline(
-            "the network is off: this task is your own, and goes into private networks only "
+            "the network is off: this task is your own, and is shared only in private networks "
             "(`arnode network init NAME --private`)"
         )
     network = with_settings(defined.network, config)
     if config.online or wishes.agrees:
         return network
-    # In the user's own network, or one named explicitly, this node may be the first one.
+    # In the user's own network, or a network named explicitly, this node may be the first.
     has_anybody = bool(network.bootstrap or network.dht or network.lists or has_met)
     if not (is_wanted or defined.is_own or has_anybody):
         return Offline(
             f"the network is off: no peer in {network.name} is known. `arnode join LINE` "
-            f"joins one by an invite, `arnode start --network {network.name}` opens this one"
+            f"joins a network by an invite, `arnode start --network {network.name}` starts this one"
         )
     if ask is None:
         return network if wishes.has_invite else Offline(f"the network is off: {_HOW}")
@@ -155,10 +155,10 @@ def plan_network(
     is_agreed = ask(terms, f"Join the network `{config.net}`?")
     home.prepare()
     changes: dict[str, str | bool] = {"online": is_agreed}
-    if is_agreed:  # only to this network: consent to a friend's is not consent to the public one
+    if is_agreed:  # consent to a friend's network is no consent to the public one
         changes["net"] = config.net
     change_settings(home.config, changes)
-    return network if is_agreed else Offline("the network is off, as answered")
+    return network if is_agreed else Offline("the network is off: you declined")
 
 
 def ask_at_terminal(lines: list[str], question: str) -> bool:

@@ -1,8 +1,8 @@
 """The control socket: commands send the running node one request over a 0600 unix socket.
 
 Each request gets one reply. Frames are `protocol.framing`'s, of msgpack, at most 1 MiB. The socket
-is in a 0700 folder, so only this user can connect; messages are checked all the same. Errors are
-sent as message, hint and exit code, so that a command fails in the same way on both sides.
+is in a 0700 folder, so only this user can connect; messages are checked nevertheless. Errors are
+sent as message, hint and exit code, so that the command reports the same error as the node.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ async def _unknown_command(_: Mapping[str, Message]) -> Message:
 
 @cache
 def _version() -> str:
-    """Return this version. A node that has run since before an upgrade has another one."""
+    """Return arnode's version. A node that was started before an upgrade reports an older one."""
     from importlib import metadata  # slow, and not every command needs it
 
     return metadata.version("arnode")
@@ -114,7 +114,9 @@ class ControlServer:
             return _fault(fault)
         except Exception:  # noqa: BLE001 (a supervisor: one bad command must not end the node)
             _log.exception("a command failed")
-            return _fault(ArnodeError("the running node failed to do this", "see `arnode logs`"))
+            return _fault(
+                ArnodeError("the running node failed to execute the command", "see `arnode logs`")
+            )
         return reply
 
 
@@ -161,7 +163,7 @@ def nonsense() -> ArnodeError:
 
 
 def is_running(path: Path) -> bool:
-    """Return True if a node answers there."""
+    """Return True if a node answers on this socket."""
     try:
         with _connected(path, REQUEST_TIMEOUT_S):
             return True
@@ -203,7 +205,7 @@ def _frame(message: Message) -> bytes:
         return _FRAMING.frame(message)
     except ChannelError as fault:
         raise ArnodeError(
-            "a message to or from the node is over 1 MiB", "ask for less at once"
+            "a message to or from the node is over 1 MiB", "request less at once"
         ) from fault
 
 
@@ -223,7 +225,8 @@ def _checked_request(request: Message) -> tuple[str, Mapping[str, Message]]:
             version = rest.get("version")
             if command != _ANY_VERSION and version != _version():
                 raise UsageError(
-                    f"the running node is arnode {_version()}, this command {version or 'older'}",
+                    f"the running node is arnode {_version()},"
+                    f" this command is {version or 'older'}",
                     _RESTART_HINT,
                 )
             return command, arguments

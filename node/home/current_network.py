@@ -1,6 +1,6 @@
-"""The network to use if none is named: the running node's, else the one in the settings.
+"""The network to use if the user names none: the running node's, else that in the settings.
 
-The settings have the network that was last joined, or last named at a start.
+The settings name the network that was last joined, or last named by `arnode start --network`.
 """
 
 from collections.abc import Collection
@@ -16,10 +16,11 @@ from protocol.errors import NotRunningError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunningMember:
-    """The part of the running node in a network, as it reports it.
+    """The network state that the running node reports.
 
-    `network`: None while it is offline. `in_use`: the network whose name its records have, None if
-    it does not report one. `addresses`: where it can be dialled, as far as it knows.
+    `network`: the network that the node is connected to; None while it is offline. `in_use`: the
+    network whose name the node's records carry; None if not reported. `addresses`: the addresses
+    at which the node expects to be dialled.
     """
 
     network: str | None
@@ -28,10 +29,10 @@ class RunningMember:
 
 
 def running_member(home: Home) -> RunningMember | None:
-    """Ask the node that runs on this home; None if there is none.
+    """Return the network state of the node that runs in this home; None if no node runs.
 
     Raises:
-        ArnodeError: it does not answer.
+        ArnodeError: the node does not answer.
     """
     try:
         status = call(home.socket, "status")
@@ -69,7 +70,7 @@ def selected_network(
 
 
 def remember_network(home: Home, name: str) -> None:
-    """Store a network as the one in use from now on, if it is not yet.
+    """Store a network in the settings as the one in use.
 
     A user who declined another network is asked again.
 

@@ -1,7 +1,7 @@
 """Conversion of disk and database errors to one clear error with a hint.
 
-It covers full disks, damaged pages and lost permissions. The message names the place that failed,
-the hint says how to go on. Programming errors (constraint violations, wrong SQL) pass through
+It covers full disks, damaged pages and lost permissions. The message names the file or folder,
+the hint says how to continue. Programming errors (constraint violations, wrong SQL) pass through
 unchanged.
 """
 
@@ -13,8 +13,10 @@ from pathlib import Path
 
 from protocol.errors import ArnodeError, ConfigurationError, UsageError
 
-DISK_FULL_HINT = "free some space there and start again; everything committed before is whole"
-DAMAGED_HINT = "run `arnode fsck`, then `arnode fsck --rebuild` (it keeps the damaged file aside)"
+DISK_FULL_HINT = "free some space there and start again; earlier commits are intact"
+DAMAGED_HINT = (
+    "run `arnode fsck`, then `arnode fsck --rebuild` (it keeps a copy of the damaged file)"
+)
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
@@ -87,5 +89,5 @@ def empty_folder(folder: Path) -> None:
     """Create a folder to write into. Raises UsageError if it is not an empty folder."""
     with explaining_faults(folder):
         if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-            raise UsageError(f"{folder} is not an empty folder", "name a new one")
+            raise UsageError(f"{folder} is not an empty folder", "name a new folder")
         folder.mkdir(parents=True, exist_ok=True)

@@ -2,11 +2,11 @@
 
 The machines of a fleet may see each other only over the internet. Each remains a node with records
 of its own. `friends = "fleet:KEY"` names the owner. `arnode friends sign`, in the home of that key,
-writes the list. `arnode friends take` brings a newer list to a node. A key that was removed from
+writes the list. `arnode friends take` stores a newer list on a node. A key that was removed from
 the list is untrusted again.
 
-Machines that only make runs for a node are not nodes. They are named as `ssh` knows them, or by the
-address of a Ray cluster.
+Machines that only make runs for a node are not nodes. Settings name them by their `ssh` host name,
+or by the address of a Ray cluster.
 """
 
 import ipaddress
@@ -92,8 +92,8 @@ def take_list(home: Home, owner: bytes, data: bytes) -> SignedList:
     if kept is not None and kept.written_s > read.written_s:
         then, now = iso_time(read.written_s), iso_time(kept.written_s)
         raise UsageError(
-            f"it is of {then}, older than the one here, of {now}",
-            "bring the newest list: an old one would restore removed keys",
+            f"the list was written at {then}, before the stored list ({now})",
+            "take the newest list: an older list would restore removed keys",
         )
     home.prepare()
     write_file(home.fleet_list, read.text())
@@ -134,7 +134,7 @@ def _of(owner: bytes) -> str:
 
 
 def own_host(text: str) -> str | Rejected:
-    """Return an IP address if it is of this machine or a private network; else reject it."""
+    """Return an IP address of this machine or a private network; reject any other text."""
     try:
         host = ipaddress.ip_address(text)
     except ValueError:

@@ -30,7 +30,7 @@ def _with_hint(root: Path) -> Iterator[None]:
         yield
     except (FileExistsError, NotADirectoryError) as fault:
         file = next((one for one in (root, *root.parents) if one.is_file()), root)
-        what = f"{file} is not one" if file != root else "there is a file"
+        what = f"{file} is a file" if file != root else "it is a file"
         raise ConfigurationError(
             f"the home {root} is not a folder: {what}", "set ARNODE_HOME to a folder"
         ) from fault
@@ -70,7 +70,7 @@ class Home:
 
     @classmethod
     def locate(cls, env: Mapping[str, str]) -> "Home":
-        """Return the home that the environment names, else the platform's usual place."""
+        """Return the home that the environment names, else the platform's default folder."""
         named = env.get("ARNODE_HOME")
         if named:
             return cls(Path(named).expanduser().absolute())
@@ -101,7 +101,7 @@ class Home:
     key = _HomePath("key")  # the author and transport seeds
     secret = _HomePath("secret")  # the secret from which secret splits are drawn
     config = _HomePath("config.toml")  # the user's settings
-    networks = _HomePath("networks")  # for each: the user's definition, and an address book
+    networks = _HomePath("networks")  # for each network: the user's definition, and an address book
     programs = _HomePath("programs")  # the user's instructions to proposers, by task
     people = _HomePath("people.json")  # the user's friends and blocked keys
     fleet_list = _HomePath("fleet.txt")  # the signed list of the user's nodes
@@ -113,7 +113,9 @@ class Home:
     fleet = _HomePath("fleet.json")  # the user's other nodes, with their fleet keys
     ray_token = _HomePath("ray-token")  # the token with which machines join the user's Ray cluster
     socket = _HomePath("node.sock")  # where the running node accepts commands
-    alerts = _HomePath("alerts.json")  # when each kind was last sent, and those held back
+    alerts = _HomePath(
+        "alerts.json"
+    )  # when an alert of each kind was last sent, and alerts not sent yet
     log = _HomePath("node.log")  # the log of the running node
     lock_file = _HomePath("lock")  # held by the one process that may write here
 
@@ -135,7 +137,7 @@ class Home:
             )
         if not status.st_mode & _OTHERS:
             return
-        # Do not change a folder with other things in it (`/tmp`, a user's home directory).
+        # Do not change a folder with other files in it (`/tmp`, a user's home directory).
         if any(self.root.iterdir()) and not (self.store.exists() or self.key.exists()):
             raise ConfigurationError(
                 f"the home {self.root} is open to other users and contains other files",
@@ -145,7 +147,7 @@ class Home:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Lock the home for this process during a block. Raises InUseError if it is locked."""
+        """Lock the home for this process; a context manager. Raises InUseError if it is locked."""
         self.prepare()
         # Not inheritable (Python's default), so a run that outlives a killed node cannot keep it.
         with explaining_faults(self.lock_file):

@@ -1,12 +1,12 @@
-"""Invites: a network in one line that survives mail and chat.
+"""Invites: a network's definition in one line of text, to be sent by mail or chat.
 
     line     = "arnode1" base32(payload checksum)       lower case, no padding
     payload  = canonical msgpack {name, addresses, secret?, authors, tasks}
     address  = [host, port, key]       host: 4 or 16 bytes, or text like "dns4/example.org"
     checksum = the first 4 bytes of SHA-256("arnode invite 1" payload)
 
-Each invite has exactly one encoding. The checksum finds copying mistakes. It does not prove who
-wrote the line, and joining needs no such proof, because a network is not trusted. Joining stores
+Each invite has exactly one encoding. The checksum detects copying mistakes. It does not prove who
+wrote the invite. Joining needs no such proof, because no network is trusted. Joining stores
 the network and does not ask for consent; `node.home.consent` asks before the node first connects to
 a peer.
 """
@@ -39,7 +39,7 @@ MAX_LINE: Final = 10_000  # characters; enough for the longest invite
 _CHECKSUM_BYTES = 4
 _CONTEXT = b"arnode invite 1"
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
-_HINT = "ask for the line again, and copy all of it"
+_HINT = "ask for the invite again, and copy all of it"
 
 
 def write_invite(network: Network) -> str:
@@ -51,7 +51,7 @@ def write_invite(network: Network) -> str:
     if not network.bootstrap:
         raise UsageError(
             f"an invite to {network.name!r} needs the address of a peer that answers",
-            "name one: `--address /ip4/…/tcp/…/p2p/…`",
+            "give one: `--address /ip4/…/tcp/…/p2p/…`",
         )
     for what, count, most in (
         ("authors", len(network.authors), MAX_AUTHORS),
@@ -59,8 +59,8 @@ def write_invite(network: Network) -> str:
     ):
         if count > most:
             raise UsageError(
-                f"{count} {what} do not fit into an invite, which holds {most}",
-                "hand over the definition's file: `arnode network show` names it",
+                f"{count} {what} do not fit into an invite; the limit is {most}",
+                "send the definition's file instead: `arnode network show` prints its path",
             )
     payload = encode(
         _Payload(
@@ -102,8 +102,8 @@ def join_network(home: Home, invited: Network) -> Path:
         for what in ("secret", "authors", "tasks"):
             if getattr(known.network, what) != getattr(invited, what):
                 raise ConfigurationError(
-                    f"this invite is to another network {invited.name!r} than that of "
-                    f"{known.place}: they differ in `{what}`",
+                    f"this invite and {known.place} define different networks "
+                    f"{invited.name!r}: they differ in `{what}`",
                     "move that file away first, if the invite is right"
                     if known.is_own
                     else "ask for a network with another name: this one comes with arnode",
@@ -127,7 +127,7 @@ def _read(text: str) -> Network | Rejected:
     if version is None:
         return Rejected(f"it does not begin with `{PREFIX}`")
     if version[0] != PREFIX:
-        return Rejected(f"it is of version {version[1]}, which this arnode does not know")
+        return Rejected(f"it has version {version[1]}, which this arnode cannot read")
     digits = text.removeprefix(PREFIX)
     for place, digit in enumerate(digits, len(PREFIX) + 1):
         if digit not in _ALPHABET:

@@ -1,8 +1,8 @@
 """This node's identity and secrets on disk.
 
-One 0600 file has the two signing seeds, another one the secret of the splits. Both are created
-once, on first use. A lost author key is a lost identity: only `renew_keys` replaces it. A damaged
-file is left to the user.
+One 0600 file has the two signing seeds, another the secret from which splits are drawn. Both are
+created once, on first use. A lost author key is a lost identity: only `renew_keys` replaces it. A
+damaged file is an error, and is never replaced.
 """
 
 import secrets
@@ -43,7 +43,7 @@ class NodeKeys:
 
 
 def load_keys(home: Home) -> NodeKeys:
-    """Return the node's keys, created now on first use."""
+    """Return the node's keys; create them on first use."""
     home.prepare()
     if not home.key.exists():
         _create(home.key, _new_keys(secrets.token_bytes(SEED_BYTES)))
@@ -102,7 +102,7 @@ def keep_to_oneself() -> None:
 
 
 def load_secret(home: Home) -> bytes:
-    """Return the node secret for secret splits, created now on first use.
+    """Return the node's secret for secret splits; create it on first use.
 
     Raises ConfigurationError if the file is damaged or readable by other users.
     """
@@ -159,7 +159,7 @@ def _formerly(path: Path, line: str) -> Formerly:
     except ValueError:
         author = signature = b""
     if (word, len(author), len(signature)) != ("formerly", 32, 64):
-        raise _damaged(path, "names its former key incompletely")
+        raise _damaged(path, "has an incomplete `formerly` line")
     return Formerly(author=author, signature=signature)
 
 
@@ -181,7 +181,7 @@ class Identity:
 
 
 def identity_of(keys: NodeKeys, config: "Config", *, role: str = "node") -> Identity:
-    """Return the identity that signs records here; the default name has the role and the key."""
+    """Return the identity that signs records here; the default name has the role and key."""
     return Identity(
         keys=keys,
         name=config.name or f"{role}-{keys.author.public.hex()[:12]}",

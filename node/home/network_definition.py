@@ -5,11 +5,11 @@
     dht = ["/dnsaddr/…"]           servers of a libp2p DHT in which to look for nodes
     lists = ["https://…"]          where signed lists of addresses are published
     lists_key = "…"                the author key that signs them, in hex
-    tasks = ["tiny"]               names or ids; left out for all
-    secret = "…"                   32 bytes in hex, for a private swarm
-    authors = ["…"]                whose records count here; left out for everybody's
+    tasks = ["tiny"]               names or ids; without it all tasks
+    secret = "…"                   32 bytes in hex, for a private network
+    authors = ["…"]                whose records count here; without it everybody's
 
-This module does not know any files: `node.home.networks` does.
+This module uses no files: `node.home.networks` reads and writes them.
 """
 
 import difflib
@@ -53,9 +53,9 @@ _OF_URL: Final = r"[A-Za-z0-9._~:/?@!$&'()*+,;=%-]*"  # RFC 3986
 _WANTED: Final = {
     "dht": f"a server is like {SERVER_EXAMPLE} or {EXAMPLE}",
     "bootstrap": f"an address is like {EXAMPLE}",
-    "lists": f"a list is at a place like https://example.org/peers.txt or {DNSADDR}example.org",
+    "lists": f"a list is at an address like https://example.org/peers.txt or {DNSADDR}example.org",
     "tasks": "a task is named by its name or the 64 hex digits of its id (`arnode task show`)",
-    "authors": "a key is 64 hex digits: `arnode key show` prints one's own",
+    "authors": "a key is 64 hex digits: `arnode key show` prints your own",
 }
 
 
@@ -66,7 +66,7 @@ class Network:
     `dht`: servers of a DHT in which its nodes look for each other; empty: none is used. `lists`:
     where addresses are published (`https://…`, `/dnsaddr/NAME`), signed by `lists_key`, which is
     set if and only if `lists` is not empty. `tasks`: names or ids in hex; empty: all. `secret`: 32
-    bytes that all members of a private swarm share. `authors`: whose records count here; empty:
+    bytes that all members of a private network share. `authors`: whose records count here; empty:
     everybody's.
     """
 
@@ -108,12 +108,12 @@ def read_definition(data: bytes, *, place: str, name: str) -> Network:
     if table.get("name") != name:
         raise ConfigurationError(
             f"{place}: `name` is {table.get('name')!r}",
-            f'write name = "{name}", as the file is called, or rename the file',
+            f'write name = "{name}", as in the file name, or rename the file',
         )
     if "secret" in table and "dht" in table:
         raise ConfigurationError(
-            f"{place}: a network with a `secret` and `dht`, where everyone sees its members",
-            "leave out one of them: members of a private network meet at `bootstrap` or by invite",
+            f"{place}: `secret` and `dht` exclude each other, since anyone can see a DHT's members",
+            "remove one of them: a private network finds its members by `bootstrap` or an invite",
         )
     lists = tuple(_list(table, "lists", place, _published, MAX_LISTS))
     return Network(
@@ -192,7 +192,7 @@ def _lists_key(table: dict[str, object], place: str, lists: tuple[str, ...]) -> 
     if "lists_key" not in table:
         if lists:
             raise ConfigurationError(
-                f"{place}: `lists` without `lists_key`, so anyone could write them",
+                f"{place}: `lists` without `lists_key`: anyone could write these lists",
                 'write lists_key = "…": `arnode key show` prints the key of the signer',
             )
         return None
@@ -205,7 +205,7 @@ def _lists_key(table: dict[str, object], place: str, lists: tuple[str, ...]) -> 
         )
     if not lists:
         raise ConfigurationError(
-            f"{place}: `lists_key` without `lists`, which it is for",
+            f"{place}: `lists_key` without `lists`: no list is signed by it",
             'write lists = ["https://…"], or leave out both',
         )
     return key

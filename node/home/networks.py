@@ -31,7 +31,7 @@ from protocol.errors import ConfigurationError, UsageError
 _SHIPPED = ("bootstrap", "networks")
 _SUFFIX = ".toml"
 _OTHERS = 0o077
-_RULE = f"a-z, 0-9 and -, at most 48, not `{NO_NETWORK}`"
+_RULE = f"use a-z, 0-9 and -, at most 48, not `{NO_NETWORK}`"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +79,7 @@ def defined_network(home: Home, name: str) -> Defined | None:
 
 
 def shipped_network(name: str) -> Defined | None:
-    """Return the definition that comes with arnode; None if there is none of that name."""
+    """Return the definition of that name that comes with arnode; None if there is none."""
     if name not in _shipped_names():
         return None
     file = _shipped() / f"{name}{_SUFFIX}"
@@ -112,14 +112,16 @@ def create_network(home: Home, network: Network) -> Path:
     path = _prepared_file(home, network.name)
     taken = shipped_network(network.name)
     if taken is not None:
-        raise UsageError(f"{network.name!r} comes with arnode: {taken.place}", "take another name")
+        raise UsageError(
+            f"network {network.name!r} comes with arnode: {taken.place}", "choose another name"
+        )
     with explaining_faults(path):
         try:
             create_file(path, write_definition(network))
         except FileExistsError as fault:
             raise UsageError(
                 f"there is a network of that name: {path}",
-                "edit that file, move it away, or take another name",
+                "edit that file, move it away, or choose another name",
             ) from fault
     return path
 
@@ -135,14 +137,14 @@ def replace_network(home: Home, network: Network) -> Path:
 def _read_own(path: Path) -> Network:
     with explaining_faults(path):
         if not path.is_file():
-            raise ConfigurationError(f"{path} is no file", "move it away")
+            raise ConfigurationError(f"{path} is not a file", "move it away")
         with path.open("rb") as stream:
             data = stream.read(MAX_FILE_BYTES + 1)
         mode = stat.S_IMODE(path.stat().st_mode)
     network = read_definition(data, place=str(path), name=path.stem)
     if network.secret is not None and mode & _OTHERS:
         raise ConfigurationError(
-            f"{path} holds a secret and can be read by other users (mode {mode:04o})",
+            f"{path} contains a secret and can be read by other users (mode {mode:04o})",
             f"if no one has copied it: chmod 600 {path}",
         )
     return network
@@ -163,7 +165,7 @@ def _own_names(home: Home) -> set[str]:
         files = sorted(home.networks.glob(f"*{_SUFFIX}"))
     for path in files:
         if not _is_name(path.stem):
-            raise ConfigurationError(f"{path}: invalid network name", f"rename it: {_RULE}")
+            raise ConfigurationError(f"{path}: invalid network name", f"rename the file: {_RULE}")
     return {path.stem for path in files}
 
 

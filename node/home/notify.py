@@ -13,20 +13,20 @@ Way: TypeAlias = Literal["ntfy", "webhook", "command"]
 
 _WANTED: Final = (
     'a list of "ntfy:https://HOST/TOPIC", "webhook:https://HOST/PATH" and "command:PROGRAM ARG",'
-    " in a variable as JSON"
+    " as JSON in a variable"
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outlet:
-    """A place to send alerts to. `words` has its URL alone, or a program and its arguments."""
+    """A destination of alerts. `words` has one URL, or a program and its arguments."""
 
     way: Way
     words: tuple[str, ...]
 
     @property
     def shown(self) -> str:
-        """The part that a log may show. Anyone with the whole URL could write or read there."""
+        """The text that a log may show: with the whole URL anyone could read or send alerts."""
         if self.way == "command":
             return f"command:{self.words[0]}"
         parts = urlsplit(self.words[0])
@@ -51,7 +51,7 @@ def outlet(word: str) -> Outlet:
 
 
 def outlets(value: Given) -> tuple[str, ...]:
-    """Return a list of outlets. A text is one outlet, or a list in JSON."""
+    """Return the outlets of a value: a list, or a text with one outlet or with a JSON list."""
     if isinstance(value, str):
         value = json.loads(value) if value.startswith("[") else [value] if value else []
     if not isinstance(value, list | tuple):
@@ -67,7 +67,7 @@ def _checked_url(word: str, url: str) -> SplitResult:
         parts = urlsplit(url)
         port = parts.port  # reading it checks it
     except ValueError as fault:
-        raise WrongWordError(f"`{word}` holds no URL: {str(fault).lower()}") from fault
+        raise WrongWordError(f"`{word}` has no valid URL: {str(fault).lower()}") from fault
     if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
         raise WrongWordError(f"`{word}` is not an http or https URL")
     if parts.username or parts.password:

@@ -1,7 +1,7 @@
 """The user's friends and blocked keys: a small file in the home.
 
-They order and filter what this node looks at, and nothing else. Leaderboards show everybody, and
-nobody's word is ever evidence.
+They decide whose claims this node re-runs first or ignores, and nothing else. Leaderboards show all
+authors, and a friend's claim is no evidence.
 """
 
 import json
@@ -18,7 +18,7 @@ _KEY_DIGITS = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class People:
-    """Author keys. `fleet` are the user's own other nodes, which are not stored in this file."""
+    """Author keys. `fleet` has the user's other nodes, which are not stored in this file."""
 
     friends: frozenset[bytes] = frozenset()
     blocked: frozenset[bytes] = frozenset()
@@ -26,7 +26,7 @@ class People:
 
     @property
     def trusted(self) -> frozenset[bytes]:
-        """The authors whose claims are looked at before other newcomers'."""
+        """The authors whose claims are considered before those of other new authors."""
         return self.friends | self.fleet
 
 

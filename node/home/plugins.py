@@ -68,7 +68,7 @@ class Found:
 
 
 def plugins(group: str) -> dict[str, Found]:
-    """Return the plugins of a group by name. If two have one name, arnode's own comes first."""
+    """Return a group's plugins by name. If two share a name, arnode's own takes precedence."""
     found: dict[str, Found] = {}
     for one in sorted(_scanned(group), key=lambda one: (not one.is_own, one.distribution)):
         found.setdefault(one.name, one)
@@ -76,7 +76,7 @@ def plugins(group: str) -> dict[str, Found]:
 
 
 def plugin(group: str, name: str, what: str) -> Found:
-    """Return the plugin with a name. Raises UsageError, which lists the known ones."""
+    """Return a plugin by name. Raises UsageError, which lists the known plugins."""
     found = plugins(group)
     if name not in found:
         raise UsageError(f"there is no {what} `{name}`", f"there are: {', '.join(found)}")

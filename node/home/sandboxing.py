@@ -9,7 +9,7 @@ from trainer.sandbox.tier import probe_tier
 
 
 def require_sandbox(config: Config) -> None:
-    """Raise SafetyError unless own experiments can run safely here; warn about a weaker tier."""
+    """Raise SafetyError unless the user's experiments can run here; warn about a weaker tier."""
     tier = probe_tier()
     if tier.name == "none":
         raise SafetyError(f"no sandbox, no run: {tier.detail}", tier.hint)

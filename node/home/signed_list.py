@@ -6,7 +6,7 @@
     …                                        the items, sorted, each once
     signature …                              128 hex digits, by Ed25519, of everything above
 
-The first line names the kind of list, the second one its subject. Callers judge what an item means.
+The first line names the kind of list, the second one its subject. Callers interpret the items.
 This module is pure: it uses no clock and no files.
 """
 

@@ -17,7 +17,7 @@ from node.home.network_definition import NO_NETWORK
 from protocol.codecs import NAME_PATTERN, single_line
 from protocol.errors import Rejected
 
-NAME_LIMIT = 64  # what a profile record holds
+NAME_LIMIT = 64  # characters; the limit in a profile record
 NO_PAGE = "none"
 FREE_PAGE = "auto"
 NEAR = 0.75  # similarity above which an unknown word counts as a misspelling
@@ -33,7 +33,7 @@ class WrongWordError(ValueError):
 
 
 def text(value: Given) -> str:
-    """Return any text."""
+    """Return a value that is text."""
     if not isinstance(value, str):
         raise TypeError
     return value

@@ -156,7 +156,7 @@ def trailer(attempt: Attempt, metric_name: str) -> str:
     rows.append(("decision", attempt.word))
     rows.append(("because", plain(attempt.because)))
     if attempt.judged:
-        rows.append(("promotion trial", _promotion_trial_words(attempt, attempt.judged)))
+        rows.append(("promotion_trial", _promotion_trial_words(attempt, attempt.judged)))
     elif attempt.has_moved:
         rows.append(("line", "it changed during the run: arnode head --working > train.py"))
     if attempt.record:

@@ -15,11 +15,11 @@ from node.network.host import NetworkHost
 from node.network.peer_budgets import ALLOWANCES, Allowance, Buckets, CostKind
 from protocol.framing import Message
 
-# Longer than the time between two hellos, and half of what a peer waits for a question.
+# Longer than the interval between two hellos, and half the time that a peer waits for a question.
 KEPT_S: Final = 15.0
 _LOOKED_S = 5.0
 
-# Half of what a peer allows: its clock differs, and some questions are still on the way.
+# Half of what a peer allows, since clocks differ and some questions are still in transit.
 QUESTIONS, STREAMS = (
     Allowance(per_s=ALLOWANCES[kind].per_s / 2, burst=ALLOWANCES[kind].burst / 2)
     for kind in (CostKind.QUESTIONS, CostKind.STREAMS)
@@ -36,16 +36,16 @@ class QuestionStreams:
         self._nursery = nursery
         self._questions = Buckets[PeerId](trio.current_time, QUESTIONS)
         self._streams = Buckets[PeerId](trio.current_time, STREAMS)
-        # Idle streams, each with the time since when it is idle.
+        # Idle streams, each with the time when it became idle.
         self._kept: dict[_Way, tuple[FrameStream, float]] = {}
 
     async def ask(self, peer: PeerId, protocol: str, question: Message) -> Message:
         """Ask a peer a question of a protocol and return its answer.
 
-        Wait first if the peer would not allow the question yet.
+        Wait first until the peer's rate limit allows the question.
 
         Raises:
-            FrameError: the peer gives no answer.
+            FrameError: the peer does not answer.
             NetworkError: the peer is not connected, or does not speak the protocol.
         """
         await trio.sleep(self._questions[peer].wait_s())
@@ -81,5 +81,5 @@ class QuestionStreams:
         return answer
 
     def _close(self, frames: FrameStream) -> None:
-        # Do not wait for this: the peer may be slow to close its side.
+        # Close it in the background: the peer may be slow to close its end.
         self._nursery.start_soon(frames.aclose)

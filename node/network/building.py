@@ -1,4 +1,4 @@
-"""The setup of the libp2p host: TCP, noise and yamux only, with exact limits.
+"""The setup of the libp2p host: only TCP, the Noise protocol and yamux, with explicit limits.
 
 By default py-libp2p 0.8.1 would also accept plaintext and secio. It would refuse connections when
 less than a fifth of the machine's memory is free, which is common next to torch. It would advertise
@@ -42,7 +42,7 @@ CONNECTIONS_PER_PEER: Final = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostSettings(NetworkSettings):
-    """Settings of a host: those from the core, and limits. `relay` applies only if it `relays`."""
+    """The settings from the core, and limits. `relay` applies only if `relays` is True."""
 
     handshake_s: Annotated[float, UNWRITTEN] = 10.0
     banned_for_s: Annotated[float, UNWRITTEN] = 3600.0
@@ -54,13 +54,13 @@ def build_host(settings: HostSettings) -> BasicHost:
     """Return a host that does not listen yet.
 
     Raises:
-        ConfigurationError: an address or the secret cannot be parsed, or py-libp2p has a version
-            that its patches were not written for.
+        ConfigurationError: an address or the secret is invalid, or the installed py-libp2p is not
+            the version that `node.network.patches` supports.
     """
     if settings.secret is not None and len(settings.secret) != SECRET_BYTES:
         raise ConfigurationError(
             f"a private network's secret is {SECRET_BYTES} bytes, not {len(settings.secret)}",
-            "copy the whole line of `arnode invite`",
+            "copy the whole invite that `arnode invite` prints",
         )
     apply_patches()
     private = Ed25519PrivateKey.from_bytes(settings.transport_seed)

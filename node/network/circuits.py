@@ -1,12 +1,13 @@
 """Connections through a relay (libp2p's circuit relay v2), outbound and inbound.
 
 A circuit is a stream to the relay that carries a whole connection, encrypted end to end. The relay
-sees how many bytes pass and can end the circuit, but nothing else. On a private network the secret
-encrypts it as it encrypts a socket. The relay's own part is `node.network.relay`.
+sees how many bytes pass and can end the circuit, but nothing else. On a private network the
+network's secret also encrypts circuits, as it encrypts sockets. The relay's side is
+`node.network.relay`.
 
 This module uses the messages and raw connections of py-libp2p 0.8.1, but not its services. Those
-reserve for any peer that a message names, identify a peer's circuits only by the peer, and dial
-addresses that they stored.
+services make reservations for any peer that a message names, cannot tell two circuits of one peer
+apart, and dial addresses that they stored.
 """
 
 import contextlib
@@ -36,10 +37,11 @@ from node.network.streams import ByteStream
 
 HOP: Final = TProtocol("/libp2p/circuit/relay/0.2.0/hop")
 STOP: Final = TProtocol("/libp2p/circuit/relay/0.2.0/stop")
-# For one message. A relay asks the other peer before it answers.
+# The time for one message. A relay asks the other peer before it answers.
 MESSAGE_S: Final = 10.0
 READ_BYTES: Final = 64 << 10
-# Longer than yamux waits for a window, so that only a socket that accepts no bytes is given up.
+# Longer than yamux waits for a window, so that a write times out only if the socket accepts no
+# bytes.
 WRITE_S: Final = 8.0
 
 M = TypeVar("M", HopMessage, StopMessage)
@@ -47,7 +49,7 @@ OpenStream = Callable[[PeerId, str], Awaitable[INetStream]]
 
 
 class Circuits:
-    """The circuits of which this host is one end."""
+    """The circuits that start or end at this host."""
 
     def __init__(
         self,
@@ -67,7 +69,7 @@ class Circuits:
         """Ask a connected relay to pass circuits to this node for a while.
 
         Raises:
-            NetworkError: the peer is no relay, or has no room.
+            NetworkError: the peer is not a relay, or has no free reservation.
         """
         stream = await self._open_stream(relay, HOP)
         try:
@@ -80,7 +82,7 @@ class Circuits:
         """Connect to a peer through a connected relay at which the peer has a reservation.
 
         Raises:
-            NetworkError: the relay refuses. Other errors of the connection are libp2p's own.
+            NetworkError: the relay refuses. Errors of libp2p are passed on.
         """
         stream = await self._open_stream(relay, HOP)
         try:
@@ -95,7 +97,9 @@ class Circuits:
         await write_message(self._connections.bytes_of(stream), question)
         answer = await read_message(stream, HopMessage)
         if answer.type != HopMessage.STATUS or answer.status != Status.OK:
-            raise NetworkError(f"the relay refuses ({answer.status})", "try another, or later")
+            raise NetworkError(
+                f"the relay refuses ({answer.status})", "try another relay, or try again later"
+            )
 
     async def _take(self, stream: INetStream) -> None:
         """Answer a relay that offers a circuit; keep the stream until the circuit ends."""
@@ -159,7 +163,7 @@ class _Socket(ReadWriteCloser):
         await self._data.reset()
 
     def get_remote_address(self) -> tuple[str, int] | None:
-        """Return the relay's address: handshakes through one relay count together."""
+        """Return the relay's address, so that handshakes through one relay share one limit."""
         return self._stream.get_remote_address()
 
 

@@ -1,10 +1,10 @@
 """Limits on connections and streams, also before a peer has identified itself.
 
-py-libp2p 0.8.1 leaves five things open, each enough to block a host. A slot for an inbound
-connection stays taken after the connection ended. Half-open handshakes use the same slots. A
-connection whose peer accepts no bytes cannot be closed, since closing writes. The swarm dials by
-itself any address that peers sent. Its peer store evicts this host's own key. The data that peers
-send on an open connection is bounded by `node.network.unread`.
+py-libp2p 0.8.1 has five flaws, each enough for a peer to block a host. A slot for an inbound
+connection stays in use after the connection ended. Half-open handshakes use the same slots. A
+connection whose peer accepts no bytes cannot be closed, since closing it writes data. The swarm
+dials every address that peers send. Its peer store may evict this host's own key. The data that
+peers send on an open connection is bounded by `node.network.unread`.
 """
 
 import contextlib
@@ -96,7 +96,7 @@ class Connections:
         return sum(len(getattr(one.muxed_conn, "streams", ())) for one in connections)
 
     def limiting(self, handler: StreamHandler) -> StreamHandler:
-        """Return a handler of inbound streams that resets those over the peer's limits."""
+        """Return a handler of inbound streams that resets streams over the peer's limits."""
 
         async def limited(stream: INetStream) -> None:
             peer = peer_of(stream)
@@ -136,17 +136,17 @@ class Connections:
         return any(True for _ in self._direct(peer))
 
     def host_of(self, peer: PeerId) -> str | None:
-        """Return the IPv4 address from which a peer is connected; None without one."""
+        """Return the IPv4 address of a peer's direct connection; None if there is none."""
         remotes = (cast("Yamux", muxed).get_remote_address() for muxed in self._direct(peer))
         return next((remote[0] for remote in remotes if remote), None)
 
     async def dial_through(self, raw: RawConnection, peer: ID) -> None:
-        """Make a connection over the outbound end of a circuit."""
+        """Set up a connection over the outbound end of a circuit."""
         self._circuits.add(raw)
         await self._dial(raw, peer)
 
     async def accept_through(self, raw: RawConnection, address: Multiaddr) -> None:
-        """Make a connection over the inbound end of a circuit; raise when it has ended."""
+        """Set up a connection over the inbound end of a circuit; raise once it has ended."""
         self._circuits.add(raw)
         await self._accept(raw, address)
 
@@ -165,8 +165,8 @@ class Connections:
     def severing(self, peer: PeerId, after_s: float, nursery: trio.Nursery) -> Iterator[None]:
         """Sever a peer if the block takes longer than `after_s`.
 
-        After a timeout libp2p cleans up with a shielded write. That ends, too, once the socket is
-        closed.
+        After a timeout libp2p cleans up with a write that cannot be cancelled. Closing the socket
+        ends that write, too.
         """
         patience = trio.CancelScope()
         nursery.start_soon(self._sever_later, peer, after_s, patience)
@@ -196,8 +196,8 @@ class Connections:
             forget(self._swarm, connection.muxed_conn.peer_id)
 
     async def _accept(self, raw: IRawConnection, address: Multiaddr) -> IMuxedConn:
-        """Make a connection of an inbound socket, and hold its slot only while it lives."""
-        remote = raw.get_remote_address()  # None for IPv6: py-libp2p reads only pairs
+        """Set up a connection on an inbound socket; occupy a slot only while it is open."""
+        remote = raw.get_remote_address()  # None for IPv6: py-libp2p reads only 2-tuples
         host, limit = (remote[0], HANDSHAKES_PER_ADDRESS) if remote else ("", HANDSHAKES)
         if self._handshakes[host] >= limit:
             raise SwarmException("too many handshakes at once from one address")
@@ -209,8 +209,8 @@ class Connections:
             self._handshakes[host] -= 1
             if not self._handshakes[host]:
                 del self._handshakes[host]
-        # If this returned, the caller would hold the slot until the swarm ends. If it raises, the
-        # caller frees the slot and closes the socket.
+        # If this method returned, the caller would occupy the slot until the swarm ends. After an
+        # exception the caller frees the slot and closes the socket.
         await cast("Yamux", muxed).event_closed.wait()
         raise SwarmException("the connection has ended")
 
@@ -222,7 +222,7 @@ class Connections:
         if self._is_banned(PeerId(str(muxed.peer_id))):
             with trio.move_on_after(SEVER_S), contextlib.suppress(Exception):
                 await muxed.close()
-            raise SwarmException("this peer broke the rules lately")
+            raise SwarmException("this peer is banned for breaking the rules")
         self._unread.bound(cast("Yamux", muxed))
         raw = _socket.get()
         if raw is not None:
@@ -231,7 +231,7 @@ class Connections:
 
 
 class _Forgetting(Notifee):
-    """A listener that deletes what libp2p stored about a peer after its last connection.
+    """A listener that deletes libp2p's data about a peer after its last connection.
 
     Above a thousand peers libp2p's store first evicts entries without addresses. One of them is the
     entry with this host's own private key, so an attacker with many ids could end the host.
@@ -242,13 +242,13 @@ class _Forgetting(Notifee):
 
 
 def forget(swarm: Swarm, peer: ID) -> None:
-    """Delete what is stored about a peer, unless it is connected."""
+    """Delete libp2p's data about a peer, unless it is connected."""
     if not swarm.get_connections(peer):
         with contextlib.suppress(PeerStoreError):  # nothing was stored
             swarm.peerstore.clear_peerdata(peer)
 
 
-# The socket below the connection that a task is making.
+# The socket under the connection that the current trio task sets up.
 _socket: ContextVar[IRawConnection | None] = ContextVar("socket", default=None)
 
 

@@ -1,4 +1,4 @@
-"""The interface of the core and its network process: settings, limits and frames.
+"""The interface between the core and its network process: settings, limits and frames.
 
 Frames are `node.network.messages` with a length prefix, in both directions over one socket. The
 core first sends its settings. N numbers the core's calls, Q numbers the peers' questions.
@@ -32,20 +32,20 @@ from protocol.errors import ConfigurationError, Rejected
 from protocol.fields import Items, Mapped
 from protocol.framing import Framing, Message
 
-# A whole frame from a peer, with the fields around it.
+# Room for a whole frame from a peer and the fields around it.
 CHANNEL_LIMIT_BYTES: Final = 2 << 20
 # A gossip message is one record.
 MESSAGE_LIMIT_BYTES: Final = LIMIT_BYTES
 SEED_BYTES: Final = 32
 # How long the core may take to answer a peer's question.
 ANSWER_S: Final = 30.0
-# Questions that wait for the core's answer, in addition to one per peer. So a few peers that ask as
-# much as they may cannot keep all others from an answer.
+# Questions that may wait for the core's answer, in addition to one per peer. That one is always
+# allowed, so a few busy peers cannot block the questions of all other peers.
 QUESTIONS: Final = 64
 QUESTIONS_PER_PEER: Final = 4
-# Answered by network processes that relay, not by their cores.
+# The network processes of relays answer this protocol, not their cores.
 REACH: Final = "/arnode/reach/1"
-MAX_PORTS: Final = 4  # that a peer may ask to have tried
+MAX_PORTS: Final = 4  # that a peer may ask a relay to test
 _MOST_BYTES: Final = 64  # of a key or secret
 _MOST_NAMES: Final = 1 << 14
 _Peer: TypeAlias = Annotated[PeerId, single_line(1, 64)]
@@ -60,8 +60,8 @@ class NetworkSettings(Mapped):
     """The settings of a network process.
 
     `transport_seed`: 32 secret bytes that determine the node's id on the network. `secret`: 32
-    bytes that all nodes of a private network share. `max_peers`: the most connections at once; a
-    third of them is reserved for dialling. `banned`: peers that are refused from the start.
+    bytes that all nodes of a private network share. `max_peers`: the maximum number of connections;
+    a third of them is reserved for dialling. `banned`: peers that are refused from the start.
     `relays`: True if this process serves as a relay.
     """
 
@@ -82,12 +82,12 @@ class NetworkSettings(Mapped):
         """
         if len(self.transport_seed) != SEED_BYTES:
             raise ConfigurationError(
-                f"a transport key is made from {SEED_BYTES} bytes, not {len(self.transport_seed)}",
+                f"a transport key needs {SEED_BYTES} bytes, not {len(self.transport_seed)}",
                 "restore the key file from a backup",
             )
         if self.max_peers < 2:
             raise ConfigurationError(
-                f"a network of at most {self.max_peers} peers", "allow two or more"
+                f"max_peers is {self.max_peers}, less than 2", "allow two or more"
             )
 
 
@@ -109,14 +109,14 @@ def check_gossip(topic: str, data: bytes, topics: Collection[str]) -> None:
     """Check that a message can be gossiped.
 
     Raises:
-        NetworkError: it is too long, or its topic does not belong to this network.
+        NetworkError: the message is too long, or its topic does not belong to this network.
     """
     if topic not in topics:
-        raise NetworkError(f"{topic} is no topic of this network", "check the task's name")
+        raise NetworkError(f"{topic} is not a topic of this network", "check the task's name")
     if len(data) > MESSAGE_LIMIT_BYTES:
         raise NetworkError(
-            f"a message of {len(data)} bytes, more than gossip's {MESSAGE_LIMIT_BYTES}",
-            "leave it to reconciliation, and name large parts by their hash",
+            f"a message of {len(data)} bytes, more than gossip's limit of {MESSAGE_LIMIT_BYTES}",
+            "let reconciliation send it, and refer to large parts by their hash",
         )
 
 

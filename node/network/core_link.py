@@ -1,9 +1,9 @@
 """The host's end of the link with the core: calls in, events out (`node.network.contract`).
 
-One task writes to the core. It takes one frame at a time, so the number of tasks bounds how much
-waits. Gossip waits in a queue of its own; messages that do not fit are lost and counted. Connects
-and disconnects are sent only as differences. So a slow core costs this process a bounded amount of
-memory, and peers wait or are refused.
+A single trio task writes to the core, one frame at a time. So the number of tasks bounds the number
+of waiting frames. Gossip waits in a queue of its own; messages that do not fit are lost and
+counted. Connects and disconnects are sent only as differences. So a slow core fills only a bounded
+amount of this process's memory; peers wait or are refused.
 """
 
 import logging
@@ -35,8 +35,8 @@ from node.network.presence import Connected
 from protocol.errors import ArnodeError, describe_fault
 from protocol.framing import Message
 
-FAREWELL_S: Final = 5.0  # even a short answer takes a while to be written on a busy machine
-READ_S: Final = 1.0  # then to be read: js-libp2p loses data sent just before a connection's end
+FAREWELL_S: Final = 5.0  # on a busy machine even writing a short answer takes a while
+READ_S: Final = 1.0  # for the peer to read: js-libp2p loses data sent just before a connection ends
 _log = logging.getLogger(__name__)
 
 Call = Callable[..., Awaitable[Message]]
@@ -44,9 +44,9 @@ Call = Callable[..., Awaitable[Message]]
 
 @dataclass(frozen=True)
 class _Question:
-    """A peer's question that the core has, with the channel for its answer.
+    """A peer's question that the core is answering, with the channel for the answer.
 
-    `is_done` is set once the answer was written or given up.
+    `is_done` is set once the answer is written or abandoned.
     """
 
     peer: PeerId
@@ -67,7 +67,7 @@ class CoreLink:
         self._open: dict[int, _Question] = {}
         self._last_answered: WeakValueDictionary[PeerId, _Question] = WeakValueDictionary()
         self._waiting: Counter[PeerId] = Counter()  # questions without an answer
-        self._parting: set[PeerId] = set()  # get no more answers; disconnected soon
+        self._parting: set[PeerId] = set()  # they get no more answers and are disconnected soon
         self._max_peers = 0
         self._turns: WeakValueDictionary[PeerId, trio.Semaphore] = WeakValueDictionary()
         self._asking = QuestionStreams(host, nursery)
@@ -83,7 +83,7 @@ class CoreLink:
         }
 
     async def run(self, settings: NetworkSettings, validator: Validator) -> None:
-        """Serve what the settings name; return when the channel has ended."""
+        """Serve the protocols and topics of the settings until the channel ends."""
         self._max_peers = settings.max_peers
         for protocol in settings.protocols:
             await self._serve(protocol)
@@ -102,7 +102,7 @@ class CoreLink:
     # To the core
 
     async def _write(self) -> None:
-        """Write frames to the core. Connects are written before messages of the new peers."""
+        """Write frames to the core; report a new peer before its first message."""
         async for frame in self._to_send:
             try:
                 for change in self._host.tracker.presence.changes():
@@ -145,8 +145,8 @@ class CoreLink:
     async def _answer(self, protocol: str, peer: PeerId, frames: FrameStream) -> None:
         """Answer a peer's questions on one stream, in order.
 
-        A peer waits for its turn before its question is read, which bounds the memory it can fill.
-        Streams without a question take no turn: peers keep them open for their next question.
+        A question is read only once one of the peer's turns is free, which bounds the memory that a
+        peer can fill. Idle streams, which peers keep open for their next question, use no turn.
         """
         turns = self._turns.setdefault(peer, trio.Semaphore(QUESTIONS_PER_PEER))
         try:
@@ -162,7 +162,7 @@ class CoreLink:
                     ):
                         break
         except FrameStalledError:
-            pass  # no fault: whole machines are suspended while streams are open
+            pass  # not a fault: the peer's machine may have been suspended
         await frames.reset()
 
     async def _may_ask(self, peer: PeerId, size_bytes: int) -> bool:
@@ -180,7 +180,7 @@ class CoreLink:
     async def _pass_on(
         self, protocol: str, peer: PeerId, question: Message, frames: FrameStream
     ) -> bool:
-        """Send the core's answer to a question. Return False if there is none in time."""
+        """Send a peer the core's answer to its question. Return False if that fails or is late."""
         number = next(self._numbers)
         to_answer, answers = trio.open_memory_channel[Message](1)
         asked = self._open[number] = _Question(peer, to_answer)
@@ -202,7 +202,7 @@ class CoreLink:
         return True
 
     def _end(self, number: int) -> None:
-        """Accept no further answer to a question."""
+        """Forget a question; a later answer to it is ignored."""
         waiting = self._open.pop(number, None)
         if waiting is not None:
             waiting.answers.close()
@@ -249,7 +249,7 @@ class CoreLink:
 
     async def _drop(self, peer: PeerId, why: str) -> None:
         _log.warning("dropped %s: %s", peer, describe_fault(why))
-        # The peer may just have been sent the reason: give it time to read that.
+        # The last answer may contain the reason: give the peer time to read it.
         self._parting.add(peer)
         if (answered := self._last_answered.get(peer)) is not None:
             with trio.move_on_after(FAREWELL_S):

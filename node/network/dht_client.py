@@ -1,7 +1,7 @@
 """A client of the DHT's servers: one question per stream, over a host that does not listen.
 
-The host serves only libp2p's standard protocols. It is bounded like the host of the network process
-(`node.network.connections`). A server that does not answer in time is disconnected.
+The host serves only libp2p's standard protocols. It has the same limits as the host of the network
+process (`node.network.connections`). A server that does not answer in time is disconnected.
 """
 
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -40,7 +40,7 @@ _READ_S: Final = 1.0  # for the server to read a message that has no answer
 
 
 class Client:
-    """A client that asks servers, each over one connection that stays open until `part`."""
+    """A client that asks servers, each over one connection that `part` closes."""
 
     def __init__(
         self,
@@ -63,21 +63,21 @@ class Client:
         """Ask for the providers of a key and for servers closer to it.
 
         Raises:
-            NetworkError: nobody answers there, or the answer is invalid.
+            NetworkError: the server does not answer, or its answer is invalid.
         """
         async with self._stream(server) as stream:
             await stream.write(encode_varint_prefixed(question_of(key)))
             data = await read_varint_prefixed_bytes_limited(stream, MESSAGE_BYTES)
         answer = read_answer(data, server_reach=server.reach)
         if isinstance(answer, Rejected):
-            raise NetworkError(f"{server} said {answer.reason}")
+            raise NetworkError(f"{server} sent an invalid answer: {answer.reason}")
         return answer
 
     async def provide(self, key: bytes, server: DhtPeer) -> None:
         """Announce that this node provides a key. There is no answer; use `ask` to check.
 
         Raises:
-            NetworkError: the server did not accept it.
+            NetworkError: the server did not accept the announcement.
         """
         async with self._stream(server) as stream:
             await stream.write(
@@ -119,7 +119,7 @@ async def running_client(
 ) -> AsyncIterator[Client]:
     """Yield a client with the id of this seed; close its connections afterwards.
 
-    `addresses`: where its node can be dialled; servers are sent these.
+    `addresses`: the addresses of its node, which the client announces to servers.
     """
     quieten_libp2p()
     settings = HostSettings(transport_seed=transport_seed, listen=(), topics=())

@@ -17,7 +17,7 @@ KEYS: Final = 2  # for today and yesterday
 RENDEZVOUS_S: Final = 150.0  # two lookups, an announcement and its check
 KEY_BYTES: Final = 34
 _CONTEXT: Final = b"arnode/rendezvous/1\0"
-_SHA256: Final = bytes([0x12, 0x20])  # servers drop a hash that does not name its function
+_SHA256: Final = bytes([0x12, 0x20])  # of a multihash; servers reject a hash without it
 
 _Texts = Annotated[tuple[Annotated[str, single_line(1, 400)], ...], Items(0, MOST_SENT)]
 
@@ -27,7 +27,7 @@ class RendezvousRequest(Mapped):
     """A request to find the nodes under some keys and to announce this node under the first one.
 
     `transport_seed`: 32 secret bytes that determine the node's id on the network; servers accept a
-    provider's announcement only from itself. `entries`: the first servers to ask. `keys`:
+    provider's announcement only from that provider. `entries`: the first servers to ask. `keys`:
     multihashes; this node is announced under the first, at `addresses` if there are any.
     """
 
@@ -52,5 +52,5 @@ class RendezvousResult(Mapped):
 
 
 def key_of(network: str, day: str) -> bytes:
-    """Return the multihash for the nodes of a network on a day (`2026-03-01`, UTC)."""
+    """Return the DHT key, a multihash, for a network's nodes on a day (`2026-03-01`, UTC)."""
     return _SHA256 + hashlib.sha256(_CONTEXT + f"{network}\0{day}".encode()).digest()

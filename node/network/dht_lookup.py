@@ -1,9 +1,10 @@
 """A search for the servers closest to a key and for the key's providers.
 
-It works as in Kademlia (Maymounkov & Mazières, 2002), six questions at once, closest servers first.
-Unlike there, answers cannot prolong it: at most 60 questions in 45 seconds, one to each machine.
-Among the closest it prefers peers that most servers name. Once some servers have answered, it skips
-peers that only one server names: peers that a liar invents or that died long ago cost seconds each.
+The search works as in Kademlia (Maymounkov & Mazières, 2002): it asks six servers at a time, the
+closest first. Unlike in Kademlia, answers cannot prolong the search: it sends at most 60 questions
+in 45 seconds, one to each machine. Among the closest servers it prefers those that most servers
+name. Once eight servers have answered, it skips servers that only one server names. Those may be
+invented or long dead, and each one costs seconds.
 """
 
 from collections import Counter
@@ -19,7 +20,7 @@ from node.network.kademlia import BUCKET, Answer, DhtPeer, distance
 AT_ONCE: Final = 6
 MOST_QUESTIONS: Final = 60
 LOOKUP_S: Final = 45.0
-_FEW: Final = 8  # answers from which on one server's word is not enough
+_FEW: Final = 8  # answers, from which on one server's word is not enough
 _TRUSTED: Final = 2  # servers that must name a peer then
 
 Ask = Callable[[DhtPeer], Awaitable[Answer]]  # raises NetworkError
@@ -27,7 +28,7 @@ Ask = Callable[[DhtPeer], Awaitable[Answer]]  # raises NetworkError
 
 @dataclass(slots=True)
 class Lookup:
-    """One lookup. `own` is this node's id, which is never asked; `ask` sends the question.
+    """The state of one lookup. `own` is this node's id, which is never asked; `ask` asks a peer.
 
     After `run`, `closest` holds the servers that answered. `providers` holds the key's providers,
     each with the servers that named it.
@@ -38,9 +39,11 @@ class Lookup:
     ask: Ask
     providers: dict[DhtPeer, set[bytes]] = field(default_factory=dict)
     questions: int = 0
-    _known: dict[bytes, list[DhtPeer]] = field(default_factory=dict)  # not asked yet, by peer
-    _far: dict[bytes, int] = field(default_factory=dict)  # distances
-    _named: Counter[bytes] = field(default_factory=Counter)  # number of servers naming it
+    _known: dict[bytes, list[DhtPeer]] = field(
+        default_factory=dict
+    )  # addresses not asked yet, by peer
+    _far: dict[bytes, int] = field(default_factory=dict)  # distances from the key
+    _named: Counter[bytes] = field(default_factory=Counter)  # number of servers that name a peer
     _answered: dict[bytes, DhtPeer] = field(default_factory=dict)
     _asking: set[bytes] = field(default_factory=set)
     _hosts: set[str] = field(default_factory=set)  # hosts that were asked
@@ -53,7 +56,7 @@ class Lookup:
         return tuple(self._answered[peer] for peer in ranked[:BUCKET])
 
     async def run(self, entries: Iterable[DhtPeer]) -> None:
-        """Start with these servers, and go on until no closer one is named."""
+        """Ask these servers and then closer ones, until no server names a closer one."""
         self._note_peers(entries, by=_TRUSTED)
         with trio.move_on_after(LOOKUP_S):
             async with trio.open_nursery() as nursery:
@@ -91,7 +94,7 @@ class Lookup:
                 self._has_changed = trio.Event()
 
     def _next(self) -> DhtPeer | None:
-        """Return the address to ask next; None if none qualifies now."""
+        """Return the address to ask next, or None if no address qualifies now."""
         if self.questions >= MOST_QUESTIONS:
             return None
         least = 1 if len(self._answered) < _FEW else _TRUSTED
@@ -103,7 +106,7 @@ class Lookup:
     def _closest_open(self) -> list[bytes]:
         """Return the peers not asked yet that may be among the closest, closest first.
 
-        A peer farther away than the last server that counts is left out.
+        Peers farther away than the 20 closest servers that answered are left out.
         """
         answered, found = 0, []
         for peer in sorted(self._far, key=self._far.__getitem__):
@@ -120,7 +123,7 @@ class Lookup:
         return found[:BUCKET]
 
     def _note_peers(self, places: Iterable[DhtPeer], *, by: int = 1) -> None:
-        """Store the peers that `by` servers name."""
+        """Store peers, each as named by `by` more servers."""
         named = [place for place in places if place.peer != self.own]
         self._named.update(dict.fromkeys({place.peer for place in named}, by))
         for place in named:

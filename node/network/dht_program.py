@@ -59,7 +59,7 @@ async def find_nodes(request: RendezvousRequest) -> RendezvousResult:
     """Look up the keys, one after the other, and announce this node under the first.
 
     Raises:
-        NetworkError: none of the bootstrap servers has a known address.
+        NetworkError: the address of no bootstrap server is known.
     """
     entries = await places_of(request.entries)
     if not entries:
@@ -79,7 +79,7 @@ async def find_nodes(request: RendezvousRequest) -> RendezvousResult:
             for peer, servers in lookup.providers.items():
                 found.setdefault(peer, set()).update(servers)
             await client.part()
-    # An address that only one server invented comes last.
+    # Addresses that only one server names come last: that server may have invented them.
     likely = [str(peer) for peer in sorted(found, key=lambda peer: -len(found[peer]))]
     nodes = [text for text in likely if isinstance(parse_address(text), Address)]
     return RendezvousResult(
@@ -93,8 +93,8 @@ async def find_nodes(request: RendezvousRequest) -> RendezvousResult:
 async def _announce(client: Client, lookup: Lookup) -> int:
     """Announce this node as the key's provider at the closest servers; return how many confirm it.
 
-    Providers that were announced meanwhile are found as well. So of two nodes that arrive at once
-    at least one sees the other.
+    The check also finds providers that were announced in the meantime. So if two nodes arrive at
+    the same time, at least one of them sees the other.
     """
     confirmed = 0
 
@@ -115,7 +115,7 @@ async def _announce(client: Client, lookup: Lookup) -> int:
 
 
 def _is_for(text: str, entries: Sequence[DhtPeer]) -> bool:
-    """Return True if servers may get an address; a private one only if all are in its network."""
+    """Return True if an address may be sent to servers; a private one only within its network."""
     address = parse_address(text)
     return isinstance(address, Address) and all(
         may_share(address.reach, entry.reach) for entry in entries

@@ -1,7 +1,7 @@
 """Errors and faults in exchanges with a peer: all are counted, few are logged.
 
-At most one line per peer and minute is logged, for a bounded number of peers. So a peer that sends
-garbage fills neither disk nor memory. `count` decides what happens to the peer.
+At most one message per peer and minute is logged, for a bounded number of peers. So a peer that
+sends garbage fills neither disk nor memory. `count` decides what happens to the peer.
 
 NetworkError               not connected, not reached, protocol not spoken, too long to send
 """
@@ -25,7 +25,7 @@ class NetworkError(ArnodeError):
 
 
 class FrameError(ArnodeError):
-    """A stream from which no further frame can be read, or to which none can be written."""
+    """A fault after which a stream can no longer carry frames."""
 
 
 class StreamEndedError(FrameError):
@@ -50,14 +50,14 @@ class FrameStalledError(FrameError):
 
 @contextmanager
 def explaining(what: str) -> Iterator[None]:
-    """Raise every error of libp2p as a `NetworkError`; no list of its exceptions is complete."""
+    """Raise every exception as a `NetworkError`; no list of libp2p's exceptions is complete."""
     try:
         yield
     except NetworkError:
         raise
     except Exception as fault:
         raise NetworkError(
-            f"{what}: {describe_fault(fault)}", "check address and connection"
+            f"{what}: {describe_fault(fault)}", "check the address and the connection"
         ) from fault
 
 
@@ -70,12 +70,12 @@ class Incidents:
         self._written_at: Recent[PeerId, float] = Recent(PEERS_TRACKED)
 
     def note(self, peer: PeerId, where: str, fault: BaseException | str) -> None:
-        """Count a fault against a peer, and log it unless one of the peer's was logged just now."""
+        """Count a fault against a peer; log it unless the peer's last log message is too recent."""
         self.mention(peer, where, fault)
         self._count(peer)
 
     def mention(self, peer: PeerId, where: str, fault: BaseException | str) -> None:
-        """Log a harmless event, unless something of the peer was logged just now."""
+        """Log a harmless event, unless the peer's last log message is too recent."""
         now = self._clock()
         written_at = self._written_at.get(peer)
         if written_at is None or now - written_at >= LINE_EVERY_S:
@@ -84,10 +84,10 @@ class Incidents:
 
 
 def quieten_libp2p() -> None:
-    """Keep libp2p's own lines out of the log, since peers control how many there are.
+    """Keep libp2p's own messages out of the log, since peers control their number.
 
-    Some of its modules log on the root logger. Without a handler there, `logging` would install its
-    own, so this installs one that does nothing.
+    Some of its modules log on the root logger. If that has no handler, `logging` installs one, so
+    this function installs a handler that does nothing.
     """
     logging.getLogger("libp2p").setLevel(logging.CRITICAL + 1)
     root = logging.getLogger()

@@ -31,8 +31,8 @@ from node.network.streams import ByteStream
 from protocol.framing import LENGTH, Message
 
 READ_TIMEOUT_S: Final = 30.0
-# Longer than the 5 s that yamux waits for a window before it resets the stream. A write that is cut
-# short costs the whole connection, see `node.network.streams`.
+# Longer than the 5 s that yamux waits for a window before it resets the stream. An interrupted
+# write ends the whole connection, see `node.network.streams`.
 WRITE_TIMEOUT_S: Final = 10.0
 CLOSE_TIMEOUT_S: Final = 2.0
 _CHUNK_BYTES = 64 * 1024
@@ -40,7 +40,7 @@ _CHUNK_BYTES = 64 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrameLimits:
-    """Limits on a frame's size, on the shape of a read one, and on the time for one."""
+    """Limits on the size of frames, the time for each, and the shape of received ones."""
 
     read_bytes: int = FRAME_LIMIT_BYTES
     write_bytes: int = FRAME_LIMIT_BYTES
@@ -49,12 +49,12 @@ class FrameLimits:
     write_s: float = WRITE_TIMEOUT_S
 
 
-# For streams on which peers ask; answers may be as long as any frame.
+# For streams on which peers send questions; answers may have the full size of a frame.
 QUESTIONS_READ: Final = FrameLimits(read_bytes=QUESTION_LIMIT_BYTES)
 
 
 class FrameStream:
-    """Frames over one stream. The `async with` block closes it, or resets it after an error."""
+    """A stream of frames. The `async with` block closes it, or resets it after an error."""
 
     def __init__(self, stream: ByteStream, limits: FrameLimits | None = None) -> None:
         self._stream = stream
@@ -86,7 +86,7 @@ class FrameStream:
         """Return the next message.
 
         Raises:
-            FrameError: one of its subclasses, see the module's docstring.
+            FrameError: one of its subclasses, see `node.network.errors`.
         """
         with self._stalling("send", self._limits.read_s):
             head = self._head or await self._read_exact(LENGTH.size, is_between_frames=True)
@@ -112,7 +112,7 @@ class FrameStream:
                 f"a message of {len(data)} bytes, more than {self._limits.write_bytes}",
                 "send less at once",
             )
-        with self._stalling("take", self._limits.write_s):
+        with self._stalling("accept", self._limits.write_s):
             await self._stream.write(LENGTH.pack(len(data)) + data)
 
     async def aclose(self) -> None:

@@ -1,13 +1,14 @@
-"""Gossip: py-libp2p's pubsub with its own loops for reading and sending.
+"""Gossip: py-libp2p's pubsub with arnode's own loops for reading and sending.
 
 The reading loop handles one bounded RPC at a time (`node.network.rpc`) and pushes its messages in
-order, instead of starting a task for each. So a peer that sends too fast waits in its own stream.
-Every message costs its forwarder something (`node.network.peer_budgets`) before its signature is
-checked. Messages are delivered to `deliver`, not into libp2p's queue of 32.
+order, instead of starting a task for each. So a peer that sends too fast only fills its own stream.
+Every message is charged to its forwarder's budget (`node.network.peer_budgets`) before its
+signature is checked. Messages are delivered to `deliver`, not into libp2p's queue of 32.
 
-Validators are not registered with libp2p. It has no "ignored" result. Once its validator refuses a
-message, it refuses that message from every peer for five minutes. Here an ignored message is not
-remembered. So no peer can suppress another author's record by sending it too early or too often.
+Validators are not registered with libp2p, which has no "ignored" result: once a validator refuses a
+message, libp2p refuses that message from every peer for five minutes. Here an ignored message is
+not remembered. So no peer can suppress another author's record by sending it too early or too
+often.
 """
 
 from collections import Counter
@@ -45,7 +46,7 @@ from node.network.rpc import (
 from protocol.errors import Rejected
 
 SEEN_S: Final = 300
-_MERGED_BYTES = 64 << 10  # bytes of an RPC from which on nothing more is merged into it
+_MERGED_BYTES = 64 << 10  # an RPC of this size is sent, a smaller one is merged with the next
 _NOT_RPC = (DecodeError, ParseError, MessageTooLarge)
 
 # Judges a message by its topic, forwarder and data.
@@ -101,7 +102,7 @@ class GuardedPubsub(Pubsub):
         """Serve a peer's stream until it ends or the peer breaks a rule."""
         try:
             if not self.event_handle_peer_queue_started.is_set() or not self.manager.is_running:
-                return  # the host answers before its services run
+                return  # the host accepts streams before its services run
             await self.continuously_read_stream(stream)
         except _NOT_RPC as fault:
             self._incidents.note(peer_of(stream), "gossip", fault)
@@ -150,7 +151,7 @@ class GuardedPubsub(Pubsub):
             del self._forwarders[id(msg)]
 
     def notify_subscriptions(self, publish_message: Message) -> None:
-        """Deliver a new, valid message, unless it is our own."""
+        """Deliver a new, valid message, unless this node published it."""
         forwarder = self._forwarders.get(id(publish_message), self.my_id)
         if forwarder != self.my_id:
             topic, peer = publish_message.topicIDs[0], PeerId(str(forwarder))

@@ -1,12 +1,13 @@
 """Rules for which gossip messages are passed on.
 
-A message is passed on if it is a recent record of this network in its proper topic. Of record kinds
-that this version does not know, only a few are passed on.
+A message is passed on if it is a recent record of this network in its proper topic. Only a few
+records of kinds that this version does not know are passed on.
 
 A message that is no record is a fault of its forwarder. All other messages that are not passed on
-prove no ill will: clocks and versions differ, and the forwarder may not have been able to tell.
-Such a message is ignored and counted (`CostKind.STRAYS`), and only a large number of them counts
-against a peer. Nothing is lost, because reconciliation brings the records that a node keeps.
+may come from honest peers: clocks and versions differ, and the forwarder may have been unable to
+judge. Such a message is ignored and counted as a stray (`CostKind.STRAYS`); only a large number of
+strays counts against a peer. Nothing is lost, because reconciliation brings the records that a node
+keeps.
 
 This module is pure, except for the budgets of unknown kinds (`GossipJudge`). Clocks are passed in.
 """
@@ -24,7 +25,7 @@ from protocol.record_kinds import UnknownBody
 from protocol.records import Record, parse_record
 from protocol.topics import belongs, net_of
 
-# For record kinds that this version does not know, since their value is unknown.
+# Limits for record kinds that this version does not know, since their value is unknown.
 UNKNOWN_BYTES: Final = 2_048
 UNKNOWN_OF_AUTHOR: Final = Allowance(per_s=0.1, burst=20)
 UNKNOWN_OF_FORWARDER: Final = Allowance(per_s=2, burst=100)
@@ -41,7 +42,7 @@ class Fate(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageFate:
-    """A message's fate, a short reason written by this node, and the strays that it counts as."""
+    """A message's fate, a short reason written by this node, and how many strays it counts as."""
 
     fate: Fate
     why: str = ""
@@ -70,7 +71,7 @@ class GossipJudge:
         self._of_forwarder: Buckets[PeerId] = Buckets(clock, UNKNOWN_OF_FORWARDER)
 
     def judge(self, topic: str, forwarder: PeerId, data: bytes) -> MessageFate:
-        """Return the fate of a message in a topic. This costs the forwarder nothing yet."""
+        """Return the fate of a message in a topic. The caller counts it against the forwarder."""
         record = parse_record(data)
         if isinstance(record, Rejected):
             return NO_RECORD

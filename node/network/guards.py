@@ -5,8 +5,8 @@ guards cover all tasks. `guarding` wraps every stream handler. `GuardedManager` 
 tasks; a failing task ends only the connection that it served. Gossip has its own guards in
 `node.network.gossip`, connections have theirs in `node.network.connections`.
 
-Tests show that the host dies without each of them. Peers that break rules are dropped elsewhere: by
-`NetworkHost.drop`, according to their budgets (`peer_budgets.py`).
+Tests show that the host dies if any of these guards is missing. Peers that break rules are dropped
+elsewhere: by `NetworkHost.drop`, according to their budgets (`peer_budgets.py`).
 """
 
 import contextlib
@@ -30,7 +30,7 @@ from node.network.patches import StreamHandler, set_manager
 
 CLEAN_UP_S: Final = 2.0
 
-# How a stream ends when its peer goes away, which is nobody's fault.
+# The exceptions of a stream whose peer disconnects, which is not a fault.
 ENDINGS: Final = (StreamEOF, StreamReset, StreamClosed, ConnectionClosedError, RawConnError)
 
 
@@ -72,7 +72,7 @@ class GuardedManager(TrioManager):
     """A runner of a service's tasks; a failing task ends only itself and its connection.
 
     The service's own `run` and its daemons are not guarded: without them there is no service, and
-    the process's supervisor must restart it.
+    the supervisor must restart the process.
     """
 
     def __init__(self, service: ServiceAPI, incidents: Incidents) -> None:

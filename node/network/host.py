@@ -52,7 +52,8 @@ from node.network.router import make_router
 from node.network.tracking import PeerTracker
 from protocol.errors import ConfigurationError
 
-# libp2p's queues hold 32. Of 300 messages sent at once 16 arrived; with this interval all did.
+# libp2p's queues hold 32 messages. Of 300 messages sent at once 16 arrived; with this interval all
+# 300 arrived.
 PUBLISH_EVERY_S: Final = 0.005
 PUBLISH_QUEUE: Final = 256
 INBOX: Final = 1024  # messages of 16 KiB each at most
@@ -64,12 +65,12 @@ Answer = Callable[[PeerId, FrameStream], Awaitable[None]]
 
 
 class NetworkHost:
-    """The host of libp2p, as the rest of the network process uses it."""
+    """The libp2p host, wrapped for the rest of the network process."""
 
     def __init__(self, settings: HostSettings, nursery: trio.Nursery) -> None:
         self._nursery = nursery
-        # For what peers send. Only the core can judge their questions and answers, with limits of
-        # its own (`node.peering.service_quota`).
+        # Limits on the data that peers send. Only the core can judge their questions and answers;
+        # it has its own limits for them (`node.peering.service_quota`).
         self._sent_limits = PeerLimits(trio.current_time, settings.allowances)
         self._banned = Banned(trio.current_time, for_s=settings.banned_for_s)
         self._incidents = Incidents(self._count_fault, trio.current_time)
@@ -108,10 +109,10 @@ class NetworkHost:
         )
         self._guard_streams()
         self._open: WeakKeyDictionary[FrameStream, PeerId] = WeakKeyDictionary()
-        # Gossip of all subscribed topics, without our own messages.
+        # Gossip of all subscribed topics, without this node's own messages.
         self._inbox, self.messages = trio.open_memory_channel[GossipMessage](INBOX)
         self._outbox, self._to_publish = trio.open_memory_channel[tuple[str, bytes]](PUBLISH_QUEUE)
-        self.lost_messages = 0  # arrived, but not taken in time
+        self.lost_messages = 0  # arrived, but not read in time
 
     @property
     def peer_id(self) -> PeerId:
@@ -146,14 +147,16 @@ class NetworkHost:
         """Connect to a peer at an address that ends in its id, and return the id.
 
         Raises:
-            NetworkError: the address cannot be parsed, nobody answers there, or the peer is banned.
+            NetworkError: the address is invalid, no peer answers at it, or the peer is banned.
         """
         relay, is_relayed, _ = address.partition("/p2p-circuit/")
         with explaining(f"{address} was not reached"):
             info = info_from_p2p_addr(Multiaddr(address))
             peer = PeerId(str(info.peer_id))
         if peer in self._banned:
-            raise NetworkError(f"{peer} broke the rules lately", "wait, or connect to another")
+            raise NetworkError(
+                f"{peer} is banned for breaking the rules", "connect to another peer"
+            )
         if peer in self.peers:
             return peer
         # Dial only this address. `BasicHost.connect` tries every address it ever learned, waits a
@@ -179,12 +182,12 @@ class NetworkHost:
         await self._swarm.dial_addr(last, peer)
 
     async def reserve(self, relay: PeerId) -> None:
-        """Ask a connected relay to pass this node's inbound connections to it for a while.
+        """Ask a connected relay to pass inbound connections to this node for a while.
 
         Raises:
-            NetworkError: it is no relay, or has no room.
+            NetworkError: the peer is not a relay, or has no free reservation.
         """
-        with explaining(f"{relay} does not relay"):
+        with explaining(f"{relay} does not relay to this node"):
             await self._circuits.reserve(relay)
 
     async def disconnect(self, peer: PeerId) -> None:
@@ -197,7 +200,7 @@ class NetworkHost:
         await self._connections.sever(peer)
 
     def spend(self, peer: PeerId, kind: CostKind, amount: float = 1) -> BudgetVerdict:
-        """Spend from a peer's budget. The caller must `drop` the peer after a verdict of `DROP`."""
+        """Spend from a peer's budget. If this returns `DROP`, the caller must `drop` the peer."""
         return self._sent_limits.spend(peer, kind, amount)
 
     def report(self, peer: PeerId, what: str) -> None:
@@ -223,7 +226,7 @@ class NetworkHost:
         """Open a stream to a connected peer.
 
         Raises:
-            NetworkError: it is not connected, or does not speak the protocol.
+            NetworkError: the peer is not connected, or does not speak the protocol.
         """
         return self._frames(await self._open_stream(peer, protocol), peer)
 
@@ -232,7 +235,7 @@ class NetworkHost:
             raise NetworkError(f"{peer} is not connected", "connect to it first")
         with (
             self._connections.severing(peer, OPEN_S, self._nursery),
-            explaining(f"{peer} opened no {protocol}"),
+            explaining(f"{peer} opened no {protocol} stream"),
         ):
             return await self._host.new_stream(ID.from_string(peer), [TProtocol(protocol)])
 
@@ -250,10 +253,10 @@ class NetworkHost:
         await self._pubsub.subscribe(topic)
 
     async def publish(self, topic: str, data: bytes) -> None:
-        """Queue a message; wait while the queue is full. The message may still be lost on the way.
+        """Queue a message; wait while the queue is full. The message may still be lost in transit.
 
         Raises:
-            NetworkError: it is too long, or the topic is not one of this host's.
+            NetworkError: the message is too long, or the topic is not one of this host's.
         """
         check_gossip(topic, data, self._topics)
         await self._outbox.send((topic, data))
@@ -267,7 +270,7 @@ class NetworkHost:
 
     @asynccontextmanager
     async def run(self, settings: HostSettings) -> AsyncIterator[None]:
-        """Run libp2p's services. The host listens once all of them answer."""
+        """Run libp2p's services; listen once all of them are ready."""
         async with (
             guarded_service(self._swarm, self._incidents),
             guarded_service(self._router, self._incidents),

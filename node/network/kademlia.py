@@ -2,7 +2,7 @@
 
 https://github.com/libp2p/specs/blob/master/kad-dht/README.md. Servers are untrusted. At most 20
 peers with 8 addresses each are read from an answer, and only addresses of a form that this node
-dials. A private address is accepted only from a server that is inside that network too. Pure.
+dials. A private address is accepted only from a server in the same private network. Pure.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from protocol.errors import Rejected
 
 PROTOCOL: Final = "/ipfs/kad/1.0.0"
 MESSAGE_BYTES: Final = 64 << 10
-BUCKET: Final = 20  # servers that hold a key, and peers that an answer names
+BUCKET: Final = 20  # servers that store a key, and the most peers in an answer
 ADDRESSES: Final = 8  # of one peer
 _ID_BYTES: Final = 64  # the longest has 38
 
@@ -74,7 +74,7 @@ def question_of(key: bytes) -> bytes:
 
 
 def announcement_of(key: bytes, peer: bytes, addresses: Sequence[Multiaddr]) -> bytes:
-    """Return the announcement of a key's provider, which must be the sender. It gets no answer."""
+    """Return the message by which a provider announces itself for a key. It gets no answer."""
     provider = Message.Peer(
         id=peer, addrs=[address.to_bytes() for address in addresses[:ADDRESSES]]
     )
@@ -82,7 +82,7 @@ def announcement_of(key: bytes, peer: bytes, addresses: Sequence[Multiaddr]) -> 
 
 
 def read_answer(data: bytes, *, server_reach: Reach) -> Answer | Rejected:
-    """Return the parts of an answer that can be believed from a server with this reach."""
+    """Return an answer without the addresses that a server with this reach cannot know."""
     message = Message()
     try:
         message.ParseFromString(data)
@@ -95,7 +95,7 @@ def read_answer(data: bytes, *, server_reach: Reach) -> Answer | Rejected:
 
 
 def place_of(address: Multiaddr, peer: bytes) -> DhtPeer | None:
-    """Return an address as a `DhtPeer`; None if it is not of a form that is dialled here."""
+    """Return an address as a `DhtPeer`; None if this node dials no address of that form."""
     match str(address).split("/"):
         case ["", "ip4" | "ip6" as kind, host, "tcp", port] | [
             "",

@@ -20,17 +20,17 @@ QUESTION_LIMIT_BYTES: Final = RECONCILIATION_LIMIT_BYTES + (16 << 10)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """The most values in one message, keys included, and the most levels of nesting.
+    """Limits on the number of values in a message, keys included, and on its nesting.
 
-    An empty map is 1 byte on the wire and 64 bytes in memory. msgpack writes at most the 1,024
-    levels that it reads, so a message of that depth could not be forwarded inside another list.
+    An empty map is 1 byte on the wire and 64 bytes in memory. msgpack reads and writes at most
+    1,024 levels, so a message of that depth could not be forwarded inside another list.
     """
 
     values: int
     levels: int
 
 
-# A hello of 256 topics holds 1,045 values; none of our messages has more than 4 levels.
+# A hello of 256 topics holds 1,045 values; no message of arnode has more than 4 levels.
 PEERS_SHAPE: Final = Shape(values=4_096, levels=16)
 # Room for any message of a peer with the fields around it, and for settings and answers.
 CHANNEL_SHAPE: Final = Shape(values=1 << 16, levels=32)
@@ -43,10 +43,10 @@ def encode_message(message: Message) -> bytes:
 
 
 def decode_message(data: bytes, shape: Shape = PEERS_SHAPE) -> Message:
-    """Parse the one message in these bytes. Their length bounds every part of it.
+    """Parse a message. The length of `data` bounds every part of it.
 
     Raises:
-        FrameMalformedError: the bytes are no message, or exceed the shape.
+        FrameMalformedError: the bytes are not one message, or it exceeds the shape.
     """
     size = len(data)
     try:
@@ -65,13 +65,13 @@ def decode_message(data: bytes, shape: Shape = PEERS_SHAPE) -> Message:
 
 
 def _only_plain(message: Message, shape: Shape) -> Message:
-    """Reject values that msgpack knows but `Message` does not: keys of bytes, timestamps."""
+    """Reject values that msgpack supports but `Message` does not: keys of bytes, timestamps."""
     level: list[Message] = [message]
     values = levels = 0
     while level:
         values, levels = values + len(level), levels + 1
         if values > shape.values or levels > shape.levels:
-            raise FrameMalformedError("a frame of too many values, or too deep")
+            raise FrameMalformedError("a frame with too many values or too many levels")
         deeper: list[Message] = []
         for part in level:
             match part:
@@ -83,6 +83,6 @@ def _only_plain(message: Message, shape: Shape) -> Message:
                     values += len(part)
                     deeper.extend(part.values())
                 case _:
-                    raise FrameMalformedError("a frame that holds more than plain values")
+                    raise FrameMalformedError("a frame with values that are not plain data")
         level = deeper
     return message

@@ -1,9 +1,10 @@
 """A lookup of the DNS names in addresses, and the choice of addresses to dial.
 
 A name may resolve differently each time. So the dialled address itself is checked, and the name is
-not looked up again. A name may lead to a public address or into a private network, like an address
-that the same person gave. It must not lead to this machine, to its link (where clouds keep their
-metadata) or to an address of no machine: these mean a different place on each machine.
+not looked up again. A name may resolve to a public or a private address, since the same person
+could have given that address directly. It must not resolve to this machine, to a link-local address
+(where clouds serve their metadata) or to an address of no machine: those mean something else on
+each machine.
 """
 
 from collections.abc import AsyncIterator
@@ -31,7 +32,7 @@ async def places_of(address: Multiaddr, resolver: Resolver | None = None) -> lis
     """Return the addresses to dial for an address without an id; its name is resolved.
 
     Raises:
-        NetworkError: the name is not found, or leads to an address that names may not lead to.
+        NetworkError: the name is not found, or resolves only to forbidden addresses.
     """
     match str(address).split("/"):
         case ["", kind, name, "tcp", port] if kind in _RECORDS:
@@ -39,11 +40,13 @@ async def places_of(address: Multiaddr, resolver: Resolver | None = None) -> lis
         case _:
             return [address]
     if not hosts:
-        raise NetworkError(f"the name {name} was not found", "check it, and this machine's DNS")
+        raise NetworkError(
+            f"the name {name} was not found", "check the name, and this machine's DNS"
+        )
     allowed = [host for host in hosts if scope_of(host) in _DIALLED]
     if not allowed:
         raise NetworkError(
-            f"the name {name} leads to {hosts[0]}, which is {scope_of(hosts[0]).value}",
+            f"the name {name} resolves to {hosts[0]}, which is {scope_of(hosts[0]).value}",
             "give the peer's IP address instead of a name",
         )
     return [

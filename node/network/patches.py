@@ -1,26 +1,25 @@
-"""Every change that arnode makes to py-libp2p, for the one version that they were written for.
+"""All changes that arnode makes to py-libp2p at run time, for exactly one version of it.
 
 All private or replaced names of libp2p appear in this module only, except in three subclasses:
 `GuardedManager`, `GuardedPubsub`, `GuardedGossipSub`. Tests fail when upstream changes these names
 (`tests/network/test_patches.py`, `test_guards.py`).
 
-Patches for all hosts, by `apply_patches`:
+Changes for all hosts, made by `apply_patches`:
 
-- Own record: 0.8.1 sends a signed record of its own addresses with every RPC, and
-  `env_to_send_in_RPC` walks all addresses for it. Here the record is made once in five seconds.
-  Measured with ten hosts in a process at 20 messages a second: a delivery took 598 / 3538 ms
-  (p50 / p99) with that and with the check of the peer's record, which our reading loop omits
-  (`node.network.gossip`); 11 / 36 ms without.
+- Peer record: 0.8.1 sends libp2p's signed peer record (the host's own addresses) with every RPC,
+  and `env_to_send_in_RPC` walks all addresses for it. Here the peer record is made once in five
+  seconds. Measured with ten hosts in a process at 20 messages a second: with upstream's code and
+  its check of received peer records, which arnode's reading loop omits (`node.network.gossip`), a
+  delivery took 598 / 3538 ms (p50 / p99); without both, 11 / 36 ms.
 - Windows: after every read of a stream, even of one byte, upstream sends a yamux frame that
-  returns the bytes to the window: three frames for each message. Here bytes are returned when
-  they are half of the window, which is what upstream claims to do.
+  returns the bytes to the window: three frames for each message. Here bytes are returned once they
+  are half of the window, as upstream says it does.
 - Sockets: upstream reads two bytes of length, then the rest. Here data is read ahead.
-- Bounds: upstream sets no maximum length for the line that negotiates a protocol, not even on a
-  raw socket before a peer is identified. It also caches a thousand addresses that peers claim, of
-  up to a megabyte each.
+- Bounds: upstream sets no maximum length for the text that negotiates a protocol, not even on a raw
+  socket before a peer is identified. It also caches a thousand addresses that peers report, of up
+  to a megabyte each.
 
-Patches for one host, swarm, connection or service are the other functions here; the guards use
-them.
+The other functions change one host, swarm, connection or service; the guards use them.
 """
 
 import time
@@ -49,7 +48,7 @@ from protocol.errors import ConfigurationError
 
 VERSION: Final = "0.8.1"
 OWN_RECORD_S: Final = 5.0
-# Read from a socket ahead of need: a few messages.
+# Bytes to read ahead from a socket: a few messages.
 AHEAD_BYTES: Final = 16 << 10
 LINE_LIMIT_BYTES: Final = 1024
 ADDRESS_LIMIT_BYTES: Final = 256
@@ -62,7 +61,7 @@ ReadBody = Callable[[int], Awaitable[bytes]]
 
 
 def apply_patches() -> None:
-    """Install the replacements where py-libp2p looks them up; a second call does nothing.
+    """Install the replacements in py-libp2p's modules and classes; a second call does nothing.
 
     Raises:
         ConfigurationError: another version of py-libp2p is installed.
@@ -86,7 +85,7 @@ def apply_patches() -> None:
 
 
 def cached_own_record(make: MakeEnvelope, clock: Clock = time.monotonic) -> MakeEnvelope:
-    """Return `make`, called at most once in `OWN_RECORD_S` per host. `clock` is in seconds."""
+    """Return `make` with a cache per host that expires after `OWN_RECORD_S`. `clock`: seconds."""
     made: WeakKeyDictionary[IHost, tuple[float, bytes]] = WeakKeyDictionary()
 
     def env_to_send(host: IHost) -> tuple[bytes, bool]:
@@ -135,7 +134,7 @@ async def read_line(reader: Reader) -> bytes:
     """
     line = await read_varint_prefixed_bytes_limited(reader, LINE_LIMIT_BYTES)
     if line[-1:] != b"\n":
-        raise ParseError("a line of multistream-select without its end")
+        raise ParseError("a line of multistream-select without its newline")
     return line[:-1]
 
 
@@ -190,7 +189,7 @@ def replace_connecting(
 
 
 def replace_removal(swarm: Swarm, remove: Callable[..., None]) -> None:
-    """Replace a swarm's removal of a connection from its tables, which notifies nobody."""
+    """Replace a swarm's removal of a connection from its tables, which calls no listener."""
     vars(swarm)["remove_conn"] = remove
 
 

@@ -1,9 +1,9 @@
 """Budgets of each peer for records, bytes, streams, faults and so on.
 
 Each budget is a token bucket (Turner 1986) that fills at a rate up to a burst. Spending more than
-is left is refused and puts the peer in debt. A debt of another burst cannot be an accident, so the
-peer must be dropped. Pure: the clock is passed in. Callers decide what counts as a fault. The host
-drops peers (`NetworkHost.drop`), for the network's own guards and for what the core reports.
+is left is refused and puts the peer in debt. A debt as large as the burst cannot be an accident, so
+the peer must be dropped. Pure: the clock is passed in. Callers decide what is a fault. The host
+drops peers (`NetworkHost.drop`), at the request of its own guards or of the core.
 """
 
 from collections import OrderedDict
@@ -52,13 +52,13 @@ class BudgetVerdict(Enum):
     """The consequence for a peer that spent from its budget."""
 
     ALLOWED = auto()
-    REFUSED = auto()  # ignore this one
+    REFUSED = auto()  # ignore this message or request
     DROP = auto()  # disconnect the peer and refuse it for a while
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allowance:
-    """The size of a token bucket: it gains `per_s` tokens each second and keeps at most `burst`."""
+    """The size of a token bucket: it gains `per_s` tokens each second and holds at most `burst`."""
 
     per_s: float
     burst: float
@@ -73,9 +73,9 @@ ALLOWANCES: Final = {
     CostKind.QUESTIONS: Allowance(per_s=50, burst=2_000),
     # A newcomer's pages take a second for 50,000 records, once.
     CostKind.TIME: Allowance(per_s=0.1, burst=20.0),
-    # At 64 KiB each far more than any node sends; empty ones cost a tenth of a millisecond.
+    # At 64 KiB per frame this is far more than any node sends; an empty frame takes 0.1 ms.
     CostKind.FRAMES: Allowance(per_s=1_000, burst=5_000),
-    # Honest nodes cause none, except a few where versions differ.
+    # Honest nodes cause only a few faults, where versions differ.
     CostKind.FAULTS: Allowance(per_s=1 / 60, burst=3),
     # A wrong clock or a version that sorts differently causes a few, but no floods.
     CostKind.STRAYS: Allowance(per_s=5, burst=300),
@@ -94,8 +94,7 @@ class Bucket:
     def spend(self, amount: float = 1) -> BudgetVerdict:
         """Spend `amount` and return the consequence."""
         burst = self._allowance.burst
-        # The debt stops where a peer is dropped, so that a readmitted peer soon gets back above
-        # zero.
+        # The debt does not grow beyond the burst, so that a readmitted peer soon has tokens again.
         self._tokens = max(self._filled() - amount, -burst)
         if self._tokens >= 0:
             return BudgetVerdict.ALLOWED
@@ -160,7 +159,7 @@ class PeerLimits:
 
 
 class Banned:
-    """Peers that are refused for a time. Of too many, the oldest entries are forgotten."""
+    """Peers that are refused for a time. If there are too many, the oldest are forgotten."""
 
     def __init__(
         self, clock: Callable[[], float], *, for_s: float = 3600.0, peers: int = PEERS_TRACKED

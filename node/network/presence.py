@@ -1,9 +1,9 @@
 """Reports about peers: their gossip, and which of them are connected.
 
-Connections are reported as differences, so a slow listener causes no growing list. However often
-peers come and go, the number of pending reports is bounded by the peers that the listener believes
-connected and those that are. A peer that left and returned is reported as both. Pure; both sides of
-the channel keep one.
+Connections are reported as differences, so a slow listener causes no growing list. The number of
+pending reports is bounded by the number of peers that are connected or were reported as connected,
+no matter how often peers reconnect. A peer that reconnected is reported as disconnected and then as
+connected. Pure; both ends of the channel have a `Presence`.
 """
 
 from collections.abc import Iterator
@@ -15,10 +15,10 @@ from node.home.addresses import PeerId
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connected:
-    """A report that a peer connected. `address` is what was dialled; None if the peer dialled.
+    """A report that a peer connected. `address` is the dialled one; None if the peer dialled.
 
-    `is_relayed`: it is connected only through a relay. `host` is the IPv4 address from which it is
-    connected, if there is one.
+    `is_relayed`: the peer is connected only through a relay. `host`: the peer's IPv4 address, if it
+    is known.
     """
 
     peer: PeerId
@@ -60,15 +60,15 @@ class Presence:
         return peer in self._here
 
     def arrive(self, connected: Connected) -> None:
-        """Start a peer's stay, and end its earlier one."""
+        """Record that a peer connected, or reconnected if it is listed."""
         self._here[connected.peer] = (next(self._stays), connected)
 
     def leave(self, peer: PeerId) -> None:
-        """End a peer's stay, if it is connected."""
+        """Record that a peer disconnected."""
         self._here.pop(peer, None)
 
     def clear(self) -> None:
-        """End the stays of all peers."""
+        """Record that all peers disconnected."""
         self._here.clear()
 
     def forget_reported(self) -> None:

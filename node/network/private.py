@@ -1,10 +1,10 @@
 """The encryption of private networks, around all bytes of a connection.
 
-A peer without the secret reads and sends only noise. This implements libp2p's specification
-(Private Networks, PSK v1). Each side first sends a nonce of 24 bytes; everything it writes then is
-one XSalsa20 stream under the secret and that nonce. py-libp2p 0.8.1 instead has Salsa20 with nonces
-of 8 bytes, which no other libp2p implementation speaks. This layer hides data and does nothing
-else: the Noise protocol inside it authenticates the peer.
+To a peer without the secret all data looks random. This implements libp2p's specification (Private
+Networks, PSK v1). Each side first sends a nonce of 24 bytes; all its later bytes are one XSalsa20
+stream under the secret and that nonce. py-libp2p 0.8.1 instead uses Salsa20 with nonces of 8 bytes,
+which no other libp2p implementation supports. This layer only encrypts; the Noise protocol inside
+it authenticates the peer.
 """
 
 import os
@@ -25,7 +25,7 @@ _PUBLIC_WORDS: Final = (0, 5, 10, 15, 6, 7, 8, 9)
 
 
 class PrivateConnection(IRawConnection):
-    """A connection of a private network: it encrypts everything and writes it to another one."""
+    """A private network's connection: it encrypts the data of an inner connection."""
 
     def __init__(self, inner: IRawConnection, secret: bytes) -> None:
         self.is_initiator = inner.is_initiator
@@ -36,11 +36,11 @@ class PrivateConnection(IRawConnection):
         self._their_nonce = b""
 
     async def write(self, data: bytes) -> None:
-        """Encrypt and write, after this side's nonce. One writer at a time, as for Noise."""
+        """Encrypt and write data; send the nonce first. Only one writer at a time, as for Noise."""
         await self._inner.write((await self._write_cipher()).encrypt(data))
 
     async def read(self, n: int | None = None) -> bytes:
-        """Return at most `n` decrypted bytes; empty at the end, also if the nonce is incomplete."""
+        """Return at most `n` decrypted bytes; no bytes at the end or if the nonce is cut short."""
         # Other libp2p implementations wait for the nonce before they send anything.
         await self._write_cipher()
         while self._reading is None:

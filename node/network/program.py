@@ -25,7 +25,7 @@ from node.network.streams import TrioStream
 from protocol.encoding import Value
 from protocol.errors import ArnodeError, ConfigurationError, Rejected, describe_fault, first_fault
 
-# The core may be slow in both directions; it ends the process itself when it waits too long.
+# No timeouts: the core may be slow, and it ends this process if it waits too long for it.
 PATIENT: Final = FrameLimits(
     read_bytes=CHANNEL_LIMIT_BYTES,
     write_bytes=CHANNEL_LIMIT_BYTES,
@@ -64,7 +64,7 @@ async def serve_core(channel: socket.socket) -> bool:
 
 
 def core_at(channel: socket.socket) -> FrameStream:
-    """Return the frames to and from the core at the other end."""
+    """Return the frame stream to the core at the other end of a socket."""
     stream = trio.SocketStream(trio.socket.from_stdlib_socket(channel))
     return FrameStream(TrioStream(stream), PATIENT)
 
@@ -77,7 +77,7 @@ async def serve_host(settings: HostSettings | Rejected, core: FrameStream) -> No
             listen, or it failed.
     """
     if isinstance(settings, Rejected):
-        raise ConfigurationError(f"these are not settings of a network process: {settings.reason}")
+        raise ConfigurationError(f"the network process got invalid settings: {settings.reason}")
     async with running_host(settings) as host, trio.open_nursery() as nursery:
         judge = GossipJudge(trio.current_time, clock_ms)
         await CoreLink(host, core, nursery).run(settings, judge.judge)

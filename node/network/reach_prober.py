@@ -1,9 +1,9 @@
-"""A test for a peer whether it can be dialled from outside (`/arnode/reach/1`).
+"""Tests, at peers' request, whether they can be dialled from outside (`/arnode/reach/1`).
 
-The question is {ports: 1 … 4 of them}, the answer is {address: text | nil}. Only the host from
-which the peer is connected is dialled, so nobody can have another machine dialled. A peer is tried
-at most once a minute, and the test connection is closed. IPv4 only, since py-libp2p reports no IPv6
-hosts.
+The question is {ports: 1 … 4 of them}, the answer is {address: text | nil}. Only the IP address
+from which the peer is connected is dialled, so no peer can make this node dial another machine. A
+peer is tested at most once a minute, and the test connection is closed. IPv4 only, since py-libp2p
+reports no IPv6 hosts.
 """
 
 import contextlib
@@ -50,10 +50,10 @@ class ReachProber:
         self._tries = 0
 
     async def answer(self, peer: PeerId, frames: FrameStream) -> None:
-        """Answer one question, unless it comes too early or while the host is busy."""
+        """Answer one question, unless the peer asks too often or too many tests are running."""
         question = ReachQuestion.from_value(cast("Value", await frames.receive()))
         if isinstance(question, Rejected):
-            self._report(peer, "an invalid request for its reachability")
+            self._report(peer, "an invalid request for a reach test")
         elif self._may_try(peer):
             self._tries += 1
             try:

@@ -1,8 +1,8 @@
 """A relay: it passes connections to peers that cannot be dialled (libp2p's circuit relay v2).
 
-A connected peer reserves a place; other connected peers may then have streams joined to it. The
-relay counts the bytes but does not read them. Reservations, circuits, bytes, bytes per second and
-time are all bounded for every peer. The relay serves nobody over a circuit.
+A connected peer makes a reservation; other connected peers may then open circuits to it. The relay
+counts the bytes but does not interpret them. Reservations, circuits, bytes, bytes per second and
+time are all bounded for every peer. The relay answers no request that arrives over a circuit.
 """
 
 import time
@@ -132,7 +132,7 @@ class Relay:
                 await reset_quietly(stream)
 
     async def _stop(self, source: PeerId, target: PeerId) -> INetStream | None:
-        """Return a stream to a peer that accepts a circuit from another; None if it does not."""
+        """Offer a circuit to a peer; return the stream to it, or None if it does not accept."""
         try:
             stream = await self._open_stream(target, STOP)
         except NetworkError:
@@ -145,7 +145,7 @@ class Relay:
             if answer.type == StopMessage.STATUS and answer.status == Status.OK:
                 return stream
         except (*ENDINGS, FrameCutError, trio.TooSlowError):
-            pass  # it has gone, or is slow
+            pass  # the peer has gone, or is slow
         except Exception as fault:  # noqa: BLE001 (a supervisor: the fault is not the dialler's)
             self._incidents.note(target, "a circuit", fault)
         await reset_quietly(stream)
@@ -170,7 +170,7 @@ class Relay:
                     break
                 budget.left -= len(data)
                 await trio.sleep(self._pacer.wait_s(len(data)))
-                # A write that is cut short would cost its peer the connection.
+                # An interrupted write would end the connection of the peer that it goes to.
                 with shielded_for(WRITE_S):
                     await sink.write(data)
         except (FrameCutError, trio.TooSlowError):

@@ -26,9 +26,9 @@ def message_id(message: Message) -> bytes:
 
 
 def score_params() -> ScoreParams:
-    """Return score weights by which a peer that sends invalid messages loses its place in the mesh.
+    """Return weights of gossipsub's peer scores: senders of invalid messages leave the mesh.
 
-    Nothing depends on addresses (40 nodes may share one) or on steady traffic (nights are quiet).
+    No weight depends on addresses (40 nodes may share one) or on steady traffic (nights are quiet).
     Peers that another peer recommends are never dialled.
     """
     return ScoreParams(
@@ -49,9 +49,9 @@ def make_router(heartbeat_s: int = HEARTBEAT_S) -> "GuardedGossipSub":
     """Return the router. Upstream's defaults (heartbeat 120 s, spam filter) do not suit records.
 
     Every peer in the mesh sends every message once, which is most of the cost of gossip. With a
-    degree of six to twelve it takes twice the time. Messages that a degree of four misses arrive by
-    IHAVE and reconciliation. A degree of two or three is cheaper still. But then messages published
-    to a peer that had just reconnected sometimes did not arrive, for an unknown reason.
+    degree of six to twelve, gossip takes twice the time. Messages that a degree of four misses
+    arrive by IHAVE and reconciliation. A degree of two or three is cheaper still. But then messages
+    published to a peer that had just reconnected sometimes did not arrive, for an unknown reason.
     """
     router = GuardedGossipSub(
         protocols=[GOSSIP_PROTOCOL],
@@ -73,9 +73,10 @@ def make_router(heartbeat_s: int = HEARTBEAT_S) -> "GuardedGossipSub":
 
 
 class _MessageCache(MessageCache):
-    """Recent messages by our message id; upstream always uses sender and number.
+    """Recent messages by arnode's message id; upstream always uses sender and number.
 
-    Otherwise IHAVE would name ids that nobody knows, and each would be answered by an IWANT.
+    With upstream's ids, IHAVE would name ids that no peer knows, and peers would answer each with
+    an IWANT.
     """
 
     def put(self, msg: Message) -> None:
@@ -86,7 +87,7 @@ class _MessageCache(MessageCache):
 
 
 class GuardedGossipSub(GossipSub):
-    """The router with a heartbeat that goes on after a fault."""
+    """The router, with a heartbeat that continues after a fault."""
 
     incidents: Incidents | None = None
 

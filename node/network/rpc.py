@@ -1,9 +1,9 @@
 """A reader of gossip RPCs, and bounds on their counts, topics and control messages.
 
-One RPC may hold a megabyte. Unbounded, that is 26,000 messages or ids. py-libp2p 0.8.1 starts a
-task for each message, in time that grows with the square of their number. It answers an IWANT that
-names one message a thousand times with a thousand copies. It remembers every topic that a PRUNE
-names. Pure, apart from the protobuf classes.
+One RPC may hold a megabyte. Without bounds, that is 26,000 messages or ids. py-libp2p 0.8.1 starts
+a task for each message, in time that grows with the square of their number. It answers an IWANT
+that names one message a thousand times with a thousand copies. It remembers every topic that a
+PRUNE names. Pure, apart from the protobuf classes.
 """
 
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ from node.network.contract import MESSAGE_LIMIT_BYTES
 from protocol.errors import Rejected
 
 RPC_LIMIT_BYTES: Final = 1 << 20
-# An answer to IWANT holds the requested messages, at most this many; subscriptions come once.
+# An answer to IWANT holds the requested messages, at most this many; subscriptions are sent once.
 MESSAGES_PER_RPC: Final = 1_000
 SUBSCRIPTIONS_PER_RPC: Final = 1_000
 CONTROLS_PER_RPC: Final = 1_000
@@ -44,7 +44,7 @@ class RPCReader(Reader):
 
     @property
     def partial_bytes(self) -> int:
-        """The number of bytes held of RPCs that are incomplete or not requested yet."""
+        """The number of buffered bytes: of an incomplete RPC, or read ahead."""
         return len(self._data) + len(self._ahead)
 
     async def receive(self) -> bytes:
@@ -94,17 +94,17 @@ def rpc_fault(rpc: RPC) -> Rejected | None:
 
 
 def message_fault(message: Message) -> Rejected | None:
-    """Return a message's fault that shows before its signature is checked, or None."""
+    """Return a message's fault that is visible without checking its signature, or None."""
     if len(message.data) > MESSAGE_LIMIT_BYTES:
         return Rejected(f"a message of {len(message.data)} bytes, over {MESSAGE_LIMIT_BYTES}")
     if len(message.topicIDs) != 1:
-        # Several topics would be judged by the validator of only one.
+        # Only one topic's validator would judge the message.
         return Rejected(f"a message for {len(message.topicIDs)} topics")
     return None
 
 
 def bounded_control(control: ControlMessage, topics: AbstractSet[str]) -> ControlMessage:
-    """Return the parts of a control message that concern our topics and belong to gossipsub 1.1.
+    """Return the parts of a control message for these topics that belong to gossipsub 1.1.
 
     Peers that a PRUNE names are removed: the address book decides whom to dial.
     """
@@ -125,6 +125,6 @@ def bounded_control(control: ControlMessage, topics: AbstractSet[str]) -> Contro
 
 
 def _short_ids(ids: Iterable[str | bytes]) -> list[bytes]:
-    # py-libp2p's own classes give text for wire bytes.
+    # py-libp2p's own classes may hold the wire bytes as str.
     wire = (one.encode() if isinstance(one, str) else one for one in ids)
     return [one for one in wire if len(one) <= _ID_LIMIT_BYTES]

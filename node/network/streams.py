@@ -29,13 +29,13 @@ class ByteStream(Protocol):
     async def write(self, data: bytes) -> None: ...
 
     async def close(self) -> None:
-        """End this side's writing."""
+        """Close the stream for writing."""
 
     async def release(self) -> None:
         """Release the stream's resources when both sides have closed it."""
 
     async def reset(self) -> None:
-        """Break the stream off in both directions, without waiting."""
+        """Abort the stream in both directions, without waiting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class Libp2pStream:
             await self.stream.close()
 
     async def release(self) -> None:
-        pass  # closing did
+        pass  # `close` has already done it
 
     async def reset(self) -> None:
         with contextlib.suppress(FrameCutError), _breaking():

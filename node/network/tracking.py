@@ -79,7 +79,7 @@ class PeerTracker(Notifee):
             self._dialling.pop(peer, None)
 
     def look(self) -> None:
-        """Update the presence. A peer all of whose connections are new was away."""
+        """Update the presence. A peer has reconnected if all its connections are new."""
         now = {
             PeerId(str(peer)): frozenset(connections)
             for peer, connections in self._swarm.get_connections_map().items()

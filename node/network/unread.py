@@ -1,9 +1,9 @@
 """Bounds on the unread data of all peers together, and on the rate of their frames.
 
-py-libp2p 0.8.1 enforces no yamux window. It handles frames as fast as they come and lets no other
-task run while a packet still holds some. A few hundred peers, each with what one may have under
-way, would need more memory than a process has. So above a total bound the peer that holds most is
-disconnected. A peer that sends whole messages holds next to nothing.
+py-libp2p 0.8.1 enforces no yamux window. It handles frames as fast as they arrive and lets no other
+task run while a packet still contains frames. If a few hundred peers each used up the limit for
+one, the process would run out of memory. So above a total bound, the peer with the most unread data
+is disconnected. A peer that sends whole messages has almost no unread data.
 """
 
 from collections import Counter
@@ -20,9 +20,9 @@ from node.network.errors import Incidents
 from node.network.patches import reads_of, replace_reads
 from node.network.peer_budgets import ALLOWANCES, Buckets, CostKind
 
-# Enough for an honest peer: windows of 256 KiB for a few dozen streams.
+# For one connection. Enough for an honest peer: windows of 256 KiB for a few dozen streams.
 UNREAD_BYTES: Final = 8 << 20
-# For all peers together, including the beginnings of questions, answers and RPCs.
+# For all peers together, including incomplete questions, answers and RPCs.
 HELD_BYTES: Final = 64 << 20
 _LOOKED_AT_EVERY_BYTES = 1 << 20
 
@@ -31,7 +31,7 @@ Partial = Callable[[], Iterable[tuple[PeerId, int]]]
 
 
 class Unread:
-    """Bounds on the bytes that a swarm's connections hold unread."""
+    """Bounds on the unread bytes of a swarm's connections."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class Unread:
         self._partial = partial
         self._pacers = Buckets[PeerId](trio.current_time, ALLOWANCES[CostKind.FRAMES])
         self._being_read: WeakKeyDictionary[Yamux, int] = WeakKeyDictionary()
-        self._arrived_bytes = 0  # since the last look at all of them
+        self._arrived_bytes = 0  # since the last check of the total
 
     def bound(self, yamux: Yamux) -> None:
         """Guard a connection from its first frame on."""
@@ -72,9 +72,9 @@ class Unread:
         replace_reads(yamux, read_in_turn, read_bounded)
 
     async def _is_to_go(self, peer: PeerId, arriving_bytes: int) -> bool:
-        """Look at the total once in a while. If it is too large, sever the peer that holds most.
+        """Check the total now and then. If it is too large, sever the peer with the most bytes.
 
-        Return True if that is `peer`.
+        If that is `peer`, return True instead: the caller ends its connection.
         """
         self._arrived_bytes += arriving_bytes
         if self._arrived_bytes < _LOOKED_AT_EVERY_BYTES:
@@ -84,14 +84,14 @@ class Unread:
         if held.total() <= HELD_BYTES:
             return False
         ((most, size),) = held.most_common(1)
-        self._incidents.note(most, "unread", f"{size} of {held.total()} bytes held")
+        self._incidents.note(most, "unread", f"{size} of all peers' {held.total()} unread bytes")
         if most == peer:
             return True
         await self._sever(most)
         return False
 
     def held(self) -> Counter[PeerId]:
-        """Return the number of bytes held for each peer."""
+        """Return the number of unread bytes of each peer."""
         held: Counter[PeerId] = Counter()
         for peer_id, connections in self._swarm.get_connections_map().items():
             for connection in connections:

@@ -1,7 +1,8 @@
 """A signed, published list of a network's addresses (`node.home.signed_list`).
 
-In the DNS the same list is held in TXT records. The text is rebuilt from these, so one reader
-serves both. A signature proves nothing about the addresses: they are only addresses to try.
+In the DNS, TXT records hold the same list. The list's text is rebuilt from these records, so one
+parser reads both forms. A signature does not prove that the addresses work: they are only
+candidates to dial.
 """
 
 from collections.abc import Iterable
@@ -108,6 +109,6 @@ def _addresses(lines: Iterable[str]) -> tuple[Address, ...] | Rejected:
         if isinstance(address, Rejected):
             return Rejected(f"its address {number}: {address.reason}")
         if str(address) != line:
-            return Rejected(f"its address {number} is written {address}")
+            return Rejected(f"its address {number} must be written {address}")
         addresses.append(address)
     return tuple(addresses)

@@ -6,13 +6,13 @@ DHT or from a published list. The book limits what hearsay can cause:
 - It dials one machine at most once an hour, and uses only relays that are connected.
 - It accepts at most 20 addresses from one peer, and a private one only from a peer inside the
   same network.
-- Lists have 64 entries.
-- It tries 16 addresses of the DHT an hour, one in each neighbourhood, and keeps at most a third
-  of its places for them.
-- Addresses tried within the hour are not evicted, so repeating one does not help a liar.
+- It accepts at most 64 addresses from lists.
+- It tries at most 16 addresses from the DHT an hour, one in each neighbourhood, and uses at most a
+  third of the dialled connections for them.
+- Addresses tried within the hour are not evicted, so a liar gains nothing by repeating an address.
 
-Peers are identified by their keys, so a lie costs one dial. Pure: clock and randomness are passed
-in.
+Peers are identified by their keys, so a false address costs only one dial. Pure: clock and
+randomness are passed in.
 """
 
 import random
@@ -45,7 +45,7 @@ MAX_FROM_LISTS: Final = 64
 DHT_DIALS: Final = 16  # per hour
 DHT_SHARE: Final = 1 / 3  # of the connections that this node dials
 HEARSAY_INTERVAL_S: Final = 3_600
-FAILURES_FORGOTTEN: Final = 8  # for hearsay that never answered
+FAILURES_FORGOTTEN: Final = 8  # from then on, hearsay that never answered is removed
 FIRST_BACKOFF_S: Final = 5
 LONGEST_BACKOFF_S: Final = 1_800
 
@@ -84,7 +84,7 @@ def _source(word: Value) -> AddressSource | Rejected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddressEntry(Mapped):
-    """The facts about an address. Times are seconds since 1970, 0 for never."""
+    """An address, its source and its dials so far. Times are seconds since 1970, 0 for never."""
 
     address: Annotated[Address, Codec(lambda text: parse_address(str(text)), str)]
     source: Annotated[AddressSource, Codec(_source, lambda source: source.value)]
@@ -151,7 +151,10 @@ class AddressBook:
             self.learn(address, source)
 
     def restore(self, entry: AddressEntry) -> bool:
-        """Add a stored entry. An entry from a source that is trusted as much is not replaced."""
+        """Add an entry, unless its address is known from a source that is trusted as much.
+
+        Return False if there is no room for it.
+        """
         known = self._entries.get(entry.address)
         if known is not None and _TRUST[entry.source] >= _TRUST[known.source]:
             return True
@@ -218,13 +221,14 @@ class AddressBook:
             )
 
     def note_failure(self, address: Address) -> None:
-        """Record that nobody or another peer answered there; do not retry for a while."""
+        """Record that the peer did not answer at an address; do not retry it for a while."""
         entry = self._entries.get(address)
         if entry is None:
             return
-        # Bounded before it is used as an exponent, since it may come from a file.
+        # `failures` may come from a file, so it is bounded before it is used as an exponent.
         wait_s = min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2 ** min(entry.failures, 16))
-        # A random half (Brooker 2015), so that nodes that lost the same peer spread out.
+        # A random factor (Brooker 2015), so that nodes that lost the same peer redial it at
+        # different times.
         wait_s *= self._chance.uniform(0.5, 1.0)
         self._entries[address] = replace(
             entry, failures=entry.failures + 1, not_before_s=self._now() + round(wait_s)
@@ -251,8 +255,8 @@ class AddressBook:
     def _forget_dead(self) -> None:
         """Remove dead addresses, so that they use up no quota.
 
-        A neighbour's address is removed even if it once answered: a neighbour that is back
-        announces itself.
+        A neighbour's address is removed even if it once answered: a neighbour that returns
+        announces itself again.
         """
         dead = [
             entry.address
@@ -282,7 +286,8 @@ class AddressBook:
             known
             for known in self._entries.values()
             if _TRUST[known.source] >= rank
-            # Entries that answered or were tried lately make room only for the user's own.
+            # Entries that answered or were tried recently are removed only for the user's
+            # addresses.
             and (entry.is_chosen or not (known.success_s or self._was_tried_recently(known)))
         ]
         if not worse:
@@ -314,7 +319,7 @@ class _DhtBounds:
         self._neighbourhoods = {entry.address.neighbourhood for entry in late if entry.is_hearsay}
 
     def take(self, entry: AddressEntry) -> bool:
-        """Return True if an address may be tried, and count it then."""
+        """Return True if an address may be tried, and count it as tried."""
         place = entry.address.neighbourhood
         is_crowded = entry.is_hearsay and place in self._neighbourhoods
         if self._places <= 0 or self._dials <= 0 or is_crowded:
@@ -326,7 +331,7 @@ class _DhtBounds:
 
 
 def _rank(entry: AddressEntry, *, is_alone: bool) -> tuple[bool, bool, bool, int]:
-    """Return the sort key: the user's own first if alone, then direct, answering, trusted."""
+    """Return the sort key: the user's addresses first if alone, then direct, answering, trusted."""
     answers = bool(entry.success_s) and not entry.failures
     is_relayed = entry.address.relay is not None
     return (not (is_alone and entry.is_chosen), is_relayed, not answers, _TRUST[entry.source])

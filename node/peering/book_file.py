@@ -1,7 +1,7 @@
 """The address book on disk: one JSON file for each network, replaced as a whole.
 
 The file only saves time, since the network definition is enough to rejoin. An unreadable file is
-moved aside and logged in one line; the book then starts empty.
+renamed, with one log message; the book then starts empty.
 """
 
 import json
@@ -42,7 +42,7 @@ def read_book(path: Path, *, clock: Callable[[], float], chance: random.Random) 
     """Return the stored book; empty if there is no file or it is invalid.
 
     Raises:
-        ConfigurationError: the file may not be read or moved.
+        ConfigurationError: the file cannot be read or renamed.
     """
     book = AddressBook(clock=clock, chance=chance)
     with explaining_faults(path):
@@ -57,7 +57,7 @@ def read_book(path: Path, *, clock: Callable[[], float], chance: random.Random) 
         with explaining_faults(path):
             path.replace(aside)
         _log.warning(
-            "the address book cannot be read (%s); starting a new one, the old one is %s",
+            "the address book cannot be read (%s); starting a new one, the old one is now %s",
             kept.reason,
             aside,
         )

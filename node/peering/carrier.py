@@ -9,7 +9,7 @@ from protocol.framing import Message
 
 __all__ = ["Answer", "Carrier", "Connected", "Disconnected", "Event", "GossipMessage"]
 
-# Answers a peer's question. An ArnodeError that it raises ends the question; no peer sees it.
+# Answers a peer's question. An ArnodeError ends the question; no peer sees the error.
 Answer: TypeAlias = Callable[[PeerId, Message], Awaitable[Message]]
 
 
@@ -17,7 +17,7 @@ Event: TypeAlias = Connected | Disconnected
 
 
 class Carrier(Protocol):
-    """The network as the core needs it. It may be down at any time; nothing here waits for it."""
+    """The network as the core uses it. It may be down at any time; no method waits for it."""
 
     @property
     def peer_id(self) -> PeerId | None:
@@ -32,10 +32,10 @@ class Carrier(Protocol):
         """The connected peers."""
 
     def events(self) -> AsyncIterator[Event]:
-        """Yield the connected peers, then each change. One reader; a restart does not end it."""
+        """Yield the connected peers, then each change, also after restarts. For one reader."""
 
     async def receive_gossip(self, most: int) -> list[GossipMessage]:
-        """Wait for gossip messages and return at most `most` of them. One reader.
+        """Wait for gossip messages and return at most `most` of them. For one reader.
 
         Messages that do not fit into the queue are counted as `lost_messages`; reconciliation
         brings them.
@@ -43,7 +43,7 @@ class Carrier(Protocol):
 
     @property
     def lost_messages(self) -> int:
-        """The number of gossip messages that arrived and were not taken in time."""
+        """The number of gossip messages that arrived but were not read in time."""
 
     def serve(self, protocol: str, answer: Answer) -> None:
         """Answer peers' questions of a stream protocol, one after the other on each stream."""
@@ -54,34 +54,34 @@ class Carrier(Protocol):
         """Ask a connected peer and return its answer.
 
         Raises:
-            NetworkError: it is not connected, does not answer in time, or refuses.
+            NetworkError: the peer is not connected, does not answer in time, or refuses.
         """
 
     async def dial(self, address: str) -> PeerId:
         """Connect to a peer at an address that ends in its id.
 
         Raises:
-            NetworkError: nobody answers there, or the network is down.
+            NetworkError: no peer answers at the address, or the network is down.
         """
 
     async def reserve(self, relay: PeerId) -> None:
         """Ask a connected relay to pass inbound connections to this node for an hour.
 
         Raises:
-            NetworkError: it refuses, or the network is down.
+            NetworkError: the relay refuses, or the network is down.
         """
 
     async def publish(self, topic: str, data: bytes) -> None:
-        """Gossip a message. It may be lost on the way, and is lost while the network is down.
+        """Gossip a message. It may be lost in transit, and is lost while the network is down.
 
-        Returns when the message is queued, which slows down a caller that publishes much.
+        Return when the message is queued, so that a caller that publishes much is slowed down.
 
         Raises:
-            NetworkError: it can never be sent: too long, or no topic of this network.
+            NetworkError: the message is too long, or the topic is not one of this network.
         """
 
     async def disconnect(self, peer: PeerId) -> None:
         """End the connection with a peer, which may reconnect."""
 
     async def drop(self, peer: PeerId, why: str) -> None:
-        """Disconnect a peer that broke the rules; refuse it for a while, over restarts too."""
+        """Disconnect a peer that broke the rules; refuse it for a while, even after a restart."""

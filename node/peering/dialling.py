@@ -1,4 +1,4 @@
-"""Dialling of peers from the address book, and questions for more addresses (`/arnode/peers/1`).
+"""Dialling of peers from the address book, and requests for more addresses (`/arnode/peers/1`).
 
 An address from a peer is hearsay (`node.peering.book`): bounded, rarely tried, and trusted only
 once a peer answers there.
@@ -28,7 +28,7 @@ from protocol.errors import ArnodeError, Rejected
 from protocol.framing import Message
 
 _LOOKED_S = 1.0
-_LOOKED_WHILE_DOWN_S = 0.05  # the network comes up once per start
+_LOOKED_WHILE_DOWN_S = 0.05  # short, since the network is soon up after a start
 _SETTLED_S = 10.0
 _KEPT_S = 60.0
 _ASKED_AGAIN_S = 600.0
@@ -86,7 +86,7 @@ class Dialler:
             _log.warning("the address book was not saved: %s (%s)", fault.message, fault.hint)
 
     def on_hello(self, peer: PeerId, hello: Hello) -> None:
-        """Add the addresses in a peer's hello, which shows that it has room for this node."""
+        """Add the addresses in a peer's hello, which shows that the peer accepts this node."""
         if peer in self._dialled:
             self._book.note_success(self._dialled[peer])
         self._announced[peer] = self._learn(peer, hello.addresses)
@@ -100,7 +100,7 @@ class Dialler:
         self._book.replace_from(source, addresses)
 
     def on_disconnect(self, peer: PeerId) -> None:
-        """Delete what belongs to a closed connection. If it ended at once, do not redial soon.
+        """Delete the state of a closed connection. If it ended at once, do not redial soon.
 
         A peer that is full or refuses this node first accepts a connection and then closes it.
         """
@@ -116,7 +116,7 @@ class Dialler:
         return {peer: one for peer, one in self._dialled.items() if one in chosen}
 
     async def answer(self, peer: PeerId, question: Message) -> Message:
-        """Return addresses of other peers: where they answered, and those they announce."""
+        """Return addresses of other peers: where they answered, and the ones that they announce."""
         asked = await self._misbehaviour.checked(peer, "a request for peers", read(Known, question))
         others = [str(address) for address in self._shareable(peer)]
         self._chance.shuffle(others)
@@ -124,7 +124,7 @@ class Dialler:
 
     def _due(self) -> list[Address]:
         connected = self._carrier.peers
-        for peer in self._dialled.keys() - set(connected):  # gone before any event
+        for peer in self._dialled.keys() - set(connected):  # disconnected before the event arrived
             self.on_disconnect(peer)
         return self._book.next_to_dial(
             connected=connected,
@@ -145,7 +145,7 @@ class Dialler:
             self._dialling.discard(address.peer)
 
     def _to_ask(self) -> Iterator[PeerId]:
-        """Yield the peers to ask for addresses: greeted ones, while there are few peers."""
+        """Yield the greeted peers to ask for addresses, as long as few peers are connected."""
         if len(self._carrier.peers) >= TARGET_OUTBOUND:
             return
         for peer in self._announced:
@@ -170,7 +170,7 @@ class Dialler:
         reach = reached.reach if reached else None
         learned: list[Address] = []
         for text in texts:
-            # An address form of another version is no fault.
+            # Other versions may use other forms of addresses, so these are not a fault.
             if isinstance(address := parse_address(text), Address):
                 self._book.learn_from_peer(address, sent_by=sent_by, sender_reach=reach)
                 learned.append(address)

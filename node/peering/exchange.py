@@ -1,7 +1,8 @@
-"""One exchange with one peer: pages for a newcomer, reconciliation, records by id.
+"""One exchange of records with a peer: pages for a newcomer, reconciliation, records by id.
 
-It ends no matter what the peer answers. Pages must advance and bring something new. Rounds are
-counted, and so are ids that the peer named and then did not have. A fault of the peer is returned.
+It ends no matter what the peer answers. Pages must advance and bring new records. Rounds are
+limited, and so are ids that the peer named but then did not have. A fault of the peer is returned,
+not raised.
 """
 
 import asyncio
@@ -35,10 +36,11 @@ from protocol.records import payload_id
 
 MOST_ROUNDS: Final = 256
 MOST_IN_VAIN: Final = 2 * MAX_WANTED
-# Pages are stored in pairs: one transaction takes a sixth less time than two of half its size.
+# Two pages are stored together: one transaction takes a sixth less time than two of half its size.
 PAGES_TOGETHER: Final = 2
-MOST_STALE: Final = 2  # consecutive ones that bring nothing new
-# A cold start: the peer has more than this factor times the local records plus this number.
+MOST_STALE: Final = 2  # consecutive pages that bring nothing new
+# Pages are read if the peer has more records than this factor times the local ones plus this
+# number.
 _COLD_FACTOR = 4
 _COLD_RECORDS = 1_000
 
@@ -49,7 +51,7 @@ Take = Callable[[Sequence[bytes]], Coroutine[object, object, int]]
 class Exchange:
     """A download of the records that a peer has and this node lacks.
 
-    `brought` counts the new records so far. `is_complete` turns False when something that the peer
+    `brought` counts the new records so far. `is_complete` becomes False when a record that the peer
     named was left out. `streamed` holds the topics for which a peer is sending pages now. All
     exchanges share it, since two peers would send the same pages.
     """
@@ -80,7 +82,7 @@ class Exchange:
         Raises:
             NetworkError: the peer is gone, or refuses.
         """
-        kept = f"cursor {topic}"  # in the store, so that a restart resumes there
+        kept = f"cursor {topic}"  # in the store, so that the download resumes after a restart
         is_cold = theirs[0] > _COLD_FACTOR * len(self._indexes[topic]) + _COLD_RECORDS
         if topic in self._streamed:
             self.is_complete = False
@@ -98,8 +100,8 @@ class Exchange:
     async def _stream(self, topic: str, kept: str) -> Rejected | None:
         """Read pages until their end, or until they bring nothing new.
 
-        While some pages are stored, the next ones are parsed and those after them are on their way.
-        Sometimes SQLite takes as long for one page as for three.
+        While some pages are stored, the next ones are parsed and the ones after those are
+        requested: sometimes SQLite takes as long for one page as for three.
         """
         after, stale, fault = self._store.meta(kept), 0, None
         pages: list[RecordsPage] = []
@@ -144,7 +146,7 @@ class Exchange:
         finally:
             coming.cancel()
             try:
-                take()  # keep what has arrived, even after an error
+                take()  # store the pages that have arrived, even after an error
                 await finish(all_but=0)
             finally:
                 left = [coming, *(task for task, _ in taking)]
@@ -160,7 +162,7 @@ class Exchange:
         return asyncio.create_task(self._ask(question, RecordsPage))
 
     async def _reconcile(self, topic: str, theirs: TopicDigest) -> Rejected | None:
-        # No bounds of its own: a node that lacks a million records needs as many.
+        # No bounds on rounds or ids: a node that lacks a million records needs a million ids.
         initiator = Initiator(
             self._nearest(topic, theirs[0]), max_rounds=sys.maxsize, max_ids=sys.maxsize
         )
@@ -183,10 +185,11 @@ class Exchange:
         return None
 
     def _nearest(self, topic: str, theirs: int) -> RecordIndex:
-        """Return a copy of the index to compare, which must not change while records arrive.
+        """Return the index to compare, as a copy that does not change while records arrive.
 
-        A peer has refused either much the same records as this node or hardly any. Both indexes
-        lead to the same records, but the one closer to the peer's set needs far fewer bytes.
+        A peer has refused either nearly the same records as this node or hardly any. Both of this
+        node's indexes find the same missing records, but the one closer to the peer's set needs far
+        fewer bytes.
         """
         here, had = self._indexes[topic], self._indexes.had(topic)
         return here.copy() if abs(len(here) - theirs) <= abs(len(had) - theirs) else had
@@ -214,7 +217,7 @@ class Exchange:
                 received.add(head[0])
             if received:  # records that did not fit are requested again
                 brought = await self._take(answer.wires)
-                self.brought += brought  # two statements: other topics' records arrive meanwhile
+                self.brought += brought  # two statements: `brought` changes during the await
             else:
                 self._in_vain += len(batch)
                 if self._in_vain >= MOST_IN_VAIN:

@@ -36,7 +36,7 @@ _RECALLED_AT_ONCE = 1_000  # records; takes the event loop a few milliseconds
 _RECALLED_EVERY_S = 0.05
 _BLOB_LIMIT_S = 60.0
 _CLAIMS_OF_A_PATCH = 8
-_SOUGHT_AGAIN_S = 600.0  # for room: a look at all blobs takes seconds
+_SOUGHT_AGAIN_S = 600.0  # the next search for space, which takes seconds
 _log = logging.getLogger("node.peering")
 
 
@@ -84,7 +84,7 @@ class Fetcher:
                 self.want(patch, sent_by=self._given_up[patch])
 
     def on_hello(self, peer: PeerId) -> None:
-        """Start asking a peer, which answers only after a hello. Retry what no peer had so far."""
+        """Start asking a peer, which answers only after a hello. Retry what no peer had."""
         if peer not in self._greeted:
             self._greeted.add(peer)
             for patch, sent_by in [*self._given_up.items()]:
@@ -114,7 +114,7 @@ class Fetcher:
     async def fetch(self, patch: bytes, *, sent_by: PeerId | None = None) -> bool:
         """Fetch a patch's base, tree and long diff now; return True if its tree and diff are here.
 
-        The answers that claims about the patch name are fetched, too, if available. For a task,
+        Answers that claims about the patch refer to are fetched, too, if available. For a task,
         fetch the baseline and a program's judge and fixed files. For a report, fetch its text if it
         is no longer than the record says.
         """
@@ -152,7 +152,7 @@ class Fetcher:
     async def _recall(self) -> bool:
         """Queue missing patches of earlier claims, the latest first; return False if none is left.
 
-        The queue is not kept over a restart, and may drop entries when many peers report at once.
+        The queue does not survive a restart, and may drop entries when many peers report at once.
         Patches of old claims evict nothing: they fill at most three quarters of the quota.
         """
         while self._greeted and self._has_more and self._free_bytes > self._quota_bytes // 4:
@@ -178,13 +178,13 @@ class Fetcher:
         if not await self._blob(patch, tree, sent_by):
             return False
         listing = self._blobs.listing(tree)
-        if listing is None:  # its author named something else a tree, so nobody has the files
+        if listing is None:  # the blob is not a tree, so no peer has its files
             return False
         fetched = [await self._blob(patch, blob, sent_by) for _, blob in listing]
         return all(fetched)
 
     def _make_listing(self, body: PatchBody) -> None:
-        """Store the list of a tree's files if it follows from the base: this asks no peer."""
+        """Store the list of a tree's files if it can be computed from the base, without peers."""
         if not self._blobs.has(body.tree):
             listing = self._blobs.changed_listing(body)
             if listing is not None:
@@ -225,14 +225,16 @@ class Fetcher:
         if self._clock() < self._sought_s + _SOUGHT_AGAIN_S:
             return False
         self._sought_s = self._clock()
-        # A tenth, or at least a few blobs, so that the next search is not due soon.
+        # Free a tenth, or at least a few blobs, so that the next search is not due soon.
         to_bytes = min(self._quota_bytes * 9 // 10, self._quota_bytes - 4 * BLOB_LIMIT_BYTES)
         claims = claims_of(self._store)
         used_bytes = await asyncio.to_thread(make_room, self._blobs, claims, to_bytes=to_bytes)
         self._free_bytes = self._quota_bytes - used_bytes
         has_room = self._free_bytes >= BLOB_LIMIT_BYTES
         if not has_room and not self._is_full:
-            _log.warning("no more sources are fetched from peers: this node's own fill the space")
+            _log.warning(
+                "no more files are fetched from peers: this node's own files fill the quota"
+            )
         self._is_full = not has_room
         return has_room
 

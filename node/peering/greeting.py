@@ -1,7 +1,7 @@
 """Hellos with peers: who they are, what they have, and whether they still answer.
 
 The side that dialled asks every 10 s. The other side asks only if it got no hello for three times
-as long, so that both sides notice a peer that hangs. The hello is the ping as well.
+as long, so that both sides notice a peer that hangs. The hello also serves as a ping.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ _log = logging.getLogger("node.peering")
 
 @dataclass(kw_only=True)
 class ConnectedPeer:
-    """A connected peer: its address, last hello, answering time, and when to ask next."""
+    """A connected peer: its address, last hello, latency, and when to ask next."""
 
     dialled: bool
     relayed: bool = False
@@ -41,7 +41,7 @@ class ConnectedPeer:
 
 
 class Greeter:
-    """An exchange of hellos. `own` makes this node's; `on_hello` gets those of its network."""
+    """The exchange of hellos. `own` makes this node's; `on_hello` gets peers' of its network."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class Greeter:
                 dialled=dialled, relayed=relayed, host=host, ask_at_s=ask_at_s
             )
             self._is_due.set()
-        else:  # its question arrived before the event of its connection
+        else:  # its hello arrived before the event of its connection
             known.dialled = known.dialled or dialled
             known.relayed = known.relayed or relayed
             known.host = host or known.host
@@ -98,7 +98,7 @@ class Greeter:
         self._peers.pop(peer, None)
 
     async def answer(self, peer: PeerId, question: Message) -> Message:
-        """Answer a hello. A peer of another network or version learns from it why it is dropped."""
+        """Answer a hello. The answer shows a peer why it is dropped: other network or version."""
         if (version := other_version(question)) is not None:
             self._part_soon(peer, _of_version(version))
             return write(self._own())
@@ -114,7 +114,8 @@ class Greeter:
     async def greet(self, peer: PeerId) -> None:
         """Ask a peer for its hello.
 
-        Drop a peer of another network or version. Disconnect a peer that was silent twice.
+        Drop a peer of another network or version. Disconnect a peer that did not answer twice in a
+        row.
         """
         known = self._peers.get(peer)
         if known is None or known.is_asked:
@@ -191,14 +192,14 @@ class Greeter:
     async def _unanswered(self, peer: PeerId, known: ConnectedPeer, why: str) -> None:
         known.unanswered += 1
         if known.unanswered >= _MOST_UNANSWERED:
-            # It may only be slow or suspended, and come back.
-            _log.info("peer %s: no hello, %d times: %s", peer, known.unanswered, why)
+            # The peer may only be slow or suspended, so it may reconnect.
+            _log.info("peer %s: no answer to %d hellos: %s", peer, known.unanswered, why)
             self.on_disconnect(peer)
             await self._carrier.disconnect(peer)
 
 
 def _of_network(net: str, own: str) -> str:
-    return f"it is of the network {net}, this node of {own}"
+    return f"it is in the network {net}, this node in {own}"
 
 
 def _of_version(version: int) -> str:

@@ -16,10 +16,10 @@ from protocol.errors import Rejected
 
 # 2 ms of the event loop; other tasks may run between two batches.
 _DEDUPED_AT_ONCE = 128
-# 150 to 250 ms; half as many need nearly as many disk writes.
+# Records in one transaction of 150 to 250 ms. Half as many would need nearly as many disk writes.
 _STORED_AT_ONCE = 1_024
-_MOST_TASKS = 256  # that the reading process is sent
-# The most that one peer may bring of unknown kinds or with a time in the future. The rest comes in
+_MOST_TASKS = 256  # that are sent to the reading process
+# Limits on one peer's records of unknown kinds or with a time in the future. The rest is fetched in
 # later rounds, or from other peers.
 RATIONED_RECORDS: Final = Allowance(per_s=1, burst=2_000)
 RATIONED_BYTES: Final = Allowance(per_s=4 << 10, burst=8 << 20)
@@ -32,8 +32,8 @@ OnNew = Callable[[PeerId, IntakeReport], None]
 class Ingested:
     """The outcome for some records.
 
-    `new`: the number of new ones; `left_out`: the number left for another time; `rejected`: the
-    faults of the others.
+    `new`: the number of new records; `left_out`: the number left for later rounds; `rejected`: the
+    faults of the invalid ones.
     """
 
     new: int = 0
@@ -42,10 +42,11 @@ class Ingested:
 
 
 class Ingest:
-    """The way of peers' records into the store; large batches are parsed in another process.
+    """A writer of peers' records to the store; large batches are parsed in another process.
 
     `now_ms` is in milliseconds since 1970, `clock` in seconds. Only records of `authors` count in
-    this network; if it is empty, everybody's do. `on_new` is called with what a peer brought.
+    this network; if it is empty, everybody's do. `on_new` is called with a peer and a report on its
+    new records.
     """
 
     def __init__(
@@ -73,8 +74,7 @@ class Ingest:
     ) -> Ingested:
         """Store records that a peer sent, and return the outcome.
 
-        `is_rationed`: limit records of unknown kinds, and with a time in the future, to the share
-        of one peer.
+        `is_rationed`: limit the peer's records of unknown kinds or with a time in the future.
         """
         ingested = Ingested()
         read = await self._read(wires)
@@ -94,7 +94,7 @@ class Ingest:
         return ingested
 
     def _has_room(self, peer: PeerId, one: Extract | Rejected) -> bool:
-        """Return True if a record is of a known kind and timely, or within the peer's ration."""
+        """Return True if a record is of a known kind and not early, or within the peer's ration."""
         if isinstance(one, Rejected):
             return True
         if one.sort != "unknown" and one.ts_ms <= self._now_ms() + EARLY_MS:

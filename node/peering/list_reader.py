@@ -1,8 +1,8 @@
 """A reader of published lists: a file over HTTPS, or TXT records in the DNS.
 
-The server is untrusted, and observers of the connection see that somebody asked. So an answer is
-read up to the maximum length of a list and for a limited time. No redirect to another place is
-followed. Nothing but the place's own name is sent. `node.peering.address_list` checks the content.
+The server is untrusted, and observers of the connection can see the request. So an answer is read
+only up to the maximum length of a list and for a limited time. The reader follows no redirect and
+sends nothing but the list's URL or DNS name. `node.peering.address_list` checks the content.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ class ListReader:
     dns_s: float = 10.0
 
     async def read(self, place: str) -> bytes | Rejected:
-        """Return the text published at a place, unverified, or the reason there is none."""
+        """Return the unverified text at a URL or DNS name, or the reason it cannot be read."""
         if place.startswith(DNSADDR):
             return await self._looked_up(place.removeprefix(DNSADDR))
         return await self._fetched(place)
@@ -86,7 +86,7 @@ class ListReader:
         except (TimeoutError, Timeout):
             return Rejected(f"no DNS server answered within {self.dns_s:g} s")
         except (DNSException, OSError) as fault:
-            return Rejected(f"its name was not looked up: {_fault_line(fault)}")
+            return Rejected(f"its name cannot be resolved: {_fault_line(fault)}")
         return text_of_records(b"".join(one.strings) for one in answer if isinstance(one, TXT))
 
 

@@ -1,8 +1,8 @@
 """Nodes of the same network, found by published address lists that the network's key signed.
 
 Each list is read again every few hours. Its newest text is stored, so that it is available at the
-next start and no server can bring back an older one. All addresses go to the address book, which
-limits how many of them are tried and how often.
+next start and no server can replace it with an older one. All addresses go to the address book,
+which limits how many of them are tried and how often.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from node.peering.list_reader import ListReader
 from protocol.codecs import plain
 from protocol.errors import ArnodeError, Rejected
 
-ALONE_S: Final = 1200.0  # between two looks while no peer is connected
+ALONE_S: Final = 1200.0  # between two reads while no peer is connected
 SETTLED_S: Final = 6 * 3600.0
 _LOOKED_S = 1.0
 _log = logging.getLogger("node.peering")
@@ -28,7 +28,7 @@ _log = logging.getLogger("node.peering")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownList:
-    """A list's newest known text, and the fault of the last look, if any."""
+    """A list's newest known text, and the fault of the last attempt to read it, if any."""
 
     place: str
     text: AddressList | None = None
@@ -36,11 +36,11 @@ class KnownList:
 
 
 class Lists:
-    """A reader of a network's lists, active while `run` is.
+    """A reader of a network's lists, which works while `run` is running.
 
-    `key` signs the lists. `peers` returns the number of connected peers. `found` gets all addresses
-    on the lists. `clock`: seconds since 1970, which may jump. `recall` and `keep` read and store
-    small values that survive a restart (`Store.meta`, `Store.set_meta`).
+    `key` signs the lists. `peers` returns the number of connected peers. `found` is called with all
+    addresses on the lists. `clock`: seconds since 1970, which may jump. `recall` and `keep` read
+    and store small values that survive a restart (`Store.meta`, `Store.set_meta`).
     """
 
     def __init__(
@@ -68,13 +68,13 @@ class Lists:
 
     @property
     def next_s(self) -> float:
-        """The time of the next look, in seconds since 1970; 0 before the first."""
+        """The time of the next read, in seconds since 1970; 0 before the first."""
         if self._looked_s is None:
             return 0.0
         return self._looked_s + (SETTLED_S if self._peers() else ALONE_S)
 
     async def run(self) -> None:
-        """Look whenever it is due. Never returns."""
+        """Read the lists whenever that is due. Never returns."""
         self._found(self._addresses())
         while True:
             if not is_in_future(self.next_s, self._clock(), most_s=SETTLED_S):
@@ -94,11 +94,11 @@ class Lists:
         return KnownList(place=place, text=text if isinstance(text, AddressList) else None)
 
     def _after(self, known: KnownList, answer: bytes | Rejected) -> KnownList:
-        """Return the updated state of a list after its place was asked."""
+        """Return the state of a list, updated with the answer to a request for it."""
         text = answer if isinstance(answer, Rejected) else self._read(answer)
         if isinstance(text, AddressList) and known.text and text.written_s < known.text.written_s:
             then, now = iso_time(text.written_s), iso_time(known.text.written_s)
-            text = Rejected(f"it is of {then}, older than the one read before, of {now}")
+            text = Rejected(f"it was written at {then}, but one written at {now} was already read")
         if isinstance(text, Rejected):
             if text.reason != known.fault:
                 _log.warning("the list %s: %s", known.place, plain(text.reason))

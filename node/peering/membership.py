@@ -1,4 +1,4 @@
-"""A node's part in one network: its network process, the protocols over it, and dialling.
+"""A node's membership in one network: its network process, the protocols over it, and dialling.
 
 A failure in any of these does not stop the research.
 """
@@ -34,7 +34,7 @@ from node.store.store import Store
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Membership:
-    """A node's membership in a network."""
+    """The running objects of a node's membership in a network."""
 
     network: Network
     process: NetworkProcess
@@ -48,7 +48,7 @@ class Membership:
         return self.peering.addresses
 
     async def wait_first_sync(self, limit_s: float) -> bool:
-        """Wait until a peer's records are here; return True if they came in time."""
+        """Wait until one peer's records are stored; return True if that happened in time."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(limit_s):
                 await self.peering.syncer.first_sync_done.wait()
@@ -77,7 +77,7 @@ async def taking_part(
 
     `topics` are subscribed to. `listen` are addresses to listen on; if empty, the node chooses a
     port. `relays`: True to serve as a relay. `mdns`: True to search for peers on the local network.
-    `on_news` is called, not often, when peers brought something.
+    `on_news` is called at most every 2 s, when peers sent new records.
     """
     path = book_path(home, network.name)
     book = read_book(path, clock=time.time, chance=random.Random())
@@ -163,7 +163,7 @@ async def taking_part(
 def announced(listened: tuple[str, ...]) -> Iterator[str]:
     """Yield the addresses of this machine to send to peers, without wildcards.
 
-    A node behind a router cannot know if others can dial them.
+    A node behind a router cannot know if peers can dial them.
     """
     for text in listened:
         for place in seen_at(text, _own_addresses()):
@@ -172,9 +172,9 @@ def announced(listened: tuple[str, ...]) -> Iterator[str]:
 
 
 def _own_addresses() -> Iterator[str]:
-    """Yield the address from which this machine would reach others, if there is a network.
+    """Yield the address from which this machine reaches other hosts, if it is on any network.
 
-    No packet is sent for this.
+    This sends no packet.
     """
     with (
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe,

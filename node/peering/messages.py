@@ -2,7 +2,7 @@
 
     /arnode/hello/1  hello → hello
     /arnode/sync/1   {reconcile, topic} → {message}          protocol/reconciliation.py
-                     {want: [id] ≤ 512} → {records: [wire]}  as many of them as there is room for
+                     {want: [id] ≤ 512} → {records: [wire]}  as many of them as fit
                      {after: key|nil, limit, topic} → {records, next: key|nil}
     /arnode/blob/1   {blob, of: record id, offset} → {data, size}
     /arnode/peers/1  {known: n} → {addresses: [address] ≤ n}
@@ -54,12 +54,12 @@ TopicDigest = tuple[int, bytes]
 
 
 class RefusedError(ArnodeError):
-    """A peer's question gets no answer. The peer only sees that its question ended."""
+    """A peer's question that gets no answer. The peer only sees that its question ended."""
 
 
 def read(kind: type[M], message: Message) -> M | Rejected:
     """Return the question or answer in a message, or its first fault."""
-    # A message may hold floats; codecs compare types, so none accepts them.
+    # A message may hold floats; codecs compare types, so no codec accepts them.
     return kind.from_value(cast("Value", message))
 
 
@@ -117,7 +117,7 @@ def _digests() -> Codec[dict[str, TopicDigest]]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hello(Mapped):
-    """A node's account of itself: who it is, where else to reach it, and what records it has.
+    """A node's description of itself: its author, its addresses, and digests of its records.
 
     Only a profile record that binds the transport key proves that the peer owns the `author` key.
     """

@@ -1,9 +1,9 @@
-"""The process that speaks multicast DNS: it announces this node's addresses and finds others.
+"""The process that speaks multicast DNS: it announces this node and finds other nodes.
 
 It uses libp2p's form (https://github.com/libp2p/specs/blob/master/discovery/mdns.md): a service of
 the type `_p2p-X._udp.local.` with addresses in its TXT record, where X stands for the network.
-Anybody on the local network can write the data read here. So it runs in a process of its own, which
-knows nothing of the node. Standard input is a socket to the core:
+Anybody on the local network can write the data read here. So this code runs in a process of its
+own, without access to the node's home. Standard input is a socket to the core:
 
     core → here   ["announce", X, [address listened on]]    first, and when they change
     here → core   ["found", address]
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 async def serve_core(end: socket.socket) -> None:
-    """Announce what the core sent last, until the core has gone."""
+    """Announce the addresses that the core sent last, until the core closes the socket."""
     channel = await ProcessChannel.over(end, FRAMING)
     announcing: asyncio.Task[None] | None = None
     try:
@@ -60,7 +60,7 @@ async def serve_core(end: socket.socket) -> None:
                             _announce(channel, f"_p2p-{name}._udp.local.", [*map(str, listened)])
                         )
                     case _:
-                        _log.error("the core sent a frame that announces nothing")
+                        _log.error("the core sent a frame that is not an announcement")
     except* ChannelError:
         pass  # the core has gone
 
@@ -79,9 +79,7 @@ async def _announce(
         except (OSError, Error) as fault:
             if not is_logged:
                 is_logged = True
-                _log.warning(
-                    "no peers are found on the local network: no multicast here: %s", fault
-                )
+                _log.warning("cannot find peers on the local network, multicast fails: %s", fault)
         await asyncio.sleep(LOOKED_S)
 
 
@@ -97,7 +95,7 @@ def announced(listened: Sequence[str], hosts: Sequence[str]) -> list[str]:
 
 
 def machine_hosts() -> list[str]:
-    """Return the IPv4 addresses at which others on the local networks see this machine."""
+    """Return this machine's IPv4 addresses on its local networks, without loopback."""
     found = {str(one.ip) for card in ifaddr.get_adapters() for one in card.ips if one.is_IPv4}
     return sorted(host for host in found if scope_of(host) is not AddressScope.LOOPBACK)
 
@@ -124,7 +122,7 @@ async def _speaking(
     ) -> None:
         del zeroconf, service_type  # zeroconf passes them by these names
         if name != info.name and state_change is not ServiceStateChange.Removed:
-            with contextlib.suppress(asyncio.QueueFull):  # there are enough others
+            with contextlib.suppress(asyncio.QueueFull):  # enough other nodes are waiting
                 names.put_nowait(name)
 
     speaker = AsyncZeroconf(interfaces=hosts)

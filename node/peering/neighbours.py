@@ -1,7 +1,8 @@
 """Nodes of the same network on the local network, found by multicast DNS.
 
 This is the core's side of `node.peering.multicast`. Addresses go to the address book, which bounds
-their number and how often they are tried. A failure is logged once and ends nothing else.
+their number and how often they are tried. A failure is logged once and does not affect anything
+else.
 """
 
 import asyncio
@@ -28,7 +29,7 @@ _log = logging.getLogger("node.peering")
 
 
 class Neighbours:
-    """A search for neighbours, active while `run` is. `listened` returns this node's addresses."""
+    """A search for neighbours while `run` is running. `listened` returns this node's addresses."""
 
     def __init__(
         self,
@@ -50,7 +51,7 @@ class Neighbours:
         self._found = found
 
     async def run(self) -> None:
-        """Run one process after the other. Never returns."""
+        """Run the mDNS process, and restart it whenever it ends. Never returns."""
         await Supervisor(self._program, self._live, on_death=self._note_death).run()
 
     def _note_death(self, why: ArnodeError, _wait_s: float) -> bool:
@@ -86,10 +87,10 @@ class Neighbours:
                 raise ChannelError("an invalid frame")
 
     def _may_be(self, address: Address) -> bool:
-        """Return True if a neighbour may listen there.
+        """Return True if a neighbour may listen at an address.
 
-        Addresses of this node are excluded; loopback ones count only if this node listens there,
-        too.
+        Addresses of this node are excluded, and loopback addresses unless this node listens on
+        loopback, too.
         """
         own = [one for one in map(parse_address, self._listened()) if isinstance(one, Address)]
         is_no_place = address.reach in (Reach.NAME, Reach.NOWHERE)
@@ -101,6 +102,6 @@ class Neighbours:
 
 
 def local_name(network: Network) -> str:
-    """Return a network's name on the wire; nobody can guess that of a network with a secret."""
+    """Return a network's name on the wire; a secret makes it impossible to guess."""
     digest = hashlib.sha256(_CONTEXT + (network.secret or b"") + network.name.encode()).digest()
     return digest[:_NAME_BYTES].hex()

@@ -1,7 +1,7 @@
-"""One life of a network process as the core sees it: calls, events, peers' questions.
+"""The core's link to one network process: calls, events, peers' questions.
 
-Frames are those of `node.network.contract`; any other frame ends the life. When it ends, every open
-call fails and no peer is connected any more.
+Frames are those of `node.network.contract`; any other frame ends the link. When the link ends,
+every open call fails and no peer is connected any more.
 
 Events wait in an inbox, with one possibly slow reader for each kind. Connects and disconnects are
 reported as differences (`node.network.presence`). The queue of gossip is bounded: messages that do
@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 
 class Inbox:
-    """A store of events until they are read."""
+    """A queue of events and gossip for the core."""
 
     def __init__(self) -> None:
         self._presence = Presence()
@@ -127,10 +127,10 @@ class NetworkLink:
             await self._finish()
 
     async def call(self, name: str, *arguments: Message) -> Message:
-        """Make the process do something, and return the result.
+        """Send the process a call, and return the result.
 
         Raises:
-            NetworkError: it did not work, or the process has ended.
+            NetworkError: the call failed, or the process has ended.
         """
         with self._calls.open() as (number, result):
             try:
@@ -140,7 +140,7 @@ class NetworkLink:
             return await result
 
     def start(self, work: Coroutine[object, object, object]) -> None:
-        """Run a task in the background until this life ends; log what it raises."""
+        """Run a coroutine in the background until the link ends; log its exceptions."""
         task = asyncio.create_task(self._guard(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -162,7 +162,7 @@ class NetworkLink:
         self._inbox.leave_all()
 
     async def _watch(self) -> None:
-        """End a process that no longer answers."""
+        """End the link to a process that no longer answers pings."""
         while True:
             await asyncio.sleep(PING_EVERY_S)
             try:
@@ -181,7 +181,7 @@ class NetworkLink:
                     why: number for why, number in ignored.items() if isinstance(number, int)
                 }
             case _:
-                _log.warning("the network process answered a ping with something else")
+                _log.warning("the network process sent an invalid answer to a ping")
                 self._channel.close()
 
     def _take(self, frame: Message, on_up: Callable[[], None]) -> None:

@@ -1,4 +1,4 @@
-"""The network as the core has it: a child process that may die at any time and is restarted.
+"""The network process as a child of the core, restarted whenever it dies.
 
     async with NetworkProcess(settings, hidden=[home.root]) as network:
         network.serve("/arnode/hello/1", answer)
@@ -6,7 +6,7 @@
             …
 
 Entering the block does not wait: the network is down until the process reports that it listens, and
-again whenever the process dies. While it is down, only `ask`, `dial` and `reserve` raise.
+again whenever the process dies. While the network is down, only `ask`, `dial` and `reserve` raise.
 """
 
 import asyncio
@@ -90,7 +90,7 @@ class NetworkProcess(Carrier):
 
     @property
     def lost_messages(self) -> int:
-        """The number of gossip messages that arrived and were not taken in time."""
+        """The number of gossip messages that arrived but were not read in time."""
         return self._inbox.lost_messages
 
     @property
@@ -107,7 +107,7 @@ class NetworkProcess(Carrier):
         return {} if self._link is None else self._link.ignored
 
     async def wait_up(self) -> None:
-        """Wait until the network is up; forever if it cannot be."""
+        """Wait until the network is up, possibly forever."""
         await self._is_up.wait()
 
     def events(self) -> AsyncIterator[Event]:
@@ -124,7 +124,7 @@ class NetworkProcess(Carrier):
     async def ask(
         self, peer: PeerId, protocol: str, question: Message, *, timeout_s: float = 30.0
     ) -> Message:
-        # only a few at a time for one peer
+        # Only a few questions at a time for one peer.
         check_size(question, QUESTION_LIMIT_BYTES)
         turns = self._turns.setdefault(peer, asyncio.Semaphore(QUESTIONS_PER_PEER))
         async with _in_time(f"{peer} did not answer {protocol}", timeout_s), turns:
@@ -134,11 +134,11 @@ class NetworkProcess(Carrier):
         async with _in_time(f"{address} was not reached", DIAL_S):
             peer = await self._up().call("dial", address)
         if not isinstance(peer, str):
-            raise NetworkError(f"{address} has no peer")
+            raise NetworkError(f"the network process named no peer at {address}")
         return PeerId(peer)
 
     async def reserve(self, relay: PeerId) -> None:
-        async with _in_time(f"{relay} reserved nothing", DIAL_S):
+        async with _in_time(f"{relay} did not confirm a reservation", DIAL_S):
             await self._up().call("reserve", relay)
 
     async def publish(self, topic: str, data: bytes) -> None:

@@ -1,7 +1,7 @@
-"""The ports that this node listens on: the same as before, so that invites stay valid.
+"""The choice of ports to listen on: the same after a restart, so that invites stay valid.
 
-If any port will do, the node tries its last one again. If that is taken, it uses another and
-remembers that instead.
+If the settings name no port, the node tries its last port again. If that port is taken, the node
+uses another one and remembers that one instead.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ class Ports:
         self._listen = listen or (f"{ANYWHERE}{_ANY}",)
 
     async def to_listen(self) -> tuple[str, ...]:
-        """Return the addresses with ports; the port is 0 if none is known or it is taken."""
+        """Return the addresses with ports; port 0 (any port) if no known port is free."""
         return tuple([await self._chosen(address) for address in self._listen])
 
     def got(self, addresses: Iterable[str]) -> None:

@@ -1,9 +1,10 @@
-"""Detection of how others reach this node: at an address of its own, else through relays.
+"""Detection of how peers reach this node: at an address of its own, else through relays.
 
-The node asks peers that the user chose (a definition, a flag, an invite) and that it dialled. It
-asks soon after the hello and again every ten minutes. A node that was reached from outside needs no
-relay. If no peer reached it, it reserves places at two relays at most. A lying peer does little
-harm: others make a dial that fails, or this node lacks an address.
+The node asks peers that the user chose (in the network definition, by a flag, by an invite) and
+that it dialled. It asks soon after the hello and again every ten minutes. A node that was reached
+from outside needs no relay. If no peer reached it, it makes reservations at two relays at most. A
+lying peer does little harm: other peers dial a wrong address, or this node announces one address
+less.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ from node.peering.messages import ask
 from protocol.errors import Rejected
 
 ASKED_EVERY_S: Final = 600.0  # arnode's relays keep a reservation for an hour, others for longer
-AGAIN_S: Final = 90.0  # for peers without an answer: to ask again within a minute is too early
+AGAIN_S: Final = 90.0  # after no answer; relays refuse a second question within a minute
 MOST_RELAYS: Final = 2
 _LOOKED_S = 1.0
 _log = logging.getLogger("node.peering")
@@ -57,7 +58,7 @@ class Reaching:
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """The addresses where this node answered, and those through relays."""
+        """The addresses at which peers reached this node, and its addresses through relays."""
         return tuple(dict.fromkeys((*self._found.values(), *self._through.values())))
 
     async def run(self) -> None:
@@ -73,7 +74,7 @@ class Reaching:
         return [peer for peer in self._chosen() if now_s >= self._ask_at_s.get(peer, now_s)]
 
     async def ask(self, peer: PeerId) -> None:
-        """Ask a peer to dial this node; if no peer can reach it, reserve a place."""
+        """Ask a peer to dial this node; if no peer reached this node, make a reservation at it."""
         self._ask_at_s[peer] = self._clock() + AGAIN_S
         address = self._chosen().get(peer)
         found = await self._reached_by(peer)
@@ -92,12 +93,12 @@ class Reaching:
             self._on_change()
 
     def on_disconnect(self, peer: PeerId) -> None:
-        """Delete what belongs to a closed connection."""
+        """Delete the state of a closed connection."""
         for kept in (self._ask_at_s, self._found, self._through):
             kept.pop(peer, None)
 
     async def _reached_by(self, peer: PeerId) -> Address | NetworkError | None:
-        """Return where a peer reached this node, None if nowhere, or the fault of its answer."""
+        """Return the address at which a peer reached this node, None without one, or the fault."""
         ports = tuple(dict.fromkeys(self._ports()))[:MAX_PORTS]
         if not ports:
             return None
@@ -106,12 +107,12 @@ class Reaching:
         except NetworkError as fault:  # it is no relay, has gone, or is asked too often
             return fault
         if isinstance(reached, Rejected):
-            return NetworkError(f"{peer} answered {reached.reason}")
+            return NetworkError(f"{peer} sent an invalid answer: {reached.reason}")
         if reached.address is None:
             return None
         found = parse_address(f"{reached.address}/p2p/{self._carrier.peer_id}")
         if isinstance(found, Rejected) or found.port not in ports:
-            return NetworkError(f"{peer} reached somebody else")
+            return NetworkError(f"{peer} answered with an address that is not this node's")
         return found
 
     def _ports(self) -> Iterator[int]:

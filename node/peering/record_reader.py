@@ -1,8 +1,8 @@
 """Parsing of many records in a separate process, so that a newcomer uses a second CPU core.
 
 Parsing a record and verifying its signatures takes 0.2 ms and holds Python's lock; storing it takes
-half as long. The process starts with the first large batch and ends after a while without one; its
-channel ends it together with the core. Batches that it does not answer are parsed here.
+half as long. The process starts with the first large batch. It ends after a while without one, or
+with the core. The core itself parses the batches that the process does not answer.
 
     question = msgpack [number, [manifest not sent before, …], [wire, …]]
     answer   = msgpack [number, [an extract without its wire, or the reason it is invalid, …]]
@@ -27,10 +27,10 @@ from protocol.errors import ArnodeError, Rejected
 from protocol.framing import ChannelError, plain_framing
 from protocol.manifest import TaskManifest
 
-MANY: Final = 32  # records; fewer are parsed here, in a few milliseconds
+MANY: Final = 32  # records; the core itself parses fewer, in a few milliseconds
 IDLE_S: Final = 30.0
 ANSWERED_WITHIN_S: Final = 30.0
-_READ_AT_ONCE = 64  # here; 15 ms of the event loop
+_READ_AT_ONCE = 64  # records in the core; 15 ms of the event loop
 _FRAMING: Final = plain_framing(1 << 30, use_list=False)  # far more than peers send at once
 _log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class RecordReader:
         self._process: _ReaderProcess | None = None
 
     async def read(self, wires: Sequence[bytes], tasks: Mapping[bytes, TaskManifest]) -> Read:
-        """Return the extract of each record, or its fault; `tasks` are the known ones, by id."""
+        """Return the extract of each record, or its fault; `tasks`: the known tasks, by id."""
         if self._has_other and len(wires) >= MANY:
             if self._process is None or self._process.is_over:
                 self._process = _ReaderProcess(self._hidden)
@@ -58,7 +58,10 @@ class RecordReader:
                 async with asyncio.timeout(ANSWERED_WITHIN_S):
                     return await self._process.ask(wires, tasks)
             except (ChannelError, TimeoutError) as fault:
-                _log.warning("records are read here: no process does it (%r)", fault)
+                _log.warning(
+                    "the core reads the records, since the process that reads them failed (%r)",
+                    fault,
+                )
                 self._has_other = False
                 await self.aclose()
         read: Read = []
@@ -87,7 +90,7 @@ class _ReaderProcess:
         )
         self._supervisor = Supervisor(program, self._live, on_death=self._note_death)
         self._channel: ProcessChannel[Any] | None = None
-        self._is_up = asyncio.Event()  # or is over
+        self._is_up = asyncio.Event()  # or has ended
         self._calls: Calls[Any] = Calls()
         self._sent_tasks = set[bytes]()
         self._idle: asyncio.TimerHandle | None = None
@@ -95,7 +98,7 @@ class _ReaderProcess:
         self._supervisor.start()
 
     async def ask(self, wires: Sequence[bytes], tasks: Mapping[bytes, TaskManifest]) -> Read:
-        """Return the extract or the fault of each record. Cancelling disturbs no other question.
+        """Return the extract or the fault of each record. Cancelling affects no other call.
 
         Raises:
             ChannelError: the process has ended, or cannot be started.
@@ -105,7 +108,7 @@ class _ReaderProcess:
         self._idle = asyncio.get_running_loop().call_later(IDLE_S, self._end, "idle for a while")
         await self._is_up.wait()
         if self.is_over or self._channel is None:
-            raise ChannelError("it is not there")
+            raise ChannelError("it is not running")
         unsent = tasks.keys() - self._sent_tasks
         with self._calls.open() as (number, answer):
             await self._channel.send((number, [tasks[one].encoded for one in unsent], wires))
@@ -114,7 +117,7 @@ class _ReaderProcess:
 
     async def stop(self) -> None:
         """End the process and wait for its end; its open questions fail at once."""
-        self._end("it was ended")
+        self._end("it was stopped")
         await self._supervisor.stop()
 
     async def _live(self, channel: ProcessChannel[Any]) -> NoReturn:

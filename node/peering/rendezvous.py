@@ -1,8 +1,8 @@
 """Nodes of the same network, found in libp2p's public DHT under the network's name.
 
 This is the core's side of `node.network.dht_program`. Once this node can be dialled, it is
-announced under a key derived from the network's name and the day, and it looks for others.
-Addresses go to the address book, which bounds how many are tried and how often.
+announced under a key derived from the network's name and the day, and it looks for other nodes
+under that key. Addresses go to the address book, which bounds how many are tried and how often.
 """
 
 import asyncio
@@ -52,11 +52,11 @@ class LastRendezvous:
 
 
 class Rendezvous:
-    """A search for other nodes, active while `run` is.
+    """A search for other nodes, which works while `run` is running.
 
     `reached_at` returns where this node can be dialled, `peers` returns the number of connected
-    peers, and `found` gets the addresses of a rendezvous. `clock`: seconds since 1970, which may
-    jump.
+    peers, and `found` is called with the addresses of a rendezvous. `clock`: seconds since 1970,
+    which may jump.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Rendezvous:
         return self.last.at_s + (SETTLED_S if is_settled else ALONE_S)
 
     async def run(self) -> None:
-        """Look for nodes whenever it is due. Never returns."""
+        """Look for nodes whenever that is due. Never returns."""
         while True:
             is_waiting = is_in_future(self.next_s, self._clock(), most_s=SETTLED_S)
             if self._reached_at() and not is_waiting:
@@ -135,7 +135,7 @@ class Rendezvous:
         return tuple(key_of(self._network.name, _day(one)) for one in days)
 
     def _to_announce(self) -> tuple[str, ...]:
-        """Return this node's direct addresses: a reservation at a relay is gone tomorrow."""
+        """Return this node's direct addresses, since a reservation at a relay is gone tomorrow."""
         read = {text: parse_address(text) for text in self._reached_at()}
         direct = [
             text for text, one in read.items() if isinstance(one, Address) and one.relay is None
@@ -150,7 +150,7 @@ class Rendezvous:
             _log.warning("no DHT server answered, next try in %g min", again_min)
         elif last.found:
             _log.info(
-                "%d found by the DHT; %d of its servers answered, %d know this node",
+                "the DHT names %d peers; %d of its servers answered, %d know this node",
                 *(last.found, last.answered, last.announced),
             )
         elif not self._peers():

@@ -45,7 +45,7 @@ from protocol.topics import belongs, parts_of
 
 _GOSSIP_AT_ONCE = 64
 _SETTLED_S = 600.0
-_NEWS_EVERY_S = 2.0  # looking for work among the news costs more than storing them
+_NEWS_EVERY_S = 2.0  # looking for work in new records takes longer than storing them
 _RESTARTED_AFTER_S = 5.0
 PACE_S: Final = 0.005  # if published faster, the network's queues of 32 drop most messages
 _PUBLISHED_EVERY_S = 0.1  # most of the time that a delivery takes
@@ -58,7 +58,7 @@ class Peering:
 
     `topics` are subscribed to (protocol/topics.py). `author` signs this node's records. Only
     records of `authors` count in this network; if it is empty, everybody's do. `addresses` are sent
-    to peers. `on_news` is called, not often, when peers brought something.
+    to peers. `on_news` is called at most every 2 s, when peers sent new records.
     """
 
     def __init__(
@@ -188,7 +188,7 @@ class Peering:
         self.syncer.consider(peer, hello)
 
     def _hello(self) -> Hello:
-        # Empty topics are left out. Of too many topics, each hello carries the next ones.
+        # Empty topics are left out. If there are too many topics, each hello carries the next ones.
         digests = [entry for entry in self._indexes.digests().items() if entry[1][0]]
         if len(digests) > MAX_TOPICS:
             self._turn = (self._turn + MAX_TOPICS) % len(digests)
@@ -284,7 +284,7 @@ class Publisher:
         if latest == self._last:
             return 0
         own = self._store.topics.own_after(self._last, limit=_PUBLISHED_AT_ONCE)
-        # The numbers between are other authors' records, of which there may be very many.
+        # Numbers up to `latest` belong to other authors' records, possibly to very many.
         self._last = own[-1][0] if len(own) == _PUBLISHED_AT_ONCE else latest
         for _, part, wire in own:
             record = parsed(wire, is_verified=True)

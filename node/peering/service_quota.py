@@ -1,12 +1,12 @@
-"""Limits on what peers may use of the core: budgets, counted faults, and turns for questions.
+"""Limits on peers' use of the core: budgets, counts of faults, and turns for questions.
 
-Answering a question of a hundred bytes takes one to ten milliseconds, one of a hundred kilobytes
-forty. The event loop that runs the research answers them one after the other, within a share of its
-time. The time for a peer's answers is added to its debt, and to a debt of the address it comes
-from; both decrease over time. Small questions of peers with little debt come first, and a part of
-the share is reserved for them. The others come in the order of their debts. So a peer that asks for
-much waits for those that ask for little, however many ids it uses, and is refused if it goes on.
-The clock is in seconds.
+Answering a question of a hundred bytes takes 1 to 10 ms, a question of a hundred kilobytes 40 ms.
+The event loop that runs the research answers questions one after the other, within a share of its
+time. The time for a peer's answers is added to the peer's debt and to the debt of its IP address;
+both decrease over time. Small questions of peers with little debt come first, and a part of the
+share is reserved for them. Other questions follow in the order of the debts. So a peer that asks
+for much waits for peers that ask for little, no matter how many ids it uses, and is refused if it
+goes on. The clock is in seconds.
 """
 
 import asyncio
@@ -36,11 +36,11 @@ from protocol.framing import Message
 SHARE: Final = 0.25
 # Available at once after a quiet time, so that a newcomer's pages need not wait.
 BURST_S: Final = 5.0
-# The part of it that only small questions of peers with little debt may use.
+# The part of `BURST_S` that only small questions of peers with little debt may use.
 KEPT_S: Final = 2.0
 SMALL_BYTES: Final = 4_096  # a hundred ids; a question for a page or for a part of a blob
 LITTLE_DEBT_S: Final = 0.5
-FORGIVEN: Final = 0.05  # seconds of debt in each second
+FORGIVEN: Final = 0.05  # seconds of debt forgiven in each second
 # For peers over IPv6 or through a relay, whose addresses are not known.
 _ELSEWHERE: Final = "elsewhere"
 _LOOPBACK: Final = "127."
@@ -50,7 +50,7 @@ _log = logging.getLogger("node.peering")
 
 
 class Misbehaviour:
-    """The faults and the excessive use of each peer. They outlive its connections.
+    """The faults and the overuse of each peer. Reconnecting does not reset them.
 
     A few faults are forgiven, one a minute (`peer_budgets.ALLOWANCES`), since versions differ.
     Beyond `PEERS_TRACKED` peers, those unseen for longest are forgotten. `clock` is in seconds.
@@ -58,8 +58,8 @@ class Misbehaviour:
 
     def __init__(self, carrier: Carrier, clock: Callable[[], float]) -> None:
         self._carrier = carrier
-        # For questions and answers of peers, which only this process reads. The network process has
-        # its own limits for data that ends there (`NetworkHost._sent_limits`).
+        # For questions and answers of peers, which only the core reads. The network process has its
+        # own limits for the data that it handles itself (`NetworkHost._sent_limits`).
         self._asked_limits = PeerLimits(clock)
 
     async def blame(self, peer: PeerId, why: str, *, times: int = 1) -> None:
@@ -88,7 +88,7 @@ class Misbehaviour:
 
 @dataclass(eq=False, kw_only=True)
 class _Asked:
-    """A question that waits for its turn, and then has it until it ends."""
+    """A question that waits for its turn or is being answered."""
 
     peer: PeerId
     size_bytes: int
@@ -97,7 +97,7 @@ class _Asked:
 
 
 class ServiceQuota:
-    """A queue of peers' questions. `host_of` returns the IPv4 address that a peer comes from."""
+    """A queue of peers' questions. `host_of` returns a peer's IPv4 address, if known."""
 
     def __init__(
         self,
@@ -174,7 +174,7 @@ class ServiceQuota:
         return max(0.0, debt_s - (self._clock() - at_s) * FORGIVEN)
 
     def _host(self, peer: PeerId) -> str:
-        """Return the debtor of a peer's address. Peers on this machine do not share one debt."""
+        """Return the debtor for a peer's address. Peers on this machine do not share a debt."""
         host = self._host_of(peer)
         if host is None:
             return _ELSEWHERE

@@ -1,10 +1,10 @@
-"""The answering side of sync and blob questions: records and blobs of this home.
+"""Servers that answer sync and blob questions with the records and blobs of this home.
 
-Answering stores nothing. Records are offered only for topics that this node has subscribed to. Of
-other topics it holds only records that others refer to, which are no complete set to compare. A
-blob is served only if the question names a record of this network that leads to it: the record
-names the blob, or a tree that holds it as a file. So no other file of this home can be requested,
-even by its hash.
+Answering stores nothing. Records are offered only for topics that this node has subscribed to. For
+other topics it has only the records that stored records refer to, which are not a complete set to
+compare. A blob is served only if the question names a record of this network that refers to it: the
+record names the blob, or a tree that contains it as a file. So no other file of this home can be
+requested, even by its hash.
 """
 
 from node.home.addresses import PeerId
@@ -84,7 +84,7 @@ class RecordServer:
 
     def _index(self, topic: str) -> RecordIndex:
         if topic not in self._indexes:
-            raise RefusedError(f"{topic} is not subscribed here")
+            raise RefusedError(f"this node does not subscribe to {topic}")
         return self._indexes[topic]
 
 
@@ -100,7 +100,7 @@ def _asked(question: Message) -> Reconcile | Want | After | Rejected:
 
 
 def _fitting(wires: list[bytes]) -> tuple[bytes, ...]:
-    """Return as many of the first wires as fit into one answer, at least one if there are any."""
+    """Return the first records that fit into one answer, at least one if there are any."""
     size = 0
     for number, wire in enumerate(wires):
         size += len(wire)
@@ -121,14 +121,14 @@ class BlobServer:
         """Answer one question of a peer.
 
         Raises:
-            RefusedError: the question is invalid, or the record is not here or does not lead to the
-                blob.
+            RefusedError: the question is invalid, or this node lacks the record, or the record does
+                not refer to the blob.
         """
         asked = read(BlobPart, question)
         if isinstance(asked, Rejected):
             raise RefusedError(f"an invalid request: {asked.reason}")
         if not self._store.records.has(asked.record):
-            raise RefusedError("the record is not here")
+            raise RefusedError("this node does not have the record")
         record = self._store.records.get(asked.record)
         if record.net != self._net or asked.blob not in self._blobs_of(record.body):
             raise RefusedError("that record does not refer to it")
@@ -138,7 +138,7 @@ class BlobServer:
         return write(Part(data=part, size_bytes=len(data)))
 
     def _blobs_of(self, body: Body) -> set[bytes]:
-        """Return the hashes of all blobs that a record leads to."""
+        """Return the hashes of all blobs that a record refers to."""
         named, trees = _named(body)
         files = {blob for tree in trees for _, blob in self._blobs.listing(tree) or ()}
         return {*named, *trees, *files}

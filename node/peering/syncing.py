@@ -2,10 +2,10 @@
 
 This node fetches what it lacks (`exchange.py`) when a hello shows that a peer's set for a topic
 differs, and in full every half hour. It does not push what the peer lacks: this node's next hello
-shows the peer the difference. There is one exchange at a time with a peer, and four in total. An
-exchange that brought nothing new doubles the next wait. A difference that brought nothing is
-ignored while it stays the same. So a liar, or a peer that keeps records that this node refused,
-costs little.
+shows the peer the difference. At most one exchange per peer and four in total are in progress at a
+time. An exchange that brought nothing new doubles the wait for the next one. A difference that
+brought nothing is ignored while it stays the same. So a liar, or a peer that has records that this
+node refused, causes little work.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ TOPICS_AT_ONCE: Final = 2
 EXCHANGE_LIMIT_S: Final = 300.0
 SHORTEST_WAIT_S = 10.0
 LONGEST_WAIT_S = 30 * 60.0
-RECONNECTED_WAIT_S = 60.0  # otherwise a peer that waited longest would still wait after a partition
+RECONNECTED_WAIT_S = 60.0  # else the longest waits would outlast a partition
 _MODULUS = 1 << 256
 _log = logging.getLogger("node.peering")
 
@@ -62,7 +62,7 @@ class SyncPace:
         self.not_before_s = now_s + self.wait_s
 
     def reconnected(self) -> None:
-        """Look again soon: much may have happened while the peer was away."""
+        """Sync again soon: there may be much to fetch after the peer's absence."""
         self.not_before_s = min(self.not_before_s, self.ended_s + RECONNECTED_WAIT_S)
 
 
@@ -189,7 +189,7 @@ class Syncer:
         """Fetch all topics; return True if nothing was left out and the peer committed no fault.
 
         Topics of tasks come first, since claims on an unknown task would have to wait. Then two
-        topics run at a time: while one ends with a few questions in turn, the other keeps the
+        topics are fetched at a time: while one waits for its last answers, the other keeps the
         parser and the store busy.
         """
         ours = self._indexes.digests()

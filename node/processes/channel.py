@@ -1,6 +1,6 @@
 """One end of a socket between the core and a child process.
 
-It carries whole messages both ways. `Calls` matches answers to concurrent questions.
+It carries whole messages both ways. `Calls` matches answers to concurrent requests.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ M = TypeVar("M")
 class ProcessChannel(Generic[M]):
     """Messages over one socket, in order. One task receives; any number of tasks send.
 
-    Messages wait in a buffer of bounded size. If it is full, `send` waits.
+    Unsent messages are buffered. If the buffer is full, `send` waits.
     """
 
     def __init__(
@@ -53,10 +53,10 @@ class ProcessChannel(Generic[M]):
         frame = self._framing.frame(message)
         async with self._turn:
             try:
-                # Wait for room, then write the whole frame. The buffer may exceed its limit by one.
+                # Wait for room, then write the whole frame, which may exceed the buffer's limit.
                 await self._writer.drain()
             except OSError as fault:
-                raise ChannelError("the other end has gone") from fault
+                raise ChannelError("the other end closed the connection") from fault
             self._writer.write(frame)
 
     async def pass_on(self, outbox: "asyncio.Queue[M]") -> NoReturn:
@@ -74,7 +74,7 @@ class ProcessChannel(Generic[M]):
 
 
 class Calls(Generic[A]):
-    """Open questions by number, from 1 on, each with a future for its answer."""
+    """Open requests by number, from 1 on, each with a future for its answer."""
 
     def __init__(self) -> None:
         self._numbers = count(1)
@@ -91,18 +91,18 @@ class Calls(Generic[A]):
             del self._open[number]
 
     def answer(self, number: int, answer: A) -> None:
-        """Set the answer of a question, if it is still open."""
+        """Set the answer of a request, if it is still open."""
         if (waiting := self._open.get(number)) is not None and not waiting.done():
             waiting.set_result(answer)
 
     def fail(self, number: int, fault: ArnodeError) -> None:
-        """Make a question fail with an error, if it is still open."""
+        """Make a request fail with an error, if it is still open."""
         if (waiting := self._open.get(number)) is not None and not waiting.done():
             waiting.set_exception(fault)
             waiting.exception()  # retrieved: a cancelled caller would leave it unread
 
     def fail_all(self, fault: ArnodeError) -> None:
-        """Make all open questions fail: no further answer will arrive."""
+        """Make all open requests fail, because no further answer will arrive."""
         for number in self._open:
             self.fail(number, fault)
 

@@ -2,8 +2,8 @@
 
 The node talks to them over a channel, logs what they write to stderr, and always ends them. They
 run no untrusted code, so they also run where there is no sandbox, with a warning. Arguments and
-environment contain nothing about the node. A program learns everything over its channel, which is
-its standard input. The channel closes when the core ends, for whatever reason.
+environment contain nothing about the node. A program gets all data over its channel, which is its
+standard input. The channel closes when the core ends, for whatever reason.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ LINES_PER_MINUTE: Final = 30
 LINE_LIMIT: Final = 300  # characters
 _log = logging.getLogger(__name__)
 M = TypeVar("M")
-BARE: Final = {"PATH": os.defpath}  # the environment of programs that know nothing of the node
+BARE: Final = {"PATH": os.defpath}  # an environment without data about the node
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,25 +55,25 @@ class ChildProgram(Generic[M]):
     is_cached: bool = False
 
     def command(self) -> list[str]:
-        """Return the command that runs it. This may test the sandbox, which takes a while."""
+        """Return the command that runs the program. This may first test the sandbox (slow)."""
         command = program_command(self.module, flags=() if self.is_cached else ("-B",))
         if self.hidden is None:
             return command
         try:
             return with_masked_home(command, hidden=self.hidden, is_networked=self.is_networked)
         except SafetyError as fault:
-            _warn_once(f"{self.name} sees the node's home: {fault.message} ({fault.hint})")
+            _warn_once(f"{self.name} can read the node's home: {fault.message} ({fault.hint})")
             return command
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[ProcessChannel[M]]:
         """Run a process during a block, and yield the channel to it.
 
-        After the block, cancelled or not, the process ends within seconds, whatever its state.
-        First its channel is closed, then it gets SIGTERM, then SIGKILL.
+        After the block, the process ends within seconds, even if the block was cancelled. First its
+        channel is closed, then it gets SIGTERM, then SIGKILL.
 
         Raises:
-            OSError: it cannot be started.
+            OSError: the process cannot be started.
         """
         command = await asyncio.to_thread(self.command)
         ours, theirs = socket.socketpair()
@@ -102,7 +102,7 @@ async def ended_after(
 ) -> AsyncIterator[None]:
     """Make sure that a process has ended after the block, and log what it writes to stderr.
 
-    `channel` leads to it; `whose` is a prefix of its lines.
+    `channel` connects to the process; `whose` is a prefix of its lines of text.
     """
     lines = asyncio.create_task(_pass_on_lines(process.stderr, whose=whose))
     try:
@@ -115,7 +115,7 @@ async def ended_after(
             if process.returncode is None:
                 with contextlib.suppress(ProcessLookupError):
                     process.kill()
-            # Its last lines are the most likely reason why it died.
+            # The process's last lines most likely say why it died.
             ended = asyncio.create_task(process.wait())
             await asyncio.wait([lines, ended], timeout=TERMINATION_S)
             lines.cancel()
@@ -136,9 +136,9 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 
 
 async def _pass_on_lines(stderr: asyncio.StreamReader | None, *, whose: str = "") -> None:
-    """Log what a child writes to stderr: short lines, not too many; the rest is counted.
+    """Log the text that a child writes to stderr, prefixed with `whose`.
 
-    `whose` is a prefix of each line.
+    Lines are shortened. Lines beyond the budget are only counted.
     """
     budget = LineBudget()
     rest = ""
@@ -153,7 +153,7 @@ async def _pass_on_lines(stderr: asyncio.StreamReader | None, *, whose: str = ""
 
 
 class LineBudget:
-    """A limit on lines written per minute. Pure: the clock is passed in."""
+    """A limit on log lines per minute. The caller passes the time."""
 
     def __init__(self, per_minute: int = LINES_PER_MINUTE) -> None:
         self._per_minute = per_minute
@@ -161,7 +161,7 @@ class LineBudget:
         self._count = 0
 
     def allows(self, now: float) -> bool:
-        """Count a line; return True if it may be written."""
+        """Count a log line; return True if it may be written."""
         if now - self._since >= 60:
             if self._count > self._per_minute:
                 _log.warning("%d more lines were not written", self._count - self._per_minute)
@@ -171,7 +171,7 @@ class LineBudget:
 
 
 def printable(line: str) -> str:
-    """Return a line cut to `LINE_LIMIT`, with each run of unprintable characters as a space."""
+    """Return a line cut to `LINE_LIMIT`, with unprintable characters replaced by spaces."""
     return re.sub(r"[^\x20-\x7e]+", " ", line)[:LINE_LIMIT]
 
 

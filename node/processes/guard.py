@@ -2,13 +2,13 @@
 
 Standard input is a lifeline: the reading end of a pipe whose other end only the starter holds. The
 kernel closes it when the starter ends, for whatever reason. Then the command gets SIGTERM, and soon
-after all processes below it are killed. The guard is their subreaper, so processes that a dead node
-leaves behind become its children and not the machine's. If the guard itself is killed, the kernel
-kills the command too.
+afterwards all its descendants are killed. The guard is their subreaper, so processes that a dead
+node leaves behind become the guard's children and not those of process 1. If the guard itself is
+killed, the kernel kills the command too.
 
-FOLDER is a folder that the starter would have removed, or empty. All guards of a starter, and the
-starter itself, hold a shared lock in it while they live. The last one to end removes it, if the
-starter did not.
+FOLDER is a folder that the starter removes at its end, or empty. The starter and all its guards
+hold a shared lock in it while they run. If the starter did not remove the folder, the last guard to
+end removes it.
 """
 
 import contextlib
@@ -84,7 +84,7 @@ def _become(command: list[str], guard: int) -> None:
         os.dup2(null, 0)
         os.execvp(command[0], command)  # noqa: S606
     except OSError as fault:
-        print(f"{command[0]} does not start: {fault}", file=sys.stderr)
+        print(f"cannot start {command[0]}: {fault}", file=sys.stderr)
     finally:
         os._exit(127)
 

@@ -20,7 +20,7 @@ _TEMPORARY: Final = "arnode-demo-"
 class Lifeline:
     """A pipe that keeps processes alive until it is cut, or this process ends.
 
-    If this process did not remove `folder`, it is removed when the last of them has ended.
+    If this process does not remove `folder`, the last of the processes to end removes it.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -49,7 +49,7 @@ class Lifeline:
         )
 
     def cut(self) -> None:
-        """Make all processes end within seconds. To know that one has ended, wait for it."""
+        """Make all processes end within seconds. This does not wait until they have ended."""
         for end in (self._ours, self._theirs):
             with suppress(OSError):
                 os.close(end)
@@ -60,7 +60,7 @@ class Lifeline:
 def temporary_folder() -> Iterator[Path]:
     """Create a temporary folder, and remove it after the block.
 
-    Folders of earlier processes that were killed with all their guards are removed first.
+    First remove the folders of earlier processes that were killed together with their guards.
     """
     remove_left(Path(tempfile.gettempdir()))
     root, lock = _held_folder()

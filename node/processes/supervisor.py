@@ -16,7 +16,7 @@ M = TypeVar("M")
 
 @dataclass(slots=True, kw_only=True)
 class Backoff:
-    """Waiting times that double from `first_s` to `longest_s`; `healthy_s` of life resets them."""
+    """Waits that double from `first_s` to `longest_s`; a life of `healthy_s` resets them."""
 
     first_s: float = 0.5
     longest_s: float = 60.0
@@ -33,11 +33,11 @@ class Backoff:
 
 
 class Supervisor(Generic[M]):
-    """A supervisor that restarts a process when it dies, with longer waits after short lives.
+    """A supervisor that restarts a process when it dies; the waits grow if processes die soon.
 
-    `live` talks to one process over its channel until that closes; an error that it raises ends the
-    process. `on_death` gets the reason and the seconds until the next start. It returns True if the
-    process is to be restarted.
+    `live` serves one process over its channel until the channel closes. If `live` raises an error,
+    the process is ended. `on_death` gets the reason and the seconds until the next start. It
+    returns True if the process is to be restarted.
 
     `run` raises no error if a process dies or cannot be started.
     """
@@ -55,12 +55,12 @@ class Supervisor(Generic[M]):
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Start `run` in a task of its own, unless that was done before."""
+        """Start `run` in an asyncio task, unless it was started before."""
         if self._task is None:
             self._task = asyncio.create_task(self.run())
 
     async def stop(self) -> None:
-        """Stop the task of `start`, and wait until its process has ended. Safe before `start`."""
+        """Stop the asyncio task, and wait until its process has ended. Safe before `start`."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])

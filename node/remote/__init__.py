@@ -1,1 +1,1 @@
-"""Lanes on other machines of the same owner: their messages, and the links to them."""
+"""Lanes on other machines of the same owner: their messages, and the connections to them."""

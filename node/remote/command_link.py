@@ -1,7 +1,7 @@
 """Lanes whose programs are started by commands, such as ssh: one local process for each lane.
 
-The process's standard input and output carry the lane's messages. A process that ends is restarted,
-after longer and longer waits if it ends soon after its start.
+The process's standard input and output carry the lane's messages. A process that ends is restarted.
+If processes end soon after their start, the waits between restarts grow.
 """
 
 import asyncio
@@ -33,11 +33,11 @@ class CommandLink:
         raise AssertionError  # none of the tasks ends
 
     def send(self, lane: int, message: Message) -> None:
-        """Send a message to a lane; it is dropped while the lane is away."""
+        """Send a message to a lane; drop it if the lane is disconnected."""
         self._outboxes[lane].put_nowait(message)
 
     def restart(self, lane: int) -> None:
-        """End a lane's program; it is restarted after a while."""
+        """End a lane's program, and restart it after a while."""
         self._again[lane].set()
 
     async def _keep(self, number: int, lanes: RemoteLanes) -> NoReturn:

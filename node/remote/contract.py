@@ -1,7 +1,7 @@
 """The messages between a node and a lane on another machine, over any transport.
 
-N numbers the node's questions. A lane is one device. It runs one question after another, but scores
-a run while it trains the next.
+N is the number of a request from the node. A lane is one device. It handles one request after
+another, but scores a run while it trains the next.
 
     node → lane                             lane → node
     ["open", Opening]                       ["here", version]       first, and after each restart
@@ -16,8 +16,8 @@ a run while it trains the next.
                                             ["put off", N]
                                             ["failed", N, message, hint]
 
-A lane is on its owner's own machine. Its messages are still parsed as strictly as records, so that
-a message with another meaning in another version is not accepted.
+A lane's machine belongs to the node's owner. The messages are still parsed as strictly as records,
+so that no version misreads a message of another version.
 """
 
 import io
@@ -39,7 +39,7 @@ from protocol.source import Source
 from trainer.measuring.outcome import Answers, RunOutcome
 
 PROGRAM: Final = "node.remote.lane"
-MOST_BYTES: Final = 512 << 20  # per message: a model's product, or its answers
+MOST_BYTES: Final = 512 << 20  # per message, which may contain a model's product or its answers
 FRAMING: Final[Framing[Message]] = plain_framing(MOST_BYTES)
 RAW: Final[Framing[bytes]] = Framing(limit_bytes=MOST_BYTES, encode=bytes, decode=bytes)  # unparsed
 _ROLE: Final[Role] = "candidate"  # the node knows the role
@@ -57,8 +57,8 @@ class LaneOpening(Mapped):
     """The task that a lane opens, and the node's settings for its runs.
 
     `task`: the name that commands use for it; `id`: the id that it must have. `audit_key`: 32
-    secret bytes that decide what audits look at. `runs_untrusted`: True if untrusted code will run
-    as well.
+    secret bytes that decide what audits check. `runs_untrusted`: True if the lane will also run
+    untrusted code.
     """
 
     task: _Text
@@ -107,7 +107,7 @@ class Wanted(Mapped):
 class LaneOutcome(Mapped):
     """A run's outcome with the fields of `RunOutcome`.
 
-    `stored`: the part that the store keeps, as bytes; `fault`: a message and a hint.
+    `stored`: the fields that the store keeps, encoded; `fault`: a message and a hint.
     """
 
     stored: _Bytes = field(repr=False)
@@ -141,7 +141,7 @@ class LaneOutcome(Mapped):
         try:
             stored = decode_outcome(self.stored)
         except (DamagedStoreError, TypeError, ValueError) as fault:
-            raise ChannelError("an invalid outcome") from fault
+            raise ChannelError("the lane sent an invalid outcome") from fault
         run = stored.run
         return RunOutcome(
             seed=run.seed,
@@ -173,7 +173,7 @@ def fault_lines(fault: ArnodeError) -> tuple[str, str]:
 
 
 def packed(answers: Answers | None) -> bytes | None:
-    """Return answers as bytes; all kinds of task have numeric arrays as answers."""
+    """Return answers as bytes. The answers of every task are a numeric array."""
     if answers is None:
         return None
     stream = io.BytesIO()
@@ -188,9 +188,9 @@ def unpacked(data: bytes | None) -> Answers | None:
     try:
         return cast("Answers", np.load(io.BytesIO(data), allow_pickle=False))
     except (ValueError, EOFError, OSError) as fault:
-        raise ChannelError(f"invalid answers: {fault}") from fault
+        raise ChannelError(f"the lane sent invalid answers: {fault}") from fault
 
 
 def as_value(message: Message) -> Value:
-    """Return a part of a message as the value that a map is parsed from."""
+    """Return a message's item, typed as the value that `from_value` parses."""
     return cast("Value", message)

@@ -1,8 +1,8 @@
-"""The program of one lane: it opens the task that a node names, and makes the runs it asks for.
+"""The program of one lane. It opens the task that its node names, and makes the requested runs.
 
-It communicates over standard input and output (`node.remote.contract`). When these close, it ends
-together with its sandboxes. The node may be on another machine. The program has a home of its own,
-of which it uses only the prepared data.
+It communicates over standard input and output (`node.remote.contract`). When these close, the
+program and its sandboxes end. The node may be on another machine. The program has a home of its
+own, from which it uses only the prepared data.
 """
 
 import asyncio
@@ -33,14 +33,14 @@ from trainer.task_kinds import load_task, settled_task
 
 
 def main() -> None:
-    """Run the program that Ray starts. Arguments are the cards to choose from; none means all."""
+    """Run the program as Ray starts it. The arguments are the cards to use; none means all."""
     serve_standard(gpus=sys.argv[1:])
 
 
 def serve_standard(*, gpus: Sequence[str]) -> None:
-    """Serve the node at the other end of standard input and output until it goes.
+    """Serve the node at the other end of standard input and output until it disconnects.
 
-    `gpus` are the cards to choose from, as in the setting of that name; empty for all.
+    `gpus` are the cards to use, as in the setting of the same name; empty means all.
     """
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(message)s")
     output_fd = os.dup(1)
@@ -65,7 +65,7 @@ async def serve(channel: ProcessChannel[Message], home: Home, *, gpus: Sequence[
     try:
         await channel.send(["here", version()])
         opening = _read_opening(await channel.receive())
-        following = asyncio.create_task(channel.receive())  # or the end while it opens
+        following = asyncio.create_task(channel.receive())  # the next message, or the disconnection
         try:
             session = await _opened(opening, home, gpus, channel, following)
         except ChannelError:
@@ -80,7 +80,7 @@ async def serve(channel: ProcessChannel[Message], home: Home, *, gpus: Sequence[
         finally:
             await session.close()
     except ChannelError:
-        pass  # the node has gone
+        pass  # the node disconnected
     finally:
         channel.close()
 
@@ -101,7 +101,7 @@ async def _opened(
     channel: ProcessChannel[Message],
     following: "asyncio.Task[Message]",
 ) -> Session:
-    """Open the task. If the node goes meanwhile, `following` raises ChannelError."""
+    """Open the task. Raises ChannelError if the node disconnects meanwhile."""
     loop = asyncio.get_running_loop()
 
     def progress(what: str, share: float) -> None:
@@ -151,9 +151,9 @@ def _task(opening: LaneOpening, home: Home, progress: Progress) -> Task:
     )
     if task.id != opening.id:
         raise UsageError(
-            f"task {opening.task} differs here ({task.id.hex()[:12]}) than at the node"
+            f"task {opening.task} differs between the lane ({task.id.hex()[:12]}) and the node"
             f" ({opening.id.hex()[:12]})",
-            "have the same version of arnode, and of the task's folder, on both machines",
+            "install the same version of arnode, and the same task folder, on both machines",
         )
     return task
 

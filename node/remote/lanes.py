@@ -1,8 +1,8 @@
-"""All remote lanes of a node: they are opened on the node's task, listened to, and reopened.
+"""All remote lanes of a node: opening them on the node's task, their messages, reopening.
 
 A `LaneLink` carries their messages. A lane is left out if its device has another hardware class
-than the first lane's, or may differ in the last digits. Otherwise metrics that cannot be compared
-would be compared.
+than the first lane's, or may give results with other last digits. Its metrics could not be compared
+with those of the other lanes.
 """
 
 import asyncio
@@ -24,26 +24,28 @@ from trainer.task_folder.task import Task
 
 # Properties of a device's environment that differ between machines without changing a digit.
 _IRRELEVANT: Final = frozenset({"cores"})
-_SETTLED_S: Final = 5.0  # without a further lane; the others may come later
-_NO_MESSAGE_HINT: Final = "its output is in the log; is the same version of arnode installed there?"
+_SETTLED_S: Final = 5.0  # if no further lane opens for so long, start; other lanes may open later
+_NO_MESSAGE_HINT: Final = (
+    "see its output in the log; install the same version of arnode on its machine"
+)
 _log = logging.getLogger("node")
 
 
 class _NoMessageError(ArnodeError):
-    """A lane's program ended at once; what it lacks may be available later."""
+    """A lane's program ended before its first message; a later start may succeed."""
 
 
 class LaneLink(Protocol):
-    """A link to lanes over any transport, which restarts lanes that ended."""
+    """A connection to lanes over any transport, which restarts lanes that ended."""
 
     async def run(self, lanes: "RemoteLanes") -> None:
         """Pass each lane's messages and losses to `lanes`. Never returns.
 
-        Raises ArnodeError if there can be no lanes.
+        Raises ArnodeError if no lanes can be started.
         """
 
     def send(self, lane: int, message: Message) -> None:
-        """Send a message to a lane; it is dropped while the lane is away."""
+        """Send a message to a lane; drop it if the lane is disconnected."""
 
     def restart(self, lane: int) -> None:
         """End a lane's program, and restart it after a while."""
@@ -60,7 +62,7 @@ class LaneState:
 
 
 class RemoteLanes:
-    """The remote lanes for a task. `say` shows users a message; `states` are for displays."""
+    """The remote lanes for a task. `say` shows users a message; `states` are shown to users."""
 
     def __init__(
         self,
@@ -74,7 +76,7 @@ class RemoteLanes:
         self._opening = opening
         self._link = link
         self._say = say
-        self.device: Device | None = None  # the device that all lanes must be like
+        self.device: Device | None = None  # the device that all lanes' devices must equal
         self.runners = tuple(
             RemoteRunner(task, number, self._sending(number)) for number in range(count)
         )
@@ -129,7 +131,7 @@ class RemoteLanes:
             case ["open", dict(value)]:
                 opened = Opened.from_value(as_value(value))
                 if isinstance(opened, Rejected):
-                    raise ChannelError(f"an invalid device: {opened.reason}")
+                    raise ChannelError(f"it sent an invalid device: {opened.reason}")
                 self._take(number, opened)
             case _:
                 self.runners[number].on_message(message)
@@ -153,7 +155,7 @@ class RemoteLanes:
     def _greet(self, number: int, their_version: str) -> None:
         self.states[number].is_known = True
         if their_version != version():
-            fault = f"it has arnode {their_version}, this node {version()}"
+            fault = f"it has arnode {their_version}, not {version()}"
             self._leave_out(number, ArnodeError(fault, "install the same version on both"))
             return
         self.states[number].stage = "opening the task"
@@ -192,9 +194,9 @@ class RemoteLanes:
 async def opened_lanes(
     lanes: RemoteLanes, link: LaneLink, progress: Progress
 ) -> AsyncIterator[None]:
-    """Open the lanes, handle their messages during the block, and enter it once some are open.
+    """Open the lanes and handle their messages; enter the block once some lanes are open.
 
-    Raises ArnodeError if the link fails, or no lane serves.
+    Raises ArnodeError if the link fails, or no lane is usable.
     """
     running = asyncio.create_task(link.run(lanes))
     running.add_done_callback(partial(_say_end, lanes))
@@ -207,11 +209,11 @@ async def opened_lanes(
 
 
 def _say_end(lanes: RemoteLanes, running: "asyncio.Task[None]") -> None:
-    """If a link ended by itself, log the reason and mark all its lanes as lost."""
+    """If the link failed, log the reason and mark all its lanes as lost."""
     if not running.cancelled() and (fault := running.exception()) is not None:
-        _log.error("lanes on other machines can no longer be reached", exc_info=fault)
+        _log.error("lost the connection to the lanes on other machines", exc_info=fault)
         for runner in lanes.runners:
-            lanes.on_lost(runner.number, "they can no longer be reached")
+            lanes.on_lost(runner.number, "the connection failed")
 
 
 async def _some_open(lanes: RemoteLanes, running: "asyncio.Task[None]", progress: Progress) -> None:
@@ -223,7 +225,7 @@ async def _some_open(lanes: RemoteLanes, running: "asyncio.Task[None]", progress
             return
         if left_out == count and lanes.refused is not None:
             kind = ArnodeError if isinstance(lanes.refused, _NoMessageError) else ConfigurationError
-            hint = lanes.refused.hint or "run `arnode doctor` there"
+            hint = lanes.refused.hint or "run `arnode doctor` on its machine"
             raise kind(f"no lane is usable: {lanes.refused.message}", hint)
         opening = next((state.stage for state in states if state.stage != "open"), "")
         progress(f"{there} of {count} lanes are open; {opening}", there / count)
@@ -242,13 +244,13 @@ async def _some_open(lanes: RemoteLanes, running: "asyncio.Task[None]", progress
 
 
 def _differences(ours: Device, theirs: Device) -> str:
-    """Return a difference of two devices that may change last digits; "" if there is none."""
+    """Return a difference of two devices that may change last digits; "" if none exists."""
     if ours.slug != theirs.slug:
-        return f"it is {theirs.slug}, the others are {ours.slug}"
+        return f"it is {theirs.slug}, not {ours.slug}"
     first, second = _compared(ours.environment), _compared(theirs.environment)
     for name in sorted({*first, *second}):
         if first.get(name) != second.get(name):
-            return f"its {name} is {second.get(name)}, the others' {first.get(name)}"
+            return f"its {name} is {second.get(name)}, not {first.get(name)}"
     return ""
 
 

@@ -1,4 +1,4 @@
-"""The opening of the remote lanes in the settings, on a task of this node: by Ray, or over ssh."""
+"""Opening of the remote lanes in the settings on this node's task, through Ray or ssh."""
 
 import shlex
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -22,7 +22,7 @@ from trainer.cards.cards import is_for_cards
 from trainer.host.interpreter import program_command
 from trainer.task_folder.task import Task
 
-# ssh must never ask a question; a machine that hangs is noticed within 15 s.
+# ssh must never prompt; a machine that hangs is detected within 15 s.
 _SSH: Final = (
     "ssh", "-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10",
     "-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3",
@@ -39,9 +39,9 @@ async def remote_lanes(
     progress: Progress,
     say: Callable[[str], None],
 ) -> AsyncIterator[RemoteLanes]:
-    """Open the lanes in the settings on a task, for the time of the block.
+    """Open the lanes in the settings on a task, and close them after the block.
 
-    `runs_untrusted`: True if untrusted code runs as well; `say` shows users a message once. Raises
+    `runs_untrusted`: True if the lanes also run untrusted code; `say` shows users a message. Raises
     ArnodeError if no lane is available.
     """
     opening = LaneOpening(
@@ -61,7 +61,7 @@ async def remote_lanes(
 
 
 def _named_anywhere(task: str) -> str:
-    """Return the task's name on lanes: a folder by its absolute path, equal on all machines."""
+    """Return the task's name, or its absolute folder, which must be the same on all machines."""
     folder = Path(task)
     return str(folder.absolute()) if folder.is_dir() else task
 
@@ -75,7 +75,7 @@ async def _linked(
         commands = list(_commands(config, task))
         yield CommandLink(commands), len(commands)
         return
-    progress("reaching Ray", 0.0)
+    progress("connecting to Ray", 0.0)
     wanted = None if config.lanes == "auto" else config.lanes
     async with RayLink(cluster_of(home, config, config.ray), lanes=wanted) as link:
         on_cards = is_for_cards(task.manifest) and link.gpus > 0
@@ -83,7 +83,7 @@ async def _linked(
         count = wanted or (link.gpus if on_cards else link.cpus)
         if not count:
             raise ConfigurationError(
-                "that Ray cluster has no CPU core", "add machines: arnode ray worker ADDRESS"
+                "the Ray cluster has no CPU core", "add a machine: `arnode ray worker ADDRESS`"
             )
         yield link, count
 

@@ -1,4 +1,4 @@
-"""The process that speaks with Ray: it starts an actor for each lane and passes messages on.
+"""The process that uses Ray's client. It starts an actor for each lane and forwards messages.
 
     node → here                                   here → node
     ["begin", {address, token, home, lanes}]      ["up", cpus, gpus]  or  ["down", message, hint]
@@ -6,9 +6,9 @@
     ["to", lane, message]                         ["lost", lane, why]
     ["again", lane]
 
-Ray's client is heavy, has many threads and loads what a cluster sends it. So it runs in a process
-of its own, without the node's key. If an actor cannot be reached, the result of a call is unknown.
-Then the lane is lost, and its program is restarted before the next message to it.
+Ray's client is heavy, has many threads and deserializes data that a cluster sends it. So it runs in
+a process of its own, without the node's key. If an actor cannot be reached, the result of a call is
+unknown. Then the lane counts as lost, and its program is restarted before it gets another message.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ _REACHED_WITHIN_S: Final = 5.0
 
 
 def main() -> None:
-    """Serve the node on standard input until it goes."""
+    """Serve the node on standard input until it disconnects."""
     asyncio.run(_serve(socket.socket(fileno=os.dup(sys.stdin.fileno()))))
 
 
@@ -54,13 +54,13 @@ async def _serve(end: socket.socket) -> None:
                 if answer[0] == "up":
                     await _Lanes(channel).run()
     except ChannelError:
-        pass  # the node has gone
+        pass  # the node disconnected
     finally:
         _part()
 
 
 def _connect(address: str, lanes: Message) -> list[Message]:
-    hint = "`arnode ray head` starts one; is its token the same as here?"
+    hint = "start one with `arnode ray head`; its token must be the same as on this machine"
     try:
         if address not in (AUTO, LOCAL):  # Ray itself takes minutes to give up
             host, _, port = address.rpartition(":")
@@ -103,7 +103,7 @@ class _Lanes:
         self._running: list[asyncio.Task[None]] = []
 
     async def run(self) -> None:
-        """Pass messages on until the node goes. Raises ChannelError then."""
+        """Forward messages until the node disconnects, which raises ChannelError."""
         try:
             while True:
                 match await self._channel.receive():
@@ -117,7 +117,7 @@ class _Lanes:
                     case ["again", int(number)]:
                         self._lanes[number].again.set()
                     case _:
-                        raise ChannelError("an unknown message")
+                        raise ChannelError("the node sent an unknown message")
         finally:
             for task in self._running:
                 task.cancel()
@@ -125,7 +125,7 @@ class _Lanes:
 
 
 class _Lane:
-    """One lane: its actor, which Ray restarts wherever there is room."""
+    """One lane: its actor, which Ray restarts on any machine with free resources."""
 
     def __init__(self, channel: ProcessChannel[Message], number: int, *, gpus: int) -> None:
         self.outbox: asyncio.Queue[bytes] = asyncio.Queue()
@@ -136,7 +136,7 @@ class _Lane:
         self._actor: Any = None
 
     async def run(self) -> None:
-        """Keep the lane's program running and pass messages on until cancelled."""
+        """Keep the lane's program running and forward messages until cancelled."""
         from ray.exceptions import ActorDiedError, RayError
 
         backoff = Backoff()
@@ -155,7 +155,7 @@ class _Lane:
         if self._actor is None:
             self._actor = self._started()
         await self._actor.begin.remote()
-        self.outbox = asyncio.Queue()  # drop messages for the program before
+        self.outbox = asyncio.Queue()  # drop messages for the previous program
         self.again.clear()
         await first_of(self._receive(), self._send(), self.again.wait())
 

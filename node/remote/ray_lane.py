@@ -1,7 +1,7 @@
-"""The actor that Ray starts for each lane: it runs the lane's program and passes messages on.
+"""The actor that Ray starts for each lane. It runs the lane's program and forwards its messages.
 
-The program is a separate process. Ray sees only the bytes of its messages. It ends with this actor,
-and the actor ends with Ray's own process on the machine.
+The program is a separate process. Ray sees only the bytes of its messages. The program ends with
+this actor, and the actor ends with Ray's own process on the machine (the raylet).
 """
 
 import asyncio
@@ -52,7 +52,7 @@ class LaneHost:
         """Return the next messages of the program, one or more.
 
         Raises:
-            ChannelError: it has ended.
+            ChannelError: the program has ended.
         """
         messages = [await self._queue.get()]
         while len(messages) < _TAKEN_AT_ONCE and not self._queue.empty():

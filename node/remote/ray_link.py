@@ -1,12 +1,12 @@
-"""The node's end of lanes by Ray: a separate process that speaks with the cluster.
+"""The node's connection to lanes through Ray, by a separate process (`node.remote.ray_driver`).
 
     async with RayLink(cluster, lanes=None, say=…) as link:
         lanes = RemoteLanes(task, opening, link, count=link.cpus, …)
         async with opened_lanes(lanes, link, progress):
             …
 
-The first process reports whether there is a cluster. If it dies later, it is restarted, and all
-lanes are reopened.
+The process first reports whether it reached a cluster. If the process dies later, it is restarted,
+and all lanes are reopened.
 """
 
 import asyncio
@@ -26,22 +26,22 @@ _PROGRAM: Final = ChildProgram(
     name="the process that speaks with Ray",
     module="node.remote.ray_driver",
     framing=FRAMING,
-    hidden=None,  # Ray's sockets and memory are all over the machine; its machines are the owner's
+    hidden=None,  # a sandbox would hide Ray's sockets; all its machines are the owner's
     is_cached=True,
 )
 
 
 class RayLink:
-    """A link to lanes of a cluster, for the time of its block.
+    """A link to a cluster's lanes. Use it as a context manager.
 
-    `lanes`: the number of lanes if the cluster is this node's own. `gpus_each`: the number of cards
-    for each lane.
+    `lanes`: the number of lanes if this node starts the cluster itself. `gpus_each`: the number of
+    cards for each lane.
     """
 
     def __init__(self, cluster: Cluster, *, lanes: int | None) -> None:
         self._cluster = cluster
         self._count = lanes
-        self._wanted: list[Message] | None = None  # starts the lanes, once known
+        self._wanted: list[Message] | None = None  # the message that starts the lanes
         self._lanes: RemoteLanes | None = None
         self._outbox: asyncio.Queue[Message] = asyncio.Queue()
         self._first: asyncio.Future[tuple[int, int]] = asyncio.get_running_loop().create_future()
@@ -50,7 +50,7 @@ class RayLink:
         self.gpus_each = 0
 
     async def __aenter__(self) -> Self:
-        """Connect to the cluster. Raises ArnodeError if there is none."""
+        """Connect to the cluster. Raises ArnodeError if it cannot be reached."""
         self._supervisor.start()
         try:
             async with asyncio.timeout(_REACHED_WITHIN_S):
@@ -59,7 +59,7 @@ class RayLink:
             await self._supervisor.stop()
             raise ArnodeError(
                 f"Ray did not answer within {_REACHED_WITHIN_S:g} s",
-                "is its token the same here, and Ray's version?",
+                "use the same token and the same version of Ray on both machines",
             ) from fault
         except BaseException:
             await self._supervisor.stop()
@@ -78,11 +78,11 @@ class RayLink:
         raise AssertionError  # nothing sets the event
 
     def send(self, lane: int, message: Message) -> None:
-        """Send a message to a lane; it is dropped while the lane is away."""
+        """Send a message to a lane; drop it if the lane is disconnected."""
         self._outbox.put_nowait(["to", lane, FRAMING.encode(message)])
 
     def restart(self, lane: int) -> None:
-        """End a lane's program; it is restarted after a while."""
+        """End a lane's program, and restart it after a while."""
         self._outbox.put_nowait(["again", lane])
 
     async def _live(self, channel: ProcessChannel[Message]) -> NoReturn:

@@ -1,8 +1,9 @@
-"""How arnode starts Ray: with a token, without a dashboard, on addresses of the user's network.
+"""Ray's settings in arnode: a token, no dashboard, addresses of the user's network.
 
-Source: Ray 2.60, "Ray token authentication" and "Configuring Ray". All of this must be the same on
-every machine of a cluster. Ray's processes listen on all interfaces, whatever address they get.
-Anyone with the token can run code as their user. So a cluster needs a firewall or a VPN around it.
+Source: Ray 2.60, "Ray token authentication" and "Configuring Ray". The settings must be equal on
+all machines of a cluster. Ray's processes listen on all interfaces, whatever address they get.
+Anyone with the token can run code as the user of these processes. So a cluster needs a firewall or
+a VPN.
 """
 
 import os
@@ -26,9 +27,9 @@ _NODE_PORTS: Final = ("--node-manager-port", "--object-manager-port", "--runtime
 _FIRST_NODE_PORT: Final = 6380
 _FIRST_WORKER_PORT: Final = 6400
 _LAST_WORKER_PORT: Final = 6599
-_OBJECT_STORE_BYTES: Final = 80 << 20  # hardly anything goes through it
+_OBJECT_STORE_BYTES: Final = 80 << 20  # hardly any data passes through it
 _TOKEN_BYTES: Final = 32
-# A machine that hangs is noticed after 16 s instead of 65.
+# A machine that hangs is detected after 16 s instead of 65.
 _HEALTH: Final = {
     "RAY_health_check_initial_delay_ms": "2000",
     "RAY_health_check_period_ms": "1000",
@@ -41,7 +42,7 @@ _HEALTH: Final = {
 class Cluster:
     """A Ray cluster: `address` as in `node.home.fleet`; `token`: the file that gives access.
 
-    `home` is the node's. If Ray is the node's own, its lanes have their data there, too.
+    `home` is the node's home. If the node starts Ray itself, its lanes also use the data there.
     """
 
     address: str
@@ -50,7 +51,7 @@ class Cluster:
 
 
 def cluster_of(home: Home, config: Config, address: str) -> Cluster:
-    """Return the cluster that a setting names.
+    """Return the cluster at the address in a setting.
 
     Raises ConfigurationError if Ray is not installed or there is no token.
     """
@@ -73,7 +74,7 @@ def require_ray() -> None:
 
 
 def make_token(home: Home, token: Path) -> None:
-    """Make a token, unless there is one."""
+    """Create the token file if it does not exist."""
     home.prepare()
     with explaining_faults(token):
         if not token.exists():
@@ -85,12 +86,12 @@ def checked_token(path: Path) -> Path:
     with explaining_faults(path):
         if not path.exists():
             raise ConfigurationError(
-                f"there is no token for Ray here ({path})",
-                "`arnode ray head` creates one on the machine of Ray's head; copy it from there, "
-                "readable only by you",
+                f"there is no token for Ray at {path}",
+                "copy it from the machine of Ray's head (`arnode ray head` creates it), and "
+                "make it readable only by you",
             )
         if stat.S_IMODE(path.stat().st_mode) & 0o077:
-            raise ConfigurationError(f"others can read the token {path}", f"chmod 600 {path}")
+            raise ConfigurationError(f"other users can read the token {path}", f"chmod 600 {path}")
     return path
 
 
@@ -101,7 +102,7 @@ def environment(token: Path) -> dict[str, str]:
         "RAY_AUTH_TOKEN_PATH": str(token),
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_DEDUP_LOGS": "0",
-        "PYTHONSAFEPATH": "1",  # Ray starts Python in whatever folder it was started
+        "PYTHONSAFEPATH": "1",  # import nothing from the folder that Ray was started in
         **_HEALTH,
     }
 
@@ -126,7 +127,7 @@ def _command(given: list[str], lanes: int | None) -> list[str]:
 
 
 def local_options(lanes: int | None) -> Mapping[str, object]:
-    """Return the arguments of `ray.init` for a Ray of the node's own, ignoring others."""
+    """Return the arguments of `ray.init` for a Ray that the node starts for itself."""
     return {
         "address": "local",
         "num_cpus": lanes or os.cpu_count(),

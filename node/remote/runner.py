@@ -1,7 +1,7 @@
-"""A remote lane as the loop sees it: a runner whose runs are made on another machine.
+"""A remote lane as the research loop sees it: a runner whose runs are made on another machine.
 
-A run in progress when the lane goes away has no outcome and is repeated: `run` raises PutOff, as
-for a run that a session's end put off.
+If the lane disconnects during a run, `run` raises PutOff, as if the session's end had postponed it.
+The run has no outcome and is repeated.
 """
 
 import asyncio
@@ -24,11 +24,11 @@ from trainer.measuring.outcome import Answers, RunOutcome
 from trainer.measuring.training import PutOff
 from trainer.task_folder.task import Task
 
-_Ended: TypeAlias = tuple[RunOutcome, bytes | None]  # and the run's product, if requested
+_Ended: TypeAlias = tuple[RunOutcome, bytes | None]  # with the run's product, if requested
 
 
 class _AwayError(ArnodeError):
-    """The lane went away, or put the run off: it is repeated."""
+    """The lane disconnected or postponed the run, which is repeated."""
 
 
 class _ReportedCurve(LossCurve):
@@ -65,21 +65,21 @@ class _UnderWay:
 
 
 class RemoteRunner:
-    """A runner on lane `number` while it is there; `send` sends the lane a message."""
+    """A runner on lane `number`, usable while the lane is open; `send` sends the lane a message."""
 
     def __init__(self, task: Task, number: int, send: Callable[[Message], None]) -> None:
         self.task = task
         self.number = number
         self._send = send
         self._device: Device | None = None
-        self.machine = ""  # its machine; empty before it was first there
+        self.machine = ""  # the lane's machine; empty before the lane was first open
         self._is_there = False
         self._is_timed = False
         self._tolerance = 0.0
         self._is_hurried = False
         self._calls: Calls[_Ended] = Calls()
         self._runs: dict[int, _UnderWay] = {}
-        self._asked: set[asyncio.Task[None]] = set()  # unanswered audit questions
+        self._asked: set[asyncio.Task[None]] = set()  # audit requests without an answer yet
         self._on_wait: Callable[[], None] = lambda: None
         self._on_change: Callable[[], None] = lambda: None
 
@@ -97,9 +97,9 @@ class RemoteRunner:
 
     @property
     def device(self) -> Device:
-        """The lane's device, which is like that of all other lanes.
+        """The lane's device, which equals the devices of all other lanes.
 
-        Raises ArnodeError before any lane was there.
+        Raises ArnodeError before the first lane was open.
         """
         if self._device is None:
             raise ArnodeError(f"lane {self.number} was never open")
@@ -107,21 +107,21 @@ class RemoteRunner:
 
     @property
     def metric_tolerance(self) -> float:
-        """The tolerance of audits there, in the metric's unit; 0 before `calibrate`."""
+        """The tolerance of the lane's audits, in the metric's unit; 0 before `calibrate`."""
         return self._tolerance
 
     async def open(self) -> None:
-        """Do nothing: its own machine watches the device."""
+        """Do nothing: the lane's machine watches the device."""
 
     async def close(self) -> None:
         """Do nothing: the lane ends with its connection."""
 
     def expect_no_more(self) -> None:
-        """Start nothing there ahead of time for a run after the next."""
+        """Make the lane prepare nothing for runs after the next one."""
         self._send(["no more"])
 
     def hurry(self) -> None:
-        """Let no run wait for an idle minute any more."""
+        """Make runs start without waiting for an idle minute from now on."""
         self._is_hurried = True
         self._send(["hurry"])
 
@@ -130,20 +130,20 @@ class RemoteRunner:
         self._on_wait = on_wait
 
     def notify_presence(self, on_change: Callable[[], None]) -> None:
-        """Call `on_change` whenever the lane comes or goes."""
+        """Call `on_change` whenever the lane opens or is lost."""
         self._on_change = on_change
 
     @property
     def waits_s(self) -> tuple[float, ...]:
-        """Always empty: a run that waits there keeps the other runs of its lane waiting."""
+        """Always empty: a run that waits makes all other runs of its lane wait."""
         return ()
 
     def is_used_by_others(self) -> bool:
-        """Return False: the lane's own machine flags other use of it."""
+        """Return False: the lane's machine itself flags runs during other use of it."""
         return False
 
     async def calibrate(self, seed: int) -> RunOutcome:
-        """Measure the cost of the baseline there. Raises PutOff if there is no result."""
+        """Measure the baseline's cost on the lane. Raises PutOff if there is no result."""
         self._is_timed = False
         outcome, _ = await self._ask("calibrate", seed)
         self._is_timed = True
@@ -164,7 +164,7 @@ class RemoteRunner:
         is_hopeless: Callable[[LossCurve], str | None] = lambda _curve: None,
         on_product: Callable[[bytes], None] | None = None,
     ) -> RunOutcome:
-        """Train and score a source there, as `trainer.runner.Runner.run` does."""
+        """Train and score a source on the lane, as `trainer.runner.Runner.run` does."""
         left_s = session_ends_s - time.monotonic()
         wanted = Wanted(
             files=source.files,
@@ -194,7 +194,7 @@ class RemoteRunner:
         return outcome
 
     async def judged(self, evidence: bytes, seed: int) -> RunOutcome:
-        """Judge a peer's evidence there, without running the peer's code."""
+        """Judge a peer's evidence on the lane, without running the peer's code."""
         return (await self._ask("judge", evidence, seed))[0]
 
     async def _ask(self, what: str, *more: Message, under_way: _UnderWay | None = None) -> _Ended:
@@ -228,7 +228,7 @@ class RemoteRunner:
         self._on_change()
 
     def on_lost(self) -> None:
-        """Mark the lane as away, and fail its open questions."""
+        """Mark the lane as disconnected, and fail its open requests."""
         was_there, self._is_there, self._is_timed = self._is_there, False, False
         self._calls.fail_all(_AwayError("the lane was lost"))
         if was_there:
@@ -240,7 +240,7 @@ class RemoteRunner:
             case ["ended", int(number), dict(value), float() | int() as tolerance]:
                 lane_outcome = LaneOutcome.from_value(as_value(value))
                 if isinstance(lane_outcome, Rejected):
-                    raise ChannelError(f"an invalid outcome: {lane_outcome.reason}")
+                    raise ChannelError(f"it sent an invalid outcome: {lane_outcome.reason}")
                 outcome = lane_outcome.outcome()
                 self._tolerance = max(self._tolerance, float(tolerance))
                 self._calls.answer(number, (outcome, lane_outcome.product))
@@ -252,7 +252,7 @@ class RemoteRunner:
                 if (run := self._runs.get(number)) is not None:
                     self._handle_progress(run, what, number, more)
             case other:
-                raise ChannelError(f"an unknown message: {str(other)[:80]}")
+                raise ChannelError(f"it sent an unknown message: {str(other)[:80]}")
 
     def _handle_progress(self, run: _UnderWay, what: str, number: int, more: list[Message]) -> None:
         match what, more:
@@ -270,7 +270,7 @@ class RemoteRunner:
                 self._asked.add(asked)
                 asked.add_done_callback(self._asked.discard)
             case _:
-                raise ChannelError(f"an unknown message: {what[:80]}")
+                raise ChannelError(f"it sent an unknown message: {what[:80]}")
 
     async def _audit(self, run: _UnderWay, number: int, public: int, secret: int) -> None:
         self._send(["audits", number, await run.needs_audit(public, secret)])
@@ -292,5 +292,5 @@ def _pairs(points: list[Message]) -> list[tuple[int, int]]:
             case [int(step), int(nano)]:
                 pairs.append((step, nano))
             case _:
-                raise ChannelError("an invalid curve")
+                raise ChannelError("it sent an invalid curve")
     return pairs

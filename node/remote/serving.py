@@ -16,11 +16,11 @@ from trainer.measuring.loss_curve import LossCurve, as_pairs
 from trainer.measuring.outcome import RunOutcome
 from trainer.measuring.training import PutOff
 
-_CURVE_S: Final = 1.0  # between two looks at a growing curve
+_CURVE_S: Final = 1.0  # between two checks of a growing curve
 
 
 class Serving:
-    """A server of a node's questions, which makes the runs."""
+    """A server of a node's requests, which makes the runs."""
 
     def __init__(self, channel: ProcessChannel[Message], runner: LaneRunner) -> None:
         self._channel = channel
@@ -31,7 +31,7 @@ class Serving:
         self._hopeless: dict[int, str] = {}
 
     async def run(self, following: Awaitable[Message]) -> None:
-        """Answer until the channel ends, `following` first. Raises ChannelError then."""
+        """Answer `following` and later messages. Raises ChannelError when the channel closes."""
         self._runner.notify_waits(lambda: self._say(["waits"]))
         try:
             await first_of(self._channel.pass_on(self._outbox), self._receive(following))
@@ -57,7 +57,7 @@ class Serving:
             case ["run", int(number), dict(value)]:
                 wanted = Wanted.from_value(as_value(value))
                 if isinstance(wanted, Rejected):
-                    raise ChannelError(f"an invalid run: {wanted.reason}")
+                    raise ChannelError(f"the node requested an invalid run: {wanted.reason}")
                 product: list[bytes] = []
                 self._begin(number, self._measure(number, wanted, product), product)
             case ["judge", int(number), bytes(evidence), int(seed)]:
@@ -75,7 +75,7 @@ class Serving:
             case ["no more"]:
                 self._runner.expect_no_more()
             case other:
-                raise ChannelError(f"an unknown message: {str(other)[:80]}")
+                raise ChannelError(f"the node sent an unknown message: {str(other)[:80]}")
 
     def _begin(
         self, number: int, work: Awaitable[RunOutcome], product: Sequence[bytes] = ()

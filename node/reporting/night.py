@@ -257,11 +257,11 @@ def _machine(line: LineReport, figures: FigureWriter) -> Text:
 def _plot(line: LineReport, figures: FigureWriter) -> Plot:
     reach = f"{NINETY_FIVE * line.noise_sd:.6f} "
     caption = text(
-        "The bar of an experiment covers 95 % of the runs of its source (±",
+        "The bar of an experiment covers 95 % of the runs of its source (",
         reach,
         figures.unit,
-        "). The bar of a trial against the head is the 95 % interval of its gain. Points outside"
-        " the plot are drawn at its edge.",
+        " on either side). The bar of a trial against the head is the 95 % interval of its gain."
+        " Points outside the plot are drawn at its edge.",
     )
     return Plot(
         metric=metric_document(line.metric),

@@ -2,8 +2,8 @@
 
 Facts, withdrawals and equivocations are derived as records arrive, in any order. A record that
 arrives before its task waits as an orphan. A leaderboard is computed on request and cached until a
-record that affects it arrives. A process that only reads the store recomputes a stale one each
-time, since it cannot cache it.
+record that affects it arrives. A process that only reads the store cannot cache leaderboards, so it
+recomputes a stale one on each request.
 """
 
 from collections.abc import Sequence
@@ -59,8 +59,8 @@ class Boards:
         if not self._is_fresh(key):
             board = self._make(key)
             if board is None:
-                raise UsageError("that board's task is not known here", "see `arnode task list`")
-            if not self._database.is_writer:  # a reader cannot keep it
+                raise UsageError("the leaderboard's task is unknown here", "see `arnode task list`")
+            if not self._database.is_writer:  # a reader cannot cache it
                 return replace(board, rows=board.rows[: limit if limit >= 0 else None])
             with self._database.writing():
                 self._keep(key, board)
@@ -90,7 +90,7 @@ class Boards:
         return int(number)
 
     def rows_by(self, key: BoardKey, author: bytes) -> list[Row]:
-        """Return an author's rows of a leaderboard, without reading all the others."""
+        """Return an author's rows of a leaderboard, without reading the other rows."""
         self.get(key, 0)  # caches the leaderboard, if this process may write
         if not self._is_fresh(key):
             return [row for row in self.get(key).rows if row.author == author]
@@ -114,7 +114,7 @@ class Boards:
         return [BoardKey(net, task, name) for task, name in rows]
 
     def facts(self, key: BoardKey) -> list[Fact]:
-        """Return the facts of a leaderboard from all authors, in no order."""
+        """Return the facts of a leaderboard from all authors, in no particular order."""
         rows = self._database.rows(
             "SELECT record, author, fact FROM fact WHERE net = ? AND task = ? AND class = ?",
             key,
@@ -157,11 +157,14 @@ class Boards:
         for net, task, name in rows:
             key = BoardKey(net, task, name)
             if self._make(key) != self._kept(key, -1):
-                found.append(f"the board of task {task.hex()[:12]} on {name}")
+                found.append(f"the leaderboard of task {task.hex()[:12]} on {name}")
         return found
 
     def derive(self, one: Extract) -> None:
-        """Store the facts of a news record that was just stored, and of orphans of its task."""
+        """Store the facts and withdrawals of a record that was just stored.
+
+        If it announces a task, store also the facts of the orphans that waited for this task.
+        """
         if one.board is not None:
             task, _ = one.board
             if self._records.manifest(task) is None:

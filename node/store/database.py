@@ -1,4 +1,4 @@
-"""A SQLite connection with durable transactions and errors that explain themselves."""
+"""A SQLite connection with durable transactions and errors that users can understand."""
 
 import logging
 import sqlite3
@@ -16,7 +16,7 @@ _log = logging.getLogger(__name__)
 
 
 class Database:
-    """A connection. Errors name `path`. `is_writer`: this is the node's only writing process."""
+    """A connection to the file `path`. `is_writer`: True in the node's only writing process."""
 
     def __init__(
         self, connection: sqlite3.Connection, path: Path, *, is_writer: bool = False
@@ -71,7 +71,7 @@ class Database:
         self, statement: str, values: Sequence[object] | Mapping[str, object] = ()
     ) -> list[tuple[Any, ...]]:
         """Run one statement and return all its rows."""
-        try:  # a context manager here would cost as much as many statements
+        try:  # a context manager here would take as long as many statements
             return self._connection.execute(statement, values).fetchall()
         except (sqlite3.Error, OSError):
             with explaining_faults(self.path):
@@ -130,10 +130,10 @@ class Database:
                     raise
             if not is_reported:
                 is_reported = True
-                message = "another program writes to the store %s: waiting for it, %g min at most"
+                message = "another program is writing to the store %s: waiting up to %g min"
                 _log.warning(message, self.path, _PATIENCE_S / 60)
         if is_reported:
-            _log.warning("the store is free again, work goes on")
+            _log.warning("the store is free again, the node continues")
 
     @contextmanager
     def writing(self) -> Iterator[None]:

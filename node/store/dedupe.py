@@ -18,7 +18,7 @@ BATCH: Final = 500  # the most ids in one SQL statement
 
 @dataclass(kw_only=True)
 class Deduped:
-    """Wires sorted into those to parse, the number of duplicates, and reasons for rejected ones."""
+    """The encoded records to parse, the number of duplicates, and the reasons for rejections."""
 
     unread: list[bytes] = field(default_factory=list)
     duplicates: int = 0
@@ -26,7 +26,7 @@ class Deduped:
 
 
 def dedupe(database: Database, wires: Sequence[bytes]) -> Deduped:
-    """Return which of these wires must be parsed."""
+    """Return which of these encoded records must be parsed."""
     different = dict.fromkeys(wires)
     deduped = Deduped(duplicates=len(wires) - len(different))
     ids: dict[bytes, bytes] = {}
@@ -60,7 +60,7 @@ def known(database: Database, ids: Sequence[bytes]) -> set[bytes]:
 
 
 def batches(wanted: Iterable[bytes]) -> Iterator[list[bytes]]:
-    """Yield wires or ids in lists of at most BATCH."""
+    """Yield encoded records or ids in lists of at most BATCH."""
     rest = iter(wanted)
     while batch := list(islice(rest, BATCH)):
         yield batch

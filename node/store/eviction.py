@@ -1,13 +1,13 @@
-"""Removal of blobs: those that nothing refers to, and others to free disk space.
+"""Removal of blobs: unreferenced ones, and the least recently used ones to free disk space.
 
 A blob is needed if a record, job, line or import names it, or names a tree that contains it. Other
 blobs were left by a process that died between writing a source and recording it.
 
-To free space, the least recently used blobs are removed first, a whole tree at a time. Blobs that
-this node's own records, jobs, lines and imports name are never removed, nor the files of such
-trees. Adopted trees and the sources of tasks are removed last; they can be removed because any peer
-may name them. A tree's list is deleted before its files. So if the process is killed, every tree
-whose list exists is still complete.
+To free space, the least recently used blobs are removed first, a whole tree at a time. A blob is
+never removed if this node's own records, jobs, lines or imports name it, or name a tree that
+contains it. Adopted trees and the sources of tasks are removed last. They are not fully protected,
+because any peer may name them. A tree's list is deleted before its files. So if the process is
+killed, every tree whose list exists is still complete.
 """
 
 from collections import Counter
@@ -56,7 +56,7 @@ def _needed(store: Store, blobs: Blobs, progress: Progress) -> set[bytes]:
     total = store.records.count() + 1
     for number, value in enumerate(store.values()):
         if number % _SHOWN_EVERY == 0:
-            progress("looking for what is needed", number / total)
+            progress("looking for blobs in use", number / total)
         named.update(digests_in(value))
     files = {file for tree in named if blobs.has(tree) for file in _files_of(blobs, tree)}
     return named | files
@@ -102,10 +102,10 @@ def claims_of(store: Store) -> Claims:
 
 
 def make_room(blobs: Blobs, claims: Claims, *, to_bytes: int) -> int:
-    """Remove blobs until at most `to_bytes` are used, or all others are protected.
+    """Remove blobs until at most `to_bytes` are used, or only protected blobs are left.
 
-    Return the bytes still used. This reads only files, so it may run while other threads use the
-    store. Blobs used in the meantime stay.
+    Return the bytes still used. This function reads only files, so it may run while other threads
+    use the store. Blobs used in the meantime stay.
     """
     files = {name: blobs.path(name).stat() for name in blobs.names()}
     left_bytes = sum(file.st_size for file in files.values())
@@ -118,7 +118,7 @@ def make_room(blobs: Blobs, claims: Claims, *, to_bytes: int) -> int:
     units |= {blob: (blob,) for blob in files.keys() - trees.keys() - kept if not holders[blob]}
 
     def order(name: bytes) -> tuple[bool, int]:
-        # The time of the list decides: files are shared by trees of any age.
+        # A tree's age is that of its list, because trees of any age share files.
         return name in claims.adopted, files[name].st_mtime_ns
 
     for name in sorted(units, key=order):

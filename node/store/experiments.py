@@ -1,7 +1,7 @@
 """A table with one row per experiment of this node, for `log`, the journal and `results.tsv`.
 
-A row is derived from an own result record and from earlier records (its patch, its task, the
-metric of its base), so the table can be derived again at any time. The figures are only for
+Each row is derived from a result record of this node and from earlier records (its patch, its task,
+the metric of its base), so the table can be derived again at any time. The figures are only for
 display. The research loop decides with its own data.
 """
 
@@ -28,7 +28,7 @@ STACKING: Final = "promotion_trial"  # several kept patches as one, in a promoti
 STRIPPING: Final = "stripping"  # a peer's tree without untrusted text
 CATCHING_UP: Final = "catch-up"
 ABLATION: Final = "ablation"  # a line without one of its patches
-BRANCHING: Final = "branch"  # a step to another tree, which is not meant as a gain
+BRANCHING: Final = "branch"  # a switch to another tree, which claims no gain
 MADE_HERE: Final = frozenset({STACKING, STRIPPING, CATCHING_UP, ABLATION, BRANCHING})
 
 
@@ -87,7 +87,7 @@ _SORTED_BY: Final[dict[Column, str]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
-    """A filter of rows; None means any. `words` must occur in the title, in any case."""
+    """A filter of rows; None means any. `words` must occur in the title, in upper or lower case."""
 
     task: bytes | None = None
     hardware_class: str | None = None
@@ -115,7 +115,7 @@ class Experiments:
         self._records = records
 
     def derive(self, record: Record) -> None:
-        """Update the table from a new own record, which must be in the store."""
+        """Update the table from a new record of this node, which must already be stored."""
         if isinstance(record.body, AdoptBody):
             self._database.rows(
                 "UPDATE experiment SET decision = 'adopted' WHERE id = ? AND stage = 'confirm'",
@@ -217,7 +217,7 @@ class Experiments:
         return _experiment(rows[0]) if rows else None
 
     def find(self, record_id: bytes) -> Experiment | None:
-        """Return the row of an own result record; None if there is none."""
+        """Return the row of a result record; None if it has no row."""
         statement = f"SELECT {_COLUMNS} FROM experiment WHERE id = ?"  # noqa: S608 (constants)
         rows = self._database.rows(statement, (record_id,))
         return _experiment(rows[0]) if rows else None
@@ -240,7 +240,7 @@ class Experiments:
         ]
 
     def has_passed(self, line: LineKey, tree: bytes) -> bool:
-        """Return True if a tree ever passed a promotion trial here. Recent ones are found fast."""
+        """Return True if a tree ever passed a promotion trial on this node."""
         return bool(
             self._database.rows(
                 "SELECT 1 FROM experiment WHERE task = ? AND class = ? AND tree = ?"
@@ -250,9 +250,9 @@ class Experiments:
         )
 
     def evidence_for(self, line: LineKey, tree: bytes) -> bytes | None:
-        """Return the latest own result that supports a tree and was not retracted.
+        """Return this node's latest result that supports a tree and was not retracted.
 
-        This is the result of a baseline or of a promotion trial that the tree passed.
+        Such a result is that of a baseline, or of a promotion trial that the tree passed.
         """
         for entry in reversed(self.listed(line)):
             adopted = entry.stage == "baseline" or entry.decision == "adopted"
@@ -300,7 +300,7 @@ class Experiments:
 
 
 def metric_of(body: ResultBody) -> int | None:
-    """Return the score of a result's tree over its own runs, in 1e-9 units of the metric."""
+    """Return a result's score from the runs of its own tree, in 1e-9 units of the metric."""
     if body.stage not in ("baseline", "confirm"):
         return patch_score_nano(body.runs)
     own_role: Role = "base" if body.stage == "baseline" else "candidate"
@@ -308,7 +308,7 @@ def metric_of(body: ResultBody) -> int | None:
 
 
 def loss_from(body: ResultBody, metric: int | None, base_metric: int | None) -> int | None:
-    """Return a metric minus its base's; None if one of the two is unknown.
+    """Return a metric minus the base's metric; None if either is unknown.
 
     The base's metric is the level recorded in the result, else the mean of its base runs, else
     `base_metric`.
@@ -322,7 +322,7 @@ def loss_from(body: ResultBody, metric: int | None, base_metric: int | None) -> 
 
 
 def _loss(body: ResultBody, metric: int | None, base_metric: int | None) -> int | None:
-    """Return candidate minus base: on the secret split in a trial, else as `loss_from` does."""
+    """Return candidate minus base: in a promotion trial on the secret split, else `loss_from`."""
     if body.stage == "confirm":
         by_role = {
             role: _mean([run.secret_nano for run in body.runs if run.role == role])

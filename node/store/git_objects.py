@@ -1,7 +1,7 @@
 """Git objects as bytes and hashes, computed without git.
 
-The journal's commits depend only on the records, and this module computes them. The result shows
-whether a rebuilt journal is identical, and whether a journal was edited.
+The journal's commits depend only on the records, so this module can compute them. Comparing them
+with the journal shows whether somebody edited it, and whether a rebuilt journal is identical.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ class GitObject:
 
 
 def source_objects(source: Source) -> list[GitObject]:
-    """Return the blobs and trees of a source, its own tree last."""
+    """Return the blobs and trees of a source, its root tree last."""
     return _folder_objects([(path.split("/"), data) for path, data in source.files])
 
 

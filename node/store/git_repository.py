@@ -1,4 +1,4 @@
-"""The only module that runs git on journals: a repository isolated from the user's git setup.
+"""A journal's git repository, isolated from the user's git setup. Only this module runs git on it.
 
 Global and system configuration, hooks, and the caller's variables (such as `GIT_DIR` set by a hook
 that runs arnode) have no effect. Objects are written in this process; one `git update-ref` moves
@@ -89,7 +89,7 @@ class Repository:
             self._git.update_index("-q", "--refresh", with_exceptions=False)
 
     def pack(self) -> None:
-        """Keep git fast on a long history: pack all refs, and objects once they are many."""
+        """Pack all refs, and the objects if there are many, to keep git fast on a long history."""
         with _explaining_git(self._path):
             self._git.pack_refs("--all")
             self._git.gc("--auto", "--quiet")
@@ -120,7 +120,9 @@ def _explaining_git(path: Path) -> Iterator[None]:
     try:
         yield
     except GitCommandNotFound as fault:
-        raise ConfigurationError("git is not installed", "install it; `arnode doctor`") from fault
+        raise ConfigurationError(
+            "git is not installed", "install git; see `arnode doctor`"
+        ) from fault
     except GitCommandError as fault:
         output = str(fault.stderr).strip().splitlines()
         raise ArnodeError(

@@ -1,7 +1,7 @@
 """Experiments imported from other tools: unsigned, unverified, and not on any leaderboard.
 
-An imported file is identified by the hash of its bytes, so importing it again changes nothing. The
-source of a row is stored if the file, or the git branch next to it, has it.
+An imported file is identified by the hash of its bytes, so importing it again changes nothing. A
+row's source is stored if the file or the git branch next to it contains that source.
 """
 
 import hashlib
@@ -36,7 +36,7 @@ class Imported:
     at_ms: int
 
     def best(self, count: int, segment: int) -> list[ImportedRow]:
-        """Return a segment's rows with the best metrics, without dropped or crashed ones."""
+        """Return the rows of a segment with the best metrics, without dropped or crashed rows."""
         sign = -1 if self.log.segments[segment].direction == "max" else 1
         valued = [
             (sign * value, number, one)
@@ -67,7 +67,7 @@ class Imports:
     ) -> tuple[bytes, bool]:
         """Store a file and the sources of its rows; return its id and whether it is new.
 
-        `sources` has sources by the label of a row.
+        `sources` maps the labels of rows to their sources.
         """
         identity = hashlib.sha256(log.form.encode() + b"\0" + log.data).digest()
         rows: list[ImportedRow] = []
@@ -141,7 +141,7 @@ class Imports:
 def sources_on_branch(
     repository: Path, branch: str, path: str, labels: set[str]
 ) -> dict[str, Source]:
-    """Return the file at `path` from each commit of a branch that a label abbreviates.
+    """Return the file at `path` by label, from each commit of a branch that a label abbreviates.
 
     Files that are too large to store are left out. The repository is untrusted: see
     `trainer.sandbox.untrusted_git`. Raises UsageError if there is no such repository or branch,
@@ -152,7 +152,7 @@ def sources_on_branch(
     commits = None if found is None else found.commits(branch, most=_MAX_COMMITS)
     if found is None or commits is None:
         raise UsageError(
-            f"{repository} is no git repository with a branch `{branch}`",
+            f"{repository} is not a git repository with a branch `{branch}`",
             "name the branch with --branch; or copy the file into a folder without a repository,"
             " and import it from there",
         )

@@ -1,6 +1,6 @@
 """Rows of experiments that other tools wrote, and text that could not be read as rows.
 
-The bytes of every piece are kept, so a file can be written out exactly as it was read.
+All original bytes are kept, so a file can be written out exactly as it was read.
 """
 
 import math
@@ -18,7 +18,7 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-# The first word of a status counts, in lower case: `ADOPTED-WIN` is `adopted`.
+# A status is compared by its first word in lower case: `ADOPTED-WIN` is `adopted`.
 CRASHED: Final = _words(
     "abort aborted checks_failed crash crashed error fail failed failure invalid kill killed"
     " nan oom timeout"
@@ -39,8 +39,8 @@ _THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}(,[0-9]{3})+(\.[0-9]*)?")
 class ImportedRow:
     """An experiment as another tool wrote it; `label` is its commit or its name in that tool.
 
-    If a piece cannot be read as an experiment, `is_read` is False and the description has its text.
-    `source` is the source that came with the row. Once it is stored, `tree` is its tree id.
+    `is_read` is False for text that cannot be read as an experiment; `description` has this text.
+    `source` is the source that came with the row. Once the source is stored, `tree` is its tree id.
     """
 
     label: str = ""
@@ -56,19 +56,19 @@ class ImportedRow:
 
     @property
     def value(self) -> float | None:
-        """The metric as a number; None for text and for a crash, even if it has a number."""
+        """The metric as a number; None if it is text, or if the experiment crashed."""
         value = number(self.metric)
         return None if value == 0 or word(self.status) in CRASHED else value
 
     @property
     def is_dropped(self) -> bool:
-        """True if the row's own status says that the change was not kept."""
+        """True if the row's status says that the change was discarded."""
         return word(self.status) in DROPPED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:
-    """The metric and direction of a group of rows."""
+    """A group of rows with the same metric: the metric's name and direction."""
 
     metric: str
     direction: Direction
@@ -95,7 +95,7 @@ class ImportedLog:
 
     @property
     def text_lines(self) -> list[int]:
-        """The line number, from 1, at which each piece of text begins."""
+        """The first line number, from 1, of each text that could not be read as an experiment."""
         found, line = [], 1 + self.header.count(b"\n")
         for row in self.rows:
             if not row.is_read:
@@ -106,7 +106,7 @@ class ImportedLog:
 
 @dataclass
 class RowReader:
-    """A builder of rows. Bytes between two rows belong to the row before, or to the header."""
+    """A builder of an `ImportedLog`. Bytes between two rows are added to the earlier row."""
 
     header: bytes = b""
     rows: list[ImportedRow] = field(default_factory=list)
@@ -135,7 +135,7 @@ def lines_of(data: bytes) -> list[tuple[bytes, str]]:
     """Return each line as bytes and as text without its line end, in any common encoding.
 
     Most files are UTF-8. PowerShell writes UTF-16 with a byte order mark. Programs that append on
-    Windows without naming an encoding write cp1252, so that is decided for each line.
+    Windows without naming an encoding write cp1252, so each line's encoding is detected.
     """
     mark = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}.get(data[:2])
     if mark is not None:

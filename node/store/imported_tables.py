@@ -53,7 +53,7 @@ _STATUS_TEXT = re.compile(r"[^\W\d][\w /()+-]{0,39}")
 
 @dataclass(frozen=True, slots=True)
 class _Columns:
-    """The position of each kind of column; None if the table lacks it."""
+    """The index of the column for each purpose; None if the table lacks such a column."""
 
     names: tuple[str, ...]
     label: int | None
@@ -84,7 +84,7 @@ def read_table(data: bytes) -> ImportedLog:
 def _blocks(lines: Sequence[Line]) -> list[tuple[tuple[str, ...] | None, list[Line]]]:
     """Split lines into blocks that begin with their header.
 
-    A file without a header is read as if it had autoresearch's, if its rows look like
+    A file without a header is read with autoresearch's header, if its rows look like
     autoresearch's.
     """
     blocks: list[tuple[tuple[str, ...] | None, list[Line]]] = [(None, [])]
@@ -143,7 +143,7 @@ def _columns(names: tuple[str, ...], lines: Sequence[Line]) -> _Columns | None:
 
 
 def _is_numeric(at: int, rows: Sequence[Sequence[str]]) -> bool:
-    """Return True if a column has at least as many numbers as words; an empty one counts."""
+    """Return True if a column has at least as many numbers as words, or is empty."""
     numbers = words = 0
     for row in rows:
         value = row[at].strip() if at < len(row) else ""
@@ -245,7 +245,7 @@ def _segment(columns: _Columns, rows: Sequence[ImportedRow]) -> Segment:
 
 
 def _direction(metric: str, rows: Sequence[ImportedRow]) -> Direction:
-    """Return which direction is better, from the kept rows, since a table does not say it.
+    """Infer from the kept rows which direction is better, since tables do not state it.
 
     Each kept row should be better than the one before, so the direction of most steps decides. For
     autoresearch's own metric, losses and errors, smaller is better.

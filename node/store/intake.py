@@ -1,14 +1,14 @@
-"""Intake of untrusted records: known ones cost almost nothing, and nobody can fill the store.
+"""Intake of untrusted records. Known ones are skipped early, and quotas limit what is stored.
 
-The checks run in this order: size, id, and whether it is known (`node.store.dedupe`); encoding,
+The checks run in this order: size, id, and whether the id is known (`node.store.dedupe`); encoding,
 fields and signature (`node.store.extracts`); the network; the time. A valid record with a time in
-the future waits in quarantine until then, within a share of its author. If the share is full, the
-record furthest in the future is dropped; peers will offer it again.
+the future waits in quarantine until then. The quarantine has a limit per author. If an author
+exceeds it, the record furthest in the future is dropped; peers will offer it again.
 
-A valid record over a quota is refused. Its id is remembered, so that it is not requested again. Of
-each author's records of one sort, those with the highest sequence numbers stay, in whatever order
-they arrived. Own records are never evicted. Own intents that all peers have dropped are no longer
-offered, so that the sets of nodes can become equal.
+A valid record over a quota is refused. Its id is remembered, so that it is not requested again.
+Quotas are per author and category (`Sort`). The records with the highest sequence numbers stay,
+whatever the order of arrival. This node's own records are never evicted. Those of its intents that
+all peers have dropped are no longer offered, so that the nodes' sets of records can become equal.
 """
 
 from collections import Counter
@@ -34,16 +34,16 @@ from protocol.remarks import RetractBody
 INTENT_MS: Final = 24 * 60 * 60 * 1000
 _MAX_REMEMBERED = 100_000  # refused ids
 _PROVEN_FACTOR = 10
-_ROOM_SHARE = 0.01  # the share removed at once when the store is full
+_ROOM_SHARE = 0.01  # the fraction of records that is removed at once when the store is full
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quotas:
-    """The most records to keep, per author and sort, and in total.
+    """The limits on stored records: per author and category, and in total.
 
     A proven author (one whose claim a re-run of this node confirmed) may have ten times as many
-    records of each sort, except for intents. Records of unknown kinds are also limited in bytes and
-    over all authors; so are records that wait in quarantine.
+    records of each category, except for intents. Records of unknown kinds, and records in
+    quarantine, are also limited in bytes and over all authors.
     """
 
     news: int = 5_000
@@ -57,13 +57,13 @@ class Quotas:
     total: int = 2_000_000
 
     def of(self, sort: Sort) -> int:
-        """Return the quota of a sort."""
-        return int(getattr(self, sort))  # the field is named like the sort
+        """Return an author's quota of records of this category."""
+        return int(getattr(self, sort))  # the field has the category's name
 
 
 @dataclass(kw_only=True)
 class IntakeReport:
-    """The outcome for a batch of records. `claimed` are patches of new promotion trials."""
+    """Counts and ids of a batch after intake. `claimed`: the patches of new promotion trials."""
 
     new: list[bytes] = field(default_factory=list)
     claimed: list[bytes] = field(default_factory=list)
@@ -119,18 +119,18 @@ class Intake:
         net: str = MAIN_NET,
         introducer: str | None = None,
     ) -> IntakeReport:
-        """Store in one transaction the parsed records that are new, of this network, within quotas.
+        """Store the parsed records that are new, of this network and within quotas.
 
-        Parsing may have taken a while, so others may have delivered some of them since. `read` has
-        the records, or the reasons they are invalid. `introducer` is the neighbour that sent them;
-        None if there is none.
+        They are stored in one transaction. Parsing may have taken a while, so other peers may have
+        sent some of them since. `read` has the records, or the reasons they are invalid.
+        `introducer` is the neighbour that sent them, if a neighbour did.
         """
         report, different = IntakeReport(), dict[bytes, Extract]()
         for one in read:
             if isinstance(one, Rejected):
                 report.rejected.append(one.reason)
             elif one.net != net:
-                report.rejected.append(f"of the network {one.net}, not {net}")
+                report.rejected.append(f"it belongs to the network {one.net}, not {net}")
             elif one.id in different:
                 report.duplicates += 1
             else:
@@ -177,7 +177,7 @@ class Intake:
         return forgotten, report
 
     def keep_own(self, record: Record) -> None:
-        """Store an own record and all data derived from it, in the caller's transaction."""
+        """Store a record of this node and all data derived from it, in the caller's transaction."""
         one = extract_of(record, self._records.manifest)
         if self._records.insert(one, own=True):
             with RecordCounts.of(self._database) as counts:
@@ -188,13 +188,13 @@ class Intake:
             self._withdraw_intents(at_most=1)
 
     def rederive(self, progress: Progress) -> None:
-        """Derive again all data from all authors' records. The caller opens the transaction."""
+        """Derive all tables again from all authors' records. The caller opens the transaction."""
         self._boards.forget_all()
         self._topics.forget_all()
         self._database.rows("DELETE FROM record_counts")
         ((last,),) = self._database.rows("SELECT coalesce(max(n), 0) FROM record")
         for start in range(1, last + 1, BATCH):
-            progress("deriving boards from the records", start / last)
+            progress("rebuilding the leaderboards from the records", start / last)
             rows = self._database.rows(
                 "SELECT n, wire FROM record WHERE n BETWEEN ? AND ?",
                 (start, start + BATCH - 1),
@@ -210,7 +210,7 @@ class Intake:
                     self._derive(one)
 
     def _forget_old_intents(self, now_ms: int) -> int:
-        """Remove peers' intents older than a day, and stop offering own ones.
+        """Remove peers' intents older than a day, and stop offering such intents of this node.
 
         Return the number of removed intents.
         """
@@ -230,9 +230,9 @@ class Intake:
         return sum(not is_own for _, is_own in rows)
 
     def _withdraw_intents(self, *, at_most: int = -1) -> None:
-        """Stop offering own intents over an author's quota, since no peer keeps them.
+        """Stop offering this node's intents beyond an author's quota, since no peer stores them.
 
-        The newest of the excess intents come first. After each new intent there is at most one.
+        `at_most`: only so many of them, newest first. One is enough after each new intent.
         """
         for (record_id,) in self._database.rows(
             "SELECT id FROM record WHERE own AND kind = 'intent' ORDER BY n DESC LIMIT ? OFFSET ?",
@@ -287,15 +287,15 @@ class Intake:
         return True
 
     def _is_within(self, one: Extract, count: int) -> bool:
-        """Return True if there is room for the record, the author's `count`-th of its sort."""
+        """Return True if there is room for the record, its author's `count`-th of its category."""
         quota, quota_bytes, size_bytes = self.quotas.of(one.sort), 0, 0
         if one.sort == "unknown":
-            # Records of known sorts cannot be long without content.
+            # Records of the known categories have size limits.
             quota_bytes = self.quotas.unknown_bytes
             size_bytes = self._bytes_of(one) + len(one.wire)
         if count <= quota and size_bytes <= quota_bytes:
             return True
-        # The proven authors differ between nodes, and an intent proves nothing.
+        # Nodes differ in which authors are proven, and a proven author's intents prove nothing.
         more = 1 if one.sort == "intent" else _PROVEN_FACTOR
         return (
             count <= more * quota
@@ -304,7 +304,7 @@ class Intake:
         )
 
     def _bytes_of(self, one: Extract) -> int:
-        """Return the total size of the author's records of this record's sort."""
+        """Return the total size of the author's records in this record's category."""
         ((size_bytes,),) = self._database.rows(
             "SELECT coalesce(sum(length(wire)), 0) FROM record WHERE author = ? AND sort = ?",
             (one.author, one.sort),
@@ -312,11 +312,11 @@ class Intake:
         return int(size_bytes)
 
     def _settles(self, one: Extract) -> bool:
-        """Return True if a record decides the value of all its author's others.
+        """Return True if a record invalidates its author's other records.
 
-        These are a revocation of the key and the proof of an equivocation. One of each is kept.
+        That is a revocation of the key, or the proof of an equivocation. One of each is stored.
         """
-        if one.kind == RetractBody.kind:  # other kinds are not parsed again, in case of a flood
+        if one.kind == RetractBody.kind:  # only this kind is parsed, so that floods stay cheap
             body = parsed(one.wire, is_verified=True).body
             if isinstance(body, RetractBody) and body.target is None:
                 revoked = "SELECT 1 FROM withdrawal WHERE author = ? AND target IS NULL"
@@ -328,7 +328,7 @@ class Intake:
         return bool(self._database.rows(proof, (one.author, one.seq)))
 
     def _oldest(self, author: bytes, sort: Sort, limit: int) -> list[tuple[int, bytes]]:
-        """Return number and id of the records to remove first; proofs (`_settles`) stay."""
+        """Return number and id of the records to remove first, without proofs (`_settles`)."""
         return self._database.rows(
             "SELECT seq, id FROM record WHERE author = ?1 AND sort = ?2 AND NOT own AND id NOT IN ("
             "SELECT first FROM equivocation WHERE author = ?1"
@@ -339,16 +339,16 @@ class Intake:
         )
 
     def _make_room(self, *, has_unknown: bool = True) -> None:
-        """Remove records over the totals: the oldest ones of unproven authors with most records."""
+        """Remove records over the total limits, from the unproven authors with the most records."""
         self._shrink(self.quotas.total, "TRUE")
         if has_unknown:
             self._shrink(self.quotas.unknown_in_all, "sort = 'unknown'")
 
     def _shrink(self, most: int, where: str) -> None:
-        """Remove records of some sorts, if there are more than `most` of them in total.
+        """Remove records of the categories in `where`, if they are more than `most` in total.
 
-        This goes 1 % below `most`, so that the next call is not due at once. This node's own
-        records and those of proven authors stay.
+        1 % fewer than `most` are left, so that not every new record causes a removal. This node's
+        own records and those of proven authors stay.
         """
         ((total,),) = self._database.rows(
             f"SELECT coalesce(sum(count), 0) FROM record_counts WHERE {where}"  # noqa: S608 (constants)

@@ -31,7 +31,7 @@ from protocol.errors import Rejected
 from protocol.runs import Role, Run
 
 _number = attrgetter("id")
-_READ: Final = 512  # parsed steps to cache: more than are ever open at once
+_READ: Final = 512  # parsed steps to cache: more than are ever in the queue
 
 
 class JobStore:
@@ -39,7 +39,7 @@ class JobStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        # A writer's cache: each line's finished jobs of a kind, and those not read yet.
+        # A writer's cache: each line's finished jobs of a kind, and jobs not read yet.
         self._closed: dict[tuple[LineKey, type[Step]], list[Job[Any]]] = {}
         self._closed_since: dict[tuple[LineKey, type[Step]], list[int]] = {}
         database.follow(rolled_back=self._forget_closed)
@@ -157,7 +157,7 @@ class JobStore:
         return int(self._database.rows("SELECT coalesce(max(id), 0) FROM job")[0][0])
 
     def plan_run(self, job_id: int, *, role: Role, tree: bytes, seed: int) -> PlannedRun:
-        """Commit to a run before it starts. Its ordinal is the job's next one."""
+        """Store a run and its seed before it starts. Its ordinal is the job's next free ordinal."""
         with self._database.writing():
             ((ordinal,),) = self._database.rows(
                 "SELECT count(*) FROM planned_run WHERE job = ?", (job_id,)
@@ -196,7 +196,7 @@ class JobStore:
         return [one.outcome for one in ended if one.outcome is not None]
 
     def outcomes_of(self, runs: Sequence[Run]) -> list[StoredOutcome]:
-        """Return the stored outcomes of these runs of own records, in their order.
+        """Return the stored outcomes of these runs from this node's records, in the same order.
 
         Runs without a stored outcome are left out.
         """
@@ -227,7 +227,7 @@ class JobStore:
         return bool(self._database.rows(statement, (task, fingerprint)))
 
     def result_of(self, task: bytes, fingerprint: bytes) -> bytes | None:
-        """Return the latest result of a source with this canonical AST; None without one."""
+        """Return the latest result of a source with this canonical AST; None if there is none."""
         statement = "SELECT record FROM tried WHERE task = ? AND fingerprint = ?"
         rows = self._database.rows(statement, (task, fingerprint))
         return rows[0][0] if rows else None

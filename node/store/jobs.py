@@ -43,7 +43,7 @@ _LIMIT_BYTES = 1 << 20  # larger than a record, since local values may hold the 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LineKey:
-    """A task and a hardware class."""
+    """The key of a line: its task and hardware class."""
 
     task: bytes
     hardware_class: str
@@ -54,7 +54,7 @@ class Line:
     """The state of a line.
 
     `verified` and `working` are the trees of the verified head and the working line. `stack` are
-    the patches kept since the last promotion trial, which was at `promotion_trial_ms`.
+    the patches kept since the last promotion trial, made at the time `promotion_trial_ms`.
     `reference_nano` are the scores of the reference runs of the working tree, used only for
     screening.
     """
@@ -75,7 +75,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job(Generic[S_co]):
-    """A unit of the loop's work. `step` is all that its kind needs to resume after a kill."""
+    """A unit of the loop's work. `step` has everything that is needed to resume it after a kill."""
 
     id: int
     line: LineKey
@@ -87,12 +87,12 @@ class Job(Generic[S_co]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredOutcome:
-    """The outcome of a run: what a record will contain, and what only this node keeps.
+    """The outcome of a run: `run` for its record, and details that never leave this node.
 
     `curve` is the loss that the run printed while training, and `steps` is its total number of
-    steps, if it printed that. If the run was predicted to fail, `stopped_at_milli` is the share of
-    the steps done by then, in thousandths. `machine` is the other machine that measured the run for
-    this node.
+    steps, if it printed that. If the run was stopped early as hopeless, `stopped_at_milli` is the
+    share of the steps done by then, in thousandths. `machine` is the other machine that measured
+    the run for this node.
     """
 
     run: Run
@@ -106,7 +106,7 @@ class StoredOutcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedRun:
-    """A run that was decided on; `outcome` is None until it has ended."""
+    """A run of a job; `outcome` is None until the run has ended."""
 
     job_id: int
     ordinal: int

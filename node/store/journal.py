@@ -3,7 +3,7 @@
 `main` is the verified head (checked out, so that anybody can read it), `working` the working line,
 `refs/arnode/<id>` each experiment. The journal follows the store: it writes each record whose ref
 is missing, so a kill at any time loses nothing. A user's changes in it are never overwritten. They
-raise an error or are moved aside.
+cause an error or are moved aside.
 """
 
 from pathlib import Path
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 REFS = "refs/arnode/"
 TABLE = "results.tsv"
 NOTES = "notes.md"
-_HINT = "`arnode fsck --rebuild` rebuilds it and keeps the edited one"
+_HINT = "`arnode fsck --rebuild` rebuilds the journal and keeps the edited copy"
 
 
 class JournalEditedError(ArnodeError):
@@ -55,11 +55,11 @@ class Journal:
         return self._folder / f"{name}-{self._line.task.hex()[:8]}-{self._line.hardware_class}"
 
     def catch_up(self) -> int:
-        """Write what the store has and the journal lacks; return the number of new commits."""
+        """Write the records that the journal lacks; return the number of new commits."""
         try:
             return self._write_new()
         except BaseException:
-            # Forget what was not written: the next call reads the state from the repository.
+            # The state may be unwritten: the next call reads it from the repository.
             self._repository = None
             raise
 
@@ -88,7 +88,7 @@ class Journal:
             return len(entries)
 
     def check(self) -> list[str]:
-        """Return what the journal lacks, and what differs from what the node wrote."""
+        """Return the journal's problems: missing refs and files, and edited ones."""
         if not (self.path / ".git").is_dir():
             return [f"the journal {self.path} is missing"] if self._entries() else []
         from node.store.git_repository import Repository
@@ -104,7 +104,7 @@ class Journal:
         wanted |= expected.branches
         problems += [f"{ref} is missing" for ref in wanted if ref not in found]
         problems += [
-            f"{ref} points to a foreign commit {commit[:12]}"
+            f"{ref} points to commit {commit[:12]}, which arnode did not make"
             for ref, commit in found.items()
             if (ref in wanted or ref.startswith(REFS)) and wanted.get(ref) != commit
         ]
@@ -112,7 +112,7 @@ class Journal:
         return [f"journal {self.path.name}: {problem}" for problem in problems]
 
     def rebuild(self) -> Path | None:
-        """Build the journal again from the store; return where a damaged one was moved."""
+        """Build the journal again from the store; return the damaged one's new path, if any."""
         aside: Path | None = None
         if self.path.exists() and self.check():
             aside = _free_name(self.path.with_name(f"{self.path.name}.aside"))
@@ -167,7 +167,8 @@ class Journal:
         for ref in (MAIN, WORKING):
             if found.get(ref) is not None and found[ref] not in known:
                 raise JournalEditedError(
-                    f"{ref} in the journal {self.path} points to a foreign commit", _HINT
+                    f"{ref} in the journal {self.path} points to a commit that arnode did not make",
+                    _HINT,
                 )
         entries = self._entries()
         for entry in entries:
@@ -175,7 +176,7 @@ class Journal:
             if commit is None:
                 break
             self._turn(entry, commit)
-        # Fix the branches if a kill came between writing the experiments' refs and them.
+        # Fix the branches, in case the node was killed after writing the experiments' refs.
         branches = self._lineage.branches
         repository.move({ref: name for ref, name in branches.items() if name != found.get(ref)})
         repository.pack()

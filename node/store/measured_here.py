@@ -1,6 +1,6 @@
 """This node's own measurements of the trees on a leaderboard.
 
-They are the leaderboard's third column and never part of its digest.
+They are shown in the leaderboard's third column, and its digest never covers them.
 """
 
 from collections.abc import Callable, Iterable
@@ -20,14 +20,14 @@ from trainer.task_folder.fields import nearest
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Here:
-    """This node's latest verdict on a tree. Without pairs there is no gain."""
+    """This node's latest verdict on a tree. `gain` is None without pairs."""
 
     verdict: RerunVerdict
     gain: Gain | None
 
 
 def measured_here(facts: Iterable[Fact]) -> dict[bytes, Here]:
-    """Return the latest verdict by tree from own facts, which must be in the order they were made.
+    """Return the latest verdict by tree from this node's facts, which must be oldest first.
 
     A promotion trial that led to an adoption counts as confirmed; any other one as unconfirmed.
     """
@@ -52,7 +52,7 @@ def choose_board(
     hardware_class: str | None,
     own_class: Callable[[TaskManifest], str],
 ) -> BoardKey | None:
-    """Return a network's leaderboard for the named task, or the only one, and this machine's class.
+    """Return the leaderboard of a task (default: the only one) and class (default: this machine's).
 
     None if the network has no leaderboard. Raises UsageError if the choice is ambiguous.
     """
@@ -62,7 +62,7 @@ def choose_board(
         known = classes or {line.hardware_class for line in store.jobs.lines()}
         if known and (of_task or hardware_class not in known):
             raise UsageError(
-                f"there is no board of class {hardware_class!r} here,"
+                f"there is no leaderboard of class {hardware_class!r} here,"
                 f" there are: {', '.join(sorted(known))}",
                 nearest(hardware_class, known),
             )
@@ -77,7 +77,7 @@ def choose_board(
     if len(of_task) == 1:
         return of_task[0]
     raise UsageError(
-        f"there is no board of class {wanted!r} here",
+        f"there is no leaderboard of class {wanted!r} here",
         f"--class takes: {', '.join(sorted(classes))}",
     )
 
@@ -94,5 +94,7 @@ def boards_of(store: Store, net: str, task: str | None) -> list[BoardKey]:
         return [key for key in known if key.task == meant]
     if len(tasks) > 1:
         names = ", ".join(sorted(labels(store, tasks).values()))
-        raise UsageError(f"boards of several tasks are here: {names}", "choose one with --task")
+        raise UsageError(
+            f"there are leaderboards of several tasks: {names}", "choose one with --task"
+        )
     return known

@@ -1,9 +1,9 @@
 """A second copy of this node's own records, in an append-only file.
 
-A damaged database must not cost the node its identity. A node that forgets its last sequence number
-would sign it a second time, and that equivocation would count against it for ever. The database is
-authoritative. The copy is written after each commit, without an fsync of its own. When the store is
-opened, the shorter of the two is completed from the longer.
+It keeps the node's identity usable if the database is damaged. A node that forgets its last
+sequence number signs that number a second time, and peers hold this equivocation against it for
+ever. The database is authoritative. The copy is written after each commit, without an fsync of its
+own. When the store is opened, the shorter of the two is completed from the longer.
 """
 
 import os

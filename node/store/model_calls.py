@@ -20,7 +20,7 @@ State = Literal["reserved", "settled", "unknown"]
 class ModelCostTotals:
     """The numbers of calls, visits and tokens, and the cost in 1e-9 USD.
 
-    Calls include the visits of coding agents, which `visits` counts alone.
+    A visit is one session of a coding agent. Visits count as calls too.
     """
 
     calls: int = 0
@@ -31,7 +31,7 @@ class ModelCostTotals:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelCostLimits:
-    """The most of each in a day; None means unlimited."""
+    """The limits per day; None means unlimited."""
 
     calls: int | None = None
     tokens: int | None = None
@@ -102,12 +102,12 @@ def day_of(ts_ms: int) -> str:
 
 
 def costs_on_day(database: Database, day: str) -> ModelCostTotals:
-    """Return the spending of a day so far: settled, reserved and unknown."""
+    """Return the costs of a day so far: settled, reserved and unknown."""
     return _model_costs(database, "day = ?", day)
 
 
 def costs_between(database: Database, since_ms: int, until_ms: int) -> ModelCostTotals:
-    """Return the spending from `since_ms` to `until_ms`, both included, as `costs_on_day` does."""
+    """Return the costs from `since_ms` to `until_ms`, both included, as `costs_on_day` does."""
     days = (day_of(since_ms), day_of(until_ms))  # the table's index is by day
     where = "day BETWEEN ? AND ? AND model_call.ts_ms BETWEEN ? AND ?"
     return _model_costs(database, where, *days, since_ms, until_ms)
@@ -128,7 +128,7 @@ def reserve(
         spent = costs_on_day(database, day)
         wanted = ModelCostTotals(
             calls=spent.calls + 1,
-            # The limit of visits does not stop a model call.
+            # The limit of visits does not apply to model calls.
             visits=spent.visits + 1 if is_visit else 0,
             tokens=spent.tokens + most.tokens,
             usd_nano=spent.usd_nano + most.usd_nano,
@@ -178,7 +178,7 @@ def call(database: Database, number: int) -> Call | None:
 
 
 def correct(database: Database, number: int, charge: Charge, *, why: str, now_ms: int) -> None:
-    """Set the cost that a call counts as from now on."""
+    """Store a correction of a call's cost, which counts from now on."""
     with database.transaction():
         database.insert(
             "INSERT INTO model_correction (call, ts_ms, tokens_in, tokens_out, usd_nano, why)"

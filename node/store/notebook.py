@@ -1,9 +1,9 @@
-"""The commits and branches of the journal, computed from the records by a pure fold.
+"""The commits and branches of the journal, computed from the records alone.
 
-Each own result and adoption becomes one commit. After it, `main` (the verified head) and `working`
-(the working line) are moved. A commit depends only on its record and on earlier records, so the
-same store always gives the same commits, in any journal. The file `results.tsv` has autoresearch's
-columns: status is keep, discard or crash, and a crash has a metric of 0.
+Each result and each adoption of this node becomes one commit. Then `main` (the verified head) and
+`working` (the working line) are moved. A commit depends only on its record and on earlier records,
+so the same store always gives the same commits, in any journal. The file `results.tsv` has
+autoresearch's columns: status is keep, discard or crash, and a crash has a metric of 0.
 """
 
 import re
@@ -93,7 +93,7 @@ class Lineage:
 def page_of(
     entry: Entry, lineage: Lineage, store: Store, source_of: Callable[[bytes], Source]
 ) -> list[GitObject]:
-    """Return the git objects of a line's next entry, its commit last."""
+    """Return the git objects of a line's next entry. The commit is the last one."""
     record = store.records.get(entry.id)
     tree = entry.body.to_tree if isinstance(entry, Adoption) else entry.tree
     objects = source_objects(source_of(tree))
@@ -122,7 +122,7 @@ def as_prose(text: str) -> str:
 
 
 def _shown(metric_nano: int) -> str:
-    """Return a metric with the digits that are shown to people."""
+    """Return a metric with the digits that users see."""
     return f"{metric_nano / NANO:.6f}"
 
 

@@ -53,7 +53,8 @@ def keep_note(store: Store, line: LineKey, text: str, *, now_ms: int) -> Note:
     note = Note.from_value({"ts": now_ms, "text": text.strip()})
     if isinstance(note, Rejected) or not note.text:
         raise UsageError(
-            "that is not a note", f"1 to {MAX_NOTE} characters of text, no invisible characters"
+            "the note is empty, too long or has invisible characters",
+            f"write 1 to {MAX_NOTE} visible characters",
         )
     notes = _Notes(notes=(*notes_of(store, line), note)[-_MOST_KEPT:])
     keep(store, _NOTES, line, notes)
@@ -67,5 +68,5 @@ def notes_page(store: Store, line: LineKey) -> str:
         for note in notes_of(store, line)
     ]
     return (
-        "\n".join(["# What the owner said to the proposers\n", *note_lines]) if note_lines else ""
+        "\n".join(["# Notes from the owner to the proposers\n", *note_lines]) if note_lines else ""
     )

@@ -1,8 +1,8 @@
 """Results and intents of other nodes on a line.
 
-Results are read in the order of arrival. An intent says what a node is about to try, so that two
-nodes do not try the same at once. It is only advice: anybody may write one, it costs nothing, and
-it expires.
+Results are read in the order of arrival. An intent says which patch a node is about to try, so that
+two nodes do not try the same patch at once. It is only advice: anybody can publish intents for
+free, and they expire.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,16 +16,16 @@ from protocol.record_kinds import ResultBody
 from protocol.records import Record
 from protocol.remarks import IntentBody
 
-_LOOKED_BACK: Final = 5_000  # records, at a start
+_LOOKED_BACK: Final = 5_000  # records that are read at the start
 _READ_AT_ONCE: Final = 500
 TTL_S: Final = 900  # three runs of the five-minute task: screen, recheck, time to arrive
 _LOOKED_AT = 500  # the newest intents
 
 
 class ReportedGains:
-    """The gains that other nodes claim, each computed from that author's own figures.
+    """The gains that other nodes claim, each computed from its author's figures alone.
 
-    The metrics of at most `most` trees are kept, the latest ones; None: of all.
+    Only the latest metrics of at most `most` trees are remembered; None means no limit.
     """
 
     def __init__(self, *, is_maximised: bool, most: int | None = None) -> None:
@@ -36,7 +36,7 @@ class ReportedGains:
     def take(self, author: bytes, body: ResultBody) -> int | None:
         """Add a result; return its gain over its base, in 1e-9 units, positive if better.
 
-        None for a baseline, for a result without a metric, and if the base's metric is unknown.
+        The gain is None for a baseline, without a metric, and if the base's metric is unknown.
         """
         metric = metric_of(body) if body.status == "ok" else None
         if metric is not None:

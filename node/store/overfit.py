@@ -11,7 +11,7 @@ from protocol.units import NANO
 # If the holdout shows at least this share of the visible gain, a trial counts as undecided.
 _LEAST_SHARE = 0.5
 _LEAST_PAIRS = 2
-_ERRORS = 3.0  # standard errors that a visible gain is above zero
+_ERRORS = 3.0  # standard errors by which a visible gain exceeds zero
 
 
 def overfit_reason(runs: Sequence[Run], manifest: TaskManifest | None) -> str | None:

@@ -18,7 +18,8 @@ _LIMIT_BYTES: Final = 2 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProgramVersion(Mapped):
-    """A version, and when a proposer first got it. `name` is None for the task's own text."""
+    """A version of the instructions, and the time a proposer first got it. `name` is None for the
+    text that the task comes with."""
 
     ts_ms: Annotated[Natural, Named("ts")]
     data: Annotated[bytes, binary(0, _MOST_BYTES)]

@@ -1,6 +1,6 @@
-"""The stored records: inserting, finding, listing. Callers open the transactions.
+"""The stored records: insertion, lookup and listing. Callers open the transactions.
 
-Bytes from the database are parsed like bytes from a peer. If they are invalid, the store is
+Bytes from the database are parsed like bytes from a peer. Invalid bytes mean that the store is
 damaged.
 """
 
@@ -123,7 +123,7 @@ class Records:
         return number > 0
 
     def with_seq(self, author: bytes, seq: int) -> list[RecordRef]:
-        """Return an author's records with this number; more than one are an equivocation."""
+        """Return an author's records with this number. Several of them are an equivocation."""
         statement = f"SELECT id, net, ts_ms FROM record WHERE {WITH_SEQ}"  # noqa: S608 (constant)
         return [RecordRef(*row) for row in self._database.rows(statement, (author, seq))]
 
@@ -142,7 +142,7 @@ class Records:
         """Return the record with this id. Raises UsageError if there is none."""
         record = self._read(record_id)
         if record is None:
-            raise UsageError(f"there is no record {record_id.hex()[:12]} here", "see `arnode log`")
+            raise UsageError(f"this node has no record {record_id.hex()[:12]}", "see `arnode log`")
         return record
 
     def has(self, record_id: bytes) -> bool:
@@ -217,7 +217,7 @@ class Records:
         return self.get(rows[0][0]) if rows else None
 
     def naming(self, record_id: bytes) -> list[bytes]:
-        """Return own results of a patch, then adoptions, re-runs and retractions about it."""
+        """Return this node's results of a patch, and adoptions, re-runs, retractions about it."""
         rows = self._database.rows(
             "SELECT id, '' AS kind, n AS place, n FROM experiment WHERE patch = ?1"
             " UNION ALL SELECT id, kind, ts_ms, n FROM record WHERE about = ?1 AND kind != 'patch'"
@@ -250,8 +250,8 @@ class Records:
     def matching(self, prefix: str) -> dict[bytes, bytes]:
         """Return the ids that begin with these hex digits, each with the id of its record.
 
-        An id is that of a record, or of a source measured here, which stands for its latest result.
-        If many match, only some are returned.
+        The id of a source measured here also matches; its record is the source's latest result. If
+        many ids match, only some are returned.
         """
         bounds = _bounds(prefix, *_AN_ID)
         rows = self._database.rows(
@@ -273,7 +273,7 @@ class Records:
         """
         found = self.matching(prefix)
         if (one := only_one(prefix, found)) is None:
-            raise UsageError(f"no record begins with `{prefix}`", "see `arnode log` for ids")
+            raise UsageError(f"no record's id begins with `{prefix}`", "see `arnode log` for ids")
         return self.get(found[one])
 
     def find_author(self, prefix: str) -> bytes:
@@ -366,7 +366,7 @@ class Records:
         return int(number)
 
     def wires(self, record_ids: Sequence[bytes]) -> dict[bytes, bytes]:
-        """Return those of some hundred records that are stored, by id, in the order asked for."""
+        """Return the stored ones of a few hundred records, by id, in the given order."""
         places = ",".join("?" * len(record_ids))
         statement = f"SELECT id, wire FROM record WHERE id IN ({places})"  # noqa: S608 (places only)
         found = dict(self._database.rows(statement, record_ids))
@@ -383,7 +383,9 @@ class Records:
                 progress("checking every record", number / total)
             record = parse_record(wire)
             fault = (
-                record.reason if isinstance(record, Rejected) else "its bytes are another record's"
+                record.reason
+                if isinstance(record, Rejected)
+                else "its bytes are those of another record"
             )
             if isinstance(record, Rejected) or record.id != record_id:
                 found.append(f"record {record_id.hex()[:12]} cannot be read: {fault}")

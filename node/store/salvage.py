@@ -1,7 +1,7 @@
 """Repair of a damaged store: a new store is built, and the damaged file is kept next to it.
 
-Rows are read from both ends of every table up to the first damage. Own records in between are
-restored from their second copy. Only rows that pass their checks are copied.
+Rows are read from both ends of every table up to the first damage. This node's records in
+between are restored from their second copy. Only rows that pass their checks are copied.
 """
 
 import sqlite3
@@ -18,7 +18,7 @@ from node.store.store import Store
 from protocol.errors import ArnodeError
 from protocol.records import Record, parse_record
 
-# Jobs before their runs. `experiment` is derived again.
+# Jobs come before their runs. `experiment` is derived again.
 _TABLES = (
     *("meta", "record", "line", "job", "planned_run", "tried", "model_call", "model_correction"),
     *("quarantine", "imported", "imported_row", "imported_segment"),
@@ -29,7 +29,7 @@ Row = dict[str, Any]
 def salvage(home: Home) -> list[str]:
     """Replace the damaged store; return what was done. The caller must hold the home's lock."""
     aside = _move_aside(home.store)
-    # Opening restores the own records from their copy, in the order they were made.
+    # Opening restores this node's records from their copy, in the order they were made.
     Store.open(home).close()
     new = Database.open(home.store)
     with closing(sqlite3.connect(f"{aside.as_uri()}?mode=ro", uri=True)) as damaged:
@@ -44,7 +44,7 @@ def salvage(home: Home) -> list[str]:
         lines = _restore_lines(store)
         own, total = len(store.records.own()), store.records.count()
     return [
-        f"store: {total} records are intact, {own} of them own",
+        f"store: {total} records are intact, {own} of them this node's",
         f"store: the damaged file is kept as {aside}",
         *lines,
     ]
@@ -63,7 +63,7 @@ def _move_aside(path: Path) -> Path:
 
 
 def _rows(damaged: sqlite3.Connection, table: str, key: Sequence[str]) -> Iterator[Row]:
-    """Yield, in key order, the rows before the first damage and those after the last."""
+    """Yield the rows before the first damage and those after the last, in the order of the key."""
     found: set[tuple[object, ...]] = set()
     for direction in ("ASC", "DESC"):
         order = ", ".join(f"{column} {direction}" for column in key)
@@ -127,5 +127,5 @@ def _restore_lines(store: Store) -> list[str]:
                 promotion_trial_ms=adoptions[-1].ts_ms if adoptions else experiment.ts_ms,
             )
         )
-        restored.append(f"line on {key.hardware_class}: goes on from tree {head.hex()[:12]}")
+        restored.append(f"line on {key.hardware_class}: resumes from tree {head.hex()[:12]}")
     return restored

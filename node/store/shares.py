@@ -1,7 +1,7 @@
-"""Limits per author: counts of records by sort, and the quarantine of early records.
+"""Limits per author: counts of records by category (`Sort`), and the quarantine of early records.
 
-A record with a time in the future waits in quarantine, within a share of its author and of all
-authors. If a share is full, the record furthest in the future is dropped. It would wait longest,
+A record with a time in the future waits in quarantine, which has a limit per author and a total
+limit. If a limit is exceeded, the record furthest in the future is dropped: it would wait longest,
 and peers offer it again once its time has come. So an attacker who signs records for next year with
 many keys takes no room from a node whose clock is an hour fast.
 """
@@ -18,7 +18,7 @@ from protocol.body import Sort
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
-    """The most to keep of something."""
+    """A limit on stored records, in number and total size."""
 
     records: int
     size_bytes: int
@@ -36,7 +36,7 @@ def keep_early(
     of_author: Share,
     in_all: Share,
 ) -> int:
-    """Quarantine records that came before what they refer to; return how many were stored.
+    """Quarantine records with a time in the future; return the number of records stored.
 
     `introducer`: the neighbour that sent them.
     """
@@ -54,7 +54,7 @@ def keep_early(
 
 
 def _trim(database: Database, share: Share, where: str, given: tuple[bytes, ...]) -> set[bytes]:
-    """Drop the records furthest in the future until the rest fits a share; return their ids."""
+    """Drop the records furthest in the future until the limit holds; return the dropped ids."""
     counted = f"SELECT count(*), coalesce(sum(length(wire)), 0) FROM quarantine WHERE {where}"  # noqa: S608 (constants)
     ((records, size_bytes),) = database.rows(counted, given)
     dropped = set[bytes]()
@@ -71,14 +71,14 @@ def _trim(database: Database, share: Share, where: str, given: tuple[bytes, ...]
 
 
 class RecordCounts:
-    """Counts of records by author and sort, cached during a block and written at its end."""
+    """Counts of records by author and category, cached in a block and written at its end."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._counts: dict[tuple[bytes, str], int] = {}
 
     def count(self, author: bytes, sort: Sort) -> int:
-        """Count a record; return how many records of its sort its author has now."""
+        """Count a record; return how many records of its category its author has now."""
         return self._add(author, sort, 1)
 
     def uncount(self, author: bytes, sort: Sort) -> None:

@@ -1,9 +1,9 @@
-"""The node's database: every record, and what the research loop needs after a kill.
+"""The node's database: every record, and the state that the research loop needs after a kill.
 
-There is one writer, the holder of the home's lock. Own records are numbered, signed and stored in
-one transaction. It is on the disk (`synchronous=FULL`) before the record is sent to anybody, so no
-power cut makes the node sign one sequence number twice. `experiment` is derived from `record` and
-can be rebuilt.
+There is one writer, the holder of the home's lock. The node numbers, signs and stores its records
+in one transaction. The record is on the disk (`synchronous=FULL`) before it is sent to anybody, so
+no power cut makes the node sign one sequence number twice. `experiment` is derived from `record`
+and can be rebuilt.
 """
 
 import time
@@ -40,8 +40,8 @@ M = TypeVar("M", bound=Mapped)
 class Store:
     """An open database. Use `open` in the one writer, `open_read_only` everywhere else.
 
-    Each part reads and writes one or a few tables. A write outside of a transaction is a
-    transaction of its own.
+    Each attribute gives access to a few tables. A write outside of a transaction is a transaction
+    of its own.
     """
 
     def __init__(self, database: Database, mirror: Mirror | None, quotas: Quotas) -> None:
@@ -97,7 +97,7 @@ class Store:
         net: str = "main",
         refs: tuple[bytes, ...] = (),
     ) -> Record:
-        """Number, chain, sign and store an own record.
+        """Number, chain, sign and store a record of this node.
 
         Raises ConfigurationError if another process has signed with this key in the meantime.
         """
@@ -114,13 +114,13 @@ class Store:
     def is_copy(self) -> bool:
         """Return True if this database was copied, as when a home is restored or cloned.
 
-        A copy lacks what its key signed since, and would use those sequence numbers a second time.
+        A copy lacks the records that the key signed since, and would reuse their sequence numbers.
         """
         kept = self.meta(_PLACE)
         return kept is not None and kept != self._place()
 
     def settle(self) -> None:
-        """Accept this file as the original. A copy must have its key's later records by then."""
+        """Accept this file as the original. A copy must first fetch the key's later records."""
         self.set_meta(_PLACE, self._place())
 
     def _place(self) -> bytes:
@@ -150,7 +150,7 @@ class Store:
     def values(self, *, is_own: bool = False) -> Iterator[Value]:
         """Yield all values that may name a blob: records, jobs, lines, runs, imports.
 
-        `is_own`: only own records.
+        `is_own`: of the records, only those of this node.
         """
         yield from self.records.payloads("own" if is_own else "TRUE")
         yield from self.jobs.values()
@@ -225,7 +225,7 @@ def meta_key(what: str, line: LineKey) -> str:
 
 
 def kept_of(store: Store, what: str, line: LineKey, kind: type[M], *, limit_bytes: int) -> M | None:
-    """Return the value stored under a line's key, None if there is none.
+    """Return the value stored under a line's key; None if there is none.
 
     Raises DamagedStoreError if it is invalid.
     """
@@ -235,7 +235,7 @@ def kept_of(store: Store, what: str, line: LineKey, kind: type[M], *, limit_byte
     value = decode(kept, limit_bytes=limit_bytes)
     read = value if isinstance(value, Rejected) else kind.from_value(value)
     if isinstance(read, Rejected):
-        raise DamagedStoreError(f"what the store keeps of {what} cannot be read", DAMAGED_HINT)
+        raise DamagedStoreError(f"the stored {what} of a line cannot be read", DAMAGED_HINT)
     return read
 
 

@@ -1,9 +1,9 @@
-"""The topics of each record (protocol/topics.py), kept up to date as records arrive and go.
+"""The topics of each record (protocol/topics.py), updated when records are stored or removed.
 
 `membership` is also a log: each change gets a new number. An index in memory (`TopicIndexes`)
 catches up by reading from the last number it saw. A record that was refused or removed stays a
-member that is not held, as long as its id is remembered. It is not requested from peers, and it is
-not offered to them.
+member of its topics, marked as not held, as long as its id is remembered. The node neither requests
+it from peers nor offers it to them.
 """
 
 from collections import deque
@@ -23,7 +23,7 @@ _RECENT = 256  # the number of earlier digests kept for a topic
 
 
 class TopicIndex:
-    """The index of a topic with its digest. The digest is kept, as it is sent to peers often."""
+    """The index of a topic with its digest, which is cached because peers get it often."""
 
     def __init__(self, index: RecordIndex) -> None:
         self.index = index
@@ -50,11 +50,11 @@ class TopicIndex:
 
 
 class TopicIndexes:
-    """In-memory indexes of some topics, with the held records, which peers are offered."""
+    """In-memory indexes of the held records of some topics. These records are offered to peers."""
 
     def __init__(self, database: Database, last: int, topics: Iterable[str]) -> None:
         self._database = database
-        # Indexes by part: the common news are part of several topics.
+        # Indexes by part: the common news records belong to several topics.
         self._of_part: dict[str, list[TopicIndex]] = {}
         self._topics: dict[str, TopicIndex] = {}
         self._last = last
@@ -88,14 +88,14 @@ class TopicIndexes:
     def was(self, topic: str, digest: tuple[int, bytes]) -> bool:
         """Return True if a topic had this digest recently: a peer with it only lacks some records.
 
-        While records are on their way, this is so for every other peer.
+        This is normal while new records spread.
         """
         return self._topics[topic].was(digest)
 
     def had(self, topic: str) -> RecordIndex:
-        """Return a new index of the held records and the unwanted ones, which are not requested.
+        """Return a new index of the held records, and of those that were refused or removed.
 
-        Without the unwanted ones, peers would offer them again in every round.
+        Without the latter, peers would offer them again in every round.
         """
         index = self[topic].copy()
         for part in parts_of(topic):
@@ -151,9 +151,9 @@ class Topics:
                 self._put(one.topics, one.patch, ts_ms, held=True)
 
     def note_equivocation(self, new: Extract, twins: Sequence[RecordRef]) -> None:
-        """Make records with the same number news, once a network has two of them.
+        """Add records with the same sequence number to the common news, if a network has several.
 
-        One without the other proves nothing, and every reader of this author's news needs the
+        Only both together prove the equivocation, and every reader of the author's news needs this
         proof.
         """
         same = [one for one in twins if one.net == new.net]
@@ -191,7 +191,7 @@ class Topics:
         return int(number)
 
     def own_after(self, number: int, *, limit: int) -> list[tuple[int, str, bytes]]:
-        """Return the next changes that added own records to topics: number, topic, wire."""
+        """Return the next additions of this node's records to topics: number, topic, wire."""
         return self._database.rows(
             "SELECT membership.n, topic, wire FROM membership"
             " JOIN record ON record.id = membership.id"
@@ -208,7 +208,7 @@ class Topics:
         if number is None:
             ((last,),) = self._database.rows("SELECT coalesce(max(n), 0) FROM record")
             number = int(last) + 1
-        # Only the results of promotion trials are of the sort "news".
+        # Among results, only those of promotion trials are in the category "news".
         statement = (
             "SELECT patch FROM record WHERE n >= ? AND n < ?"
             " AND sort = 'news' AND patch IS NOT NULL ORDER BY n DESC"

@@ -24,8 +24,8 @@ class Hours(NamedTuple):
     end: time
 
     def next(self, now: datetime) -> tuple[datetime, datetime]:
-        """Return begin and end of the present span, or of the next one outside it."""
-        for days in (-1, 0, 1):  # the present span may have begun yesterday
+        """Return begin and end of the span that contains `now`, else of the next span."""
+        for days in (-1, 0, 1):  # the current span may have begun yesterday
             ends_later = self.end <= self.begin
             begins = _shown(self.begin, now, days)[0]
             ends = _shown(self.end, now, days + ends_later)[-1]

@@ -1,4 +1,4 @@
-"""Handling of interrupts: the first lets the present run finish, the next ends at once."""
+"""Handling of interrupts: the first one lets the current run finish, the next one stops it."""
 
 import asyncio
 import signal
@@ -19,7 +19,7 @@ async def until_interrupted(
     """Run `work` to its end; call `first` at the first interrupt, and cancel `work` at the next.
 
     Interrupts are SIGINT and SIGTERM. If the first one is SIGINT, `ask` is called before `first`.
-    If it returns True, the user is asked what to do, and `first` is not called. Return the number
+    If `ask` returns True, it asks the user what to do, and `first` is not called. Return the number
     of interrupts.
     """
     loop = asyncio.get_running_loop()

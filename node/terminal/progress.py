@@ -1,4 +1,4 @@
-"""Progress of long steps on stderr: each step once, a long one again with its percentage."""
+"""Progress of long steps on stderr: one line of text per step, repeated for long steps."""
 
 import asyncio
 import sys
@@ -17,7 +17,7 @@ T = TypeVar("T")
 _INTERVAL_S = 2.0
 
 
-class _GivenUp(Exception):  # noqa: N818 -- nobody catches it, so it is no error
+class _GivenUp(Exception):  # noqa: N818 -- only ends a thread
     """Raised in a thread to end its work."""
 
 

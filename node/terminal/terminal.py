@@ -1,7 +1,7 @@
 """The output of commands: data on stdout, untrusted text escaped, coloured only for people.
 
-A title or a log line can hold escape sequences that rewrite the screen or the clipboard. So every
-text that this program did not write goes through `protocol.codecs.plain`.
+A title or a log message can contain escape sequences that rewrite the screen or the clipboard. So
+every text from elsewhere goes through `protocol.codecs.plain`.
 """
 
 import io
@@ -17,7 +17,7 @@ from protocol.encoding import Value
 if TYPE_CHECKING:
     from rich.console import Console
 
-# Spaces at the end of a line, before its final colour codes.
+# Spaces at the end of a line of text, before its final colour codes.
 _PADDING = re.compile(r" +((?:\x1b\[[0-9;]*m)*)$", re.MULTILINE)
 _ENDLESS = 100_000  # characters: wider than any table
 

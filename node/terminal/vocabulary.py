@@ -1,8 +1,8 @@
 """The single table of outcomes, with the word, meaning and colour that people see.
 
-The keys are the names in the store, on the wire and in JSON, which do not change. The words that
-people see are here, so that no two places use different words for one outcome. The words of an
-experiment's decisions come from `agent/proposal.py`, because proposers see them, too.
+The keys are the names in the store, on the wire and in JSON, which do not change. The words are
+defined here alone, so that every page and command uses the same word for an outcome. The words of
+an experiment's decisions come from `agent/proposal.py`, because proposers see them, too.
 
 A standard deviation is shown as `sd`, an interval by its two ends. `±` is never used, because
 readers take it for either.
@@ -61,7 +61,7 @@ WORDINGS: Final[Mapping[str, Wording]] = {
     "rebased": Wording(
         "discarded", "good, but the working line had changed: tried again on it", _DIM
     ),
-    # The same from its record alone, which has no reason why it was not kept.
+    # The same from its record alone, which does not say why the patch was not kept.
     "discarded": Wording("discarded", "too little gain, or the working line had changed", _DIM),
     "baseline": Wording("baseline", "the task's unedited source"),
     "branched": Wording("branched", "the working line continues from another source", "cyan"),
@@ -70,7 +70,9 @@ WORDINGS: Final[Mapping[str, Wording]] = {
     "smaller": Wording("smaller", "there is a gain, but a smaller one than claimed", "green"),
     "unconfirmed": _UNCONFIRMED,
     "overfit": _OVERFIT,
-    "refuted": Wording("refuted", "the claimed gain is not there, and no smaller one shows", "red"),
+    "refuted": Wording(
+        "refuted", "the pairs show neither the claimed gain nor a smaller one", "red"
+    ),
     "unrunnable": Wording(
         "unrunnable", "it does not run here; this does not count against it", "yellow"
     ),
@@ -79,8 +81,8 @@ WORDINGS: Final[Mapping[str, Wording]] = {
     "recheck_pending": Wording(
         "not re-confirmed yet", "its gain is in doubt, and no pairs have settled it yet", "yellow"
     ),
-    # Other names of the same outcomes: the result by which the head moved, the outcome of a stack,
-    # a peer's idea that was not kept.
+    # Other names of the same outcomes: the result by which the head moved, the outcome of several
+    # patches together, a peer's patch that was not kept.
     "adopted": _CONFIRMED,
     "passed": _CONFIRMED,
     "missed": _UNCONFIRMED,
@@ -117,10 +119,12 @@ def scoring_words(manifest: TaskManifest) -> str:
     """Return one line on how a task is scored."""
     scoring, program = manifest.scoring, manifest.program
     if scoring == _PUBLIC:
-        return "judged, public instances: its evaluator gives every candidate the same"
+        return "judged, public instances: every candidate gets the same instances"
     if program is not None and program.vary is not None:
         return f"judged, held out: {program.vary} is drawn for each run"
-    return why_unranked(scoring) or "judged: instances are drawn for each run, or are its own"
+    return (
+        why_unranked(scoring) or "judged: instances are drawn for each run, or are the task's own"
+    )
 
 
 def scoring_mark(scoring: str) -> str:
@@ -129,12 +133,12 @@ def scoring_mark(scoring: str) -> str:
 
 
 def head_words(scoring: str) -> str:
-    """Return the head's name; it is not called verified if a candidate scores itself."""
+    """Return the head's name: "measured head" if a candidate scores itself."""
     return "verified head" if is_judged(scoring) else "measured head"
 
 
 def wording(outcome: str) -> Wording:
-    """Return an outcome's wording; an outcome unknown to this version keeps its own name."""
+    """Return an outcome's wording; an outcome unknown to this version is shown by its key."""
     return WORDINGS.get(outcome) or Wording(plain(outcome), "")
 
 
@@ -174,7 +178,7 @@ def gap_words(gap: float) -> str:
 
 
 def sd_text(sd: float, *, digits: int = 6) -> str:
-    """Return a standard deviation as text, like `sd 0.010400`; callers add what it is of."""
+    """Return a standard deviation as text, like `sd 0.010400`."""
     return f"sd {sd:.{digits}f}"
 
 

@@ -64,8 +64,8 @@ def test_what_an_evaluator_leaves_running_ends_with_it(watch: Watch, tmp_path: P
     ("score", "says"),
     [
         ("float('nan')", "not finite"),
-        ("True", "no number"),
-        ("'9.0'", "no number"),
+        ("True", "not a number"),
+        ("'9.0'", "not a number"),
         ("[9.0]", "the evaluator failed"),
         ("10**400", "the evaluator failed"),
     ],

@@ -93,7 +93,7 @@ def test_after_three_answers_there_is_none() -> None:
         (replacing(("LAYERS = 2", "LAYERS = 2; import os")), "rejected before it runs"),
         (replacing(("LAYERS = 2", "LAYERS = 2; eval('3')")), "rejected before it runs"),
         (replacing(("LAYERS = 2", "LAYERS = 2 # \u202e")), "a hidden character, U+202E"),
-        (replacing(("LAYERS = 2", "L\u0410YERS = 2")), "letters other than ASCII"),
+        (replacing(("LAYERS = 2", "L\u0410YERS = 2")), "non-ASCII letters"),
         (replacing(("LAYERS = 2", "LAYERS = 2  # two")), "comments and layout only"),
         (replacing(("LAYERS = 2", "LAYERS = 2")), "leaves the file as it is"),
         (f"prepare.py\n{replacing(('a', 'b'))}".replace("train.py", "prepare.py"), "prepare.py"),

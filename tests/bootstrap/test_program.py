@@ -54,7 +54,7 @@ def test_commands_on_its_home_reach_it(tmp_path: Path) -> None:
         invited = read_invite(invite.stdout)
         assert invited.name == "lab"
         assert invited.secret is not None
-        assert "this line invites to the network lab\n" in invite.stderr
+        assert "this invite is for the network lab\n" in invite.stderr
         (address,) = invited.bootstrap
         assert address.key == read_keys(Home(home)).transport.public
         with socket.create_connection((address.host, address.port), timeout=10):

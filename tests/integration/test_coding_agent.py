@@ -282,7 +282,7 @@ def test_files_next_to_a_good_edit_are_thrown_away_and_said(
 
 
 def test_what_it_says_that_it_took_is_booked(agents: AgentBench) -> None:
-    said = agents.propose("tell")
+    said = agents.propose("report")
     assert isinstance(said, Proposal), said
     assert said.cost == ModelCost(calls=1, tokens_in=1_200, tokens_out=34, usd_nano=250_000_000)
     spent = agents.budget.spent()
@@ -301,7 +301,7 @@ def test_one_that_reports_nothing_is_booked_as_the_most_that_it_may_cost(
 
 
 def test_one_that_is_ended_is_booked_in_full_whatever_it_said_before(agents: AgentBench) -> None:
-    reason = agents.no_proposal("tell_and_hang", agent_limit_s=2.0)
+    reason = agents.no_proposal("report_and_hang", agent_limit_s=2.0)
     assert reason == "it took longer than 2 s: Half done."
     assert agents.budget.spent().usd_nano == 10**9
 

@@ -105,10 +105,10 @@ def test_a_kill_in_a_block_leaves_nothing_behind_and_the_command_goes_on(
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (("none", "search"), "this has no proposer"),
-        (("auto", "search"), "`auto` names no particular proposer"),
+        (("none", "search"), "there is no proposer to compare"),
+        (("auto", "search"), "`auto` can be any proposer"),
         (("claud", "search"), "'claud' is not a proposer"),
-        (("bold.md", "timid.md"), "the built-in search reads none"),
+        (("bold.md", "timid.md"), "the built-in search reads no instructions"),
         (("mild.md", "timid.md"), "there is no file mild.md"),
         (("search", "small#mild"), "there is no text"),
         (("search", "search", "--for", "1m", "--block", "40s"), "do not fit into"),

@@ -44,7 +44,7 @@ def test_a_gain_is_found_by_one_and_fetched_verified_and_adopted_by_the_other(
     task = load_task(folder, data_dir=tmp_path)
     answered(one, "network", "init", "lab", "--private")
     own = ("--task", str(folder))
-    soon = {"ARNODE_CHECKPOINT_HOURS": "0.001"}  # what is kept is judged
+    soon = {"ARNODE_PROMOTION_TRIAL_HOURS": "0.001"}  # what is kept is judged
     with running_node(one, "--network", "lab", "--yes", task=own, env=soon) as finder:
         if (handed_in := folder.with_name("handed in")).exists():
             finder.wait_for("baseline measured")

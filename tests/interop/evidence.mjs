@@ -1,4 +1,4 @@
-// What an rerun's pairs bear out by themselves: docs/protocol.md, Leaderboards.
+// What a re-run's pairs bear out by themselves: docs/protocol.md, Leaderboards.
 
 const CRITICAL = [
   5795347, 2333198, 1471323, 1080152, 856500, 711513, 609750, 534296, 476055, 429698,

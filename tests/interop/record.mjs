@@ -21,7 +21,7 @@ const isListOf = (holds) => (value) =>
   Array.isArray(value) && value.length <= 16 && value.every(holds);
 
 const REQUIRED = {
-  v: (value) => value === 2,
+  v: (value) => value === 3,
   net: isWord(/^[a-z0-9-]{1,48}$/),
   kind: isWord(/^[a-z0-9_]{1,24}$/),
   author: (value) => isId(value) && isKey(value),

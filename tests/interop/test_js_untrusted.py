@@ -56,8 +56,8 @@ def result(**changes: Any) -> Any:
     )
 
 
-def rerun_record(verdict: str) -> Any:
-    """Return an rerun_record of the program's own with a word of a later version."""
+def rerun_body(verdict: str) -> Any:
+    """Return a re-run of the program's own with a word of a later version."""
     key, target = SigningKey.from_seed(SEED), RESULT.base
     proof = prove_seeds(key, target=target, base=RESULT.base, tree=RESULT.tree)
     run = replace(FAILED_RUN, seed=rerun_seed(proof, 0))
@@ -159,7 +159,7 @@ def test_what_nodes_do_not_know_they_keep_and_pass_on_and_punish_nobody(
         record(NEWS, "insight", insight("old", mood="calm"), offer=True),
         record(NEWS, "insight", insight("not for you"), crit=["riddle"], offer=True),
         record(NEWS, "result", result(later=1), offer=True),
-        record(NEWS, "rerun", rerun_record("dreamt"), offer=True),
+        record(NEWS, "rerun", rerun_body("dreamt"), offer=True),
     ]
     tomorrow = [
         record(NEWS, "insight", insight(f"of tomorrow {n}"), ts=clock_ms() + DAY_MS, offer=True)
@@ -170,7 +170,7 @@ def test_what_nodes_do_not_know_they_keep_and_pass_on_and_punish_nobody(
         record(NEWS, "insight", insight("new", mood="stormy")),
         record(NEWS, "insight", insight("nor this"), crit=["riddle"], x={"riddle": 1}),
         record(NEWS, "result", result()),
-        record(NEWS, "rerun", rerun_record("foreseen")),
+        record(NEWS, "rerun", rerun_body("foreseen")),
     ]
 
     async def arrive(node: Place, number: int) -> None:

@@ -142,7 +142,7 @@ def test_the_core_publishes_and_drops_and_disconnects() -> None:
             await until(lambda: core.peer_id not in host.peers)
             await core.call("dial", host.addresses[0])
             await core.call("drop", host.peer_id, "it lied")
-            assert "broke the rules" in (await core.call("dial", host.addresses[0]))[2]
+            assert "breaking the rules" in (await core.call("dial", host.addresses[0]))[2]
 
     run(test, PATIENCE_S)
 
@@ -332,7 +332,7 @@ def test_it_ends_when_the_core_has_gone() -> None:
 @pytest.mark.parametrize(
     ("first", "why"),
     [
-        ("hello", "not settings"),
+        ("hello", "got invalid settings"),
         (settings(listen=("localhost",)).to_value(), "is invalid"),
         (settings(listen=("/ip4/192.0.2.1/tcp/4001",)).to_value(), "cannot listen on"),
         (settings(secret=b"short").to_value(), "32 bytes, not 5"),
@@ -355,7 +355,7 @@ def test_peers_that_were_banned_before_stay_out() -> None:
             running_host(host_settings()) as host,
             running_core(banned=(host.peer_id,)) as core,
         ):
-            assert "broke the rules" in (await core.call("dial", host.addresses[0]))[2]
+            assert "breaking the rules" in (await core.call("dial", host.addresses[0]))[2]
 
     run(test, PATIENCE_S)
 

@@ -180,7 +180,7 @@ def test_who_sends_or_takes_nothing_is_not_waited_for() -> None:
         for pieces in ([], [b"\x00"], [struct.pack(">I", 5), b"abc"]):
             with pytest.raises(FrameStalledError, match="did not send"):
                 await FrameStream(Recorded(pieces, stalls=True), limits).receive()
-        with pytest.raises(FrameStalledError, match="did not take"):
+        with pytest.raises(FrameStalledError, match="did not accept"):
             await FrameStream(Recorded([], stalls=True), limits).send(1)
 
     run(test)

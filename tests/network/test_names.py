@@ -84,7 +84,7 @@ def test_a_name_leads_to_the_addresses_of_its_kind() -> None:
     ],
 )
 def test_no_name_leads_to_this_machine_its_link_or_nowhere(record: str, host: str) -> None:
-    with pytest.raises(NetworkError, match=r"the name node\.example leads to"):
+    with pytest.raises(NetworkError, match=r"the name node\.example resolves to"):
         look_up("/dns/node.example/tcp/1", **{record: [host]})
     together = look_up("/dns/node.example/tcp/1", **{record: [host, *_public(record)]})
     assert together == [f"/{'ip4' if record == 'A' else 'ip6'}/{_public(record)[0]}/tcp/1"]
@@ -114,7 +114,7 @@ def test_the_address_that_was_checked_is_the_one_dialled(monkeypatch: pytest.Mon
             monkeypatch.setattr(host._swarm, "dial_addr", dial)
             await host.connect(f"/dns4/node.example/tcp/1/p2p/{peer(7)}")
             assert dialled == ["/ip4/192.31.196.1/tcp/1"]
-            with pytest.raises(NetworkError, match=r"leads to 127\.0\.0\.1, which is loopback"):
+            with pytest.raises(NetworkError, match=r"resolves to 127\.0\.0\.1, which is loopback"):
                 await host.connect(f"/dns4/node.example/tcp/1/p2p/{peer(7)}")
 
     run(test)

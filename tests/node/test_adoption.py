@@ -191,8 +191,8 @@ def test_what_is_changed_outside_of_a_region_is_nobodys_to_run(
         examine(Patches(line_writer.store, manifest.id), blobs, manifest, inside.tree).source
         == inside
     )
-    with pytest.raises(SafetyError, match=r"main.py: line 1 lies outside of the region"):
+    with pytest.raises(SafetyError, match=r"main.py: line 1 is outside of the region"):
         examine(Patches(line_writer.store, manifest.id), blobs, manifest, outside.tree)
     check = _check_for(manifest, baseline)
     assert asyncio.run(check(inside)).fault == ""
-    assert "line 1 lies outside of the region" in asyncio.run(check(outside)).fault
+    assert "line 1 is outside of the region" in asyncio.run(check(outside)).fault

@@ -83,7 +83,7 @@ def test_an_outlet_is_named_in_one_word(word: str, way: str, words: tuple[str, .
         ("webhook:ftp://example.org/x", "is not an http or https URL"),
         ("webhook:https://me:secret@example.org/x", "a user or a password"),
         ("webhook:https://example.org/a b", "an invalid character in its URL"),
-        ("webhook:https://example.org:99999/", "holds no URL"),
+        ("webhook:https://example.org:99999/", "has no valid URL"),
         ("command:", "names no program"),
         ("command:tell 'me", "is not a command"),
         ("mail:me@example.org", "does not begin with one of"),

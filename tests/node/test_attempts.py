@@ -202,7 +202,7 @@ def test_the_metric_is_called_what_the_task_calls_it() -> None:
 def test_a_passed_promotion_trial_is_said() -> None:
     judged = Judged(word="passed", note="confirmed after 4 pairs", record=bytes(32))
     said = trailer(replace(KEPT, judged=judged), "val_bpb")
-    assert "\ncheckpoint:       confirmed after 4 pairs\n" in said
+    assert "\npromotion_trial:  confirmed after 4 pairs\n" in said
 
 
 def test_a_crashed_script_cannot_print_a_result() -> None:

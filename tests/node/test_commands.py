@@ -271,10 +271,10 @@ def test_show_reads_only_what_names_the_record_that_is_shown(
         records, "parse_record", lambda wire: read.append(wire) or parse_record(wire)
     )
     document = json.loads(arnode(capsys, "show", shown.hex(), "--json"))
-    retraction, rerun_record, adoption = (record.id.hex() for record in about)
+    retraction, answer, adoption = (record.id.hex() for record in about)
     assert document["related"][-4:] == [
         *(adoption, session["adoption"].id.hex()),  # in the order of their times
-        *(rerun_record, retraction),
+        *(answer, retraction),
     ]
     assert len(read) < 5
     for asked in ("FROM record WHERE about = ''", "FROM experiment WHERE patch = ''"):

@@ -45,7 +45,7 @@ def test_without_anything_the_defaults_hold(path: Path) -> None:
 
 
 def test_flag_goes_before_variable_before_file_before_default(path: Path) -> None:
-    path.write_text('task = "a"\nname = "file"\ncheckpoint_hours = 3\n')
+    path.write_text('task = "a"\nname = "file"\npromotion_trial_hours = 3\n')
     env = {"ARNODE_TASK": "b", "ARNODE_NAME": "variable"}
     settings = load_config(path, env=env, flags={"task": "c", "name": None})
     assert settings.config == Config(task="c", name="variable", promotion_trial_hours=3.0)
@@ -56,7 +56,7 @@ def test_flag_goes_before_variable_before_file_before_default(path: Path) -> Non
 
 
 def test_variables_are_text_and_become_numbers(path: Path) -> None:
-    env = {"ARNODE_MAX_EXPERIMENTS": "7", "ARNODE_CHECKPOINT_HOURS": "0.5"}
+    env = {"ARNODE_MAX_EXPERIMENTS": "7", "ARNODE_PROMOTION_TRIAL_HOURS": "0.5"}
     settings = load_config(path, env=env).config
     assert (settings.max_experiments, settings.promotion_trial_hours) == (7, 0.5)
 
@@ -73,8 +73,10 @@ def test_a_switch_takes_true_and_false(path: Path) -> None:
 
 
 def test_an_unknown_key_names_its_line_and_the_nearest(path: Path) -> None:
-    path.write_text('task = "tiny"\n\n[chekpoint_hours]\n')
-    with pytest.raises(ConfigurationError, match="line 3: unknown key `chekpoint_hours`") as caught:
+    path.write_text('task = "tiny"\n\n[promotion_trail_hours]\n')
+    with pytest.raises(
+        ConfigurationError, match="line 3: unknown key `promotion_trail_hours`"
+    ) as caught:
         load_config(path, env={})
     assert "did you mean `promotion_trial_hours`?" in caught.value.hint
 

@@ -56,7 +56,7 @@ def test_a_file_that_lies_elsewhere_stays_there(path: Path, tmp_path: Path) -> N
 def test_what_lines_cannot_do_is_left_to_the_user(path: Path) -> None:
     text = 'name = """\\\nnet = 1\\\n"""\n'
     path.write_text(text)
-    with pytest.raises(ConfigurationError, match="not written line by line") as caught:
+    with pytest.raises(ConfigurationError, match="cannot be changed line by line") as caught:
         change_settings(path, {"net": "lab"})
     assert '`net = "lab"`' in caught.value.hint
     assert path.read_text() == text

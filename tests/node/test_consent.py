@@ -325,7 +325,7 @@ def test_a_program_of_one_s_own_goes_into_private_networks_alone(home: Home) -> 
     create_network(home, replace(LAB, name="open", secret=None))
     reported = plan(home, Wishes(network="open", agrees=True), task=TaskOf.ITS_USER)
     assert isinstance(reported, Offline)
-    assert "private networks only" in reported.reason
+    assert "only in private networks" in reported.reason
     create_network(home, LAB)
     assert is_on(plan(home, Wishes(network="lab", agrees=True), task=TaskOf.ITS_USER))
 

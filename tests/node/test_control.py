@@ -88,9 +88,9 @@ def test_a_node_of_another_version_takes_no_command_but_stop(
 
     monkeypatch.setattr(control_socket, "_version", version)
     monkeypatch.setitem(HANDLERS, "stop", echo)
-    with pytest.raises(UsageError, match=r"the running node is arnode 0\.1, this command 0\.2"):
+    with pytest.raises(UsageError, match=r"the running node is arnode 0\.1, this command is 0\.2"):
         ask(path, "echo")
-    with pytest.raises(UsageError, match=r"arnode 0\.1, this command older"):
+    with pytest.raises(UsageError, match=r"arnode 0\.1, this command is older"):
         control_socket._checked_request({"command": "echo", "arguments": {}})
     assert control_socket._checked_request({"command": "stop", "arguments": {}}) == ("stop", {})
     assert ask(path, "stop") == {}

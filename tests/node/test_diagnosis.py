@@ -33,7 +33,7 @@ def found(home: Home, config: Config, path: Path | None = None) -> Diagnosis:
 
 
 def test_the_built_in_search_needs_nothing(home: Home) -> None:
-    assert found(home, Config()) == Diagnosis(status="ok", detail="hyperparameters: uses no model")
+    assert found(home, Config()) == Diagnosis(status="ok", detail="search: uses no model")
     assert isinstance(arms_of(Config())[0].choice, OwnChoice)
 
 

@@ -74,7 +74,7 @@ def test_of_the_fleet_are_those_on_the_newest_list_and_its_owner(home: Home) -> 
     assert [trust_in(people, {})(who) for who in (one, other)] == ["own fleet", "blocked"]
     take_list(home, OWNER.public, listed(other, written_s=now_s + 1).text())
     assert people_of(home, FRIENDS).fleet == {OWNER.public}, "one left, the other is blocked"
-    with pytest.raises(UsageError, match="older than the one here"):
+    with pytest.raises(UsageError, match="before the stored list"):
         take_list(home, OWNER.public, listed(one, other, written_s=now_s).text())
     peer_author = SigningKey.from_seed(bytes([8]) * 32)
     with pytest.raises(UsageError, match="its second line"):
@@ -103,7 +103,7 @@ def test_a_fleet_is_named_signed_and_taken_by_command(
         assert "`friends`" in arnode(capsys, "friends", code=6)
     node.config.write_text(f'friends = "{FLEET}{at[owner].hex()}"\n')
     output = arnode(capsys, "friends", "take", str(file))
-    assert "the fleet has 1 nodes, with this one" in output
+    assert "the fleet has 1 nodes, including this one" in output
     fleet = json.loads(arnode(capsys, "friends", "--json"))["fleet"]
     assert fleet == sorted(key.hex() for key in at.values())
     assert f"fleet    {at[node].hex()}" in arnode(capsys, "friends")

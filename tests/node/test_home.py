@@ -89,9 +89,9 @@ def test_the_lock_dies_with_its_process_even_if_its_children_live_on(home: Home)
 @pytest.mark.parametrize(
     ("place", "said"),
     [
-        ("file", "there is a file"),
-        ("file/below", "file is not one"),
-        ("file/below/more", "file is not one"),
+        ("file", "it is a file"),
+        ("file/below", "file is a file"),
+        ("file/below/more", "file is a file"),
         ("a" * 300, "file name too long"),
     ],
 )

@@ -146,7 +146,7 @@ def test_another_networks_records_stay_out(store: Store) -> None:
         UNKNOWN_AUTHOR, net="other", seq=0, prev=None, ts_ms=START_MS, body=adopt(TREES[0])
     )
     report = store.intake.ingest([record.wire], now_ms=NOW_MS)
-    assert report.rejected == ["of the network other, not main"]
+    assert report.rejected == ["it belongs to the network other, not main"]
     assert ids(store) == set()
 
 
@@ -482,7 +482,7 @@ def test_a_board_that_was_tampered_with_is_found_and_made_again(tmp_path: Path) 
         assert examine(home) == []
         store.database.rows("DELETE FROM board_row")
     (problem,) = examine(home)
-    assert "the board of task" in problem
+    assert "the leaderboard of task" in problem
     with home.lock():
         repair(home)
     assert examine(home) == []

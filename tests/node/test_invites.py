@@ -83,7 +83,7 @@ def test_mail_may_wrap_it_and_phones_may_capitalise_it() -> None:
     [
         ("", "does not begin with `arnode1`"),
         ("https://example.org/join", "does not begin with `arnode1`"),
-        ("arnode2abc", "of version 2"),
+        ("arnode2abc", "has version 2"),
         ("arnode1ab!c", "its character 10 is '!'"),
         ("arnode1" + "a" * MAX_LINE, "characters, more than"),
         (write_invite(LAB)[:-3], "checksum"),

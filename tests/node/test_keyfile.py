@@ -119,7 +119,7 @@ def test_a_new_key_names_the_old_one_which_is_kept(home: Home) -> None:
 def test_a_damaged_word_of_an_older_key_is_an_error(home: Home, line: str) -> None:
     load_keys(home)
     home.key.write_text(f"{home.key.read_text()}{line}\n")
-    with pytest.raises(ConfigurationError, match="names its former key incompletely"):
+    with pytest.raises(ConfigurationError, match="has an incomplete `formerly` line"):
         load_keys(home)
 
 

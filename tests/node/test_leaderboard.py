@@ -164,7 +164,7 @@ def test_rows_in_a_language_that_no_lint_reads_say_so_unasked(
 
 def test_what_was_measured_here_is_not_what_is_claimed(claims_world: World, show: Show) -> None:
     best = rows(show)[0]
-    # This node's own rerun_record counts among the others of anybody's board, as everybody's does.
+    # This node's own re-run counts among the others of anybody's board, as everybody's does.
     others = best["others"]
     counted = {"confirmed": 1, "smaller": 1, "refuted": 1, "unsupported": 1, "adopted": 0}
     assert {name: others[name] for name in counted} == counted
@@ -287,7 +287,7 @@ def test_a_network_without_a_board_names_those_that_have_one(
     with pytest.raises(SystemExit):
         main([command])
     assert "network main yet" in (said := capsys.readouterr().err)
-    assert "there are leaderboards for: lab (`--network NAME`)" in said
+    assert "other networks with leaderboards: lab (`--network NAME`)" in said
     assert "no network 'labb'" in arnode(capsys, command, "--network", "labb", code=2)
 
 

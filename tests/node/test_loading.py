@@ -187,7 +187,7 @@ def test_what_is_made_for_a_card_is_not_fetched_without_one(
     with pytest.raises(ConfigurationError) as caught:
         require_use(download, settings())
     said, hint = caught.value.message, caught.value.hint
-    assert "task nanochat is made for an NVIDIA card, and there is none here" in said
+    assert "task nanochat is made for an NVIDIA card, and no NVIDIA card was found" in said
     assert "about 1.3 GB in 13 files (2 min) at 100 Mbit/s" in said
     assert "before the first run 0.4 GB in 4 files (32 s)" in said
     for way in ("`arnode start` works on `tiny`", "--text", "`arnode task prepare nanochat`"):
@@ -205,7 +205,7 @@ def test_what_is_made_for_a_card_that_cannot_be_used_is_not_fetched_for_it(
     with pytest.raises(ConfigurationError, match="torch here is built for the CPU alone") as caught:
         require_use(download, settings())
     assert " -m trainer.cards.install_torch cu1" in caught.value.hint
-    with pytest.raises(ConfigurationError, match="here are: 0 is rtx3060-12g"):
+    with pytest.raises(ConfigurationError, match="found: 0 is rtx3060-12g"):
         require_use(download, settings(gpus=("1",)))
 
 

@@ -58,7 +58,7 @@ def test_a_private_network_goes_from_one_home_to_another(
     author = key(3).hex()
     arnode("network", "init", "lab", "--private", "--bootstrap", ADDRESS, "--author", author)
     line = arnode("invite", "--network", "lab").strip()
-    assert "anyone who has it can join" in arnode.err
+    assert "anyone who has the invite can join" in arnode.err
     made = find_network(at_home, "lab").network
     monkeypatch.setenv("ARNODE_HOME", str(other.root))
     assert "network lab is in use here" in arnode("join", line)
@@ -73,7 +73,7 @@ def test_a_public_network_s_invite_holds_no_secret(arnode: Arnode) -> None:
     assert document["network"] == "main"
     assert document["addresses"] == [ADDRESS]
     assert document["private"] is False
-    assert arnode.err == "this line invites to the network main\n"
+    assert arnode.err == "this invite is for the network main\n"
 
 
 def test_no_secret_is_ever_printed(arnode: Arnode, at_home: Home) -> None:
@@ -200,18 +200,18 @@ def test_an_invite_is_to_the_running_node_s_network_unless_one_is_named(
     arnode("network", "init", "lab", "--private", "--bootstrap", str(address(3)))
     with running(at_home, {"name": "lab", "addresses": [ADDRESS]}):
         document = json.loads(arnode("invite", "--json"))
-        assert "this line invites to the network lab\n" in arnode.err
+        assert "this invite is for the network lab\n" in arnode.err
         assert (document["network"], document["private"]) == ("lab", True)
         assert document["addresses"] == [ADDRESS, str(address(3))]
         asked = json.loads(arnode("invite", "--json", "--network", "main", "--address", ADDRESS))
         assert asked["network"] == "main"
         assert (
-            "the running node is connected to the network lab, so they will not find it"
+            "the running node is connected to the network lab: nodes that join main cannot find it"
             in arnode.err
         )
     with running(at_home, {"name": None}):
         arnode("invite", "--address", ADDRESS)
-        assert "invites to the network main\n" in arnode.err
+        assert "invite is for the network main\n" in arnode.err
         assert "connected to no network" in arnode.err
 
 
@@ -221,7 +221,7 @@ def test_an_invite_without_a_running_node_is_to_the_network_in_force(
     arnode("network", "init", "lab", "--bootstrap", ADDRESS)
     monkeypatch.setenv("ARNODE_NET", "lab")
     assert json.loads(arnode("invite", "--json"))["network"] == "lab"
-    assert arnode.err == "this line invites to the network lab\n"
+    assert arnode.err == "this invite is for the network lab\n"
 
 
 def test_an_invite_for_this_machine_only_says_so(arnode: Arnode) -> None:

@@ -118,7 +118,11 @@ def test_an_unknown_network_names_the_nearest(home: Home) -> None:
         ('name = "lab"\nauthors = ["00"]', "`authors`, entry 1", "64 hex digits"),
         ('name = "lab"\nauthors = []', "`authors` names no author", "accept everyone"),
         ('name = "lab"\ndht = ["/ip4/192.0.2.1"]', "`dht`, entry 1: not of the form", "/dnsaddr/"),
-        (f'name = "lab"\nsecret = "{"0" * 64}"\ndht = []', "a `secret` and `dht`", "by invite"),
+        (
+            f'name = "lab"\nsecret = "{"0" * 64}"\ndht = []',
+            "`secret` and `dht` exclude",
+            "or an invite",
+        ),
         (f'name = "lab"\nlists = ["{LISTS[0]}"]', "`lists` without `lists_key`", "lists_key = "),
         (f'name = "lab"\nlists_key = "{SIGNER.hex()}"', "without `lists`", "lists = ["),
         (
@@ -207,7 +211,7 @@ def test_a_secret_that_others_can_read_is_refused(home: Home) -> None:
 def test_files_that_are_none_are_named(home: Home) -> None:
     create_network(home, LAB)
     home.networks.joinpath("other.toml").mkdir()
-    with pytest.raises(ConfigurationError, match=r"other\.toml is no file"):
+    with pytest.raises(ConfigurationError, match=r"other\.toml is not a file"):
         all_networks(home)
     home.networks.joinpath("other.toml").rmdir()
     home.networks.joinpath("Big.toml").touch()
@@ -261,7 +265,7 @@ def test_another_network_of_the_same_name_is_not_joined(
     home: Home, other: Network, what: str
 ) -> None:
     join_network(home, LAB)
-    with pytest.raises(ConfigurationError, match="is to another network") as caught:
+    with pytest.raises(ConfigurationError, match="define different networks") as caught:
         join_network(home, other)
     assert what in caught.value.message
     assert find_network(home, "lab").network == LAB

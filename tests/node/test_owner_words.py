@@ -64,7 +64,7 @@ def test_the_journal_keeps_what_was_said(home: Home, store: Store, line_writer: 
     keep_note(store, LINE, "leave the schedule alone", now_ms=0)
     journal.catch_up()
     assert (journal.path / NOTES).read_text() == (
-        "# What the owner said to the proposers\n\n"
+        "# Notes from the owner to the proposers\n\n"
         "## 1970-01-01 00:00:00 UTC\n\nleave the schedule alone\n"
     )
     assert journal.check() == []

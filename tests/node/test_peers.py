@@ -296,7 +296,7 @@ def test_people_are_named_by_command(
     assert "is blocked" in arnode(capsys, "block", ada.key.public.hex())
     assert read_people(home.people) == People(blocked=frozenset([ada.key.public]))
     assert ada.key.public.hex() in arnode(capsys, "friends", "--json")
-    assert "is on no list" in arnode(capsys, "friends", "remove", ada.digits)
+    assert "is neither a friend nor blocked" in arnode(capsys, "friends", "remove", ada.digits)
     assert read_people(home.people) == People()
     assert "no known key begins" in arnode(capsys, "block", "00000000", code=2)
     home.people.write_text('{"friends": ["x"]}')

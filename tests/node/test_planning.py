@@ -309,4 +309,4 @@ def test_status_reports_the_aim_with_and_without_a_node(
     resting = {**reported, "waiting": "over budget"}
     document = status_of(store)
     print_status(document | {"lines": [{**document["lines"][0], "planner": resting}]})
-    assert "(large; rests: over budget)" in capsys.readouterr().out
+    assert "(large; waiting: over budget)" in capsys.readouterr().out

@@ -73,7 +73,7 @@ def test_a_number_that_a_card_does_not_take_names_those_that_it_does(
     home: Home, driver: FakeDriver
 ) -> None:
     with (
-        pytest.raises(ConfigurationError, match=r"held to 50 W.* from 100 to 450 W"),
+        pytest.raises(ConfigurationError, match=r"cannot be limited to 50 W.* from 100 to 450 W"),
         limiting_power(home, 50),
     ):
         pass
@@ -145,12 +145,12 @@ def test_the_flag_and_the_setting_reach_the_cards(
     home = Home(tmp_path / "home")
     monkeypatch.setenv("ARNODE_HOME", str(home.root))
     words = ["--network", "none", "--allow-partial-sandbox"]
-    with pytest.raises(ConfigurationError, match="held to 50 W"):
+    with pytest.raises(ConfigurationError, match="cannot be limited to 50 W"):
         start.main([*words, "--max-watts", "50"], standalone_mode=False)
     home.config.write_text("max_watts = 60\n")
-    with pytest.raises(ConfigurationError, match="held to 60 W"):
+    with pytest.raises(ConfigurationError, match="cannot be limited to 60 W"):
         start.main(words, standalone_mode=False)
-    assert "held to 60 W" in home.log.read_text()
+    assert "cannot be limited to 60 W" in home.log.read_text()
 
 
 @pytest.mark.parametrize("text", ["", "[]", "[[1, 2]]", '{"GPU-1": 3}', '{"GPU-1": ["a", 2]}'])

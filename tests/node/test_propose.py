@@ -98,7 +98,7 @@ def test_the_prompt_has_the_room_that_the_model_has_at_work(at_home: Home, arnod
         assert arnode("propose").code == 0
         (question,) = server.questions
     # A token of what an answer leaves of the context is taken to have three characters.
-    assert "; room: 24,576 characters, as its context and its price allow" in output.err
+    assert "; limit: 24,576 characters, as its context and its price allow" in output.err
     assert shown["room"].startswith("24,576 characters")
     assert question["messages"] == shown["prompt"]
 
@@ -112,13 +112,13 @@ def test_what_would_be_sent_can_be_read_before_a_key_is_given(
     shown = arnode("propose", "--print-prompt")
     assert shown.code == 0, shown.err
     assert "MLP_RATIO = 4" in shown.out
-    assert "; room: 100,000 characters, as openai/gpt-4o needs an API key" in shown.err
+    assert "; limit: 100,000 characters, as openai/gpt-4o needs an API key" in shown.err
     assert arnode("propose").code != 0
 
 
 def test_without_a_model_the_prompt_is_of_a_usual_length(at_home: Home, arnode: Say) -> None:
     shown = arnode("propose", "--dry-run")
-    assert "search needs no prompt); room: 100,000 characters, as no model is set" in shown.err
+    assert "search needs no prompt); limit: 100,000 characters, as no model is set" in shown.err
 
 
 def test_without_a_node_too_it_is_shown_what_peers_say(at_home: Home, arnode: Say) -> None:

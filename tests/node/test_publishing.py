@@ -288,7 +288,7 @@ def test_at_a_terminal_it_is_asked_and_a_no_publishes_nothing(
     for stream in (sys.stdin, sys.stderr):
         monkeypatch.setattr(stream, "isatty", lambda: True)
     message = arnode(capsys, "report", *NIGHT, "--publish", code=1)
-    assert "for good" in message
+    assert "is permanent" in message
     assert "Publish it?" in message
     assert "nothing was published" in message
     assert own_reports(night.store) == []

@@ -128,7 +128,7 @@ def test_peers_claims_and_words_are_reported_by_level(night: Night) -> None:
         ("again", "refuted"),
         ("idea", "no gain"),
     ]
-    # This node's own rerun_record of the lie is "here", and nobody else's word.
+    # This node's own re-run of the lie is "here", and nobody else's word.
     assert peers.tried[1].others is not None
     assert (peers.tried[1].others.refuted, peers.tried[1].claimed_nano) == (0, 30_000_000)
     assert (peers.tried[2].claimed_sd, peers.tried[2].gain_sd) == (5.0, 0.1)
@@ -154,7 +154,7 @@ def test_the_counted_share_is_shown_where_it_is_known(night: Night) -> None:
     reported = replace(report, lines=(replace(report.lines[0], counted_share=0.84),))
     assert report.lines[0].counted_share is None  # the night's runs kept no stages
     assert "in training" not in as_markdown(report, None)
-    assert "device hours, with a run in training 84% of the time" in as_markdown(reported, None)
+    assert "device hours, with training in progress 84% of the time" in as_markdown(reported, None)
 
 
 def test_only_what_ended_in_the_span_is_reported(night: Night) -> None:

@@ -142,7 +142,7 @@ def test_a_misspelt_task_is_named(
 
 def test_a_misspelt_class_is_named(two: Store, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
     err = arnode(capsysbinary, "leaderboard", "--class", "cpu-x86_46", code=2)[1]
-    assert f"no board of class 'cpu-x86_46' here, there are: {HARDWARE_CLASS}" in err
+    assert f"no leaderboard of class 'cpu-x86_46' here, there are: {HARDWARE_CLASS}" in err
     assert f"did you mean '{HARDWARE_CLASS}'?" in err
 
 

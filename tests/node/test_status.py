@@ -116,7 +116,10 @@ def test_lanes_of_other_machines_are_reported(capsys: pytest.CaptureFixture[str]
         ({"last": None}, "searching for nodes"),
         ({"fault": "no such name"}, "cannot reach the DHT: no such name"),
         ({"answered": 0}, "no server of the DHT answered"),
-        ({"found": 0, "announced": 0}, "nobody found, 17 servers answered; no address of this"),
+        (
+            {"found": 0, "announced": 0},
+            "no node found, 17 servers answered; this node has no public",
+        ),
         ({"found": 1, "announced": 15}, "1 node found, 15 of 17 servers know this node"),
     ],
 )

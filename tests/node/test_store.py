@@ -74,9 +74,9 @@ def test_another_program_that_writes_is_waited_for(
     with store.database.transaction():
         assert timer.finished.is_set()
     said = [record.message for record in caplog.records]
-    assert ["waiting for it, 10 min at most" in said[0], said[1:]] == [
+    assert ["waiting up to 10 min" in said[0], said[1:]] == [
         True,
-        ["the store is free again, work goes on"],
+        ["the store is free again, the node continues"],
     ]
 
 
@@ -155,7 +155,7 @@ def test_what_cannot_be_an_id_is_a_usage_error(store: Store, prefix: str) -> Non
 
 def test_unknown_and_ambiguous_prefixes_are_distinguished(home: Home, notebook: Notebook) -> None:
     record = notebook.task_and_baseline()
-    with pytest.raises(UsageError, match="no record begins with"):
+    with pytest.raises(UsageError, match="no record's id begins with"):
         notebook.store.records.find(bytes(byte ^ 0xFF for byte in record.id).hex())
     # Nobody can make two ids that share 8 digits at will; a row with another id stands in.
     database = Database.open(home.store)

@@ -374,7 +374,7 @@ def test_what_others_found_below_stays_theirs_in_a_head_here(
     decide(above, "kept", BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
     lines = provenance(store, blobs, UPPER, above.key, above.known_line.working)
     (rate,) = [line for line in lines if "LEARNING_RATE" in line.text]
-    assert (rate.writer.whose, rate.writer.author) == ("foreign", ada.key.public)
+    assert (rate.writer.whose, rate.writer.author) == ("untrusted", ada.key.public)
 
 
 def test_the_rungs_below_begin_with_a_quarter_of_the_time(above: LineWriter, store: Store) -> None:

@@ -196,7 +196,7 @@ def test_a_gain_is_reduced_by_what_the_source_could_know_by_heart() -> None:
 
 
 def test_what_could_be_known_by_heart_refutes_no_claim() -> None:
-    """An rerun_record shows its runs, which confirm the claim."""
+    """A re-run shows its runs, which confirm the claim."""
     claim = Claim(gain=8 * READING.noise.sd)
     known = replace(READING, memorised=10 * READING.noise.sd, policy=VERIFY)
     for count in range(2, VERIFY.max_pairs + 1):

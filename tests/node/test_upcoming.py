@@ -21,7 +21,7 @@ def test_planned_runs_come_in_the_order_of_their_kinds_and_those_begun_are_left_
     promotion_trial = open_promotion_trial(line_writer)
     line_writer.plan(promotion_trial, role="candidate", tree=line_writer.known_line.working)
     found = upcoming(store, line_writer.key, (), most=10)
-    assert [one.stage for one in found] == ["promotion trial, candidate", "screen"]
+    assert [one.stage for one in found] == ["promotion_trial, candidate", "screen"]
     begun = {(run.job_id, run.ordinal) for run in store.jobs.runs_of(promotion_trial.id)}
     assert upcoming(store, line_writer.key, begun, most=10) == found[1:]
     assert upcoming(store, line_writer.key, (), most=1) == found[:1]

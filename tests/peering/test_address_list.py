@@ -119,7 +119,10 @@ FIRST, SECOND = (f"{one}\n" for one in sorted([str(address(1)), str(address(2))]
         (HEAD + FIRST + "\n" + SECOND, "not sorted"),
         (HEAD + f"/ip4/192.0.2.1/tcp/4001/p2p/{peer(1)} \n", "address 1"),
         (HEAD + FIRST + "/ip9/x\n", "address 2: not of the form"),
-        (HEAD + f"/ip6/2001:DB8::1/tcp/4001/p2p/{peer(1)}\n", "address 1 is written /ip6/2001:db8"),
+        (
+            HEAD + f"/ip6/2001:DB8::1/tcp/4001/p2p/{peer(1)}\n",
+            "address 1 must be written /ip6/2001:db8",
+        ),
         (HEAD + f"{through(address(1), 2)}\n", "goes through the relay"),
         ((HEAD + FIRST).replace("\n", "\r\n"), "not with"),
         (HEAD + FIRST + "ä\n", "not ASCII"),

@@ -359,7 +359,7 @@ def test_where_own_sources_fill_the_share_nothing_is_fetched_and_that_is_said_on
 
     asyncio.run(talk())
     assert scene.wires.questions[BLOB] == 0
-    assert sum("fill the space" in record.message for record in caplog.records) == 1
+    assert sum("fill the quota" in record.message for record in caplog.records) == 1
     assert scene.asking.blobs.get_source(kept.tree) == kept
 
 

@@ -148,7 +148,7 @@ def test_a_peer_of_another_network_is_informed_and_not_asked_again(
     with member(wires, "stranger", clock, net="private") as outsider:
         asyncio.run(greet(wires, one, outsider))
         peer = outsider.carrier.peer_id
-        assert one.carrier.dropped == {peer: "it is of the network private, this node of main"}
+        assert one.carrier.dropped == {peer: "it is in the network private, this node in main"}
         assert not one.peering.greeter.is_greeted(peer)
         assert not outsider.peering.greeter.is_greeted(one.carrier.peer_id)
         clock.now_s += 100
@@ -172,7 +172,7 @@ def test_a_peer_of_another_network_that_dials_is_informed_and_disconnected_at_on
         assert outsider.peer_id not in one.peering.peers
 
     asyncio.run(talk())
-    why = "it is of the network private, this node of main"
+    why = "it is in the network private, this node in main"
     assert one.carrier.dropped == {outsider.peer_id: why}
 
 

@@ -143,7 +143,7 @@ def test_records_without_a_list_are_none() -> None:
 def test_a_name_that_is_not_there_is_said(name: str) -> None:
     found = looked_up(LIST.records(), name=name)
     assert isinstance(found, Rejected)
-    assert found.reason.startswith("its name was not looked up: ")
+    assert found.reason.startswith("its name cannot be resolved: ")
 
 
 def test_servers_for_names_that_are_silent_are_not_waited_for() -> None:

@@ -93,5 +93,5 @@ def test_no_message_of_ours_is_nearly_as_full_or_as_deep_as_one_may_be() -> None
 def test_keys_and_levels_are_counted(message: Message) -> None:
     data = encode_message(message)
     assert decode_message(data, Shape(values=5, levels=4)) == message
-    with pytest.raises(FrameMalformedError, match="too many values, or too deep"):
+    with pytest.raises(FrameMalformedError, match="too many values or too many levels"):
         decode_message(data, Shape(values=4, levels=3))

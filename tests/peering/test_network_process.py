@@ -207,7 +207,7 @@ def test_what_goes_wrong_is_a_network_error(pair: Pair) -> None:
             await one.ask(other.peer_id, "/i", 1, timeout_s=1)
         with pytest.raises(NetworkError, match="more than 147456"):
             await one.ask(other.peer_id, ECHO, bytes(1 << 20))
-        with pytest.raises(NetworkError, match="no topic"):
+        with pytest.raises(NetworkError, match="not a topic"):
             await one.publish("/elsewhere", RECORD.wire)
         with pytest.raises(NetworkError, match="more than gossip's"):
             await one.publish(TOPIC, bytes(20_000))
@@ -286,7 +286,7 @@ def test_a_dropped_peer_stays_out_over_a_restart(pair: Pair) -> None:
             os.kill(pid, signal.SIGKILL)
             await until(lambda: one.peer_id is None)
             await one.wait_up()
-            with pytest.raises(NetworkError, match="broke the rules"):
+            with pytest.raises(NetworkError, match="breaking the rules"):
                 await one.dial(other.addresses[0])
 
     pair.run(test)
@@ -425,7 +425,7 @@ def test_without_a_sandbox_the_network_runs_with_one_warning(
     commands = [one.command() for _ in range(2)]
     assert commands[0][0] == sys.executable
     assert [one.message for one in caplog.records] == [
-        "the network process sees the node's home: no sandbox (install one)"
+        "the network process can read the node's home: no sandbox (install one)"
     ]
 
 
@@ -476,7 +476,7 @@ def test_what_a_child_writes_to_stderr_is_logged_in_part(
 
     async def test() -> None:
         async with program().running() as channel:
-            with pytest.raises(ChannelError, match="has gone"):
+            with pytest.raises(ChannelError, match="closed the connection"):
                 await channel.receive()
 
     run(test)
@@ -496,7 +496,7 @@ def test_lines_are_let_through_again_in_the_next_minute() -> None:
 def test_settings_that_cannot_be_are_refused_at_once() -> None:
     with pytest.raises(ConfigurationError, match="32 bytes, not 3"):
         settings(transport_seed=b"abc")
-    with pytest.raises(ConfigurationError, match="at most 1 peers"):
+    with pytest.raises(ConfigurationError, match="max_peers is 1, less than 2"):
         settings(max_peers=1)
     shown = repr(settings(transport_seed=b"s" * 32, secret=b"t" * 32))
     assert "sss" not in shown

@@ -109,7 +109,7 @@ def test_when_the_process_dies_records_are_read_here(caplog: pytest.LogCaptureFi
 
     with caplog.at_level(logging.WARNING):
         asyncio.run(read())
-    assert "read here" in caplog.text
+    assert "the core reads the records" in caplog.text
 
 
 def test_who_stops_waiting_does_not_disturb_the_next() -> None:

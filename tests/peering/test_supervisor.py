@@ -44,7 +44,7 @@ def test_an_answer_reaches_who_asked_and_one_that_comes_too_late_nobody() -> Non
 @pytest.mark.parametrize(
     ("program", "why"),
     [
-        ("pass", "the echo died (the other end has gone)"),
+        ("pass", "the echo died (the other end closed the connection)"),
         ("import os; os.write(0, b'\\xff' * 4); os.read(0, 1)", "the echo died (a frame of 42"),
         (ECHO, "enough"),
         (None, "the echo cannot be run: FileNotFoundError"),

@@ -28,7 +28,7 @@ def test_it_says_that_it_is_self_scored_and_what_would_make_it_trusted(spread: B
     assert spread.table["scoring"] == "self"
     assert not spread.draft.is_trusted
     assert spread.draft.notes[-1] == "self-scored: you asked for it"
-    assert "To make the task trusted, " in spread.text("program.md")
+    assert "To make it a trusted task, " in spread.text("program.md")
 
 
 def test_the_program_is_edited_and_its_evaluator_is_fixed(spread: Brought) -> None:
@@ -111,7 +111,7 @@ def test_a_score_that_is_no_finite_number_fails_whatever_else_is_reported(
     )
     figures, said = measured(unstaged, tmp_path, changed={"evaluator.py": evaluator})
     assert figures is None
-    assert "the evaluator reported no finite combined_score, but ['a']" in said
+    assert "the evaluator reported no finite combined_score, only ['a']" in said
 
 
 @pytest.mark.parametrize(

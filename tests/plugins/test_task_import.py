@@ -40,7 +40,7 @@ def test_each_system_is_brought_over_into_a_folder(system: str, tmp_path: Path) 
 def test_it_says_what_would_make_it_trusted_and_what_to_do_next(tmp_path: Path) -> None:
     into = tmp_path / "made"
     said = ran("import", "kernelbot", str(FOLDERS / EXAMPLES["kernelbot"]), "--into", str(into))
-    assert "  self-scored: To make the task trusted, " in said
+    assert "  self-scored: To make it a trusted task, " in said
     assert f"  try it: arnode task check {into}" in said
 
 
@@ -141,7 +141,7 @@ def test_without_a_terminal_a_direction_is_said_or_agreed_to(
 def test_which_is_better_is_never_guessed_from_nothing(scripted: Path, tmp_path: Path) -> None:
     (scripted / "score.sh").write_text("echo quux: 5\n")
     line = ["init", "--target", "fit.py", "--eval", "sh score.sh", "--metric", "quux", "--yes"]
-    with pytest.raises(UsageError, match="says which is better"):
+    with pytest.raises(UsageError, match="shows if lower is better"):
         ran(*line, "--into", str(tmp_path / "made"))
 
 
@@ -149,14 +149,14 @@ def test_which_is_better_is_never_guessed_from_nothing(scripted: Path, tmp_path:
     ("script", "expected", "hint"),
     [
         ("cat gone.txt", "ended with exit code 1", "it looks for gone.txt"),
-        ("echo delay: 0,5", "cannot read delay from 'delay: 0,5'", "print a line"),
+        ("echo delay: 0,5", "no figure of delay can be read from 'delay: 0,5'", "print a line"),
         (
             "echo 'delay: 5ms'; echo 'delay: FAILED'",
-            "cannot read delay from 'delay: FAILED'",
+            "can be read from 'delay: FAILED'",
             "print a",
         ),
-        ("echo hello", "no line of the output reports delay", "name another --metric"),
-        ("echo delay: 5ms >&2", "no line of the output reports delay", "` 2>&1` at its end"),
+        ("echo hello", "no line reports delay", "name another --metric"),
+        ("echo delay: 5ms >&2", "no line reports delay", "` 2>&1` at its end"),
     ],
 )
 def test_a_command_that_fails_its_trial_run_makes_no_task(
@@ -203,7 +203,7 @@ def test_a_command_that_cannot_be_tried_here_needs_a_direction(
         ran(*SCRIPTED, "--yes", "--into", str(tmp_path / "made"))
     assert "--direction" in caught.value.hint
     said = ran(*SCRIPTED, "--direction", "max", "--into", str(tmp_path / "made"))
-    assert "not tried: " in said
+    assert "the command was not tried: " in said
     table = tomllib.loads((tmp_path / "made" / "task.toml").read_text())
     assert (table["limit_s"], table["metric"]["direction"]) == (600, "max")
     assert table["noise_floor"] == 0

@@ -63,7 +63,7 @@ def test_a_value_is_written_as_its_annotations_say_and_read_again() -> None:
         ("leaves", [], "leaves: 0 items where 1 … 2 are allowed"),
         ("leaves", [{"word": 1}], "leaves: [0]: word: not text"),
         ("pair", ["b"], "pair: not a pair"),
-        ("way", "left", "way: none of up, down"),
+        ("way", "left", "way: not one of up, down"),
         ("is_old", 1, "is_old: not a bool"),
         ("note", None, "note: not text"),
         ("note", "12345", "note: 5 characters where 1 … 4 are allowed"),

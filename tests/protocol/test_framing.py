@@ -41,8 +41,11 @@ def test_what_is_written_is_read_again_until_the_stream_is_cut(
     messages: list[str], cut: int
 ) -> None:
     data = b"".join(map(FRAMING.frame, messages))
-    assert asyncio.run(received(data)) == (messages, "the other end has gone")
-    assert asyncio.run(received(data[:-cut])) == (messages[:-1], "the other end has gone")
+    assert asyncio.run(received(data)) == (messages, "the other end closed the connection")
+    assert asyncio.run(received(data[:-cut])) == (
+        messages[:-1],
+        "the other end closed the connection",
+    )
 
 
 def test_a_length_is_four_bytes_in_network_order() -> None:
@@ -52,9 +55,9 @@ def test_a_length_is_four_bytes_in_network_order() -> None:
 @pytest.mark.parametrize(
     ("data", "why"),
     [
-        (b"\0\0\0\x09", "a frame of 9 bytes"),  # rejected before any of it has arrived
-        (b"\xff\xff\xff\xff", "a frame of 4294967295 bytes"),
-        (b"\0\0\0\1\xff", "a frame that is none: not ASCII"),
+        (b"\0\0\0\x09", "a frame of 9 bytes, more than 8"),  # rejected before any of it has arrived
+        (b"\xff\xff\xff\xff", "a frame of 4294967295 bytes, more than 8"),
+        (b"\0\0\0\1\xff", "an invalid frame: not ASCII"),
     ],
 )
 def test_what_is_no_message_ends_the_channel(data: bytes, why: str) -> None:
@@ -63,5 +66,5 @@ def test_what_is_no_message_ends_the_channel(data: bytes, why: str) -> None:
 
 def test_a_message_over_the_limit_is_not_sent() -> None:
     assert len(FRAMING.frame("x" * 8)) == 12
-    with pytest.raises(ChannelError, match="a frame of 9 bytes"):
+    with pytest.raises(ChannelError, match="a frame of 9 bytes, more than 8"):
         FRAMING.frame("x" * 9)

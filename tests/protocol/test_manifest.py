@@ -82,9 +82,9 @@ def test_fields_of_a_later_version_stay_part_of_the_id() -> None:
         ({"kind": "Game"}, "kind: does not match [a-z0-9_-]{1,32}"),
         ({"files": ()}, "files: 0 items where 1 … 8 are allowed"),
         ({"files": (("b", bytes(32)), ("a", bytes(32)))},
-         "files: not sorted by name, or a name twice"),
+         "files: not sorted by name, or a duplicate name"),
         ({"data": (("a", bytes(32)), ("a", bytes(32)))},
-         "data: not sorted by name, or a name twice"),
+         "data: not sorted by name, or a duplicate name"),
         ({"files": (("a", bytes(31)),)}, "files: [0]: 31 bytes where 32 … 32 are allowed"),
         ({"noise_floor_nano": -1}, "noise_floor: -1 is not in 0 … 9007199254740991"),
         ({"tokenizer": None},
@@ -105,7 +105,7 @@ def test_toolchains_are_sorted_and_named_once(names: tuple[str, ...]) -> None:
     assert PROGRAM_MANIFEST.program is not None
     program = replace(PROGRAM_MANIFEST.program, toolchains=names)
     answer = TaskManifest.from_value(replace(PROGRAM_MANIFEST, program=program).to_value())
-    assert answer == Rejected("program: toolchains: not sorted, or one twice")
+    assert answer == Rejected("program: toolchains: not sorted, or a duplicate")
 
 
 def test_parts_are_checked_like_the_whole() -> None:
@@ -123,16 +123,16 @@ def test_parts_are_checked_like_the_whole() -> None:
 @pytest.mark.parametrize(
     ("changed", "fault"),
     [
-        ({"module": "lib/sort.py"}, "one of run, entry and module"),
-        ({"vary": "argument seed"}, "vary: without a module"),
-        ({"run": None, "module": "lib/sort.py"}, "module: neither side asks a language model"),
+        ({"module": "lib/sort.py"}, "needs exactly one of run, entry and module"),
+        ({"vary": "argument seed"}, "vary: needs a module"),
+        ({"run": None, "module": "lib/sort.py"}, "module: not possible with model budgets"),
         (
             {"run": None, "module": "lib/sort.py", "llm": None, "interactive": True},
-            "module: an evaluator speaks with it already",
+            "module: not possible with interactive",
         ),
         (
             {"judge_files": (("b", bytes(32)), ("a", bytes(32)))},
-            "judge_files: not sorted by name, or a name twice",
+            "judge_files: not sorted by name, or a duplicate name",
         ),
     ],
 )

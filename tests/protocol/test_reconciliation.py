@@ -219,7 +219,7 @@ def test_a_peer_that_always_differs_is_left() -> None:
     rounds, named, end = drive(
         RecordIndex(sorted(keys(range(1000)))), lambda _: everything_differs, max_rounds=20
     )
-    assert end == Rejected("the peer does not come to an end")
+    assert end == Rejected("the peer exceeded the number of rounds")
     assert (rounds, named) == (21, 0)
 
 
@@ -233,7 +233,7 @@ def test_a_peer_that_names_ids_without_end_is_left() -> None:
         return b"\x61" + part + b"\x00\x00\x01" + bytes(16)
 
     _, named, end = drive(RecordIndex(sorted(keys(range(1000)))), ever_new, max_ids=10_000)
-    assert end == Rejected("the peer names more differences than one reconciliation may have")
+    assert end == Rejected("the peer sent more differences than one reconciliation allows")
     assert named <= 10_000
 
 

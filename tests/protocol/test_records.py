@@ -133,7 +133,7 @@ def test_a_forged_record_of_a_small_order_author_is_rejected() -> None:
     assert isinstance(payload, dict)
     neutral = b"\1" + bytes(31)
     wire = encode([encode({**payload, "author": neutral}), neutral + bytes(32)])
-    assert parse_record(wire) == Rejected("author: no key of prime order")
+    assert parse_record(wire) == Rejected("author: not a key of prime order")
 
 
 def test_another_authors_profile_cannot_be_worn() -> None:

@@ -40,7 +40,7 @@ def test_what_lies_inside_may_change(text: str, base: str) -> None:
     assert refusal(text, base) is None
 
 
-OUTSIDE = "lies outside of the region EVOLVE-BLOCK and is not as the task has it"
+OUTSIDE = "is outside of the region EVOLVE-BLOCK and differs from the task's file"
 CHANGED = {
     "a line before": (TEXT.replace("use a;", "use b;"), f"sort.rs: line 1 {OUTSIDE}"),
     "a line behind": (TEXT.replace("main() {}", "main() {1}"), f"sort.rs: line 5 {OUTSIDE}"),
@@ -58,22 +58,22 @@ CHANGED = {
     ),
     "a second start": (
         TEXT.replace("fn sort() {}", "EVOLVE-BLOCK-START"),
-        "sort.rs: EVOLVE-BLOCK-START where it may not stand, in line 3",
+        "sort.rs: misplaced EVOLVE-BLOCK-START in line 3",
     ),
     "a second end": (
         TEXT.replace("fn sort() {}", "EVOLVE-BLOCK-END"),
-        "sort.rs: EVOLVE-BLOCK-END where it may not stand, in line 4",
+        "sort.rs: misplaced EVOLVE-BLOCK-END in line 4",
     ),
     "both in one line": (
         TEXT.replace("fn sort() {}", "EVOLVE-BLOCK-END EVOLVE-BLOCK-START"),
-        "sort.rs: EVOLVE-BLOCK-START where it may not stand, in line 3",
+        "sort.rs: misplaced EVOLVE-BLOCK-START in line 3",
     ),
     "no end": (
         TEXT.replace("// EVOLVE-BLOCK-END\n", ""),
         "sort.rs: no EVOLVE-BLOCK-END after line 2",
     ),
-    "no markers": ("fn main() {}\n", "sort.rs: no EVOLVE-BLOCK-START in it"),
-    "nothing": ("", "sort.rs: no EVOLVE-BLOCK-START in it"),
+    "no markers": ("fn main() {}\n", "sort.rs: no EVOLVE-BLOCK-START in the file"),
+    "nothing": ("", "sort.rs: no EVOLVE-BLOCK-START in the file"),
 }
 
 
@@ -118,7 +118,7 @@ def test_a_tasks_rules_for_sources_hold_its_regions() -> None:
     moved = program.replacing("main.py", TEXT.replace("use a", "use b").encode())
     fault = check_for_task(moved, bound, baseline=program)
     assert fault is not None
-    assert "main.py: line 1 lies outside" in fault.reason
+    assert "main.py: line 1 is outside" in fault.reason
 
 
 def test_a_manifest_names_each_editable_file_once() -> None:

@@ -29,7 +29,8 @@ def test_what_only_looks_like_a_word_is_none(text: str) -> None:
 @pytest.mark.parametrize("word", WORDS)
 def test_a_word_is_found_and_its_line_is_said(word: str) -> None:
     assert (
-        fault_in(f"x = 1\n  {word} 3\n") == f"b.rs: line 2 holds {word!r}, which the task forbids"
+        fault_in(f"x = 1\n  {word} 3\n")
+        == f"b.rs: line 2 contains {word!r}, which the task forbids"
     )
 
 
@@ -44,7 +45,7 @@ def test_a_tasks_rules_for_sources_hold_its_words() -> None:
     changed = baseline.replacing("main.py", b"import ctypes\n")
     assert check_for_task(changed, PROGRAM_MANIFEST, baseline=baseline) is None
     fault = check_for_task(changed, manifest, baseline=baseline)
-    assert fault == Rejected("main.py: line 1 holds 'ctypes', which the task forbids")
+    assert fault == Rejected("main.py: line 1 contains 'ctypes', which the task forbids")
 
 
 @pytest.mark.parametrize(

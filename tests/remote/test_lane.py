@@ -154,7 +154,7 @@ def test_a_lane_that_has_another_task_says_so(lane_home: LaneHome) -> None:
         async with lane_home.lanes(id=bytes(32)):
             pass
 
-    with pytest.raises(ConfigurationError, match="differs here") as fault:
+    with pytest.raises(ConfigurationError, match="differs between the lane") as fault:
         asyncio.run(open_it())
     assert "same version" in fault.value.hint
 

@@ -86,11 +86,11 @@ def test_a_lane_is_there_once_it_has_opened_the_task() -> None:
 @pytest.mark.parametrize(
     ("other", "why"),
     [
-        ({"hardware_class": "cuda-h100-80g"}, "it is cuda-h100-80g, the others are cpu-x86_64"),
-        ({"environment": Env.of({"torch": "2.8"})}, "its cpu is None, the others' A Processor"),
+        ({"hardware_class": "cuda-h100-80g"}, "it is cuda-h100-80g, not cpu-x86_64"),
+        ({"environment": Env.of({"torch": "2.8"})}, "its cpu is None, not A Processor"),
         (
             {"environment": Env.of({"torch": "2.8", "cpu": "A Processor"})},
-            "its torch is 2.8, the others' 2.9",
+            "its torch is 2.8, not 2.9",
         ),
     ],
 )
@@ -117,7 +117,7 @@ def test_a_lane_of_another_version_opens_nothing_and_is_reported_once() -> None:
     lanes = link.lanes()
     for _ in range(2):  # it is started again and again
         lanes.on_message(0, ["here", "0.0.1"])
-        lanes.on_lost(0, "the other end has gone")
+        lanes.on_lost(0, "the other end closed the connection")
     assert link.sent == []
     (notice,) = link.said
     assert "it has arnode 0.0.1" in notice
@@ -233,7 +233,7 @@ def test_no_lane_at_all_is_one_clear_error() -> None:
 
 def test_lanes_that_never_say_a_word_are_one_clear_error() -> None:
     async def open_none() -> None:
-        link = Scripted(act=lambda lanes: lanes.on_lost(0, "the other end has gone"))
+        link = Scripted(act=lambda lanes: lanes.on_lost(0, "the other end closed the connection"))
         async with opened_lanes(link.lanes(), link, silent):
             pass
 

@@ -95,7 +95,7 @@ def test_a_token_that_others_can_read_is_refused(tmp_path: Path) -> None:
     home.mkdir(mode=0o700)
     (home / "config.toml").write_text(f'ray_token = "{token}"\n')
     fault = fault_of(home, "ray", "worker", "10.0.0.1:6379", code=6)
-    assert f"others can read the token {token}" in fault
+    assert f"other users can read the token {token}" in fault
     assert f"chmod 600 {token}" in fault
 
 

@@ -292,11 +292,11 @@ def _broken_fields() -> dict[str, tuple[str, Callable[[Map], object]]]:
             "result",
             lambda value: value.update(body=dict(sorted({**value["body"], "size": 0}.items()))),
         ),
-        "an rerun_record of its own base": (
+        "a re-run of its own base": (
             "rerun",
             lambda value: value["body"].update(tree=value["body"]["base"]),
         ),
-        "an rerun_record without runs": ("rerun", _in_body(_set("runs", []))),
+        "a re-run without runs": ("rerun", _in_body(_set("runs", []))),
         "a verdict that is empty": ("rerun", _in_body(_set("verdict", ""))),
         "alpha without pairs": ("rerun", _in_body(_optional(alpha=50_000))),
         "pairs without alpha": ("rerun", _in_body(_optional(pairs=16))),

@@ -134,7 +134,7 @@ def _start(home: Path, task: Path, *words: str) -> "subprocess.Popen[bytes]":
         env={
             **os.environ,
             "ARNODE_HOME": str(home),
-            "ARNODE_CHECKPOINT_HOURS": _PROMOTION_TRIAL_HOURS,
+            "ARNODE_PROMOTION_TRIAL_HOURS": _PROMOTION_TRIAL_HOURS,
             "ARNODE_QUIET_MINUTES": "0",  # the machine may never become quiet
         },
         stdout=subprocess.DEVNULL,

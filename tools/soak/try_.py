@@ -130,12 +130,12 @@ class StandIn:
         found = dict(
             re.findall(r"^(\w+): +(.*)$", self.does("read", code=None).stdout, re.MULTILINE)
         )
-        words = dict(re.findall(r"^(decision|promotion trial): +(\w+)", log, re.MULTILINE))
+        words = dict(re.findall(r"^(decision|promotion_trial): +(\w+)", log, re.MULTILINE))
         seen = Seen(
             title=title,
             metric=float(found["val_bpb"]) if found else None,
             decision=words.get("decision", ""),
-            promotion_trial=words.get("promotion trial", ""),
+            promotion_trial=words.get("promotion_trial", ""),
             exit_code=code,
         )
         self.seen.append(seen)

@@ -17,7 +17,7 @@ export const WORDINGS = {
   "smaller": ["smaller", "there is a gain, but a smaller one than claimed", "good"],
   "unconfirmed": ["unconfirmed", "these pairs show no clear gain; there may be a small one", "bad"],
   "overfit": ["overfit", "discarded as overfit: it gains on the visible data and fails on the holdout", "worse"],
-  "refuted": ["refuted", "the claimed gain is not there, and no smaller one shows", "worse"],
+  "refuted": ["refuted", "the pairs show neither the claimed gain nor a smaller one", "worse"],
   "unrunnable": ["unrunnable", "it does not run here; this does not count against it", "bad"],
   "open": ["open", "interrupted before a result", "soft"],
   "recheck_pending": ["not re-confirmed yet", "its gain is in doubt, and no pairs have settled it yet", "bad"],

@@ -140,7 +140,7 @@ def test_a_desktop_has_memory_kept_free_and_its_owner_is_informed(
     size, _, said = sized(monkeypatch, desktop, needs_gib={512: 0.663, 384: 0.1, 256: 0.05})
     assert size == TABLE[2].at_once(16)  # 32 rows would fit if no memory were kept free
     (line,) = [line for line in said if "desktop" in line]
-    assert "512 MiB are kept free" in line
+    assert "512 MiB are reserved" in line
     assert "`arnode start --when-idle`" in line
 
 

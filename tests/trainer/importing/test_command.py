@@ -187,7 +187,7 @@ def test_a_target_that_is_not_there_is_reported() -> None:
 
 
 def test_a_target_outside_is_reported(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="lies outside"):
+    with pytest.raises(UsageError, match="is outside"):
         draft_of(replace(wanted(), root=tmp_path), Measured(direction="min"))
 
 

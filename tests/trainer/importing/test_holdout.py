@@ -64,7 +64,7 @@ def test_a_picture_is_held_out_too(wanted: Wanted, name: str) -> None:
     ("name", "text", "expected"),
     [
         ("odd.csv", "x", "odd.csv replaces no file"),
-        ("fit.py", "x = 2\n", "fit.py is edited"),
+        ("fit.py", "x = 2\n", "fit.py is a file to edit"),
         ("data/b.png", "seen", "data/b.png is the same as the visible data/a.csv"),
     ],
 )
@@ -75,9 +75,9 @@ def test_what_does_not_fit_is_reported(wanted: Wanted, name: str, text: str, exp
 
 
 def test_the_command_may_not_read_it_by_its_own_name(wanted: Wanted) -> None:
-    with pytest.raises(UsageError, match=r"hidden/data/a\.csv is held out"):
+    with pytest.raises(UsageError, match=r"needs hidden/data/a\.csv, which is in the holdout"):
         drafted(replace(wanted, command="python score.py hidden/data/a.csv"))
-    with pytest.raises(UsageError, match=r"hidden/data/a\.csv is held out"):
+    with pytest.raises(UsageError, match=r"needs hidden/data/a\.csv, which is in the holdout"):
         drafted(replace(wanted, extra_files=[wanted.root / "hidden" / "data" / "a.csv"]))
     (wanted.root / "hidden" / "data" / "a.csv").unlink()
     with pytest.raises(UsageError, match="has no files"):

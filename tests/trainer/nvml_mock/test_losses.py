@@ -122,6 +122,6 @@ def test_a_card_that_others_have_is_taken(child: Child, machine: Machine) -> Non
     (card,) = child(probed).cards
     machine.answers("nvmlDeviceGetMemoryInfo", f"{81559 * MIB} {40 << 30}")
     taken = child(find_card_faults, card)[-1]
-    assert (taken.name, taken.said) == ("card-taken", "others hold 40.0 of 79.6 GiB")
+    assert (taken.name, taken.said) == ("card-taken", "other programs use 40.0 of 79.6 GiB")
     machine.answers("nvmlDeviceGetMemoryInfo", f"{81559 * MIB} {39 << 30}")
     assert "card-taken" not in [fault.name for fault in child(find_card_faults, card)]

@@ -332,9 +332,9 @@ def test_where_no_process_may_be_started_safely_it_is_refused_in_one_sentence(
     [
         ({"how": 'editable = ["solve.py"]\nmodule = "other.py"\n'}, "not among the editable"),
         ({"how": f'{CALLED}run = ["python", "solve.py"]\n'}, "exactly one of them"),
-        ({"instances": '[instances]\nfixed = ["one"]\n'}, "its instances are seeds"),
+        ({"instances": '[instances]\nfixed = ["one"]\n'}, "not possible with fixed instances"),
         ({"judging": 'vary = "weather"\n'}, "vary is 'weather'"),
-        ({"how": f"{CALLED}interactive = true\n"}, "speaks with it already"),
+        ({"how": f"{CALLED}interactive = true\n"}, "not possible with interactive"),
     ],
 )
 def test_a_task_that_makes_no_sense_is_refused(

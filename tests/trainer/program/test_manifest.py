@@ -262,9 +262,9 @@ FAULTS: dict[str, tuple[dict[str, str], str, str]] = {
         "instances.fixed clashes with",
         "omit it",
     ),
-    "an instance twice": (
+    "a duplicate instance": (
         {"instances": '[instances]\nfixed = ["a", "a"]\n'},
-        "an instance twice",
+        "a duplicate instance",
         "fix that field",
     ),
     "seconds of fixed instances": (

@@ -73,7 +73,7 @@ def test_what_changes_outside_is_no_source_of_the_task(tmp_path: Path) -> None:
 
     assert fault("STEP = 3", "STEP = 0") is None
     assert fault("LIMIT = 8", "LIMIT = 9") == (
-        "solve.py: line 1 lies outside of the region EVOLVE-BLOCK and is not as the task has it"
+        "solve.py: line 1 is outside of the region EVOLVE-BLOCK and differs from the task's file"
     )
     assert "line 13" in (fault("ROUNDS = 5", "def solve(instance):\n    return 1") or "")
 
@@ -81,7 +81,7 @@ def test_what_changes_outside_is_no_source_of_the_task(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("how", "text", "why"),
     [
-        (REGION, "def solve(x): return x\n", "no EVOLVE-BLOCK-START in it"),
+        (REGION, "def solve(x): return x\n", "no EVOLVE-BLOCK-START in the file"),
         (REGION, MARKED.replace("# EVOLVE-BLOCK-END\n", ""), "no EVOLVE-BLOCK-END after line 4"),
         (REGION.replace("EVOLVE-BLOCK", "A B"), MARKED, "names the region 'A B'"),
         (REGION.replace("EVOLVE-BLOCK", ""), MARKED, "names the region ''"),
@@ -99,7 +99,7 @@ def test_a_move_outside_is_refused(tmp_path: Path) -> None:
     inside = MOVE.format(search="STEP = 3", replace="STEP = 0")
     assert [move.name for move in marked(tmp_path / "in", moves=inside).moves] == ["exact"]
     outside = MOVE.format(search="LIMIT = 8", replace="LIMIT = 9")
-    with pytest.raises(ConfigurationError, match="line 1 lies outside"):
+    with pytest.raises(ConfigurationError, match="line 1 is outside"):
         marked(tmp_path / "out", moves=outside)
 
 
@@ -141,7 +141,7 @@ def test_words_that_a_task_forbids_are_in_its_manifest_and_reported(tmp_path: Pa
         task.source.replacing("solve.py", b"import numpy\n"), task.manifest, baseline=task.source
     )
     assert fault is not None
-    assert fault.reason == "solve.py: line 1 holds 'numpy', which the task forbids"
+    assert fault.reason == "solve.py: line 1 contains 'numpy', which the task forbids"
     with pytest.raises(ConfigurationError, match="refuses the baseline"):
         read(write_task(tmp_path / "b", more='[source]\nforbid = ["sum"]\n'))
     move = MOVE.format(search="STEP = 3", replace="import ctypes")

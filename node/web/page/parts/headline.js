@@ -11,7 +11,7 @@ export function headline(progress, line) {
   const head = line.head?.metric ?? points.head.at(-1) ?? null;
   const working = line.working?.keeps > 0 ? (points.working.at(-1) ?? null) : head;
   const rows = [
-    ["baseline", figures.metric(baseline), "", line.noise_sd ? `±${figures.metric(line.noise_sd)} sd of one run` : ""],
+    ["baseline", figures.metric(baseline), "", line.noise_sd ? `noise: sd ${figures.metric(line.noise_sd)}` : ""],
     [element("strong", {}, headWords), figures.metric(head), gained(baseline, head, sign, line.noise_sd), standing(line)],
     ["working line", figures.metric(working), gained(baseline, working, sign, line.noise_sd), onTop(line.working)],
   ];

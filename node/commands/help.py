@@ -1,0 +1,45 @@
+"""`arnode help`: the help of a command, or the meaning of a word that arnode uses."""
+
+import difflib
+import textwrap
+
+import click
+
+from node.commands.cli import cli
+from node.terminal.glossary import glossary
+from protocol.errors import UsageError
+
+_COLUMNS = 80
+
+
+@click.command()
+@click.argument("words", metavar="[COMMAND|TERM]", nargs=-1)
+@click.pass_context
+def help(context: click.Context, words: tuple[str, ...]) -> None:  # noqa: A001
+    """Explain a command, or a word of the glossary such as `working line`.
+
+    Without a word, list the commands.
+    """
+    parent = context.parent or context
+    term = " ".join(words).lower()
+    if not words:
+        click.echo(cli.get_help(parent))
+    elif text := _help_of(parent, words):
+        click.echo(text)
+    elif meaning := glossary().get(term):
+        click.echo(textwrap.fill(f"{term}: {meaning}", _COLUMNS))
+    else:
+        known = [*cli.list_commands(parent), *glossary()]
+        near = difflib.get_close_matches(term, known, 1, 0.5)
+        hint = f"did you mean `arnode help {near[0]}`?" if near else "`arnode help` lists commands"
+        raise UsageError(f"there is no command or term `{term}`", hint)
+
+
+def _help_of(context: click.Context, words: tuple[str, ...]) -> str | None:
+    command: click.Command = cli
+    for word in words:
+        found = command.get_command(context, word) if isinstance(command, click.Group) else None
+        if found is None:
+            return None
+        command, context = found, click.Context(found, info_name=word, parent=context)
+    return command.get_help(context)

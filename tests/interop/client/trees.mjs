@@ -1,0 +1,14 @@
+// The tree of files of "Kinds" in docs/protocol.md, and the id of a task.
+
+import { createHash } from "node:crypto";
+import { byCodePoints, encode } from "./encoding.mjs";
+
+export const sha256 = (bytes) => createHash("sha256").update(bytes).digest();
+
+/** Return the tree of pairs [path, blob]. */
+export function treeOf(pairs) {
+  return sha256(encode([...pairs].sort(([a], [b]) => byCodePoints(a, b))));
+}
+
+/** Return the id of the task with this manifest. */
+export const taskOf = (manifest) => sha256(encode(manifest));

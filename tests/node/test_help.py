@@ -1,0 +1,35 @@
+"""`arnode help` explains commands and the words of the glossary."""
+
+import pytest
+
+from node.terminal.glossary import glossary
+from tests.node.test_commands import arnode
+
+
+def test_a_term_of_the_glossary_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    assert len(glossary()) == 40
+    text = arnode(capsys, "help", "Promotion", "trial")
+    assert text.startswith("promotion trial: pairs of the verified head and the working line")
+    assert all(len(line) <= 80 for line in text.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("words", "beginning"),
+    [
+        ((), "Usage: arnode [OPTIONS] COMMAND"),
+        (("task", "init"), "Usage: arnode task init "),
+        (("try",), "Usage: arnode try "),
+    ],
+)
+def test_a_command_is_explained_as_by_its_own_help(
+    words: tuple[str, ...], beginning: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert arnode(capsys, "help", *words).startswith(beginning)
+
+
+def test_an_unknown_word_is_an_error_that_names_the_nearest(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    error = arnode(capsys, "help", "workin", "line", code=2)
+    assert "there is no command or term `workin line`" in error
+    assert "hint: did you mean `arnode help working line`?" in error
