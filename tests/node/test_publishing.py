@@ -230,7 +230,7 @@ def test_a_task_that_others_announced_is_everybody_s_in_that_network(
     ("whose", "secret", "word"),
     [
         (TaskOf.EVERYBODY, None, None),
-        (TaskOf.ITS_USER, None, "private networks only"),
+        (TaskOf.ITS_USER, None, "only in private networks"),
         (TaskOf.ITS_USER, bytes(32), None),
         (TaskOf.THIS_MACHINE, None, "stays on this machine"),
         (TaskOf.THIS_MACHINE, bytes(32), "stays on this machine"),

@@ -103,7 +103,7 @@ export async function fill(place, made) {
   return place;
 }
 
-// Returns a function that calls `action` at most once in `ms`. A call in between is made up for at the end.
+// Returns a function that calls `action` at most once in `ms`. A call in between is delayed, not lost.
 export function atMostEvery(ms, action) {
   let timer = null;
   let isWanted = false;
