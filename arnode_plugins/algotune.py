@@ -178,6 +178,8 @@ IMPORTER: Final = Importer(
     task=TaskReader(
         summary="Import a task's class: the judge gets the class, the candidate only solve.",
         read=read_task,
-        options=(Option(name="size", help="A problem's n.", kind=int, is_many=True),),
+        options=(
+            Option(name="size", help="A size n of the problems to solve.", kind=int, is_many=True),
+        ),
     )
 )

@@ -1,7 +1,7 @@
 """An importer of KernelBot's problems: `task.yml` with the files, tests and benchmarks it names.
 
-Tensors are made on the device, and the submission runs in one process with its checker and its
-clock. So the task is self-scored.
+The submission runs in one process with the checker and the clock, and its tensors are made on the
+device. So the task is self-scored.
 """
 
 import re
@@ -49,7 +49,7 @@ _TRUST: Final = (
 
 
 def read_task(folder: Path) -> TaskDraft:
-    """Return the task of a folder. Raises ConfigurationError if it is not one of KernelBot."""
+    """Return the task of a folder. Raises ConfigurationError if it is no folder of KernelBot."""
     SYSTEM.check(folder)
     path = folder / _TASK
     task = find_file(folder, _TASK)
@@ -68,7 +68,10 @@ def read_task(folder: Path) -> TaskDraft:
     is_on_card = any("cuda" in read_text(one) for one in fixed.values() if one.suffix == ".py")
     ranking = text_in(table, "ranking_by") or "last"
     if ranking not in _RANKINGS:
-        raise ConfigurationError(f"{path}: ranking_by is {ranking!r}", ", ".join(_RANKINGS))
+        raise ConfigurationError(
+            f"{path}: ranking_by is {ranking!r}, which this importer does not support",
+            f"set ranking_by to one of {', '.join(_RANKINGS)}",
+        )
     return SelfScored(
         system=SYSTEM.name,
         name=folder.resolve().name,
@@ -108,7 +111,7 @@ def _check_language(path: Path, table: Mapping[str, object]) -> None:
 
 
 def _files(path: Path, table: Mapping[str, object]) -> dict[str, FolderFile | None]:
-    """Return the problem's files by name; the submission has None as its source."""
+    """Return the problem's files by name; the value for the submission is None."""
     listed = table.get("files")
     if not isinstance(listed, list) or not listed:
         raise SYSTEM.missing(path.parent, f"{_TASK} lists no files")

@@ -59,7 +59,7 @@ def _same(value: Any) -> Value:
 
 
 def integer(low: int = -MAX_INT, high: int = MAX_INT) -> Codec[int]:
-    """Return a codec for an int in low … high; it rejects bools."""
+    """Return a codec for an int from `low` to `high`; it rejects bools."""
 
     def read(value: Value) -> int | Rejected:
         if type(value) is not int:
@@ -75,7 +75,7 @@ def boolean() -> Codec[bool]:
 
 
 def binary(low: int, high: int) -> Codec[bytes]:
-    """Return a codec for low … high bytes."""
+    """Return a codec for a byte string with a length of `low` to `high` bytes."""
 
     def read(value: Value) -> bytes | Rejected:
         if type(value) is not bytes:
@@ -93,7 +93,10 @@ def digest() -> Codec[bytes]:
 
 
 def single_line(low: int, high: int) -> Codec[str]:
-    """Return a codec for one line: low … high code points, no control or hidden characters."""
+    """Return a codec for one line of `low` to `high` code points.
+
+    Control and hidden characters are not allowed.
+    """
     return _text(low, high, forbidden=_NOT_IN_LINES)
 
 
@@ -122,7 +125,7 @@ def _text(low: int, high: int, *, forbidden: re.Pattern[str]) -> Codec[str]:
 
 
 def utf8(high: int) -> Codec[str]:
-    """Return a codec for text as at most `high` bytes of UTF-8; it writes surrogates as `?`."""
+    """Return a codec for text of at most `high` bytes in UTF-8. Surrogates are written as `?`."""
 
     def read(value: Value) -> str | Rejected:
         if type(value) is not bytes:
@@ -161,7 +164,10 @@ def choice(*words: str) -> Codec[str]:
 
 
 def relative_path() -> Codec[str]:
-    """Return a codec for a relative path below its folder, without hidden parts, on any system."""
+    """Return a codec for a relative path that is valid on every system.
+
+    No component may be hidden, "." or "..".
+    """
 
     def read(value: Value) -> str | Rejected:
         if type(value) is str and path_fault(value) is None:
@@ -172,10 +178,10 @@ def relative_path() -> Codec[str]:
 
 
 def path_fault(path: str) -> str | None:
-    """Return the reason why a path is not a plain relative one; None if it is.
+    """Return the reason why a path is not a plain relative path; None if it is one.
 
-    The reason names the first bad character. Other characters would differ between systems or end a
-    file name inside a patch.
+    The reason names the first character that is not allowed. Such characters differ between
+    systems, or would end a file name inside a patch.
     """
     if len(path) <= _MAX_PATH and _PATH.fullmatch(path):
         return None
@@ -186,7 +192,7 @@ def path_fault(path: str) -> str | None:
 
 
 def odd_character(path: str) -> str | None:
-    """Return the first character that a path may not have, and why; None if all are allowed."""
+    """Return a sentence on the first forbidden character of a path; None if there is none."""
     odd = next((one for one in path if not _IN_PATH.fullmatch(one)), None)
     if odd is None:
         return None
@@ -209,7 +215,7 @@ def nullable(codec: Codec[T]) -> Codec[T | None]:
 
 
 def listing(codec: Codec[T], *, low: int = 0, high: int) -> Codec[tuple[T, ...]]:
-    """Return a codec for a list of low … high items, read as a tuple."""
+    """Return a codec for a list of `low` to `high` items, read as a tuple."""
 
     def read(value: Value) -> tuple[T, ...] | Rejected:
         if type(value) is not list:
@@ -228,7 +234,7 @@ def listing(codec: Codec[T], *, low: int = 0, high: int) -> Codec[tuple[T, ...]]
 
 
 def pair(first: Codec[S], second: Codec[T]) -> Codec[tuple[S, T]]:
-    """Return a codec for a list of two, such as a name and a digest."""
+    """Return a codec for a list of two items, such as a name and a digest."""
 
     def read(value: Value) -> tuple[S, T] | Rejected:
         if type(value) is not list or len(value) != 2:

@@ -1,9 +1,9 @@
 """Gains and their bounds in whole numbers, so that every reader of a result computes the same.
 
 A gain is the mean of paired differences, in some cases minus the bias of selection. All figures are
-in 1e-9 units of the metric, tables and intermediate reaches in millionths of those. Floats are not
-used, because their sums depend on the order. Other languages need big integers. For the gain over
-the anchor (the task's baseline), whose number of pairs is fixed in advance:
+in 1e-9 units of the metric. Tables and intermediate results are in millionths of these. Floats are
+not used, because their sums depend on the order. Other languages need big integers. The gain over
+the anchor (the task's baseline) has a number of pairs that is fixed in advance. Its formulas are:
 
     mean  = floor(10^6 · Σd / n)
     reach = 1 + isqrt(floor(T95[n-1]² · max(n·Σd² - (Σd)², 2s²·n·(n-1)) / (n²·(n-1))))
@@ -11,9 +11,9 @@ the anchor (the task's baseline), whose number of pairs is fixed in advance:
     lower = floor((mean - reach - luck) / 10^6)        upper = floor((mean + reach) / 10^6)
 
 T95 is Student's one-sided 95 % quantile and L[N] = √(2 ln N), both in millionths and rounded up.
-The luckiest of N results without gain is expected at most L[N] standard deviations up. s is the
-task's noise floor, the least spread that is assumed. For luck it is the noise in the result's own
-pairs, if larger. Results are clamped to ±(2^53 - 1).
+The best of N results without a gain is expected at most L[N] standard deviations above 0. s is the
+task's noise floor, the least spread that is assumed. In `luck`, s is the noise in the result's own
+pairs if that noise is larger. Results are clamped to ±(2^53 - 1).
 Pairs over the base stop when the evidence suffices, so there the bounds are those of
 `protocol.evidence`.
 """
@@ -103,7 +103,7 @@ def gain_of(differences: Sequence[int], noise_nano: int) -> Gain | None:
 
 
 def _held(nano: int) -> int:
-    """Return the value clamped to the range of a record's figures; absurd claims exceed it."""
+    """Return the value clamped to the range of a record's figures, which absurd claims exceed."""
     return max(-MAX_INT, min(MAX_INT, nano))
 
 
@@ -112,7 +112,7 @@ class FigureScale:
     """The direction of a task's metric, and whether a figure of 0 means failure (`zero_fails`).
 
     Failure is normally a status, not a number. But some training scripts of language models record
-    crashes as 0, which no model reaches and which is the best figure if lower is better. For a
+    crashes as 0. No model reaches 0, and it would be the best figure if smaller is better. For a
     program 0 is an ordinary figure.
     """
 
@@ -121,7 +121,7 @@ class FigureScale:
 
     @classmethod
     def of(cls, manifest: TaskManifest) -> "FigureScale":
-        """Return the scale of a task."""
+        """Return the direction of a task's metric and the meaning of a figure of 0 for its kind."""
         maximised = manifest.metric.direction == "max"
         zero_fails = manifest.kind == "language-model" and not maximised
         return cls(maximised=maximised, zero_fails=zero_fails)
@@ -130,7 +130,7 @@ class FigureScale:
 def figures_of(
     runs: Sequence[Run], role: Role, scale: FigureScale, *, secret: bool
 ) -> dict[int, int]:
-    """Return a role's figures by seed; the first successful run of a seed counts."""
+    """Return the figures of a role's runs by seed; the first successful run of a seed counts."""
     assert len(runs) <= MAX_RUNS  # noqa: S101 - the field tables hold it
     figures: dict[int, int] = {}
     for run in runs:
@@ -143,7 +143,10 @@ def figures_of(
 def pairs_of(
     runs: Sequence[Run], against: Role, scale: FigureScale, *, secret: bool
 ) -> tuple[Pair, ...]:
-    """Return (the other role's figure, the candidate's) per seed, negated if larger is better."""
+    """Return for each seed the figure of the role `against` and the candidate's figure.
+
+    Both are negated if larger is better, so that in every pair smaller is better.
+    """
     sign = -1 if scale.maximised else 1
     others = figures_of(runs, against, scale, secret=secret)
     own = figures_of(runs, "candidate", scale, secret=secret)

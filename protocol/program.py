@@ -1,4 +1,4 @@
-"""The part of a manifest for tasks of the kind `program`: how to build, run and judge it.
+"""The part of a manifest for tasks of the kind `program`: how to build, run and judge a program.
 
     program  {run [line] or entry or module, build?, encoding, isolation, judge hash,
               fixed_files [[path, blob]], instances {public, secret, fixed}, aggregate, guards,
@@ -12,8 +12,8 @@
     llm      {models [line], calls, tokens}
 
 Figures of the metric are ints in units of 10^-scale, with the `scale` of the manifest's metric; a
-guard has its own scale. Blobs are named by hash. A node does not run a task with a word here that
-it does not know (an encoding, isolation, aggregate or scoring).
+guard has its own scale. Blobs are named by hash. A node does not run a task whose encoding,
+isolation, aggregate or scoring it does not know.
 """
 
 from dataclasses import dataclass
@@ -58,7 +58,7 @@ _Toolchains: TypeAlias = Annotated[tuple[Identifier, ...], Items(1, _MAX_TOOLCHA
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instances(Mapped):
-    """The number of instances that a run draws of each split, or the names of fixed instances."""
+    """The numbers of public and secret instances that a run draws, or names of fixed instances."""
 
     public: Natural
     secret: Natural
@@ -74,7 +74,11 @@ class Instances(Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guard(Mapped):
-    """A limit on another figure: at most `times_millionths` of the base's, or `most`, or both."""
+    """A limit on a figure other than the metric, such as the peak memory.
+
+    The figure may be at most `times_millionths` / 10^6 times the baseline's figure, or at most
+    `most`; if both are set, both apply.
+    """
 
     name: Annotated[str, identifier(METRIC_NAME)]
     scale: PowerOfTen
@@ -88,10 +92,11 @@ class Guard(Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProgramLimits(Mapped):
-    """The limits for one instance, in addition to the task's; `warmup` counts discarded calls.
+    """The limits for one instance, in addition to the task's.
 
-    `scratch_mb` is how much the judge may write to answer one question; None: nothing. If
-    `judge_limit_s` or `judge_memory_mb` is None, the default for judges applies.
+    `warmup` is the number of calls before the first one that counts. `scratch_mb` limits the files
+    that the judge may write for one question; None: it may write none. If `judge_limit_s` or
+    `judge_memory_mb` is None, the default for judges applies.
     """
 
     threads: Positive
@@ -107,7 +112,7 @@ class ProgramLimits(Mapped):
 class ModelBudget(Mapped):
     """The language models that a run may ask, with the most calls and tokens.
 
-    `llm` is the budget of candidates, `judge_llm` that of the judge.
+    `ProgramSpec.llm` is the budget of candidates, `ProgramSpec.judge_llm` the budget of the judge.
     """
 
     models: Annotated[tuple[ModelName, ...], Items(1, _MAX_MODELS)]
@@ -117,15 +122,19 @@ class ModelBudget(Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProgramSpec(Mapped):
-    """How to build, run and judge a program; everything that a figure depends on.
+    """The definition of how a program is built, run and judged: all that its scores depend on.
 
-    `toolchains` are available to a candidate in addition to those that the first words of its
-    commands need. `public_data` and one entry of `judge_data` may be a folder. Then the hash is
-    that of a listing of its files, which stay with the task's author. `holdout` is a salted hash of
-    files that replace fixed ones of the same names on secret instances. They never leave the
-    author's machine. `module` is a Python module that the judge's evaluator calls by value;
-    `judge_files` are the evaluator's files. `vary` names the part of the evaluator that depends on
-    an instance's seed; None: no part does.
+    - `toolchains`: available to a candidate in addition to those that the first words of its
+      commands need.
+    - `public_data`, `judge_data`: files by hash. `public_data` and one entry of `judge_data` may be
+      a folder instead. Its hash is the hash of the list of its files. These files stay with the
+      task's author.
+    - `holdout`: a salted hash of files that replace fixed files of the same names on secret
+      instances. The replacing files never leave the author's machine.
+    - `module`: a Python module of the candidate, which the judge's evaluator calls. Arguments and
+      results are copied.
+    - `judge_files`: the evaluator's files.
+    - `vary`: the part of the evaluator that depends on an instance's seed; None: no part does.
     """
 
     run: Annotated[_Arguments | None, OPTIONAL]
@@ -162,7 +171,7 @@ class ProgramSpec(Mapped):
 
     @property
     def has_public_instances(self) -> bool:
-        """True if an imported evaluator poses the same, public instances to every candidate."""
+        """True if an imported evaluator uses the same, public instances for every candidate."""
         return self.module is not None and self.vary is None
 
     @property
@@ -172,7 +181,7 @@ class ProgramSpec(Mapped):
 
     @property
     def blobs(self) -> tuple[bytes, ...]:
-        """The hashes of the files that a node needs to run the task, without the baseline's."""
+        """The hashes of the files that a node needs to run the task, except the baseline."""
         shown = () if self.public_data is None else (self.public_data,)
         named = (*self.fixed_files, *(self.judge_files or ()), *self.judge_data, *shown)
         locks = (lock for lock in (self.packages, self.judge_packages) if lock is not None)

@@ -28,7 +28,7 @@ from trainer.host.folder_files import find_file
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """The file to import: the path that the user named, or the file `inside` that folder."""
+    """The file to import: the path `named` by the user, or the file `inside` the named folder."""
 
     named: Path
     inside: str = ""
@@ -39,11 +39,11 @@ class _Place:
 
     @property
     def folder(self) -> Path:
-        """The folder of the file, where its git repository is looked for."""
+        """The folder of the file, which may be a git repository."""
         return self.named if self.inside else self.named.parent
 
     def read(self, form: str) -> bytes:
-        """Return its first bytes, at most one more than the size limit of a log.
+        """Return the file's first bytes, at most one more than the size limit of a log.
 
         Raises UsageError if the file does not exist, ConfigurationError if it cannot be read.
         """
@@ -57,7 +57,9 @@ class _Place:
 
 def _source_options(command: F) -> F:
     branch = click.option(
-        "--branch", help="Read the rows' sources from this git branch [HEAD, in a repository]."
+        "--branch",
+        help="Read the source of each row of the log from this git branch"
+        " (default: HEAD, if the log's folder is a git repository).",
     )
     edited = click.option(
         "--file",

@@ -235,7 +235,7 @@ class _Story:
             return None
 
     def _board(self, store: Store) -> Board | None:
-        """Return the demo's leaderboard in a store; None until the task is known there."""
+        """Return the demo's leaderboard from a store; None if the store lacks the task."""
         if store.records.manifest(self._line.task) is None:
             return None
         return store.boards.get(
@@ -251,10 +251,10 @@ class _Story:
 
 
 def verdicts(store: Store, line: LineKey) -> Iterator[tuple[bytes, Job[Any], str]]:
-    """Yield each tree of a peer that a line judged, with the job and its verdict.
+    """Yield each tree of a peer that a line judged, with the job and the verdict.
 
-    A claim with only a small lead is tried like a patch of the node's own proposers. If it is kept,
-    its verdict is that of the promotion trial.
+    A claim with only a small lead is tried like a patch of the node's own proposers. If the patch
+    is kept, the promotion trial gives the verdict.
     """
     for job in store.jobs.closed_jobs(line, CatchUpStep):
         yield job.step.theirs, job, job.step.verdict
@@ -281,7 +281,11 @@ def _idea(task: Task) -> Source:
 
 
 def _gain(store: Store, job: int) -> float:
-    """Return the mean gain of a job's complete pairs on the secret split; smaller is better."""
+    """Return the mean gain of a job's complete pairs on the secret split; 0 without such pairs.
+
+    A smaller score is better, so a gain is the base's score minus the candidate's. It is positive
+    if the candidate is better.
+    """
     by_seed: dict[int, dict[str, int]] = {}
     for run in store.jobs.runs_of(job):
         if run.outcome and run.outcome.run.secret_nano is not None:

@@ -6,9 +6,9 @@
     checksum = the first 4 bytes of SHA-256("arnode invite 1" payload)
 
 Each invite has exactly one encoding. The checksum detects copying mistakes. It does not prove who
-wrote the invite. Joining needs no such proof, because no network is trusted. Joining stores
-the network and does not ask for consent; `node.home.consent` asks before the node first connects to
-a peer.
+wrote the invite. Joining needs no proof of the writer, because no network is trusted. Joining
+stores the network and does not ask for consent. `node.home.consent` asks before the node first
+connects to a peer.
 """
 
 import base64
@@ -46,7 +46,7 @@ def write_invite(network: Network) -> str:
     """Return the invite of a network, with at most its first 8 addresses.
 
     Raises:
-        UsageError: it has no address, or more authors or tasks than fit.
+        UsageError: the network has no address, or more authors or tasks than an invite can hold.
     """
     if not network.bootstrap:
         raise UsageError(
@@ -75,7 +75,7 @@ def write_invite(network: Network) -> str:
 
 
 def read_invite(line: str) -> Network:
-    """Return the network of an invite; spaces, line breaks and capitals in it do not matter.
+    """Return the network of an invite. Spaces, line breaks and capitals in the line do not matter.
 
     Raises:
         UsageError: the invite is invalid.
@@ -87,9 +87,10 @@ def read_invite(line: str) -> Network:
 
 
 def join_network(home: Home, invited: Network) -> Path:
-    """Store the network of an invite, make it the one in use, and return its file.
+    """Store the network of an invite, and use it from now on; return the file of its definition.
 
-    Known addresses are kept, after the new ones. A user who once declined is asked again.
+    If the network is already known here, its known addresses follow the addresses of the invite. If
+    the user once declined to go online, this answer is deleted, so that they are asked again.
 
     Raises:
         ConfigurationError: another network of this name is known here, or a file is invalid.

@@ -1,10 +1,13 @@
-"""Branches: the working line continues from another tree than the head, and may return.
+"""Branches: the working line continues from another tree than the verified head.
 
-The tree is an older head of this line or a peer's tree, which is inspected like all peer code. It
-is measured here first. Then one transaction records the patch from the head to the tree and makes
-the tree the working line, with this patch as the first of its stack. So a stack always leads from
-the verified head to the working line, and dropping the stack ends the branch. A branch never
-changes the verified head.
+The other tree is an older head of this line or a peer's tree, which is inspected like all peer
+code. The tree is measured here first. Then one transaction records the patch from the head to the
+tree and makes the tree the working line.
+
+A line's stack is the list of its patches that are not yet promoted. It leads from the verified head
+to the working line. On a branch, its first patch is the one from the head to the other tree. The
+branch ends when the line returns to the tree that it left, or when a promotion trial ends. A branch
+never changes the verified head.
 """
 
 from collections import Counter
@@ -54,11 +57,12 @@ class Root:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BranchStep(JobStep):
-    """A change of the working line from `left` with its stack to another tree.
+    """A change of the working line from the tree `left`, with its stack, to the tree `tree`.
 
-    The patch is recorded from `base`. `verified` is the head at that time. `reference_nano` are the
-    line's reference runs. `where` is `head` for a return. `is_taken`, `record` and the `patch` that
-    begins the branch are filled in on closing.
+    The change is recorded as a patch from `base` to `tree`. `verified` is the head when the job was
+    opened, and `reference_nano` are the scores of the reference runs of `left`. `where` is the kind
+    of `tree`: an older head, a peer's tree, or `head` for the return from a branch. Closing the job
+    sets `is_taken` (True if the working line changed), `record` and `patch`.
     """
 
     where: Annotated[str, choice("older", "peer", "head")]
@@ -83,7 +87,7 @@ class BranchStep(JobStep):
 
     @property
     def is_away(self) -> bool:
-        """True if the working line changed to a tree other than its head."""
+        """True if this step began a branch; False for a return, or if nothing changed."""
         return self.is_taken and self.where != "head"
 
     def describe(self, store: Store, run: PlannedRun) -> RunDescription:
@@ -94,14 +98,14 @@ class BranchStep(JobStep):
         return self.author is not None
 
     def is_invalidated(self, runs: list[PlannedRun]) -> bool:
-        """Return True: the head's figures are invalid too.
+        """Return True: what invalidated the runs also invalidated the reference runs.
 
         The job is then dropped, since another branch becomes due soon.
         """
         return True
 
     def advance(self, line_context: LineContext, job: Job[Any], runs: list[PlannedRun]) -> None:
-        """Continue from the tree once it is measured, if it is close enough to the head."""
+        """Close the job once all runs of the tree have ended."""
         ended = ended_runs(runs)
         if len(ended) < len(runs):
             return
@@ -118,10 +122,7 @@ class BranchStep(JobStep):
 
 
 def branch_of(store: Store, line: Line) -> Job[BranchStep] | None:
-    """Return the job that began the line's current branch.
-
-    Return None if the working line is the head, or the head with kept patches.
-    """
+    """Return the job that began the line's current branch; None if the line is on no branch."""
     if not _begins_branch(store, line.stack[:1]):
         return None
     for job in reversed(store.jobs.closed_jobs(line.key, BranchStep)):
@@ -131,14 +132,15 @@ def branch_of(store: Store, line: Line) -> Job[BranchStep] | None:
 
 
 def kept_in(store: Store, stack: Sequence[bytes]) -> int:
-    """Return the number of kept patches in a stack, without the step that begins a branch."""
+    """Return the number of kept patches in a stack, without the patch that begins a branch."""
     return len(stack) - _begins_branch(store, stack[:1])
 
 
 def is_stack_full(store: Store, line: Line, policy: Policy) -> bool:
     """Return True if a line has enough kept patches for a promotion trial.
 
-    False on a branch: its trial is due only if it also leads the head (`node.line.plateaus`).
+    Return False on a branch: a trial is due there only if the branch is also better than the head
+    (`node.line.plateaus`).
     """
     is_branch = _begins_branch(store, line.stack[:1])
     most = most_keeps(store.records.manifest(line.task), policy)
@@ -157,9 +159,11 @@ def most_keeps(manifest: TaskManifest | None, policy: Policy) -> int:
 
 
 def older_root(line_writer: LineWriter, *, reach_sd: float, noise_sd: float) -> Root | None:
-    """Return an earlier head to continue from: the latest of the least used heads.
+    """Return an earlier head to continue from; None if there is none.
 
-    Heads that measured more than `reach_sd` below the current head are left out.
+    Return the head from which the fewest branches began since the current head was adopted; among
+    equals, the latest. Heads that measured more than `reach_sd` worse than the current head are
+    left out.
     """
     line, heads = line_writer.known_line, _heads(line_writer)
     order = list(heads)
@@ -186,13 +190,16 @@ def older_root(line_writer: LineWriter, *, reach_sd: float, noise_sd: float) -> 
 
 
 def trees_gone_on_from(line_writer: LineWriter) -> set[bytes]:
-    """Return the trees that branches began with, and the peers' original trees with prose."""
+    """Return the trees that branches began with.
+
+    If prose was removed from a peer's tree, the original tree is returned too.
+    """
     steps = _steps(line_writer)
     return {step.tree for step in steps} | {step.theirs for step in steps if step.theirs}
 
 
 def open_branch(line_writer: LineWriter, root: Root, *, why: str, runs: int) -> Job[BranchStep]:
-    """Queue runs of a tree to continue from; the working line stays until they have ended."""
+    """Queue runs of a tree to branch to; the working line stays until these runs have ended."""
     line = line_writer.known_line
     step = BranchStep(
         where=root.where,
@@ -233,9 +240,11 @@ def open_return(
 def close_branch(
     line_writer: LineWriter, job: Job[BranchStep], runs: Sequence[Run], behind_sd: float | None
 ) -> BranchStep:
-    """Record a tree's runs; continue from it if it runs here and is not far below the head.
+    """Record a tree's runs, and make the tree the working line if it is good enough.
 
-    A return is always made. If the user changed the head or the line meanwhile, nothing changes.
+    An older head is good enough if it runs here; a peer's tree must also measure at most `REACH_SD`
+    below the head. A return to the head needs neither. If the user changed the head or the working
+    line since the job was opened, the runs are recorded but the working line stays.
     """
     line, step = line_writer.known_line, job.step
     is_near = behind_sd is not None and (step.author is None or behind_sd <= REACH_SD)
@@ -272,9 +281,10 @@ def close_branch(
 
 
 def behind_head_sd(step: BranchStep, runs: Sequence[Run], reading: MetricReading) -> float | None:
-    """Return how far below the head a tree measures, in standard deviations of one run.
+    """Return how much worse a tree measures than the reference runs of the tree that it replaces.
 
-    Return None if the tree does not run here, or the head has no figures.
+    The unit is standard deviations of one run; a negative value means that the tree is better.
+    Return None if the tree does not run here, or there are no reference runs.
     """
     metrics = [run.metric_nano for run in runs if run.metric_nano is not None]
     if len(metrics) < len(runs) or not step.reference_nano:
@@ -289,7 +299,7 @@ def _begins_branch(store: Store, first: Sequence[bytes]) -> bool:
 
 
 def _heads(line_writer: LineWriter) -> dict[bytes, int | None]:
-    """Return the figures of this line's heads with evidence, from the baseline on, oldest first.
+    """Return the trees of this line's heads with their scores, from the baseline on, oldest first.
 
     Heads whose evidence was retracted, and trees adopted without evidence, are left out.
     """
@@ -320,7 +330,7 @@ def _steps(line_writer: LineWriter) -> list[BranchStep]:
 
 
 def _patch_behind(line_writer: LineWriter, tree: bytes) -> bytes | None:
-    """Return the patch whose confirmation is a head's evidence; None for the baseline."""
+    """Return the patch that made a tree the head; None for the baseline."""
     evidence = line_writer.store.experiments.evidence_for(line_writer.key, tree)
     entries = line_writer.store.experiments.listed(line_writer.key)
     return next((entry.patch for entry in entries if entry.id == evidence), None)

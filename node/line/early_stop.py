@@ -1,9 +1,12 @@
 """Early stopping of screens whose training loss predicts that they will not pass.
 
-Only screens are stopped, never a reference run, a recheck, a pair or a peer's claim. One in twenty
-hopeless screens continues to its end: forecasts learn from it, and it shows what stopping costs. If
-its patch is kept, all earlier loss curves are dropped. Otherwise, after a gain with a higher loss,
-every patch on top of it would look hopeless.
+Only screens are stopped, never a reference run, a recheck, a pair or a run of a peer's claim. A
+screen is hopeless if its forecast does not pass. One in twenty hopeless screens continues to its
+end: later forecasts learn from these screens, and they show what stopping costs.
+
+If the patch of a hopeless screen is kept, it gains although its training loss is higher. Forecasts
+from earlier loss curves would then call every patch on top of it hopeless. So all earlier loss
+curves are dropped.
 """
 
 from collections.abc import Sequence
@@ -27,14 +30,14 @@ _ONE_IN: Final = 20  # one in this many hopeless screens continues to its end
 class EarlyStopper:
     """An observer of one screen during training.
 
-    Call it with the loss curve to get the reason to stop, or None. `stopped_at_milli` is the
-    fraction of the training, in thousandths, after which the screen looked hopeless.
+    Call the observer with the loss curve to get the reason to stop, or None. `stopped_at_milli` is
+    the fraction of the training, in thousandths, after which the screen looked hopeless.
     """
 
     def __init__(
         self, loss_forecast: LossForecast, reading: MetricReading, needed: float, seed: int
     ):
-        """`needed` is the metric that passes the screen, smaller being better."""
+        """`needed` is the largest metric that passes the screen; here smaller is better."""
         self.stopped_at_milli: int | None = None
         self._loss_forecast = loss_forecast
         self._sign = reading.sign
@@ -82,7 +85,7 @@ def early_stopper_for(
 
 
 def finished_runs(store: Store, line: LineKey, sign: int) -> list[FinishedRun]:
-    """Return a line's latest runs that printed their loss to the end, oldest first."""
+    """Return a line's latest finished runs that printed their loss, oldest first."""
     finished: list[FinishedRun] = []
     for job in store.jobs.closed_jobs(line, *KINDS, after=store.jobs.last_job() - _LATEST_JOBS):
         runs = store.jobs.runs_of(job.id)
@@ -116,10 +119,10 @@ def _is_lost_keep(job: Job[Any], runs: Sequence[PlannedRun]) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stopped:
-    """The effect of early stopping on a number of screens.
+    """The effect of early stopping on `screens` screens.
 
-    `stopped` screens saved about `saved_ms` of training. `let_go_on` is the number of hopeless
-    screens that continued; `kept` of these were kept.
+    `stopped` of them were stopped, which saved about `saved_ms` of training. `let_go_on` of them
+    were hopeless but continued. The patches of `kept` of the latter were kept.
     """
 
     screens: int

@@ -1,8 +1,8 @@
-"""New trials of a head in doubt against the previous head, which replaces it if it is worse.
+"""New trials of a verified head in doubt against the previous head.
 
-If the pairs show neither a gain nor a loss, the head stays without a new confirmation: most true
-gains are too small to be confirmed in two trials. At the next doubt it is measured again, unless
-the head has changed.
+If the head is worse than the previous head, the previous head replaces it. If the pairs show
+neither a gain nor a loss, the head stays without a new confirmation: most true gains are too small
+to be confirmed in two trials. At the next doubt the head is measured again, unless it has changed.
 """
 
 from collections.abc import Sequence
@@ -35,9 +35,10 @@ from protocol.runs import Run
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeadRecheckStep(HeadTrial):
-    """A trial of a head in doubt: `tree` against the `base` that it was adopted over, by `patch`.
+    """A trial of a head in doubt: the head `tree` against `base`, the tree that it replaced.
 
-    `evidence` is this node's result that confirmed it. `verdict` is filled in on closing.
+    `patch` leads from `base` to `tree`. `evidence` is this node's result that confirmed the patch,
+    `because` the reason for the doubt. Closing the job sets `verdict`.
     """
 
     patch: Digest
@@ -49,7 +50,7 @@ class HeadRecheckStep(HeadTrial):
 
     @property
     def policy(self) -> Policy:
-        """The rule's numbers for a trial that may also reach evidence against the head."""
+        """The rule's numbers for a trial that can also find that the head is worse."""
         return AGAIN
 
     def describe(self, store: Store, run: PlannedRun) -> RunDescription:
@@ -90,7 +91,7 @@ class HeadRecheckStep(HeadTrial):
     ) -> Self:
         """Adopt a re-confirmed head again; adopt the previous head if the head is worse or fails.
 
-        If the pairs are inconclusive, or the previous head fails here, nothing changes.
+        If the pairs are inconclusive, or the previous head fails here, the head stays.
         """
         pairs = confirmation.pairs[-2:]
         does_not_run = any(run.role == "candidate" and has_failed(run) for run in runs)
@@ -113,10 +114,11 @@ class HeadRecheckStep(HeadTrial):
 
 
 def open_head_recheck(line_writer: LineWriter) -> Job[HeadRecheckStep] | None:
-    """Queue the trial of a head in doubt; return None without a doubt, or without evidence to try.
+    """Queue the trial of the verified head if it is in doubt; return None if there is no trial.
 
-    A failing head without evidence is replaced by the previous head. Raises ArnodeError if the
-    baseline fails, since it has no previous head.
+    There is no trial without a doubt, or if no result of this node confirmed the head. If such an
+    unconfirmed head fails to run, the previous head replaces it. Raises ArnodeError if the baseline
+    fails to run, since it has no previous head.
     """
     store, line = line_writer.store, line_writer.known_line
     if not needs_head_recheck(line_writer):
@@ -139,10 +141,10 @@ def open_head_recheck(line_writer: LineWriter) -> Job[HeadRecheckStep] | None:
 
 
 def head_recheck_reason(store: Store, line: Line) -> str | None:
-    """Return why a line's head is not re-confirmed yet; None without a doubt.
+    """Return the reason for the doubt about a line's head; None without a doubt.
 
     A head in doubt waits for a trial, is on trial, or its last trial showed neither a gain nor a
-    loss. A head that pairs never confirmed needs no second confirmation.
+    loss. Return None too for a head that pairs never confirmed: it has no confirmation to repeat.
     """
     if request := stored_head_recheck(store, line):
         has_passed = store.experiments.has_passed(line.key, line.verified)
@@ -154,7 +156,10 @@ def head_recheck_reason(store: Store, line: Line) -> str | None:
 
 
 def _step(line_writer: LineWriter, because: str) -> HeadRecheckStep | None:
-    """Return the trial of the step that the head's evidence is about; None without evidence."""
+    """Return a trial of the head against the tree that it was confirmed against.
+
+    Return None if no result of this node confirmed the head.
+    """
     head = line_writer.known_line.verified
     evidence = line_writer.store.experiments.evidence_for(line_writer.key, head)
     body = line_writer.store.records.get(evidence).body if evidence else None
@@ -170,7 +175,7 @@ def _step(line_writer: LineWriter, because: str) -> HeadRecheckStep | None:
 
 
 def _replace(line_writer: LineWriter) -> None:
-    """Return to the previous head, since the current head has no evidence."""
+    """Replace the current head, which has no evidence and fails, by the previous head."""
     head = line_writer.known_line.verified
     before = next(
         (

@@ -1,7 +1,8 @@
 """Exploration of a line on a plateau: combine two patches, ablate one, or branch to another tree.
 
-The state is computed from the store, so that a killed node resumes where it was. Only experiments
-since the last change of the head count; most of them still count after a branch ended.
+On a branch the working line continues from another tree than the verified head
+(`node.line.branch`). The state is computed from the store, so that a killed node resumes where it
+was. Only experiments since the last change of the head count.
 """
 
 from collections.abc import Callable, Iterator
@@ -59,14 +60,15 @@ _State = tuple[int, int, int]
 class Spell:
     """The recent history of a line.
 
-    - `since`: the number of its first job, when the head last changed or the line last returned to
-      the head.
+    - `since`: the number of the job after which the head last changed, or with which the line last
+      returned from a branch.
     - `trend`: the trend since the head last changed.
-    - `experiments`, `combined`, `simplified`: since then, the numbers of experiments, of
-      combinations of patches, and of ablations.
-    - `unclaimed_sd`: the total gain, by the runs that kept them, of patches by models and coding
-      agents kept since the last promotion trial. Peers try these only once they are claimed.
-    - `kept_sd`: the same for every proposer.
+    - `experiments`, `combined`, `simplified`: the numbers of experiments, of combinations of
+      patches, and of ablations after the job `since`.
+    - `unclaimed_sd`: the total gain of the patches by models and coding agents that were kept since
+      the last promotion trial, as measured when they were kept. Peers can try these patches only
+      after a trial has confirmed them.
+    - `kept_sd`: the same total for the patches of all proposers.
     - `is_first`: the line has had no promotion trial yet.
     """
 
@@ -81,9 +83,9 @@ class Spell:
 
 
 class Exploring:
-    """The choice of a line's next job on a plateau. `noise_sd` is the current noise here.
+    """The choice of a line's next job on a plateau. `noise_sd` returns the noise on this machine.
 
-    `reference_runs` is the number of reference runs of a tree before the line continues from it.
+    `reference_runs` is the number of runs that measure a tree before the line branches to it.
     """
 
     def __init__(
@@ -114,17 +116,17 @@ class Exploring:
 
     @property
     def is_worth_early_trial(self) -> bool:
-        """True if the working line gains enough that peers would build on it once promoted."""
+        """True if the working line's gain is so large that an early promotion would help peers."""
         return is_worth_early_trial(self._spell().unclaimed_sd)
 
     @property
     def first_gain_sd(self) -> float:
-        """Gain of the kept patches before the line's first promotion trial; 0 after it."""
+        """The total gain of the kept patches, in sd; 0 once the line had a promotion trial."""
         return self.gain_sd if self._spell().is_first else 0.0
 
     @property
     def gain_sd(self) -> float:
-        """Gain of the patches kept since the last promotion trial; 0 on a branch."""
+        """The total gain, in sd, of patches kept since the last promotion trial; 0 on a branch."""
         return 0.0 if self._branch() else self._spell().kept_sd
 
     @property
@@ -137,10 +139,12 @@ class Exploring:
         return aim_of(self._spell().trend, is_on_branch=self._branch() is not None)
 
     def may_be_judged(self, *, is_asked: bool) -> bool:
-        """Return True if a promotion trial is worthwhile now; `is_asked`: a trial was requested.
+        """Return True if a promotion trial of the working line is worthwhile now.
 
-        On a branch it is worthwhile if the branch is better than the head, or as good as the head
-        on request.
+        `is_asked`: a trial was requested or is due. Without a branch, a trial is worthwhile only
+        if it `is_asked` and could confirm a patch. On a branch, a trial is worthwhile if the
+        working line measures clearly better than the head; with `is_asked`, or once the branch has
+        used up its experiments, as good is enough.
         """
         if branch := self._branch():
             return next_of_branch(self._branch_progress(branch), is_asked=is_asked) == "judge"
@@ -148,15 +152,15 @@ class Exploring:
 
     @property
     def is_on_plateau(self) -> bool:
-        """True if the line is on a plateau and on no branch, so a trial precedes a branch."""
+        """True if the line is on a plateau and on no branch: the stack is tried before a branch."""
         return self._branch() is None and self._spell().trend.is_plateau
 
     @property
     def is_due(self) -> bool:
-        """True if the line should combine, ablate or branch, once no job is open.
+        """True if the line should combine, ablate, branch or return, once no job is open.
 
-        It first searches for a possible job, since with many lanes it is costly to wait until all
-        open jobs end.
+        With many lanes it is costly to wait until all open jobs end. So this is True only if a
+        search has found a job that is possible.
         """
         if branch := self._branch():
             return next_of_branch(self._branch_progress(branch), is_asked=False) == "return"
@@ -171,9 +175,10 @@ class Exploring:
         return self._is_found
 
     def open_next(self) -> Job[Any] | Idea | None:
-        """Return the next experiment, or open and return the next job; None without either.
+        """Return the next experiment, or open and return the next job; None if nothing is possible.
 
-        The order is: a combination of two patches, an ablation, a branch to another tree.
+        On a branch, open the return to the head. Otherwise try in this order: a combination of two
+        patches, an ablation, a branch to another tree.
         """
         self._is_found = False
         if (branch := self._branch()) is not None:
@@ -206,13 +211,13 @@ class Exploring:
         return bool((may_simplify and next_part(self._line_writer)) or self._root())
 
     def _root(self) -> Root | None:
-        """Return a peer's tree that no branch began with, or else an older head."""
+        """Return a peer's tree that no branch began with, else an older head, else None."""
         avoided = trees_gone_on_from(self._line_writer)
         root = self._peers and self._peers.elsewhere(avoided=avoided, reach_sd=REACH_SD)
         return root or older_root(self._line_writer, reach_sd=REACH_SD, noise_sd=self._noise_sd())
 
     def _open_branch(self, why: str) -> Job[BranchStep] | None:
-        """Branch to another tree."""
+        """Queue the branch to another tree, and return the job; None without such a tree."""
         root = self._root()
         return (
             open_branch(self._line_writer, root, why=why, runs=self._reference_runs)
@@ -226,7 +231,10 @@ class Exploring:
         return branch_of(self._store, self._line_writer.line) if self._line_writer.line else None
 
     def _branch_progress(self, branch: Job[BranchStep]) -> BranchProgress:
-        """Return a branch's progress, by its level at each of its experiments."""
+        """Return a branch's progress: its number of experiments and its lead over the head.
+
+        The lead compares the reference runs of the working line with those before the branch.
+        """
         state = self._state()
         if self._levels_then is None or self._levels_then[0] != state:
             jobs = self._store.jobs.closed_jobs(
@@ -292,7 +300,10 @@ class Exploring:
     def _events(
         self, after: int, promotion_trials: list[Job[PromotionTrial]]
     ) -> Iterator[tuple[int, Event]]:
-        """Yield the outcomes of stacks and branches after a job, with the numbers of their jobs."""
+        """Yield the events that ended stacks or began and ended branches, with their jobs' numbers.
+
+        Only jobs after the job `after` count. A stack is the list of patches not yet promoted.
+        """
         branches = [(job.id, job.step) for job in self._closed(BranchStep, after)]
         roots = {step.patch for _, step in branches if step.is_away}
         back = [number for number, step in branches if not step.is_away]

@@ -1,4 +1,4 @@
-"""The decision when a promotion trial begins (`node/line/promotion_trial.py`)."""
+"""The decision when to begin a promotion trial (`node/line/promotion_trial.py`)."""
 
 import time
 
@@ -12,7 +12,7 @@ from protocol.rule import policy_of
 
 
 class Judging:
-    """The decision when a promotion trial begins. `is_last`: the session ends after it."""
+    """The decision when to begin a promotion trial. `is_last`: the session ends after the trial."""
 
     def __init__(
         self,
@@ -53,12 +53,16 @@ class Judging:
         self._are_experiments_judged = self._plan.are_all_begun
 
     def may_begin(self, *, is_asked: bool = True) -> bool:
-        """Return True if there are patches to judge (`Exploring.may_be_judged`) and no wait."""
+        """Return True if a trial is worthwhile (`Exploring.may_be_judged`) and need not wait."""
         return self._exploring.may_be_judged(is_asked=is_asked) and not self.stack_rests_s
 
     @property
     def stack_rests_s(self) -> float:
-        """The seconds until the stack may be tried again; 0 if it does not have to wait."""
+        """The seconds until the next promotion trial may begin; 0 if it may begin now.
+
+        After a trial that other programs interrupted, the next one waits. The stack is the list of
+        kept patches that are not yet promoted.
+        """
         return 0.0 if self._goal.is_on_demand else rests_s(self._line_writer)
 
     @property
@@ -95,9 +99,10 @@ class Judging:
         return self.may_begin(is_asked=is_asked)
 
     def _is_time_for_all(self) -> bool:
-        """True if a session has begun its fixed number of experiments, and judges them now.
+        """True if a session has begun all of its experiments and must now judge the kept patches.
 
-        An experiment with an outdated base is not finished yet.
+        This applies to sessions with a fixed number of experiments. An experiment whose base is
+        outdated must first be repeated.
         """
         is_waiting = self._ideas.has_unfinished_business
         return self._plan.are_all_begun and not (self._are_experiments_judged or is_waiting)
@@ -105,7 +110,7 @@ class Judging:
     def _is_early_one_worth_it(self) -> bool:
         """True if the line's first trial is likely to pass and costs little.
 
-        Without it the head stays the baseline until eight patches are kept.
+        Without an early trial the head stays the baseline until eight patches are kept.
         """
         if self._goal.is_on_demand:
             return False
@@ -116,9 +121,9 @@ class Judging:
         )
 
     def _is_worth_promoting(self) -> bool:
-        """True if a trial is worth its runs because other nodes would build on its tree.
+        """True if a trial is worth its runs because other nodes would build on the promoted tree.
 
-        A session with an end has a trial soon enough.
+        False for a session with an end: its last trial is soon enough.
         """
         has_end = self._plan.span or self._goal.max_experiments or self._goal.is_on_demand
         is_much = not has_end and self._exploring.is_worth_early_trial

@@ -1,4 +1,4 @@
-"""The research loop of one line: it makes the runs that the agenda chooses, until that is over.
+"""The research loop of one line: it makes the runs that the agenda chooses until the session ends.
 
 Everything that the loop must remember is in the store before it acts (`line_writer`), so a killed
 loop resumes where it was. Each kind of job decides itself what follows from a finished run
@@ -91,12 +91,12 @@ class Research:
         self._wake.set()
 
     def pause_as(self, other: "Research") -> None:
-        """Continue the pause of the previous session, if it is paused."""
+        """Pause like the loop of the previous session, if that loop is paused."""
         if other.is_paused:
             self.pause(for_s=other.pausing.left_s)
 
     async def pause_at_once(self, *, for_s: float | None = None) -> Lost:
-        """Pause, and return once no device is in use. Interrupted runs are repeated after it."""
+        """Interrupt all runs, pause, and return what was lost. The runs are repeated later."""
         self.pausing.begin(for_s, self.resume)
         lost = await self._in_flight.end_all()
         self.activity.say(f"{self.pausing.stage}: {lost}")
@@ -110,7 +110,7 @@ class Research:
         self._wake.set()
 
     def stop(self, *, after_promotion_trial: bool = False) -> None:
-        """Finish the current run and end; `after_promotion_trial` first makes a promotion trial."""
+        """End after the current run, or with `after_promotion_trial` after a promotion trial."""
         self._is_stopped, self.has_given_way = True, False
         if after_promotion_trial:
             if self._agenda.end_after_promotion_trial():
@@ -132,7 +132,7 @@ class Research:
 
     @property
     def trial_s(self) -> tuple[float, float] | None:
-        """The least and most seconds that a promotion trial takes now; None without one to make."""
+        """The least and most seconds of a promotion trial now; None without patches to judge."""
         return self._agenda.judging.trial_s
 
     def give_way(self, why: str) -> None:
@@ -183,7 +183,7 @@ class Research:
         return job.id
 
     def carry(self, finds: Sequence[TransferCandidate]) -> tuple[int, ...]:
-        """Queue each transfer from another rung on its own; return the jobs' numbers in its order.
+        """Queue one job for each transfer from another rung; return the jobs' numbers in order.
 
         A transfer that already waits is not queued twice.
         """
@@ -283,15 +283,15 @@ class Research:
             await self._calibrate()
 
     def _do_reference_runs_hold(self) -> bool:
-        """Return True if the working line's reference runs hold here and now.
+        """Return True if this session may use the working line's stored reference runs.
 
-        Measurements differ a little from day to day, but a session on demand accepts that instead
-        of making two new reference runs.
+        Measurements differ a little from day to day. A session on demand accepts this difference
+        instead of making two new reference runs.
         """
         return self._agenda.goal.is_on_demand or self._agenda.goal.measures_the_same
 
     async def _calibrate(self) -> None:
-        """Measure the cost of the baseline. A pause interrupts this; it starts again afterwards."""
+        """Measure the cost of the baseline, and again if a pause interrupts the measurement."""
         while not self._agenda.is_over:
             if self.pausing.is_on:
                 await self._idle(None)
@@ -346,8 +346,8 @@ class Research:
         """Ask the agenda for the next run; skip runs whose lane is busy while another lane is free.
 
         With several lanes, never return a run of untrusted code while another such run is in
-        progress. With one lane it may be returned, and `_start` waits. An untrusted run that waits
-        for an idle machine does not count, since other runs can continue meanwhile.
+        progress. With one lane such a run may be returned, and `_start` waits for the other one to
+        end. If the current run waits for an idle machine, the rule for several lanes applies.
         """
         has_lanes = self._lanes.count > 1
         is_other_possible = has_lanes or bool(self._lanes.waits_s)
@@ -365,7 +365,10 @@ class Research:
         return run or first
 
     async def _start(self, run: PlannedRun) -> None:
-        """Start a run, and return when the next one may train."""
+        """Start a run, and return once a lane is free for another run.
+
+        A lane is free when its run has been trained, even if the run is not scored yet.
+        """
         key, job = (run.job_id, run.ordinal), self._store.jobs.get(run.job_id, *KINDS)
         assert job is not None  # noqa: S101 -- the agenda has just found the run in it
         own = self._line_writer.record_writer.author

@@ -2,9 +2,9 @@
 
 The search works as in Kademlia (Maymounkov & Mazières, 2002): it asks six servers at a time, the
 closest first. Unlike in Kademlia, answers cannot prolong the search: it sends at most 60 questions
-in 45 seconds, one to each machine. Among the closest servers it prefers those that most servers
-name. Once eight servers have answered, it skips servers that only one server names. Those may be
-invented or long dead, and each one costs seconds.
+in 45 seconds, at most one to each host. Among the closest servers it prefers those that most
+servers name. Once eight servers have answered, it skips servers that only one server names. Such a
+server may be invented or long dead, and each question to one costs seconds.
 """
 
 from collections import Counter
@@ -28,7 +28,9 @@ Ask = Callable[[DhtPeer], Awaitable[Answer]]  # raises NetworkError
 
 @dataclass(slots=True)
 class Lookup:
-    """The state of one lookup. `own` is this node's id, which is never asked; `ask` asks a peer.
+    """The state of one lookup. `own` is the id of this node, which is never asked.
+
+    `ask` sends the question to a peer.
 
     After `run`, `closest` holds the servers that answered. `providers` holds the key's providers,
     each with the servers that named it.
@@ -51,12 +53,12 @@ class Lookup:
 
     @property
     def closest(self) -> tuple[DhtPeer, ...]:
-        """The closest servers that answered, the closest first."""
+        """The servers closest to the key among those that answered, the closest first."""
         ranked = sorted(self._answered, key=self._far.__getitem__)
         return tuple(self._answered[peer] for peer in ranked[:BUCKET])
 
     async def run(self, entries: Iterable[DhtPeer]) -> None:
-        """Ask these servers and then closer ones, until no server names a closer one."""
+        """Ask the servers in `entries`, and then closer ones until no server names a closer one."""
         self._note_peers(entries, by=_TRUSTED)
         with trio.move_on_after(LOOKUP_S):
             async with trio.open_nursery() as nursery:
@@ -106,7 +108,7 @@ class Lookup:
     def _closest_open(self) -> list[bytes]:
         """Return the peers not asked yet that may be among the closest, closest first.
 
-        Peers farther away than the 20 closest servers that answered are left out.
+        Peers farther from the key than the 20 closest servers that answered are left out.
         """
         answered, found = 0, []
         for peer in sorted(self._far, key=self._far.__getitem__):
@@ -123,7 +125,7 @@ class Lookup:
         return found[:BUCKET]
 
     def _note_peers(self, places: Iterable[DhtPeer], *, by: int = 1) -> None:
-        """Store peers, each as named by `by` more servers."""
+        """Store addresses of peers, and add `by` to the number of servers that name each peer."""
         named = [place for place in places if place.peer != self.own]
         self._named.update(dict.fromkeys({place.peer for place in named}, by))
         for place in named:

@@ -4,10 +4,10 @@ A message is passed on if it is a recent record of this network in its proper to
 records of kinds that this version does not know are passed on.
 
 A message that is no record is a fault of its forwarder. All other messages that are not passed on
-may come from honest peers: clocks and versions differ, and the forwarder may have been unable to
-judge. Such a message is ignored and counted as a stray (`CostKind.STRAYS`); only a large number of
-strays counts against a peer. Nothing is lost, because reconciliation brings the records that a node
-keeps.
+may come from honest peers: clocks and versions differ, and the forwarder may not know the record's
+kind. Such a message is ignored. It may count as one or more strays (`CostKind.STRAYS`); only a peer
+with many strays is dropped. No record is lost, because reconciliation brings every record that a
+node keeps.
 
 This module is pure, except for the budgets of unknown kinds (`GossipJudge`). Clocks are passed in.
 """
@@ -33,7 +33,7 @@ _OTHER_NETWORK_STRAYS: Final = 10  # a record reaches another network only on pu
 
 
 class Fate(Enum):
-    """The outcome for a message."""
+    """The decision about a message."""
 
     PASSED_ON = auto()
     IGNORED = auto()
@@ -42,7 +42,10 @@ class Fate(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageFate:
-    """A message's fate, a short reason written by this node, and how many strays it counts as."""
+    """A message's fate, and the reason for it in this node's words.
+
+    The message counts as `strays` strays against its forwarder.
+    """
 
     fate: Fate
     why: str = ""
@@ -71,7 +74,7 @@ class GossipJudge:
         self._of_forwarder: Buckets[PeerId] = Buckets(clock, UNKNOWN_OF_FORWARDER)
 
     def judge(self, topic: str, forwarder: PeerId, data: bytes) -> MessageFate:
-        """Return the fate of a message in a topic. The caller counts it against the forwarder."""
+        """Return the fate of a message in a topic. The caller counts strays and faults."""
         record = parse_record(data)
         if isinstance(record, Rejected):
             return NO_RECORD
@@ -84,7 +87,7 @@ class GossipJudge:
 
 
 def judged(record: Record, topic: str, now_ms: int) -> MessageFate:
-    """Return the fate of a record in a topic at a time, independent of the forwarder."""
+    """Return the fate of a record in a topic at a time, for every forwarder."""
     if record.net != net_of(topic):
         return OTHER_NETWORK
     if record.ts_ms > now_ms + EARLY_MS:

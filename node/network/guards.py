@@ -1,6 +1,6 @@
 """Guards that keep a failing task or handler from ending the host.
 
-In py-libp2p 0.8.1 an exception in any task of a service ends that service, and so the host. Two
+In py-libp2p 0.8.1 an exception in any task of a service ends the service and with it the host. Two
 guards cover all tasks. `guarding` wraps every stream handler. `GuardedManager` runs each service's
 tasks; a failing task ends only the connection that it served. Gossip has its own guards in
 `node.network.gossip`, connections have theirs in `node.network.connections`.
@@ -51,14 +51,17 @@ def guarding(handler: StreamHandler, incidents: Incidents, where: str) -> Stream
 
 @contextmanager
 def shielded_for(timeout_s: float) -> Iterator[None]:
-    """Let the block continue after a cancellation, but end it after `timeout_s` in any case."""
+    """Protect the block from cancellation, but end it after `timeout_s`."""
     with trio.move_on_after(timeout_s) as scope:
         scope.shield = True
         yield
 
 
 async def reset_quietly(stream: INetStream) -> None:
-    """Reset a stream, even when cancelled, but only briefly: its connection may accept no bytes."""
+    """Reset a stream, even if the caller is cancelled.
+
+    Give up after `CLEAN_UP_S`, because the stream's connection may accept no bytes.
+    """
     with shielded_for(CLEAN_UP_S), contextlib.suppress(Exception):
         await stream.reset()
 
@@ -120,7 +123,7 @@ class GuardedManager(TrioManager):
 
 @asynccontextmanager
 async def guarded_service(service: ServiceAPI, incidents: Incidents) -> AsyncIterator[None]:
-    """Run a service of libp2p in the background, as its `background_trio_service` does."""
+    """Run a libp2p service in the background, like libp2p's `background_trio_service`."""
     async with trio.open_nursery() as nursery:
         manager = GuardedManager(service, incidents)
         set_manager(service, manager)

@@ -1,7 +1,7 @@
-"""Hellos with peers: who they are, what they have, and whether they still answer.
+"""The exchange of hellos: which peers are connected, what they have, and if they still answer.
 
-The side that dialled asks every 10 s. The other side asks only if it got no hello for three times
-as long, so that both sides notice a peer that hangs. The hello also serves as a ping.
+The side that dialled asks for a hello every 10 s. The other side asks only if it got no hello for
+30 s, so that both sides notice a peer that hangs. The hello also serves as a ping.
 """
 
 import asyncio
@@ -41,7 +41,10 @@ class ConnectedPeer:
 
 
 class Greeter:
-    """The exchange of hellos. `own` makes this node's; `on_hello` gets peers' of its network."""
+    """The exchange of hellos.
+
+    `own` returns this node's hello. `on_hello` receives each hello of a peer of the same network.
+    """
 
     def __init__(
         self,
@@ -67,7 +70,7 @@ class Greeter:
         return self._peers
 
     def is_greeted(self, peer: PeerId) -> bool:
-        """Return True if a peer of this network has said hello; no other peer is answered."""
+        """Return True if a peer of this network has said hello. Other peers get no answers."""
         known = self._peers.get(peer)
         return known is not None and known.hello is not None
 
@@ -79,7 +82,7 @@ class Greeter:
     def on_connect(
         self, peer: PeerId, *, dialled: bool, relayed: bool = False, host: str | None = None
     ) -> None:
-        """Record that a peer is connected, with its host; `relayed`: only through a relay."""
+        """Record that a peer is connected, with its host; `relayed`: through a relay only."""
         wait_s = 0.0 if dialled else REPEATED_S
         known = self._peers.get(peer)
         if known is None:
@@ -98,7 +101,10 @@ class Greeter:
         self._peers.pop(peer, None)
 
     async def answer(self, peer: PeerId, question: Message) -> Message:
-        """Answer a hello. The answer shows a peer why it is dropped: other network or version."""
+        """Answer a hello with this node's hello; drop a peer of another network or version.
+
+        The dropped peer can see the reason in the answer.
+        """
         if (version := other_version(question)) is not None:
             self._part_soon(peer, _of_version(version))
             return write(self._own())
@@ -179,7 +185,7 @@ class Greeter:
         self._on_hello(peer, hello)
 
     def _part_soon(self, peer: PeerId, why: str) -> None:
-        """Drop a peer once its answer is sent."""
+        """Drop a peer in a new task, so that the caller can first send its answer to the peer."""
         parting = asyncio.create_task(self._part(peer, why))
         self._parting.add(parting)
         parting.add_done_callback(self._parting.discard)

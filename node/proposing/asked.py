@@ -1,8 +1,8 @@
-"""The node's own language model for a task's programs, if the task permits them to ask one.
+"""The node's own language model for a task's programs, if the task lets them ask a model.
 
 Programs use the same worker and the same daily limits as a proposer. A peer may have written the
-program. So on a network only a local model may be called: it costs nothing, and no question leaves
-this machine.
+program. So on a network only a model on this machine may be called: it costs nothing, and no
+question leaves the machine.
 """
 
 from collections.abc import AsyncIterator
@@ -32,9 +32,10 @@ _ASKERS: Final[tuple[FaultKind, ...]] = ("overflow", "empty")
 
 
 class NodeModel:
-    """A node's model, with the interface of `trainer.measuring.models.Models`.
+    """The node's one language model, with the interface of `trainer.measuring.models.Models`.
 
-    `named` are the models that a task names. A question for one of them fails on another model.
+    `named` are the models that the task names. If a question asks for one of them, and the node's
+    model is another one, the question fails.
     """
 
     def __init__(self, model: Model, *, named: frozenset[str], timeout_s: float) -> None:
@@ -43,7 +44,7 @@ class NodeModel:
         self._timeout_s = timeout_s
 
     async def ask(self, question: ModelQuestion) -> ModelOutcome:
-        """Return the model's answer. Its length is limited; the server sets all other options."""
+        """Return the model's answer, of limited length. The server sets all other options."""
         if question.model in self._named and question.model != self._model.name:
             detail = f"{question.model} is asked for, but the node has {self._model.name}"
             return ModelFault(detail=detail, is_askers=False)
@@ -80,9 +81,9 @@ async def lent_models(
 ) -> AsyncIterator[KeptModels | None]:
     """Yield the model that a task's programs may call; None if they need no model of the node.
 
-    `has_company`: peers' programs may be among them. Raises ConfigurationError if the programs need
-    a model and the settings name none, or one that peers' programs must not use. Raises ArnodeError
-    if the model does not start.
+    `has_company`: peers may have written some of the programs. Raises ConfigurationError if the
+    programs need a model, and the settings name no model or one that peers' programs must not use.
+    Raises ArnodeError if the model does not start.
     """
     if not asks_of_nodes(manifest):
         yield None

@@ -1,4 +1,7 @@
-"""A day's questions and their costs as a document, and a correction of a cost by the user."""
+"""A JSON document on a day's questions and costs, and corrections of a question's cost.
+
+A question is one request to a language model, or one call (visit) of a coding agent.
+"""
 
 import math
 from collections.abc import Mapping
@@ -21,7 +24,7 @@ _GRACE_S = 120.0  # a question may exceed its time limit by at most this
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fixed:
-    """The true cost of a question; None leaves a figure unchanged."""
+    """The true cost of a question, as the user gives it. None leaves a figure unchanged."""
 
     usd: float | None
     tokens_in: int | None
@@ -30,7 +33,7 @@ class Fixed:
 
 
 def day_document(store: Store, config: Config, day: str) -> Mapping[str, Message]:
-    """Return a day's (UTC) costs, in total and for each question, with the limits."""
+    """Return the costs of a day (UTC), in total and for each question, and the daily limits."""
     calls = model_calls.calls_on(store.database, day)
     spent = model_calls.costs_on_day(store.database, day)
     limits = limits_of(config)
@@ -55,10 +58,10 @@ def day_document(store: Store, config: Config, day: str) -> Mapping[str, Message
 def correct_call(
     home: Home, config: Config, number: int, fixed: Fixed, *, now_ms: int
 ) -> Mapping[str, Message]:
-    """Correct the cost of a question, and return it.
+    """Correct the cost of a question, and return the corrected question as a document.
 
-    Raises ArnodeError if the number is unknown, or if the question may still be in progress, so
-    that its cost is not final.
+    Raises ArnodeError if the number is unknown, or if the question may still be in progress: its
+    cost is not final yet.
     """
     if not home.store.exists():
         raise _unknown(number)
@@ -71,7 +74,8 @@ def correct_call(
         if call.state == "reserved" and left_s > 0:
             raise ArnodeError(
                 f"question {number} may still be in progress",
-                f"correct it in {math.ceil(left_s / 60)} minutes, after its time limit",
+                f"wait {math.ceil(left_s / 60)} min until its time limit is over, then run"
+                f" `arnode spending --correct {number}` with its cost again",
             )
         charge = Charge(
             tokens_in=call.charge.tokens_in if fixed.tokens_in is None else fixed.tokens_in,

@@ -1,10 +1,10 @@
 """Presets of known coding agents: their arguments, their log-in, the files that they leave behind.
 
-A preset gives an agent as few files of the user's home as its log-in needs. If the agent renews a
-log-in in place, the file is in `kept`, so that the user stays logged in. Files of settings are only
-`shown`, without write access: commands that an agent added there would later run outside any
-sandbox. Agents may not start programs: they only get tools that read and write files. Tested with
-Claude Code 2.1.332, Codex 0.171.0 and aider 0.86.2 (`tests/programs`).
+A preset gives an agent only those files of the user's home that its log-in needs. If the agent
+renews a log-in in place, the log-in's file is in `kept`, so that the user stays logged in. Files of
+settings are in `shown`, without write access: commands that an agent wrote there would later run
+outside any sandbox. Agents cannot start programs: they only have tools to read and write files.
+Tested with Claude Code 2.1.332, Codex 0.171.0 and aider 0.86.2 (`tests/programs`).
 """
 
 import json
@@ -21,23 +21,27 @@ from agent.worker.prices import Price
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preset:
-    """A coding agent's program.
+    """The settings with which a node runs the program of a coding agent.
 
-    - `kept`, `shown`: paths in the user's home; missing paths are skipped.
-    - `variables`: variables of its own log-in, passed if they are set.
-    - `settings`: variables that are always passed.
-    - `ignored`: names of files that it leaves in a worktree.
-    - `hint`: how to install it and log in.
-    - `argv`: the command. `{usd}` is the cost of a visit at which the program stops itself.
-      `{tokens}` is this cost in prompt tokens at `price`; an answer's token counts as `{weight}`
-      prompt tokens.
-    - `price`: used if the program reports only its tokens.
-    - `where`: arguments inserted before the last one if their variable is set, with its value
-      quoted as in JSON.
-    - `paid`, `subscription`: if a variable of `paid` is set, tokens cost money. Otherwise a visit
-      is free if a variable or a path in the home of `subscription` exists.
-    - `form`: the format of its output.
-    - `is_shown_files`: the program has no tool to read files, so the prompt contains them.
+    A visit is one call of the program, for one proposal. The variables are environment variables.
+
+    - `argv`: the command. `{usd}` is the cost in USD at which the program must end a visit.
+      `{tokens}` is the same limit in prompt tokens at `price`. One answer token costs as much as
+      `{weight}` prompt tokens.
+    - `form`: the format of the program's output.
+    - `price`: the price of a token, used if the program reports tokens but no cost.
+    - `kept`, `shown`: paths in the user's home that the program can write, or only read. Missing
+      paths are skipped.
+    - `variables`: variables for the log-in, passed to the program if the user has set them.
+    - `settings`: variables that are always passed, with their values.
+    - `renamed`: variables that the program gets under another name.
+    - `where`: for a variable of the user, arguments that go before the last argument of `argv`.
+      `{value}` in them is the variable's value, quoted as in JSON.
+    - `paid`, `subscription`: a visit costs USD if a variable in `paid` is set. Otherwise it is free
+      if a variable or a path in `subscription` exists (`is_paid`).
+    - `ignored`: names of files that the program leaves in its working folder. They are no edits.
+    - `is_shown_files`: True if the program cannot read files, so that the prompt contains them.
+    - `hint`: how to install the program and log in.
     """
 
     argv: tuple[str, ...]
@@ -177,10 +181,10 @@ def is_shown_files(name: str) -> bool:
 
 
 def is_paid(preset: Preset, *, user_home: Path, variables: Mapping[str, str]) -> bool:
-    """Return True if a visit costs USD, judging by the variables and files that it gets.
+    """Return True if a call of the agent costs USD, judging by its variables and files.
 
-    It is free with a subscription. In doubt return True: a USD limit that applies without need is
-    less harmful than an unexpected bill.
+    A call on a subscription is free. In doubt return True: a needless USD limit does less harm than
+    an unexpected bill.
     """
     if any(name in variables for name in preset.paid):
         return True

@@ -1,9 +1,10 @@
-"""The costs of a coding agent's visits: reserved before, and settled by the program's report.
+"""The costs of a coding agent's visits. A visit is one call of the agent, for one proposal.
 
-A visit is one question to an agent. Its largest cost is reserved first. The program must stop at
-half of this cost, since it only checks between its turns, and the current turn costs more. If a
-visit ends without a report, or with an impossible report, the whole reservation counts. A visit on
-a subscription costs no USD and is limited by `visits_per_day`.
+The largest cost of a visit is reserved before the visit begins. Afterwards the program's report
+gives the true cost. The program must stop at half of the reserved cost, since it checks its cost
+only between its turns, and the current turn adds to it. If a visit ends without a report, or with
+an impossible report, the whole reservation counts. A visit on a subscription costs no USD and is
+limited by `visits_per_day`.
 """
 
 import logging
@@ -41,9 +42,9 @@ class Visit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VisitTerms:
-    """The cost of a visit: at most `usd`; `price` applies if the program reports only its tokens.
+    """The cost of a visit: at most `usd`. `price` applies if the program reports only its tokens.
 
-    Without `is_paid` its tokens are free, and `usd` only limits its length.
+    Without `is_paid` the tokens are free, and `usd` only limits the length of a visit.
     """
 
     usd: float
@@ -56,7 +57,7 @@ class VisitTerms:
         return self.usd * _STOPS_AT
 
     def words(self, config: Config) -> str:
-        """Return the limits on visits, for people."""
+        """Return the limits on visits in words, for the user."""
         visits = f"at most {config.visits_per_day} visits a day (`visits_per_day`)"
         if not self.is_paid:
             return f"its visits count as 0 USD, as they are not paid by the token; {visits}"
@@ -67,7 +68,7 @@ class VisitTerms:
 
     @property
     def stop_tokens(self) -> int:
-        """The same limit in tokens of a prompt."""
+        """The number of prompt tokens that cost `stop_usd`: the program must stop at it."""
         return max(1, nano_of(self.stop_usd) // max(1, self.price.usd_nano_in))
 
     @property
@@ -77,7 +78,7 @@ class VisitTerms:
 
     @property
     def most(self) -> Charge:
-        """The reservation for a visit."""
+        """The largest cost of a visit, which is reserved before the visit begins."""
         return self._charge(Usage(tokens_in=VISIT_TOKENS, tokens_out=0), nano_of(self.usd))
 
     def charge(self, reported: ReportedUsage) -> Charge:

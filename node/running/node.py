@@ -1,6 +1,7 @@
 """A node: one home, one task, its line, its network and the research loop.
 
-An open node holds the home's lock, so there is one writer. A kill at any moment loses no record.
+An open node holds the home's lock, so no other process writes there. A kill at any moment loses no
+record.
 """
 
 import asyncio
@@ -55,7 +56,7 @@ _COPY_S: Final = 60.0  # to find a peer with the records that a key signed after
 class Node:
     """An open node: everything that a command or a view may look at.
 
-    `membership` is its connection to a network, if any; `remote` are its lanes on other machines.
+    `membership` is the connection to a network, `remote` are the lanes on other machines, if any.
     """
 
     home: Home
@@ -79,7 +80,7 @@ class Node:
         if found.manifest.id != self.session.task.id:
             raise UsageError(
                 f"the claim is about task {found.manifest.name}, but the node works on another one",
-                "stop the node first (`arnode stop`), then verify",
+                "run `arnode stop` first, then `arnode verify` again",
             )
         if found.author != self.line_resources.keys.author.public:
             require_peer_sandbox(self.config)
@@ -87,11 +88,12 @@ class Node:
         return self.research.rerun(question.wanted(found))
 
     def carry(self, request: TransferRequest) -> tuple[int, ...]:
-        """Queue transfers from another rung; return the numbers of their jobs, in their order."""
+        """Queue transfers from another rung; return the jobs' numbers in the same order."""
         if request.to != self.session.task.id:
             raise UsageError(
-                f"the running node works on {self.session.task.name}, not on that task",
-                "stop it first (`arnode stop`), then carry",
+                f"the running node works on {self.session.task.name}, not on the task to try the"
+                " patches on",
+                "run `arnode stop` first, then `arnode carry` again",
             )
         above = self.session.task.manifest
         candidates = request.candidates(
@@ -222,7 +224,10 @@ async def open_node(
 async def _go_on_from_copy(
     store: Store, membership: "Membership | None", progress: Progress, say: Callable[[str], None]
 ) -> None:
-    """Ask peers for records that this key signed after the copy was made, before it signs again."""
+    """Ask peers for records that this home's key signed after the copy of the home was made.
+
+    The node must know these records before it signs new ones.
+    """
     if membership is None:  # without a network no peer can have such records
         return
     progress("this home is a copy: asking peers for later records of its key", 0.0)
@@ -275,14 +280,17 @@ def _remote_lanes(
 
 
 def _resting_on_battery(config: Config, session: Session) -> Callable[[], bool]:
-    """Return the test whether to rest on battery: in mode `auto`, only tasks on a card rest."""
+    """Return a function that is True while the node must rest because it runs on battery.
+
+    With `battery = "auto"` only tasks on a card rest.
+    """
     is_card = session.runners[0].device.cuda is not None
     spares = config.battery == "rest" or (config.battery == "auto" and is_card)
     return is_on_battery if spares else lambda: False
 
 
 def _waited_for(config: Config, goal: Goal, network: Network | None) -> str:
-    """Return what a session waits for once it has nothing left to try; "" if it then ends."""
+    """Return what a session waits for once it has nothing left to try; "" if it ends instead."""
     if network is not None:
         return "peers' findings"
     waits = config.agent == ("none",) and not goal.is_on_demand

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PagePlace:
-    """The address and the tokens of a process's page, which stay the same for all its tasks."""
+    """The address and the tokens of a process's page. They stay the same for all its tasks."""
 
     listener: "Listener"
     credentials: "Credentials"
@@ -32,7 +32,9 @@ class PagePlace:
 
 @contextlib.contextmanager
 def page_place(home: Home, config: Config) -> Iterator[PagePlace | None]:
-    """Listen at the address in `web`, and create this process's tokens; yield None without a page.
+    """Listen at the address in the setting `web`, and create the page's tokens.
+
+    Yield None if the setting turns the page off.
 
     Raises ConfigurationError if the address cannot be used.
     """
@@ -53,9 +55,10 @@ def page_place(home: Home, config: Config) -> Iterator[PagePlace | None]:
 async def with_page(
     node: Node, place: PagePlace | None, *, is_shown: bool
 ) -> AsyncIterator[Mapping[str, Answer]]:
-    """Serve the page at `place`; yield the handlers of commands, including `page` for links.
+    """Serve a node's page at `place` while the block runs; without a place, serve no page.
 
-    With `is_shown`, print a link to the page.
+    Yield the handlers for the commands that clients send to the node, by name. The handler `page`
+    returns a link to the page. With `is_shown`, print a link too.
     """
     answers = answers_of(node)
     if place is None:

@@ -1,7 +1,7 @@
 """Several tasks on one node: each has its own line, and uses the devices for part of the time.
 
-Turns change between trials, never inside a pair: open jobs are decided first. Like every session,
-each turn measures the cost of its task's baseline. It also repeats the reference runs, unless the
+A turn ends only after its open jobs are decided, so never inside a pair. Like every session, each
+turn measures the cost of its task's baseline. A turn also repeats the reference runs, unless the
 task's scores are bit-identical each time.
 """
 
@@ -37,14 +37,14 @@ _SHARED = re.compile(r"(.+):([0-9]{1,3})")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimeShare:
-    """A task, as a flag names it, and its number of parts of the time."""
+    """A task, as `--task` names it, and its number of parts of the time."""
 
     task: str
     parts: int
 
 
 def shares_of(flags: Sequence[str]) -> tuple[TimeShare, ...]:
-    """Parse several `--task NAME[:PARTS]`.
+    """Return the tasks and their parts of the time from several `--task NAME[:PARTS]`.
 
     Raises UsageError for 0 parts, or for a repeated task.
     """
@@ -53,7 +53,10 @@ def shares_of(flags: Sequence[str]) -> tuple[TimeShare, ...]:
         found = _SHARED.fullmatch(flag)
         name, parts = (found[1], int(found[2])) if found else (flag, 1)
         if parts < 1:
-            raise UsageError(f"--task {flag}: 0 parts of the time", "name 1 part or more")
+            raise UsageError(
+                f"--task {flag} gives the task 0 parts of the time",
+                f"give it 1 part: --task {name}",
+            )
         shares.append(TimeShare(task=name, parts=parts))
     names = [share.task for share in shares]
     for name in names:
@@ -64,10 +67,10 @@ def shares_of(flags: Sequence[str]) -> tuple[TimeShare, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turns:
-    """Tasks that take turns, each with the name that a flag gives it, in order.
+    """Tasks that take turns, in order, with the `names` that the user's flags give them.
 
-    `length_s` returns the seconds of a turn, as far as known now, for the task's number and the
-    turn's beginning (milliseconds since 1970).
+    `length_s` returns the length of a turn in seconds, as far as it is known now. Its arguments are
+    the task's index and the time when the turn began, in milliseconds since 1970.
     """
 
     tasks: tuple[Task, ...]
@@ -97,8 +100,8 @@ class Turns:
 
         One round of all rungs lasts twice `turn_s`. If `turn_s` is None, it is computed from
         `run_s`, the seconds of a run of the highest rung. `share_below` returns the fraction of the
-        time for all lower rungs, given these seconds. `kept_ms` returns the time when a patch was
-        last kept on a rung, by its task's id.
+        time for all lower rungs, given the result of `run_s`. `kept_ms` returns the time when a
+        patch was last kept on a rung, given the id of the rung's task.
         """
         below = len(rungs) - 1
 
@@ -125,7 +128,7 @@ class Turns:
 def rungs_of(task: Task, name: str, below: int, data_dir: Path) -> list[tuple[str, Task]]:
     """Return a task, called `name`, and at most `below` rungs below it, the lowest first.
 
-    Raises UsageError if the task names none, and what `load_task` raises.
+    Raises UsageError if the task names no rung below it, and what `load_task` raises.
     """
     rungs = [(name, task)]
     while len(rungs) <= below and (lower := rungs[0][1].rung_below) is not None:
@@ -133,7 +136,7 @@ def rungs_of(task: Task, name: str, below: int, data_dir: Path) -> list[tuple[st
     if len(rungs) == 1:
         raise UsageError(
             f"{task.name} has no rung below it",
-            "leave out --ladder, or name one in the [ladder] section of its task.toml",
+            "leave out --ladder, or name a lower rung in the [ladder] section of its task.toml",
         )
     return rungs
 
@@ -151,10 +154,10 @@ RunOne: TypeAlias = Callable[[Task, str, Goal, Research | None, Turn | None], Aw
 async def run_in_turn(turns: Turns, goal: Goal, run: RunOne, say: Callable[[str], None]) -> None:
     """Run tasks in turns, round after round, each for its part of the time.
 
-    A task with nothing more to do gets no more turns. A task that cannot be measured here gets none
-    either; `say` reports the reason. So an untrusted judge cannot end the other tasks' work. All
-    tasks share one goal. `run` gets a task and its name, the remaining goal, the previous session,
-    and the turn.
+    A task with nothing more to do gets no more turns. A task that cannot be measured here gets no
+    more turns either, and `say` reports the reason. So an untrusted judge cannot end the work on
+    the other tasks. All tasks share one goal. `run` gets a task and its name, the rest of the goal,
+    the previous task's loop, and the turn; the turn is None if no other task waits.
     """
     waiting, before = deque(range(len(turns.tasks))), None
     had_turns: set[int] = set()
@@ -185,7 +188,7 @@ async def run_in_turn(turns: Turns, goal: Goal, run: RunOne, say: Callable[[str]
 
 @asynccontextmanager
 async def for_a_turn(research: Research, turn: Turn) -> AsyncIterator[None]:
-    """End a session for the next task once its turn is over, while the block runs."""
+    """Make the session end once its turn is over, so that the next task can run."""
 
     async def wait() -> None:
         began_s = boottime_s()

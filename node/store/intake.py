@@ -1,4 +1,4 @@
-"""Intake of untrusted records. Known ones are skipped early, and quotas limit what is stored.
+"""Intake of untrusted records. Known records are skipped early, and quotas limit the others.
 
 The checks run in this order: size, id, and whether the id is known (`node.store.dedupe`); encoding,
 fields and signature (`node.store.extracts`); the network; the time. A valid record with a time in
@@ -7,8 +7,9 @@ exceeds it, the record furthest in the future is dropped; peers will offer it ag
 
 A valid record over a quota is refused. Its id is remembered, so that it is not requested again.
 Quotas are per author and category (`Sort`). The records with the highest sequence numbers stay,
-whatever the order of arrival. This node's own records are never evicted. Those of its intents that
-all peers have dropped are no longer offered, so that the nodes' sets of records can become equal.
+whatever the order of arrival. This node's own records are never evicted. Peers drop intents that
+are old or over the quota. The node stops offering its own such intents, so that the nodes' sets of
+records can become equal.
 """
 
 from collections import Counter
@@ -63,7 +64,10 @@ class Quotas:
 
 @dataclass(kw_only=True)
 class IntakeReport:
-    """Counts and ids of a batch after intake. `claimed`: the patches of new promotion trials."""
+    """Counts and ids of a batch after intake.
+
+    `claimed` are the patches that the new records of category `news` are about.
+    """
 
     new: list[bytes] = field(default_factory=list)
     claimed: list[bytes] = field(default_factory=list)
@@ -103,7 +107,7 @@ class Intake:
         return report
 
     def dedupe(self, wires: Sequence[bytes]) -> Deduped:
-        """Return which wires may be new and must be parsed."""
+        """Return the encoded records that may be new and must be parsed."""
         return dedupe(self._database, wires)
 
     def lacking(self, record_ids: Sequence[bytes]) -> list[bytes]:
@@ -121,9 +125,9 @@ class Intake:
     ) -> IntakeReport:
         """Store the parsed records that are new, of this network and within quotas.
 
-        They are stored in one transaction. Parsing may have taken a while, so other peers may have
-        sent some of them since. `read` has the records, or the reasons they are invalid.
-        `introducer` is the neighbour that sent them, if a neighbour did.
+        All are stored in one transaction. Parsing takes time, and other peers may have sent the
+        same records meanwhile, so known records are skipped again. `read` has the parsed records,
+        and a `Rejected` for each invalid one. `introducer` is the neighbour that sent them, if any.
         """
         report, different = IntakeReport(), dict[bytes, Extract]()
         for one in read:
@@ -157,7 +161,7 @@ class Intake:
         return report
 
     def settle(self, *, now_ms: int) -> tuple[int, IntakeReport]:
-        """Remove intents older than a day, and store records whose time has come.
+        """Remove intents older than a day, and store quarantined records whose time has come.
 
         Return the number of removed intents, and the report on the records from quarantine.
         """
@@ -230,9 +234,10 @@ class Intake:
         return sum(not is_own for _, is_own in rows)
 
     def _withdraw_intents(self, *, at_most: int = -1) -> None:
-        """Stop offering this node's intents beyond an author's quota, since no peer stores them.
+        """Stop offering this node's oldest intents over the quota, which no peer stores.
 
-        `at_most`: only so many of them, newest first. One is enough after each new intent.
+        `at_most` limits the number of intents to check, newest first; -1 checks all. After a new
+        intent, 1 is enough.
         """
         for (record_id,) in self._database.rows(
             "SELECT id FROM record WHERE own AND kind = 'intent' ORDER BY n DESC LIMIT ? OFFSET ?",
@@ -272,7 +277,7 @@ class Intake:
         self._topics.derive(one)
 
     def _admit(self, one: Extract, counts: RecordCounts) -> bool:
-        """Count a record within its author's quota and make room for it, or refuse it."""
+        """Make room for a record within its author's quota, or refuse it; True if it fits."""
         count = counts.count(one.author, one.sort)
         while not self._is_within(one, count):
             if self._settles(one):
@@ -312,9 +317,10 @@ class Intake:
         return int(size_bytes)
 
     def _settles(self, one: Extract) -> bool:
-        """Return True if a record invalidates its author's other records.
+        """Return True if a record is the first that invalidates its author's other records.
 
-        That is a revocation of the key, or the proof of an equivocation. One of each is stored.
+        Such a record revokes the author's key, or proves an equivocation: two different records of
+        the author have the same sequence number. It is stored even over the quota.
         """
         if one.kind == RetractBody.kind:  # only this kind is parsed, so that floods stay cheap
             body = parsed(one.wire, is_verified=True).body
@@ -328,7 +334,10 @@ class Intake:
         return bool(self._database.rows(proof, (one.author, one.seq)))
 
     def _oldest(self, author: bytes, sort: Sort, limit: int) -> list[tuple[int, bytes]]:
-        """Return number and id of the records to remove first, without proofs (`_settles`)."""
+        """Return the sequence numbers and ids of the records to remove first, without proofs.
+
+        A proof (`_settles`) invalidates an author's other records.
+        """
         return self._database.rows(
             "SELECT seq, id FROM record WHERE author = ?1 AND sort = ?2 AND NOT own AND id NOT IN ("
             "SELECT first FROM equivocation WHERE author = ?1"
@@ -339,16 +348,17 @@ class Intake:
         )
 
     def _make_room(self, *, has_unknown: bool = True) -> None:
-        """Remove records over the total limits, from the unproven authors with the most records."""
+        """Remove records over the limits that apply to all authors together."""
         self._shrink(self.quotas.total, "TRUE")
         if has_unknown:
             self._shrink(self.quotas.unknown_in_all, "sort = 'unknown'")
 
     def _shrink(self, most: int, where: str) -> None:
-        """Remove records of the categories in `where`, if they are more than `most` in total.
+        """Remove records if more than `most` are stored that fulfil the SQL condition `where`.
 
-        1 % fewer than `most` are left, so that not every new record causes a removal. This node's
-        own records and those of proven authors stay.
+        Remove so many that 1 % of `most` is free, so that not every new record causes a removal.
+        The authors with the most records lose some first. Records of this node and of proven
+        authors stay.
         """
         ((total,),) = self._database.rows(
             f"SELECT coalesce(sum(count), 0) FROM record_counts WHERE {where}"  # noqa: S608 (constants)

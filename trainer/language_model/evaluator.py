@@ -1,12 +1,14 @@
 """The interface of an evaluator: a frozen module, named by a manifest, that scores a model.
 
 An evaluator defines what a candidate answers for each row of text, and computes figures from the
-answers. No other module depends on their meaning. The first evaluator is
+answers. No other module depends on the meaning of the answers. The first evaluator is
 `trainer.language_model.lm_bpb_1`; `trainer.language_model.manifest` lists all.
 
-A metric is computed from the log-probabilities that a process reports. It has seen every target, so
-it may lie. An audit limits the lies: a fresh process that does not get the targets answers for k
-positions, which are drawn after the first process has ended. The array types are defined here.
+A metric is computed from the log-probabilities that a process reports. This process has seen every
+target, so it may lie. An audit limits the lies. After the first process has ended, k positions are
+drawn. A fresh process answers for them without seeing their targets, and both answers are compared.
+
+In this module a reported log-probability is called a claim. The array types are defined here.
 """
 
 from dataclasses import dataclass
@@ -29,7 +31,8 @@ class AnswerShape(NamedTuple):
     """The form of a candidate's answer for each row of tokens: `width` numbers, float32.
 
     `tag` is a key of `ANSWERS` in `harness/serving.py`, which computes the answer from a model's
-    logits. A claim's rows are sent with their targets, an audit's with the time of each position.
+    logits. Rows to score are sent with their targets. Rows to audit are sent without targets, each
+    with its position.
     """
 
     tag: bytes
@@ -37,7 +40,7 @@ class AnswerShape(NamedTuple):
 
 
 class AnswerShapes(NamedTuple):
-    """The answers asked for scored rows (`score`) and for audited positions (`audit`)."""
+    """The forms of answers: `score` for each scored row, `audit` for each audited position."""
 
     score: AnswerShape
     audit: AnswerShape
@@ -45,9 +48,9 @@ class AnswerShapes(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """The limits for claim − audit: on the mean, and (`tau`) on the difference at one position.
+    """The limits for the difference claim − audit: on its mean, and (`tau`) at a single position.
 
-    Like all figures of an audit, they are in the unit of the claims.
+    Like all figures of an audit, both limits are in the unit of log-probabilities.
     """
 
     mean: float
@@ -56,7 +59,7 @@ class Tolerance:
 
 @dataclass(frozen=True, slots=True)
 class AuditStatistics:
-    """Statistics of `score − audit` over k positions."""
+    """Statistics of the difference claim − audit over k positions."""
 
     k: int
     mean: float
@@ -68,16 +71,16 @@ class AuditStatistics:
 class Evaluator(Protocol):
     """The functions of an evaluator module. A change of any result needs a new `EVALUATOR` string.
 
-    A node subtracts from a gain the text that a source may have memorised (`protocol.hygiene`). It
-    counts in bits per byte: n bits about a text are worth at most n bits. An evaluator for which
-    that is not true must not be listed.
+    A node subtracts from a gain the most that a source may have gained by memorising text
+    (`protocol.hygiene`). This assumes that n bits of memorised text gain at most n bits. An
+    evaluator for which this assumption is false must not be listed.
     """
 
     EVALUATOR: str
     METRIC: tuple[str, str, str]  # name, unit, which way is better
 
     def asked(self, context: int, vocabulary_size: int) -> AnswerShapes:
-        """Return the form of candidates' answers for rows of `context` tokens."""
+        """Return the forms of candidates' answers for rows of `context` tokens."""
 
     def metric_nano(self, log_probs: LogProbs, rows: TokenRows, byte_counts: ByteCounts) -> int:
         """Return the metric in 1e-9 units."""
@@ -88,11 +91,11 @@ class Evaluator(Protocol):
     def most_nano(self, rows: TokenRows, byte_counts: ByteCounts) -> int:
         """Return the maximum of a reported metric on rows like these, in 1e-9 units.
 
-        It is needed since a claim that is not audited may be any number.
+        The limit is needed because a claim that is not audited may be any number.
         """
 
     def find_log_prob_fault(self, log_probs: LogProbs) -> str | None:
-        """Return the reason claims are invalid in themselves, or None."""
+        """Return the reason why claims are invalid even without an audit, or None."""
 
     def draw_positions(
         self, log_probs: LogProbs, incumbent: LogProbs | None, k: int, random: np.random.Generator
@@ -105,7 +108,7 @@ class Evaluator(Protocol):
     def audit_inputs(
         self, rows: TokenRows, positions: Positions, random: np.random.Generator
     ) -> Inputs:
-        """Return k inputs, with filler text after each one's position."""
+        """Return k rows of input, each with filler text after its audited position."""
 
     def audited_at(self, answers: AuditAnswers, targets: Targets) -> AuditedAt:
         """Return the audit's value for each target; not finite if an answer is invalid."""

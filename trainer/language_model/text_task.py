@@ -1,8 +1,8 @@
 """A language-model task made from the user's own text: `arnode start --text PATH`.
 
-The task is a folder under `data_dir` that extends `tiny` with another name, vocabulary and data. It
-is then loaded like any other task. It is private by default: its manifest holds only hashes, and
-nothing of it is announced.
+The task is a folder under `data_dir` that extends `tiny` with another name, vocabulary and data.
+The folder is then loaded like any other task. The task is private by default: its manifest holds
+only hashes, and the node announces none of its records.
 """
 
 import json
@@ -50,7 +50,7 @@ def make_text_task(path: Path, *, data_dir: Path) -> str:
     """Make a task from a text file or a folder of text files, and return its name.
 
     Raises UsageError if nothing exists at `path`, ConfigurationError if the text is unusable,
-    SafetyError if it belongs to installed software, which every sandbox can read.
+    SafetyError if the text belongs to installed software, which every sandbox can read.
     """
     path = path.expanduser().resolve()
     if not path.exists():
@@ -83,7 +83,7 @@ def task_name(path: Path, digest: bytes) -> str:
 
 
 def _beginning(blocks: Sequence[str]) -> list[str]:
-    """Return the first blocks, `_VOCABULARY_TEXT_BYTES` in all. Pass only training blocks."""
+    """Return the first blocks, about `_VOCABULARY_TEXT_BYTES` in all. Pass only training blocks."""
     beginning: list[str] = []
     size = 0
     for block in blocks:
@@ -95,12 +95,16 @@ def _beginning(blocks: Sequence[str]) -> list[str]:
 
 
 def _rows(vocabulary: Vocabulary, splits: TextSplits) -> int:
-    """Return how many rows both validation splits can fill even if some must stay unscored."""
+    """Return the number of rows to score in each validation split.
+
+    Both splits must have so many rows left if `MAX_SEEN_SHARE` of them are removed because
+    sandboxes show their text.
+    """
     size = _CONTEXT + 1
     smaller = min(len(tokens_of(vocabulary, part)) for part in (splits.public, splits.secret))
     return min(_MAX_ROWS, int(smaller // size * (1 - MAX_SEEN_SHARE)))
 
 
 def _quoted(text: str) -> str:
-    """Return a TOML string, by way of JSON, which has the same escapes."""
+    """Return a text as a TOML string. JSON strings have the same escapes."""
     return json.dumps(text, ensure_ascii=False)

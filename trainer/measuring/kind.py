@@ -1,8 +1,8 @@
 """The interface of a kind of task: it prepares tasks, runs sources, scores their products.
 
-    prepare   once, before any run: the task's data on this machine
-    run       a source works in a sandbox, under the node's clock; its product comes out as bytes
-    score     these bytes are scored, in sandboxes that no process of that run was ever in
+    prepare   make the task's data on this machine, once, before any run
+    run       run a source in a sandbox, under the node's clock; return its product as bytes
+    score     score the product, in sandboxes that no process of the run was ever in
 
 The runner (`trainer.runner`) sets the ceilings, waits for idle minutes and repeats disturbed runs.
 It depends on no particular kind, and never inspects a product or answers.
@@ -48,13 +48,13 @@ class NotThereYet(Exception):  # noqa: N818 -- an event: the run is repeated lat
 class Request:
     """A request for one run. `ceiling` limits its costs.
 
-    `split` is the key of a secret split that it shares with other runs; with None it draws a new
-    one.
-    `needs_audit` is called with (public, secret) in 1e-9 units. `incumbent` holds the answers that
-    an audit compares with; None means the baseline's. `is_fresh` asks for sandboxes that are not
-    forked. `on_training` receives the curve of each training of the source when that begins.
-    `is_hopeless` is called repeatedly during training; if it returns a reason, the run ends with
-    it.
+    - `split`: the key of a secret split that the run shares with other runs; None: a new split.
+    - `needs_audit`: called with the public and the secret score in 1e-9 units.
+    - `incumbent`: the answers that an audit compares with; None: the baseline's.
+    - `is_fresh`: use only sandboxes that are not forked.
+    - `on_training`: called with the loss curve whenever a training of the source begins.
+    - `is_hopeless`: called repeatedly during training. If it returns a reason, the run ends, and
+      this is the reason why it has no score.
     """
 
     source: Source
@@ -72,8 +72,9 @@ class Request:
 class Scores:
     """The scores of a run's product: metrics in 1e-9 units, rounded as far as its kind requires.
 
-    `answers` are those that the public metric was computed from. `evidence` exists in some kinds
-    and tasks: any judge can check it without running anything.
+    `answers` are the candidate's answers that the public metric was computed from. `evidence`
+    exists in some kinds and tasks: any judge can check the scores with it, without running the
+    source.
     """
 
     answers: Answers
@@ -109,7 +110,7 @@ class Prepared(Protocol):
 
     @property
     def scored_bytes(self) -> int | None:
-        """The number of bytes of text in the public split; None if it is not text."""
+        """The number of bytes of text in the public split; None if the split is not text."""
 
     @property
     def training_size(self) -> int:
@@ -121,7 +122,7 @@ class Prepared(Protocol):
 
     @property
     def is_complete(self) -> bool:
-        """True if all data are loaded. The data to score always are."""
+        """True if all data are loaded. The data that runs are scored on are always loaded."""
 
     def load_rest(self, progress: Progress) -> None:
         """Load the remaining data. Raises what `prepare` raises; another call then resumes."""
@@ -130,9 +131,9 @@ class Prepared(Protocol):
 class Measuring(Protocol):
     """A runner of one task's sources on one device that also scores their products.
 
-    `watch` is the watch of the card, if there is one. `baseline_cost` is None until the first
-    scored run, which is the baseline's. `work` counts what its scripts used, for others that
-    measure at the same time.
+    `watch` watches the card, if there is one. `baseline_cost` is None until the first scored run,
+    which is the baseline's. `work` counts the CPU seconds of the source's scripts, which are
+    load for other lanes.
     """
 
     watch: "CardWatch | None"
@@ -145,46 +146,46 @@ class Measuring(Protocol):
 
     @property
     def metric_tolerance(self) -> float:
-        """The tolerance of its audits, in the metric's unit; 0 before the baseline's run."""
+        """The tolerance of audits, in the metric's unit; 0 before the baseline's run."""
 
     async def run(self, request: Request, meter: Meter) -> bytes:
-        """Return the product of a source.
+        """Run a source in a sandbox; return the bytes that it produced, such as trained weights.
 
-        Raises RunFailed, CardLost if the card went away meanwhile, or NotThereYet if the run needed
-        data that are still being loaded.
+        Raises RunFailed if the source fails, CardLost if the card disappears during the run, and
+        NotThereYet if the run needs data that are still being loaded.
         """
 
     async def score(self, request: Request, product: bytes, meter: Meter) -> Scores:
         """Return the scores of a product. Raises RunFailed.
 
-        Once `meter.has_rows` is True, nothing may be repeated: a script has seen what is scored.
+        Once `meter.has_rows` is True, no run may be repeated: a script has seen the scored data.
         """
 
     async def judged(self, evidence: bytes, meter: Meter) -> Scores:
-        """Return the scores of somebody's `Scores.evidence`, without running their code.
+        """Return the scores that a peer's `Scores.evidence` proves. No code of the peer runs.
 
-        Raises RunFailed if it is no valid evidence here, or earns no score.
+        Raises RunFailed if the evidence is invalid here, or proves no score.
         """
 
     async def grown(self) -> None:
-        """Wait until the data that a run lacked are loaded."""
+        """Wait until the data that a run lacked (`NotThereYet`) are loaded."""
 
     async def completed(self) -> None:
         """Wait until all data are loaded."""
 
     def expect_no_more(self) -> None:
-        """Start nothing ahead for another run."""
+        """Do not start sandboxes in advance: no other run follows."""
 
     async def close(self) -> None:
         """End the sandboxes that wait for a run."""
 
 
 class TaskKind(KindReader, Protocol):
-    """A kind of task, which a manifest's `kind` names. `harness` is the one of `Profile`."""
+    """A kind of task, which a manifest's `kind` names."""
 
     @property
     def harness(self) -> str:
-        """The folder whose `boot.py` is the first program in its sandboxes."""
+        """The folder (`Profile.harness`) whose `boot.py` is the first program in a sandbox."""
 
     def settle(
         self,
@@ -208,10 +209,10 @@ class TaskKind(KindReader, Protocol):
         data_url: str | None = None,
         visible: Sequence[Path] | None = None,
     ) -> Prepared:
-        """Return the data that a first run needs, made on first use and kept in `data_dir`.
+        """Return the data for a first run, which the first call makes and stores in `data_dir`.
 
-        `data_url` replaces the place that the task gets its data from. `visible` are the files that
-        must not contain anything that is scored (default: all that sandboxes show). Raises
+        `data_url` replaces the address that the task downloads its data from. `visible` are the
+        files that must not contain scored data (default: all files that sandboxes show). Raises
         ArnodeError.
         """
 
@@ -248,7 +249,7 @@ class TaskKind(KindReader, Protocol):
     def may_run_alongside(self, manifest: TaskManifest) -> bool:
         """Return True if several runs of a task may share one processor.
 
-        They may if nothing that counts depends on their speed.
+        They may if neither scores nor limits depend on speed.
         """
 
     def measuring(

@@ -1,8 +1,9 @@
 """Backends for sandboxes that are forked from a zygote, with or without namespaces.
 
-They are for programs of one process without a card, which need no `/proc` and leave no other
-processes behind. An imported evaluator may start other processes. It is the first process of its
-namespace, so these end with it.
+A zygote is a process that has loaded its libraries and forks one sandbox per request. Forked
+sandboxes are for programs of one process without a card, which need no `/proc` and leave no other
+processes behind. The exception is an imported evaluator, which may start other processes. It is the
+first process of its namespace, so the other processes end with it.
 """
 
 import asyncio
@@ -36,7 +37,7 @@ from trainer.sandbox.zygote import ForkedProcess, Started, Zygote
 
 
 class Forked(SandboxBackend):
-    """A sandbox that a zygote forks. `_pidfd` refers to its first process, once that is known."""
+    """A sandbox that a zygote forks. `_pidfd` refers to the first process inside, once known."""
 
     def __init__(self, profile: Profile) -> None:
         super().__init__(profile)
@@ -45,7 +46,7 @@ class Forked(SandboxBackend):
         self._pidfd: int | None = None
 
     async def start(self, channel: int) -> ForkedProcess:
-        """Request a fork from a zygote of this process; start a zygote if there is none."""
+        """Request a fork from a zygote of this process; start a zygote first if none fits."""
         shown = self.profile.tools, self.profile.packages, self.profile.data
         key = type(self), self.profile.role, self.profile.harness, shown
         self.zygote = Zygote.of(key, self._start_zygote)
@@ -61,7 +62,7 @@ class Forked(SandboxBackend):
         """Return the request for this sandbox."""
 
     def attach(self, pid: int) -> None:
-        """Record the first process inside."""
+        """Record the id of the first process in the sandbox."""
         assert self._process is not None  # noqa: S101 -- it has just spoken
         self._process.pid = pid
         self._pidfd = os.pidfd_open(pid)
@@ -74,7 +75,7 @@ class Forked(SandboxBackend):
     def kill(self) -> None:
         """Kill the process.
 
-        A process that is not attached yet has no untrusted code, and ends when its channel closes.
+        A process that is not attached yet runs no untrusted code, and ends when its channel closes.
         """
         if self._pidfd is not None:
             with contextlib.suppress(ProcessLookupError):
@@ -106,7 +107,7 @@ class ForkedInNamespaces(Forked):
         return is_scratch_overfull(f"/proc/{self._process.pid}/root", self.profile)
 
     def files_bytes(self) -> int:
-        """Return the size of the files in its scratch folders, which are in memory."""
+        """Return the size in bytes of the files in the scratch folders, which are in memory."""
         assert self._process is not None  # noqa: S101 -- it is watched once it runs
         return scratch_files_bytes(f"/proc/{self._process.pid}/root")
 
@@ -114,7 +115,7 @@ class ForkedInNamespaces(Forked):
 class ForkedConfined(Forked):
     """A forked sandbox of tier container or partial, in a temporary folder.
 
-    It runs as a throw-away user or as the current user.
+    Its process runs as a throw-away user or as the current user.
     """
 
     def __init__(self, profile: Profile, *, as_throwaway: bool) -> None:
@@ -151,13 +152,13 @@ class ForkedConfined(Forked):
             self._uid = None
 
     def is_overfull(self) -> bool:
-        """Return True if the scratch folders exceed their limit, which only this check enforces."""
+        """Return True if the scratch folders exceed their limit. Nothing else enforces it."""
         if self._folder is None:
             return False
         return holds_too_much(self.profile, [self._folder / name for name in confined.SCRATCH])
 
     def files_bytes(self) -> int:
-        """Return the size of the files in its scratch folders, which are on a disk here."""
+        """Return the size in bytes of the files in the scratch folders, which are on a disk."""
         if self._folder is None:
             return 0
         return files_bytes(self.profile, [self._folder / name for name in confined.SCRATCH])
@@ -188,7 +189,10 @@ def namespace_request(profile: Profile, *, gate: str = "") -> ForkRequest:
 def confined_request(
     profile: Profile, folder: Path, zygotes: Path, *, uid: int | None, gate: str = ""
 ) -> ForkRequest:
-    """Return the request for a sandbox in a folder. Its code is in `zygotes`, a zygote's folder."""
+    """Return the request for a sandbox without namespaces, whose files are in `folder`.
+
+    `zygotes` is the folder of the zygote, with the code, packages and data that the sandbox reads.
+    """
     spec = specification(folder, visible_tree(), uid=uid, profile=profile, channel=-1, program=[])
     rules = {Path(path): Access(allowed) for path, allowed in spec.rules.items()}
     rules |= {zygotes / name: READ for name in ("arnode", "packages", "data")}

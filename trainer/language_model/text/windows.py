@@ -3,13 +3,13 @@
 A text that also occurs in, say, a package's documentation cannot be a secret split. Prose and code
 share idioms with the files of an interpreter and its packages, such as an import line or a sentence
 of a licence. So a row that overlaps a shared window is never scored, and no scored text is readable
-in a sandbox. A text that is visible to a large part is rejected.
+in a sandbox. If sandboxes show a large part of a text, the whole text is rejected.
 
 The method: a shared window of 64 bytes contains a block of 32 bytes that begins at a multiple of 32
 in the file. Every such block of the files is looked up by hash among the text's windows of 32 bytes
-at any offset. Matches are compared byte by byte. It takes one pass over the files, uses numpy and
-needs no index on disk. A text that consists of whole files is rejected earlier, by comparing sizes
-first.
+at any offset. Matches are compared byte by byte. The search takes one pass over the files, uses
+numpy and needs no index on disk. A text that consists of whole files is rejected earlier
+(`refuse_installed`): files of the same size are compared.
 """
 
 import hashlib
@@ -55,7 +55,7 @@ Numbers = NDArray[np.int64]  # [blocks]: which of them
 
 @dataclass(frozen=True, slots=True)
 class SharedWindow:
-    """A file, and the offset in the text of a window that the file contains as well."""
+    """A window that both the text and a file contain. `offset` is its place in the text."""
 
     path: Path
     offset: int
@@ -77,7 +77,7 @@ def shared_windows(
     at_most: int = MAX_HITS,
     progress: Progress = lambda _what, _share: None,
 ) -> list[SharedWindow]:
-    """Return windows of the text that occur in files below `roots`, each with one such file.
+    """Return windows of the text that occur in files below `roots`, each with one of these files.
 
     The list has at most `at_most` windows, in the order of the text. A long passage gives one
     window for each aligned block of the file. Unreadable files are skipped, since a sandbox cannot
@@ -127,9 +127,11 @@ def without_seen(
 
 
 def refuse_installed(what: Path, texts: Sequence[tuple[str, bytes]]) -> None:
-    """Raise SafetyError if too many bytes of a text are copies of whole files in sandboxes.
+    """Raise SafetyError if more than `MAX_SEEN_SHARE` of the bytes could be read in a sandbox.
 
-    `texts` has the form that `trainer.language_model.text.splits.read_texts` returns.
+    Here only whole texts count: those that equal a file that sandboxes show, byte for byte. `texts`
+    are pairs of a relative path and its content, as `splits.read_texts` returns them. `what` is the
+    file or folder that the user named.
     """
     copies = installed_copies((text for _, text in texts), visible_tree().host_files())
     total = sum(len(text) for _, text in texts)
@@ -144,7 +146,7 @@ def refuse_installed(what: Path, texts: Sequence[tuple[str, bytes]]) -> None:
 
 
 def installed_copies(texts: Iterable[bytes], files: Iterable[Path]) -> Mapping[bytes, Path]:
-    """Return the texts that equal one of the files byte for byte, each with that file."""
+    """Return the texts that equal a file byte for byte, each with the path of this file."""
     by_size: dict[int, set[bytes]] = defaultdict(set)
     for text in filter(None, texts):
         by_size[len(text)].add(text)
@@ -224,7 +226,7 @@ def _batches(files: list[tuple[Path, int]]) -> Iterator[list[tuple[int, int, byt
 
 
 def _contents(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Yield a file's whole blocks by pieces (start, content), without the rest at its end."""
+    """Yield a file in pieces (start, content) of whole blocks, without an incomplete last block."""
     start = 0
     with path.open("rb") as file:
         while content := file.read(_PIECE_BYTES):
@@ -251,7 +253,7 @@ def _text_hashes(letters: Bytes) -> Iterator[tuple[int, Hashes]]:
 
 
 def _mixed(words: list[Hashes]) -> Hashes:
-    """Return a 64-bit hash of each four words; overflow is intended."""
+    """Return one 64-bit hash for each group of four words; overflow is intended."""
     hashes = words[0] * np.uint64(_MULTIPLIERS[0])
     for word, multiplier in zip(words[1:], _MULTIPLIERS[1:], strict=True):
         hashes ^= hashes >> np.uint64(29)
@@ -267,7 +269,7 @@ def _top_bits(hashes: Hashes, bits: int) -> Numbers:
 
 
 def _low_bits(hashes: Hashes, bits: int) -> Numbers:
-    """Return the low bits: the first filter uses the top ones, and would make these redundant."""
+    """Return the low bits. The first filter uses the top bits, so this filter needs other ones."""
     return (hashes & np.uint64((1 << bits) - 1)).astype(np.int64)
 
 
@@ -285,7 +287,10 @@ def _verified(
 
 
 def _agreeing(letters: Bytes, hashes: Hashes) -> Iterator[tuple[int, int, int]]:
-    """Yield (offset, low, high): a window of the text, and the range of the hashes equal to its."""
+    """Yield (offset, low, high) for windows of the text with the hash of a block.
+
+    `hashes[low:high]` are all equal to the hash of the window at `offset`.
+    """
     may_agree = np.zeros(1 << _TEXT_FILTER_BITS, dtype=np.bool_)
     may_agree[_low_bits(hashes, _TEXT_FILTER_BITS)] = True
     for start, text_hashes in _text_hashes(letters):

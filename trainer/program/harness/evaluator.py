@@ -1,8 +1,9 @@
 """Runs an imported evaluator as a child process, with a stub of the program that it measures.
 
-This process is the broker. It forwards the stubs' requests to the node, and the replies back,
-without reading them. It receives the figures from the evaluator's process through a pipe that no
-other program inherits. No code of the program is in this sandbox, which ends with the run.
+The parent process is the broker. It forwards the stubs' requests to the node, and the node's
+replies to the stubs, without reading them. The evaluator's process sends its figures through a pipe
+that no other program inherits. No code of the measured program is in this sandbox. The sandbox ends
+with the run.
 """
 
 import contextlib
@@ -72,7 +73,7 @@ def _let_python_be_found() -> None:
 
 
 def _evaluate(job: dict[str, Any], stub: Path, writing: int) -> None:
-    """Run the evaluator in this process: write figures or a reason, and exit."""
+    """Run the evaluator in this process, write its verdict to the pipe, and exit."""
     instance = decode(job["instance"].encode(), "json")
     random.seed(instance["seed"])
     np.random.seed(instance["seed"])
@@ -92,7 +93,7 @@ def _evaluate(job: dict[str, Any], stub: Path, writing: int) -> None:
 
 
 def _verdict(judge: ModuleType, instance: dict[str, Any], stub: Path, vary: str) -> dict[str, Any]:
-    """Return the evaluator's figures, or in `wrong` the reason it has none."""
+    """Return the evaluator's `figures`, or in `wrong` the reason why there are none."""
     try:
         return {"figures": checked(judge.evaluate(instance, str(stub), vary))}
     except judging.Wrong as wrong:
@@ -103,7 +104,7 @@ def _verdict(judge: ModuleType, instance: dict[str, Any], stub: Path, vary: str)
 
 
 class _Load:
-    """One load of the program: a request being received, and a reply being sent."""
+    """One stub that has loaded the program: a request being received, and a reply being sent."""
 
     def __init__(self, number: int, requests: int, replies: int) -> None:
         self.number = number
@@ -114,7 +115,7 @@ class _Load:
 
 
 class _Broker:
-    """Serves all loads of the program until the evaluator sends its figures or ends."""
+    """A server of all loads of the program, until the evaluator sends its verdict or ends."""
 
     def __init__(self, channel: Channel, place: Path, control: int, pid: int, verdict: int) -> None:
         self._channel = channel
@@ -131,7 +132,7 @@ class _Broker:
             self._selector.register(descriptor, selectors.EVENT_READ)
 
     def serve(self) -> bytes:
-        """Return the evaluator's verdict."""
+        """Serve the loads until the evaluator has ended or sent its verdict; return the verdict."""
         is_over = False
         while not is_over:
             for key, event in self._selector.select(_LOOK_S):
@@ -155,7 +156,10 @@ class _Broker:
         return bytes(self._said) or b'{"wrong": "the evaluator ended without a score"}'
 
     def _serve_rest(self) -> None:
-        """Forward requests sent before the verdict, so that the node sees a refusal first."""
+        """Forward the stubs' requests that are still unread, before `work` sends the verdict.
+
+        One of these requests may be a refusal, which ends the run, so the node must get it first.
+        """
         if any(key.fd == self._control for key, _ in self._selector.select(0)):
             self._open_loads()
         for key, event in self._selector.select(0):
