@@ -415,7 +415,7 @@ def test_what_somebody_waits_for_is_measured_on_the_battery_too(bench: Bench) ->
 
 
 @pytest.mark.parametrize(
-    ("battery", "is_card", "waiting"),
+    ("battery", "is_card", "rests"),
     [
         ("auto", True, True), ("rest", True, True), ("work", True, False),
         ("auto", False, False), ("rest", False, True), ("work", False, False),

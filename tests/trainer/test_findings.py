@@ -196,7 +196,7 @@ def test_a_catalogue_is_inherited_with_the_baseline_that_it_changes(
     (tmp_path / "train.py").write_text("model = None\n")
     (tmp_path / "moves.toml").write_text("move = []\n")
     with (tmp_path / "task.toml").open("a") as stream:
-        stream.write("[search]\n")
+        stream.write("[hyperparameters]\n")
     assert load_task(tmp_path, data_dir=tmp_path).catalogue is None
     (tmp_path / "findings.toml").write_text(TINY)
     task = load_task(tmp_path, data_dir=tmp_path)
