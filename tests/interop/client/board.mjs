@@ -5,14 +5,15 @@
 // The answer has for each {rows, board_digest, set_digest}; bytes are in hex.
 
 import { readFileSync } from "node:fs";
-import { decode, encode } from "./board_msgpack.mjs";
-import { hex, readRecords, sha256 } from "./board_records.mjs";
+import { decode } from "./encoding.mjs";
+import { hex, readRecords } from "./board_records.mjs";
 import { leaderboard } from "./board_rows.mjs";
 import { readTask } from "./board_task.mjs";
+import { taskOf } from "./trees.mjs";
 
 function manifestOf(world, records) {
   if (world.manifest) return decode(Buffer.from(world.manifest, "hex"));
-  const isIt = (record) => record.kind === "task" && hex(sha256(encode(record.body))) === world.task;
+  const isIt = (record) => record.kind === "task" && hex(taskOf(record.body)) === world.task;
   const found = records.find(isIt);
   if (!found) throw new Error(`no manifest of task ${world.task}`);
   return found.body;

@@ -1,39 +1,21 @@
 // Which records a leaderboard reads: "Records that count" of docs/protocol.md, and as much of "Records"
 // as that needs. Wires are taken to be valid.
 
-import { createHash } from "node:crypto";
-import { decode } from "./board_msgpack.mjs";
-
-// The fields that `crit` may name: those of the payload, and those of each kind's body.
-const PAYLOAD = ["v", "net", "kind", "author", "seq", "prev", "ts", "body", "refs", "crit"];
-const BODIES = {
-  result: ["task", "class", "env", "patch", "base", "tree", "stage", "status", "runs", "cost", "note", "size", "level"],
-  rerun: ["task", "class", "env", "base", "tree", "target", "proof", "runs", "verdict", "alpha", "pairs", "again"],
-  adopt: ["task", "class", "from", "to", "evidence", "unverified"],
-  retract: ["target", "revoke", "reason"],
-};
-
-export function sha256(...parts) {
-  const hash = createHash("sha256");
-  for (const part of parts) hash.update(part);
-  return hash.digest();
-}
+import { decode } from "./encoding.mjs";
+import { idOf, isUnderstood } from "./records.mjs";
 
 // A record as a plain object; `read` is false if its body has no meaning for this version.
 export function readRecord(wire) {
   const [payload] = decode(wire);
   const fields = decode(payload);
-  const kind = fields.get("kind");
-  const known = Object.hasOwn(BODIES, kind) ? BODIES[kind] : null;
-  const critical = fields.get("crit") ?? [];
   return {
-    id: sha256("arnode/id/1\0", payload).toString("hex"),
+    id: idOf(payload).toString("hex"),
     net: fields.get("net"),
-    kind,
+    kind: fields.get("kind"),
     author: fields.get("author").toString("hex"),
     seq: fields.get("seq"),
     body: fields.get("body"),
-    read: known !== null && critical.every((name) => PAYLOAD.includes(name) || known.includes(name)),
+    read: isUnderstood(fields),
   };
 }
 

@@ -2,8 +2,9 @@
 
 import { floorDivide } from "./board_evidence.mjs";
 import { figures, readClaim, readRerun } from "./board_gains.mjs";
-import { hex, select, sha256 } from "./board_records.mjs";
-import { encode } from "./board_msgpack.mjs";
+import { hex, select } from "./board_records.mjs";
+import { encode } from "./encoding.mjs";
+import { sha256 } from "./trees.mjs";
 
 const VERDICTS = ["confirmed", "smaller", "refuted"];
 const LARGEST = 2n ** 53n - 1n;

@@ -1,21 +1,16 @@
 // What a leaderboard needs of a task's manifest: "task" and the cases of "Evidence of programs" in
 // docs/protocol.md.
 
-import { hex, sha256 } from "./board_records.mjs";
-import { encode } from "./board_msgpack.mjs";
+import { hex } from "./board_records.mjs";
+import { treeOf } from "./trees.mjs";
 
 const MEASURED = ["wall_s", "cpu_s", "instructions", "peak_mb"];
-
-// The sha256 of msgpack [[path, blob], …] of the manifest's files.
-function baseline(manifest) {
-  return hex(sha256(encode(manifest.get("files"))));
-}
 
 export function readTask(manifest) {
   const metric = manifest.get("metric");
   const program = manifest.get("program") ?? null;
   const task = {
-    anchor: baseline(manifest),
+    anchor: hex(treeOf(manifest.get("files"))),
     floor: manifest.get("noise_floor"),
     maxStep: metric.get("max_step"),
     isMax: metric.get("direction") === "max",

@@ -1,11 +1,11 @@
 // "Records" of docs/protocol.md: the wire form, id, signature and fields of a record.
 
-import { createHash } from "node:crypto";
 import { id, int, list, map, matching, name, orNil } from "./checks.mjs";
 import { LARGEST, decode, encode } from "./encoding.mjs";
 import { Invalid } from "./invalid.mjs";
 import { bodyOf } from "./kinds.mjs";
 import { holds, isKey, sign } from "./signatures.mjs";
+import { sha256 } from "./trees.mjs";
 
 const LARGEST_WIRE = 16_384;
 const VERSION = 3n;
@@ -29,7 +29,7 @@ const signed = (payload) => Buffer.concat([Buffer.from("arnode/sig/1\0"), payloa
 
 /** Return the id of the record with this payload. */
 export function idOf(payload) {
-  return createHash("sha256").update("arnode/id/1\0").update(payload).digest();
+  return sha256("arnode/id/1\0", payload);
 }
 
 /** Return the wire form of a payload and its signature. */
@@ -62,11 +62,15 @@ export function read(wire) {
   return { payload, signature, value, id: idOf(payload), isRead: readBody(value) };
 }
 
+/** Return whether a payload's kind is known, and all fields that its `crit` names. */
+export function isUnderstood(value) {
+  const known = bodyOf(value.get("kind"), value.get("author"))?.fields;
+  const isKnown = (one) => one !== "x" && (record.fields.has(one) || known.has(one));
+  return known !== undefined && (value.get("crit") ?? []).every(isKnown);
+}
+
 function readBody(value) {
-  const check = bodyOf(value.get("kind"), value.get("author"));
-  if (check === undefined) return false;
-  const isKnown = (one) => one !== "x" && (record.fields.has(one) || check.fields.has(one));
-  if (!(value.get("crit") ?? []).every(isKnown)) return false;
-  check(value.get("body"), "body");
+  if (!isUnderstood(value)) return false;
+  bodyOf(value.get("kind"), value.get("author"))(value.get("body"), "body");
   return true;
 }

@@ -1,8 +1,8 @@
 // "Runs" of docs/protocol.md, "Kinds", and the seeds that a re-run's proof draws.
 
-import { createHash } from "node:crypto";
 import { entries, id, int, list, map, orNil, rule, word } from "./checks.mjs";
 import { line } from "./text.mjs";
+import { sha256 } from "./trees.mjs";
 
 /** One run of a result, a re-run or a noise record. */
 export const oneRun = map(
@@ -45,7 +45,6 @@ export function seedsOf(proof, count) {
   return Array.from({ length: count }, (_, i) => {
     const number = Buffer.alloc(4);
     number.writeUInt32BE(i);
-    const hash = createHash("sha256").update("arnode/seed/1\0").update(proof).update(number);
-    return BigInt(hash.digest().readUInt32BE(0) >>> 1);
+    return BigInt(sha256("arnode/seed/1\0", proof, number).readUInt32BE(0) >>> 1);
   });
 }

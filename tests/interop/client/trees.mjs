@@ -3,7 +3,12 @@
 import { createHash } from "node:crypto";
 import { byCodePoints, encode } from "./encoding.mjs";
 
-export const sha256 = (bytes) => createHash("sha256").update(bytes).digest();
+/** Return the hash of several texts or byte strings, one after the other. */
+export function sha256(...parts) {
+  const hash = createHash("sha256");
+  for (const part of parts) hash.update(part);
+  return hash.digest();
+}
 
 /** Return the tree of pairs [path, blob]. */
 export function treeOf(pairs) {
