@@ -96,7 +96,7 @@ class Config:
         agents.AGENT,
         Flag(agents.HELP, metavar=agents.METAVAR, is_repeated=True),
     )
-    """Who proposes: the built-in search (`search`), a model, a coding agent or nobody, such as
+    """The proposer: the built-in search (`search`), a model, a coding agent or `none`, such as
     `agent = "claude"` ([all values](llm.md#who-proposes)), or [several](llm.md#several-at-once).
     The built-in search proposes while a model or agent has no proposal."""
 

@@ -29,14 +29,14 @@ class Alerts:
         clock_ms: Callable[[], int] = clock_ms,
     ) -> None:
         self._outlets = outlets
-        self._tally = quota
+        self._quota = quota
         self._node = node
         self._clock_ms = clock_ms
 
     async def send(self, alert: Alert) -> None:
         """Send an alert, or count it for the next one. Errors of outlets are not raised."""
         now_ms = self._clock_ms()
-        held_back = self._tally.admit(alert.kind, now_ms)
+        held_back = self._quota.admit(alert.kind, now_ms)
         if held_back is not None:
             await self._outlets.send(
                 AlertMessage(alert=alert, node=self._node, ts_ms=now_ms, held_back=held_back)

@@ -171,7 +171,7 @@ def agents(
         (user / ".claude" / "settings.json", "settings"),
         (user / ".claude" / "secret", "of another project"),
         (tmp_path / "other" / "notes", "another user's"),
-        (temporary / "beside", "another program's"),
+        (temporary / "neighbour", "another program's"),
     ):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
@@ -179,7 +179,7 @@ def agents(
         agents = AgentBench(user, home, budget)
         yield agents
     assert agents.left() == []
-    assert [path.name for path in temporary.iterdir()] == ["beside"]
+    assert [path.name for path in temporary.iterdir()] == ["neighbour"]
 
 
 # -- what an honest one gets ------------------------------------------------------------------
@@ -347,7 +347,7 @@ def test_nothing_of_the_node_or_the_user_can_be_reached(
         "ssh": agents.user / ".ssh" / "id",
         "unnamed": agents.user / ".claude" / "secret",
         "other": tmp_path / "other" / "notes",
-        "beside": tmp_path / "tmp" / "beside",
+        "neighbour": tmp_path / "tmp" / "neighbour",
     }
     before = {name: path.read_bytes() for name, path in secrets.items()}
     modes = {name: path.stat().st_mode for name, path in secrets.items()}
@@ -356,7 +356,7 @@ def test_nothing_of_the_node_or_the_user_can_be_reached(
     assert isinstance(said, Proposal), said
     done, has_secret, at_home = ast.literal_eval(said.source["train.py"].decode())
     # In a mount namespace the folder above its own is there, with nothing else in it.
-    assert done == (["list above beside"] if tier_name == "full" else [])
+    assert done == (["list above neighbour"] if tier_name == "full" else [])
     assert not has_secret
     assert at_home == []
     assert {name: path.read_bytes() for name, path in secrets.items()} == before
@@ -547,7 +547,7 @@ def test_everything_dies_with_a_killed_node(
     with node_at_work(agents, tier_name, tmp_path / "tmp") as node:
         node.kill()
     within(30, lambda: agents.left() == [])
-    within(30, lambda: [path.name for path in (tmp_path / "tmp").iterdir()] == ["beside"])
+    within(30, lambda: [path.name for path in (tmp_path / "tmp").iterdir()] == ["neighbour"])
 
 
 def test_everything_dies_with_a_node_that_is_killed_with_its_children(

@@ -66,7 +66,7 @@ const { hosts, port = 0, lying = [], nowhere = 127 } = await receive();
 const isLying = (at) => lying.includes(at);
 const servers = await Promise.all(hosts.map((host, at) => startServer(host, port, isLying(at))));
 for (const at of lying) {
-  // Whoever hangs up in the middle of a lie is no fault.
+  // A peer that hangs up in the middle of a lie is no fault.
   await servers[at].handle(PROTOCOL, (stream) => lie(nowhere, stream).catch(() => {}));
 }
 for (const [number, server] of servers.entries()) {

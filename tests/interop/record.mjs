@@ -65,7 +65,7 @@ export function readRecord(wire) {
   if (!isSigned(fields.author, inContext("arnode/sig/1", payload), signature)) {
     throw new Error("the signature does not verify");
   }
-  // Whoever does not know what `crit` names does not read the body.
+  // If a field that `crit` names is unknown, the body is not read.
   if (!fields.crit?.length) checkTexts(fields.kind, fields.body);
   return { id: sha256(inContext("arnode/id/1", payload)), wire, ...fields };
 }

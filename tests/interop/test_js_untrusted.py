@@ -231,7 +231,7 @@ def test_a_peer_of_another_network_is_informed_and_disconnected_at_once(
                 address=node.address, hello=HELLO, author=AUTHOR.hex(), net="other", peers=peers
             )
             for _ in range(peers):
-                assert await js.fact("told") == {"net": MAIN_NET}
+                assert await js.fact("answered") == {"net": MAIN_NET}
                 assert await js.fact("again") == {"answered": False}
             await js.fact("closed")
 

@@ -39,7 +39,7 @@ async function foreign() {
     const greet = await greeter(visitor, given);
     const answer = greet();
     await starve(turns);
-    say("told", { net: (await answer).net });
+    say("answered", { net: (await answer).net });
     say("again", { answered: await greet().then(() => true, () => false) });
   }
   await Promise.all(closed);

@@ -145,7 +145,7 @@ def test_a_peer_of_another_network_is_informed_and_not_asked_again(
     pair: tuple[Wires, Clock, Member, Member],
 ) -> None:
     wires, clock, one, _ = pair
-    with member(wires, "stranger", clock, net="private") as outsider:
+    with member(wires, "outsider", clock, net="private") as outsider:
         asyncio.run(greet(wires, one, outsider))
         peer = outsider.carrier.peer_id
         assert one.carrier.dropped == {peer: "it is in the network private, this node in main"}
@@ -159,7 +159,7 @@ def test_a_peer_of_another_network_that_dials_is_informed_and_disconnected_at_on
     pair: tuple[Wires, Clock, Member, Member],
 ) -> None:
     wires, _, one, _ = pair
-    outsider = wires.carrier("stranger")
+    outsider = wires.carrier("outsider")
 
     async def talk() -> None:
         wires.connect(outsider, one.carrier)
@@ -183,7 +183,7 @@ def test_a_peer_of_another_network_version_is_informed_and_disconnected(
 ) -> None:
     """The rest of its hello is not read, only the number."""
     wires, _, one, _ = pair
-    outsider = wires.carrier("stranger")
+    outsider = wires.carrier("outsider")
     received: list[Message] = []
 
     async def answer(_peer: PeerId, question: Message) -> Message:

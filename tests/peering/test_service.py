@@ -236,7 +236,7 @@ def test_of_too_many_topics_each_hello_reports_the_next_ones(
 def test_nobody_is_answered_before_a_hello(
     scene: Scene, protocol: str, question: dict[str, Message]
 ) -> None:
-    outsider, peer = scene.wires.carrier("stranger"), scene.one.carrier.peer_id
+    outsider, peer = scene.wires.carrier("outsider"), scene.one.carrier.peer_id
     scene.wires.connect(outsider, scene.one.carrier)
     with pytest.raises(NetworkError, match="reset") as raised:
         asyncio.run(outsider.ask(peer, protocol, question))
