@@ -132,12 +132,14 @@ class ImportedTries:
         moves: Mapping[str, tuple[Edit, ...]],
     ) -> tuple[Edit, ...]:
         """Return a row's change as edits of `working`; empty if unknown."""
+        move = moves.get(_plain(row.words))
         if row.edits:
             step = read_back(row.edits, self.task.hyperparameters)
             values = dict(step.after) if step else {}
             if not values or not hyperparameters.keys() >= values.keys():
-                return row.edits
-        elif move := moves.get(_plain(row.words)):
+                # Edits of another base often do not apply, where the task's own move does.
+                return row.edits if move is None or reapply(row.edits, working) else move
+        elif move:
             return move
         else:
             values = dict(_values_in(row.words, hyperparameters.values()))

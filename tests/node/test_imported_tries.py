@@ -104,6 +104,28 @@ def test_no_edit_of_a_log_with_its_branch_is_proposed_again(
         assert step is None or tuple(sorted(step.after.items())) not in settings, proposal.title
 
 
+def test_a_listed_move_made_on_another_base_counts_here(
+    tiny: Task, home: Home, store: Store
+) -> None:
+    """Its edits then quote lines of that base, which the source here does not have."""
+    moves = {move.name: move for move in tiny.moves}
+    clipped = reapply(moves["clip"].edits, tiny.source)
+    assert clipped is not None
+    both = reapply(moves["own-rates"].edits, clipped)
+    assert both is not None
+    rows = [
+        "aaa0000\t1.1\t1.0\tkeep\tbaseline\n",
+        f"aaa0001\t1.0\t1.0\tkeep\t{moves['clip'].title}\n",
+        f"aaa0002\t1.0\t1.0\tdiscard\t{moves['own-rates'].title}\n",
+    ]
+    sources = {"aaa0000": tiny.source, "aaa0001": clipped, "aaa0002": both}
+    tries = imported(store, Blobs(home.blobs), tiny, rows, sources)
+    assert reapply(tries.outcomes(clipped, 1.0)[-1].edits, clipped) == both
+    alone = reapply(moves["own-rates"].edits, tiny.source)
+    assert alone is not None
+    assert tries.has(fingerprint(alone), tiny.source)
+
+
 @pytest.mark.parametrize(
     "words",
     [
