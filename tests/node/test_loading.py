@@ -149,7 +149,7 @@ def test_a_task_awaited_download_until_a_first_run_has_all_that_it_needs(
         shutil.rmtree(home.data / "tokens")
         assert awaited_download(home, wanted)
     (why,) = said  # once, however often it failed
-    assert "unpinned's data are not available" in why
+    assert "cannot prepare unpinned's data, trying again later" in why
     assert "answers 404" in why
     assert "; try again later, or set ARNODE_DATA_URL" in why
 
