@@ -340,7 +340,8 @@ class Config:
         0.25, ValueKind(take.number(lambda share: 0 <= share <= 1), "a number from 0 to 1")
     )
     """The share of runs for peers' patches and claims, not counting runs that catch up with the
-    best source. For machines that mainly verify, or only search."""
+    best source. A node without ideas spends more unless the share is 0. For machines that mainly
+    verify, or only search."""
 
     allow_partial_sandbox: bool = setting(
         False, _SWITCH, Flag("Run your own experiments even if only a weaker sandbox is available.")

@@ -144,10 +144,12 @@ class Openings:
         return self._own(now)
 
     def instead_of_ideas(self, now: Situation) -> PlannedRun | None:
-        """Begin an ablation of the head while the working line has no patches on it.
+        """Try more of peers' claims, or begin an ablation of a head without patches on it.
 
         On a branch without ideas that is no better than the head, return to the head instead.
         """
+        if self._peers and not now.skips_untrusted and (theirs := self._peers.instead_of_own()):
+            return self.idea(theirs, now)
         job = open_ablation(self._line_writer) if self._exploring.is_at_head else None
         if job and (run := self.begin(job, now)):
             return run

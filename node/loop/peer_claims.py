@@ -190,6 +190,13 @@ class Peers:
                 return idea
         return None
 
+    def instead_of_own(self) -> Idea | None:
+        """Return peers' claims for a node that is out of ideas, even beyond their share of runs.
+
+        It does not await more claims for a stack either: it has nothing else to do.
+        """
+        return (self.idea() or self.stack()) if self._share else None
+
     def stack(self) -> Idea | None:
         """Return trusted authors' claims that the working line lacks, before it is judged.
 

@@ -246,6 +246,28 @@ def test_the_users_share_bounds_what_peers_get(home: Home, store: Store, blobs: 
     assert 1 <= len(peer_trials(bench)) <= 0.4 * len(trials)
 
 
+@pytest.mark.parametrize(("share", "tried"), [(0.25, 6), (0.0, 0)])
+def test_a_node_without_ideas_tries_peers_claims_beyond_their_share(
+    home: Home, store: Store, blobs: Blobs, share: float, tried: int
+) -> None:
+    with_baseline(home, store)
+    bench = Bench(home=home, store=store, goal=Goal(), ideas=0, peers=peers(share=share))
+    for number in range(6):
+        PeerAuthor(store, blobs, number=60 + number).claims(rated(f"0.{600 + number}"), 0.9)
+    work(bench)
+    assert len(peer_trials(bench)) == tried
+
+
+def test_a_node_without_ideas_awaits_no_more_claims_for_a_stack(
+    bench: Bench, ada: PeerAuthor
+) -> None:
+    ada.claims(rated("0.5"), 1.5)
+    trust(bench, ada, share=0.25)
+    bench.ideas, bench.goal = 0, Goal()
+    work(bench)
+    assert authors_tried(bench) == [((ada.key.public,), "screened_out")]
+
+
 def test_without_leave_nothing_of_peers_is_run(
     home: Home, store: Store, blobs: Blobs, ada: PeerAuthor
 ) -> None:
