@@ -93,7 +93,7 @@ def _config(folder: Path) -> Mapping[str, object]:
 
 def _description(config: Mapping[str, object]) -> str:
     message = text_in(config, "SYS_MSG")
-    return f"## What CodeEvolve was told\n\n{message}" if message else ""
+    return f"## The prompt for CodeEvolve\n\n{message}" if message else ""
 
 
 IMPORTER: Final = Importer(

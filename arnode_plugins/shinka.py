@@ -64,7 +64,7 @@ def read_task(folder: Path, *, self_scored: bool = False) -> TaskDraft:
     marked = "EVOLVE-BLOCK-START" in read_text(program)
     parts = ["Change only the lines between the EVOLVE-BLOCK marks."] if marked else []
     if message := message or _configured(folder):
-        parts.append(f"## What ShinkaEvolve was told\n\n{message}")
+        parts.append(f"## The prompt for ShinkaEvolve\n\n{message}")
     found = SelfScored(
         system=SYSTEM.name,
         name=folder.resolve().name,
