@@ -34,7 +34,7 @@ class Cube:
         )
 
     def coordinates(self, name: str, value: Scalar) -> Position:
-        """Return one hyperparameter's part of a position."""
+        """Return the coordinates that a hyperparameter's value contributes to a position."""
         return self._dimensions[name].coordinates(value)
 
     def along(self, name: str, value: Scalar) -> float | None:
@@ -52,7 +52,7 @@ class Cube:
 
 
 class _Dimension:
-    """One hyperparameter. Coordinates are cached, because few values are asked for many times."""
+    """One hyperparameter. Coordinates are cached, because they are needed often for few values."""
 
     def __init__(self, hyperparameter: Hyperparameter) -> None:
         self.hyperparameter = hyperparameter

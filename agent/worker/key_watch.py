@@ -121,7 +121,7 @@ def leaked(
 
 
 def _has_run(form: SecretForm, reading: SearchedText) -> bool:
-    """Return whether a loose text contains a run, which must be slightly longer there."""
+    """Return whether a loose text contains a run, `LOOSE_CHARS` longer than in other texts."""
     length = form.run + LOOSE_CHARS
     # Each run contains a whole block of half its length, and most texts contain no such block.
     half = length // 2
