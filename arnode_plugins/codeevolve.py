@@ -2,7 +2,7 @@
 
 The evaluator writes a table of figures, and the configuration names the figure that is the score.
 The evaluator becomes a judge in a separate sandbox if it only calls functions of the program with
-plain data, and if the figure contains no time. Otherwise the task is self-scored.
+plain data, and if the figure contains no measured time. Otherwise the task is self-scored.
 """
 
 from collections.abc import Mapping

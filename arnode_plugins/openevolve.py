@@ -2,8 +2,8 @@
 
 SkyDiscover's folders have the evaluator in `evaluator/`. The evaluator becomes a judge in a sandbox
 of its own if it only calls functions of the program with plain data, and if its score contains no
-time. Otherwise the task is self-scored. Evaluation stages are imported too: a candidate must reach
-at least the stage that the baseline reaches.
+measured time. Otherwise the task is self-scored. Evaluation stages are imported too: a candidate
+must reach at least the stage that the baseline reaches.
 """
 
 import ast

@@ -1,8 +1,8 @@
 """An importer of ShinkaEvolve's folders: `initial.*`, `evaluate.py` and `run_evo.py`.
 
 `run_evo.py` has the prompt for models. The evaluator becomes a judge in a sandbox of its own if it
-only calls functions of the program with plain data, and if its score contains no time. Otherwise
-the task is self-scored.
+only calls functions of the program with plain data, and if its score contains no measured time.
+Otherwise the task is self-scored.
 """
 
 import ast

@@ -67,7 +67,7 @@ class _Dimension:
 
     @cached_property
     def _numbers(self) -> tuple[int | float, ...]:
-        """The same values if all are numbers, else empty."""
+        """The values in `_options` if all of them are numbers, else empty."""
         numbers = [one for one in self._options if not isinstance(one, bool | str)]
         return tuple(numbers) if len(numbers) == len(self._options) else ()
 

@@ -41,8 +41,8 @@ _LEAST_VARIANCE = 1e-9
 class TrialDifference:
     """A trial: its position, the position of its base, and its loss relative to the base.
 
-    `reference_group` numbers its reference runs: trials with one number share their
-    error. `count` is the number of identical trials.
+    `reference_group` is the number of its reference runs. Trials with the same number share
+    the error of these runs. `count` is the number of identical trials.
     """
 
     at: Position

@@ -2,11 +2,11 @@
 
 The server knows its key; this node must not publish, log or show it. There are three checks, each
 far above what chance produces (`agent.worker.key_forms`): a run of a secret's characters in one
-text; small pieces in one text that add up to most of it; pieces in all texts since the node started
-that add up to half of it. A server that encrypts a secret, or spells it in single letters over many
-answers, is not detected. Both the worker and the core check, because the core does not trust the
-worker. They check everything that is stored of an answer: its text or the text of its fault, and
-its figures. Pure.
+text; small pieces in one text that add up to most of a secret; pieces in all texts since the node
+started that add up to half of a secret. A server that encrypts a secret, or spells it in single
+letters over many answers, is not detected. Both the worker and the core check, because the core
+does not trust the worker. They check everything that is stored of an answer: its text or the text
+of its fault, and its figures. Pure.
 """
 
 from collections.abc import Iterable
