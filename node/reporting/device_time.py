@@ -19,7 +19,7 @@ from trainer.measuring.timeline import Stage
 
 _CONFIRMED: Final[dict[type[HeadTrial], str]] = {
     PromotionTrial: "promotion trials",
-    CatchUpStep: "peers' sources against the head",
+    CatchUpStep: "trials of peers' sources",
     HeadRecheckStep: "repeated trials of the head",
 }
 # A job that began longer than this before a span has ended by its start.
@@ -29,7 +29,7 @@ _LONGEST_JOB_MS: Final = 24 * 3_600_000
 def counted_share_of(store: Store, line: LineKey, span: TimeSpan) -> float | None:
     """Return the share of a span in which runs of a line trained, from 0 to 1.
 
-    Time with several runs counts once. Return None if no run's stages are known.
+    Time in which several runs trained counts once. Return None if no run's stages are known.
     """
     stages = list(_stages(store, line, span))
     return share_of(stages, span) if stages else None
@@ -78,6 +78,6 @@ def device_ms_of(
     for one in confirmations:
         spent[_CONFIRMED[one.kind]] += one.device_ms
     spent["re-runs of claims"] += peers.device_ms
-    spent["patches of the head"] += peers.removed_ms
+    spent["ablations of the head"] += peers.removed_ms
     most_first = sorted(spent.items(), key=lambda one: (-one[1], one[0]))
     return tuple((what, ms) for what, ms in most_first if ms)

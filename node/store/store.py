@@ -127,7 +127,7 @@ class Store:
         return self.database.path.stat().st_ino.to_bytes(8, "big")
 
     def _require_alone(self, last: bytes | None) -> None:
-        """Raise ConfigurationError if the key's last record was made elsewhere since opening."""
+        """Raise ConfigurationError if another machine signed with the key after `open`."""
         if last is None or self.records.is_own(last):
             return
         made = self.records.get(last)
