@@ -1,7 +1,7 @@
 """Experiments and trials against the head that ended in a span of time.
 
-Records contain the measurements, and jobs their purpose and the reason for the decision. Nothing is
-judged again. If a store lost its jobs, only the facts in its records are reported.
+Measurements come from records. Their purpose and the reason for the decision come from jobs.
+Nothing is judged again. If a store lost its jobs, only the facts in its records are reported.
 """
 
 from collections.abc import Iterator, Sequence

@@ -41,7 +41,7 @@ def job_document(at: OpenHome, query: OfJob) -> JobDocument:
     job = at.store.jobs.get(query.number, RerunStep)
     if job is None:
         missing = f"there is no re-run with the number {query.number}"
-        raise UsageError(missing, "POST /verify queues one")
+        raise UsageError(missing, "POST /verify queues a re-run")
     return _document(at.store, job)
 
 

@@ -89,7 +89,7 @@ class ImportanceDocument(TypedDict):
 
 
 def importance_document(found: "Sequence[HyperparameterImportance]") -> ImportanceDocument:
-    """Return the main effects as JSON."""
+    """Return the importance of hyperparameters as JSON."""
     return {
         "hyperparameters": [
             {

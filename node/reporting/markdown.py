@@ -1,6 +1,6 @@
 """Rendering of blocks as Markdown (CommonMark 0.31, with GitHub's tables).
 
-arnode's own text is unchanged. A quoted span becomes a code span, so none of it is markup.
+Text by arnode is unchanged. A quoted span becomes a code span, so none of it is markup.
 """
 
 import re

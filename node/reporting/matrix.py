@@ -23,8 +23,8 @@ class Cell:
     """The evidence for a patch on one class.
 
     `verdict` is that of a re-run, or `untested`. `gain` is this node's figure, else the author's;
-    gains that peers measured are not averaged. `keys` is the number of keys that re-ran it, not
-    counting its authors.
+    gains that peers measured are not averaged. `keys` is the number of keys that re-ran the patch,
+    not counting its authors.
     """
 
     level: Level
@@ -35,7 +35,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransferRow:
-    """A tree against its base, with a cell for each class that has evidence."""
+    """A tree compared with its base, with a cell for each class that has evidence."""
 
     base: bytes
     tree: bytes

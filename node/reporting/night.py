@@ -192,7 +192,7 @@ def _result(line: LineReport, figures: FigureWriter) -> Text:
 
 
 def _head_moved(line: LineReport, figures: FigureWriter) -> Iterator[Text]:
-    """Yield sentences on the head's metric before and after, and on whether to confirm it again."""
+    """Yield sentences: the head's metric before and after, and a confirmation that is due."""
     assert line.before is not None  # noqa: S101 -- the caller checked
     assert line.after is not None  # noqa: S101 -- the caller checked
     if (why := why_unranked(line.scoring)) is not None:

@@ -101,7 +101,7 @@ class PeersPart:
     """Peers' claims and verdicts in a span, oldest first.
 
     `removed` are patches of this node's head, each measured by running the head without it.
-    `device_ms` is the device time of re-runs of claims, `removed_ms` that for `removed`.
+    `device_ms` is the device time of re-runs of claims, `removed_ms` the time for `removed`.
     """
 
     tried: tuple[TriedClaim, ...]

@@ -116,8 +116,8 @@ def _network(store: Store, net: str, membership: "Membership | None") -> Message
 def _dht(rendezvous: "Rendezvous") -> Message:
     """Return the result of the last DHT lookup, with times in seconds since 1970.
 
-    `found` counts nodes and `asked` requests. `answered` counts the servers that answered,
-    `announced` those that know this node.
+    `found` counts the nodes found, `asked` the requests sent, `answered` the servers that
+    answered, and `announced` those that know this node.
     """
     last = rendezvous.last
     return {

@@ -30,7 +30,7 @@ class CellDocument(GainDocument):
 
 
 class PatchByClassDocument(TypedDict):
-    """A tree against its base, by hardware class."""
+    """A tree compared with its base, by hardware class."""
 
     patch: str | None
     base: str

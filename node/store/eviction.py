@@ -87,7 +87,7 @@ def digests_in(value: Value) -> Iterator[bytes]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claims:
-    """Ids of blobs and trees to protect: those in `own` always stay, `adopted` ones go last."""
+    """Ids of blobs and trees: those in `own` are never removed, those in `adopted` last."""
 
     own: frozenset[bytes]
     adopted: frozenset[bytes]

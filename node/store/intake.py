@@ -292,7 +292,7 @@ class Intake:
         return True
 
     def _is_within(self, one: Extract, count: int) -> bool:
-        """Return True if there is room for the record, its author's `count`-th of its category."""
+        """Return True if the record fits the quotas as its author's `count`-th of its category."""
         quota, quota_bytes, size_bytes = self.quotas.of(one.sort), 0, 0
         if one.sort == "unknown":
             # Records of the known categories have size limits.

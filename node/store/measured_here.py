@@ -1,6 +1,6 @@
 """This node's own measurements of the trees on a leaderboard.
 
-They are shown in the leaderboard's third column, and its digest never covers them.
+They are shown in the leaderboard's third column. The leaderboard's digest never covers them.
 """
 
 from collections.abc import Callable, Iterable

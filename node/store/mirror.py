@@ -3,7 +3,7 @@
 It keeps the node's identity usable if the database is damaged. A node that forgets its last
 sequence number signs that number a second time, and peers hold this equivocation against it for
 ever. The database is authoritative. The copy is written after each commit, without an fsync of its
-own. When the store is opened, the shorter of the two is completed from the longer.
+own. Opening the store compares database and copy, and adds the records that one of them lacks.
 """
 
 import os

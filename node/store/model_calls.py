@@ -39,7 +39,7 @@ class ModelCostLimits:
     visits: int | None = None
 
     def after(self, spent: ModelCostTotals) -> "ModelCostLimits":
-        """Return the remaining limits, at least 0."""
+        """Return what these costs leave of the limits, at least 0."""
 
         def left(most: int | None, taken: int) -> int | None:
             return None if most is None else max(0, most - taken)

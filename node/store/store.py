@@ -150,7 +150,7 @@ class Store:
     def values(self, *, is_own: bool = False) -> Iterator[Value]:
         """Yield all values that may name a blob: records, jobs, lines, runs, imports.
 
-        `is_own`: of the records, only those of this node.
+        With `is_own`, the records of other nodes are skipped.
         """
         yield from self.records.payloads("own" if is_own else "TRUE")
         yield from self.jobs.values()
