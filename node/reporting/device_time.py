@@ -19,7 +19,7 @@ from trainer.measuring.timeline import Stage
 
 _CONFIRMED: Final[dict[type[HeadTrial], str]] = {
     PromotionTrial: "promotion trials",
-    CatchUpStep: "trials of peers' sources",
+    CatchUpStep: "peers' sources against the head",
     HeadRecheckStep: "repeated trials of the head",
 }
 # A job that began longer than this before a span has ended by its start.
@@ -78,6 +78,6 @@ def device_ms_of(
     for one in confirmations:
         spent[_CONFIRMED[one.kind]] += one.device_ms
     spent["re-runs of claims"] += peers.device_ms
-    spent["ablations of the head"] += peers.removed_ms
+    spent["patches of the head"] += peers.removed_ms
     most_first = sorted(spent.items(), key=lambda one: (-one[1], one[0]))
     return tuple((what, ms) for what, ms in most_first if ms)
