@@ -105,7 +105,7 @@ def require_texts(home: Home, arms: Sequence[Arm], tasks: Iterable[str]) -> None
             path = home.programs / program_file(task, arm.text)
             if arm.text and not path.is_file():
                 raise ConfigurationError(
-                    f"`agent` has {arm.name}, but there is no text {path}",
+                    f"`agent` has {arm.name}, but there is no file {path}",
                     "write it, or remove the name after #",
                 )
 
