@@ -32,8 +32,8 @@ def friends(ctx: click.Context, as_json: bool) -> None:
     """List, add or remove friends: authors whose claims are re-run first.
 
     A friend's claim is adopted only after a re-run here, like any other claim. The same is true of
-    your fleet, the nodes listed under `friends = "fleet:KEY"`. From them this node also tries
-    patches that were kept after few runs.
+    your fleet, the nodes on the list of `friends = "fleet:KEY"`. This node also tries patches that
+    the fleet kept after few runs.
     """
     if ctx.invoked_subcommand is not None:
         return

@@ -90,7 +90,7 @@ def import_() -> None:
 )  # fmt: skip
 @click.option(
     "--limit", "limit_s", type=click.IntRange(1, 86_400),
-    help="The command's time limit in seconds [10 times its trial runs].",
+    help="The command's time limit in seconds [10 times its slowest trial run].",
 )  # fmt: skip
 @click.option(
     "--repeats", type=click.IntRange(1, 64),
