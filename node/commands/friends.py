@@ -93,7 +93,7 @@ def sign(keys: tuple[str, ...]) -> None:
 @friends.command()
 @click.argument("file", type=click.File("rb"))
 def take(file: BinaryIO) -> None:
-    """Store a signed list of the fleet's nodes. FILE: - for standard input.
+    """Store a signed list of the fleet's nodes. FILE: the list, or - for standard input.
 
     The list must be newer than the stored one.
     """

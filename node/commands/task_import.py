@@ -1,6 +1,6 @@
 """`task import|init`: make task folders from other systems' tasks or from a command.
 
-`import` executes nothing of what it imports. `init` takes any command that prints a number, and
+`import` executes none of the imported files. `init` takes any command that prints a number, and
 runs it in the sandbox.
 """
 

@@ -222,7 +222,7 @@ def _clock(home: Home) -> Diagnosis:
         return Diagnosis(
             status="warning",
             detail=f"{now}; this node's records have later dates, up to {latest}",
-            hint="set the clock if it is wrong now; if it was wrong then, there is nothing to do",
+            hint="if the clock is wrong, set it; if those records have wrong dates, do nothing",
         )
     return _fine(now)
 
@@ -242,8 +242,8 @@ def _key(home: Home) -> Diagnosis:
         return _fine(f"author {author.hex()[:12]}")
     return _problem(
         reused_words(number),
-        "an older copy of this home was started, or two copies of it run: stop them all, then run "
-        "`arnode key renew`; the new key names this one, and no measurement is lost",
+        "an older copy of this home was started, or two copies of it run: stop all copies, then "
+        "run `arnode key renew`; the new key names this one, and no measurement is lost",
     )
 
 
