@@ -62,7 +62,7 @@ def transfer(wanted: str | None, task: str | None, named: str | None, as_json: b
         return
     if not steps and not changes:
         click.echo(
-            f"no gain was claimed or measured in the network {net} yet: `arnode leaderboard`"
+            f"no gain was claimed or measured in the network {net} yet; see `arnode leaderboard`"
             f"{elsewhere}",
             err=True,
         )
