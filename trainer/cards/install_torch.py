@@ -232,7 +232,7 @@ def main() -> int:
     parser.add_argument("build", nargs="?", choices=names, help="default: the build for the cards")
     parser.add_argument("--constraints", type=Path, help="for `make setup`: the pinned versions")
     parser.add_argument(
-        "--kept", type=Path, help="for `make setup`: write the adapted versions here"
+        "--kept", type=Path, help="for `make setup`: the file to write the adapted versions to"
     )
     options = parser.parse_args()
     try:
