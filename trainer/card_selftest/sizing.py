@@ -161,8 +161,8 @@ class Paced:
 class Trial:
     """The script and device to try sizes with, and the limits for each size.
 
-    `limit_s` includes compilation. `share` is a fraction of the card's total memory. `host_bytes`
-    limits the use of the machine's main memory.
+    `limit_s` includes compilation. `share` limits the card's memory, as a fraction of its total.
+    `host_bytes` limits the machine's main memory.
     """
 
     device: Device

@@ -116,7 +116,7 @@ def install_command(build: Build) -> str:
 
 
 def torch_hint(reached: int | None, capability: Capability) -> str:
-    """Return a hint how to get a torch for a card and for the CUDA version that its driver runs."""
+    """Return a hint how to get a torch build for a card and its driver's CUDA version."""
     build = fitting_build(reached, [capability])
     if build is not None:
         return f"run `{install_command(build)}`: torch's build for CUDA {build.version} fits"

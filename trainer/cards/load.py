@@ -113,7 +113,7 @@ class Separation:
     def _memory(
         self, reading: Reading, own: Sequence[Collection[int]], state: State
     ) -> tuple[int | None, int | None, int | None]:
-        """Return the memory of others, of no listed process, and of our sandboxes, in bytes."""
+        """Return the bytes held by others, by no listed process, and by our sandboxes."""
         used, held = reading.used_bytes, reading.held
         others = None if held is None else self._by_memory.others(held, own, state)
         if state == "leaving":  # memory is freed only some time after a process ends
@@ -142,7 +142,7 @@ class Usual:
 
     @classmethod
     def of(cls, samples: Iterable[Sample]) -> "Usual":
-        """Return the usual load in quiet samples: the mean share of time, the maximum of memory."""
+        """Return the mean share of time and the maximum memory of samples without our sandboxes."""
         samples = list(samples)
         shares = [
             min(USUAL_AT_MOST, share) for share in _known_values(s.others_share for s in samples)

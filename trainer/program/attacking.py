@@ -140,7 +140,7 @@ class Attacker:
         if self._bench.spec.interactive:
             said = await self._spoken(target, parts)
             if said is None:
-                self._stumbles.append(f"{what} (it ended the conversation)")
+                self._stumbles.append(f"{what} (the judge ended the conversation)")
                 return Shot(outcome="refused", seconds=0.0)
             answer = said
         if answer == target.honest.data:

@@ -180,7 +180,7 @@ def check(manifest: TaskManifest) -> None:
         if word not in known:
             raise ConfigurationError(
                 f"task {manifest.name}: its {name} is {word!r}, which is not known here",
-                f"possible: {', '.join(known)}; or install the version that the task was made for",
+                f"possible: {', '.join(known)}; or install the arnode version that made the task",
             )
     if (problem := batch_fault(spec)) is not None:
         raise ConfigurationError(

@@ -295,7 +295,9 @@ def _holdout(fields: Fields, folder: TaskFolder, fixed: Sequence[File]) -> Holdo
         raise section.error("holdout", f"is {name!r}", "name a folder next to task.toml")
     if not (fields.has("private") and fields.flag("private")):
         problem = "needs a private task"
-        raise section.error("holdout", problem, "it stays on this machine: write `private = true`")
+        raise section.error(
+            "holdout", problem, "the holdout stays on this machine: write `private = true`"
+        )
     if fields.has("module"):
         problem = "cannot be used with an imported evaluator, which has its own files"
         raise section.error("holdout", problem, "use `vary` in [judge] instead")
