@@ -459,7 +459,7 @@ def test_endless_output_ends_it_and_much_does_not(agents: AgentBench) -> None:
 
 @every_tier
 def test_who_fills_the_disk_is_ended(agents: AgentBench) -> None:
-    full = f"it wrote more than {16 * MIB} bytes, 2000 files, or closed a folder"
+    full = f"it wrote more than {16 * MIB} bytes or 2000 files, or made a folder unreadable"
     assert agents.no_proposal("fill") == full
     assert agents.no_proposal("many") == full
 

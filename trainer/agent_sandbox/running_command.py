@@ -35,7 +35,8 @@ _SAID: dict[End, str] = {
     "memory": "it took more than {memory_bytes} bytes of memory",
     "output": "it printed more than {output_bytes} bytes",
     "threads": "it had more than {threads} threads",
-    "files": "it wrote more than {scratch_bytes} bytes, {scratch_files} files, or closed a folder",
+    "files": "it wrote more than {scratch_bytes} bytes or {scratch_files} files, or made a folder"
+    " unreadable",
 }
 _log = logging.getLogger(__name__)
 
@@ -56,8 +57,8 @@ class AgentLimits:
 class Places:
     """The places where a command may write.
 
-    These are all of `folder`, the folders `kept`, and the folders in memory, if there are any. The
-    latter have the names that the command sees.
+    These are `folder` with everything in it, the folders `kept`, and `in_memory`, the folders in
+    memory, if there are any. Paths in `in_memory` are those that the command sees.
     """
 
     folder: Path
