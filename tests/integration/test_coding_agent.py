@@ -401,7 +401,7 @@ def test_a_folder_that_is_closed_is_removed_all_the_same(agents: AgentBench) -> 
     said = agents.propose("close_folder")
     if os.geteuid():  # root may read it
         assert isinstance(said, NoProposal)
-        assert "closed a folder" in said.reason or "cannot be read" in said.reason
+        assert "made a folder unreadable" in said.reason or "cannot be read" in said.reason
 
 
 def test_what_was_tried_before_is_not_proposed_again(agents: AgentBench) -> None:

@@ -203,7 +203,7 @@ def test_device_files_are_opened_in_a_sandbox(monkeypatch: pytest.MonkeyPatch) -
     ("expected", "name", "words"),
     [
         ("refused 13 /dev/nvidia0\ntried", "device-file-refused", "`sudo chmod a+rw /dev/nvidia0`"),
-        ("refused 1 /dev/nvidiactl\ntried", "device-file-refused", "rent another one"),
+        ("refused 1 /dev/nvidiactl\ntried", "device-file-refused", "rent another"),
         ("refused 5 /dev/nvidia0\ntried", "device-file-refused", "`nvidia-smi` must work"),
         ("Fatal Python error\n", "no-sandbox", "Fatal Python error"),
         ("", "no-sandbox", "no answer"),

@@ -62,7 +62,9 @@ def _rehearse(
 
     Modules that are imported on first use are imported here, since no file can be opened later. An
     error here may be reported in full. After the model has seen a row, only the fact that the
-    script ended is reported. Raises RuntimeError or TypeError with a message for the model's author.
+    script ended is reported.
+
+    Raises RuntimeError or TypeError with a message for the model's author.
     """
     rows = _REHEARSED_ROWS if device.type == "cpu" else session.job.batch_rows  # by kernels
     shape, last = (rows, session.job.context), session.job.vocabulary_size - 1
