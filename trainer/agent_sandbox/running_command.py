@@ -2,8 +2,8 @@
 
 This module talks to the agent sandbox's first process (`trainer.agent_sandbox.first_process`),
 which outlives the node. The kernel limits the size of each file and, with namespaces, of the
-folders in memory. All other usage is checked several times per second. The command's purpose and
-its files are not known here.
+folders in memory. All other usage is checked several times per second. This module does not
+depend on the command's purpose and files.
 """
 
 import asyncio

@@ -40,7 +40,7 @@ class FolderFile:
 
     @property
     def path(self) -> Path:
-        """The full name, for messages and for finding files next to it. To read, use `read`."""
+        """The full path, for messages and for finding files next to it. To read, use `read`."""
         return self.root / self.inside
 
     @property

@@ -159,7 +159,7 @@ def _refused(path: Path) -> str:
 
 
 def _way(path: Path) -> int:
-    """Return the mode for opening a device file: the capability files of slices are read-only."""
+    """Return the mode for opening a device file: capability files of MIG slices are read-only."""
     return os.O_RDONLY if path.name.startswith("nvidia-cap") else os.O_RDWR
 
 
