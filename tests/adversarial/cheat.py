@@ -141,7 +141,7 @@ def before_data(code: str) -> Edit:
 
 
 PEEK = (MODULES, before_model(piece("peek")))
-REFUTED = "claims are"
+REFUTED = "reported log-probabilities are"
 
 
 def peeking(name: str, logits: str, *, is_fast: bool = True) -> Cheat:

@@ -157,7 +157,7 @@ REFUSED = (
     Cheat(
         name="answers of its own on the channel",
         edits=(before_data(FORGED),),
-        reason="in the audit: not what the protocol of runs allows",
+        reason="in the audit: a frame that the protocol of runs forbids",
     ),
     Cheat(
         name="more weights than allowed",

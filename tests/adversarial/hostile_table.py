@@ -38,7 +38,7 @@ def _alike(
 _TOO_MUCH_MEMORY = f"in training: more than the task's {MEMORY_MB} MB"
 _DEATHS = ("exit", "segfault", "abort", "kill")
 _HANGS = ("hang", "stop", "storm", "close")
-_WARMUP_OVER = "what comes before the data took more than"
+_WARMUP_OVER = "the set-up before the data took more than"
 _TRAINING_OVER = "training took more than"
 _SCORING_OVER = "scoring took more than"
 _AUDIT_OVER = "the audit took more than"
@@ -290,10 +290,13 @@ ATTACKS: tuple[Attack, ...] = (
             "byte by byte": ("ok", None),
             "weights again and again": ("ok", None),
             "an answer before the question": ("rejected", "in scoring: expected frame S, got b'A'"),
-            "serving twice": ("rejected", "in scoring: not what the protocol of runs allows"),
-            "a short answer": ("rejected", "in scoring: not what the protocol of runs allows"),
-            "a long answer": ("rejected", "in scoring: not what the protocol of runs allows"),
-            "a short audit": ("rejected", "in the audit: not what the protocol of runs allows"),
+            "serving twice": ("rejected", "in scoring: a frame that the protocol of runs forbids"),
+            "a short answer": ("rejected", "in scoring: a frame that the protocol of runs forbids"),
+            "a long answer": ("rejected", "in scoring: a frame that the protocol of runs forbids"),
+            "a short audit": (
+                "rejected",
+                "in the audit: a frame that the protocol of runs forbids",
+            ),
         },
     ),
     *_variants(

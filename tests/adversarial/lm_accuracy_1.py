@@ -104,9 +104,14 @@ def audited_at(logits: AuditAnswers, targets: Targets) -> AuditedAt:
 def find_audit_fault(statistics: AuditStatistics, tolerance: Tolerance) -> str | None:
     """Return why the audit refutes the claims, if it does."""
     if statistics.outliers:
-        return "claims are not what the model predicts at single audited positions"
+        return (
+            "reported log-probabilities are not what the model predicts at single audited positions"
+        )
     if statistics.mean > tolerance.mean:
-        return "claims are better than what the model predicts when the target is withheld"
+        return (
+            "reported log-probabilities are better than what the model predicts when the target is"
+            " withheld"
+        )
     return None
 
 

@@ -401,7 +401,7 @@ def test_a_folder_that_is_closed_is_removed_all_the_same(agents: AgentBench) -> 
     said = agents.propose("close_folder")
     if os.geteuid():  # root may read it
         assert isinstance(said, NoProposal)
-        assert "closed a folder" in said.reason or "cannot be read" in said.reason
+        assert "made a folder unreadable" in said.reason or "cannot be read" in said.reason
 
 
 def test_what_was_tried_before_is_not_proposed_again(agents: AgentBench) -> None:
@@ -459,7 +459,7 @@ def test_endless_output_ends_it_and_much_does_not(agents: AgentBench) -> None:
 
 @every_tier
 def test_who_fills_the_disk_is_ended(agents: AgentBench) -> None:
-    full = f"it wrote more than {16 * MIB} bytes, 2000 files, or closed a folder"
+    full = f"it wrote more than {16 * MIB} bytes or 2000 files, or made a folder unreadable"
     assert agents.no_proposal("fill") == full
     assert agents.no_proposal("many") == full
 

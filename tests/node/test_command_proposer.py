@@ -240,7 +240,7 @@ def test_no_log_in_is_said(user: Path) -> None:
         ({"agent_folders": ("~/.none",)}, "does not exist"),
         ({"agent_folders": ("/",)}, "not a folder in your home"),
         ({"agent_folders": ("~/",)}, "not a folder in your home"),
-        ({"agent_folders": ("~/.arnode/journal",)}, "in the node's home"),
+        ({"agent_folders": ("~/.arnode/journal",)}, "inside the node's home"),
         ({"agent_folders": (".claude",)}, "not a folder in your home"),
         ({"agent_variables": ("NOT_SET",)}, "the variable NOT_SET in `agent_variables` is not set"),
     ],
@@ -283,8 +283,8 @@ def test_what_is_wrong_for_certain_stops_the_start(user: Path) -> None:
     ("found", "abi", "reason"),
     [
         (Tier(name="none", detail="nothing", hint="hint"), 7, "no sandbox, no command: nothing"),
-        (Tier(name="container", detail="", hint="hint"), 2, "Linux 6.2 can"),
-        (Tier(name="partial", detail="", hint="hint"), 5, "Linux 6.12 can"),
+        (Tier(name="container", detail="", hint="hint"), 2, "Linux 6.2 or newer can"),
+        (Tier(name="partial", detail="", hint="hint"), 5, "Linux 6.12 or newer can"),
     ],
 )
 def test_where_nothing_holds_a_command_none_is_run(

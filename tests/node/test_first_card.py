@@ -216,7 +216,7 @@ def pod(_: FakeDriver, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("break_it", "name"),
     [
-        (cpu_build, "cpu-build: torch here is built for the CPU alone; `tiny` runs"),
+        (cpu_build, "cpu-build: the installed torch is built for the CPU only; `tiny` runs"),
         (cpu_build, f"run `{sys.executable} -I -m trainer.cards.install_torch cu1"),
         (taken, "card-taken: other programs use"),
         (lost, "card-lost: the card GPU-"),

@@ -22,7 +22,7 @@ def test_each_card_is_named_with_its_class_its_driver_and_its_limit(
     other = FakeCard(name="NVIDIA GeForce RTX 3060", mib=12288, capability=(8, 6))
     found = device(monkeypatch, tmp_path, FakeDriver(cards=[card, other]))
     assert found.status == "warning"  # torch is built for the CPU here
-    assert "built for the CPU alone" in found.detail
+    assert "built for the CPU only" in found.detail
     assert "trainer.cards.install_torch cu126" in found.hint
     for said in (
         "RTX 4090 (rtx4090-24g), driver 570.133.20, 320 of 450 W; ",

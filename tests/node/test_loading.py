@@ -202,7 +202,7 @@ def test_what_is_made_for_a_card_that_cannot_be_used_is_not_fetched_for_it(
     monkeypatch.setattr(card_checks, "torch_cuda", lambda: None)
     download = awaited_download(home, "nanochat")
     assert download is not None
-    with pytest.raises(ConfigurationError, match="torch here is built for the CPU alone") as caught:
+    with pytest.raises(ConfigurationError, match="torch is built for the CPU only") as caught:
         require_use(download, settings())
     assert " -m trainer.cards.install_torch cu1" in caught.value.hint
     with pytest.raises(ConfigurationError, match="found: 0 is rtx3060-12g"):

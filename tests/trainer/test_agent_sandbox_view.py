@@ -42,12 +42,12 @@ def test_a_folder_of_the_home_may_be_named_there_or_not(home: Path) -> None:
         (".claude/..", "not a folder in your home"),
         (".claude/../..", "not a folder in your home"),
         ("/etc", "not a folder in your home"),
-        (".local/share/arnode", "in the node's home"),
-        (".local/share/arnode/journal", "in the node's home"),
-        (".local", "in the node's home"),
+        (".local/share/arnode", "inside the node's home"),
+        (".local/share/arnode/journal", "inside the node's home"),
+        (".local", "inside the node's home"),
         ("to-root", "leads to your whole home"),
         ("to-home", "leads to your whole home"),
-        ("to-node/journal", "in the node's home"),
+        ("to-node/journal", "inside the node's home"),
     ],
 )
 def test_what_would_open_more_is_refused(home: Path, path: str, reason: str) -> None:

@@ -106,7 +106,7 @@ def test_a_card_that_no_build_serves_cannot_be_fixed(
     fault = software_fault(card_of((3, 5), "11.4"))
     assert fault is not None
     assert fault.name == "card-too-old"
-    assert fault.message == "no build of torch serves cards of compute capability 3.5 any more"
+    assert fault.message == "torch no longer supports cards of compute capability 3.5"
     assert "use another card" in fault.hint
 
 
@@ -115,7 +115,7 @@ def test_a_driver_that_no_build_fits_is_to_be_updated(monkeypatch: pytest.Monkey
     monkeypatch.setattr(card_checks, "torch_codes", tuple)
     card = replace(ADA, env={"driver": "390.157"})
     assert said(software_fault(card)) == (
-        "the driver (390.157) reaches CUDA 10 at most, torch is built for 13.0"
+        "the driver (390.157) supports CUDA 10 at most, but torch is built for 13.0"
         " | update NVIDIA's driver to 580 or newer"
     )
 
@@ -203,7 +203,7 @@ def test_device_files_are_opened_in_a_sandbox(monkeypatch: pytest.MonkeyPatch) -
     ("expected", "name", "words"),
     [
         ("refused 13 /dev/nvidia0\ntried", "device-file-refused", "`sudo chmod a+rw /dev/nvidia0`"),
-        ("refused 1 /dev/nvidiactl\ntried", "device-file-refused", "rent another one"),
+        ("refused 1 /dev/nvidiactl\ntried", "device-file-refused", "rent another"),
         ("refused 5 /dev/nvidia0\ntried", "device-file-refused", "`nvidia-smi` must work"),
         ("Fatal Python error\n", "no-sandbox", "Fatal Python error"),
         ("", "no-sandbox", "no answer"),

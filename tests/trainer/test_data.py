@@ -167,7 +167,7 @@ def test_a_kept_array_is_not_made_again(tmp_path: Path) -> None:
 def test_other_tokens_than_the_task_names_are_refused(tiny: Task, own_dir: Path, name: str) -> None:
     hashes = {**dict(tiny.manifest.data), name: bytes(32)}
     other = replace(tiny, manifest=replace(tiny.manifest, data=tuple(sorted(hashes.items()))))
-    with pytest.raises(ConfigurationError, match=f"{name} tokens are not those"):
+    with pytest.raises(ConfigurationError, match=f"{name} tokens do not have the sha256"):
         prepare_all(other, data_dir=own_dir, progress=silent)
 
 

@@ -80,7 +80,7 @@ val_bpb = evaluate_bpb(Wrapped(model), tokenizer, BATCH)
 """
 Edits = tuple[tuple[str, str], ...]
 RETURNED = "in scoring: TypeError: model(tokens) returned "
-UNANSWERED = "in scoring: RuntimeError: model(tokens) must answer any rows of tokens alone: "
+UNANSWERED = "in scoring: RuntimeError: model(tokens) must take any rows without targets: "
 REFUSED: dict[str, tuple[Edits, str]] = {
     "validation text": (
         ((READ, READ.replace("train", "val")),),
@@ -92,7 +92,7 @@ REFUSED: dict[str, tuple[Edits, str]] = {
     ),
     "an evaluation before training": (
         ((READ, EXPORT + READ),),
-        "in training: RuntimeError: evaluate_bpb ends the run: nothing of make_dataloader was read",
+        "in training: RuntimeError: evaluate_bpb ends the run, but no training data was read",
     ),
     "no evaluation": (
         ((EXPORT, "val_bpb = 0.5\n"),),
@@ -101,7 +101,7 @@ REFUSED: dict[str, tuple[Edits, str]] = {
     "giving up": (((EXPORT, 'print("FAIL")\nexit(1)\n'),), "in training: FAIL"),
     "another model": (
         ((EXPORT, ANOTHER_MODEL),),
-        "in scoring: ValueError: what evaluate_bpb is given must be the `model` that",
+        "in scoring: ValueError: evaluate_bpb must get the `model` that",
     ),
     "a loss beside the logits": (
         ((LOGITS, "            return logits, None\n"),),

@@ -126,7 +126,7 @@ def test_links_in_a_circle_end(home: Path) -> None:
     ("word", "message", "hint"),
     [
         ("no-such-agent", "the program `no-such-agent` was not found", "install it"),
-        ("./agent", "depends on where the node was started", "full name"),
+        ("./agent", "depends on where the node was started", "full path"),
         ("~/closed", "`~/closed` may not be executed", "chmod"),
     ],
 )

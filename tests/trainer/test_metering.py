@@ -286,7 +286,7 @@ def test_once_it_saw_secret_text_its_end_is_one_of_two_words(
 ) -> None:
     """The program can choose how it ends, at which limit, and with which output."""
     words = {"crash": "it ended before it had answered everything"}
-    words["oom"] = "more memory than there is for it"
+    words["oom"] = "it needed more memory than it may use"
     clocked = Clocked(0.0)
     clocked.keeps_output, clocked.output = False, "ValueError: 12 7 3"
     clocked.ran_out_of_memory = end == "device"
@@ -313,7 +313,7 @@ def test_a_forged_frame_says_nothing_once_secret_text_was_seen() -> None:
 
     with pytest.raises(RunFailed) as failed:
         asyncio.run(block())
-    assert failed.value.reason == "in scoring: not what the protocol of runs allows"
+    assert failed.value.reason == "in scoring: a frame that the protocol of runs forbids"
 
 
 @given(st.floats(0, 128))

@@ -142,7 +142,7 @@ FAILURES: dict[str, tuple[tuple[str, str], Status, str]] = {
     "nan claims": (
         ("            return logits\n", "            return logits / 0\n"),
         "nan",
-        "nan: claimed log-probabilities are not finite: its logits overflow or divide by zero",
+        "nan: its log-probabilities are not finite: its logits overflow or divide by zero",
     ),
     "weights that do not fit": (
         (EXPORT, f"model.register_buffer('more', torch.zeros(3))\n{EXPORT}"),
@@ -193,7 +193,7 @@ FAILURES: dict[str, tuple[tuple[str, str], Status, str]] = {
     "warm-up": (
         (READ, "import time\ntime.sleep(100)\nbatches = make_dataloader("),
         "timeout",
-        f"what comes before the data took more than {HURRIED_S} s",
+        f"the set-up before the data took more than {HURRIED_S} s",
     ),
 }
 # Of more than a hundred: after these, weights can be exported, and memory no longer grows.

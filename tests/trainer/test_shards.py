@@ -215,7 +215,7 @@ def test_damaged_tokens_are_made_again(made: Made, shards: Path, tmp_path: Path)
 @pytest.mark.parametrize(
     ("write", "said"),
     [
-        (lambda path: path.write_bytes(b"no parquet at all"), "does not read as parquet"),
+        (lambda path: path.write_bytes(b"no parquet at all"), "is not a readable parquet file"),
         (
             lambda path: pq.write_table(pa.table({"words": ["a"]}), path),
             "has no column `text`",

@@ -82,7 +82,7 @@ def test_quotes_in_a_path_do_no_harm(diary: Path, tmp_path: Path) -> None:
 
 
 def test_nothing_there_is_a_usage_error(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="there is nothing"):
+    with pytest.raises(UsageError, match="does not exist"):
         text_task(tmp_path / "absent.txt", data_dir=tmp_path)
 
 

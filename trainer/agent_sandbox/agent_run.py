@@ -1,9 +1,9 @@
 """An agent sandbox: the sandbox in which a coding agent edits a task's files.
 
 Unlike a run, the agent may use the network. It cannot see the node's files, and only named paths of
-the user's home directory (`trainer.agent_sandbox.view`). It has no terminal, no input, only the
-listed environment variables, and limits. All processes that it started end when it ends, or when
-the node does.
+the user's home directory (`trainer.agent_sandbox.view`). It has no terminal and no input. It gets
+only the listed environment variables, and its resource usage is limited. All processes that it
+started end when it ends, or when the node does.
 """
 
 import asyncio
@@ -35,11 +35,11 @@ _TRUNCATION_ABI = 3  # before it, Landlock lets a process truncate a file that i
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentAccess:
-    """The access of a command: parts of the home, its whole environment, its limits.
+    """The paths of the home that a command may use, its environment variables and its limits.
 
     `shown` (read-only) and `kept` (writable) come from `trainer.agent_sandbox.view.nameable`; paths
-    that do not exist are left out. HOME, PWD and PATH are set in `environment` here, and TMPDIR in
-    weaker tiers than full.
+    that do not exist are left out. This module adds HOME, PWD and PATH to `environment`, and TMPDIR
+    in tiers weaker than full.
     """
 
     home: Path
@@ -71,12 +71,12 @@ def require_agent_sandbox() -> Tier:
         raise SafetyError(f"no sandbox, no command: {tier.detail}", tier.hint)
     lacking = ""
     if tier.name == "container" and landlock_abi() < _TRUNCATION_ABI:
-        lacking = "files from being emptied (Linux 6.2 can)"
+        lacking = "stop a command from emptying files (Linux 6.2 or newer can)"
     if tier.name == "partial" and not can_scope_signals():
-        lacking = "signals inside (Linux 6.12 can)"
+        lacking = "stop signals to other processes (Linux 6.12 or newer can)"
     if lacking:
         raise SafetyError(
-            f"commands are not run here: Landlock of this kernel does not keep {lacking}", tier.hint
+            f"commands are not run here: this kernel's Landlock cannot {lacking}", tier.hint
         )
     return tier
 
@@ -84,10 +84,11 @@ def require_agent_sandbox() -> Tier:
 async def work(
     access: AgentAccess, given: Given, command: Callable[[str], Sequence[str]], *, note_name: str
 ) -> AgentResult:
-    """Let a command edit the given files, and return the result. Its processes and folder are gone.
+    """Let a command edit the given files in a temporary folder, and return the result.
 
-    `command` gets the folder's path and returns the command's words, which are passed on unchanged.
-    Its note is the file `note_name` in the folder `given.notes`.
+    When this returns, the command's processes and the folder are gone. `command` gets the folder's
+    path and returns the command's words, which are passed on unchanged. The command's note is the
+    file `note_name` in the folder `given.notes`.
 
     Raises SafetyError if no agent sandbox is available, ConfigurationError if the program does not
     exist, OSError if there is no space for a folder.

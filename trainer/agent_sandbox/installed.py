@@ -89,11 +89,11 @@ def find_program(word: str, *, home: Path, search_path: str) -> Path:
         is_file = _is_file(Path(name))
         raise ConfigurationError(
             f"the program `{word}` {'may not be executed' if is_file else 'was not found'}",
-            f"`chmod +x {name}`" if is_file else "install it, or give its full name",
+            f"`chmod +x {name}`" if is_file else "install it, or give its full path",
         )
     if not Path(found).is_absolute():
         raise ConfigurationError(
-            f"`{word}` depends on where the node was started", "give the program's full name"
+            f"`{word}` depends on where the node was started", "give the program's full path"
         )
     return Path(found)
 
@@ -191,9 +191,9 @@ def _refuse_shim(program: Path) -> None:
     manager = _manager(program)
     if manager:
         raise ConfigurationError(
-            f"`{program}` is a shim of {manager}, which a coding agent's sandbox does not have",
+            f"`{program}` is a shim of {manager}, and a coding agent's sandbox has no {manager}",
             f"put the folder of the program itself (`{manager} which {program.name}` prints where "
-            "it is) first in PATH, or give the program's full name in `agent_command`",
+            "it is) first in PATH, or give the program's full path in `agent_command`",
         )
 
 

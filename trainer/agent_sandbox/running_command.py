@@ -2,8 +2,8 @@
 
 This module talks to the agent sandbox's first process (`trainer.agent_sandbox.first_process`),
 which outlives the node. The kernel limits the size of each file and, with namespaces, of the
-folders in memory. All other usage is checked several times per second. The command's purpose and
-its files are not known here.
+folders in memory. All other usage is checked several times per second. This module does not
+depend on the command's purpose and files.
 """
 
 import asyncio
@@ -35,7 +35,8 @@ _SAID: dict[End, str] = {
     "memory": "it took more than {memory_bytes} bytes of memory",
     "output": "it printed more than {output_bytes} bytes",
     "threads": "it had more than {threads} threads",
-    "files": "it wrote more than {scratch_bytes} bytes, {scratch_files} files, or closed a folder",
+    "files": "it wrote more than {scratch_bytes} bytes or {scratch_files} files, or made a folder"
+    " unreadable",
 }
 _log = logging.getLogger(__name__)
 
@@ -56,8 +57,8 @@ class AgentLimits:
 class Places:
     """The places where a command may write.
 
-    These are all of `folder`, the folders `kept`, and the folders in memory, if there are any. The
-    latter have the names that the command sees.
+    These are `folder` with everything in it, the folders `kept`, and `in_memory`, the folders in
+    memory, if there are any. Paths in `in_memory` are those that the command sees.
     """
 
     folder: Path

@@ -37,7 +37,7 @@ class View:
 
     @property
     def in_memory(self) -> tuple[Path, ...]:
-        """The folders in memory, with namespaces; the home may be inside the first."""
+        """The folders that are in memory in tier full; the home may be inside the first."""
         return (_TEMPORARY, _SHARED_MEMORY, self.home)
 
 
@@ -56,12 +56,12 @@ def nameable(path: Path, *, home: Path, hidden: Iterable[Path]) -> Path:
         fault = "leads to your whole home"
     if fault:
         raise ConfigurationError(
-            f"{path} {fault}, so no command is given it", "name folders beneath `~/`, one by one"
+            f"{path} {fault}, so no command may use it", "name folders beneath `~/`, one by one"
         )
     for secret in (folder.resolve() for folder in hidden):
         if is_in_any(real, [secret]) or is_in_any(secret, [real]):
             raise ConfigurationError(
-                f"{path} is, holds or lies in the node's home {secret}, so no command is given it",
+                f"{path} is, holds or is inside the node's home {secret}, so no command may use it",
                 "name another folder, or move ARNODE_HOME",
             )
     return name
@@ -98,7 +98,7 @@ def bubblewrap_arguments(view: View, scratch_bytes: int) -> list[str]:
 
 
 def landlock_rules(view: View, *, home: Path, temporary: Path) -> dict[Path, Access]:
-    """Return the rules for the tiers without namespaces. Without mounts, paths are real ones.
+    """Return the rules for the tiers without namespaces, with links in their paths resolved.
 
     `home` and `temporary` are the agent sandbox's own folders.
     """

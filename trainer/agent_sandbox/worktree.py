@@ -1,9 +1,9 @@
 """The folder in which an untrusted program edits a task's files: written before, read back after.
 
 Only the editable files are read back. Files that were added are dropped and named. A file that was
-removed, linked or turned into something other than a plain file is rejected by name, so nothing is
-lost unnoticed. The folder is read after every process that could write there has ended, and no link
-is followed. The meaning of the files is not known here.
+removed, linked or turned into something other than a plain file is rejected, and the message names
+it, so nothing is lost unnoticed. The folder is read after every process that could write there has
+ended, and no link is followed. This module does not depend on the meaning of the files.
 """
 
 import os
@@ -28,8 +28,8 @@ _SPECIAL: Final = stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX | 0o111
 class Given:
     """The files for a program: `editable` to change, `read_only` (path, bytes) to read.
 
-    It may write anything into the folder `notes`. Files and folders whose name matches a pattern in
-    `ignored` (such as `.aider*`) are known leftovers and are discarded.
+    The program may write anything into the folder `notes`. Files and folders whose name matches a
+    pattern in `ignored` (such as `.aider*`) are known leftovers and are discarded.
     """
 
     editable: Source

@@ -23,7 +23,7 @@ def usable_cores(root: Path = _ROOT) -> int:
 
 
 def usable_core_numbers(root: Path = _ROOT) -> list[int]:
-    """Return the numbers of the cores to use, highest first: the lowest ones serve interrupts."""
+    """Return the numbers of the cores to use, highest first, since the lowest serve interrupts."""
     return sorted(os.sched_getaffinity(0), reverse=True)[: usable_cores(root)]
 
 

@@ -31,7 +31,7 @@ _CLOSE_ON_EXEC: Final = 8
 _ANY_CORE, _NO_GROUP = -1, -1
 _VALUE: Final = struct.Struct("=Q")
 _PARANOID: Final = Path("/proc/sys/kernel/perf_event_paranoid")
-_HINT: Final = 'count "cpu_s" instead, or use a machine whose processor shows its counters'
+_HINT: Final = 'count "cpu_s" instead, or use a machine that lets programs read its counters'
 
 _libc = ctypes.CDLL(None, use_errno=True)
 

@@ -22,9 +22,9 @@ class Device:
 
     `minor` is the number of the card's device file. `instance` holds the ids of a MIG slice's GPU
     instance and compute instance; it is None if the driver does not report them. `environment`
-    lists properties that may affect timings or last digits: for columns and filters, never for
-    keys. `script_settings` are the settings that scripts receive for a card that passed its
-    self-test.
+    lists properties that may affect timings or last digits. They are shown and can be filtered by,
+    but are not part of the hardware class. `script_settings` are the settings that scripts receive
+    for a card that passed its self-test.
     """
 
     hardware_class: HardwareClass

@@ -40,7 +40,7 @@ class FolderFile:
 
     @property
     def path(self) -> Path:
-        """The full name, for messages and for finding files next to it. To read, use `read`."""
+        """The full path, for messages and for finding files next to it. To read, use `read`."""
         return self.root / self.inside
 
     @property
@@ -56,24 +56,24 @@ class FolderFile:
         return PurePosixPath(self.inside).suffix
 
     def size_bytes(self) -> int:
-        """Return the size. Raises ConfigurationError if the file is refused, OSError."""
+        """Return the size. Raises OSError, and ConfigurationError if the file is refused."""
         with _opened(self.path, self.root, self.inside) as descriptor:
             return os.fstat(descriptor).st_size
 
     def read(self, *, limit_bytes: int) -> bytes:
-        """Return the content. Raises ConfigurationError if it is refused or larger, OSError."""
+        """Return the content. Raises OSError, and ConfigurationError if it is refused or larger."""
         with _opened(self.path, self.root, self.inside) as descriptor:
             return _whole(descriptor, str(self), limit_bytes)
 
     def beginning(self, *, limit_bytes: int) -> bytes:
-        """Return the first bytes. Raises ConfigurationError if the file is refused, OSError."""
+        """Return the first bytes. Raises OSError, and ConfigurationError if the file is refused."""
         with _opened(self.path, self.root, self.inside) as descriptor:
             return _bytes_of(descriptor, limit_bytes)
 
     def copy_to(self, target: Path) -> None:
         """Copy the file, up to its present size.
 
-        Raises ConfigurationError if it is refused, OSError.
+        Raises OSError, and ConfigurationError if it is refused.
         """
         with _opened(self.path, self.root, self.inside) as descriptor, target.open("xb") as copy:
             left = os.fstat(descriptor).st_size
@@ -85,7 +85,7 @@ class FolderFile:
 def read_plain(path: Path, *, limit_bytes: int) -> bytes:
     """Return the content of a file that the user named; links may lead anywhere.
 
-    Raises ConfigurationError if it is not a plain file or is larger, OSError.
+    Raises OSError, and ConfigurationError if it is not a plain file or is larger.
     """
     with _opened(path, None, str(path)) as descriptor:
         return _whole(descriptor, str(path), limit_bytes)
@@ -121,7 +121,7 @@ def check_inside(root: Path, name: str | Path) -> Path:
 def named_files(root: Path, pattern: str) -> list[FolderFile]:
     """Return the files directly in a folder whose names match a pattern, sorted.
 
-    Raises ConfigurationError if one of them is refused, OSError.
+    Raises OSError, and ConfigurationError if one of them is refused.
     """
     names = sorted(name for name in os.listdir(root) if fnmatch.fnmatchcase(name, pattern))  # noqa: PTH208 -- names are wanted
     return [found for name in names if (found := find_file(root, name)) is not None]

@@ -36,7 +36,7 @@ def _fields(supply: Path) -> dict[str, str]:
 
 
 class Steady:
-    """A clock of the time that the machine was suspended since this object was made."""
+    """Measures how long the machine was suspended since this object was made."""
 
     def __init__(
         self,

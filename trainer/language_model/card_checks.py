@@ -40,8 +40,8 @@ for path, mode in {files!r}:
 print("tried", flush=True)
 """
 _REFUSALS: Final = {
-    errno.EACCES: "`sudo chmod a+rw {path}`: runs may have a user of their own here",
-    errno.EPERM: "the container may not use it: start it with `--gpus all`, or rent another one",
+    errno.EACCES: "`sudo chmod a+rw {path}`: runs here may have another user than you",
+    errno.EPERM: "the container may not use the card: start it with `--gpus all`, or rent another",
 }
 
 
@@ -63,10 +63,10 @@ def software_fault(card: GraphicsCard) -> CardFault | None:
     reached = _cuda_reached(card)
     fixed = torch_hint(reached, card.compute_capability)
     if fitting_build(None, [card.compute_capability]) is None:
-        return CardFault("card-too-old", f"no build of torch serves {_named(card)} any more", fixed)
+        return CardFault("card-too-old", f"torch no longer supports {_named(card)}", fixed)
     built = torch_cuda()
     if built is None:
-        return CardFault("cpu-build", "torch here is built for the CPU alone", fixed)
+        return CardFault("cpu-build", "the installed torch is built for the CPU only", fixed)
     named = f"{built[0]}.{built[1]}"
     codes = torch_codes() or codes_of(built)
     if not serves(codes, card.compute_capability):
@@ -80,8 +80,9 @@ def software_fault(card: GraphicsCard) -> CardFault | None:
     if reached is not None and reached < built[0]:
         return CardFault(
             "driver-too-old",
-            f"the driver ({card.env.get('driver', 'unknown')}) reaches CUDA"
-            f" {card.env.get('cuda_driver', reached or '10 at most')}, torch is built for {named}",
+            f"the driver ({card.env.get('driver', 'unknown')}) supports CUDA"
+            f" {card.env.get('cuda_driver', reached or 10)} at most, but torch is built for"
+            f" {named}",
             fixed,
         )
     if shutil.which("gcc") is None:
@@ -141,10 +142,10 @@ def file_fault(card: GraphicsCard, dev: Path = Path("/dev")) -> CardFault | None
         return CardFault(
             "no-driver-library",
             "the driver's library libcuda.so.1 is not found",
-            "install NVIDIA's driver, for WSL2 in Windows alone; in Docker start with `--gpus all`",
+            "install NVIDIA's driver (WSL2: in Windows only); in Docker start with `--gpus all`",
         )
     if not Path("/sys/devices").is_dir():
-        return CardFault("no-sys", "/sys is not mounted, which CUDA reads", "mount it")
+        return CardFault("no-sys", "/sys is not mounted, but CUDA reads it", "mount it")
     return None
 
 
@@ -158,7 +159,7 @@ def _refused(path: Path) -> str:
 
 
 def _way(path: Path) -> int:
-    """Return the mode for opening a device file: the capability files of slices are read-only."""
+    """Return the mode for opening a device file: capability files of MIG slices are read-only."""
     return os.O_RDONLY if path.name.startswith("nvidia-cap") else os.O_RDWR
 
 
@@ -187,8 +188,8 @@ def opening_fault(said: str) -> CardFault | None:
     if "tried" in lines:
         return None
     last = said.strip().rpartition("\n")[2] or "no answer"
-    hint = "`arnode doctor` tries sandboxes without it"
-    return CardFault("no-sandbox", f"a sandbox with the card in it ended: {last}", hint)
+    hint = "`arnode doctor` tries sandboxes without the card"
+    return CardFault("no-sandbox", f"a sandbox with the card failed: {last}", hint)
 
 
 def trial_fault(card: GraphicsCard) -> CardFault | None:

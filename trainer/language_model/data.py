@@ -39,13 +39,13 @@ _BYTES_PER_TOKEN = 4  # more than the generated text ever has, so that one batch
 class TaskData:
     """The data of a language model; implements `trainer.measuring.kind.Prepared`.
 
-    - `floor_nano`: the entropy of the source of the public documents. None if it is unknown or the
-      metric has another unit.
+    - `floor_nano`: the entropy of the generator of the public documents. None if it is unknown or
+      the metric has another unit.
     - `byte_counts[token]`: the length of a token in bytes, 0 for BOS.
     - `secret_rows(key)`: draws rows that only the holder of that secret key can know.
     - `spare_rows`: rows of a private pool, kept apart for runs whose secret score decides nothing.
     - `training_parts`: in the manifest's order.
-    - `coming`: loaders of the training parts that are not here yet.
+    - `coming`: loaders of the training parts that are not loaded yet.
     """
 
     vocabulary: Vocabulary
@@ -64,7 +64,7 @@ class TaskData:
 
     @property
     def training_size(self) -> int:
-        """The number of training tokens that are here."""
+        """The number of training tokens that are loaded."""
         return sum(map(len, self.training_parts))
 
     @property
@@ -76,7 +76,7 @@ class TaskData:
 
     @property
     def scored_bytes(self) -> int:
-        """The number of bytes of text that the targets of a split stand for."""
+        """The number of bytes of text that the targets of the public rows stand for."""
         return int(self.byte_counts[self.public_rows[:, 1:]].sum())
 
     @property
@@ -84,10 +84,9 @@ class TaskData:
         return not self.coming
 
     def load_rest(self, progress: Progress) -> None:
-        """Load the missing training parts one by one, and append each as soon as it is there.
+        """Load the missing training parts one by one, and append each as soon as it is loaded.
 
-        Raises what `prepare` raises. The parts loaded before then stay, and another call goes on
-        from there.
+        Raises what `prepare` raises. The parts loaded before stay, and another call resumes.
         """
         while self.coming:
             part = self.coming[0](progress)
@@ -154,7 +153,7 @@ def has_first(task: Task, *, data_dir: Path) -> bool:
 
 
 def _in_order(task: Task) -> tuple[list[Shard], list[Shard], int]:
-    """Return the scored shards, the training shards, and how many of these a first run needs."""
+    """Return scored shards, training shards, and how many training shards a first run needs."""
     shards = recipe_of(task).shards
     scored = [shard for shard in shards if shard.split != "training"]
     training = [shard for shard in shards if shard.split == "training"]
@@ -184,7 +183,7 @@ def _prepare_tiny_world(task: Task, folder: Path, progress: Progress) -> TaskDat
     vocabulary, manifest = recipe_of(task).vocabulary, task.manifest
 
     def make_pool() -> Tokens:
-        progress("writing the world's training text", 0.0)
+        progress("generating the training text", 0.0)
         documents = world.first_documents(world.TRAINING_SPLIT, TINY_TRAINING_BYTES)
         return tokens_of(vocabulary, [document.text for document in documents])
 
@@ -197,7 +196,7 @@ def _prepare_tiny_world(task: Task, folder: Path, progress: Progress) -> TaskDat
 
     split_bytes = manifest.scored_rows * (manifest.context + 1) * _BYTES_PER_TOKEN
     pool = cached_tokens(folder / f"tiny-world-{vocabulary.digest.hex()[:12]}.npy", make_pool)
-    progress("writing the world's public text", 0.8)
+    progress("generating the public text", 0.8)
     public = world.first_documents(world.PUBLIC_SPLIT, split_bytes)
     public_rows = split_rows(public)
     expected = dict(manifest.data)
@@ -205,9 +204,9 @@ def _prepare_tiny_world(task: Task, folder: Path, progress: Progress) -> TaskDat
         found = tokens_digest(tokens)
         if found != expected.get(name):
             raise ConfigurationError(
-                f"task {task.name}: its {name} tokens are not those that the task names "
-                f"(sha256 {found.hex()[:12]}…)",
-                "this arnode generates another world: install the version that the task comes from",
+                f"task {task.name}: its {name} tokens do not have the sha256 that the task names, "
+                f"but {found.hex()[:12]}…",
+                "this arnode generates another text: install the version that the task comes from",
             )
     bits = sum(document.bits for document in public)
     entropy_nano = round(bits / sum(len(document.text) for document in public) * 1e9)
@@ -230,8 +229,8 @@ def _prepare_text(
     splits = read_splits(path)
     if splits.digest != dict(manifest.data)["text"]:
         raise ConfigurationError(
-            f"{path}: the text has changed since task {task.name} was made of it",
-            f"make a new task of it: arnode start --text {path}",
+            f"{path}: the text has changed since task {task.name} was made from it",
+            f"make a new task from it: arnode start --text {path}",
         )
     key = f"{splits.digest.hex()[:16]}-{vocabulary.digest.hex()[:12]}"
 
@@ -310,7 +309,7 @@ def _prepare_shards(
     if not tokens["training"]:
         raise ConfigurationError(
             f"task {task.name}: there is no text in its training shards",
-            "name shards whose column `text` holds some",
+            "name shards that have text in their column `text`",
         )
 
     def rows(split: Split, at_most: int) -> TokenRows:

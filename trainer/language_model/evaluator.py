@@ -8,7 +8,7 @@ A metric is computed from the log-probabilities that a process reports. This pro
 target, so it may lie. An audit limits the lies. After the first process has ended, k positions are
 drawn. A fresh process answers for them without seeing their targets, and both answers are compared.
 
-In this module a reported log-probability is called a claim. The array types are defined here.
+The array types of reported and audited log-probabilities are defined here.
 """
 
 from dataclasses import dataclass
@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 
 from trainer.language_model.text.vocabulary import ByteCounts, Inputs, TokenRows
 
-LogProbs: TypeAlias = NDArray[np.float32]  # [rows, width of the claim]
-AuditAnswers: TypeAlias = NDArray[np.float32]  # [k, width of the audit]
+LogProbs: TypeAlias = NDArray[np.float32]  # [rows, width of the scoring answer]
+AuditAnswers: TypeAlias = NDArray[np.float32]  # [k, width of the audit's answer]
 Positions: TypeAlias = NDArray[np.int64]  # [k, 2]: row and time
 Targets: TypeAlias = NDArray[np.uint16]  # [k]: the token at each position
-LogProbsAt: TypeAlias = NDArray[np.float32]  # [k]: the claim at each position
+LogProbsAt: TypeAlias = NDArray[np.float32]  # [k]: the reported value at each position
 AuditedAt: TypeAlias = NDArray[np.float64]  # [k]: the audit's value at each position
 
 
@@ -48,7 +48,7 @@ class AnswerShapes(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """The limits for the difference claim − audit: on its mean, and (`tau`) at a single position.
+    """The limits for the difference reported − audited: for its mean, and (`tau`) at each position.
 
     Like all figures of an audit, both limits are in the unit of log-probabilities.
     """
@@ -59,7 +59,7 @@ class Tolerance:
 
 @dataclass(frozen=True, slots=True)
 class AuditStatistics:
-    """Statistics of the difference claim − audit over k positions."""
+    """Statistics of the difference reported − audited over k positions."""
 
     k: int
     mean: float
@@ -89,13 +89,13 @@ class Evaluator(Protocol):
         """Return the change of the metric if the log-probability at every position changes by 1."""
 
     def most_nano(self, rows: TokenRows, byte_counts: ByteCounts) -> int:
-        """Return the maximum of a reported metric on rows like these, in 1e-9 units.
+        """Return the largest metric that is accepted for these rows, in 1e-9 units.
 
-        The limit is needed because a claim that is not audited may be any number.
+        The limit is needed because reported log-probabilities may be any numbers before an audit.
         """
 
     def find_log_prob_fault(self, log_probs: LogProbs) -> str | None:
-        """Return the reason why claims are invalid even without an audit, or None."""
+        """Return the reason log-probabilities are invalid even without an audit, or None."""
 
     def draw_positions(
         self, log_probs: LogProbs, incumbent: LogProbs | None, k: int, random: np.random.Generator
@@ -103,7 +103,7 @@ class Evaluator(Protocol):
         """Draw k positions to audit, at most one per row."""
 
     def log_probs_at(self, log_probs: LogProbs, positions: Positions) -> LogProbsAt:
-        """Return the claim at each position."""
+        """Return the reported log-probability at each position."""
 
     def audit_inputs(
         self, rows: TokenRows, positions: Positions, random: np.random.Generator
@@ -116,10 +116,10 @@ class Evaluator(Protocol):
     def summarise_audit(
         self, claimed: LogProbsAt, audited: AuditedAt, tolerance: Tolerance
     ) -> AuditStatistics:
-        """Compare k claims with their audits."""
+        """Compare k reported log-probabilities with the audited ones."""
 
     def find_audit_fault(self, statistics: AuditStatistics, tolerance: Tolerance) -> str | None:
-        """Return the reason the audit rejects the claims, or None."""
+        """Return the reason the audit rejects the reported log-probabilities, or None."""
 
     def calibrate(self, claimed: LogProbsAt, audited: AuditedAt, caps: Tolerance) -> Tolerance:
         """Return tolerances from an audit of the task's baseline tree on this machine."""

@@ -1,7 +1,7 @@
 """The first message to a sandbox: the job for its harness, and the files of a source.
 
-Inside the sandbox, `trainer.language_model.harness.session` reads it into the same `SandboxJob`.
-This module does not know sandboxes.
+Inside the sandbox, `trainer.language_model.harness.session` makes a `SandboxJob` of it again. This
+module is independent of sandboxes.
 """
 
 import base64

@@ -1,6 +1,6 @@
 """The language model as a kind of task: implements the interface of `trainer.measuring.kind`.
 
-The module is cheap to import, since many places load tasks. The code that measures is imported on
+The module is cheap to import, since many modules load tasks. The code that measures is imported on
 first use.
 """
 
@@ -29,8 +29,8 @@ script prints or computes about itself counts for nothing: never read, print or 
 and leave the calls of the harness and their order as they are."""
 _TO_TARGET: Final = """
 - What counts is how long the training takes, as a share of what the task's first version takes: \
-the processor's seconds, or on a card the clock's. A model that is worse than {target:g} by \
-the evaluator fails. Nobody has to use the whole budget: end once you are there."""
+CPU seconds, or on a card elapsed seconds. A model that the evaluator scores worse than \
+{target:g} fails. You need not use the whole budget: end once the model reaches the target."""
 
 
 class LanguageModel:
@@ -50,15 +50,15 @@ class LanguageModel:
         device: Device,
         models: KeptModels | None = None,
     ) -> None:
-        """Return None: only a run of the baseline is tried, since the evaluator is arnode's own."""
+        """Return None: a baseline run is the only check, since the evaluator is part of arnode."""
 
     def assembled(
         self, manifest: TaskManifest, source: Source, read: Callable[[bytes], bytes]
     ) -> Task:
         """Raise ConfigurationError, since a manifest does not say where the text comes from."""
         raise ConfigurationError(
-            f"task {manifest.name} is a language model, which no id alone brings here",
-            "ask its author for the task's folder, and name that",
+            f"task {manifest.name} is a language model, which cannot be fetched by its id alone",
+            "ask its author for the task's folder, and give its path",
         )
 
     def words(self, manifest: TaskManifest) -> TaskWords:
@@ -82,11 +82,11 @@ class LanguageModel:
         data_url: str | None,
         progress: Progress,
     ) -> None:
-        """Find the hashes of the shards, and train the vocabulary on them."""
+        """Find the shards' hashes, and train the vocabulary on the first training shard."""
         from trainer.language_model.text.pinning import pin_shards
 
         if not isinstance(unsettled.unknown, Unpinned):
-            raise TypeError("what is not known is no list of shards")
+            raise TypeError("this is not a list of shards without hashes")
         pin_shards(unsettled.unknown, data_dir=data_dir, data_url=data_url, progress=progress)
 
     def has_first(self, task: Task, *, data_dir: Path) -> bool:
@@ -127,10 +127,10 @@ class LanguageModel:
         audit_key: bytes,
         models: KeptModels | None = None,
     ) -> Measuring:
-        """Return the stages train, claim and audit, each of which uses a sandbox of its own."""
+        """Return the stages train, score and audit, each of which uses a sandbox of its own."""
         from trainer.language_model.data import TaskData
         from trainer.language_model.stages import Stages
 
         if not isinstance(data, TaskData):
-            raise TypeError("these data are no text")
+            raise TypeError("these data are not text")
         return Stages(task, data, device=device, compiled=compiled, audit_key=audit_key)

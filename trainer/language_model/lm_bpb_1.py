@@ -1,6 +1,6 @@
 """`lm-bpb/1`: bits per byte of a language model, from log-probabilities that may be lies.
 
-The candidate claims a log-probability for every token. An audit then draws positions, asks a fresh
+The candidate reports a log-probability for every token. An audit then draws positions, asks a fresh
 process for the full logits there with the target withheld, and compares. The module is frozen: a
 change of any result needs a new string in `EVALUATOR`. Numpy only.
 """
@@ -56,13 +56,11 @@ def most_nano(rows: TokenRows, byte_counts: ByteCounts) -> int:
 
 
 def find_log_prob_fault(log_probs: LogProbs) -> str | None:
-    """Return the reason claims are invalid in themselves, or None."""
+    """Return the reason log-probabilities are invalid even without an audit, or None."""
     if not np.isfinite(log_probs).all():
-        return (
-            "nan: claimed log-probabilities are not finite: its logits overflow or divide by zero"
-        )
+        return "nan: its log-probabilities are not finite: its logits overflow or divide by zero"
     if (log_probs > 0).any():
-        return "a claimed log-probability is positive"
+        return "a reported log-probability is positive"
     return None
 
 
@@ -71,7 +69,7 @@ def draw_positions(
 ) -> Positions:
     """Draw k positions, at most one per row.
 
-    Half are drawn uniformly, half in proportion to |claim − incumbent's claim|. The second half
+    Half are drawn uniformly, half in proportion to |log-probability − incumbent's|. The second half
     finds rare but large lies that a uniform draw would miss.
     """
     rows, length = log_probs.shape
@@ -93,14 +91,14 @@ def draw_positions(
 
 
 def log_probs_at(log_probs: LogProbs, positions: Positions) -> LogProbsAt:
-    """Return the claimed log-probability of the target at each position."""
+    """Return the reported log-probability of the target at each position."""
     return log_probs[positions[:, 0], positions[:, 1]]
 
 
 def audit_inputs(rows: TokenRows, positions: Positions, random: np.random.Generator) -> Inputs:
     """Return k inputs: the true prefix up to each position, then another row's text as filler.
 
-    With real text as filler, an audit differs from a claim only in the missing target.
+    With real text as filler, an audit differs from scoring only in the missing target.
     """
     inputs = rows[positions[:, 0], :-1].copy()
     fillers = rows[random.integers(0, len(rows), len(positions)), :-1]
@@ -120,7 +118,7 @@ def audited_at(logits: AuditAnswers, targets: Targets) -> AuditedAt:
 def summarise_audit(
     claimed: LogProbsAt, audited: AuditedAt, tolerance: Tolerance
 ) -> AuditStatistics:
-    """Compare k claims with their audits."""
+    """Compare k reported log-probabilities with the audited ones."""
     difference = claimed.astype(np.float64) - audited
     k = len(difference)
     return AuditStatistics(
@@ -133,12 +131,17 @@ def summarise_audit(
 
 
 def find_audit_fault(statistics: AuditStatistics, tolerance: Tolerance) -> str | None:
-    """Return the reason the audit rejects the claims, or None."""
+    """Return the reason the audit rejects the reported log-probabilities, or None."""
     # The message gives no numbers: a script could choose them to leak something of secret rows.
     if statistics.outliers:  # tau is ten times the spread of honest arithmetic on this machine
-        return "claims are not what the model predicts at single audited positions"
+        return (
+            "reported log-probabilities are not what the model predicts at single audited positions"
+        )
     if statistics.mean > tolerance.mean + 3 * statistics.standard_error:
-        return "claims are better than what the model predicts when the target is withheld"
+        return (
+            "reported log-probabilities are better than what the model predicts when the target is"
+            " withheld"
+        )
     return None
 
 

@@ -58,7 +58,7 @@ class TextRecipe:
 def recipe_of(task: Task) -> TextRecipe:
     """Return a language model's recipe. Raises TypeError for a task of another kind."""
     if not isinstance(task.recipe, TextRecipe):
-        raise TypeError(f"task {task.name} is no language model")
+        raise TypeError(f"task {task.name} is not a language model")
     return task.recipe
 
 
@@ -75,7 +75,7 @@ def read_manifest(
                 kind=KIND,
                 task=unpinned.task,
                 title=title,
-                lacks="what its data are, by hash, is not known here",
+                lacks="the hashes of its data are not known here",
                 unknown=unpinned,
                 download=unpinned.download,
             )

@@ -1,13 +1,13 @@
 """The secret splits of a task, each drawn and ordered by a secret key of 32 bytes.
 
-A key is made after the sources to be measured with it are fixed, and is used for one confirmation.
-Only the node that made it has it (`node.line.splits`). So a script that leaks something of one
-split reveals nothing about the next split.
+A key is made after the sources to be measured with it are fixed, and is used for one trial in
+pairs. Only the node that made it has it (`node.line.splits`). So a script that leaks something of
+one split reveals nothing about the next split.
 
 A process that has seen secret text can vary its answers slightly, and so hide what it read in the
 last digits of a score. Those digits would reach the next proposer, and every peer once they are
-signed. So figures are rounded before they leave. docs/threat-model.md lists how many bits a run can
-still leak.
+signed. So figures are rounded before they are reported. docs/threat-model.md lists how many bits a
+run can still leak.
 """
 
 import math
@@ -29,10 +29,10 @@ METRIC_PARTS: Final = 8
 
 
 class LogProbCache:
-    """The claims of source trees on the secret rows of the latest shared split.
+    """The log-probabilities of source trees on the secret rows of the latest shared split.
 
-    Only the baseline's claims, and claims that passed their audit, are kept. An audit prefers
-    positions where a claim differs from another tree's.
+    Only those of the baseline and those that passed their audit are kept. An audit prefers
+    positions where a tree's log-probability differs from another tree's.
     """
 
     def __init__(self) -> None:
@@ -40,13 +40,13 @@ class LogProbCache:
         self._by_tree: dict[bytes, LogProbs] = {}
 
     def note(self, key: bytes, tree: bytes, log_probs: LogProbs) -> None:
-        """Keep a tree's claims on the split of a key. Claims on other splits are dropped."""
+        """Keep a tree's log-probabilities on the split of a key; drop those on other splits."""
         if key != self._key:
             self._key, self._by_tree = key, {}
         self._by_tree[tree] = log_probs
 
     def by_another(self, key: bytes, tree: bytes) -> LogProbs | None:
-        """Return the latest claims of another tree on the split of a key, or None."""
+        """Return the latest log-probabilities of another tree on the split of a key, or None."""
         known = self._by_tree if key == self._key else {}
         others = [log_probs for other, log_probs in known.items() if other != tree]
         return others[-1] if others else None
@@ -82,12 +82,12 @@ class SecretSplits:
         return drawn
 
     def metric(self, log_probs: LogProbs, scored: ScoredRows, split: RowNumbers) -> int:
-        """Return the rounded metric on a split, given the claims of all rows."""
+        """Return the rounded metric on a split, given the log-probabilities of all rows."""
         rows, byte_counts = scored.rows[split], self._data.byte_counts
         return self.coarse(self.evaluator.metric_nano(log_probs[split], rows, byte_counts))
 
     def coarse(self, nano: int) -> int:
-        """Return an exact metric, rounded."""
+        """Round an exact metric."""
         floor_nano = self._manifest.noise_floor_nano
         return coarse_metric(nano, noise_floor_nano=floor_nano, most_nano=self._most_nano)
 
@@ -104,7 +104,7 @@ def coarse_metric(nano: int, *, noise_floor_nano: int, most_nano: int) -> int:
 
 
 def coarse_audit(statistics: AuditStatistics, tolerance: Tolerance) -> Audit:
-    """Round an audit's figures to whole taus; the largest difference and the error are rounded up.
+    """Round an audit's figures to multiples of tau, the largest difference and the error upwards.
 
     In an audit that passes, all differences are within one tau. So the figures reveal little more
     than that it passed.

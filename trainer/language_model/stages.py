@@ -1,6 +1,6 @@
 """The three stages of a run on one device, each in a sandbox of its own.
 
-train (no data until the clock starts) → claim (no data, only weights) → audit (positions drawn only
+train (no data until the clock starts) → score (no data, only weights) → audit (positions drawn only
 now). This module runs outside the sandboxes and measures every figure. The candidate's output is
 only stored as a log, and the loss that it prints during training is only shown as a curve.
 """
@@ -63,9 +63,9 @@ _CARD_THREADS = 1024  # room for a compiler's workers on a machine with many pro
 
 @dataclass(frozen=True, slots=True)
 class Audited:
-    """The reference for this session's audits: tolerances and claims of the baseline.
+    """The baseline's audit, which later audits of this session are compared with.
 
-    `log_probs` are the baseline's on the public rows.
+    `log_probs` are the baseline's log-probabilities on the public rows.
     """
 
     tolerance: Tolerance
@@ -77,8 +77,8 @@ class Stages:
 
     With a budget of tokens, scoring may overlap the training of the next run, since the metric does
     not depend on the machine's load. With a budget of seconds, or if the metric is a time, nothing
-    else of ours uses the device while the clock runs. Then only the part before the clock starts
-    may overlap scoring.
+    else of this node uses the device while the clock runs. Then only the part before the clock
+    starts may overlap scoring.
     """
 
     def __init__(
@@ -128,8 +128,8 @@ class Stages:
         self.supply.close()
 
     async def judged(self, evidence: bytes, meter: Meter) -> Scores:
-        """Raise RunFailed, since training leaves no evidence to judge without running it."""
-        raise RunFailed("rejected", "a training shows nothing that a judge could look at")
+        """Raise RunFailed, since a training leaves no evidence that a judge could check."""
+        raise RunFailed("rejected", "a training leaves no evidence that a judge could check")
 
     def expect_no_more(self) -> None:
         self._pool.start_no_next()
@@ -179,7 +179,7 @@ class Stages:
         worse_nano = max(metrics_nano) if better == "min" else min(metrics_nano)
         if worse_nano > target_nano if better == "min" else worse_nano < target_nano:
             reached, target = worse_nano / NANO, target_nano / NANO
-            raise RunFailed("timeout", f"it came to {reached:.4f}, not to the target of {target:g}")
+            raise RunFailed("timeout", f"it reached {reached:.4f}, not the target of {target:g}")
         if self.baseline_cost is None:
             return NANO
         return round(self._trained_s(meter) / self.baseline_cost.trained_s * NANO)
@@ -202,7 +202,7 @@ class Stages:
                 raise RunFailed("oom", said, unquoted=own) from failed
 
     def _nothing_else(self) -> contextlib.AbstractAsyncContextManager[None]:
-        """Reserve the device, if other work on it would cost a run its time."""
+        """Reserve the device if other work on it would slow down the measured training."""
         may_overlap = may_run_alongside(self._task.manifest)
         return contextlib.nullcontext() if may_overlap else self._clock
 
@@ -216,7 +216,7 @@ class Stages:
         host_load, ceiling_s = HostLoad(self.work), request.ceiling.train_s
 
         def overtime_s() -> float:
-            """Allow overtime on a loaded machine: the fair ceiling is known only at the end."""
+            """Allow overtime on a loaded machine, whose fair ceiling is known only at the end."""
             return (OVERTIME - 1) * ceiling_s if host_load.is_noticeable() else 0.0
 
         # Count from the arrival of the source, not of the data. A script could train before it has
@@ -234,7 +234,7 @@ class Stages:
                     tree = request.source.tree
                     await asyncio.to_thread(sandbox.fill_compiled, self._compiled, tree)
                 await sandbox.send(JOB, self._job("train", request))
-                async with wall_limit(limits.warmup_limit_s, "what comes before the data"):
+                async with wall_limit(limits.warmup_limit_s, "the set-up before the data"):
                     await sandbox.receive(NEED_DATA)
                 if self._compiled is not None:
                     await asyncio.to_thread(sandbox.keep_compiled, self._compiled, tree)
@@ -255,7 +255,7 @@ class Stages:
             meter.note(sandbox, "train")
         if fault := check_weights(weights, limit_bytes=limits.weights_mb * 1_000_000):
             status: Status = "nan" if fault.reason.startswith("nan") else "rejected"
-            raise RunFailed(status, fault.reason, unquoted="its weights are refused")
+            raise RunFailed(status, fault.reason, unquoted="its weights are rejected")
         return weights
 
     async def _feed(
@@ -358,7 +358,7 @@ class Stages:
         random = audit_random(self._audit_key, request.source.tree, request.seed)
         caps = self._task.manifest.audit
         reference = await self._reference(request, scored, log_probs)
-        # The process that claimed is dead. Only now are the audited positions drawn.
+        # The process that scored has ended. Only now are the audited positions drawn.
         positions = self._evaluator.draw_positions(log_probs, reference, caps.k, random)
         async with self._serving(request, weights, meter, "audit") as (sandbox, note_first):
             audited = await ask_audit(
@@ -371,7 +371,7 @@ class Stages:
                 on_first=note_first,
             )
         if not np.isfinite(audited).all():
-            raise RunFailed("nan", "nan: what it answers in the audit is not finite")
+            raise RunFailed("nan", "nan: its answers in the audit are not finite")
         claimed = self._evaluator.log_probs_at(log_probs, positions)
         if self.baseline_cost is None:
             limit = Tolerance(caps.tolerance_nano / NANO, caps.tau_nano / NANO)
@@ -396,10 +396,10 @@ class Stages:
     async def _reference(
         self, request: Request, scored: ScoredRows, log_probs: LogProbs
     ) -> LogProbs | None:
-        """Return the claims of another source on the same rows, for the audit's weighted draw.
+        """Return another source's log-probabilities on the rows, for the audit's weighted draw.
 
-        Secret rows that no other run sees decide nothing. Their own claims stand in, so that the
-        draw gives them no weight.
+        On secret rows that no other run sees, whose score decides nothing, return the run's own, so
+        that the draw gives these rows no weight.
         """
         if self.baseline_cost is None:
             return None
@@ -417,7 +417,7 @@ class Stages:
         return reference
 
     async def _baseline_on(self, request: Request, scored: ScoredRows, weights: bytes) -> LogProbs:
-        """Return the claims of this session's baseline on secret rows. Raises RunFailed."""
+        """Return the baseline's log-probabilities on secret rows. Raises RunFailed."""
         asked = replace(request, source=self._task.source, seed=0, ceiling=UNLIMITED)
         secret = replace(scored, rows=scored.rows[scored.secret])
         try:

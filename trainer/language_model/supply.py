@@ -14,7 +14,7 @@ _LOOKED_S = 0.5
 
 
 class Supply:
-    """Stores the requested parts. With a budget of tokens each seed has another part."""
+    """Stores the requested parts. With a budget of tokens each seed has one part of its own."""
 
     def __init__(self, data: TaskData, budget_tokens: int) -> None:
         self._data = data
@@ -51,13 +51,13 @@ class Supply:
             return self._kept[key]
 
     async def grown(self) -> None:
-        """Wait until the parts that were asked for in vain are there."""
+        """Wait until the parts for which `part` raised NotThereYet are loaded."""
         data = self._data
         while not data.is_complete and len(data.training_parts) < self._wanted:  # noqa: ASYNC110
             await asyncio.sleep(_LOOKED_S)  # poll: a node's thread loads them and sets no event
 
     async def completed(self) -> None:
-        """Wait until all parts are there."""
+        """Wait until all parts are loaded."""
         while not self._data.is_complete:  # noqa: ASYNC110
             await asyncio.sleep(_LOOKED_S)  # as above
 

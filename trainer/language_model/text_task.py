@@ -54,7 +54,7 @@ def make_text_task(path: Path, *, data_dir: Path) -> str:
     """
     path = path.expanduser().resolve()
     if not path.exists():
-        raise UsageError(f"{path}: there is nothing", "give a text file or a folder of them")
+        raise UsageError(f"{path} does not exist", "give a text file or a folder of them")
     texts = read_texts(path)
     refuse_installed(path, texts)
     splits = split_texts(path, texts)
@@ -97,8 +97,8 @@ def _beginning(blocks: Sequence[str]) -> list[str]:
 def _rows(vocabulary: Vocabulary, splits: TextSplits) -> int:
     """Return the number of rows to score in each validation split.
 
-    Both splits must have so many rows left if `MAX_SEEN_SHARE` of them are removed because
-    sandboxes show their text.
+    Rows whose text sandboxes show are removed. The number is small enough that both splits have
+    that many rows left even if `MAX_SEEN_SHARE` of their rows are removed.
     """
     size = _CONTEXT + 1
     smaller = min(len(tokens_of(vocabulary, part)) for part in (splits.public, splits.secret))

@@ -29,9 +29,9 @@ class _MalformedError(ValueError):
 
 
 def check_weights(data: bytes, *, limit_bytes: int) -> Rejected | None:
-    """Return the reason exported weights are rejected; one that starts with `nan` means diverged.
+    """Return the reason exported weights are rejected; None if they are valid.
 
-    Return None if they are fine.
+    A reason that starts with `nan` means that the training diverged.
     """
     if len(data) > limit_bytes:
         return Rejected(
@@ -40,7 +40,7 @@ def check_weights(data: bytes, *, limit_bytes: int) -> Rejected | None:
     try:
         for name, dtype, part in _tensors(data):
             if _has_nan(dtype, part):
-                return Rejected(f"nan: weight {name[:80]!r} holds what is not a number")
+                return Rejected(f"nan: weight {name[:80]!r} contains NaN")
     except _MalformedError as error:
         return Rejected(f"weights are not well-formed safetensors: {error}")
     return None
@@ -53,15 +53,15 @@ def _tensors(data: bytes) -> Iterator[tuple[str, str, memoryview]]:
     (length,) = _LENGTH.unpack_from(data)
     begin = _LENGTH.size + length
     if length > MAX_HEADER_BYTES or begin > len(data):
-        raise _MalformedError(f"a header of {length} bytes")
+        raise _MalformedError(f"its header has {length} bytes")
     entries = sorted(_entries(data[_LENGTH.size : begin]), key=lambda entry: entry[2:])
     at = 0
     for _, _, start, end in entries:  # tensors must cover the data without gap or overlap
         if start != at:
-            raise _MalformedError("its tensors do not lie one behind the other")
+            raise _MalformedError("its tensors have gaps or overlap")
         at = end
     if at != len(data) - begin:
-        raise _MalformedError("its tensors are not all that is there")
+        raise _MalformedError("its tensors do not end where its data end")
     everything = memoryview(data)
     for name, dtype, start, end in entries:
         yield name, dtype, everything[begin + start : begin + end]
@@ -71,22 +71,22 @@ def _entries(header: bytes) -> Iterator[tuple[str, str, int, int]]:
     try:
         pairs = json.loads(header, object_pairs_hook=tuple)
     except (ValueError, RecursionError) as error:
-        raise _MalformedError("its header is no JSON") from error
+        raise _MalformedError("its header is not JSON") from error
     if not isinstance(pairs, tuple) or len({name for name, _ in pairs}) < len(pairs):
-        raise _MalformedError("its header is no map of different names")
+        raise _MalformedError("its header is not a map with distinct names")
     for name, entry in pairs:
         if not isinstance(entry, tuple) or len(entry) != 3:
-            raise _MalformedError("a tensor is no map of three")
+            raise _MalformedError("a tensor does not have exactly three fields")
         fields = dict(entry)
         dtype, shape, offsets = (fields.get(key) for key in ("dtype", "shape", "data_offsets"))
         if not isinstance(dtype, str) or dtype not in _ITEM_BYTES:
-            raise _MalformedError("a type of number that is not known")
+            raise _MalformedError("a tensor has an unknown type")
         sides, place = _whole_numbers(shape), _whole_numbers(offsets)
         if sides is None or place is None or len(place) != 2:
-            raise _MalformedError("a shape or place that is none")
+            raise _MalformedError("a tensor has an invalid shape or invalid offsets")
         start, end = place
         if end - start != math.prod(sides) * _ITEM_BYTES[dtype]:
-            raise _MalformedError("a tensor that is not as long as its shape")
+            raise _MalformedError("a tensor's length does not match its shape")
         yield name, dtype, start, end
 
 

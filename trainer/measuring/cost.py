@@ -103,7 +103,7 @@ class Pace:
         self._tries: Counter[int] = Counter()  # to time scoring, by the band it was wanted for
 
     def knows_training(self, share: float) -> bool:
-        """Return True if training was timed at this load, and has not failed too often since."""
+        """Return True if training was timed at this load and rarely took too long since."""
         return _band(share) in self._train_s and self._too_long[_band(share)] < _TOO_LONG
 
     def knows_serving(self, share: float) -> bool:
@@ -116,8 +116,8 @@ class Pace:
     def learn_training(self, share: float, train_s: float, *, wanted: float | None = None) -> None:
         """Store the cost of training at a load.
 
-        `wanted` is the load for which it was timed. The load may have changed since; this still
-        counts as an attempt for `wanted`.
+        `wanted` is the load for which the timing was made. The load may have changed since then;
+        the timing still counts as an attempt for `wanted`.
         """
         self._train_s[_band(share)].append(train_s)
         self._too_long[_band(share if wanted is None else wanted)] = 0
@@ -129,8 +129,8 @@ class Pace:
     def learn_serving(self, share: float, cost: StageCosts, *, wanted: float | None = None) -> None:
         """Store the cost of scoring at a load; `wanted` is the load for which it was timed.
 
-        If `wanted` is not higher, the cost is stored for it too, since the load of other lanes
-        differs each time it is measured.
+        The load of other lanes changes from one measurement to the next. So if `wanted` is at most
+        the measured load, and has no cost yet, the cost is stored for `wanted` too.
         """
         self._serving[_band(share)] = cost
         if wanted is None:
@@ -142,7 +142,7 @@ class Pace:
     def at(self, share: float) -> StageCosts:
         """Return the highest costs measured at this load or below.
 
-        If every measurement was at a higher load, the one at the lowest of them is used.
+        If every measurement was at a higher load, use the one at the lowest load.
         """
         trained = [max(self._train_s[band]) for band in _up_to(self._train_s, share)]
         served = [self._serving[band] for band in _up_to(self._serving, share)]

@@ -22,7 +22,7 @@ _IDLE_FIELDS = (3, 4)  # idle, iowait
 
 
 class LaneWork:
-    """The CPU seconds that the scripts of one lane used; for other lanes' runs they are load.
+    """The CPU seconds that the scripts of one lane used; other lanes count them as load.
 
     Sandboxes started ahead belong to no lane until they get a script.
     """
@@ -46,7 +46,7 @@ class LaneWork:
         self._ended_s += sandbox.cpu_s() - self._began_s.pop(sandbox)
 
     def used_s(self) -> float:
-        """Return the CPU seconds that it used so far."""
+        """Return the CPU seconds that this lane's scripts used so far."""
         open_s = sum(sandbox.cpu_s() - began_s for sandbox, began_s in self._began_s.items())
         return self._ended_s + open_s
 
@@ -71,7 +71,7 @@ class HostLoad:
         return self._of_capacity(_busy_s() - self._busy_s - (_own_s() - self._own_s))
 
     def share_with_lanes(self) -> float:
-        """Return the same plus the share of other lanes, which use the same caches and cores."""
+        """Return `share` plus the share of other lanes, which use the same caches and cores."""
         lanes_s = 0.0 if self._lane is None else self._lane.others_s() - self._lanes_s
         return self.share() + self._of_capacity(lanes_s)
 

@@ -49,7 +49,7 @@ class Request:
     """A request for one run. `ceiling` limits its costs.
 
     - `split`: the key of a secret split that the run shares with other runs; None: a new split.
-    - `needs_audit`: called with the public and the secret score in 1e-9 units.
+    - `needs_audit`: returns True to audit, given the public and secret score in 1e-9 units.
     - `incumbent`: the answers that an audit compares with; None: the baseline's.
     - `is_fresh`: use only sandboxes that are not forked.
     - `on_training`: called with the loss curve whenever a training of the source begins.
@@ -86,9 +86,9 @@ class Scores:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskWords:
-    """A task in the words of its kind, for people and proposers.
+    """A description of a task, for people and proposers.
 
-    `limits` is a sentence. `measured` has one line for each point on how a change is measured.
+    `limits` is a sentence. `measured` is a list, one point a line, of how a change is measured.
     """
 
     budget: str

@@ -1,4 +1,4 @@
-"""The interface of a lane: the object that measures sources for a loop, here or elsewhere."""
+"""The interface of a lane: it measures sources on this machine or on another."""
 
 import math
 from collections.abc import Callable
@@ -15,18 +15,18 @@ from trainer.task_folder.task import Task
 class LaneRunner(Protocol):
     """A runner of one task's sources on one device, one at a time, like `trainer.runner.Runner`.
 
-    A lane on another machine may be away. `run` then raises PutOff.
+    A lane on another machine may be unreachable. `run` then raises PutOff.
     """
 
     task: Task
 
     @property
     def device(self) -> Device:
-        """The device that it measures on."""
+        """The device that runs are measured on."""
 
     @property
     def machine(self) -> str:
-        """The name of its machine; empty for this one."""
+        """The name of the lane's machine; empty for this machine."""
 
     @property
     def is_there(self) -> bool:
@@ -47,7 +47,7 @@ class LaneRunner(Protocol):
         """End the sandboxes that wait for a run."""
 
     def expect_no_more(self) -> None:
-        """Start nothing ahead for a run after the next, which may be the last."""
+        """Start no sandboxes in advance: the next run may be the last."""
 
     def hurry(self) -> None:
         """End all waits for an idle minute: `run` raises PutOff instead."""
@@ -89,4 +89,4 @@ class LaneRunner(Protocol):
         """Train a source with a seed and score it (`trainer.runner.Runner.run`)."""
 
     async def judged(self, evidence: bytes, seed: int) -> RunOutcome:
-        """Return the outcome of somebody's evidence, without running their code."""
+        """Return the outcome that a peer's evidence proves, without running the peer's code."""

@@ -38,9 +38,9 @@ _LINE: Final = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LossPoint:
-    """The mean loss that a script printed for the steps since the point before, up to `step`.
+    """The mean loss that a script printed for the steps after the previous point, up to `step`.
 
-    In 1e-9 units.
+    `loss_nano` is in 1e-9 units.
     """
 
     step: int
@@ -48,7 +48,7 @@ class LossPoint:
 
     @property
     def loss(self) -> float:
-        """The loss, to nine places."""
+        """The loss, to nine decimal places."""
         return self.loss_nano / NANO
 
 

@@ -73,7 +73,7 @@ async def stage(sandbox: Sandbox, name: str) -> AsyncIterator[None]:
     try:
         yield
     except ForgedFrame as error:
-        unquoted = f"in {name}: not what the protocol of runs allows"
+        unquoted = f"in {name}: a frame that the protocol of runs forbids"
         # The script chooses the tag and the size.
         quoting = f"in {name}: {error}" if sandbox.keeps_output else unquoted
         raise RunFailed("rejected", quoting, unquoted=unquoted) from error
@@ -103,7 +103,7 @@ def _why_ended_unquoted(sandbox: Sandbox, name: str) -> RunFailed:
     The script can choose how it ends, so the message gives no details.
     """
     if sandbox.end == "memory" or sandbox.ran_out_of_memory:
-        return RunFailed("oom", f"in {name}: more memory than there is for it")
+        return RunFailed("oom", f"in {name}: it needed more memory than it may use")
     return RunFailed("crash", f"in {name}: it ended before it had answered everything")
 
 
@@ -128,7 +128,7 @@ async def given_up(is_hopeless: Callable[[], str | None]) -> AsyncIterator[None]
 
 @contextlib.asynccontextmanager
 async def wall_limit(limit_s: float, name: str) -> AsyncIterator[None]:
-    """End the block with status `timeout` after so many seconds by this node's clock."""
+    """End the block with status `timeout` after `limit_s` seconds by this node's clock."""
     try:
         async with asyncio.timeout(limit_s):
             yield
@@ -144,9 +144,9 @@ async def metered_limit(
     *,
     overtime_s: Callable[[], float] = lambda: 0.0,
 ) -> AsyncIterator[None]:
-    """End the block with status `timeout` once the sandbox has used so many metered seconds.
+    """End the block with status `timeout` once the sandbox has used `ceiling_s` metered seconds.
 
-    `overtime_s` is called when they are used up. It returns how many more are allowed.
+    `overtime_s` is called when they are used up. It returns how many more seconds are allowed.
     """
     before_s, more_s = sandbox.metered_s(), functools.cache(overtime_s)
 
@@ -225,7 +225,7 @@ async def _until_next_step(began_s: float) -> None:
 
 
 def next_step_s(lasted_s: float) -> float:
-    """Return the first step that is not earlier, in seconds."""
+    """Return the first step at or after `lasted_s`, in seconds."""
     steps = math.ceil(_STEPS_PER_DOUBLING * math.log2(max(lasted_s, _FIRST_STEP_S) / _FIRST_STEP_S))
     return float(max(lasted_s, _FIRST_STEP_S * 2 ** (steps / _STEPS_PER_DOUBLING)))
 
@@ -233,7 +233,7 @@ def next_step_s(lasted_s: float) -> float:
 async def restarted(stage: Callable[[], Awaitable[T]]) -> T:
     """Run a serving stage; restart it in a fresh sandbox if its start was too slow.
 
-    It has the same weights each time and has not seen a row, so a restart cannot select a better
+    Each start gets the same weights and has not seen a row, so a restart cannot select a better
     result.
     """
     for _ in range(_STARTS - 1):

@@ -1,6 +1,6 @@
 """Language models that a candidate may call: the questions, the answers and a cache of answers.
 
-The service that answers is passed in; this module knows no server, no key and no daily budget.
+The caller passes in the service that answers. This module handles no server, key or daily budget.
 Answers to the runs of the latest few seeds are cached, so that baseline and candidate get the same
 answer to the same question. A cached answer is delayed and charged like the first one, so a
 candidate cannot detect the cache.
@@ -33,8 +33,8 @@ class ModelMessage:
 class ModelQuestion:
     """A chat to continue, in at most `most_tokens` tokens.
 
-    `parameters` holds the other settings of the question, in JSON. `seed` belongs to the place in a
-    run where the question is asked, for models that accept a seed.
+    `parameters` holds the other settings of the question, in JSON. `seed` belongs to the run's
+    instance that asks, for models that accept a seed.
     """
 
     model: str
@@ -84,12 +84,12 @@ class Models(Protocol):
     """A service that answers questions."""
 
     async def ask(self, question: ModelQuestion) -> ModelOutcome:
-        """Return a model's answer, or why there is none. Raises ArnodeError if it never can."""
+        """Return a model's answer, or why it gave none. Raises ArnodeError if it never will."""
 
 
 @dataclass(slots=True)
 class _Kept:
-    """One place for an answer; the holder of the lock asks for it."""
+    """An answer, or None so far; only the holder of the lock asks the service for it."""
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     answer: ModelAnswer | None = None
@@ -114,7 +114,7 @@ class KeptModels:
     async def ask(self, question: ModelQuestion, *, run_seed: int, turn: int) -> ModelOutcome:
         """Return the kept answer to a question in runs of this seed, or ask for one.
 
-        `turn` is how often the same question was asked before in the same place; its answers may
+        `turn` is how often the same instance asked the same question before; the answers may
         differ.
         """
         began_s = self._clock_s()

@@ -31,7 +31,7 @@ class RunOutcome:
     steps stay on this node, except for the last step of a stopped run.
 
     `evidence` can be checked by any judge without running anything. `fault` is an error that the
-    candidate did not cause; it ends more than this run, after the run is recorded.
+    candidate did not cause. The caller records the run, then stops because of the fault.
     """
 
     seed: int
@@ -80,7 +80,8 @@ class BaselineCost:
     """The cost of the task's baseline on this machine in this session.
 
     `product` is its product, which can be scored again. `audited` is what its kind of task compares
-    later audits with. `trained_s` is the length of its training, counted like a metric of seconds.
+    later audits with. `trained_s` is the length of its training, in the seconds that a metric of
+    time counts.
     """
 
     cost: StageCosts
@@ -91,11 +92,11 @@ class BaselineCost:
 
 @dataclass(slots=True)
 class Meter:
-    """The figures of a run, filled while it goes on; they stay valid however it ends.
+    """The figures of a run, filled in while it is running; they stay valid however it ends.
 
-    `cost` has the seconds that count. `others_share` is the part of all processors' time that
-    others used during training, other lanes included. `outside_share` is the part of programs
-    outside this node. `has_rows` is True once the run was shown a row to score.
+    `cost` has the seconds that ceilings limit. `others_share` is the part of all processors' time
+    that others used during training, other lanes included. `outside_share` is the part that
+    programs outside this node used. `has_rows` is True once the run was shown a row to score.
     """
 
     cost: StageCosts = field(default_factory=StageCosts)
@@ -118,7 +119,7 @@ class Meter:
 
     @property
     def peak_bytes(self) -> int:
-        """The most memory that it held: on its card, if that is known."""
+        """The peak memory of the run: on its card if that is known, else in main memory."""
         on_card = self.card.peak_own_bytes if self.card else None
         return self.peak_mem_bytes if on_card is None else on_card
 

@@ -2,10 +2,10 @@
 
 train   spawn, import (ahead of the run, in a spare), build (compiling and warming up on dummy
         tokens), train (what counts: from handing over the data), export (of the weights)
-claim   spawn, import, load (of the weights), score
-audit   the same
-train   attempt (a training that others on the machine disturbed, and that another one replaces),
-        baseline (timed under the same load, for what the run may cost there)
+score   spawn, import, load (of the weights), score
+audit   as for score
+train   attempt (a training that other programs disturbed, and that a later one replaced), baseline
+        (a training of the baseline under the same load, which gives this run's ceiling)
 """
 
 import time
@@ -33,7 +33,7 @@ class Stage:
 
     @property
     def counts(self) -> bool:
-        """True if the device trained in it, with the clock of the budget running."""
+        """True if this is the training itself, during which the budget's clock runs."""
         return self.name == "train"
 
 

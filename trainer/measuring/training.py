@@ -27,7 +27,7 @@ WAITS: Final = "a run that others disturbed waits for a quiet minute"  # for peo
 
 
 class PutOff(Exception):  # noqa: N818 -- an event: the run has no outcome, and is made later
-    """A run was waiting for an idle minute, or its turn, when the session ended."""
+    """A run was waiting for an idle minute or for its turn when the session ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,10 +82,10 @@ class Trained:
 
 
 class Training:
-    """The training parts of the runs on one device.
+    """The trainings of all runs on one device.
 
     `is_card_used` returns True if others used the card since its last call, if there is a card.
-    `patience_s`: seconds that a run waits in all for a busy card.
+    `patience_s` is the longest time in seconds that a run waits in all.
     """
 
     def __init__(
@@ -203,7 +203,7 @@ class Training:
         return replace(trained.request, ceiling=pace.ceiling(share))
 
     async def _once(self, request: Request, on_trained: Callable[[], None]) -> Trained:
-        """Train once; repeat it if data were still being loaded, which only baseline runs meet."""
+        """Train once; repeat it if it reached data not loaded yet, as only baseline runs can."""
         while True:
             meter, began_s, product = Meter(), time.monotonic(), b""
             request.on_training(meter.curve)
@@ -227,8 +227,8 @@ class Training:
     async def _wait_for_card(self, patience: _Patience, on_trained: Callable[[], None]) -> bool:
         """Wait until no other program uses the card.
 
-        After a wait that timed out, runs no longer wait until the card was free once: other
-        programs may use it for days.
+        Other programs may use the card for days. So after a wait that timed out, this returns False
+        at once until the card has been free.
         """
         if self._was_in_vain and self._is_card_used():
             return False
@@ -240,8 +240,8 @@ class Training:
     async def _wait(self, idle: Idle, patience: _Patience, on_trained: Callable[[], None]) -> bool:
         """Let other runs train until an idle minute has passed, or the patience has run out.
 
-        Raises PutOff once the session is over, idle or not: the training would be repeated only
-        then.
+        Raises PutOff if the session is over by then, even if the minute was idle, because the
+        repeated training would come after the session.
         """
         if patience.is_session_over:
             raise PutOff

@@ -110,7 +110,10 @@ class SandboxBackend(ABC):
 
 
 async def until_ready(descriptor: int, *, to_write: bool = False) -> None:
-    """Wait until a descriptor is readable, or writable. A pidfd is once its process has ended."""
+    """Wait until a descriptor is readable, or writable with `to_write`.
+
+    A pidfd becomes readable when its process ends.
+    """
     loop = asyncio.get_running_loop()
     begin, end = loop.add_reader, loop.remove_reader
     if to_write:

@@ -32,7 +32,8 @@ def make_folder() -> Path:
 class CompiledCode:
     """A folder with one folder of compiled files for each tree.
 
-    `setting` names its subfolder. It must differ if anything else that the files depend on differs.
+    `setting` names the subfolder in use. It must be another one whenever anything else that the
+    files depend on changes.
     """
 
     def __init__(self, folder: Path, *, baseline: bytes, setting: str) -> None:

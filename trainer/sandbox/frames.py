@@ -64,9 +64,10 @@ class Frames:
         *,
         on_begun: Callable[[bytes], None] = lambda _tag: None,
     ) -> tuple[bytes, bytes]:
-        """Return tag and payload of the next frame, one of the `expected` (tag → most bytes).
+        """Return tag and payload of the next frame.
 
-        `on_begun` is called with the tag when the header has arrived. Raises as `receive` does.
+        `expected` maps each allowed tag to the largest allowed size in bytes. `on_begun` is called
+        with the tag when the header has arrived. Raises as `receive` does.
         """
         tag, size = HEADER.unpack(await self._read(HEADER.size))
         if tag not in expected:

@@ -55,7 +55,7 @@ NO_PACKAGES: Final = Packages()
 
 
 class PackagesMissing(ConfigurationError):  # noqa: N818 -- named after the fault, like related errors
-    """Some required distributions are not installed, or in another version. `lines` lists them."""
+    """Some required distributions are missing or have another version. `lines` lists them."""
 
     def __init__(self, lines: Iterable[str]) -> None:
         self.lines = tuple(lines)
@@ -115,7 +115,9 @@ def locked(lock: bytes) -> Packages:
     """
     lines = lock.decode("utf-8", "replace").splitlines()
     if not 0 < len(lines) <= _MOST or not all(map(_LOCKED.fullmatch, lines)):
-        raise ConfigurationError("the task's list of packages is malformed", "nobody can run it")
+        raise ConfigurationError(
+            "the task's list of packages is malformed", "ask the task's author to fix it"
+        )
     others = lacking(lines, None)
     if not others:
         return Packages(lock)

@@ -1,4 +1,4 @@
-"""The limits of one sandbox, the same for every tier, and the start times of one."""
+"""The limits of a sandbox, the same for every tier, and the times of its start."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -22,7 +22,7 @@ class Profile:
     `has_loopback` allows TCP within the sandbox, in a private network; this needs tier full.
     `scratch_files` limits the files and folders in its scratch folders. `card` is the NVIDIA card
     that it may use. `is_fresh` asks for a process that is not forked, so that it does not share
-    even its memory layout. `hash_seed` decides the order of its sets. `weighs_memory` refuses
+    even its memory layout. `hash_seed` decides the order of Python's sets. `weighs_memory` refuses
     memory that belongs neither to a process nor to a written file.
     """
 

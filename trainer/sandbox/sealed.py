@@ -39,7 +39,7 @@ class Sealed:
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[int]:
-        """Yield a new descriptor, whose position no other sandbox shares."""
+        """Yield a new descriptor, whose file position no other sandbox shares."""
         readable = os.open(f"/proc/self/fd/{self._descriptor}", os.O_RDONLY | os.O_CLOEXEC)
         try:
             yield readable

@@ -301,7 +301,7 @@ def _sockets(machine: str) -> list[bytes]:
 
 
 def _sockets_inside(machine: str, *, has_loopback: bool, has_card: bool) -> list[bytes]:
-    """Return rules that allow TCP sockets only, and with a card Unix sockets of packets."""
+    """Return rules that allow only TCP sockets and, with a card, Unix packet sockets."""
     number = NUMBERS[machine]
     families = (_INTERNET if has_loopback else ()) + (_UNIX if has_card else ())
     kinds = (_STREAM if has_loopback else ()) + (_PACKETS if has_card else ())

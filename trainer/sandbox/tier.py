@@ -74,12 +74,12 @@ def why_nothing_is_forked() -> str:
         said = fork_once(in_namespaces=tier.name == "full", as_throwaway=tier.name == "container")
     except (OSError, ArnodeError) as fault:
         return str(fault)
-    return "" if said == "contained" else said or "nothing was forked"
+    return "" if said == "contained" else said or "no sandbox was forked"
 
 
 @functools.cache
 def probe_tier() -> Tier:
-    """Test the tiers from the best down, and return the first that does all that it must do."""
+    """Test the tiers from the best down, and return the first that works completely."""
     full = _probe_full()
     if full.name == "full":
         return full

@@ -80,7 +80,7 @@ class UntrustedRepository:
     def around(cls, folder: Path) -> "UntrustedRepository | None":
         """Return the repository that contains a folder; None if there is none.
 
-        Raises ConfigurationError if its git folder leads elsewhere, OSError.
+        Raises OSError, and ConfigurationError if its git folder leads elsewhere.
         """
         folder = folder.resolve()
         for at in (folder, *folder.parents):

@@ -31,7 +31,7 @@ _MOST_GROWTH_KIB = 64 << 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started:
-    """A zygote's first process, which is outside its sandbox, and its folder without namespaces."""
+    """A zygote's first process, outside its sandbox, and, without namespaces, its folder."""
 
     process: subprocess.Popen[bytes]
     folder: Path | None = None
@@ -103,9 +103,10 @@ class Zygote:
 
     @classmethod
     def of(cls, key: Hashable, start: Callable[[int], Started]) -> "Zygote":
-        """Return the fit zygote of a key; `start` starts one, given the descriptor for requests.
+        """Return the fit zygote of a key; if there is none, `start` starts it.
 
-        Call it from the main thread: the kernel kills a zygote with the thread that started it.
+        `start` gets the descriptor on which the zygote receives requests. Call this method from the
+        main thread: the kernel kills a zygote with the thread that started it.
         """
         zygote = cls._fit.get(key)
         if zygote is not None and not zygote.is_fit():

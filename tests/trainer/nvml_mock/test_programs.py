@@ -13,7 +13,7 @@ from tests.trainer.nvml_mock.machine import Machine, uuid_of
 from tests.trainer.nvml_mock.profiles import A100_SLICES, H100, RTX4090
 from trainer.language_model.card_checks import torch_cuda
 
-CPU_BUILD = "torch here is built for the CPU alone"
+CPU_BUILD = "the installed torch is built for the CPU only"
 pytestmark = pytest.mark.skipif(torch_cuda() is not None, reason="torch here is no CPU build")
 
 

@@ -1,3 +1,3 @@
-"""The code inside the sandbox, on the untrusted side: the node believes none of its figures."""
+"""The code that runs inside the sandbox with the script: the node trusts none of its figures."""
 
 HARNESS = "trainer/language_model/harness"  # in the form that `trainer.sandbox.visible` uses

@@ -3,8 +3,8 @@
 It runs as `python -I -S boot.py DESCRIPTOR ROLE [GATE]`. GATE is a system-call filter in hex; its
 listener is sent to the runner (`trainer.sandbox.syscall_gate`). If GATE is `forks`, the process is
 a zygote: it imports torch once, then forks, and each forked sandbox continues here
-(`trainer.sandbox.inside.zygote`). Until the source arrives only our own code runs here. So the
-limits that it sets on its own process hold for the candidate as well.
+(`trainer.sandbox.inside.zygote`). Until the source arrives only our own code runs here. It limits
+its own process, and these limits then hold for the candidate as well.
 """
 
 import gc

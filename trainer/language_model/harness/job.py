@@ -9,9 +9,9 @@ class SandboxJob:
     """The job of one sandbox. The defaults are for our own programs, which have no task.
 
     `context` is the number of tokens of a scored row, `batch_rows` the number of rows scored at
-    once. `budget_tokens` is 0 for budgets in seconds. An epoch is `parts` parts of the training
-    data. `card` holds the results of the card's self-test (`trainer.card_selftest`); it is empty on
-    a processor.
+    once. `budget_tokens` is 0 for budgets in seconds. `parts` is the number of parts of the
+    training data in an epoch. `card` holds the results of the card's self-test
+    (`trainer.card_selftest`); it is empty on a processor.
     """
 
     role: str

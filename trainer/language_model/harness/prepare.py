@@ -113,7 +113,7 @@ def make_dataloader(
     device: torch.device | str | None = None,
     **_: object,
 ) -> Iterator[Batch]:
-    """Yield (inputs [B, T], targets [B, T], epoch): rows of this seed's tokens, each once an epoch.
+    """Yield (inputs [B, T], targets [B, T], epoch): rows of the seed's tokens, each once per epoch.
 
     The tensors are on `device`, by default the device of the caller's `model`. Raises ValueError
     for any split but "train", since validation text never enters a training sandbox.
@@ -139,7 +139,7 @@ def evaluate_bpb(model: nn.Module, *_: object, **__: object) -> NoReturn:
     A run has one evaluation, at its end. Raises RuntimeError if no training data was read before.
     """
     if session.job.role == "serve" or not _begun:
-        raise RuntimeError("evaluate_bpb ends the run: nothing of make_dataloader was read before")
+        raise RuntimeError("evaluate_bpb ends the run, but no training data was read before")
     state = _unwrap(model).state_dict()
     sys.stdout.flush()
     session.channel.send(WEIGHTS, save(state))
@@ -152,7 +152,7 @@ class _Caller(NamedTuple):
 
 
 def _find_caller(frame: FrameType | None) -> _Caller | None:
-    """Return the `model` and autocast that are visible in a frame, or else in its callers'."""
+    """Return the `model` and the autocast visible in a frame, or else in those of its callers."""
     while frame is not None:
         names = {**frame.f_globals, **frame.f_locals}
         if isinstance(model := names.get("model"), nn.Module):
@@ -192,7 +192,7 @@ def _training_batches(rows: int, length: int) -> Iterator[Batch]:
         tokens = _next_part()
         starts = np.arange(0, len(tokens) - length, length)
         if rows > len(starts):
-            raise ValueError(f"a batch of {rows} x {length} tokens is more than a part of the data")
+            raise ValueError(f"a batch of {rows} x {length} tokens exceeds a part of the data")
         # Shuffle the rows, or neighbours in a batch would come from the same document.
         order = np.random.default_rng([SEED, number]).permutation(starts)
         epoch = 1 + (number - 1) // session.job.parts
@@ -203,7 +203,7 @@ def _training_batches(rows: int, length: int) -> Iterator[Batch]:
 
 
 def _next_part() -> np.ndarray[Any, np.dtype[np.uint16]]:
-    """Ask the runner for the next tokens and return them. Its clock starts with the first ones."""
+    """Ask the runner for the next part, and return its tokens. The first part starts the clock."""
     session.channel.send(NEED_DATA)
     tag, _, descriptor = session.channel.receive()
     if tag != DATA or descriptor is None:

@@ -1,4 +1,4 @@
-"""Small named programs that test the abilities of a device that runs need.
+"""Small named programs, each of which tests one ability of a device that runs need.
 
 They are arnode's own code and run in a sandbox like a script, so a probe fails where a script would
 fail. Each prints a line as soon as it has ended, so that one that hangs or kills the process can be
@@ -90,7 +90,7 @@ def compiling(device: torch.device) -> str:
 
 
 def varlen(device: torch.device) -> str:
-    """Run torch's built-in FlashAttention over a window."""
+    """Run torch's built-in FlashAttention with a sliding window."""
     from torch.nn.attention.varlen import varlen_attn
 
     attention: Any = varlen_attn  # its signature differs between releases
@@ -107,7 +107,7 @@ def varlen(device: torch.device) -> str:
 
 
 def flex(device: torch.device) -> str:
-    """Compile flex attention for a window and run it."""
+    """Compile flex attention with a sliding window and run it."""
     from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
     def near(_row: Any, _head: Any, at: Any, other: Any) -> Any:
@@ -133,7 +133,7 @@ def pinned(device: torch.device) -> str:
     copied.record()
     copied.synchronize()
     if not torch.equal(arrived.cpu(), sent):
-        raise RuntimeError("what arrived is not what was sent")
+        raise RuntimeError("the copy differs from the original")
     return ""
 
 
@@ -164,7 +164,7 @@ def _require_near(found: torch.Tensor, expected: torch.Tensor) -> None:
     """Raise RuntimeError if numbers differ by more than the precision of 16-bit floats."""
     apart = (found.float() - expected.float()).abs().max().item()
     if not apart <= _TOLERANCE:
-        raise RuntimeError(f"numbers are {apart:.3g} off")
+        raise RuntimeError(f"results differ by {apart:.3g}")
 
 
 PROBES: Final[dict[str, Callable[[torch.device], str]]] = {

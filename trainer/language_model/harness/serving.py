@@ -35,7 +35,7 @@ def serve(model: nn.Module, autocast: contextlib.AbstractContextManager[object])
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
-        message = "what evaluate_bpb is given must be the `model` that make_dataloader has seen"
+        message = "evaluate_bpb must get the `model` that make_dataloader has seen"
         raise ValueError(message) from error
     model.eval()
     device = next(model.parameters()).device
@@ -61,8 +61,10 @@ def _rehearse(
     """Let the model answer made-up tokens once, before it sees a row.
 
     Modules that are imported on first use are imported here, since no file can be opened later. An
-    error here may be reported in full; after the model has seen a row, only the fact that it ended
-    is reported. Raises RuntimeError or TypeError with a message for the model's author.
+    error here may be reported in full. After the model has seen a row, only the fact that the
+    script ended is reported.
+
+    Raises RuntimeError or TypeError with a message for the model's author.
     """
     rows = _REHEARSED_ROWS if device.type == "cpu" else session.job.batch_rows  # by kernels
     shape, last = (rows, session.job.context), session.job.vocabulary_size - 1
@@ -74,7 +76,7 @@ def _rehearse(
         raise
     except Exception as error:
         said = f"{type(error).__name__}: {error}".partition("\n")[0]
-        raise RuntimeError(f"model(tokens) must answer any rows of tokens alone: {said}") from error
+        raise RuntimeError(f"model(tokens) must take any rows without targets: {said}") from error
     _checked(answer, tokens)
 
 

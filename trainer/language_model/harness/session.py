@@ -68,7 +68,7 @@ def require_card() -> None:
     has_card = torch.version.cuda is not None and os.environ.get("CUDA_VISIBLE_DEVICES")
     if has_card and not torch.cuda.is_available():
         torch.cuda.init()  # type: ignore[no-untyped-call]
-        raise RuntimeError("CUDA starts here, and has no card")
+        raise RuntimeError("CUDA starts here but finds no card")
 
 
 def _can_compile() -> bool:

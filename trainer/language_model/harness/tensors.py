@@ -33,7 +33,7 @@ def save(state: Mapping[str, torch.Tensor]) -> bytes:
     end = 0
     for name, tensor in ordered:
         if tensor.dtype not in _NAMES:
-            raise TypeError(f"weight {name!r} is of {tensor.dtype}, which cannot be exported")
+            raise TypeError(f"weight {name!r} has type {tensor.dtype}, which cannot be exported")
         flat = tensor.detach().to("cpu").contiguous().view(-1)
         parts.append(flat.view(torch.uint8).numpy().data)
         start, end = end, end + parts[-1].nbytes

@@ -1,7 +1,7 @@
 """A replacement for arnode's `prepare` that needs only torch and tiktoken.
 
-With it a training script runs until it has built its model. When the script would read data,
-`Built` is raised, which holds the model. The facts of the task are in model.json.
+With this module a training script runs until it has built its model. Instead of reading data it
+then raises `Built`, which holds the model. The task's settings are read from model.json.
 """
 
 import json
@@ -25,7 +25,7 @@ ENTRY = _MODEL["entry"]
 
 
 class Built(Exception):
-    """The script is about to read data; `model` is the model that it has built."""
+    """Raised instead of reading data; `model` is the model that the script has built."""
 
     def __init__(self, model):
         super().__init__("the model is built")

@@ -30,9 +30,10 @@ class _Busy(Exception):  # noqa: N818 -- an event: another attempt may get an an
 async def announced(
     source: str, names: Iterable[str], *, pause_s: float = PAUSE_S
 ) -> dict[str, bytes]:
-    """Return the announced sha256 of each file below a URL or folder, as far as there is one.
+    """Return the announced sha256 by file name; files without one are left out.
 
-    Raises ArnodeError if the server does not answer, or a file does not exist.
+    `source` is a URL or a folder, whose files are hashed here. Raises ArnodeError if the server
+    does not answer, or a file does not exist.
     """
     if "://" not in source:
         return {name: await asyncio.to_thread(_shown, Path(source) / name) for name in names}

@@ -1,7 +1,8 @@
 """A download of one file that can be resumed, and keeps the file only if its hash is right.
 
-Until the file is complete and checked, its parts are in another file next to the target. If the
-server's ETag changes meanwhile, the download starts again. The source may be a URL or a folder.
+Until the file is complete and checked, the downloaded part is in another file next to the target.
+If the server's ETag changes meanwhile, the download starts again. The source may be a URL or a
+folder.
 """
 
 import asyncio
@@ -25,7 +26,7 @@ _CHUNK_BYTES = 1 << 20
 _SHOWN_EVERY_S = 2.0
 _RATE_OF_S = 10.0  # the period from which the remaining time is estimated
 _TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=60)
-MIRROR_HINT: Final = "try again later, or set ARNODE_DATA_URL to a mirror or a folder that has it"
+MIRROR_HINT: Final = "try again later, or set ARNODE_DATA_URL to a mirror or a folder with the file"
 
 
 class _Interrupted(Exception):  # noqa: N818 -- an event: another attempt may go on
@@ -87,7 +88,7 @@ async def _fetch(url: str, part: "_Part", pace: "_Pace", pause_s: float) -> None
                 await _fetch_once(session, url, part, pace)
             except _Changed:
                 part.discard()
-                why = "it changes all the time"
+                why = "the file on the server keeps changing"
             except (_Interrupted, aiohttp.ClientError, TimeoutError) as fault:
                 why = str(fault) or type(fault).__name__
             else:
@@ -130,7 +131,7 @@ async def _fetch_once(
                 have += len(chunk)
                 pace.at(have)
         if total is not None and have < total:
-            raise _Interrupted(f"it ended after {have} of {total} bytes")
+            raise _Interrupted(f"the transfer ended after {have} of {total} bytes")
         pace.at(have, is_last=True)
 
 
@@ -234,10 +235,10 @@ def _disk_fault(error: OSError, target: Path) -> ArnodeError:
             return ArnodeError(
                 f"the disk is full: {free.f_bavail * free.f_frsize / 1e6:.0f} MB are free for"
                 f" {target}",
-                "make room, or set `data_dir` to a larger disk; what has come is kept",
+                "make room, or set `data_dir` to a larger disk; the downloaded part is kept",
             )
     return ArnodeError(
-        f"{target} cannot be written: {error.strerror}", "fix its permissions, or the disk"
+        f"{target} cannot be written: {error.strerror}", "fix the permissions or the disk"
     )
 
 

@@ -54,7 +54,7 @@ class Shard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unpinned:
-    """Shards without hashes, in order; `task` is the task as a command argument."""
+    """Shards without hashes, in order; `task` is how commands name the task."""
 
     task: str
     url: str
@@ -167,7 +167,7 @@ def write_pin(
         shutil.rmtree(leftover, ignore_errors=True)
     made = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{unpinned.key}-"))
     lines = [
-        "# Made by `arnode task prepare`: what these shards are. Remove the folder to look again.",
+        "# Made by `arnode task prepare`: the shards' hashes. Remove the folder to make it again.",
         f'vocabulary = "{_VOCABULARY_FILE}"',
         "",
         "[sha256]",

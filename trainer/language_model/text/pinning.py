@@ -43,9 +43,9 @@ def pin_shards(
 def _pin(unpinned: Unpinned, source: str, data_dir: Path, progress: Progress) -> None:
     from trainer.language_model.text.announced import announced  # aiohttp
 
-    progress("asking what the shards are", 0.0)
+    progress("asking for the shards' hashes", 0.0)
     digests = waited(
-        announced(source, unpinned.names), lambda: progress("asking what the shards are", 0.0)
+        announced(source, unpinned.names), lambda: progress("asking for the shards' hashes", 0.0)
     )
     unknown: dict[str, Path] = {}
     missing = [name for name in unpinned.names if name not in digests]
@@ -86,7 +86,7 @@ def _beginning(path: Path, name: str, progress: Progress) -> Iterator[str]:
                 return
     if left == VOCABULARY_CHARACTERS:
         raise ConfigurationError(
-            f"there is no text in {name}", "name a training shard whose column `text` holds some"
+            f"there is no text in {name}", "name a training shard with text in its column `text`"
         )
 
 

@@ -118,7 +118,8 @@ def read_documents(path: Path, name: str) -> Iterator[tuple[list[str], float]]:
         file = arrow.parquet.ParquetFile(path)
         if COLUMN not in file.schema_arrow.names:
             raise ConfigurationError(
-                f"{name} has no column `{COLUMN}`", "a task's shards hold their documents there"
+                f"{name} has no column `{COLUMN}`",
+                "the documents of a task's shards must be in that column",
             )
         total, seen = max(1, file.metadata.num_rows), 0
         for batch in file.iter_batches(batch_size=_DOCUMENTS_AT_ONCE, columns=[COLUMN]):
@@ -127,7 +128,8 @@ def read_documents(path: Path, name: str) -> Iterator[tuple[list[str], float]]:
             yield documents, seen / total
     except (arrow.ArrowException, OSError) as error:
         raise ConfigurationError(
-            f"{name} does not read as parquet: {error}", "name the shards of a data set of text"
+            f"{name} is not a readable parquet file: {error}",
+            "name the shards of a data set of text",
         ) from error
 
 
@@ -136,7 +138,7 @@ def _arrow() -> Any:
         import pyarrow.parquet
     except ImportError as error:
         raise ConfigurationError(
-            "this task's data are parquet files, and nothing here reads them",
-            "install what does: pip install 'arnode[shards]'",
+            "this task's data are parquet files, but no parquet reader is installed",
+            "install one: pip install 'arnode[shards]'",
         ) from error
     return pyarrow

@@ -1,7 +1,8 @@
 """A byte-level BPE vocabulary: the bytes of each token.
 
 It is stored as ranks in tiktoken's file format, followed by one BOS token. The same ranks encode
-text (tiktoken, in Rust) and count the bytes that a metric is divided by. This module knows no data.
+text (tiktoken, in Rust) and count the bytes that a metric is divided by. This module does not load
+data.
 
 The types of token arrays are defined here, each with its shape. `rows` is the number of scored
 pieces of text, `context` the number of tokens predicted in each, `vocabulary` the number of
@@ -110,7 +111,7 @@ def parse_ranks(data: bytes, *, name: str) -> Vocabulary:
             in_order = False
         if not in_order:
             raise ArnodeError(
-                f"{name}, line {number}: not a token in base64 and its rank {len(ranks)}",
+                f"{name}, line {number}: expected a token in base64 and the rank {len(ranks)}",
                 "restore the file; a vocabulary is part of a task's identity",
             )
         ranks.append(token)

@@ -1,9 +1,9 @@
-"""A search for parts of a text that a sandbox could read: 64-byte windows in visible files.
+"""A search for 64-byte windows of a text that occur in files which sandboxes show.
 
 A text that also occurs in, say, a package's documentation cannot be a secret split. Prose and code
-share idioms with the files of an interpreter and its packages, such as an import line or a sentence
-of a licence. So a row that overlaps a shared window is never scored, and no scored text is readable
-in a sandbox. If sandboxes show a large part of a text, the whole text is rejected.
+share phrases with the files of an interpreter and its packages, such as an import line or a
+sentence of a licence. So a row that overlaps a shared window is never scored, and no scored text is
+readable in a sandbox. If sandboxes show a large part of a text, the whole text is rejected.
 
 The method: a shared window of 64 bytes contains a block of 32 bytes that begins at a multiple of 32
 in the file. Every such block of the files is looked up by hash among the text's windows of 32 bytes
@@ -119,7 +119,7 @@ def without_seen(
     if seen.mean() > MAX_SEEN_SHARE:
         raise SafetyError(
             f"{what}: {seen.mean():.0%} of it lies in files that every sandbox can read",
-            "use another text: nothing could be kept secret of this one",
+            "use another text: this one could not be kept secret",
         )
     bounds = np.cumsum([len(group) for group in groups[:-1]])
     pairs = zip(groups, np.split(seen, bounds), strict=True)
@@ -140,7 +140,7 @@ def refuse_installed(what: Path, texts: Sequence[tuple[str, bytes]]) -> None:
         return
     where = next(copies[text] for _, text in texts if text in copies)
     raise SafetyError(
-        f"{what}: {share:.0%} of it lies in files that every sandbox can read, as {where}",
+        f"{what}: {share:.0%} of it lies in files that every sandbox can read, such as {where}",
         "use a text of your own: files of the interpreter and of packages cannot be kept secret",
     )
 

@@ -79,7 +79,7 @@ class ForkRequest:
 class ForkedChild:
     """A zygote's child once it is confined: its channel, and filters to load later.
 
-    The filters are in hex, as on a command line: a gate's, or an empty list.
+    `filters` has the gate's filter in hex, or is empty.
     """
 
     channel: int
