@@ -14,16 +14,17 @@ setup: $(VENV)/.installed
 
 # Runtime and test dependencies at the versions of constraints.txt, in one place next to the code. With
 # an NVIDIA driver, the fitting build of torch is installed first; without one, that step is silent.
-$(VENV)/.installed: pyproject.toml constraints.txt
+$(VENV)/.installed: pyproject.toml constraints.txt network.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "arnode needs Python 3.11 or newer; $(PYTHON) is older."; \
 	    echo "Install one and name it: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
 	@test -d $(VENV) || { echo "Making $(VENV) …"; $(PYTHON) -m venv $(VENV); } || \
 	  { echo "Install your distribution's package python3-venv, then try again."; exit 1; }
-	@./setup-system $(BIN)/python
+	@./setup-system
 	@echo "Installing the versions of constraints.txt (one to three minutes) …"
 	@$(BIN)/python -m trainer.cards.install_torch --constraints constraints.txt --kept $(VENV)/constraints.txt
 	@$(BIN)/python -m pip install --quiet --progress-bar on --constraint $(VENV)/constraints.txt --editable '.[dev]'
+	@$(BIN)/python -m pip install --quiet --no-deps --constraint $(VENV)/constraints.txt --requirement network.txt
 	@touch $@
 
 start: setup

@@ -13,7 +13,7 @@ from typing import Final
 
 from node.home.clock import clock_ms
 from node.home.config import Config
-from node.home.consent import with_settings
+from node.home.consent import require_library, with_settings
 from node.home.control_socket import ControlServer, Message
 from node.home.home import Home
 from node.home.keyfile import identity_of, load_keys
@@ -47,9 +47,10 @@ def run_bootstrap(
     """Serve a network in this process until stopped. With `relays`, also act as a relay.
 
     Raises:
-        ArnodeError: the network is not defined here, its definition or the home is faulty, or
-            another node already runs in this home.
+        ArnodeError: libp2p is not installed, the network is not defined here, its definition or the
+            home is faulty, or another node already runs in this home.
     """
+    require_library()
     network = with_settings(find_network(home, config.net).network, config)
     keys = load_keys(home)
 

@@ -169,8 +169,7 @@ def test_what_is_not_run_is_right() -> None:
             case ["make", target]:
                 assert target in targets
             case ["apt-get", "install", "--yes", *packages]:
-                compiling = {"gcc", "libgmp-dev", "python3-dev"}
-                assert {"make", "git", "bubblewrap", "python3-venv", *compiling} == set(packages)
+                assert {"make", "git", "bubblewrap", "python3-venv"} == set(packages)
             case ["python3", "-m", "venv", folder] | [".", folder]:
                 assert "/" not in folder or folder == ".venv/bin/activate"
             case [pip, "install", "."] if pip.endswith("/bin/pip"):

@@ -123,7 +123,7 @@ def test_the_image_holds_what_the_bootstrap_node_s_does_and_a_sandbox() -> None:
     # closed to others.
     assert dict(ours)["ENV"] == f"ARNODE_HOME={dict(ours)['VOLUME']}/home"
     packages = next(rest for word, rest in ours if word == "RUN" and "apt-get" in rest)
-    assert {"bubblewrap", "gcc", "git", "libc6-dev", "libgmp-dev"} <= set(packages.split())
+    assert {"bubblewrap", "gcc", "git", "libc6-dev"} <= set(packages.split())
 
 
 def test_containers_have_the_rights_that_their_tier_takes_and_no_other() -> None:

@@ -9,6 +9,7 @@ private networks.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +20,7 @@ from node.home.current_network import remember_network
 from node.home.home import Home
 from node.home.network_definition import NO_NETWORK, Network
 from node.home.networks import find_network
-from protocol.errors import Rejected
+from protocol.errors import ConfigurationError, Rejected
 from trainer.sandbox.tier import Tier
 from trainer.task_folder.task import Task
 from trainer.task_kinds import builtin_ids
@@ -31,6 +32,8 @@ _IN_DHT = (
 )
 _BY_LISTS = "Peers' addresses are read from {}, which sees this machine's IP address."
 _HOW = "`arnode start` in a terminal asks you, `--yes` agrees"
+_NO_LIBRARY = "libp2p is not installed"
+_INSTALL = "`pip install 'arnode[network]'` installs it, with a compiler and GMP"
 
 
 class TaskOf(Enum):
@@ -119,7 +122,8 @@ def plan_network(
 
     Raises:
         UsageError: the network is not defined here.
-        ConfigurationError: its definition or the settings file is invalid.
+        ConfigurationError: its definition or the settings file is invalid, or the user names a
+            network and libp2p is not installed.
     """
     if wishes.network == NO_NETWORK:
         return Offline("the network is off: `--network none`")
@@ -130,6 +134,10 @@ def plan_network(
     is_wanted = wishes.has_invite or wishes.network is not None
     if config.online is False and not is_wanted:
         return Offline("the network is off: `online = false`")
+    if is_wanted:
+        require_library()
+    elif not _has_library():
+        return Offline(f"the network is off: {_NO_LIBRARY}; {_INSTALL}")
     defined = find_network(home, config.net)
     if task is TaskOf.ITS_USER and defined.network.secret is None:
         return Offline(
@@ -159,6 +167,16 @@ def plan_network(
         changes["net"] = config.net
     change_settings(home.config, changes)
     return network if is_agreed else Offline("the network is off: you declined")
+
+
+def require_library() -> None:
+    """Raise ConfigurationError if libp2p is not installed."""
+    if not _has_library():
+        raise ConfigurationError(_NO_LIBRARY, _INSTALL)
+
+
+def _has_library() -> bool:
+    return find_spec("libp2p") is not None
 
 
 def ask_at_terminal(lines: list[str], question: str) -> bool:

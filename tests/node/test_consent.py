@@ -1,5 +1,6 @@
 """Consent: nothing speaks to a network before its user agreed, and an answer is kept."""
 
+import importlib.util
 import io
 import random
 import sys
@@ -24,7 +25,7 @@ from node.home.networks import Defined, create_network
 from node.peering.book import AddressBook, AddressSource
 from node.peering.book_file import book_path, write_book
 from node.running.program import agreed_network
-from protocol.errors import UsageError
+from protocol.errors import ConfigurationError, UsageError
 from protocol.keys import SigningKey
 from tests.node.peer_addresses import address, key
 from tests.tasks.sums import write_sums
@@ -106,6 +107,25 @@ def test_who_does_not_is_asked_once_too(home: Home) -> None:
     assert not is_on(plan(home))
     assert len(user.asked) == 1
     assert home.config.read_text() == "online = false\n"
+
+
+def test_without_libp2p_a_node_works_alone_unless_a_network_was_named(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = importlib.util.find_spec
+    monkeypatch.setattr(
+        "node.home.consent.find_spec", lambda name: None if name == "libp2p" else real(name)
+    )
+    user = User(agrees=True)
+    decided = plan(home, ask=user, online=True)
+    assert isinstance(decided, Offline)
+    assert "libp2p is not installed; `pip install 'arnode[network]'`" in decided.reason
+    assert user.asked == []
+    with pytest.raises(ConfigurationError, match="libp2p is not installed"):
+        plan(home, Wishes(network="main"), ask=user)
+    with pytest.raises(ConfigurationError, match="libp2p is not installed"):
+        plan(home, Wishes(has_invite=True), ask=user)
+    assert isinstance(plan(home, Wishes(network="none")), Offline)
 
 
 def test_nobody_is_asked_to_join_a_network_where_nobody_is_known(home: Home) -> None:
