@@ -3,7 +3,7 @@
 A head is in doubt in three cases: its tree measures worse than in its last trial, on the public
 split that all trials share; something has changed that figures depend on (torch, the driver, the
 card); or its runs fail. The doubt is stored. The head is measured again once the working line has
-no patches on it, unless a stack passes its trial before. A failing head is measured at once.
+no patches on top of it, unless a stack passes its trial first. A failing head is measured at once.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ _DECISIVE = ("torch", "numpy", "cpu", "driver", "cuda_driver", "power_limit_w", 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastEnvironment(Mapped):
-    """The decisive part of an environment, and the last job before it began (0: there was none)."""
+    """The environment that figures depend on, and the last job before it began (0: no job)."""
 
     env: Env
     after_job: Annotated[Natural, Named("after")]
@@ -37,7 +37,7 @@ def decisive(env: Env) -> Env:
 
 
 def changes_between(before: Env, now: Env) -> str:
-    """Return the differences, in words."""
+    """Return the differences between two environments, in words."""
     names = sorted({name for name, _ in (*before.items, *now.items)})
     return ", ".join(
         f"{name} {before.get(name)} → {now.get(name)}"
@@ -80,7 +80,7 @@ def detect_environment_change(line_writer: LineWriter, env: Env) -> str | None:
 def request_head_recheck(
     line_writer: LineWriter, because: str, *, is_failing: bool = False
 ) -> None:
-    """Request a new trial of the verified head as soon as the working line is at it.
+    """Request a new trial of the verified head, to be made once the working line equals it.
 
     With `is_failing`, the head no longer runs here and is measured at once.
     """

@@ -194,7 +194,7 @@ class HeadTrial(PairTrial):
             return
         how = f"the head measures {abs(drift):.4f} {'worse' if drift > 0 else 'better'} than before"
         line_context.activity.say(
-            f"{how} on the public rows: the machine changed, or the head was overrated"
+            f"{how} on the public split: the machine changed, or the head was overrated"
         )
         if drift > 0 and confirmation.move != "pass":
             request_head_recheck(line_context.line_writer, how)

@@ -56,8 +56,8 @@ class MetricReading:
     """A way to read metrics: in the task's unit, signed so that smaller is better.
 
     `memorised` is subtracted from a gain: what the candidate could have memorised of the text.
-    `policy` holds the rule's numbers for runs that scatter by themselves. `pairs_policy` adapts
-    them to this style.
+    `policy` holds the rule's numbers for tasks whose runs have noise on any seed. `pairs_policy`
+    adapts them to `style`.
     """
 
     sign: int
@@ -345,7 +345,7 @@ def _first_verdict(
 def _is_settled(
     pairs: Sequence[Pair], judgement: Judgement, reading: MetricReading, for_readers: Readers | None
 ) -> bool:
-    """Return True if these pairs show readers the verdict, no reader needs it, or none is left."""
+    """Return True if readers need no more pairs to see the verdict, or no more are allowed."""
     if for_readers is None or judgement.verdict not in DECISIVE_VERDICTS:
         return True
     return len(pairs) >= reading.pairs_policy.max_pairs or for_readers(pairs) == judgement.verdict

@@ -56,7 +56,7 @@ class AlertWatch:
         self._levels_reported = 0
 
     def news(self) -> Iterator[Alert]:
-        """Yield new alerts, heads first."""
+        """Yield new alerts, those about heads first."""
         after, self._number = self._number, self._store.records.last_number()
         if self._number != after:
             for line in self._store.jobs.lines():
