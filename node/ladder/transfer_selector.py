@@ -133,8 +133,8 @@ class TransferSelector:
     def _known(self) -> tuple[set[FoundOn], set[FoundOn]]:
         """Return the changes tried here, and those tried together with others and not kept.
 
-        A change that did not fit the working line is left out of both once a later transfer was
-        kept: it may fit now.
+        A change that did not fit the working line is not returned once a later transfer was kept:
+        it may fit now.
         """
         jobs, key = self._store.jobs, self._line_writer.key
         closed = jobs.closed_jobs(key, RungTransferStep)

@@ -1,4 +1,4 @@
-"""The alpha budget of a line: each trial draws an alpha, and the store counts the trials.
+"""The alpha budget of a line: each trial uses a part of it, its alpha, and the store counts trials.
 
 With these counts the bound of `protocol.rule.trial_alpha` holds for a line of any length, across
 restarts. Only trials that may move the verified head on their own draw an alpha: promotion trials

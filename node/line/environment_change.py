@@ -96,7 +96,7 @@ def is_head_failing(line_writer: LineWriter) -> bool:
 
 
 def needs_head_recheck(line_writer: LineWriter) -> bool:
-    """Return True if a doubt about any head is stored."""
+    """Return True if a doubt is stored, even about a former head."""
     return line_writer.store.meta(meta_key("head_recheck", line_writer.key)) is not None
 
 
@@ -106,12 +106,12 @@ def clear_head_recheck(line_writer: LineWriter) -> None:
 
 
 def requested_head_recheck(line_writer: LineWriter) -> dict[str, Value] | None:
-    """Return the stored doubt about the current head, if any."""
+    """Return the stored doubt about this line's current head; None without one."""
     return stored_head_recheck(line_writer.store, line_writer.known_line)
 
 
 def stored_head_recheck(store: Store, line: Line) -> dict[str, Value] | None:
-    """Return the doubt about a line's head that waits for a trial, if there is one."""
+    """Return the stored doubt about a line's current head; None without one."""
     kept = store.meta(meta_key("head_recheck", line.key))
     request = decode(kept) if kept else None
     if not isinstance(request, dict) or request.get("tree") != line.verified:

@@ -69,7 +69,7 @@ class LineWriter:
         return self.blobs.get_source(tree)
 
     def others_titles(self, base: bytes) -> frozenset[str]:
-        """Return the titles of ideas that peers announce to be trying on a tree of this line."""
+        """Return the titles of ideas that peers announced to try on a tree of this line."""
         author, now_ms = self.record_writer.author, self._clock_ms()
         return titles_on(others_intents(self.store, self.key, author=author, now_ms=now_ms), base)
 

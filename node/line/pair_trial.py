@@ -106,7 +106,7 @@ class HeadTrial(PairTrial):
     """A trial of a tree against the verified head; `measured` is filled in on closing.
 
     `alpha_nano` is its alpha in 1e-9 units: the probability that it passes without a gain
-    (`node.line.alpha_budget`). None means the session's alpha, as in a recheck of the head.
+    (`node.line.alpha_budget`). None means the session's alpha, as when the head is measured again.
     """
 
     measured: Annotated[Measured | None, OPTIONAL] = None

@@ -71,8 +71,9 @@ class RerunStep(PairTrial):
     with the figure `published_nano`; both are set only if the figure does not depend on the
     machine.
 
-    The remaining fields are filled in on closing: the verdict, the word for the claim, the gain
-    measured here with its interval, the evidence (ln E in thousandths) and the id of the record.
+    Closing the job sets the remaining fields: the verdict and its reason, `word` (the verdict on
+    the claim), the gain measured here with its interval, the evidence (ln E in thousandths) and the
+    id of the record.
     """
 
     target: Digest | None

@@ -11,7 +11,7 @@
 
 This module decides steps 1, 2 and 3. The loop's trials plan their runs in the store
 (`node.line.pair_trial`). `verify` hands its claim to the loop. `compare` and `replicate` keep their
-runs themselves (`node.on_demand.measuring`). All call the same function.
+runs themselves (`node.on_demand.measuring`). All of them call `next_of_confirmation`.
 
 This module is pure. Metrics are in 1e-9 units of the task's metric. `sign` is +1 for a metric to
 minimise and −1 for one to maximise.
