@@ -15,5 +15,6 @@ def js_folder(tmp_path: Path) -> Path:
     folder.mkdir()
     for module in FOLDER.glob("*.mjs"):
         shutil.copy(module, folder)
+    (folder / "client").symlink_to(FOLDER / "client")
     (folder / "node_modules").symlink_to(packages())
     return folder

@@ -1,6 +1,6 @@
 // Questions and answers over one stream: a 4-byte big-endian length, then that much msgpack.
 
-import { decode, encode } from "./msgpack.mjs";
+import { decode, encode } from "@msgpack/msgpack";
 
 const LIMIT_BYTES = 1 << 20;
 const HEAD_BYTES = 4;
@@ -53,7 +53,7 @@ export class Frames {
   async #receive() {
     const size = (await this.#take(HEAD_BYTES)).readUInt32BE();
     if (size > LIMIT_BYTES) throw new Error(`a frame of ${size} bytes`);
-    return decode(await this.#take(size));
+    return withBuffers(decode(await this.#take(size)));
   }
 
   async #take(size) {
@@ -66,4 +66,11 @@ export class Frames {
     this.#received = this.#received.subarray(size);
     return taken;
   }
+}
+
+function withBuffers(value) {
+  if (value instanceof Uint8Array) return Buffer.from(value);
+  if (Array.isArray(value)) return value.map(withBuffers);
+  if (value === null || typeof value !== "object") return value;
+  return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, withBuffers(one)]));
 }

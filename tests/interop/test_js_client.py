@@ -1,4 +1,4 @@
-"""A client written from docs/protocol.md alone agrees with the golden records and signatures."""
+"""A client written from docs/protocol.md alone agrees with the golden files."""
 
 import json
 import subprocess
@@ -18,10 +18,11 @@ def judged(vectors: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
 
 
-def test_the_client_makes_and_judges_every_golden_record_and_signature() -> None:
+def test_the_client_makes_and_judges_all_that_the_golden_files_hold() -> None:
     golden: Any = json.loads((VECTORS / "records.json").read_text("utf-8"))
     counts = {name: len(golden[name]) for name in ("records", "variants", "rejects")}
     counts["signatures"] = len(json.loads((VECTORS / "signatures.json").read_text("utf-8")))
+    counts["evidence"] = len(json.loads((VECTORS / "evidence.json").read_text("utf-8"))["cases"])
     counts |= {name: len(golden[name]) for name in ("trees", "tasks")}
     said = judged(VECTORS)
     lines = [f"{name}: {count} of {count}" for name, count in counts.items()]
@@ -37,6 +38,7 @@ def test_the_client_names_a_record_that_it_finds_wrong(tmp_path: Path) -> None:
     )
     (tmp_path / "records.json").write_text(json.dumps(golden), "utf-8")
     (tmp_path / "signatures.json").write_text("[]", "utf-8")
+    (tmp_path / "evidence.json").write_text('{"cases": []}', "utf-8")
     said = judged(tmp_path)
     assert said.returncode == 1
     assert "records: profile: id: " in said.stdout

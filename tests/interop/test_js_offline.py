@@ -1,9 +1,8 @@
-"""Records and reconciliation, written independently from docs/protocol.md, agree with ours."""
+"""Bundles and reconciliation, written independently from docs/protocol.md, agree with ours."""
 
 import dataclasses
 import hashlib
 import json
-import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -19,53 +18,9 @@ from tests.protocol.examples import PATCH, RESULT, START_MS
 from tests.protocol.worlds import KEYS, World
 
 FILES = Path(__file__).parents[1] / "vectors"
-VECTORS: Any = json.loads((FILES / "records.json").read_text())
 SIGNATURES: Any = json.loads((FILES / "signatures.json").read_text("utf-8"))
 
-EVIDENCE: Any = json.loads((FILES / "evidence.json").read_text())["cases"]
-
 Key = tuple[int, bytes]
-
-
-def test_js_reads_the_golden_records_and_makes_the_same_bytes() -> None:
-    golden, rejects = VECTORS["records"] + VECTORS["variants"], VECTORS["rejects"]
-
-    async def test() -> None:
-        async with program(FOLDER, "offline.mjs", "records") as js:
-            await js.send(
-                seed=VECTORS["author_seed"], wires=[one["wire"] for one in golden + rejects]
-            )
-            for one in golden:
-                assert await js.fact("valid") == {"id": one["id"], "again": one["wire"]}
-            # Of a kind's fields it reads the texts: what else is wrong with them is no fault to it.
-            for one in rejects:
-                is_of_text = re.search("(control|hidden) character", one["reason"])
-                is_of_kind = re.match("body: (?!not a map$)", one["reason"]) and not is_of_text
-                said = await js.receive()
-                assert said["fact"] == ("valid" if is_of_kind else "invalid"), one["fault"]
-
-    run(test)
-
-
-def test_js_judges_the_golden_signatures_alike() -> None:
-    async def test() -> None:
-        async with program(FOLDER, "offline.mjs", "signatures") as js:
-            await js.send(cases=SIGNATURES)
-            for one in SIGNATURES:
-                assert await js.fact("judged") == {"holds": one["fault"] is None}, one["name"]
-
-    run(test)
-
-
-def test_js_finds_the_same_verdicts_borne_out() -> None:
-    async def test() -> None:
-        async with program(FOLDER, "offline.mjs", "evidence") as js:
-            await js.send(cases=EVIDENCE)
-            for one in EVIDENCE:
-                expected = {name: one[name] for name in ("total", "scatter", "verdict")}
-                assert await js.fact("borne") == expected, one["name"]
-
-    run(test)
 
 
 @pytest.mark.soak

@@ -94,14 +94,14 @@ export function evidenceOf(task, pairs) {
   }
   const noise = n < 2n ? 0n : isqrt(scatter / (2n * n * (n - 1n)));
   const fewest = task.isProgram ? task.fewest : 3n;
-  if (n < fewest || n > 32n) return { ...nothing, noise };
+  const unproven = { ...nothing, noise, sum: d.sum, scatter };
+  if (n < fewest || n > 32n) return unproven;
   const factor = task.isProgram ? C2[Number(n) - 10] : 2n * C[Number(n) - 3];
   const exceeds = (excess) => excess > 0n && MICRO * excess * excess >= factor * scatter;
   const shift = larger(-absolute(d.sum), -(noise / 2n));
   const moved = d.sum < 0n ? d.sum - shift : d.sum + shift;
   return withBounds({
-    ...nothing,
-    noise,
+    ...unproven,
     above: (gain) => exceeds(d.sum - n * gain),
     below: (gain) => exceeds(n * gain - d.sum),
   }, d.sum, 1n + isqrt((MICRO * factor * scatter) / (n * n)), floorDivide(moved, n));

@@ -1,9 +1,10 @@
-// The golden records and signatures of a folder, judged by this client:
+// The golden records, signatures and evidence of a folder, judged by this client:
 //     node tests/interop/client/vectors.mjs tests/vectors
 // It prints counts and each failure, and fails if there is one.
 
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { evidenceOf } from "./board_evidence.mjs";
 import { encode } from "./encoding.mjs";
 import { Invalid } from "./invalid.mjs";
 import { make, read } from "./records.mjs";
@@ -13,6 +14,7 @@ import { sha256, taskOf, treeOf } from "./trees.mjs";
 const folder = process.argv[2] ?? "tests/vectors";
 const golden = JSON.parse(readFileSync(join(folder, "records.json"), "utf-8"));
 const signatures = JSON.parse(readFileSync(join(folder, "signatures.json"), "utf-8"));
+const { cases } = JSON.parse(readFileSync(join(folder, "evidence.json"), "utf-8"));
 const hex = (bytes) => Buffer.from(bytes).toString("hex");
 const bytes = (digits) => Buffer.from(digits, "hex");
 const failures = [];
@@ -81,6 +83,20 @@ function checkSignature(one) {
   }
 }
 
+function checkEvidence(one) {
+  const task = { isProgram: false, isExact: false, isMax: false, floor: BigInt(one.noise) };
+  const pairs = one.pairs.map(([base, candidate]) => ({
+    base: BigInt(base),
+    candidate: BigInt(candidate),
+  }));
+  const { sum, scatter, above, below } = evidenceOf(task, pairs);
+  const isLess = below(BigInt(one.least));
+  same("total", String(sum), one.total);
+  same("scatter", String(scatter), one.scatter);
+  const gained = isLess ? "smaller" : "confirmed";
+  same("verdict", above(0n) ? gained : isLess ? "refuted" : null, one.verdict);
+}
+
 function checkTree(one) {
   const blobs = Object.entries(one.files).map(([path, data]) => [path, sha256(bytes(data))]);
   same("tree", hex(treeOf(blobs)), one.tree);
@@ -97,6 +113,7 @@ count("records", golden.records, (one) => one.kind, checkRecord);
 count("variants", golden.variants, (one) => one.variant, checkRecord);
 count("rejects", golden.rejects, (one) => one.fault, checkReject);
 count("signatures", signatures, (one) => one.name, checkSignature);
+count("evidence", cases, (one) => one.name, checkEvidence);
 count("trees", golden.trees, (one) => one.tree, checkTree);
 count("tasks", golden.tasks, (one) => one.id, checkTask);
 for (const failure of failures) console.log(failure);
