@@ -57,7 +57,7 @@ class TaskHere:
 def task_here(home: Home, config: Config) -> TaskHere:
     """Return the task to start; if a card is present but unusable, report the reason.
 
-    Nothing is downloaded before that. Raises ConfigurationError if the user named a task that needs
+    This function downloads nothing. Raises ConfigurationError if the user named a task that needs
     the card.
     """
     if config.task not in (AUTO, OF_CARDS):
