@@ -197,7 +197,7 @@ def _unfit(checked: Checked) -> Rejected:
 
 
 def words_of(note: bytes) -> tuple[str, str]:
-    """Return the title and the reasons in a note as visible text. Both may be empty."""
+    """Return a note's first line (the title) and its rest (the reasons), sanitized; "" if none."""
     title, _, why = note.decode("utf-8", "replace").strip().partition("\n")
     return one_line(title, MAX_TITLE), one_line(why, MAX_WHY)
 

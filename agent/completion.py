@@ -82,7 +82,7 @@ class CompletionFault:
     """The reason there is no answer. `retry_s` is the delay that the server asked for, if any.
 
     `cost` counts against the limits although there is no answer. If the server reported no cost,
-    it is the highest possible one.
+    the highest possible cost is assumed.
     """
 
     kind: FaultKind

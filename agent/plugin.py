@@ -1,9 +1,9 @@
 """The interface for proposers from other packages.
 
 A proposer is a `ProposerPlugin` under the entry-point group `arnode.proposers`. The setting `agent`
-refers to it by the name of the entry. It may rely on this module, `agent.proposal`,
+selects it by the name of the entry. Its code may rely on this module, `agent.proposal`,
 `protocol.source` and `protocol.ideas`. It is called in a thread while runs continue. If it raises
-an error, the node reports it and goes on without its proposal.
+an error, the node reports the error and goes on without a proposal from it.
 """
 
 import asyncio
@@ -77,14 +77,16 @@ class PluggedProposer:
         checked = await self._check(proposal.source)
         fingerprint = checked.fingerprint
         if fingerprint is None or checked.fault or checked.marks:
-            why = checked.fault or (checked.marks[0].text if checked.marks else "it does not read")
+            why = checked.fault or (
+                checked.marks[0].text if checked.marks else "it cannot be parsed"
+            )
             return NoProposal(reason=f"its proposal may not be run: {why}", retry_s=_AGAIN_S)
         if context.tried(fingerprint):
             return NoProposal(reason="its proposal was tried before", retry_s=_AGAIN_S)
         return replace(proposal, proposer=self._name, fingerprint=fingerprint)
 
     def _asked(self, context: Context) -> Proposal | None:
-        """Return the plugin's proposal with every field rebuilt so that a job can store it."""
+        """Return the plugin's proposal, with its texts cut to the limits of a stored job."""
         found = self._proposer.propose(context)
         if found is None:
             return None

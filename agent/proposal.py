@@ -39,14 +39,15 @@ class Outcome:
     """The result of an earlier proposal of this node.
 
     `gain_sd` is base − candidate in standard deviations of one run, and `error_sd` is its standard
-    error. `metric` is the mean of its fresh runs, or of the screen without any, in the task's unit.
-    All three are None without a metric. `values` are the hyperparameters of the source that was
-    tried, by name; empty if they were not read. `reason` says why it failed, and `last_line` is the
-    last line it printed then. `author` is the author of a claim that was tried, None for this
-    node's own idea. `number` identifies the experiment. `base` is the number of the experiment
-    whose source it changed: 0 for the task's own source, None for one from elsewhere. `seconds` is
-    the duration of one run. `was_cut_off`: it took too long while other programs used its device,
-    so it says nothing about the idea.
+    error. `metric` is the mean of the runs with fresh seeds, or the screen's score if there are
+    none, in the task's unit. All three are None if no run ended with a score. `values` are the
+    hyperparameters of the source that was tried, by name; empty if they were not read. `reason`
+    says why a run failed, and `last_line` is the last line that this run printed. `author` is
+    the author of a claim that was tried, None for this node's own idea. `number` identifies the
+    experiment. `base` is the number of the experiment whose source was changed: 0 for the task's
+    own source, None for a source from elsewhere. `seconds` is the duration of one run.
+    `was_cut_off`: a run took too long while other programs used its device, so the outcome says
+    nothing about the idea.
     """
 
     key: str
@@ -244,15 +245,15 @@ class Context:
     """Everything that a proposer may know. `tried` says whether a canonical AST was ever run.
 
     `history` has this node's own outcomes, oldest first. `imported` has outcomes that another tool
-    reports. `others` has outcomes that peers report, the latest of each author first. `crash` asks
-    for a repair of that proposal. `aim` says what is wanted most. `scales` describes what became of
-    this node's own gains on other rungs. `importance` says which hyperparameters matter, as of the
-    last computation. `drafted` has the titles of what was already proposed for the same slot. In
-    files that have `regions`, only these may change. `show_unverified_words`: the user lets models
-    read text that was not checked here. `screened_out_by_others` has the titles of
-    changes that others report as useless, and `kept_by_others` of those that they kept,
-    the best first. `assigned_to_others` has the names of moves that
-    are assigned to other nodes with the same list.
+    reports. `others` has outcomes that peers report, the latest of each author first. A `crash`
+    asks for a repair of that proposal. `aim` is the kind of change to propose. `scales` has the
+    results of this node's own gains on other rungs. `importance` says which hyperparameters
+    matter, as of the last computation. `drafted` has the titles of earlier proposals for the same
+    experiment. In files that have `regions`, only these may change. `show_unverified_words`: the
+    user lets models read text by peers that this node did not verify. `screened_out_by_others` has
+    the titles of changes that peers screened out. `kept_by_others` has the titles of changes that
+    peers kept, the best first. `assigned_to_others` has the names of moves that are assigned to
+    other nodes with the same list.
     """
 
     source: Source
@@ -283,12 +284,12 @@ class Context:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """A patch to try. `key` names the idea (`hyperparameter:LEARNING_RATE`, `move:rope`) across
-    bases.
+    """A patch to try.
 
-    `edits` apply the patch to another base; empty if that is impossible. `model` and `program`, the
-    hash of the instructions it was given, say where the patch came from. `parents` are the patches
-    that it builds on.
+    `key` names the idea (`hyperparameter:LEARNING_RATE`, `move:rope`), whatever the base. `edits`
+    apply the patch to another base; empty if that is impossible. `model` wrote the patch, and
+    `program` is the hash of the instructions that the model was given. `parents` are the patches
+    that this one builds on.
     """
 
     parent: bytes
@@ -316,14 +317,14 @@ class NoProposal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProposerQuestion:
-    """The first turns that a slow proposer sends, and a description of what limits their length."""
+    """The first turns that a slow proposer sends. `room` describes their length limit."""
 
     turns: tuple[ChatMessage, ...]
     room: str
 
 
 class Proposer(Protocol):
-    """Something that proposes patches at once."""
+    """Something that proposes patches without delay."""
 
     def propose(self, context: Context) -> Proposal | None:
         """Return a patch that was never tried, or None when this proposer is out of ideas."""

@@ -76,7 +76,7 @@ def read_task(folder: Path, *, size: Sequence[int] = ()) -> TaskDraft:
     return TaskDraft(
         table=_table(name, requires, judges),
         comments={
-            "noise_floor": "not measured yet: `arnode task check` says what it is",
+            "noise_floor": "not measured yet: `arnode task check` measures it",
             "metric.unit": "of the baseline's seconds on the same problems",
         },
         files={

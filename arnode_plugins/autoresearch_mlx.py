@@ -1,4 +1,4 @@
-"""An importer of autoresearch-mlx's `rigor_ledger.jsonl`, and of its table, as autoresearch's.
+"""An importer of autoresearch-mlx's `rigor_ledger.jsonl`, and of its table (autoresearch's format).
 
 Each line of a ledger, {hash, desc, samples, mean, std, status, p_better}, has the runs of one
 configuration. A crashed one has a mean of 0, or the mean of the runs before the crash.

@@ -2,7 +2,7 @@
 
 The evaluator writes a table of figures, and the configuration names the figure that is the score.
 The evaluator becomes a judge in a separate sandbox if it only calls functions of the program with
-plain data, and if the figure contains no time. Otherwise the task is self-scored.
+plain data, and if the figure contains no measured time. Otherwise the task is self-scored.
 """
 
 from collections.abc import Mapping
@@ -93,7 +93,7 @@ def _config(folder: Path) -> Mapping[str, object]:
 
 def _description(config: Mapping[str, object]) -> str:
     message = text_in(config, "SYS_MSG")
-    return f"## What CodeEvolve was told\n\n{message}" if message else ""
+    return f"## The prompt for CodeEvolve\n\n{message}" if message else ""
 
 
 IMPORTER: Final = Importer(

@@ -43,8 +43,8 @@ _ON_CARD: Final = (
 _ON_PROCESSOR: Final = "none of its files names cuda: it runs on the processor, without a card"
 _TRUST: Final = (
     "To make it a trusted task, let the judge make the inputs from its seed and compare the outputs"
-    " with the reference's, and take the node's own wall_s as the metric; a card whose tensors are"
-    " made where the submission runs cannot be judged so yet."
+    " with the reference's, and take the node's own wall_s as the metric. This is not possible yet"
+    " if the tensors are made on the submission's card."
 )
 
 

@@ -51,7 +51,7 @@ DATA: Final = "raw"
 _SOLVE_FILE: Final = "solve.py"
 _PREPARED: Final = re.compile(r"prepared/(?:public|private)/(.+)")
 _TRUST: Final = "the data are split again for each instance, and only the judge sees the answers"
-_PRIVATE: Final = "anyone with these data knows all answers, so its results go on no leaderboard"
+_PRIVATE: Final = "anyone with these data knows all answers, so the results go on no leaderboard"
 _PLAIN: Final = (
     "neither prepare nor grade imports pandas, so tables are dicts of columns; if the grader needs"
     " a DataFrame, import pandas in grade.py and import the competition again"
@@ -252,7 +252,9 @@ IMPORTER: Final = Importer(
         read=read_task,
         options=(
             Option(name="data", help="The competition's raw files [FOLDER/raw].", kind=Path),
-            Option(name="direction", help="If lower or higher is better.", choices=("min", "max")),
+            Option(
+                name="direction", help="The better direction of the metric.", choices=("min", "max")
+            ),
         ),
     )
 )

@@ -1,4 +1,4 @@
-"""An importer of n-autoresearch's experiments, and of its table, as autoresearch's.
+"""An importer of n-autoresearch's experiments, and of its table (in autoresearch's format).
 
 An experiment is a JSON object: {id, tag, commit_sha, description, hypothesis, category, val_bpb,
 peak_vram_mb, status, error, …}. A running or crashed one has a val_bpb of 0. Experiments may be
@@ -58,7 +58,7 @@ def read_history(data: bytes) -> ImportedLog:
 
 
 def _inside(text: str, at: int, depth: int) -> Iterator[_Piece]:
-    """Yield the experiments, and the remains of some, from `at` to the end of the enclosing value.
+    """Yield whole and incomplete experiments from `at` to the end of the enclosing value.
 
     The enclosing value is an object, a list or the whole file, which may hold several answers in a
     row.
@@ -110,11 +110,11 @@ IMPORTER: Final = Importer(
         summary="""Import n-autoresearch's experiments: a saved history, or a checkout with its
         state.
 
-        A history is what `POST /api/experiment/history` answers. In a checkout they are read from
-        data/state_store.db, in which iii-engine keeps them.""",
+        A history is the answer of `POST /api/experiment/history`. A checkout's experiments are read
+        from data/state_store.db, where iii-engine keeps them.""",
         read=read_history,
-        hint="`POST /api/experiment/history` answers them as JSON, with val_bpb and status;"
-        " `data/state_store.db/experiments.bin` holds them",
+        hint="its experiments are JSON with val_bpb and status, in the answer of"
+        " `POST /api/experiment/history` or in `data/state_store.db/experiments.bin`",
         files=(
             (
                 "data/state_store.db/experiments.bin",

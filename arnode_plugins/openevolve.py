@@ -2,8 +2,8 @@
 
 SkyDiscover's folders have the evaluator in `evaluator/`. The evaluator becomes a judge in a sandbox
 of its own if it only calls functions of the program with plain data, and if its score contains no
-time. Otherwise the task is self-scored. Evaluation stages are imported too: a candidate must reach
-at least the stage that the baseline reaches.
+measured time. Otherwise the task is self-scored. Evaluation stages are imported too: a candidate
+must reach at least the stage that the baseline reaches.
 """
 
 import ast
@@ -105,7 +105,7 @@ def read_task(folder: Path, *, self_scored: bool = False) -> TaskDraft:
 
 
 def _summed(tree: ast.Module) -> list[str]:
-    """Return all figures that an evaluator may report, for a score that is their mean."""
+    """Return the names of all figures that an evaluator may report; the score is their mean."""
     return [
         key.value
         for node in ast.walk(tree)
@@ -171,11 +171,11 @@ def _description(program: str, config: Mapping[str, object], thresholds: tuple[f
     if thresholds:
         steps = ", ".join(f"{one:g}" for one in thresholds)
         parts.append(
-            f"The evaluator has stages; the next one is run from a {_METRIC} of {steps} on. A"
-            " candidate must get as far as the baseline does."
+            f"The evaluator has stages. The next one is run if the {_METRIC} reaches its threshold"
+            f" ({steps}). A candidate must reach at least the stage that the baseline reaches."
         )
     if message := text_in(table_in(config, "prompt"), "system_message"):
-        parts.append(f"## What OpenEvolve was told\n\n{message}")
+        parts.append(f"## The prompt for OpenEvolve\n\n{message}")
     return "\n\n".join(parts)
 
 

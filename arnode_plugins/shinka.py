@@ -1,8 +1,8 @@
 """An importer of ShinkaEvolve's folders: `initial.*`, `evaluate.py` and `run_evo.py`.
 
 `run_evo.py` has the prompt for models. The evaluator becomes a judge in a sandbox of its own if it
-only calls functions of the program with plain data, and if its score contains no time. Otherwise
-the task is self-scored.
+only calls functions of the program with plain data, and if its score contains no measured time.
+Otherwise the task is self-scored.
 """
 
 import ast
@@ -64,7 +64,7 @@ def read_task(folder: Path, *, self_scored: bool = False) -> TaskDraft:
     marked = "EVOLVE-BLOCK-START" in read_text(program)
     parts = ["Change only the lines between the EVOLVE-BLOCK marks."] if marked else []
     if message := message or _configured(folder):
-        parts.append(f"## What ShinkaEvolve was told\n\n{message}")
+        parts.append(f"## The prompt for ShinkaEvolve\n\n{message}")
     found = SelfScored(
         system=SYSTEM.name,
         name=folder.resolve().name,

@@ -124,7 +124,7 @@ def _refuse_local(path: FolderFile, statement: ast.ImportFrom) -> FolderFile | N
 
 
 def _own_members(node: ast.AST, task: ast.ClassDef) -> set[str]:
-    """Return the members of its own object or class that a piece of code names."""
+    """Return the members of the task's object or class that a piece of code names."""
     owners = {"self", "cls", task.name}
     return {
         one.attr
@@ -157,7 +157,7 @@ def _slim_class(module: TaskModule) -> tuple[str, list[ast.stmt]]:
 
 
 def _without_super(text: str, node: ast.stmt) -> str:
-    """Return a member without its call of `super()`; empty for an `__init__` that has no more."""
+    """Return a member without its `super()` call; "" for an `__init__` that does nothing else."""
     if not isinstance(node, ast.FunctionDef) or node.name != "__init__":
         return text
     kept = [one for one in _without_doc(node.body) if "super()" not in ast.unparse(one)]

@@ -1,4 +1,4 @@
-"""The judge of an MLE-bench competition: its own `prepare` and `grade`, with split seeds drawn.
+"""The judge of an MLE-bench competition: its own `prepare` and `grade`, with random split seeds.
 
 The fixed random seeds in `prepare` are replaced by numbers drawn from an instance's seed. Code that
 `prepare` and `grade` import from neighbouring modules, or from the MLE-bench checkout around them,
@@ -251,8 +251,8 @@ def judge_text(folder: Path, *, answers: str, metric: str, data: str) -> str:
 def _module(folder: Path, name: str) -> FolderFile:
     """Return a module of a competition's folder.
 
-    The root of its file is the MLE-bench checkout around the folder, if there is one, else the
-    folder.
+    Imports are resolved inside the file's `root`: the MLE-bench checkout around the folder, if
+    there is one, else the folder.
     """
     folder = folder.resolve()
     root = next((one for one in folder.parents if one.name == _PACKAGE), folder)
@@ -286,7 +286,7 @@ def _resolve(path: FolderFile, statement: ast.ImportFrom) -> FolderFile | None:
 
 
 def _drawn(path: FolderFile, source: str) -> str:
-    """Return a module's source with its fixed random seeds replaced by ones of the split."""
+    """Return a module's source with its fixed random seeds replaced by calls of `drawn_seed`."""
     if path.name != "prepare.py":
         return source
     lines = source.encode().split(b"\n")

@@ -35,7 +35,7 @@ def bootstrap() -> None:
     help="Relay connections to nodes that cannot be dialled directly.",
 )
 def run(network: str | None, http: str, relays: bool, **flags: Given) -> None:
-    """Serve a network until stopped: Ctrl-C, or SIGTERM."""
+    """Serve a network until Ctrl-C or SIGTERM."""
     from bootstrap.program import run_bootstrap
 
     home = Home.here()

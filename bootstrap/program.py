@@ -37,7 +37,7 @@ from protocol.topics import all_subscriptions
 from trainer.sandbox.tier import probe_tier
 from trainer.task_kinds import builtin_ids
 
-_ALTERNATIVE: Final = "give `--http` another address of this machine, or none"
+_ALTERNATIVE: Final = "give `--http` another address of this machine, or leave it out"
 _log = logging.getLogger("node")
 
 
@@ -135,7 +135,7 @@ def answers_of(
     author: bytes,
     stop: Callable[[], None],
 ) -> Mapping[str, Answer]:
-    """Return the handler of each command; `author` is this node's key, `stop` shuts it down."""
+    """Return the handler of each command; `author`: this node's key, `stop` shuts the node down."""
 
     async def status(_: Nothing) -> dict[str, Message]:
         return status_document(

@@ -11,7 +11,7 @@ A pure function of the set: no clock, no order of arrival, no trust, no floats. 
 It returns one row per tree. The row shows the claim with the highest lower bound of the gain over
 the anchor. That bound is taken on the split where it is lower, after an allowance for the luckiest
 of N tries (protocol/gains.py). A row ranks by this bound until another key's re-run finds a gain
-over the anchor and its pairs support it (protocol/opinions.py). From then on it ranks by the best
+over the anchor that its own pairs support (protocol/opinions.py). From then on it ranks by the best
 bound of such re-runs, because they did not select among results. Rows whose interval reaches the
 leader's lower bound share its rank. Within such a group the smaller compressed source goes first,
 then the smaller tree id. All records of an author that equivocated or revoked its key are ignored.
@@ -141,7 +141,7 @@ def assemble(
 ) -> Board:
     """Return the leaderboard of these facts.
 
-    Withdrawals and equivocations by authors of no fact are ignored.
+    Withdrawals and equivocations count only if their author is the author of one of these facts.
     """
     authors = {fact.id: fact.author for fact in facts}
     known = set(authors.values())
@@ -201,7 +201,7 @@ def _board_digest(task: bytes, hardware_class: str, rows: Iterable[Row]) -> byte
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Candidate:
-    """A claim that may become its tree's row, with other authors' opinions once added.
+    """A claim that may become its tree's row; other authors' opinions are added later.
 
     `lower_nano` and `upper_nano` bound the gain over the anchor by which it ranks.
     """

@@ -1,6 +1,6 @@
 """The facts that leaderboards read from records.
 
-They are claims, votes, moves of verified heads, withdrawals and equivocations.
+They are claims, votes, changes of verified heads, withdrawals and equivocations.
 Each fact depends on one record (an equivocation on two) and the task's manifest, so a store can
 keep it alongside the record. protocol/board.py combines many facts.
 """
@@ -35,9 +35,9 @@ IMPLAUSIBLE: Final = "implausible"  # flags a gain above the task's max_step
 class BoardClaim:
     """The facts of one result of the stage `confirm`. Without a gain it counts only as a try.
 
-    `anchor_gain` is over the anchor, on the split with the lower bound. `noise_nano` is the
-    standard deviation of one of its runs. `published` holds (seed, public figure) of the
-    candidate's runs, only in the class `any`, whose figures do not depend on the machine.
+    `anchor_gain` is the gain over the anchor, on the split where its lower bound is smaller.
+    `noise_nano` is the standard deviation of one run. `published` holds (seed, public figure) of
+    the candidate's runs, only in the class `any`, whose figures do not depend on the machine.
     """
 
     id: bytes
@@ -58,8 +58,8 @@ class BoardClaim:
 class Vote:
     """The facts of a re-run's record; its verdict counts only if its runs support it.
 
-    `target` is the result that it checks. `anchor_gain` is over the anchor. `again` is the figure
-    of a seed that the target's author published, only in the class `any`.
+    `target` is the result that it checks. `anchor_gain` is the gain over the anchor. `again` is the
+    figure of one more run with a seed that the target's author published, only in the class `any`.
     """
 
     id: bytes
@@ -77,7 +77,7 @@ class Vote:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeadMove:
-    """The facts of an adoption: its author's verified head moved to this tree."""
+    """The facts of an adoption: its author's verified head is now this tree."""
 
     id: bytes
     author: bytes

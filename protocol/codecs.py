@@ -197,7 +197,7 @@ def odd_character(path: str) -> str | None:
     if odd is None:
         return None
     named = "a space" if odd == " " else f"{odd!r} (U+{ord(odd):04X})"
-    return f"it has {named}, and names in patches are of ASCII letters, digits and . _ + -"
+    return f"it has {named}; only ASCII letters, digits and . _ + - are allowed in names in patches"
 
 
 def any_map() -> Codec[Value]:

@@ -1,9 +1,9 @@
 """Evidence from pairs whose two runs use the same instances.
 
 `DifferenceEvidence` uses the differences, `ExactEvidence` only their sign. Tasks with programs use
-these classes, tasks with noisy runs use `PairedEvidence` (`protocol.styles`). A program's earlier
-runs against itself are not used: on the same instances they differ by exactly 0, whatever another
-program does. Gains are base - candidate, in the metric's unit.
+these classes, tasks with noisy runs use `PairedEvidence` (`protocol.styles`). Earlier pairs of a
+program with itself are not used: on the same instances the two runs differ by exactly 0, however
+much the runs of another program differ. Gains are base - candidate, in the metric's unit.
 
 `DifferenceEvidence` is the one-sample, one-sided right-Haar t e-process (sources in
 `protocol.statistics`) with one **unseen pair** added to the measured ones. The unseen pair is a
@@ -95,7 +95,7 @@ class DifferenceEvidence:
 
     @property
     def sd(self) -> float:
-        """The noise of one run that would make unpaired runs differ by this much."""
+        """The noise of one run with which independent runs would differ as much as these pairs."""
         return math.sqrt(self._ss / (2 * (self.pairs - 1))) if self.pairs > 1 else self.floor
 
     @property
@@ -115,7 +115,7 @@ class DifferenceEvidence:
     def posterior_above(self, threshold: float) -> float:
         """Return P(gain > threshold) under the prior of `PairedEvidence`, without an unseen pair.
 
-        If all pairs tie and `floor` is 0, each tie halves it.
+        If all pairs tie and `floor` is 0, each tie halves the probability.
         """
         if self.pairs < 2:
             return 0.5
@@ -147,7 +147,7 @@ class DifferenceEvidence:
 
     @cached_property
     def _ss(self) -> float:
-        """The sum of squares about the mean, raised to that of the least plausible noise."""
+        """The sum of squares about the mean, or the one of the least plausible noise if larger."""
         floor = max(self.floor, abs(self.gain) / GAIN_OVER_SPREAD)
         return max(sum_of_squares(self.differences), 2 * (self.pairs - 1) * floor * floor, 0.0)
 

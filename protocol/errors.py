@@ -40,7 +40,7 @@ class UsageError(ArnodeError):
 
 
 class NotRunningError(ArnodeError):
-    """A missing node: the command needs a running one, but none answers."""
+    """A command that needs a running node, while no node answers."""
 
     exit_code = 3
 

@@ -20,15 +20,16 @@ assumed. The pairs exclude exactly the gains that are further than `reach` from 
 interval is valid under any stopping rule. The estimate is the mean minus the average bias of
 selection (`protocol.statistics.less_luck`).
 
-The two runs of a pair of programs (`protocol.styles`) use the same instances. Where those are
-drawn, only the scatter of the differences counts and s is at least a twelfth of the mean. 2·C[n] is
-replaced by the value of (n·Z)²/scatter at which ln E(Z) reaches ln 20 by `protocol.differences`:
+The two runs of a pair of programs (`protocol.styles`) use the same instances. Where the
+instances are drawn, only the scatter of the differences counts and s is at least a twelfth of the
+mean. 2·C[n] is replaced by the value of (n·Z)²/scatter at which ln E(Z) reaches ln 20 by
+`protocol.differences`:
 
     s        = max(noise floor, ceil(|Σd| / 12n))
     scatter  = max(n·Σd² - (Σd)², 2·s²·n·(n-1))
 
-Where they are fixed, one pair is enough. Then scatter = n·(max d - min d), shown = D > scatter, the
-reach is scatter / n and the estimate is the mean.
+Where the instances are fixed, one pair is enough. Then scatter = n·(max d - min d),
+shown = D > scatter, the reach is scatter / n and the estimate is the mean.
 """
 
 import math
@@ -134,7 +135,10 @@ class Evidence:
         return self._is_shown(self.pairs * gain_nano - self.total)
 
     def supported_verdict(self, least_nano: int) -> SupportedVerdict | None:
-        """Return the verdict that the pairs support on a claim of at least `least_nano` (≥ 0)."""
+        """Return the verdict that the pairs support.
+
+        `least_nano` (≥ 0) is the smallest gain that confirms the claim.
+        """
         is_gain, is_less = self.is_above(0), self.is_below(least_nano)
         if is_gain:
             return "smaller" if is_less else "confirmed"
@@ -150,7 +154,10 @@ class Evidence:
 
     @property
     def _critical(self) -> int | None:
-        """The least n²·Z²/scatter that shows a gain, in millionths; None as for `gain`."""
+        """The least n²·Z²/scatter that shows a gain, in millionths.
+
+        It is None for too few or too many pairs.
+        """
         n = self.pairs
         if n < self.least_pairs:
             return None

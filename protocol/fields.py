@@ -86,7 +86,7 @@ class Mapped:
     NAMES: ClassVar[frozenset[str]]  # names of the fields in the map
 
     def __init_subclass__(cls) -> None:
-        """Parse the annotations, once: `slots=True` creates the class again with `NAMES` set."""
+        """Parse the annotations, unless `NAMES` is set: `slots=True` creates each class twice."""
         super().__init_subclass__()
         if "NAMES" not in vars(cls):
             annotations: dict[str, object] = {}
@@ -218,4 +218,4 @@ def _codec_of_type(kind: object, notes: list[object]) -> Codec[Any]:
             return listing(codec_of(item), low=sizes[0].low, high=sizes[0].high)
         case origin, (first, second) if origin is tuple and second is not ...:
             return pair(codec_of(first), codec_of(second))
-    raise TypeError(f"what {kind} is read by and written as is not said: note a codec")
+    raise TypeError(f"no codec is known for {kind}: add one to the annotation")

@@ -103,7 +103,7 @@ def gain_of(differences: Sequence[int], noise_nano: int) -> Gain | None:
 
 
 def _held(nano: int) -> int:
-    """Return the value clamped to the range of a record's figures, which absurd claims exceed."""
+    """Return the value clamped to the range of a record's figures; absurd claims may exceed it."""
     return max(-MAX_INT, min(MAX_INT, nano))
 
 

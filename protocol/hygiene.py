@@ -1,8 +1,9 @@
 """Checks that a source is plain, small, readable text before it is run or shown.
 
 Every source is checked before it runs, this node's own included, but not when a record arrives. The
-security boundary is the sandbox, not these checks. The capability lint checks whether a source does
-more than arithmetic. Nothing is parsed here, and an ASCII source is not even tokenised.
+security boundary is the sandbox, not these checks. A separate check, the capability lint, finds
+sources that do more than arithmetic. Nothing is parsed here, and an ASCII source is not even
+tokenised.
 """
 
 import io

@@ -83,9 +83,10 @@ def is_spelt_as_ipv6(host: IPv6Address) -> bool:
 
 
 def is_this_machine(host: str) -> bool:
-    """Return True if an IP address is a loopback address of this machine, not of a gateway.
+    """Return True if an IP address is a loopback address of this machine.
 
-    Return False for text that is no address in the usual spelling.
+    Return False if a gateway would translate it to IPv4, and for text that is no address in the
+    usual spelling.
     """
     return _trusted_scope(host) is AddressScope.LOOPBACK
 

@@ -1,4 +1,4 @@
-"""A task's manifest: everything except the machine that a measured figure depends on.
+"""A task's manifest: all that a measured figure depends on, except the machine.
 
 The task id is the sha256 of the manifest's canonical encoding, so anyone may announce a task and
 nobody can change one. Instructions, hyperparameters and descriptions are not in it.
@@ -144,9 +144,9 @@ class TaskManifest(Mapped):
     def scoring(self) -> str:
         """The source of the task's figures: "judged", "public", "self" or "model".
 
-        "judged": a judge measures them. "public": likewise, by an imported evaluator that poses
-        the same instances to every candidate. "self": the candidate reports them. "model": a
-        language model gives an opinion.
+        "judged": a judge measures them. "public": an imported evaluator measures them, on the same
+        instances for every candidate. "self": the candidate reports them. "model": a language model
+        gives an opinion.
         """
         if self.program is None:
             return "judged"

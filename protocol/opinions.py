@@ -19,7 +19,10 @@ from protocol.gains import Gain
 
 @dataclass(frozen=True, slots=True)
 class Opinions:
-    """The last vote of each key on one tree, with whether its runs support it, and its adopters."""
+    """The opinions on one tree: the last vote of each key, and the keys that adopted the tree.
+
+    With each vote: True if its runs support its verdict.
+    """
 
     votes: dict[bytes, tuple[Vote, bool]] = field(default_factory=dict)
     adopted: set[bytes] = field(default_factory=set)

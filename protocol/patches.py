@@ -207,7 +207,7 @@ def _parse_header(lines: list[bytes]) -> _FilePatch | Rejected:
 
 
 def _parse_hunk(lines: list[bytes], at: int) -> tuple[_Hunk, int] | Rejected:
-    """Return the hunk that begins at line index `at`, and the index behind it."""
+    """Return the hunk that begins at line index `at`, and the index after it."""
     header = _HUNK.fullmatch(lines[at])
     if header is None:
         return Rejected("an invalid hunk header")

@@ -127,8 +127,8 @@ class ProgramSpec(Mapped):
     - `toolchains`: available to a candidate in addition to those that the first words of its
       commands need.
     - `public_data`, `judge_data`: files by hash. `public_data` and one entry of `judge_data` may be
-      a folder instead. Its hash is the hash of the list of its files. These files stay with the
-      task's author.
+      a folder instead. Its hash is the hash of the list of its files. The files of such a folder
+      stay with the task's author.
     - `holdout`: a salted hash of files that replace fixed files of the same names on secret
       instances. The replacing files never leave the author's machine.
     - `module`: a Python module of the candidate, which the judge's evaluator calls. Arguments and

@@ -211,10 +211,11 @@ def turns(drawn: float) -> tuple[Turn, ...]:
 def together(
     claims: Sequence[_Claim], untried: Callable[[Sequence[_Claim]], _Idea | None]
 ) -> _Idea | None:
-    """Return the idea that combines these claims, or the first part of them that is untried.
+    """Return the idea that combines these claims; if it was tried, the first untried half of them.
 
-    `untried` returns None if the combination was tried before. So a combination that fails is
-    bisected down to single claims, without any state except the list of tried ideas.
+    Halves are halved again. `untried` returns None if the combination was tried before. So a
+    combination that fails is bisected down to single claims, without any state except the list of
+    tried ideas.
     """
     if not claims:
         return None
@@ -237,7 +238,10 @@ def _is_contradicted(claim_sd: float, gain_sd: float, *, claims: int) -> bool:
 def _share_between(
     claim_sd: float, between: tuple[float, float], standard_error_sd: float
 ) -> tuple[float, float]:
-    """Return a claim's density, and its mean gain times that, for gains uniform in `between`."""
+    """Return the probability density of a claim, and its product with the posterior mean gain.
+
+    The prior of the gain is uniform in `between`.
+    """
     low, high = ((end - claim_sd) / standard_error_sd for end in between)
     width = between[1] - between[0]
     density = (_NORMAL.cdf(high) - _NORMAL.cdf(low)) / width

@@ -144,7 +144,7 @@ def respond(
 
 
 class _Range(NamedTuple):
-    """One range of a message, over our keys start … stop - 1: a fingerprint, ids or a skip."""
+    """A range of a message: a fingerprint, ids or a skip, for this node's keys start … stop - 1."""
 
     bound: bytes
     start: int
@@ -182,7 +182,7 @@ def _ranges(index: RecordIndex, message: bytes) -> Iterator[_Range | Rejected]:
 
 
 def _read_bound(message: bytes, at: int, last_time: int) -> tuple[bytes, int, int] | Rejected:
-    """Return the bound at an offset, its time, and the offset behind it."""
+    """Return the bound at an offset, its time, and the offset after it."""
     step = decode_varint(message, at)
     if isinstance(step, Rejected):
         return step
@@ -201,7 +201,7 @@ def _read_bound(message: bytes, at: int, last_time: int) -> tuple[bytes, int, in
 def _read_payload(
     message: bytes, at: int
 ) -> tuple[bytes | None, tuple[bytes, ...] | None, int] | Rejected:
-    """Return the fingerprint or the ids at an offset, and the offset behind them."""
+    """Return the fingerprint or the ids at an offset, and the offset after them."""
     mode = decode_varint(message, at)
     if isinstance(mode, Rejected):
         return mode

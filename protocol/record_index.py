@@ -236,7 +236,7 @@ def encode_varint(number: int) -> bytes:
 
 
 def decode_varint(data: bytes, at: int) -> tuple[int, int] | Rejected:
-    """Return the varint at an offset, and the offset behind it."""
+    """Return the varint at an offset, and the offset after it."""
     number = 0
     for end in range(at, min(at + _MAX_VARINT_BYTES, len(data))):
         number = number << 7 | data[end] & 0x7F

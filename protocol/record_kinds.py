@@ -135,7 +135,7 @@ class FileChange(Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diff(Mapped):
-    """A unified diff to read: zlib-compressed in the record, or the hash of a blob of the same."""
+    """A zlib-compressed unified diff to read, in the record or in the blob with this hash."""
 
     zlib: Annotated[bytes | None, binary(1, _MAX_INLINE_DIFF_BYTES), OPTIONAL] = None
     blob: Annotated[Digest | None, OPTIONAL] = None
@@ -189,7 +189,7 @@ class PatchBody(RecordBody, Mapped):
 
     @property
     def about(self) -> bytes | None:
-        """The id of the patch on the task where it was found; of several, the first."""
+        """The id of the original patch of a transfer; of several combined ones, the first."""
         found = self.found_on
         return None if found is None else found.patch or next(iter(self.parents), None)
 
@@ -252,7 +252,7 @@ class ResultBody(RecordBody, Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdoptBody(RecordBody, Mapped):
-    """A move of the author's verified head of (task, class); `unverified` if without evidence."""
+    """A change of the author's verified head of (task, class); `unverified` if without evidence."""
 
     kind: ClassVar = "adopt"
     task: Digest
@@ -281,7 +281,7 @@ class UnknownBody(RecordBody):
 
     @property
     def places(self) -> tuple[Place, ...]:
-        """All nodes' topics, because otherwise it would reach nobody."""
+        """The topics that all nodes read, because otherwise the record would reach nobody."""
         return ("everybody",)
 
     @property

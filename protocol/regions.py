@@ -31,7 +31,7 @@ class Region(Mapped):
 
     @property
     def markers(self) -> tuple[str, str]:
-        """The texts that mark the lines before and behind it."""
+        """The texts that mark the line before the region and the line after it."""
         return f"{self.name}-START", f"{self.name}-END"
 
 

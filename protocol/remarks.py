@@ -57,7 +57,7 @@ class NoiseBody(RecordBody, Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IntentBody(RecordBody, Mapped):
-    """A notice that the author is about to try this, valid for `ttl_s` s from the record's time."""
+    """A notice that the author tries an idea soon, valid for `ttl_s` s from the record's time."""
 
     kind: ClassVar = "intent"
     task: Digest

@@ -46,9 +46,10 @@ def rerun_seed(proof: bytes, index: int) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repeated:
-    """The public figure of a published seed when it was run again, in 1e-9 units of the metric.
+    """The public figure that a published seed gave when run again, in 1e-9 units of the metric.
 
-    Two machines may round a figure to neighbouring grains, but not further apart.
+    Figures are rounded to multiples of the grain, an eighth of the noise floor. On two machines
+    they may differ by one grain, but not by more.
     """
 
     seed: int
@@ -72,7 +73,7 @@ class Repeated:
 class RerunBody(RecordBody, Mapped):
     """A re-run of a tree against a base; `target` is the result that it checks.
 
-    `verdict` is an `RerunVerdict`, or a word that a later version added. `smaller` means a gain
+    `verdict` is a `RerunVerdict`, or a word that a later version added. `smaller` means a gain
     smaller than the claimed one. The proof is verified together with the record's signature
     (`proof_by`).
     """
@@ -96,7 +97,7 @@ class RerunBody(RecordBody, Mapped):
         return self.target
 
     def proof_by(self, author: bytes) -> Signature:
-        """Return the signature over the seeds' subject that this author must have made."""
+        """Return the unverified signature, by this author, from which the seeds are derived."""
         subject = _subject(self.target, self.base, self.tree)
         return Signature(author, SEED_CONTEXT + subject, self.proof)
 

@@ -45,7 +45,7 @@ _NUMBER = integer()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audit(Mapped):
-    """Claim minus audit over `k` positions: the mean, its standard error and the maximum."""
+    """Mean, standard error and maximum of reported minus audited figures at `k` positions."""
 
     k: Positive
     mean_nano: Annotated[int, Named("mean")]
@@ -145,7 +145,7 @@ class Run(Mapped):
 def patch_score_nano(runs: Sequence[Run]) -> int | None:
     """Return a patch's score over its own runs; None if the last one has no score.
 
-    If there are rechecks, the score is their mean, because the screen is a selected figure.
+    If there are rechecks, the score is their mean: the screen was selected for its good figure.
     """
     own = [run.metric_nano for run in runs if run.role == "candidate"]
     fresh = own[1:] or own

@@ -63,8 +63,9 @@ def student_t_quantile(p: float, nu: float) -> float:
 
 
 def log_e_value(z: float, h: float, ss: float, nu: float) -> float:
-    """Return ln E(Z) of a difference `z` worth `h` runs, with sum of squares `ss` on `nu` degrees.
+    """Return ln E(Z) of a mean difference `z` whose variance is that of one run divided by `h`.
 
+    The variance of one run is estimated by `ss / nu`, a sum of squares on `nu` degrees of freedom.
     A value above -ln alpha shows a gain at error rate alpha, under any stopping rule.
     """
     c = 1 + h * PRIOR_VARIANCE
@@ -88,7 +89,7 @@ def sum_of_squares(values: Sequence[float]) -> float:
 
 
 def posterior_above(threshold: float, z: float, h: float, ss: float, nu: float) -> float:
-    """Return P(gain > threshold) under the prior N(0, g s²), for a mean `z` worth `h` runs."""
+    """Return P(gain > threshold) under the prior N(0, g s²); arguments as in `log_e_value`."""
     c = 1 + h * PRIOR_VARIANCE
     mean = h * PRIOR_VARIANCE / c * z
     variance = PRIOR_VARIANCE / c * (ss + h * z * z / c) / (nu + 1)
@@ -163,9 +164,9 @@ class NoiseEstimate:
 
 
 class GainEvidence(Protocol):
-    """The evidence of pairs for a gain, for every style of task (`protocol.styles`).
+    """The interface of the evidence of pairs, for every style of task (`protocol.styles`).
 
-    The members are those of `PairedEvidence`. If `is_exact`, one pair is enough.
+    `PairedEvidence` documents the members. If `is_exact`, one pair is enough.
     """
 
     @property

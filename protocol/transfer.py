@@ -1,10 +1,10 @@
 """The fraction of a gain that transfers from one rung or hardware class to another.
 
-It is estimated from earlier transfers. A slope is the expected gain here divided by the gain there:
-1 means that the gain transfers fully, 0 not at all. Each slope (from one rung or class to another)
-is shrunk towards the common slope, more strongly if there are few transfers (empirical Bayes;
-DerSimonian and Laird 1986 for the scatter between patches). Slopes only order what is tried next.
-They are not evidence.
+It is estimated from earlier transfers. A slope is the expected gain on the new rung or class,
+divided by the gain where the patch was found: 1 means that the gain transfers fully, 0 not at all.
+There is one slope for each pair (from, to). It is shrunk towards the common slope, more strongly if
+there are few transfers (empirical Bayes; DerSimonian and Laird 1986 for the scatter between
+patches). Slopes only order what is tried next. They are not evidence.
 """
 
 import math
@@ -47,7 +47,7 @@ def measured(gain: Gain) -> tuple[float, float]:
 class Slope:
     """A slope with its standard deviation, estimated from `count` patches.
 
-    `scatter` is the standard deviation of the slopes of single patches about it.
+    `scatter` is the standard deviation of the slopes of single patches about this one.
     """
 
     mean: float
@@ -61,7 +61,10 @@ class Slope:
         return self.mean - Z95 * self.sd, self.mean + Z95 * self.sd
 
     def expected(self, gain: float, error: float = 0.0) -> tuple[float, float]:
-        """Return the expected gain of one patch here, and its standard deviation."""
+        """Return the expected gain of a patch after its transfer, and its standard deviation.
+
+        `gain` and `error` are the gain where the patch was found, and its standard error.
+        """
         spread = gain * gain * (self.sd**2 + self.scatter**2) + (self.mean * error) ** 2
         return self.mean * gain, math.sqrt(spread)
 
@@ -112,7 +115,7 @@ def _variance(one: ObservedTransfer, slope: float) -> float:
 
 
 def _scatter(ratios: Sequence[tuple[float, float]], known: float) -> float:
-    """Return the scatter between patches beyond measurement errors, shrunk towards a known one."""
+    """Return the scatter between patches beyond measurement errors, shrunk towards `known`."""
     weights = [1 / max(variance, 1e-9) for _, variance in ratios]
     total = sum(weights)
     mean = sum(weight * ratio for weight, (ratio, _) in zip(weights, ratios, strict=True)) / total

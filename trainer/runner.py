@@ -187,13 +187,14 @@ class Runner:
 
         - `split`: the 32-byte key of a secret split. Without it the run draws a secret split of its
           own.
-        - `needs_audit`: called with the public and the secret metric in 1e-9 units, once both are
-          known.
-        - `incumbent`: answers on the public split to aim the audit with (default: the baseline's).
+        - `needs_audit`: decides if the run is audited. It is called with the public and the secret
+          metric in 1e-9 units, once both are known.
+        - `incumbent`: the answers on the public split that the audit compares with (default: the
+          baseline's).
         - `on_trained`: called when the next run may train.
         - `session_ends_s`: the time (`time.monotonic`) after which the run no longer waits for an
           idle minute.
-        - `is_fresh`: fork none of the run's sandboxes.
+        - `is_fresh`: use only sandboxes that are not forked.
         - `on_training`: receives the loss curve, which fills during training. It receives a new
           curve if the source is trained again.
         - `is_hopeless`: called with the curve during training. If it returns a reason, the run is

@@ -1,12 +1,12 @@
-"""A search for hyperparameters to change together, by expected gain in a model of the trials.
+"""A search for sets of hyperparameter changes with a high expected gain in a model of the trials.
 
 The model (`agent.hyperparameters.surrogate`) learns from this node's trials, failures included, and
-from trials that peers report, which affect only what is tried. Random changes of a few
+from trials that peers report. Peers' trials affect only what is tried. Random changes of a few
 hyperparameters are ranked by expected improvement (Jones, Schonlau & Welch, 1998), and the best of
-them are changed again. They stay inside a trust region that grows with success and shrinks without
-(TuRBO: Eriksson et al., 2019). Values farther away than rejected ones get a lower rank with each
-rejection (after constrained expected improvement: Gardner et al., 2014). Deterministic given
-history and `chance`; the work is bounded.
+them are changed again. All changes stay inside a trust region, which grows after kept trials and
+shrinks after bad ones (TuRBO: Eriksson et al., 2019). Each rejected value lowers the rank of values
+at least as far from the present one (after constrained expected improvement: Gardner et al., 2014).
+Deterministic given history and `chance`; the work is bounded.
 """
 
 import math
@@ -53,8 +53,8 @@ def promising(
     """Return sets of changes, the most promising first; empty if there are too few `trials`.
 
     `weights` say how often each hyperparameter is considered. `trials` are this node's, the latest
-    first. The model learns from the latest that were not rejected, and from the trials of `others`
-    nearest to the present source.
+    first. The model learns from the latest of them that were not rejected, and from those of
+    `others` that are nearest to the present source.
     """
     cube = Cube(hyperparameters)
     reported = differences_of_others(others, cube)[:_MOST_OTHERS]
@@ -84,7 +84,7 @@ class Acceptance:
     A source is rejected for wrong answers, for example if a model is too large to be served. The
     loss model learns nothing from it, so without this estimate the search repeats such values. A
     rejected value counts against all values at least as far from the present value. An accepted
-    value counts in favour of all values no farther away. `cube` belongs to the present source.
+    value counts in favour of all values no farther away. `cube` is that of the present source.
     """
 
     def __init__(self, trials: Iterable[HyperparameterTrial], cube: Cube) -> None:
@@ -109,7 +109,7 @@ class Acceptance:
         return share
 
     def _far(self, name: str, value: Scalar) -> float | None:
-        """Return a number's signed distance from the source's own, or None for other values."""
+        """Return the signed distance of a number from the source's, or None for other values."""
         own, there = self._own.get(name), self._cube.along(name, value)
         return None if own is None or there is None else there - own
 
@@ -188,9 +188,9 @@ class _Search:
 
 
 def expected_gain(mean: float, deviation: float) -> float:
-    """Return the expected improvement of a loss N(mean, deviation²) over the worthwhile gain.
+    """Return the expected gain beyond `_WORTHWHILE_SD` if the loss is N(mean, deviation²).
 
-    Rounded, so that ties are ties on every machine.
+    The result is rounded, so that ties are ties on every machine.
     """
     z = (-mean - _WORTHWHILE_SD) / deviation
     density = math.exp(-0.5 * z * z) / math.sqrt(2 * math.pi)
@@ -208,10 +208,10 @@ def difference_of(trial: HyperparameterTrial, cube: Cube) -> TrialDifference:
 
 
 def differences_of_others(others: Sequence[PeerTrial], cube: Cube) -> list[TrialDifference]:
-    """Return peers' trials in this space, one of each author in turn, the nearest first.
+    """Return peers' trials in this space: the nearest of each author, then the second nearest, etc.
 
-    Authors take turns so that no author gains weight by publishing more. If a value of a base
-    is impossible here, it is left out. If a tried value is impossible here, the trial is skipped.
+    Authors take turns so that no author gains weight by publishing more. A base's values that are
+    impossible here are left out. A trial of a value that is impossible here is skipped.
     """
     hyperparameters, here = (
         {hyperparameter.name: hyperparameter for hyperparameter in cube.hyperparameters},

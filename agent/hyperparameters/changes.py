@@ -1,4 +1,4 @@
-"""Changes of several hyperparameters at once: their edits, titles and keys, and reading them back.
+"""Changes of several hyperparameters at once: written as edits, titles and keys, and read back.
 
 Each line gets one edit, even if several of its hyperparameters change. The change that an edit
 makes is read from its two texts alone, so this also works for a base that is not available.
@@ -98,7 +98,8 @@ class HyperparameterChanges:
 class HyperparameterTrial:
     """This node's outcome of a step.
 
-    `reference_group` numbers the reference runs it was compared with, counted from the latest.
+    `reference_group` is the number of the reference runs that the step was compared with. The
+    latest reference runs have the lowest number.
     """
 
     outcome: Outcome

@@ -1,8 +1,8 @@
 """The effect of each hyperparameter alone on the loss that the model of trials expects.
 
-The model's mean is a sum of bumps, and each bump is a product over hyperparameters. So means and
-variances over independent values are products of means over each one's values, and nothing needs to
-be sampled (Oakley & O'Hagan, *Probabilistic Sensitivity Analysis of Complex Models: a Bayesian
+The model's mean is a sum of bumps. Each bump is a product with one factor per hyperparameter. If
+their values are independent, a bump's mean is the product of the factors' means, so nothing needs
+to be sampled (Oakley & O'Hagan, *Probabilistic Sensitivity Analysis of Complex Models: a Bayesian
 Approach*, 2004, for any Gaussian process). Numpy only.
 """
 

@@ -1,15 +1,15 @@
 """The importance of hyperparameters: main effects in the proposer's model, as shares of variance.
 
-This is the part of a loss's variance that one hyperparameter explains by itself, over all values of
-the others (a first-order Sobol index; functional ANOVA as in Hutter, Hoos & Leyton-Brown, *An
-Efficient Approach for Assessing Hyperparameter Importance*, 2014, here of the proposer's own
-Gaussian process). It says what the trials so far suggest, not what is true. It never decides
-anything.
+A hyperparameter's importance is the fraction of a loss's variance that it explains by itself, over
+all values of the others. It is a first-order Sobol index, or functional ANOVA as in Hutter, Hoos &
+Leyton-Brown, *An Efficient Approach for Assessing Hyperparameter Importance*, 2014, but of the
+proposer's Gaussian process. It says what the trials so far suggest, not what is true. It never
+decides anything.
 
-Shares and effects of the model's expectation are exact, with all values equally likely
-(`agent.hyperparameters.effects`). Two are estimated. The model's length scales are the most likely
-ones. The interval comes from bootstrap samples of the trials: each sample gets its own length
-scales, and the search for them starts from those of all trials.
+For a given model, shares and effects are computed exactly, with all values equally likely
+(`agent.hyperparameters.effects`). The model's length scales are estimated: they are the most likely
+ones. The interval is also estimated, from bootstrap samples of the trials: each sample gets its own
+length scales, and the search for them starts from those of all trials.
 """
 
 import random
@@ -38,7 +38,7 @@ _INTERVAL: Final = (0.05, 0.95)
 
 
 def importance_of(context: Context) -> tuple[HyperparameterImportance, ...]:
-    """Return the importance of a source's hyperparameters, by the latest trials of them."""
+    """Return the importance of a source's hyperparameters, computed from the latest trials."""
     found = find_hyperparameters(context.source, context.editable, context.hyperparameters)
     by_name = {hyperparameter.name: hyperparameter for hyperparameter in reversed(found)}
     seen = trials(context.history[-_MOST_LOOKED_AT:], context.hyperparameters)

@@ -43,7 +43,7 @@ def informative(history: Sequence[Outcome]) -> list[Outcome]:
 
 
 def ordered_moves(context: Context, history: Sequence[Outcome]) -> tuple[list[Move], list[Move]]:
-    """Return the moves that apply: untried ones in the seed's order, and tried ones, rarest first.
+    """Return the moves that apply: untried in the seed's order, and tried, least often tried first.
 
     Untried moves that peers kept are first, then those assigned to this node, then those assigned
     to peers. A move that peers screened out and nobody kept is last if it is assigned to this node.
@@ -93,8 +93,8 @@ def combine_kept_by_others(
 ) -> CandidateMove | None:
     """Return the first untried moves that peers kept, combined as one change, if there are several.
 
-    One by one, each takes three runs to keep. After a combination that was not kept, single moves
-    must first show which of them does harm.
+    Combining saves runs: keeping a single move takes three. After a combination that was not kept,
+    moves are tried one by one until one is kept, to find out which of them does harm.
     """
     for outcome in reversed(history):
         if outcome.decision == "kept":

@@ -41,7 +41,7 @@ class Past:
 
     @property
     def weight(self) -> float:
-        """A score of promise: gains and near misses against the number of steps."""
+        """A score of promise: higher with more gains and near misses, lower with more steps."""
         kept = sum(outcome.decision == "kept" for _, outcome in self.steps)
         near = sum(outcome.decision == "rechecked_out" for _, outcome in self.steps)
         momentum = 3.0 if self.steps and self.steps[-1][1].decision == "kept" else 0.0

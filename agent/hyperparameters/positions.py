@@ -34,7 +34,7 @@ class Cube:
         )
 
     def coordinates(self, name: str, value: Scalar) -> Position:
-        """Return one hyperparameter's part of a position."""
+        """Return the coordinates that a hyperparameter's value contributes to a position."""
         return self._dimensions[name].coordinates(value)
 
     def along(self, name: str, value: Scalar) -> float | None:
@@ -52,7 +52,7 @@ class Cube:
 
 
 class _Dimension:
-    """One hyperparameter. Coordinates are cached, because few values are asked for many times."""
+    """One hyperparameter. Coordinates are cached, because they are needed often for few values."""
 
     def __init__(self, hyperparameter: Hyperparameter) -> None:
         self.hyperparameter = hyperparameter
@@ -67,7 +67,7 @@ class _Dimension:
 
     @cached_property
     def _numbers(self) -> tuple[int | float, ...]:
-        """The same values if all are numbers, else empty."""
+        """The values in `_options` if all of them are numbers, else empty."""
         numbers = [one for one in self._options if not isinstance(one, bool | str)]
         return tuple(numbers) if len(numbers) == len(self._options) else ()
 

@@ -1,11 +1,11 @@
-"""A proposer without a language model: moves that the task lists, and steps of its constants.
+"""A proposer without a language model: it tries the task's moves and changes hyperparameters.
 
 Deterministic given the context's seed and history. While there are untried moves, about half of the
-proposals are moves, nearly all if others kept one (`agent.hyperparameters.moves`). Hyperparameters
-are changed in three ways: as a peer changed them; by a local step (log-normal, the 1/5th rule per
-hyperparameter, a direction that gained continues); and as a model of the trials expects most. While
-that model knows too little, a quasi-random probe of a range takes its place. A source whose
-canonical AST was run before is never proposed.
+proposals are moves, nearly all if peers kept one (`agent.hyperparameters.moves`). There are three
+ways to change hyperparameters: as a peer changed them; by a local step (log-normal, the 1/5th rule
+per hyperparameter, a direction that gained continues); and by the largest expected gain in a model
+of the trials. While the model has too few trials, a quasi-random probe of a range takes its place.
+A source whose canonical AST was run before is never proposed.
 """
 
 import random
@@ -88,7 +88,7 @@ class BuiltInSearch:
 
 
 class _Drafts:
-    """A source of ideas for one context; each move and each transplant comes up once."""
+    """A generator of ideas for one context; it draws each move and each transplant once."""
 
     def __init__(self, context: Context) -> None:
         # Seed with the latest outcomes, so that draws change even when the history is cut.

@@ -3,8 +3,8 @@
 A gain is one function's value at the base less its value at the candidate. So trials of an earlier
 base stay useful, even after hyperparameters or the structure changed, as far as the two bases are
 related. Every hyperparameter has its own length scale, found by maximum a posteriori (Rasmussen &
-Williams, *Gaussian Processes for Machine Learning*, 2006, ch. 5). A base is not a random point, so
-its loss is taken to lie `_DEPTH_SD` below the usual.
+Williams, *Gaussian Processes for Machine Learning*, 2006, ch. 5). A base is better than a
+random point, so its loss is assumed to lie `_DEPTH_SD` below the model's prior mean.
 
 Positions lie in the unit cube, losses are in standard deviations of one run. Deterministic, bounded
 work, numpy only. This module knows no sources and proposes nothing.
@@ -41,8 +41,8 @@ _LEAST_VARIANCE = 1e-9
 class TrialDifference:
     """A trial: its position, the position of its base, and its loss relative to the base.
 
-    `reference_group` numbers its reference runs: trials with one number share their
-    error. `count` is the number of identical trials.
+    `reference_group` is the number of its reference runs. Trials with the same number share
+    the error of these runs. `count` is the number of identical trials.
     """
 
     at: Position
@@ -61,7 +61,7 @@ class _Kernel:
 class Surrogate:
     """A model fitted to at least one trial that predicts the losses of others.
 
-    `like` is a model of similar trials; the search for length scales starts from its own.
+    `like` is a model of similar trials; the search for length scales starts from those of `like`.
     """
 
     def __init__(
@@ -161,13 +161,13 @@ class _Contrasts:
 
 @lru_cache(maxsize=4)
 def _fitted(seen: tuple[TrialDifference, ...], base: Position) -> _Kernel:
-    """Return the most likely shape."""
+    """Return the most likely kernel."""
     usual = _Kernel((math.exp(_REACH_PRIOR[0]),) * len(base), math.exp(_AMPLITUDE_PRIOR[0]))
     return _coordinate_search(_Fit(_Contrasts(seen, base), usual))
 
 
 def _coordinate_search(fit: "_Fit") -> _Kernel:
-    """Return the most likely shape near a fit's start, searched one number at a time."""
+    """Return the most likely kernel, searched one parameter at a time from a fit's start."""
     for _ in range(_SWEEPS):
         before = fit.score
         for amplitude_sd in _AMPLITUDES_SD:
@@ -180,7 +180,7 @@ def _coordinate_search(fit: "_Fit") -> _Kernel:
 
 
 class _Fit:
-    """The best shape so far, with its scaled squared distances."""
+    """The most likely kernel (`shape`) so far, with its scaled squared distances."""
 
     def __init__(self, contrasts: _Contrasts, shape: _Kernel) -> None:
         self._contrasts = contrasts
@@ -189,7 +189,7 @@ class _Fit:
         self.score = self._score(self.shape, self.exponents)
 
     def consider(self, shape: _Kernel, exponents: Floats) -> None:
-        """Replace the present shape by this one if it is more likely."""
+        """Replace the present kernel by this one if it is more likely."""
         score = self._score(shape, exponents)
         if score > self.score + _LEAST_VARIANCE:
             self.shape, self.exponents, self.score = shape, exponents, score

@@ -38,8 +38,9 @@ def transplants(
 ) -> Iterator[Transplant]:
     """Yield the steps that apply to `hyperparameters`, those of the most trustworthy peers first.
 
-    A number is tried as it is, then by its ratio if this node's value was different before. Steps
-    that this node has `done` (the same names to the same values) are skipped for any base.
+    First the peer's values are tried. If the values before the step differ, this node's values are
+    also tried, changed by the peer's ratios. Steps to values that this node has already tried
+    (`done`) are skipped, whatever their base.
     """
     known = [dict(step.after) for step in done]
     for peer in sorted(peers, key=lambda one: (one.level in _UNVERIFIED, not one.is_near)):

@@ -62,8 +62,8 @@ class QuestionLimits:
 class Asker:
     """A client that asks `model` through `complete`, within limits, and counts consecutive faults.
 
-    Subclasses define the purpose. The fences of quotes are derived from `secret`, at least 16 bytes
-    that only this node knows.
+    Subclasses define what is asked. Quotes are enclosed in fences derived from `secret`, at least
+    16 bytes that only this node knows.
     """
 
     complete: Complete
@@ -155,7 +155,7 @@ class Resting:
         return is_news
 
     def end(self) -> bool:
-        """Record a success; return whether a reason for the failures before was reported."""
+        """Record a success; return whether a reason was reported for the failures before it."""
         was_reported, self._reported_reason = bool(self._reported_reason), ""
         return was_reported
 

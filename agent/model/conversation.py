@@ -92,7 +92,7 @@ class ModelConversation:
         if slip.source_lines:
             lines.append(self.fence.source("a part of the file", "\n".join(slip.source_lines)))
         if slip.quoted:
-            lines.append(self.fence.quote("what this is about", slip.quoted))
+            lines.append(self.fence.quote("lines in question", slip.quoted))
         lines.append("Give the whole answer again in the same format; the file is unchanged.")
         self._turns.append(
             (

@@ -54,9 +54,9 @@ def keep_rule(policy: Policy, *, base: str) -> str:
         return f"{screen} and a second run with a fresh seed at least {rechecks_sd[0]:g} sd"
     *before, last = (f"{needed_sd:g}" for needed_sd in rechecks_sd)
     return (
-        f"{screen} and up to {len(rechecks_sd)} runs with fresh seeds are, on average of those so "
-        f"far, at least {', '.join(before)} and {last} sd better; two suffice that are each "
-        f"{policy.plain_sd:g} sd better"
+        f"{screen} and, after each of up to {len(rechecks_sd)} runs with fresh seeds, their "
+        f"average so far is at least {', '.join(before)} and {last} sd better, in this order; two "
+        f"runs suffice if each is {policy.plain_sd:g} sd better"
     )
 
 

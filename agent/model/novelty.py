@@ -42,9 +42,9 @@ _Shingle = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repeat:
-    """The match of a repeated idea: an outcome of this node or a peer's patch.
+    """The change that an idea repeats: this node's earlier `outcome`, or the patch of a `peer`.
 
-    Neither is set if the same program was run before.
+    Both are None if the same program was run before.
     """
 
     likeness: float
@@ -91,7 +91,7 @@ def repeat_of(hunks: Sequence[Hunk], fingerprint: bytes, context: Context) -> Re
 
 
 def built_on(hunks: Sequence[Hunk], peers: Sequence[PeerPatch]) -> tuple[bytes, ...]:
-    """Return the peers' patches that a change builds on, because it contains most of them."""
+    """Return the peers' patches that a change builds on: it contains most of their tokens."""
     own = signature(hunks)
     found: list[tuple[float, bytes]] = []
     for peer in peers[:_COMPARED_PEERS]:
@@ -235,7 +235,7 @@ def _are_other_numbers(one: Sequence[float], other: Sequence[float]) -> bool:
 
 
 def _is_same_number(one: float, other: float) -> bool:
-    """Return whether two values are one idea. For values just below 1, compare 1 - value."""
+    """Return whether two values count as the same idea. Just below 1, compare 1 - value."""
     if not math.isclose(one, other, rel_tol=_SAME_NUMBER):
         return False
     if 0.5 < one < 1 and 0.5 < other < 1:

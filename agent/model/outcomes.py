@@ -50,7 +50,7 @@ class OutcomeWriter:
         return outcome.author is None or outcome.decision == "kept" or self.shows_unverified
 
     def facts(self, outcome: Outcome) -> tuple[str, ...]:
-        """Return the facts of its change; for an old outcome without edits, those of its title."""
+        """Return the facts of an outcome's change, or of its title if an old one has no edits."""
         if outcome.edits:
             return facts(hunks_by(outcome.edits), self.known)
         constant = constant_in_title(outcome.title, self.known)
@@ -66,7 +66,7 @@ class OutcomeWriter:
         return " | ".join(filter(None, parts)) or "a change"
 
     def reason(self, outcome: Outcome) -> str:
-        """Return the reason why it failed, "" if that may not be shown."""
+        """Return the reason for a failure, "" if the reason may not be shown."""
         return one_line(outcome.reason, _MAX_REASON) if self.may_quote(outcome) else ""
 
     def row(self, outcome: Outcome) -> str:
@@ -125,5 +125,5 @@ def counted(outcomes: Iterable[Outcome]) -> str:
 
 
 def is_near_miss(outcome: Outcome) -> bool:
-    """Return whether it scored better than its base and was not kept."""
+    """Return whether an experiment scored better than its base and was not kept."""
     return outcome.decision in {"screened_out", "rechecked_out"} and (outcome.gain_sd or 0.0) > 0

@@ -31,7 +31,7 @@ _CONSTANTS: Final = 24
 _LEAST_TRIES: Final = 2  # of a constant, to name a best and a worst value
 _EXPLAINED: Final = (
     "constants, the most important first: the fraction of the metric's variance that each "
-    "explains by itself, by a model of all experiments (90% interval) | changes of it alone"
+    "explains by itself, in a model of all experiments (90% interval) | changes to it alone"
 )
 _INSIGHTS: Final = 8
 # The other tool decided on imported results, so "kept" has its meaning, not this node's.
@@ -150,7 +150,7 @@ def conclusions(given: PromptInput) -> Iterator[Section]:
 
 
 def _has_diff(given: PromptInput, outcome: Outcome) -> bool:
-    """Return whether its diff may be shown and adds something to its line in the table."""
+    """Return whether an outcome's diff may be shown and says more than its line in the table."""
     if not outcome.edits or not given.writer.may_quote(outcome):
         return False
     return any(fact.startswith(("adds ", "removes ")) for fact in given.writer.facts(outcome))

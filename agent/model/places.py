@@ -1,9 +1,9 @@
 """The search for a block's lines in a text, with the lines that replace them.
 
-Three kinds of match are tried in order. First, equal lines. Then, lines that differ in trailing
-blanks or in a common shift of the indentation; the new lines are shifted too. Last, unless the
-format has whole lines only, a part of a line that splits no name or number. A looser match would be
-a guess.
+Three kinds of match are tried in order. The first is equal lines. The second is lines that differ
+in trailing blanks or in a common shift of the indentation; the new lines are shifted too. The third
+is a part of a line that splits no name or number; it is not tried for formats of whole lines. A
+looser match would be a guess.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -200,7 +200,7 @@ def _is_within_word(text: str, at: int) -> bool:
 
 
 def _inside_of(there: Sequence[str], anchors: Sequence[str]) -> list[tuple[int, int]] | None:
-    """Return the row ranges of the last anchor's blocks, each nested in the anchor before it.
+    """Return the row ranges of the blocks that the last anchor opens inside the anchors before it.
 
     Return None if an anchor is not a line of the text: then all anchors are ignored.
     """

@@ -110,7 +110,7 @@ at most 100 characters, below it one or two sentences on why the change should h
 _AIMS: Final[dict[Aim, str]] = {
     "improve": """\
 Propose the one change with the best chance of a gain that can be measured. Do not repeat what was \
-tried; build on near misses, or on ideas that failed only by a mistake in the code.""",
+tried; build on near misses, or on ideas that failed only due to a bug in the code.""",
     "elsewhere": """\
 No small change has helped for a while: try another direction. Change the structure, the optimiser \
 or the schedule in a way that none of the experiments above did, a bold step rather than a \
@@ -183,7 +183,7 @@ def errand(
     title_file: str,
     shows_source: bool = False,
 ) -> str | NoProposal:
-    """Return the prompt of a coding agent in a folder with the files, or the reason for none.
+    """Return the prompt of a coding agent in a folder with the files, or why there is none.
 
     The prompt is at most `limit_chars` long, without the source. `shows_source` adds the source,
     for agents that cannot read files. The agent describes its change in `title_file`.

@@ -149,7 +149,7 @@ def _proposal(
 
 
 def _key(context: Context, title: str, fingerprint: bytes) -> str:
-    """Return the idea's name, which is the same for every base and after a repair."""
+    """Return the key of the idea. A new base or a repair does not change it."""
     if context.crash is not None:
         return repair_key(context.crash)
     slug = _NO_SLUG.sub("-", title.lower())[:_MAX_SLUG].strip("-")

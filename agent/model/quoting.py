@@ -74,7 +74,7 @@ def fence_for(secret: bytes, content: str) -> QuoteFence:
 
 
 def one_line(text: str, limit: int) -> str:
-    """Return prose as one line of at most `limit` characters, without hidden ones."""
+    """Return prose as one line of at most `limit` characters, none of them hidden."""
     shown = _visible(_BLANKS.sub(" ", text[: _SLACK * limit]))
     styled = {one: _spelt(one) for one in set(shown) if _is_styled(one)}
     plain = "".join(styled.get(one, one) for one in shown) if styled else shown
@@ -112,7 +112,7 @@ def _visible(text: str) -> str:
 
 
 def _is_styled(character: str) -> bool:
-    """Return whether it is a styled variant of an ASCII character, such as full width."""
+    """Return whether a character is a styled variant of an ASCII one, such as full width."""
     if character.isascii():
         return False
     plain = unicodedata.normalize("NFKC", character)

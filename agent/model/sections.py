@@ -122,7 +122,7 @@ class Elastic(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """Sections that may be left out, under a `heading`. The `table` follows the first of them.
+    """Sections that may be left out, under a `heading`. The `table` follows the first section.
 
     The table gets half of the room, plus what the sections leave of the other half.
     """

@@ -1,8 +1,8 @@
 """The table of all experiments in a prompt, one row each, the newest first, within a length limit.
 
-If there is not enough room, rows are shortened, then replaced by their number. The oldest are
-dropped first, but kept experiments and near misses stay longer than the rest. All rows are quoted,
-because models and peers wrote the titles.
+If there is not enough room, rows are shortened. Then rows are dropped, and one line says how many.
+The oldest are dropped first, but kept experiments and near misses stay longer than the rest. All
+rows are quoted, because models and peers wrote the titles.
 """
 
 from collections.abc import Iterable, Sequence

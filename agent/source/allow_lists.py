@@ -16,10 +16,10 @@ class AllowList:
     """The names that sources of one kind of task may use.
 
     `modules` has the allowed names of each dotted module path. `imports` are the modules that
-    people and models are told about. `uses` restricts the calls of names that could do more.
-    `known` and `taken` are attributes as in `agent.source.public_names`; `taken_with_streams` are
-    also taken if a source mentions one of `streams`. `read` are the environment variables that may
-    be read.
+    prompts and messages list. `uses` restricts the calls of names that could do harm. `known` are
+    allowed attributes, and `taken` are attributes that stay forbidden even if the source defines
+    them (`agent.source.public_names`). `taken_with_streams` are forbidden too if a source mentions
+    one of `streams`. `read` are the environment variables that may be read.
     """
 
     modules: Mapping[str, frozenset[str]]
@@ -33,7 +33,7 @@ class AllowList:
     taken_with_streams: frozenset[str] = frozenset()
 
     def within(self, reached: frozenset[str]) -> Self:
-        """Return the list for a source that uses the attributes, imports and texts in `reached`."""
+        """Return the list for a source; `reached` are the attributes, imports and texts it uses."""
         if not self.streams & reached:
             return self
         taken = self.taken_with_streams

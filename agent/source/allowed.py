@@ -223,11 +223,11 @@ DUNDER_STORES: Final = listed("__all__ __author__ __slots__ __version__")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Use:
-    """The permitted calls of a name that could do more, and the places where it may stand uncalled.
+    """The permitted calls of a name that could do harm, and the roles that it may have uncalled.
 
-    At most `positional` arguments and the `keywords` are accepted. Those in `plain` must be a
-    number, truth value, None, name in capitals, or dict of such. Those in `words` must be one of
-    the given words.
+    At most `positional` arguments and the `keywords` are accepted. Arguments in `plain` must be a
+    number, truth value, None, name in capitals, or a dict of these. Arguments in `words` must be
+    one of the words listed for them. `alone` lists the roles.
     """
 
     positional: int = 0

@@ -15,7 +15,7 @@ _CAPITALS = re.compile("[A-Z][A-Z0-9_]{0,30}")
 
 
 def is_within(call: ast.Call, use: Use, options: Options) -> bool:
-    """Return whether a call obeys a `Use`, without arguments hidden by a star."""
+    """Return whether a call obeys a `Use` and hides no arguments behind a star."""
     if len(call.args) > use.positional or any(isinstance(one, ast.Starred) for one in call.args):
         return False
     first = next(iter(use.words.values()), None) if len(use.words) == 1 else None
@@ -32,7 +32,7 @@ def is_within(call: ast.Call, use: Use, options: Options) -> bool:
 
 
 def is_plain(node: ast.expr) -> bool:
-    """Return whether it is a number, truth value, None, name in capitals, or dict of such."""
+    """Return whether a node is a number, truth value, None, name in capitals, or dict of these."""
     match node:
         case ast.Constant(value=value):
             is_name = isinstance(value, str) and _CAPITALS.fullmatch(value) is not None
@@ -53,7 +53,7 @@ def named(call: ast.Call) -> str | None:
 
 
 def prefix(call: ast.Call) -> str:
-    """Return the certain beginning of the name in `getattr(x, f"prefix_{n}")`, or ""."""
+    """Return the constant beginning of the name in `getattr(x, f"prefix_{n}")`, or ""."""
     match call.args:
         case [_, ast.JoinedStr(values=[ast.Constant(value=str() as text), *_]), *rest] if (
             len(rest) < 2 and not call.keywords
@@ -76,7 +76,7 @@ def is_plain_format(call: ast.AST | None, text: ast.expr) -> bool:
 
 
 def unlisted_kernels(call: ast.Call, names: Names) -> Iterator[ast.AST]:
-    """Yield what a call of `get_kernel` asks for beyond the kernels of the allowed owners."""
+    """Yield the code by which `get_kernel` may load kernels of owners that are not allowed."""
     if len(call.args) != 1 or call.keywords:
         yield call
         return
@@ -129,7 +129,7 @@ def is_called(node: ast.AST | None, parent: ast.AST | None) -> bool:
 
 
 def is_call_of(node: ast.AST, name: str) -> bool:
-    """Return whether it calls a name, like `type(x)`."""
+    """Return whether a node is a call of this name, such as `type(x)`."""
     return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name
 
 

@@ -1,9 +1,9 @@
 """The fingerprint of a source's canonical AST, which depends on its meaning and not its layout.
 
-Two sources with one fingerprint differ at most in comments, docstrings, unused strings, idle `pass`
-and layout, so trying the second would repeat the first. This module parses in the current process.
-Use it only for sources that this node wrote. Untrusted code goes through `agent.source.inspector`,
-in a child process.
+Two sources with the same fingerprint differ at most in comments, docstrings, unused strings, idle
+`pass` and layout, so trying the second would repeat the first. This module parses in the current
+process. Use it only for sources that this node wrote. Untrusted code goes through
+`agent.source.inspector`, in a child process.
 """
 
 import ast
@@ -47,7 +47,7 @@ def fingerprint(source: Source) -> bytes:
 
 
 def same_meaning(one: bytes, other: bytes) -> bool:
-    """Return whether two Python files have one canonical AST; False if one has none."""
+    """Return whether two Python files have the same canonical AST; False if either has none."""
     canonical = _canonical_ast(one)
     return canonical is not None and canonical == _canonical_ast(other)
 

@@ -1,12 +1,16 @@
 """The capability lint: it finds what a source does beyond arithmetic by reading its AST.
 
-Each kind of task has an allow-list (`agent.source.allow_lists`) of what a source may use. From
-modules these are the names that training needs (`agent.source.allowed`), or that a program which
-answers instances needs (`agent.source.programs`). From values they are the attributes that
-arithmetic needs (`agent.source.public_names`) or that the script itself defines. From builtins they
-are the harmless ones. No string becomes code, and no dunder passes. No name is computed, except one
-of `self` that begins with a literal prefix. Everything else is flagged (`agent.source.lint`). No
-lint reads files that are not Python: such a file is flagged if it differs from the task's baseline.
+Each kind of task has an allow-list (`agent.source.allow_lists`) of what a source may use:
+
+- names in modules: those that training needs (`agent.source.allowed`), or that a program which
+  answers instances needs (`agent.source.programs`);
+- attributes of values: those that arithmetic needs (`agent.source.public_names`), or that the
+  script itself defines;
+- builtins: the harmless ones.
+
+Everything else is flagged (`agent.source.lint`), including strings that become code, dunder names,
+and computed names, except attributes of `self` that begin with a literal prefix. The lint reads
+Python only: any other file is flagged if it differs from the task's baseline.
 
 This is hygiene for code that may later leave the sandbox, not a security boundary. Code without
 findings may still be hostile. Pure. The lint parses code, so untrusted sources are read only in the

@@ -107,7 +107,7 @@ def _apply(data: bytes, edits: Sequence[Edit]) -> bytes | None:
 
 
 def _occurs_once(text: str, search: str) -> bool:
-    """Return whether it occurs exactly once; overlapping occurrences count."""
+    """Return whether `search` occurs exactly once; overlapping occurrences count."""
     first = text.find(search)
     return bool(search) and first >= 0 and text.find(search, first + 1) < 0
 

@@ -1,4 +1,4 @@
-"""A source's own modules and attributes, and the permitted reach of dotted paths into modules."""
+"""A source's own modules and attributes, and the check of dotted paths into modules."""
 
 import ast
 import re
@@ -24,8 +24,8 @@ _KEYED = frozenset({"ModuleDict", "namedtuple"})
 class Own:
     """The source's own modules by name, and the attributes that it defines.
 
-    `reached` are all names by which one file can ask another for something. `allowed` is the
-    allow-list of the task's kind.
+    `reached` are all names that a file may look up in another file. `allowed` is the allow-list of
+    the task's kind.
     """
 
     modules: Mapping[str, Sequence[Names]]
@@ -85,7 +85,7 @@ def defined_in(module: ast.Module) -> Iterator[str]:
 
 
 def reached_in(module: ast.Module) -> Iterator[str]:
-    """Yield the names by which a file can ask any value or module for its contents."""
+    """Yield the names that a file may look up in a value or a module."""
     for node in ast.walk(module):
         match node:
             case ast.Attribute(attr=name) | ast.Constant(value=str() as name):
@@ -124,7 +124,7 @@ def _held(body: list[ast.stmt]) -> Iterator[str]:
 
 
 def _keys(call: ast.Call) -> Iterator[str]:
-    """Yield the keys of `ModuleDict({...})` and `dict(a=...)` in it, the fields of a namedtuple."""
+    """Yield the keys of dicts in a `ModuleDict({...})` call, or the fields of a namedtuple."""
     for part in ast.walk(call):
         if isinstance(part, ast.Dict):
             for key in part.keys:

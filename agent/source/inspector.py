@@ -1,9 +1,9 @@
 """A separate process that reads untrusted source: capability findings, fingerprint, stripping.
 
 Python's parser can be made to crash, to use up memory or to run forever. So `ast` never sees
-untrusted code in the node's process. This is the child. It speaks canonical msgpack on stdin and
-stdout, limits itself before it reads, and opens nothing else.
-`node.source_review.inspection` starts it.
+untrusted code in the node's process. This module runs in a child process, which
+`node.source_review.inspection` starts. It speaks canonical msgpack on stdin and stdout, sets its
+resource limits before it reads, and opens nothing else.
     request {kind, tree files, baseline files, base files|nil}; files = [[path, bytes]]
     answer  {marks [{path, line, what, text}] ≤ 100, fingerprint, stripped files|nil,
              refusal text|nil}; with a base either stripped or refusal, else neither

@@ -45,7 +45,7 @@ class Hyperparameter:
 
     @property
     def choices(self) -> tuple[Scalar, ...]:
-        """The other values of a hyperparameter with choices or a truth value; empty for others."""
+        """The other choices or the other truth value; empty if the hyperparameter has neither."""
         if self.spec is not None and self.spec.type == "choice":
             return tuple(choice for choice in self.spec.choices if choice != self.value)
         return (not self.value,) if isinstance(self.value, bool) else ()
@@ -69,7 +69,7 @@ class Axis:
     """The range of a number, as a coordinate between `low` and `high`.
 
     `tail` is the negative logarithm of the distance below one (betas, momentum). `power` is the
-    exponent of a power of two. `unit` is the length of a step of size one.
+    exponent of a power of two. `unit` is the distance on the axis of a step of size 1.
     """
 
     kind: Literal["linear", "log", "tail", "power"]

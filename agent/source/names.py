@@ -49,7 +49,7 @@ class NameScope:
 
     @property
     def is_local(self) -> bool:
-        """True if names bound here are looked up nowhere else."""
+        """True if the lookup of a name that is bound here ends here."""
         return self.kind in {"function", "comprehension"}
 
     def owner(self, name: str) -> "NameScope":
@@ -145,7 +145,7 @@ class Names:
         return [value for one in found for value in one.values] if is_plain else None
 
     def only(self, node: ast.AST, name: str) -> Binding | None:
-        """Return the only binding of a name seen from a node, if a module or function has it."""
+        """Return a name's binding if a node sees just one and it is not in a class, else None."""
         found = list(self._scopes[id(node)].found(name))
         return found[0][1] if len(found) == 1 and found[0][0].kind != "class" else None
 

@@ -1,4 +1,4 @@
-"""The arguments that `**options` may pass to a call: tracked to dicts that no other code changed.
+"""The arguments that `**options` may pass to a call, found in dicts that no other code changes.
 
 Three sources are accepted. The first is a dict written in place. The second is a name that only
 stands for literals, is changed only at constant keys, and is passed on only by `**`, which copies.
@@ -20,7 +20,7 @@ _MOST: Final = 256  # expressions reached from one `**`
 
 
 class Options:
-    """A tracker for the options of one file; `outside` are names by which others may reach it."""
+    """A tracker for the options of one file; `outside` are names that other files may look up."""
 
     def __init__(self, names: Names, parents: _Parents, outside: Collection[str]) -> None:
         self._names = names

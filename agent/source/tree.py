@@ -30,7 +30,7 @@ class Tree:
         return False
 
     def is_fine_method(self, node: ast.AST) -> bool:
-        """Return whether it is a method with a dunder name that every class may have."""
+        """Return whether a node is a method whose dunder name is allowed in every class."""
         is_method = isinstance(self.parents.get(id(node)), ast.ClassDef)
         return is_method and getattr(node, "name", "") in allowed.DUNDER_METHODS
 
@@ -62,7 +62,7 @@ class Tree:
         return False
 
     def shown(self, node: ast.AST) -> ast.AST:
-        """Return the code that shows the action: the whole chain with its call or assignment."""
+        """Return the code to show for a node: its attribute chain, with the call or assignment."""
         shown = node
         while id(shown) in self.parents:
             parent = self.parents[id(shown)]

@@ -69,7 +69,7 @@ class ModelExchange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FaultVerdict:
-    """A fault: its kind, its text, when to retry, and whether the model may have worked."""
+    """A fault: its kind, its text, when to retry, and whether the question may have cost money."""
 
     kind: FaultKind
     detail: str
@@ -155,7 +155,7 @@ def _text_of(part: Any) -> str:
 
 
 def states_fault(exchange: ModelExchange) -> bool:
-    """Return whether the body is a fault although its status is not: some gateways do this."""
+    """Return whether the body reports a fault despite a successful status, as some gateways do."""
     return _stated_status(exchange.document) is not None
 
 
@@ -187,7 +187,7 @@ def _troubled(exchange: ModelExchange) -> FaultVerdict:
         case "encoded":
             detail = f"{where} answered in an unsupported encoding"
             return FaultVerdict(kind="garbage", detail=detail)
-    detail = f"{where} broke off: {exchange.words}"
+    detail = f"the connection to {where} broke: {exchange.words}"
     return FaultVerdict(kind="server", detail=detail)
 
 

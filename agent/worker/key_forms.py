@@ -1,9 +1,9 @@
 """The encodings of a secret to look for, and the forms of a text to search.
 
-A secret is written in a few encodings once. A text is never decoded piece by piece: a piece of a
-secret in base64 is a piece of one of three base64 encodings of the secret. Both sides keep only
-letters and digits, in lower case. So blanks, quotes, plus signs, line ends, invisible characters
-and other punctuation between pieces make no difference.
+The secret is encoded once, in a few ways. Texts are never decoded piece by piece, because a piece
+of a secret in base64 is always a piece of one of three base64 encodings of the whole secret.
+Secrets and texts are reduced to letters and digits, in lower case. So blanks, quotes, plus signs,
+line ends, invisible characters and other punctuation between pieces make no difference.
 """
 
 import base64
@@ -37,7 +37,7 @@ _DECIMAL: Final = re.compile(r"(?<![\d.])(\d{2,3})(?![\d.])")
 
 @dataclass(frozen=True, slots=True)
 class SecretForm:
-    """One encoding of a secret. A plain one has the secret's own characters.
+    """One encoding of a secret. `is_plain`: it consists of the secret's own characters.
 
     `run`, `part` and `piece` are the numbers of consecutive characters that carry `RUN_BITS`,
     `SUM_BITS` and `PIECE_BITS`.
@@ -52,7 +52,7 @@ class SecretForm:
 
 @dataclass(frozen=True, slots=True)
 class SearchedText:
-    """One form of a text to search. A loose one joins letters that are apart in the text."""
+    """One form of a text to search. `is_loose`: its letters are not adjacent in the text."""
 
     text: str
     is_loose: bool = False

@@ -2,11 +2,11 @@
 
 The server knows its key; this node must not publish, log or show it. There are three checks, each
 far above what chance produces (`agent.worker.key_forms`): a run of a secret's characters in one
-text; small pieces in one text that add up to most of it; pieces in all texts since the node started
-that add up to half of it. A server that encrypts a secret, or spells it in single letters over many
-answers, is not detected. Both the worker and the core check, because the core does not trust the
-worker. They check everything that is stored of an answer: its text or the text of its fault, and
-its figures. Pure.
+text; small pieces in one text that add up to most of a secret; pieces in all texts since the node
+started that add up to half of a secret. A server that encrypts a secret, or spells it in single
+letters over many answers, is not detected. Both the worker and the core check, because the core
+does not trust the worker. They check everything that is stored of an answer: its text or the text
+of its fault, and its figures. Pure.
 """
 
 from collections.abc import Iterable
@@ -121,7 +121,7 @@ def leaked(
 
 
 def _has_run(form: SecretForm, reading: SearchedText) -> bool:
-    """Return whether a loose text contains a run, which must be slightly longer there."""
+    """Return whether a loose text contains a run, `LOOSE_CHARS` longer than in other texts."""
     length = form.run + LOOSE_CHARS
     # Each run contains a whole block of half its length, and most texts contain no such block.
     half = length // 2

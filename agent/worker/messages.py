@@ -97,7 +97,7 @@ class Reply(Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure(Mapped):
-    """The reason there is no answer. Without `may_have_cost` the model cannot have worked."""
+    """The reason there is no answer. `may_have_cost`: the question may have cost money."""
 
     kind: ClassVar = "failure"
     id: Positive

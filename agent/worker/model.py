@@ -1,4 +1,4 @@
-"""A model behind litellm: the known facts about it, and its answers. Only this module imports it.
+"""A model behind litellm: its known facts and its answers. Only this module imports litellm.
 
 litellm is configured to fetch nothing, retry nothing and report to nobody. `agent.worker.exchange`
 derives faults from its requests. A missing answer raises nothing: it is a `Failure`.
@@ -55,7 +55,7 @@ class LiteLlm:
         self._litellm = _import_quietly()
 
     def facts(self) -> ModelFacts:
-        """Return the facts in litellm's own list; it has none on a server that the user names."""
+        """Return the facts in litellm's list; those of a server that the user names are unknown."""
         if self._settings.api_base is not None:
             return ModelFacts(
                 provider="openai", price=None, context_tokens=None, answer_tokens=None
@@ -155,7 +155,7 @@ class LiteLlm:
 def price_of(entry: Mapping[str, Any]) -> Price | None:
     """Return the price in an entry of litellm's list, or None if it has none.
 
-    If long prompts cost more, one dear price applies above the first threshold: the highest one.
+    If long prompts cost more, the highest price is used for all prompts above the first threshold.
     """
     steps = [(0, entry), *_tiers(entry)]
     above: dict[str, int] = {}

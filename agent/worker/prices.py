@@ -1,7 +1,7 @@
-"""The price of a model's tokens: whole 1e-9 USD for each, and more for each of a very long prompt.
+"""The price of a model's tokens, in whole 1e-9 USD per token; it may be higher for long prompts.
 
 Prices are rounded up to a whole 1e-9 USD per token, so the computed cost is never less than what is
-charged. This module does not know who sells them.
+charged. This module does not depend on the provider.
 """
 
 from dataclasses import dataclass
@@ -25,10 +25,10 @@ class Usage(Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Price(Mapped):
-    """1e-9 USD for a token of a prompt and of an answer.
+    """1e-9 USD per token of a prompt (`in`) and of an answer (`out`).
 
-    If a prompt has more than `dear_above` tokens, each of its tokens and of its answer's costs the
-    dear price.
+    If a prompt has more than `dear_above` tokens, the dear prices apply to all tokens of the prompt
+    and of its answer.
     """
 
     usd_nano_in: Annotated[int, integer(0, MAX_USD_NANO), Named("in")]

@@ -42,7 +42,7 @@ class NotingTransport(httpx.AsyncBaseTransport):
         """
         exchange = current.get()
         if exchange.is_sent:
-            raise httpx.TransportError("one question, one request")
+            raise httpx.TransportError("a question may send only one request")
         exchange.is_sent = True
         exchange.place = f"{request.url.scheme}://{request.url.netloc.decode('ascii', 'replace')}"
         # The whole question has a time limit; only connecting has a limit of its own.
@@ -61,7 +61,7 @@ class NotingTransport(httpx.AsyncBaseTransport):
             encoding = response.headers.get("content-encoding", "identity").strip().lower()
             if encoding != "identity" and encoding not in _WINDOWS:
                 exchange.trouble = "encoded"
-                raise httpx.TransportError("an encoding that was not asked for")
+                raise httpx.TransportError("an encoding that was not requested")
             inflate = zlib.decompressobj(_WINDOWS[encoding]) if encoding in _WINDOWS else None
             body = bytearray()
             async for chunk in response.aiter_raw():
@@ -100,7 +100,7 @@ def _inflated(inflate: Any, chunk: bytes, exchange: ModelExchange) -> bytes:
         said: bytes = inflate.decompress(chunk, BODY_BYTES + 1)
     except zlib.error as fault:
         exchange.trouble = "encoded"
-        raise httpx.TransportError("compressed, and not whole") from fault
+        raise httpx.TransportError("the compressed answer is damaged") from fault
     if inflate.unconsumed_tail:
         exchange.trouble = "too_much"
         raise httpx.TransportError("too long")

@@ -39,7 +39,7 @@ def main() -> None:
 
 
 def _run(mode: str, cases: tuple[str, ...], seed: int) -> dict[str, str]:
-    """Return the `name: value` lines that the evaluator writes to a descriptor in a mode."""
+    """Run the evaluator in a mode; return the `name: value` lines that it reports."""
     listed = Path.cwd() / f"cases_{mode}.txt"
     listed.write_text("\n".join(cases) + "\n")
     with tempfile.TemporaryFile() as said:
@@ -58,7 +58,7 @@ def _run(mode: str, cases: tuple[str, ...], seed: int) -> dict[str, str]:
 def _passed(figures: dict[str, str]) -> None:
     if figures.get("check") != "pass":
         why = [value for name, value in figures.items() if name.endswith(".error")]
-        fail(f"it did not pass: {why[0] if why else figures.get('check', 'nothing was said')}")
+        fail(f"it did not pass: {why[0] if why else figures.get('check', 'no reason given')}")
 
 
 def _ranked(means: list[float]) -> float:

@@ -87,8 +87,8 @@ def propose(
     """Ask the proposer for one patch of the working line and print it; run nothing.
 
     The proposer is the model or coding agent in the setting `agent`. If it proposes nothing, the
-    built-in search does. The question counts towards the day's limits. Exit code 1: every proposal
-    was tried before.
+    built-in search does. Asking a model or agent counts towards the day's limits. Exit code 1:
+    every proposal was tried before.
     """
     from node.on_demand.advice import ask_for_advice
 

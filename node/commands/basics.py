@@ -26,8 +26,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 MOST_SHOWN: Final = 10**9  # rows of a list; SQLite integers end at 2**63 - 1
 _ID_DIGITS: Final = 12
 
-line_option = click.option("--task", help="The task, if this home has worked on several.")
-board_option = click.option("--task", help="The task, if several tasks have a leaderboard.")
+line_option = click.option("--task", help="The task; needed if this home has worked on several.")
+board_option = click.option("--task", help="The task; needed if several tasks have a leaderboard.")
 network_option = click.option(
     "--network", "named", metavar="NAME", help="The network (default: the one in use)."
 )
@@ -79,7 +79,7 @@ def setting_option(name: str, help: str | None = None) -> Callable[[F], F]:  # n
 
 @contextmanager
 def reading() -> "Iterator[tuple[Store, Blobs]]":
-    """Open this home's store read-only, and its blobs. A node may be running meanwhile."""
+    """Open this home's store read-only, and its blobs. This also works while a node runs."""
     from node.store.blobs import Blobs
     from node.store.store import Store
 
@@ -109,7 +109,7 @@ def warn_if_variable_overrides(home: Home, net: str) -> None:
 
 
 def boards_elsewhere(store: "Store", net: str) -> str:
-    """Return the end of a message: the other networks with leaderboards here, or nothing."""
+    """Return text for the end of a message, which names other networks with leaderboards here."""
     others = [name for name in store.boards.networks() if name != net]
     return (
         f"; other networks with leaderboards: {', '.join(others)} (`--network NAME`)"

@@ -1,4 +1,4 @@
-"""`carry`: try patches found on one rung on another rung."""
+"""`carry`: try the patches of one rung on another rung."""
 
 from typing import TYPE_CHECKING
 
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 def carry(what: str, to: str | None, rung: str | None, as_json: bool) -> None:
     """Try the patches of another rung's head, or a single patch or claim, on a task.
 
-    Each patch is applied to the task's working line, with the task's own sizes. It is screened,
-    rechecked and kept by the task's usual rule. All kept patches then go through one promotion
-    trial. A gain on the other rung is no evidence on this task.
+    Each patch is applied to the task's working line. The sizes in the task's `[constants]` stay.
+    The patch is screened, rechecked and kept by the task's usual rule. All kept patches then go
+    through one promotion trial. A gain on the other rung is no evidence on this task.
     """
     from node.on_demand.transferring import decision_words, transfer_patches
 

@@ -65,18 +65,18 @@ _SECTIONS = {
     },
     "History": {
         "diff": ("history", "Print an experiment's diff."),
-        "insights": ("insights", "Show what the trials found."),
+        "insights": ("insights", "Show which changes worked."),
         "replay": ("replay", "Write an experiment to a folder."),
         "export": ("exporting", "Export to other tools."),
         "import": ("importing", "Import bundles and logs."),
     },
     "Other people": {
-        "demo": ("demo", "Show a network on this machine."),
+        "demo": ("demo", "Run a demo network here."),
         "transfer": ("transfer", "Show gains by hardware class."),
         "peers": ("node_control", "Show who is connected."),
         "invite": ("network", "Print an invite."),
         "join": ("network", "Join a network by an invite."),
-        "bootstrap": ("bootstrap.command", "Run an entry node for peers."),
+        "bootstrap": ("bootstrap.command", "Run a bootstrap node for peers."),
         "network": ("signing", "Show and define networks."),
         "friends": ("friends", "Prefer some authors' claims."),
         "block": ("friends", "Ignore an author."),
@@ -164,7 +164,7 @@ def _print_version(context: click.Context, _: click.Parameter, asked: bool) -> N
     "--debug",
     is_flag=True,
     expose_value=False,
-    help="Show tracebacks; works anywhere in the command.",
+    help="Show tracebacks; allowed anywhere in the command line.",
 )
 def cli() -> None:
     """Search for better training code on this machine, and verify every gain."""

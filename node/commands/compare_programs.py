@@ -67,7 +67,7 @@ _OPEN = 5  # exit code if there is no verdict, as in `compare`
     "--runs",
     type=click.IntRange(1, 50),
     default=3,
-    help="How often each block's result is re-run [3].",
+    help="How often each block's result is measured again [3].",
 )
 @task_options()
 @click.option("--fresh", is_flag=True, help="Discard the blocks of earlier calls.")
@@ -159,7 +159,7 @@ def _texts(
 ) -> tuple[tuple[str, bytes], ...]:
     """Return the instructions that replace the task's: the given file, or the user's own files.
 
-    Each file is read once, now. A file that is edited later makes another contender.
+    Each file is read once, now. A file that is edited later counts as a different contender.
     """
     name, programs = program_file(command.task.name), command.home.programs
     if path is not None:
@@ -189,7 +189,7 @@ def _check_spans(command: CommandSession, for_s: float, block_s: float) -> None:
         least = duration_text(4 * FEWEST_RUNS * run_s)
         raise UsageError(
             f"a block of {span_words(block_s)} is too short for runs of {span_words(run_s)}",
-            f"give a longer block: --block {least}; each pair takes two blocks of the --for",
+            f"give a longer block: --block {least}; each pair uses two blocks of the time --for",
         )
     most = math.floor(for_s / (2 * block_s))
     if most < 1:
@@ -242,7 +242,7 @@ def _work(comparison: ProgramComparison, comparing: Comparing, for_s: float) -> 
 
 
 def _in_steps(progress: Progress) -> Progress:
-    """Return a progress that reports each tenth only, since a block may last for hours."""
+    """Return a progress callback that reports only every tenth: a block may last for hours."""
     last = ("", -1)
 
     def look(what: str, share: float) -> None:

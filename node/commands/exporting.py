@@ -79,7 +79,7 @@ def export() -> None:
 @export.command("results.tsv")
 @line_option
 @click.option(
-    "--imported", metavar="ID", help="Write the imported file with this id, unchanged, instead."
+    "--imported", metavar="ID", help="Write only the imported file with this id, unchanged."
 )
 def results(task: str | None, imported: str | None) -> None:
     """Write the experiments to stdout as autoresearch's results.tsv."""

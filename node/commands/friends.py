@@ -32,8 +32,8 @@ def friends(ctx: click.Context, as_json: bool) -> None:
     """List, add or remove friends: authors whose claims are re-run first.
 
     A friend's claim is adopted only after a re-run here, like any other claim. The same is true of
-    your fleet, the nodes listed under `friends = "fleet:KEY"`. From them this node also tries
-    patches that were kept after few runs.
+    your fleet, the nodes on the list of `friends = "fleet:KEY"`. This node also tries patches that
+    the fleet kept after few runs.
     """
     if ctx.invoked_subcommand is not None:
         return
@@ -93,7 +93,7 @@ def sign(keys: tuple[str, ...]) -> None:
 @friends.command()
 @click.argument("file", type=click.File("rb"))
 def take(file: BinaryIO) -> None:
-    """Store a signed list of the fleet's nodes. FILE: - for standard input.
+    """Store a signed list of the fleet's nodes. FILE: the list, or - for standard input.
 
     The list must be newer than the stored one.
     """

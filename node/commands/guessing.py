@@ -39,7 +39,7 @@ class GivenOptions:
 
 
 def measured_by_trial(wanted: Wanted, given: GivenOptions, *, agrees: bool) -> Measured:
-    """Return how to read a command's number: from flags, else from trial runs.
+    """Return a command's direction, unit, limit and repeats, from flags or else from trial runs.
 
     Raises UsageError if the direction is neither given nor confirmed, click.Abort if the user
     declines, ConfigurationError if the command fails in its trial run.

@@ -268,7 +268,7 @@ def _write_model(
 ) -> None:
     """Train a source once more and write its model; warn if peers wrote parts of the source.
 
-    Raises UsageError if the head is of another task than the settings name.
+    Raises UsageError if the head's task is not the task that the settings name.
     """
     from node.on_demand.head_model import train_model, with_budget
     from node.on_demand.session import find_command_session

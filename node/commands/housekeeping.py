@@ -124,8 +124,8 @@ def show_key(as_json: bool) -> None:
 def renew_key(as_json: bool) -> None:
     """Replace this node's keys. The new author key names the old one; the old file is kept.
 
-    Renew the keys if the author key signed two records with one number, or if somebody else may
-    have it. The new key signs new records; older records remain those of the old key.
+    Renew the keys if the author key signed two records with the same number, or if somebody else
+    may have the key. The new key signs new records; older records remain those of the old key.
     """
     home = Home.here()
     with home.lock():

@@ -91,7 +91,7 @@ def _command_of(found: Found) -> click.Command | None:
 
 
 def _places(path: Path, reader: HistoryReader) -> list[_Place]:
-    """Return the files to read: the named file, or the reader's usual files in a named folder."""
+    """Return the files to read: the named file, or the tool's usual files in a named folder."""
     if not reader.files or not path.is_dir():
         return [_Place(path)]
     there = [
@@ -149,7 +149,7 @@ def bundle(path: Path, as_json: bool) -> None:
 
 
 def _print_files(files: list[tuple[dict[str, object], str]], as_json: bool) -> None:
-    """Print the result of each file. The first file's JSON document contains the rest."""
+    """Print the result of each file. The first JSON document contains those of the other files."""
     (first, _), *others = files
     others_document = {"more_files": [document for document, _ in others]} if others else {}
     print_result({**first, **others_document}, *(line for _, line in files), as_json=as_json)

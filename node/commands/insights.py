@@ -53,7 +53,7 @@ def _print_kinds(learnt: "Learnt") -> None:
     if not learnt.kinds:
         click.echo("this node has not tried any patch of its proposers yet")
         return
-    click.echo("kinds of change, kept of tried:")
+    click.echo("kinds of change, and how many patches were kept:")
     for line in dict.fromkeys(one.line for one in learnt.kinds):
         click.echo(f"  {plain(learnt.names[line.task])} on {plain(line.hardware_class)}")
         for one in learnt.kinds:

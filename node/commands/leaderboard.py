@@ -83,7 +83,7 @@ def leaderboard(
     """Show the leaderboard of a task and hardware class.
 
     Rows are ranked by the lower bound of the gain over the task's baseline, measured in pairs.
-    After a re-run by another key, the gain that this key measured on its own secret split counts.
+    After a re-run by another key, the gain that the other key measured on its secret split counts.
     Before that the claimed gain counts: on the public or the secret split, whichever is lower,
     corrected for the author's number of tries. `show`, `diff`, `verify`, `adopt` and `replay`
     accept a row's id.

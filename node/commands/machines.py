@@ -89,7 +89,7 @@ def _token(*, is_made: bool = False) -> "Path":
 
 
 def _become(command: list[str], token: "Path") -> None:
-    """Replace this process with Ray, whose lanes on this machine store their data in this home."""
+    """Replace this process with Ray. Its lanes on this machine store their data in this home."""
     from node.remote.ray_setup import environment
 
     home = Home.here()

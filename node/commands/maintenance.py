@@ -114,7 +114,7 @@ def fsck(rebuild: bool, as_json: bool) -> None:
 @click.command()
 @json_option()
 def gc(as_json: bool) -> None:
-    """Remove unused sources, and peers' announced experiments older than a day."""
+    """Remove unused sources, and peers' day-old announcements of experiments."""
     home = Home.here()
     with home.lock(), reporting() as progress:
         done = collect(home, progress)

@@ -105,7 +105,7 @@ def run(
         )
     elif metrics:
         spread = f" ({mean_text(len(metrics), stdev(metrics))})" if len(metrics) > 1 else ""
-        known = f"  (the generator's entropy is {floor:.6f})" if floor else ""
+        known = f"  (the generated text has an entropy of {floor:.6f})" if floor else ""
         metric = manifest.metric
         click.echo(f"{metric.name} {fmean(metrics):.6f} {metric.unit}{spread}{known}")
     if any(outcome.status == "rejected" for outcome in outcomes):

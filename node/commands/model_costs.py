@@ -1,4 +1,4 @@
-"""`spending`: list a day's costs of models and coding agents per question, and correct one."""
+"""`spending`: list what each question to a model or coding agent cost on a day; correct a cost."""
 
 import math
 from collections.abc import Mapping
@@ -35,10 +35,10 @@ _DAY = click.DateTime(formats=["%Y-%m-%d"])
     help="What the provider charged, in USD.",
 )
 @click.option(
-    "--tokens-in", type=click.IntRange(0, 10**9), help="The number of tokens in its prompt."
+    "--tokens-in", type=click.IntRange(0, 10**9), help="The number of tokens in the prompt."
 )
 @click.option(
-    "--tokens-out", type=click.IntRange(0, 10**9), help="The number of tokens in its answer."
+    "--tokens-out", type=click.IntRange(0, 10**9), help="The number of tokens in the answer."
 )
 @click.option("--why", default="", help="A note for yourself.")
 @json_option("Print one JSON document.")

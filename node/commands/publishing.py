@@ -1,4 +1,4 @@
-"""Publish this node's reports, list the reports of peers, and fetch the texts of those.
+"""Publish this node's reports, list peers' reports, and fetch their texts.
 
 A peer's text is untrusted. It is fetched only when the user names its record. It is cleaned before
 it is printed, and no proposer gets it.

@@ -1,4 +1,4 @@
-"""Printing of a record's fields: figures in their unit, untrusted text without escapes."""
+"""Printing of a record's fields: figures in their unit, untrusted text without escape sequences."""
 
 from collections.abc import Mapping
 from decimal import Decimal

@@ -133,7 +133,7 @@ def report(
 
 
 def _write_card(path: Path, span: TimeSpan, net: str, task: str | None) -> None:
-    """Draw the card of the named task's line, or of the latest session's, into a PNG file.
+    """Draw a picture of the named task's line, or the latest session's line, into a PNG file.
 
     Raises UsageError if the file cannot be written.
     """

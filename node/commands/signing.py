@@ -31,8 +31,8 @@ def sign_list_(name: str, given: tuple[str, ...], as_records: bool) -> None:
     """Print a list of a network's addresses, signed by this home's author key.
 
     Without ADDRESS the list has the addresses in the network's definition and the public ones that
-    answered this node within the last day, 64 at most. Publish the list unchanged at a place that
-    `lists` in the definition names: as a file over HTTPS, or with --dns as TXT records.
+    answered this node within the last day, 64 at most. Publish the list unchanged at an
+    address in the definition's `lists`: as a file over HTTPS, or with --dns as TXT records.
     """
     home = Home.here()
     defined = find_network(home, name).network

@@ -1,6 +1,6 @@
 """`task import|init`: make task folders from other systems' tasks or from a command.
 
-`import` executes nothing of what it imports. `init` takes any command that prints a number, and
+`import` executes none of the imported files. `init` takes any command that prints a number, and
 runs it in the sandbox.
 """
 
@@ -90,7 +90,7 @@ def import_() -> None:
 )  # fmt: skip
 @click.option(
     "--limit", "limit_s", type=click.IntRange(1, 86_400),
-    help="The command's time limit in seconds [10 times its trial runs].",
+    help="The command's time limit in seconds [10 times its slowest trial run].",
 )  # fmt: skip
 @click.option(
     "--repeats", type=click.IntRange(1, 64),

@@ -42,8 +42,8 @@ def transfer(wanted: str | None, task: str | None, named: str | None, as_json: b
     """Show each patch's gain by hardware class: measured here, re-run by others, or only claimed.
 
     Below that, transfers between tasks (`arnode carry`) show on how many tasks a patch gains, and
-    how much of a gain remains on the next task. This decides what is tried first here; it is no
-    evidence.
+    how much of a gain remains on the next task. These figures decide what is tried first here;
+    they are no evidence.
     """
     with reading() as (store, _):
         net = network_of(store, named)
@@ -62,7 +62,7 @@ def transfer(wanted: str | None, task: str | None, named: str | None, as_json: b
         return
     if not steps and not changes:
         click.echo(
-            f"no gain was claimed or measured in the network {net} yet: `arnode leaderboard`"
+            f"no gain was claimed or measured in the network {net} yet; see `arnode leaderboard`"
             f"{elsewhere}",
             err=True,
         )
@@ -94,7 +94,8 @@ def _print_transfers(
         there = f" {_figure(change.there)}" if change.there else ""
         click.echo(
             f"{plain(change.title)}: found on {describe(found)}{there},"
-            f" holds on {change.holds_on} of {len(change.places)}"
+            f" kept or confirmed in {change.holds_on} of"
+            f" {many(len(change.places), 'later attempt')}"
         )
         for place in change.places:
             whose = "here" if place.is_own else f"claimed by {short(place.author)}"

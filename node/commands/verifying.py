@@ -71,8 +71,8 @@ def verify(
     one; 5: unconfirmed; 1: the source does not run here; 7: the claim is invalid, or the evaluator
     rejects the source.
 
-    Leaderboards count a re-run only if its own pairs are enough evidence at 0.05, even if --alpha
-    is larger. So more pairs are run until they are enough, up to the largest number.
+    Leaderboards count a re-run only if its pairs are enough evidence at 0.05. So even with a larger
+    --alpha, pairs are run until they are enough, up to the largest number.
     """
     if check_only:
         _check(claim, as_json=as_json)

@@ -1,6 +1,6 @@
 """The demo's processes: each a real arnode with its own home, key and socket.
 
-They share one lifeline, so that all of them end with the demo, even if it crashes.
+They share a pipe with the demo (`Lifeline`), so that all end with it, even if it crashes.
 """
 
 import asyncio

@@ -251,7 +251,7 @@ class _Story:
 
 
 def verdicts(store: Store, line: LineKey) -> Iterator[tuple[bytes, Job[Any], str]]:
-    """Yield each tree of a peer that a line judged, with the job and the verdict.
+    """Yield the tree of each peer's claim that a line has judged, with the job and the verdict.
 
     A claim with only a small lead is tried like a patch of the node's own proposers. If the patch
     is kept, the promotion trial gives the verdict.

@@ -1,8 +1,9 @@
 """A bundle: one file with everything about one record, which anybody can check offline.
 
-It is an ordinary zip file: `manifest.json`, `records/ID` (wire forms), `blobs/HASH`. The names are
-the hashes of the bytes, and the same content always gives the same file. Bundles are untrusted:
-reading is limited in size, and everything is checked. Any fault raises a `SafetyError`.
+It is an ordinary zip file: `manifest.json`, `records/ID` (wire forms), `blobs/HASH`. Each ID or
+HASH is the hash of the entry's bytes, and the same content always gives the same bundle. Bundles
+are untrusted: reading is limited in size, and everything is checked. Any fault raises a
+`SafetyError`.
 """
 
 import hashlib

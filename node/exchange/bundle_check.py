@@ -162,7 +162,7 @@ def _patches(bundle: Bundle, body: Subject) -> Iterator[BundleFinding]:
         patch = record.body
         if (patch.task, patch.base, patch.tree) != (body.task, body.base, body.tree):
             yield BundleFinding(
-                name="patch", ok=False, detail="its base or tree is not that of the result"
+                name="patch", ok=False, detail="base or tree differs from the result's"
             )
             return
     if patch is not None:
@@ -184,9 +184,10 @@ def _diff_fault(bundle: Bundle, patch: PatchBody) -> str | None:
 
 
 def _maker(bundle: Bundle) -> Record:
-    """Return the record that makes the claim: the result that a re-run or adoption names.
+    """Return the record that makes the claim.
 
-    For other records, and if that result is missing, it is the record of the bundle itself.
+    For a re-run or an adoption this is the result that it names, if the bundle has that result.
+    Otherwise this is the record that the bundle is about.
     """
     match bundle.subject.body:
         case RerunBody(target=named) | AdoptBody(evidence=named) if named is not None:

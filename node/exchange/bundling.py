@@ -63,7 +63,7 @@ def gather(store: Store, blobs: Blobs, record: Record) -> Bundle:
 
 
 def _records(store: Store, record: Record) -> Iterator[Record]:
-    """Yield the record, those that it names, their authors' profiles, and re-runs of its tree."""
+    """Yield the record, the records that it names, authors' profiles, and re-runs of its tree."""
     pending: list[bytes] = [record.id]
     seen: set[bytes] = set()
     authors = {record.author}
@@ -101,8 +101,8 @@ def _named(store: Store, record: Record) -> Iterator[bytes]:
 
 
 def _trees(store: Store, body: Subject) -> Iterator[bytes]:
-    """Yield the trees that a body is about, and the baseline."""
+    """Yield the tree that a record starts from, the tree that it is about, and the baseline."""
     manifest = store.records.manifest(body.task)
     if manifest is None:
-        raise ArnodeError("the task record of that record is missing", "run `arnode fsck`")
+        raise ArnodeError("the record's task record is missing", "run `arnode fsck`")
     yield from dict.fromkeys((*trees_of(body), manifest.baseline_tree))

@@ -1,10 +1,11 @@
 """The plugin interface of importers, which import tasks and histories from other systems.
 
-An importer is an `Importer` under the entry-point group `arnode.importers`. The entry's name is its
-name in `arnode task import` and `arnode import`. It executes nothing that it reads. It reads files
-only through `trainer.importing.reading` and `trainer.host.folder_files`, which limit sizes and
-follow no link out of a folder. It may depend on these two, on all of `trainer.importing`, and on
-`node.store.imported_rows`, `node.store.imported_tables`, `protocol.errors` and `protocol.regions`.
+An importer is an `Importer` under the entry-point group `arnode.importers`. `arnode task import`
+and `arnode import` call it by the entry's name. An importer executes nothing that it reads. It
+reads files only through `trainer.importing.reading` and `trainer.host.folder_files`, which limit
+sizes and follow no link out of a folder. It may depend on these two, on all of `trainer.importing`,
+and on `node.store.imported_rows`, `node.store.imported_tables`, `protocol.errors` and
+`protocol.regions`.
 """
 
 from collections.abc import Callable
@@ -48,9 +49,9 @@ SELF_SCORED: Final = Option(
 class TaskReader:
     """A converter from another system's folder to a task folder. `summary` is shown by `--help`.
 
-    `read(folder, **options)` returns the draft, which the command writes. It raises
-    ConfigurationError if the folder is not one of that system, and UsageError if the options do not
-    fit it.
+    `read(folder, **options)` returns a draft of the task folder, which the command then writes. It
+    raises ConfigurationError if `folder` is not from that system, and UsageError if the options do
+    not fit `folder`.
     """
 
     summary: str
@@ -95,7 +96,10 @@ def history_of(name: str) -> HistoryReader:
 
 
 def read_history(form: str, data: bytes, name: str) -> ImportedLog:
-    """Return the rows of a file of this form. Raises UsageError if it has no experiment."""
+    """Return the rows of a file that the tool `form` wrote.
+
+    Raises UsageError if the file is too large or has no experiment.
+    """
     if len(data) > MAX_LOG_BYTES:
         raise UsageError(
             f"{name} is larger than {MAX_LOG_BYTES >> 20} MB",

@@ -1,4 +1,4 @@
-"""Leaderboards as files for any web server: an HTML page and a JSON document each, and an index.
+"""Leaderboards as files for any web server: an index, and HTML and JSON for each leaderboard.
 
 Pages have no script and fetch nothing. The same records give the same bytes, and an unchanged file
 is not written again. Imported files of other tools are left out.

@@ -1,8 +1,8 @@
 """The plugin interface of exporters, which write a line's experiments for another tool.
 
-An exporter is an `Exporter` under the entry-point group `arnode.exporters`. The entry's name is its
-name in `arnode export`. It may import this module, `node.exports.tracked`, `node.home.faults` and
-`protocol.errors`.
+An exporter is an `Exporter` under the entry-point group `arnode.exporters`. `arnode export` calls
+it by the entry's name. An exporter may import this module, `node.exports.tracked`,
+`node.home.faults` and `protocol.errors`.
 """
 
 from collections.abc import Callable, Iterable
@@ -19,9 +19,9 @@ class Exporter:
     """An exporter of experiments into a folder. `summary` is its text in `--help`.
 
     `write(folder, line, runs)` writes the experiments, oldest first, and returns their number. In
-    a folder with an earlier export it adds new experiments or replaces everything. It sends nothing
-    over the network. It raises ConfigurationError if something it needs is missing, and UsageError
-    if `folder` is not a folder.
+    a folder with an earlier export it either adds the new experiments or replaces everything. It
+    sends nothing over the network. It raises ConfigurationError if something it needs is missing,
+    and UsageError if `folder` is not a folder.
     """
 
     summary: str

@@ -48,7 +48,7 @@ class TrackedLine:
 
     @property
     def key(self) -> str:
-        """The line's name for files and projects, with the task's id: an edit changes it."""
+        """The line's name for files and projects. Its task id changes when the task is edited."""
         return f"arnode-{self.task}-{self._digits}-{self.hardware_class}"
 
     @property

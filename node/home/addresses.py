@@ -233,7 +233,7 @@ def host_fault(kind: str, host: str) -> str | None:
     if "%" in host:
         return f"{host[:60]} names a network interface, which is valid on one machine only"
     if isinstance(found, IPv6Address) and is_spelt_as_ipv6(found):
-        return f"{host} is an ip4 address: write it as one"
+        return f"{host} is an ip4 address: write it as /ip4"
     if not may_be_machine(found):
         return f"no peer can be reached at {host}"
     return None

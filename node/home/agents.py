@@ -27,7 +27,7 @@ _READS_NONE: Final = ("search", *_ALONE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentForm:
-    """A form of values that the setting accepts, and its meaning. Capitals stand for a name."""
+    """Accepted values of the setting that share a meaning. Capitals stand for a name."""
 
     words: tuple[str, ...]
     meaning: str
@@ -64,9 +64,10 @@ HELP: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NamedAgent:
-    """A proposer, as the setting names it: a word, and the user's instructions that it gets.
+    """An entry of the setting: the word for a proposer, and the instructions that it gets.
 
-    `text` is the name of instructions in the home's folder `programs`; "" means the task's own.
+    `text` is the name of the user's instructions in the home's folder `programs`; "" means the
+    task's own instructions.
     """
 
     word: str

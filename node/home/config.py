@@ -68,8 +68,8 @@ class Config:
             option="--network",
         ),
     )
-    """The network in use, whose name records carry. `arnode join LINE` and `arnode start --network
-    NAME` set it."""
+    """The network in use. New records carry its name. `arnode join LINE` and `arnode start
+    --network NAME` set it."""
 
     online: bool | None = setting(None, _SWITCH)
     """Connect to the network: `true` or `false`. Unset: `arnode start` asks once and stores the
@@ -159,14 +159,14 @@ class Config:
     usd_per_day: float = setting(
         5.0, ValueKind(_AMOUNT, "USD that models may cost a day (UTC); 0: free models only")
     )
-    """The most USD that models and coding agents may cost in a day (UTC). A question or visit
-    that could exceed it does not start."""
+    """The most USD that models and coding agents may cost in a day (UTC). A question to a
+    model, or a visit of a coding agent, that could exceed it does not start."""
 
     tokens_per_day: int | None = setting(None, _COUNT)
     """The most tokens that models may read and write in a day."""
 
     calls_per_day: int | None = setting(None, _COUNT)
-    """The most questions to models in a day; a coding agent's visit is one."""
+    """The most questions to models in a day. A call of a coding agent (a visit) counts as one."""
 
     visits_per_day: int = setting(50, _COUNT)
     """The most proposals by coding agents in a day. It also limits an agent with a
@@ -212,8 +212,9 @@ class Config:
         Flag("The NVIDIA cards to use, like 0,1 (default: all of a class).", metavar="LIST"),
     )
     """The NVIDIA cards for tasks with a time budget, by number, UUID or class: `["0", "2"]`. Unset:
-    the class with most cards, then with most memory. A missing card is an error at the start. For
-    another class, start a node with its own `ARNODE_HOME`."""
+    all cards of the class with the most cards; if two classes have as many, the class with more
+    memory. A missing card is an error at the start. For another class, start a node with its own
+    `ARNODE_HOME`."""
 
     lanes: int | Literal["auto"] = setting(
         "auto",
@@ -317,8 +318,8 @@ class Config:
         Flag("Where to listen, like /ip4/0.0.0.0/tcp/4001.", metavar="ADDR", is_repeated=True),
     )
     """Addresses to listen on for peers: `["/ip4/0.0.0.0/tcp/4001"]`. Unset: port 4001 on all IPv4
-    addresses, or a free port if that is taken. After a
-    restart the same free port is used, also for `tcp/0`."""
+    addresses, or a free port if that is taken. The node uses the same free port after a restart,
+    also for `tcp/0`."""
 
     mdns: bool = setting(True, _SWITCH)
     """Find nodes of the same network on the local network, and be found, by multicast DNS. It
@@ -339,8 +340,8 @@ class Config:
     peer_share: float = setting(
         0.25, ValueKind(take.number(lambda share: 0 <= share <= 1), "a number from 0 to 1")
     )
-    """The share of runs for peers' patches and claims, not counting runs that catch up with the
-    best source. A node without ideas spends more unless the share is 0. For machines that mainly
+    """The share of runs for peers' patches and claims, not counting trials of a peer's best
+    source. A node without ideas spends more unless the share is 0. For machines that mainly
     verify, or only search."""
 
     allow_partial_sandbox: bool = setting(
@@ -356,8 +357,8 @@ class Config:
     quiet_minutes: float = setting(
         3.0, ValueKind(take.number(lambda span: 0 <= span < 1e6), "a number of minutes from 0")
     )
-    """How many minutes a run that was too slow because of other programs may wait for an idle
-    machine to be repeated; `0`: it counts as too slow. Other runs continue meanwhile."""
+    """A run that is too slow because of other programs is repeated once the machine is idle. It
+    waits at most this many minutes; `0`: it counts as too slow. Other runs continue meanwhile."""
 
     fork: str = setting("all", _one_of("all", "own"))
     """Which sandboxes are forked from a process that has already imported torch: `"all"`, or

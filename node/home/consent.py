@@ -34,15 +34,15 @@ _HOW = "`arnode start` in a terminal asks you, `--yes` agrees"
 
 
 class TaskOf(Enum):
-    """The owner of a task: everybody, its user (who may share it privately), or this machine."""
+    """The permitted sharing of a task: with everybody, in private networks only, or not at all."""
 
     EVERYBODY = "comes with arnode, or was announced by others"
     ITS_USER = "a folder of the user's that holds all that others need to run it"
-    THIS_MACHINE = "data that lie here alone"
+    THIS_MACHINE = "data that only this machine has"
 
     @classmethod
     def of(cls, task: Task, *, data_dir: Path) -> "TaskOf":
-        """Return the owner of a task, whatever its name."""
+        """Return how a task may be shared. The task's name does not matter."""
         if task.id in builtin_ids(data_dir).values() or task.program_path is None:
             return cls.EVERYBODY
         is_judged = task.manifest.program is not None and task.manifest.is_ranked
@@ -89,7 +89,7 @@ def network_terms(author: bytes, tier: Tier, config: Config) -> list[str]:
         )
         share = (
             f"At most {config.peer_share:.0%} of the runs go to peers' patches and claims, apart "
-            "from catching up with the best source (`peer_share`)."
+            "from trials of a peer's best source (`peer_share`)."
         )
     return [
         f"This node's results are published under its key {key}…, permanently.",
@@ -173,7 +173,8 @@ def ask_at_terminal(lines: list[str], question: str) -> bool:
 def with_settings(network: Network, config: Config) -> Network:
     """Return a network with the settings applied.
 
-    Addresses in the settings come before the network's own. Its DHT is removed if it is disabled.
+    Addresses in the settings come before the network's own. The network's DHT
+    servers are removed if the setting `dht` is false.
     """
     parsed = (parse_direct(text) for text in config.bootstrap)
     valid = [address for address in parsed if not isinstance(address, Rejected)]

@@ -52,7 +52,7 @@ def _version() -> str:
 
 
 class ControlServer:
-    """A server that answers commands while it is entered.
+    """A server that answers commands; an asynchronous context manager.
 
     `otherwise` answers commands that are not in `handlers`.
     """

@@ -1,4 +1,4 @@
-"""Files that are written completely or not at all, even if the process is killed, and free space.
+"""Writing files completely or not at all, even if the process is killed; free disk space.
 
 Writing always uses the same steps: a temporary name in the same folder, fsync, rename or link,
 fsync of the folder.

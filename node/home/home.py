@@ -25,7 +25,7 @@ class InUseError(ConfigurationError):
 
 @contextmanager
 def _with_hint(root: Path) -> Iterator[None]:
-    """Raise faults of a home's path as a ConfigurationError; full disks pass through."""
+    """Raise errors about a home's path as a ConfigurationError, except full-disk errors."""
     try:
         yield
     except (FileExistsError, NotADirectoryError) as fault:

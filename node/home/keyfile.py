@@ -1,8 +1,8 @@
 """This node's identity and secrets on disk.
 
-One 0600 file has the two signing seeds, another the secret from which splits are drawn. Both are
-created once, on first use. A lost author key is a lost identity: only `renew_keys` replaces it. A
-damaged file is an error, and is never replaced.
+One 0600 file has the seeds of both keys. Another has the secret from which splits are drawn. Both
+are created once, on first use. A lost author key is a lost identity: only `renew_keys` replaces it.
+A damaged file is an error, and is never replaced.
 """
 
 import secrets
@@ -92,8 +92,8 @@ def read_keys(home: Home) -> NodeKeys:
 def keep_to_oneself() -> None:
     """Forbid core dumps, and stop the user's other processes from tracing this one.
 
-    They can then not read its memory or its initial environment. The latter stays in memory even
-    after variables are removed.
+    Those processes then cannot read its memory or its initial environment, which stays in memory
+    even after variables are removed.
     """
     import ctypes
 
@@ -181,7 +181,7 @@ class Identity:
 
 
 def identity_of(keys: NodeKeys, config: "Config", *, role: str = "node") -> Identity:
-    """Return the identity that signs records here; the default name has the role and key."""
+    """Return the identity that signs records here. The default name is made of role and key."""
     return Identity(
         keys=keys,
         name=config.name or f"{role}-{keys.author.public.hex()[:12]}",

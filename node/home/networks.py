@@ -88,7 +88,7 @@ def shipped_network(name: str) -> Defined | None:
 
 
 def all_networks(home: Home) -> list[Defined]:
-    """Return all networks that are defined here, by name."""
+    """Return all networks that are defined here, sorted by name."""
     return [find_network(home, name) for name in sorted(_own_names(home) | _shipped_names())]
 
 

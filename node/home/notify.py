@@ -26,7 +26,7 @@ class Outlet:
 
     @property
     def shown(self) -> str:
-        """The text that a log may show: with the whole URL anyone could read or send alerts."""
+        """The text for logs. It omits the URL's path, which lets anyone read or send alerts."""
         if self.way == "command":
             return f"command:{self.words[0]}"
         parts = urlsplit(self.words[0])

@@ -26,7 +26,7 @@ class People:
 
     @property
     def trusted(self) -> frozenset[bytes]:
-        """The authors whose claims are considered before those of other new authors."""
+        """The friends and the fleet. Among new authors, their claims are considered first."""
         return self.friends | self.fleet
 
 

@@ -44,8 +44,8 @@ class Found:
     def load(self, kind: type[T]) -> T:
         """Import the plugin and return its object.
 
-        Raises ConfigurationError, which names it and its distribution, if it cannot be imported or
-        is not a `kind`.
+        Raises ConfigurationError, which names the plugin and its distribution, if the plugin cannot
+        be imported or is not a `kind`.
         """
         loaded = self.called(self.entry.load)
         if not isinstance(loaded, kind):

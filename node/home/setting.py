@@ -73,5 +73,5 @@ def setting(default: D, kind: ValueKind[T], flag: Flag | None = None) -> D | T:
 
 
 def settings_of(table: "type[DataclassInstance]") -> dict[str, Setting]:
-    """Return the settings that such a dataclass declares, by name and in order."""
+    """Return the settings that a dataclass declares with `setting`, by name and in order."""
     return {one.name: Setting(name=one.name, **one.metadata) for one in fields(table)}

@@ -107,7 +107,7 @@ def read_signed(
     if not verify(key, kind.context + text, read.signature):
         return Rejected(f"its signature is not that of {whose}")
     if written_s > now_s + AHEAD_S:
-        return Rejected(f"it was written at {iso_time(written_s)}, more than a day ahead")
+        return Rejected(f"it was written at {iso_time(written_s)}, more than a day in the future")
     return read
 
 

@@ -40,7 +40,7 @@ def text(value: Given) -> str:
 
 
 def text_if(is_right: Callable[[str], object]) -> Callable[[Given], str]:
-    """Return a reader of text for which `is_right` holds."""
+    """Return a reader that accepts only text for which `is_right` is true."""
 
     def read(value: Given) -> str:
         if not is_right(text(value)):
@@ -144,7 +144,7 @@ def argv(value: Given) -> tuple[str, ...]:
 
 
 def number(is_right: Callable[[float], bool]) -> Callable[[Given], float]:
-    """Return a reader of numbers for which `is_right` holds."""
+    """Return a reader that accepts only numbers for which `is_right` is true."""
 
     def read(value: Given) -> float:
         number = float(value) if isinstance(value, str) else value

@@ -47,11 +47,12 @@ WAIT: Final = NextRun(None)
 
 
 class Agenda:
-    """The choice of the next run, until `is_over`: the goal is reached or nothing is left to do.
+    """The choice of the next run, until `is_over`: the goal is reached, or no work is left.
 
     - `has_company`: peers are connected, so the node announces its experiments in advance.
-    - `waits_for`: text for what the session waits for when out of ideas; "" ends the session.
-    - `transfer_selector`: selects transfers from lower rungs to try first; None: only on request.
+    - `waits_for`: words for the event that a session without ideas awaits; "" ends the session.
+    - `transfer_selector`: selects transfers from lower rungs to try before the proposers' ideas.
+      None: only transfers that a user requests are tried.
     - `idle`: reports whether other programs leave the machine alone; None skips this check.
     - `is_on_battery`: reports whether to rest because the machine runs on its battery.
     """
@@ -115,7 +116,7 @@ class Agenda:
     def want_job(self, job: Job[Any], *, is_judged: bool = False) -> None:
         """Keep a session on demand open until this job is done.
 
-        `is_judged`: also until a promotion trial of what was kept.
+        `is_judged`: keep it open until a promotion trial of the kept patches has ended, too.
         """
         self._wanted_jobs.add(job.id)
         self._is_judged_at_last |= is_judged
@@ -134,7 +135,7 @@ class Agenda:
         self._makes_way = True
 
     def begin(self) -> None:
-        """Describe the session's starting point to the plan, before the first run."""
+        """Give the plan the line's state at the session's start, before the first run."""
         line, reference_runs = self._line_writer.line, self._policy.reference_runs
         if not self._store.jobs.open_jobs(self._line_writer.key, *HEAD_TRIALS):
             baseline = self._line_context.session.task.manifest.baseline_tree
@@ -217,7 +218,7 @@ class Agenda:
         return None if self._line_writer.line else WAIT
 
     def make_way_for_others(self, now: Situation) -> NextRun | None:
-        """End for another session once all open jobs are decided."""
+        """If another session waits, end this one once all open jobs are decided."""
         if not self._makes_way:
             return None
         self.is_over = not now.jobs
@@ -233,7 +234,10 @@ class Agenda:
         return NextRun(None if self.plan.are_all_begun else self._openings.alongside_a_trial(now))
 
     def settle_after_a_trial(self, now: Situation) -> NextRun | None:
-        """Finish experiments made during a trial before peers' claims or a recheck of the head."""
+        """After a trial, finish the experiments that were made during it.
+
+        Only then is a peer's claim tried or the head measured again.
+        """
         if (
             self._is_settling
             and now.jobs
@@ -244,7 +248,7 @@ class Agenda:
         return None
 
     def measure_a_failing_head(self, now: Situation) -> NextRun | None:
-        """Measure a head again whose runs fail, and replace it if no pair supports it."""
+        """If the head's runs fail, measure the head again; replace it if no pair supports it."""
         if not is_head_failing(self._line_writer):
             return None
         if now.jobs:
@@ -270,14 +274,14 @@ class Agenda:
         return NextRun(stack or self._open_promotion_trial(now))
 
     def end_once_all_is_answered(self, now: Situation) -> NextRun | None:
-        """End a session on demand once its work is decided, a stopped session after its trial."""
+        """End a session on demand once its work is decided, a stopped one after its last trial."""
         if not (self.judging.is_last or self._is_all_answered()):
             return None
         self.is_over = self.judging.is_last or not now.jobs
         return WAIT
 
     def recheck_the_head(self, now: Situation) -> NextRun | None:
-        """Measure a head in doubt again while the working line has no patches on it."""
+        """If the head is in doubt and the working line adds no patches to it, measure it again."""
         may_recheck = not (now.jobs or self.goal.is_on_demand) and self._exploring.is_at_head
         return _started(self._openings.recheck_head(now)) if may_recheck else None
 
@@ -300,7 +304,7 @@ class Agenda:
         return NextRun(self._openings.idea(idea, now)) if idea else None
 
     def try_transfers(self, now: Situation) -> NextRun | None:
-        """Try transfers from another task; a session on demand does nothing after them."""
+        """Try transfers from another task; a session on demand then tries nothing else."""
         if run := self._openings.carried(now):
             return NextRun(run)
         if not self.goal.is_on_demand:
@@ -322,7 +326,7 @@ class Agenda:
         return WAIT
 
     def try_transfer_candidates(self, now: Situation) -> NextRun | None:
-        """Try patches that lower rungs kept before the proposers' ideas."""
+        """Before the proposers' ideas, try patches that were kept on lower rungs."""
         while self._transfer_selector and (step := self._transfer_selector.best()):
             open_rung_transfer(self._line_writer, step)
             if run := self._openings.carried(now):
@@ -330,7 +334,7 @@ class Agenda:
         return None
 
     def explore_elsewhere(self, now: Situation) -> NextRun | None:
-        """Explore elsewhere when the line is on a plateau, once no job is open."""
+        """If due, combine or ablate patches, or begin or end a branch, once no job is open."""
         if not self._exploring.is_due:
             return None
         return WAIT if now.jobs else _started(self._openings.next(now))

@@ -1,7 +1,7 @@
 """The choice among several proposers for an experiment, by their gains and costs so far.
 
-Each proposer is an arm of a bandit, and each experiment of an own idea is a slot. For each arm a
-gain per unit of cost is drawn from its posterior; the largest draw gets the slot (Thompson,
+Each proposer is an arm of a bandit, and each experiment on an idea of this node is a slot. For each
+arm a gain per unit of cost is drawn from its posterior; the largest draw gets the slot (Thompson,
 Biometrika 1933). Gains are modelled as a Poisson process of unknown rate, so the posterior is a
 gamma distribution. Its prior is centred on the rate of all arms together. With a small probability
 a slot goes to a random arm, so that an arm with a bad start is not given up. The module is pure: it
@@ -9,8 +9,8 @@ knows neither the proposers nor what is run.
 
 A slot's gain is the gain of a kept patch in fresh runs or, if there was one, in an ablation. It is
 never the score of the screen that selected the patch, nor a stack's verified gain, which supports
-no single patch. Using the expected gain of every score, kept or not, does not distinguish arms
-sooner (`make bench PART=proposers`), because few ideas gain.
+no single patch. Counting an expected gain for every score, even of discarded patches, would not
+find the better arm sooner (`make bench PART=proposers`), because few ideas gain.
 """
 
 import random

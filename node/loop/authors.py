@@ -19,7 +19,7 @@ _FAILED = {"screened_out", "rechecked_out", "rejected", "failed"}
 
 
 def author_rates(line_writer: LineWriter, friends: Iterable[bytes]) -> dict[bytes, AuthorRate]:
-    """Return the rate of each other author with outcomes here, and of friends."""
+    """Return the rates of friends, and of other authors whose claims were measured here."""
     outcomes = sorted(
         (job.id, number, author, outcome)
         for number, (job, author, outcome) in enumerate(_outcomes(line_writer))

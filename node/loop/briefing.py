@@ -54,9 +54,9 @@ class ProgramText:
     """The instructions of one task, read from the user's own file again for every proposal.
 
     A file with the task's name in the home's folder of instructions replaces the task's own
-    `program.md`, so a user can steer a running node by editing the file. If a task has several
-    files, the file called `name` is used, or the task's own while that file is missing. A read
-    error is reported once, and the last readable text stays in use.
+    `program.md`, so a user can steer a running node by editing the file. If the folder also has a
+    file for this task with the given `name`, that file is used instead. A read error is reported
+    once, and the last readable text stays in use.
     """
 
     def __init__(
@@ -110,8 +110,10 @@ class Briefing:
     - `policy` decides about patches.
     - `usd_left` is the rest of the day's budget for models; None if models cost nothing.
     - `texts` are the owner's instructions that have a name.
-    - `has_planner`: pass on the planner's aim. Texts of blocked peers are never passed on.
-    - `author_filter` selects the authors whose results for values are used; None: no authors.
+    - `has_planner`: show the planner's aim.
+    - `people`: texts of the peers whom the user blocked are never shown.
+    - `author_filter` returns a test of authors. Their trials of values are shown if they pass it.
+      None: no peers' trials are shown.
     """
 
     line_writer: LineWriter
@@ -142,9 +144,10 @@ class Briefing:
         text: str = "",
         importance: tuple[HyperparameterImportance, ...] = (),
     ) -> Context:
-        """Return the context for a proposal on the explored tree; `left` is the session's rest.
+        """Return the context for a proposal on the explored tree.
 
-        `arm` names the proposer, None for any; `text` names one of the owner's instructions.
+        `left` is the remaining time and experiments of the session. `arm` names the proposer, None
+        for any; `text` names one of the owner's instructions.
         `importance` is the importance of the line's hyperparameters.
         """
         store, line, working = (

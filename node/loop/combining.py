@@ -72,7 +72,7 @@ def combination(line_writer: LineWriter, peers: Peers | None, *, noise_sd: float
 
 
 def _own_parts(line_writer: LineWriter) -> Iterator[CombinedPatch]:
-    """Yield own ideas that were kept; the merge drops those that the line already contains.
+    """Yield this node's kept ideas. A later merge drops those that the line already contains.
 
     Peers' claims are read from the leaderboards instead, which have more evidence about them.
     """
@@ -98,7 +98,7 @@ def _own_parts(line_writer: LineWriter) -> Iterator[CombinedPatch]:
 
 
 def _gains_sd(line_writer: LineWriter) -> dict[tuple[bytes, bytes], float]:
-    """Return the gains of own experiments by base and tree, in standard deviations of one run."""
+    """Return the gain of each experiment of this node, in sd, by its base and tree."""
     jobs = line_writer.store.jobs.closed_jobs(line_writer.key, ExperimentStep)
     steps = (job.step for job in jobs)
     return {(step.base, step.tree): (step.gain_milli or 0) / 1000 for step in steps}
@@ -134,7 +134,7 @@ def _peers_parts(peers: Peers, working: bytes, noise_sd: float) -> Iterator[Comb
 
 
 def _fingerprint(source: Source) -> bytes | None:
-    """Return an own source's fingerprint; None if it does not parse."""
+    """Return the fingerprint of a source of this node; None if the source does not parse."""
     is_whole = all(parse(data) for path, data in source.files if path.endswith(".py"))
     return fingerprint(source) if is_whole else None
 

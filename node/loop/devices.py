@@ -87,17 +87,17 @@ class Lanes:
     def most_alongside(self) -> int:
         """The number of other runs that may be in progress when a run begins.
 
-        One run is scored while the next run trains on its device. With a second waiting run, bases
-        would be older at the start of an experiment. Lanes that share the processor already have a
-        run on each core. One more run would use memory and raise CPU seconds above those of a
-        baseline timed on all lanes. So such a lane overlaps its runs only while another lane is
-        unused, as in a trial without experiments. Runs that wait for an idle machine do not count.
+        A lane scores one run while it trains the next one. If more runs waited there, experiments
+        would start from older bases. Lanes that share the processor already have a run on each
+        core. One more run would use memory, and more CPU seconds than the baseline, which was timed
+        on all lanes. So such a lane scores and trains at once only while another lane is unused, as
+        in a trial without experiments. Runs that wait for an idle machine do not count.
         """
         return self.count - self._share_processor + len(self.waits_s)
 
     @property
     def waits_s(self) -> tuple[float, ...]:
-        """The maximal remaining seconds of each run that waits for an idle machine."""
+        """The longest remaining wait, in seconds, of each run that waits for an idle machine."""
         return tuple(left_s for lane in self._lanes for left_s in lane.runner.waits_s)
 
     @staticmethod

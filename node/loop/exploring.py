@@ -143,8 +143,8 @@ class Exploring:
 
         `is_asked`: a trial was requested or is due. Without a branch, a trial is worthwhile only
         if it `is_asked` and could confirm a patch. On a branch, a trial is worthwhile if the
-        working line measures clearly better than the head; with `is_asked`, or once the branch has
-        used up its experiments, as good is enough.
+        working line measures clearly better than the head. With `is_asked`, or once the branch has
+        used up its experiments, the working line need only measure as good as the head.
         """
         if branch := self._branch():
             return next_of_branch(self._branch_progress(branch), is_asked=is_asked) == "judge"
@@ -152,7 +152,10 @@ class Exploring:
 
     @property
     def is_on_plateau(self) -> bool:
-        """True if the line is on a plateau and on no branch: the stack is tried before a branch."""
+        """True if the line is on a plateau and on no branch.
+
+        A promotion trial of the kept patches then comes before a branch.
+        """
         return self._branch() is None and self._spell().trend.is_plateau
 
     @property
@@ -211,7 +214,10 @@ class Exploring:
         return bool((may_simplify and next_part(self._line_writer)) or self._root())
 
     def _root(self) -> Root | None:
-        """Return a peer's tree that no branch began with, else an older head, else None."""
+        """Return the tree to branch to; None without one.
+
+        A peer's tree, unless a branch began with it before, is preferred to an older head.
+        """
         avoided = trees_gone_on_from(self._line_writer)
         root = self._peers and self._peers.elsewhere(avoided=avoided, reach_sd=REACH_SD)
         return root or older_root(self._line_writer, reach_sd=REACH_SD, noise_sd=self._noise_sd())
@@ -300,7 +306,7 @@ class Exploring:
     def _events(
         self, after: int, promotion_trials: list[Job[PromotionTrial]]
     ) -> Iterator[tuple[int, Event]]:
-        """Yield the events that ended stacks or began and ended branches, with their jobs' numbers.
+        """Yield each event that ended a stack, or began or ended a branch, with its job's number.
 
         Only jobs after the job `after` count. A stack is the list of patches not yet promoted.
         """

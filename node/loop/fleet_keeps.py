@@ -33,7 +33,7 @@ class FleetKeep:
 
 
 class FleetKeeps:
-    """A reader of a line's records that continues where it stopped on each call."""
+    """A reader of a line's records that keeps its position between calls."""
 
     def __init__(self, store: Store, line: LineKey, *, is_maximised: bool) -> None:
         self._store = store

@@ -31,7 +31,7 @@ _MOST_PASSED_OVER = 8  # proposals skipped since peers try them; a proposal may 
 
 
 class Ideas:
-    """Proposals against the working line. They learn from the outcomes of experiments."""
+    """A source of ideas for the working line. It learns from the outcomes of experiments."""
 
     def __init__(
         self,
@@ -154,7 +154,7 @@ class Ideas:
         return min([one for one in rests if one > 0], default=math.inf)
 
     def plan_by(self, left: Callable[[], Left]) -> None:
-        """Take the rest of the session from `left`, to show it to proposers."""
+        """Use `left` to show proposers the remaining time and experiments of the session."""
         self._left = left
 
     def mark_tried(self, mark: bytes) -> None:

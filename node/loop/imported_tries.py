@@ -1,6 +1,6 @@
 """Trials of other tools that were imported: no proposer may repeat them here.
 
-For a row with a source, the source and its edits of the last kept source are known. Other rows are
+If a row has a source, its edits are found by comparison with the last kept source. Other rows are
 parsed as text: constants with their numbers, and titles of the task's moves. Outcomes are another
 tool's statements. They are labelled as such for proposers, and no decision uses them.
 """
@@ -90,7 +90,7 @@ class ImportedTries:
         return cls(task=task, rows=tuple(rows[-_MOST_ROWS:]))
 
     def has(self, mark: bytes, working: Source) -> bool:
-        """Return True if a fingerprint was tried, or results from imported edits of `working`."""
+        """Return True if a trial had this fingerprint, or its edits on `working` would give it."""
         return bool(self.rows) and mark in self._applied_to(working).marks
 
     def outcomes(self, working: Source, noise_sd: float) -> tuple[Outcome, ...]:
@@ -181,7 +181,7 @@ def _decision(row: ImportedRow) -> Decision:
 
 
 def _within(source: Source, working: Source) -> Source:
-    """Return the working source with the files of a row's source."""
+    """Return the working source with its files replaced by those of a row's source."""
     made, paths = working, {path for path, _ in working.files}
     for path, data in source.files:
         if path in paths:

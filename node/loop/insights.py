@@ -61,9 +61,9 @@ class Tried:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Series:
-    """The experiments before a promotion trial, and its result.
+    """A promotion trial, and the experiments before it.
 
-    `parts` are its stack's ideas in order.
+    `parts` are the ideas in the trial's stack, in order.
     """
 
     promotion_trial: PromotionTrial
@@ -107,9 +107,10 @@ def evidence_of(series: Series) -> tuple[bytes, ...]:
 def insights_of(
     store: Store, line: LineKey, author: bytes, *, blocked: Collection[bytes] = ()
 ) -> tuple[Insight, ...]:
-    """Return the insights of `author`, this node, and of others on a line, the newest first.
+    """Return insights about a line, the newest first: this node's (`author`) and others'.
 
-    Of each other author who is not blocked, only the latest few. All texts are as they were signed.
+    Of each other author only the latest few are returned, of a `blocked` author none. Texts stay
+    unchanged.
     """
     own = store.records.listed("insight", author, newest_first=True, limit=_LOOKED_AT)
     anybodys = store.records.listed("insight", newest_first=True, limit=_LOOKED_AT)

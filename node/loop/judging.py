@@ -123,7 +123,7 @@ class Judging:
     def _is_worth_promoting(self) -> bool:
         """True if a trial is worth its runs because other nodes would build on the promoted tree.
 
-        False for a session with an end: its last trial is soon enough.
+        False for a session with an end, since its last trial comes soon enough.
         """
         has_end = self._plan.span or self._goal.max_experiments or self._goal.is_on_demand
         is_much = not has_end and self._exploring.is_worth_early_trial

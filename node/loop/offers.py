@@ -53,7 +53,7 @@ class Offer:
 class Ported:
     """An offer's patch applied to another tree. `gain_sd` is the gain of what the tree lacked.
 
-    `claim_sd` is the gain with which this node compares its own measurement to rate the author. It
+    To rate the author, this node compares its own measurement with the gain `claim_sd`. That gain
     excludes what the tree already has, and the selection bias of patches kept by few runs.
     """
 
@@ -185,7 +185,10 @@ class Offers:
 
 
 def class_slopes(store: Store, net: str, task: bytes, here: str) -> Mapping[str, Slope]:
-    """Return for each other class with a leaderboard the expected fraction of a gain found here."""
+    """Return the fraction of a gain that is expected here, by the class where it was measured.
+
+    The result has every other hardware class with a leaderboard.
+    """
     keys = [key for key in store.boards.listed(net) if key.task == task]
     pairs = _pairs(store, keys)
     for key in keys:

@@ -63,7 +63,7 @@ class Openings:
         self._has_company = has_company
 
     def unfinished(self, job: Job[Any], now: Situation) -> PlannedRun | None:
-        """Return a planned run with its seed that is not in progress, such as after a kill."""
+        """Return a planned run that is not in progress, such as one that a kill interrupted."""
         own = self._line_writer.record_writer.author
         for run in self._line_context.store.jobs.open_runs_of(job.id):
             is_barred = now.skips_untrusted and job.step.is_untrusted(run, own)
@@ -108,7 +108,7 @@ class Openings:
         return self._own(now)
 
     def recheck_head(self, now: Situation) -> PlannedRun | None:
-        """Measure a head in doubt again."""
+        """If the head is in doubt, measure it again."""
         job = open_head_recheck(self._line_writer)
         return self.begin(job, now) if job else None
 

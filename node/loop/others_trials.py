@@ -39,7 +39,7 @@ _SETTING: Final = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _SetValues:
-    """The values that a diff sets, and those `before`. `is_pure`: it changes nothing else."""
+    """The values that a diff sets, `before` and `after` it. `is_pure`: it changes nothing else."""
 
     before: Mapping[str, Scalar]
     after: Mapping[str, Scalar]
@@ -95,7 +95,7 @@ class OthersTrials:
         """Return the trials of accepted authors, each author's latest first.
 
         Gains are in units of `run_sd`, the standard deviation of one run in the metric's unit.
-        `author_filter` returns the test of authors, and is called only if there are trials.
+        `author_filter` returns a test of authors. It is called only if there are trials.
         """
         if not self._trials:
             return ()

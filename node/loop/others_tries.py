@@ -1,9 +1,9 @@
 """Peers' experiments on a line, from their results: ideas without a gain, and who is at work.
 
 Nodes with the same list of ideas would otherwise try the same ideas. Peers' results are not
-trusted, so an idea that a peer tried in vain is only postponed, mostly for good if it is assigned
-to another node. Among untried ideas each node first tries those assigned to it, by a hash of its
-key.
+trusted, so an idea that a peer tried in vain is only postponed. If it is also assigned to another
+node at work, it is not tried here. Among untried ideas each node first tries those assigned to it,
+by a hash of its key.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ _MOST_TREES: Final = 2_000  # trees whose scores are remembered
 
 
 class OthersTries:
-    """A reader of a line's records that continues where it stopped. `author` is this node's key."""
+    """A reader of a line's records that keeps its position. `author` is this node's key."""
 
     def __init__(self, store: Store, line: LineKey, author: bytes, task: Task) -> None:
         self._records = store.records

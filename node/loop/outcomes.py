@@ -73,7 +73,7 @@ class Outcomes:
             self._crash = None
 
     def crash_of(self, arm: str | None) -> Crash | None:
-        """Return the crash worth repairing, if any, unless another arm's idea crashed."""
+        """Return the crash worth repairing; None without one, or if another arm's idea crashed."""
         is_others = arm is not None and self._crashed not in (None, arm)
         return None if is_others else self._crash
 
@@ -85,7 +85,7 @@ class Outcomes:
     def number_of(self, tree: bytes) -> int | None:
         """Return the number of the experiment that made a tree.
 
-        0 is the task's own; None is unknown.
+        The number is 0 for the task's own tree, and None for an unknown tree.
         """
         return self._numbers.get(tree)
 

@@ -85,7 +85,7 @@ class Peers:
         self._runs = self._peer_runs = 0
 
     def count(self, *, is_peers: bool) -> None:
-        """Count a run that begins, own or for a peer's claim."""
+        """Count a run that begins; `is_peers`: it is made for a peer's claim."""
         self._runs += 1
         self._peer_runs += is_peers
 
@@ -95,11 +95,11 @@ class Peers:
         return self._peer_runs < self._share * (self._runs + 1)
 
     def rates(self) -> dict[bytes, AuthorRate]:
-        """Return each author's rate here."""
+        """Return each author's rate on this line."""
         return author_rates(self._line_writer, self._people().trusted)
 
     def author_filter(self) -> Callable[[bytes], bool]:
-        """Return a test that accepts authors who are considered and not doubted."""
+        """Return a test that rejects doubted authors, and all whose claims are not considered."""
         is_accepted, rates = self._acceptance_test(), self.rates()
         return lambda author: is_accepted(author) and _author_status(rates, author) != "doubted"
 
@@ -193,7 +193,7 @@ class Peers:
     def instead_of_own(self) -> Idea | None:
         """Return peers' claims for a node that is out of ideas, even beyond their share of runs.
 
-        It does not await more claims for a stack either: it has nothing else to do.
+        The node does not await more claims for a stack either, since it has nothing else to do.
         """
         return (self.idea() or self.stack()) if self._share else None
 
@@ -242,9 +242,9 @@ class Peers:
         return [offer for offer in ranked if offer.patch not in failed]
 
     def _own_bound_nano(self, rows: Iterable[Row]) -> int:
-        """Return a lower bound of this node's head's gain over the anchor, by the leaderboard.
+        """Return the leaderboard's lower bound of the head's gain over the baseline; 0 without one.
 
-        It is 0 without a claim. Bounds are used, since the largest of many scores is the luckiest.
+        A bound is used because the best of many scores owes most to luck.
         """
         head = self._line_writer.known_line.verified
         return max((row.bound_nano or 0 for row in rows if row.tree == head), default=0)

@@ -1,4 +1,4 @@
-"""Peers' patches as proposers are shown them: the most promising claims, each as a code change.
+"""Peers' patches for proposers: the most promising claims, each as a change of code.
 
 They have no prose, and inspection found nothing in their code, as for all code of peers that may
 run. They state who measured the gain: the author, other nodes, or this node.

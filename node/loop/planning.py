@@ -97,14 +97,14 @@ class Planning:
         return PlannerState(model=self._planner.model, waiting=self._rest.why)
 
     def prepare(self, context: Callable[[], Context]) -> None:
-        """Take a finished aim, and start the next one if it is due."""
+        """Store a finished aim, and ask the planner for the next one if it is due."""
         self._take()
         if self._writing is None and not self._rest.is_on and self._is_due:
             self._job = self._line_writer.store.jobs.last_job()
             self._writing = asyncio.create_task(self._planner.plan(context()))
 
     async def close(self) -> None:
-        """Keep a finished aim, and cancel one in progress."""
+        """Store a finished aim, and cancel one in progress."""
         self._take()
         if self._writing is not None:
             self._writing.cancel()

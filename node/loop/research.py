@@ -330,7 +330,7 @@ class Research:
                 self._agenda.end()
 
     def _report_open_work(self) -> None:
-        """Report the work that continues in the next session, or in the next night of this one."""
+        """Report the work that continues in the next session, or when the hours begin again."""
         if not self._agenda.goal.is_on_demand and (
             message := open_work(self._store, self.line_key)
         ):

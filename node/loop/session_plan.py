@@ -1,4 +1,4 @@
-"""The plan of a session with an end: when its last promotion trial begins, and if there is time.
+"""The plan of a session with an end: whether and when its last promotion trial begins.
 
 A session ends by the clock, even if jobs are open. An open job stays in the store and continues in
 the next session with its evidence. So a wrong plan delays a verdict, but loses no runs. Times are
@@ -37,7 +37,7 @@ _EARLY_SHARE: Final = 0.01
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Goal:
-    """The conditions under which a session ends by itself, and rests; None means never.
+    """The conditions under which a session ends by itself, or rests. None: no such condition.
 
     - `hours`: the hours of the day in which runs may start.
     - `when_idle`: run only while other programs leave the machine alone.
@@ -74,10 +74,13 @@ class Span:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opening:
-    """The state of a line when a session begins: the number of `runs` before it can try anything.
+    """The state of a line when a session begins.
 
-    `has_stack`: kept patches wait for a trial. `needs_anchor`: its head is not the task's baseline.
-    `pairs`: the fewest in which a stack passes. `tries`: the runs that keeping a patch takes.
+    - `runs`: the number of runs before the session can try anything.
+    - `has_stack`: kept patches wait for a promotion trial.
+    - `needs_anchor`: the head is not the baseline, so a trial also runs the baseline.
+    - `pairs`: the smallest number of pairs with which a stack can pass.
+    - `tries`: the number of runs that it takes to keep a patch.
     """
 
     runs: int
@@ -110,8 +113,9 @@ def local_time() -> datetime:
 class SessionPlan:
     """The end of a session: after a number of seconds, or with the hours in which it may work.
 
-    With neither it has no end. `now` is the time of day. `clock_s` counts seconds from an arbitrary
-    start and continues while the machine is suspended. `pairs` and `tries` are those of an opening.
+    A session without either has no end. `now` returns the time of day. `clock_s` counts seconds
+    from an arbitrary start, also while the machine is suspended. `pairs` and `tries` are as in
+    `Opening`.
     """
 
     def __init__(
@@ -146,7 +150,7 @@ class SessionPlan:
         self._begun += 1
 
     def took(self, run_s: float) -> str | None:
-        """Record the duration of a successful run, as one of a pair.
+        """Record the duration of a successful run in a pair, in which the runs partly overlap.
 
         Return a warning, once, if this session is too short to verify anything.
         """
@@ -187,12 +191,12 @@ class SessionPlan:
 
     @property
     def left_s(self) -> float:
-        """The seconds until the nearer end; infinite for a session without one."""
+        """The seconds until the nearer end; infinite for a session without an end."""
         return self.span.left_s if self.span else math.inf
 
     @property
     def ends_s(self) -> float:
-        """The time of that end, by `time.monotonic`."""
+        """The time of the nearer end, by `time.monotonic`; infinite without an end."""
         return time.monotonic() + self.left_s
 
     @property
@@ -207,7 +211,7 @@ class SessionPlan:
 
     @property
     def rests_until(self) -> datetime | None:
-        """The time when its hours begin again; None within them, or for a session without."""
+        """The time when the session's hours begin again; None within them, or without hours."""
         if self._hours is None:
             return None
         now = self.now()
@@ -216,7 +220,7 @@ class SessionPlan:
 
     @property
     def span(self) -> Span | None:
-        """The time until the nearer of the two ends; None for a session without an end.
+        """The time until the nearer end: of the duration or the hours. None without an end.
 
         For hours, the total is the time from the session's beginning to their end.
         """
@@ -266,7 +270,7 @@ class SessionPlan:
         return least_s, most_s
 
     def is_time_to_judge(self, *, needs_anchor: bool) -> bool:
-        """Return True if its promotion trial begins now, if there is anything to judge."""
+        """Return True if the session's trial should begin now, if there are patches to judge."""
         span, run_s = self.span, self.run_s
         if span is None or run_s is None:
             return False
@@ -283,13 +287,16 @@ def fewest_pairs(style: Style) -> int:
 
 
 def runs_to_keep(style: Style) -> int:
-    """Return the runs that one kept change takes, including those of its base made alongside."""
+    """Return the number of runs that it takes to keep a patch, with the base's runs in rechecks."""
     rechecks = len(screening_policy(style, DEFAULT).rechecks_sd)
     return 1 + rechecks * (2 if style.name == "differences" else 1)
 
 
 def runs_of_promotion_trial(*, needs_anchor: bool, pairs: int = ANCHOR_PAIRS) -> int:
-    """Return the fewest runs to promote a stack; leaderboards also want runs of the baseline."""
+    """Return the fewest runs to promote a stack.
+
+    `needs_anchor`: the baseline runs too, since leaderboards need its runs.
+    """
     return 2 * pairs + (min(ANCHOR_PAIRS, pairs) if needs_anchor else 0)
 
 
@@ -300,8 +307,8 @@ def is_time_to_judge(
 
     The trial begins early enough to end in time, allowing for an experiment that has begun. It does
     not begin in the first half of the session, unless it would not fit later. Patches kept after it
-    wait for the next session. A session too short for a trial begins with the trial of patches kept
-    earlier. That needs no reference runs, and the trial continues in the next session.
+    wait for the next session. A session too short for a whole trial begins with a trial of patches
+    kept earlier. Such a trial needs no reference runs, and it continues in the next session.
     """
     least = runs_of_promotion_trial(needs_anchor=needs_anchor, pairs=pairs)
     if span.whole_s < (least + _BEFORE) * run_s:
@@ -317,8 +324,9 @@ def is_early_trial_worth_it(keeps: int, gain_sd: float, *, runs_left: float, pai
     """Return True if a line's first trial begins before its stack is full.
 
     `gain_sd` is the gain of the stack's patches by the runs that kept them, in standard deviations
-    of one run. `pairs` is the fewest in which it passes. The trial must be likely to pass soon, and
-    cost little of what the session can still do. With long runs a full stack comes first.
+    of one run. `pairs` is the smallest number with which it can pass. The trial must be likely to
+    pass soon, and take only a small fraction of the session's remaining runs. If runs are long, the
+    stack is full before that.
     """
     cost = runs_of_promotion_trial(needs_anchor=False, pairs=pairs)
     is_likely = keeps >= _EARLY_KEEPS and gain_sd >= _EARLY_GAIN_SD
@@ -334,6 +342,6 @@ def too_short(span: Span, run_s: float, opening: Opening) -> str | None:
     shortest = duration_text(least * run_s)
     return (
         f"{span_words(span.whole_s)} are too short to verify anything: {runs} runs of "
-        f"{span_words(run_s)}, where {least} are the fewest (`--for {shortest}`); what is kept is "
-        "judged in a later session"
+        f"{span_words(run_s)}, but at least {least} are needed (`--for {shortest}`); kept patches "
+        "are judged in a later session"
     )

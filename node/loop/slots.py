@@ -1,4 +1,4 @@
-"""The allocation of experiments of own ideas among proposers, and each proposer's results.
+"""The allocation of experiments among proposers, and the results of each proposer's ideas.
 
 `node.loop.arms` draws the owner of a slot by the results of the line's latest experiments. Only the
 owner is asked to write, so that no money is spent on unused ideas. If its proposal is not ready
@@ -45,7 +45,7 @@ class ArmState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Slot:
-    """An experiment of an own idea: its change, its gain if it was kept, and its cost."""
+    """An experiment on a proposer's idea: its change, its gain if it was kept, and its cost."""
 
     arm: str
     change: tuple[bytes, bytes]
@@ -119,8 +119,8 @@ class Slots:
     def take(self, name: str) -> None:
         """Count a slot as taken by an arm.
 
-        A proposal that a slow one wrote for an earlier slot does not use the slot drawn since; the
-        hyperparameter search does.
+        A slow proposer's proposal for an earlier slot leaves the drawn slot to its owner. After any
+        other proposal the next slot is drawn again.
         """
         if name in (self._drawn, SEARCH):
             self._drawn = None
@@ -165,13 +165,13 @@ class Slots:
         return tallies
 
     def _known(self) -> Iterator[tuple[_Slot, float]]:
-        """Yield the latest slots with the gain of each, by an ablation where there was one."""
+        """Yield each of the latest slots with its gain, from an ablation if there was one."""
         asked = self._ablated()
         for slot in self._latest:
             yield slot, asked.get(slot.change, slot.gain_sd) if slot.gain_sd else 0.0
 
     def _ablated(self) -> dict[tuple[bytes, bytes], float]:
-        """Return the measured gains of parts of the head, by their change."""
+        """Return the gains in sd that ablations measured, by the base and tree of the patch."""
         store, run_nano = self._line_writer.store, self._run_sd() * NANO
         worth: dict[tuple[bytes, bytes], float] = {}
         for job in store.jobs.closed_jobs(self._line_writer.key, RerunStep):

@@ -16,8 +16,8 @@ from agent.proposal import Context, NoProposal, Proposal, SlowProposer
 class SlowIdeas:
     """The proposals of one slow proposer, by the owner's instructions `text` ("": the task's).
 
-    `name` is its name among the proposers, by default its own. `say` reports why it has no
-    proposal, whenever the reason changes, and that `others` continue meanwhile.
+    `name` is the proposer's name among all proposers, by default `proposer.name`. Whenever the
+    reason for a missing proposal changes, `say` reports it, and that `others` continue meanwhile.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The checks of `arnode doctor`. Each tries out what arnode needs, and names the fix."""
+"""The checks of `arnode doctor`. Each tests something that arnode needs, and names the fix."""
 
 import asyncio
 import os
@@ -142,14 +142,14 @@ def _sandbox(_: Home) -> Diagnosis:
 
     asyncio.run(launch())
     took_s = time.monotonic() - started_s
-    detail = f"tier {tier.name} ({tier.detail}), torch imported inside in {took_s:.1f} s, "
+    detail = f"tier {tier.name} ({tier.detail}), torch is imported inside in {took_s:.1f} s, "
     if why := why_nothing_is_forked():
-        detail += f"in each run, since runs cannot be forked: {why}"
+        detail += f"for each run, since runs cannot be forked: {why}"
     else:
         started_s = time.monotonic()
         asyncio.run(launch())
         forked_ms = 1000 * (time.monotonic() - started_s)
-        detail += f"once: runs are forked from there, in {forked_ms:.0f} ms"
+        detail += f"once; then each run is forked in {forked_ms:.0f} ms"
     status: Literal["ok", "warning"] = "ok" if tier.name == "full" else "warning"
     return Diagnosis(status=status, detail=detail, hint=tier.hint)
 
@@ -222,7 +222,7 @@ def _clock(home: Home) -> Diagnosis:
         return Diagnosis(
             status="warning",
             detail=f"{now}; this node's records have later dates, up to {latest}",
-            hint="set the clock if it is wrong now; if it was wrong then, there is nothing to do",
+            hint="if the clock is wrong, set it; if those records have wrong dates, do nothing",
         )
     return _fine(now)
 
@@ -242,8 +242,8 @@ def _key(home: Home) -> Diagnosis:
         return _fine(f"author {author.hex()[:12]}")
     return _problem(
         reused_words(number),
-        "an older copy of this home was started, or two copies of it run: stop them all, then run "
-        "`arnode key renew`; the new key names this one, and no measurement is lost",
+        "an older copy of this home was started, or two copies of it run: stop all copies, then "
+        "run `arnode key renew`; the new key names this one, and no measurement is lost",
     )
 
 

@@ -101,12 +101,12 @@ def _store_problems(home: Home, progress: Progress) -> list[str]:
             return [fault.message]
         missing = Mirror.count_in(home.mirror) - len(own)
         if missing > 0:
-            problems.append(f"store: {missing} own record(s) exist only as second copies")
+            problems.append(f"store: {missing} own record(s) are missing, but have second copies")
         if sum(record.kind == "result" for record in own) != len(store.experiments.listed()):
-            problems.append("store: the list of experiments does not follow from the records")
+            problems.append("store: the list of experiments does not match the records")
         progress("checking the boards", 0.0)
         problems += [
-            f"store: {board} does not follow from the records" for board in store.boards.faults()
+            f"store: {board} does not match the records" for board in store.boards.faults()
         ]
     return problems
 

@@ -29,7 +29,7 @@ _Way: TypeAlias = tuple[PeerId, str]
 
 
 class QuestionStreams:
-    """A client that asks peers questions over one host's streams, no faster than they allow."""
+    """A client that asks peers questions over one host's streams, within the peers' rate limits."""
 
     def __init__(self, host: NetworkHost, nursery: trio.Nursery) -> None:
         self._host = host

@@ -1,8 +1,8 @@
 """The setup of the libp2p host: only TCP, the Noise protocol and yamux, with explicit limits.
 
 By default py-libp2p 0.8.1 would also accept plaintext and secio. It would refuse connections when
-less than a fifth of the machine's memory is free, which is common next to torch. It would advertise
-addresses that untrusted peers report, and dial an unreachable address four times.
+less than a fifth of the machine's memory is free, which is common while torch runs. It would
+advertise addresses that untrusted peers report, and dial an unreachable address four times.
 """
 
 from dataclasses import dataclass, field
@@ -42,7 +42,10 @@ CONNECTIONS_PER_PEER: Final = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostSettings(NetworkSettings):
-    """The settings from the core, and limits. `relay` applies only if `relays` is True."""
+    """The settings that the core sends, and limits that it does not send.
+
+    `relay`: the limits of relaying, if `relays` is True.
+    """
 
     handshake_s: Annotated[float, UNWRITTEN] = 10.0
     banned_for_s: Annotated[float, UNWRITTEN] = 3600.0

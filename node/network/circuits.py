@@ -2,8 +2,8 @@
 
 A circuit is a stream to the relay that carries a whole connection, encrypted end to end. The relay
 sees how many bytes pass and can end the circuit, but nothing else. On a private network the
-network's secret also encrypts circuits, as it encrypts sockets. The relay's side is
-`node.network.relay`.
+network's secret also encrypts circuits, as it encrypts sockets. `node.network.relay` implements the
+relay.
 
 This module uses the messages and raw connections of py-libp2p 0.8.1, but not its services. Those
 services make reservations for any peer that a message names, cannot tell two circuits of one peer

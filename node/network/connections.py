@@ -234,7 +234,7 @@ class _Forgetting(Notifee):
     """A listener that deletes libp2p's data about a peer after its last connection.
 
     Above a thousand peers libp2p's store first evicts entries without addresses. One of them is the
-    entry with this host's own private key, so an attacker with many ids could end the host.
+    entry with this host's own private key, so an attacker with many ids could crash the host.
     """
 
     async def disconnected(self, network: INetwork, conn: INetConn) -> None:

@@ -1,9 +1,9 @@
 """The host's end of the link with the core: calls in, events out (`node.network.contract`).
 
-A single trio task writes to the core, one frame at a time. So the number of tasks bounds the number
-of waiting frames. Gossip waits in a queue of its own; messages that do not fit are lost and
-counted. Connects and disconnects are sent only as differences. So a slow core fills only a bounded
-amount of this process's memory; peers wait or are refused.
+A slow core fills only a bounded amount of this process's memory; peers wait or are refused. A
+single trio task writes to the core. Every other task waits until its one frame is taken, so no more
+frames wait than there are tasks. Gossip waits in a separate queue; messages that do not fit are
+lost and counted. Of connects and disconnects, only the changes since the last report are sent.
 """
 
 import logging
@@ -145,8 +145,9 @@ class CoreLink:
     async def _answer(self, protocol: str, peer: PeerId, frames: FrameStream) -> None:
         """Answer a peer's questions on one stream, in order.
 
-        A question is read only once one of the peer's turns is free, which bounds the memory that a
-        peer can fill. Idle streams, which peers keep open for their next question, use no turn.
+        At most `QUESTIONS_PER_PEER` of a peer's questions are read and answered at a time, which
+        bounds the memory that a peer can fill. An idle stream, kept for later questions, does not
+        count.
         """
         turns = self._turns.setdefault(peer, trio.Semaphore(QUESTIONS_PER_PEER))
         try:

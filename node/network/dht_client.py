@@ -117,9 +117,9 @@ class Client:
 async def running_client(
     transport_seed: bytes, addresses: Sequence[Multiaddr]
 ) -> AsyncIterator[Client]:
-    """Yield a client with the id of this seed; close its connections afterwards.
+    """Yield a client whose id is derived from this seed; close its connections afterwards.
 
-    `addresses`: the addresses of its node, which the client announces to servers.
+    `addresses`: this node's addresses, which the client announces to servers.
     """
     quieten_libp2p()
     settings = HostSettings(transport_seed=transport_seed, listen=(), topics=())

@@ -4,7 +4,7 @@ The search works as in Kademlia (Maymounkov & Mazières, 2002): it asks six serv
 closest first. Unlike in Kademlia, answers cannot prolong the search: it sends at most 60 questions
 in 45 seconds, at most one to each host. Among the closest servers it prefers those that most
 servers name. Once eight servers have answered, it skips servers that only one server names. Such a
-server may be invented or long dead, and each question to one costs seconds.
+server may be invented or long dead, and asking it costs seconds.
 """
 
 from collections import Counter

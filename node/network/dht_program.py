@@ -59,7 +59,7 @@ async def find_nodes(request: RendezvousRequest) -> RendezvousResult:
     """Look up the keys, one after the other, and announce this node under the first.
 
     Raises:
-        NetworkError: the address of no bootstrap server is known.
+        NetworkError: no server in `request.entries` has a known address.
     """
     entries = await places_of(request.entries)
     if not entries:
@@ -115,7 +115,7 @@ async def _announce(client: Client, lookup: Lookup) -> int:
 
 
 def _is_for(text: str, entries: Sequence[DhtPeer]) -> bool:
-    """Return True if an address may be sent to servers; a private one only within its network."""
+    """Return True if an address may be sent to all of these servers (see `may_share`)."""
     address = parse_address(text)
     return isinstance(address, Address) and all(
         may_share(address.reach, entry.reach) for entry in entries

@@ -50,7 +50,7 @@ class FrameStalledError(FrameError):
 
 @contextmanager
 def explaining(what: str) -> Iterator[None]:
-    """Raise every exception as a `NetworkError`; no list of libp2p's exceptions is complete."""
+    """Turn every exception into a `NetworkError`: libp2p may raise exceptions of any class."""
     try:
         yield
     except NetworkError:

@@ -54,7 +54,7 @@ Validator = Callable[[str, PeerId, bytes], MessageFate]
 
 
 class GuardedPubsub(Pubsub):
-    """py-libp2p's pubsub, guarded so that no message of a peer can end it."""
+    """py-libp2p's pubsub, guarded so that no message of a peer can crash it."""
 
     def __init__(
         self,
@@ -202,7 +202,10 @@ class GuardedPubsub(Pubsub):
             await self.push_msg(forwarder, message)
 
     async def _passes(self, message: Message, forwarder: ID) -> bool:
-        """Judge a message, and count its faults and strays against its forwarder."""
+        """Return True if a message is to be passed on.
+
+        Count its faults and strays against its forwarder.
+        """
         (topic,), peer = message.topicIDs, PeerId(str(forwarder))
         try:
             judgement = self._validators[topic](topic, peer, message.data)

@@ -1,13 +1,13 @@
 """Rules for which gossip messages are passed on.
 
-A message is passed on if it is a recent record of this network in its proper topic. Only a few
-records of kinds that this version does not know are passed on.
+A message is passed on if it is a recent record of this network in a topic that the record belongs
+to. Only a few records of kinds that this version does not know are passed on.
 
 A message that is no record is a fault of its forwarder. All other messages that are not passed on
 may come from honest peers: clocks and versions differ, and the forwarder may not know the record's
-kind. Such a message is ignored. It may count as one or more strays (`CostKind.STRAYS`); only a peer
-with many strays is dropped. No record is lost, because reconciliation brings every record that a
-node keeps.
+kind. Such a message is ignored. A stray is an ignored message with the wrong network, topic or
+time; one from another network counts as ten strays (`CostKind.STRAYS`). Only a peer with many
+strays is dropped. No record is lost, because reconciliation brings every record that a node keeps.
 
 This module is pure, except for the budgets of unknown kinds (`GossipJudge`). Clocks are passed in.
 """
@@ -42,9 +42,9 @@ class Fate(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageFate:
-    """A message's fate, and the reason for it in this node's words.
+    """A message's fate, and a fixed text with the reason.
 
-    The message counts as `strays` strays against its forwarder.
+    The message counts as `strays` strays of its forwarder.
     """
 
     fate: Fate
@@ -87,7 +87,7 @@ class GossipJudge:
 
 
 def judged(record: Record, topic: str, now_ms: int) -> MessageFate:
-    """Return the fate of a record in a topic at a time, for every forwarder."""
+    """Return the fate of a record in a topic at a time; it does not depend on the forwarder."""
     if record.net != net_of(topic):
         return OTHER_NETWORK
     if record.ts_ms > now_ms + EARLY_MS:

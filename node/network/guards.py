@@ -1,9 +1,9 @@
-"""Guards that keep a failing task or handler from ending the host.
+"""Guards that keep a failing task or handler from crashing the host.
 
 In py-libp2p 0.8.1 an exception in any task of a service ends the service and with it the host. Two
 guards cover all tasks. `guarding` wraps every stream handler. `GuardedManager` runs each service's
-tasks; a failing task ends only the connection that it served. Gossip has its own guards in
-`node.network.gossip`, connections have theirs in `node.network.connections`.
+tasks; a failing task ends only the connection that it served. `node.network.gossip` guards gossip,
+and `node.network.connections` guards connections.
 
 Tests show that the host dies if any of these guards is missing. Peers that break rules are dropped
 elsewhere: by `NetworkHost.drop`, according to their budgets (`peer_budgets.py`).

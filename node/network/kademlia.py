@@ -29,7 +29,7 @@ _ID_BYTES: Final = 64  # the longest has 38
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DhtPeer:
-    """An address at which a peer may listen. `peer` is the bytes of its id, of any key type."""
+    """An address at which a peer may listen. `peer`: its id as bytes, for a key of any type."""
 
     peer: bytes
     host: str
@@ -82,7 +82,7 @@ def announcement_of(key: bytes, peer: bytes, addresses: Sequence[Multiaddr]) -> 
 
 
 def read_answer(data: bytes, *, server_reach: Reach) -> Answer | Rejected:
-    """Return an answer without the addresses that a server with this reach cannot know."""
+    """Return an answer with the addresses that `may_share` accepts from this server."""
     message = Message()
     try:
         message.ParseFromString(data)

@@ -43,10 +43,10 @@ def encode_message(message: Message) -> bytes:
 
 
 def decode_message(data: bytes, shape: Shape = PEERS_SHAPE) -> Message:
-    """Parse a message. The length of `data` bounds every part of it.
+    """Parse a message. No text, list or map in it may claim a length above that of `data`.
 
     Raises:
-        FrameMalformedError: the bytes are not one message, or it exceeds the shape.
+        FrameMalformedError: the bytes are not one message, or the message exceeds the shape.
     """
     size = len(data)
     try:

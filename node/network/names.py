@@ -3,8 +3,8 @@
 A name may resolve differently each time. So the dialled address itself is checked, and the name is
 not looked up again. A name may resolve to a public or a private address, since the same person
 could have given that address directly. It must not resolve to this machine, to a link-local address
-(where clouds serve their metadata) or to an address of no machine: those mean something else on
-each machine.
+(where clouds serve their metadata) or to an address that no machine can have: those mean something
+else on each machine.
 """
 
 from collections.abc import AsyncIterator

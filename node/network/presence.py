@@ -1,9 +1,9 @@
 """Reports about peers: their gossip, and which of them are connected.
 
-Connections are reported as differences, so a slow listener causes no growing list. The number of
+Only the difference between the connected peers and those last reported is pending. So the number of
 pending reports is bounded by the number of peers that are connected or were reported as connected,
-no matter how often peers reconnect. A peer that reconnected is reported as disconnected and then as
-connected. Pure; both ends of the channel have a `Presence`.
+however slow the listener is and however often peers reconnect. A peer that reconnected is reported
+as disconnected and then as connected. Pure; both ends of the channel have a `Presence`.
 """
 
 from collections.abc import Iterator

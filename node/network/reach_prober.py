@@ -1,6 +1,6 @@
 """Tests, at peers' request, whether they can be dialled from outside (`/arnode/reach/1`).
 
-The question is {ports: 1 … 4 of them}, the answer is {address: text | nil}. Only the IP address
+The question is {ports: [1 … 4 ports]}, the answer is {address: text | nil}. Only the IP address
 from which the peer is connected is dialled, so no peer can make this node dial another machine. A
 peer is tested at most once a minute, and the test connection is closed. IPv4 only, since py-libp2p
 reports no IPv6 hosts.

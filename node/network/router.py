@@ -48,10 +48,11 @@ def score_params() -> ScoreParams:
 def make_router(heartbeat_s: int = HEARTBEAT_S) -> "GuardedGossipSub":
     """Return the router. Upstream's defaults (heartbeat 120 s, spam filter) do not suit records.
 
-    Every peer in the mesh sends every message once, which is most of the cost of gossip. With a
-    degree of six to twelve, gossip takes twice the time. Messages that a degree of four misses
-    arrive by IHAVE and reconciliation. A degree of two or three is cheaper still. But then messages
-    published to a peer that had just reconnected sometimes did not arrive, for an unknown reason.
+    Every peer in the mesh sends every message once, which is most of the cost of gossip. A degree
+    of six to twelve would take twice the time that the degree of four takes. Messages that the mesh
+    misses arrive by IHAVE and reconciliation. A degree of two or three is cheaper still. But then
+    messages published to a peer that had just reconnected sometimes did not arrive, for an unknown
+    reason.
     """
     router = GuardedGossipSub(
         protocols=[GOSSIP_PROTOCOL],
@@ -73,7 +74,7 @@ def make_router(heartbeat_s: int = HEARTBEAT_S) -> "GuardedGossipSub":
 
 
 class _MessageCache(MessageCache):
-    """Recent messages by arnode's message id; upstream always uses sender and number.
+    """Recent messages by `message_id`; upstream always uses the sender and its message number.
 
     With upstream's ids, IHAVE would name ids that no peer knows, and peers would answer each with
     an IWANT.

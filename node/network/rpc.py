@@ -1,6 +1,6 @@
-"""A reader of gossip RPCs, and bounds on their counts, topics and control messages.
+"""A reader of gossip RPCs, and bounds on what one of them may contain.
 
-One RPC may hold a megabyte. Without bounds, that is 26,000 messages or ids. py-libp2p 0.8.1 starts
+One RPC may hold a megabyte, which is enough for 26,000 messages or ids. py-libp2p 0.8.1 starts
 a task for each message, in time that grows with the square of their number. It answers an IWANT
 that names one message a thousand times with a thousand copies. It remembers every topic that a
 PRUNE names. Pure, apart from the protobuf classes.

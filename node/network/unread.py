@@ -1,9 +1,9 @@
 """Bounds on the unread data of all peers together, and on the rate of their frames.
 
 py-libp2p 0.8.1 enforces no yamux window. It handles frames as fast as they arrive and lets no other
-task run while a packet still contains frames. If a few hundred peers each used up the limit for
-one, the process would run out of memory. So above a total bound, the peer with the most unread data
-is disconnected. A peer that sends whole messages has almost no unread data.
+task run while a packet still contains frames. If a few hundred peers each used up the limit of
+their connection, the process would run out of memory. So above a total bound, the peer with the
+most unread data is disconnected. A peer that sends whole messages has almost no unread data.
 """
 
 from collections import Counter
@@ -84,7 +84,7 @@ class Unread:
         if held.total() <= HELD_BYTES:
             return False
         ((most, size),) = held.most_common(1)
-        self._incidents.note(most, "unread", f"{size} of all peers' {held.total()} unread bytes")
+        self._incidents.note(most, "unread", f"{size} of all {held.total()} unread bytes")
         if most == peer:
             return True
         await self._sever(most)

@@ -47,7 +47,7 @@ class AddressList:
         return self.signed.text()
 
     def records(self) -> list[str]:
-        """Return the list as TXT records of `_dnsaddr.NAME`, for publication as a whole."""
+        """Return the list as TXT records of `_dnsaddr.NAME`; all of them must be published."""
         time_text = iso_time(self.written_s)
         return [
             *(f"dnsaddr={address}" for address in self.addresses),
@@ -88,7 +88,7 @@ def text_of_records(records: Iterable[bytes]) -> bytes | Rejected:
         elif record.startswith(_LIST_RECORD):
             lists.append(record.removeprefix(_LIST_RECORD))
     if len(lists) != 1:
-        return Rejected(f"{len(lists)} of its TXT records begin with arnode-peers=, not one")
+        return Rejected(f"{len(lists)} of its TXT records begin with arnode-peers=, instead of one")
     match lists[0].split(b" "):
         case [version, network, written, signature]:
             lines = [

@@ -7,8 +7,8 @@ DHT or from a published list. The book limits what hearsay can cause:
 - It accepts at most 20 addresses from one peer, and a private one only from a peer inside the
   same network.
 - It accepts at most 64 addresses from lists.
-- It tries at most 16 addresses from the DHT an hour, one in each neighbourhood, and uses at most a
-  third of the dialled connections for them.
+- It tries at most 16 addresses from the DHT an hour, one in each IPv4 /16, IPv6 /32 or name, and
+  uses at most a third of the dialled connections for them.
 - Addresses tried within the hour are not evicted, so a liar gains nothing by repeating an address.
 
 Peers are identified by their keys, so a false address costs only one dial. Pure: clock and
@@ -151,7 +151,7 @@ class AddressBook:
             self.learn(address, source)
 
     def restore(self, entry: AddressEntry) -> bool:
-        """Add an entry, unless its address is known from a source that is trusted as much.
+        """Add an entry, unless its address is known from a source that is at least as trusted.
 
         Return False if there is no room for it.
         """
@@ -255,8 +255,8 @@ class AddressBook:
     def _forget_dead(self) -> None:
         """Remove dead addresses, so that they use up no quota.
 
-        A neighbour's address is removed even if it once answered: a neighbour that returns
-        announces itself again.
+        The address of a node on the local network is removed even if it once answered: the node
+        announces itself again when it returns.
         """
         dead = [
             entry.address
@@ -301,7 +301,7 @@ class AddressBook:
 
 
 class _DhtBounds:
-    """The number of DHT addresses that may still be tried: anybody can put addresses in the DHT."""
+    """Limits on trying addresses from the DHT, because anybody can put addresses there."""
 
     def __init__(
         self,
@@ -331,7 +331,10 @@ class _DhtBounds:
 
 
 def _rank(entry: AddressEntry, *, is_alone: bool) -> tuple[bool, bool, bool, int]:
-    """Return the sort key: the user's addresses first if alone, then direct, answering, trusted."""
+    """Return the sort key: direct addresses first, then those that answered, then trusted ones.
+
+    While this node has no peer (`is_alone`), the addresses that the user named precede all others.
+    """
     answers = bool(entry.success_s) and not entry.failures
     is_relayed = entry.address.relay is not None
     return (not (is_alone and entry.is_chosen), is_relayed, not answers, _TRUST[entry.source])

@@ -17,7 +17,7 @@ Event: TypeAlias = Connected | Disconnected
 
 
 class Carrier(Protocol):
-    """The network as the core uses it. It may be down at any time; no method waits for it."""
+    """The network as the core uses it. It may be down; no method waits until it is up again."""
 
     @property
     def peer_id(self) -> PeerId | None:
@@ -32,10 +32,10 @@ class Carrier(Protocol):
         """The connected peers."""
 
     def events(self) -> AsyncIterator[Event]:
-        """Yield the connected peers, then each change, also after restarts. For one reader."""
+        """Yield the connected peers, then each change, also after restarts. One caller only."""
 
     async def receive_gossip(self, most: int) -> list[GossipMessage]:
-        """Wait for gossip messages and return at most `most` of them. For one reader.
+        """Wait for gossip messages and return at most `most` of them. One caller only.
 
         Messages that do not fit into the queue are counted as `lost_messages`; reconciliation
         brings them.

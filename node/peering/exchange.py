@@ -1,8 +1,9 @@
-"""One exchange of records with a peer: pages for a newcomer, reconciliation, records by id.
+"""One exchange of records with a peer.
 
-It ends no matter what the peer answers. Pages must advance and bring new records. Rounds are
-limited, and so are ids that the peer named but then did not have. A fault of the peer is returned,
-not raised.
+A newcomer first reads pages of all records. Then reconciliation finds the missing ids, and this
+node asks for their records. The exchange ends no matter what the peer answers. Pages must advance
+and bring new records. Rounds are limited, and so are ids that the peer named but then did not have.
+A fault of the peer is returned, not raised.
 """
 
 import asyncio
@@ -100,8 +101,8 @@ class Exchange:
     async def _stream(self, topic: str, kept: str) -> Rejected | None:
         """Read pages until their end, or until they bring nothing new.
 
-        While some pages are stored, the next ones are parsed and the ones after those are
-        requested: sometimes SQLite takes as long for one page as for three.
+        Storing, parsing and requesting overlap: while some pages are stored, the next ones are
+        parsed, and later ones are requested. Sometimes SQLite takes three times as long as usual.
         """
         after, stale, fault = self._store.meta(kept), 0, None
         pages: list[RecordsPage] = []
@@ -187,9 +188,9 @@ class Exchange:
     def _nearest(self, topic: str, theirs: int) -> RecordIndex:
         """Return the index to compare, as a copy that does not change while records arrive.
 
-        A peer has refused either nearly the same records as this node or hardly any. Both of this
-        node's indexes find the same missing records, but the one closer to the peer's set needs far
-        fewer bytes.
+        One index has the records that this node holds; the other also has those that it refused or
+        removed. Both find the same missing records. The one closer to the peer's set needs far
+        fewer bytes: some peers have refused nearly the same records, others hardly any.
         """
         here, had = self._indexes[topic], self._indexes.had(topic)
         return here.copy() if abs(len(here) - theirs) <= abs(len(had) - theirs) else had

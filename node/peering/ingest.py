@@ -94,7 +94,7 @@ class Ingest:
         return ingested
 
     def _has_room(self, peer: PeerId, one: Extract | Rejected) -> bool:
-        """Return True if a record is of a known kind and not early, or within the peer's ration."""
+        """Return True if a record is of a known kind and not early, or within the peer's budget."""
         if isinstance(one, Rejected):
             return True
         if one.sort != "unknown" and one.ts_ms <= self._now_ms() + EARLY_MS:

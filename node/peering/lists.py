@@ -1,4 +1,4 @@
-"""Nodes of the same network, found by published address lists that the network's key signed.
+"""The search for a network's nodes in published address lists that the network's key signed.
 
 Each list is read again every few hours. Its newest text is stored, so that it is available at the
 next start and no server can replace it with an older one. All addresses go to the address book,

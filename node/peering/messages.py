@@ -9,7 +9,7 @@
     /arnode/reach/1  {ports: [port] ≤ 4} → {address: address without an id | nil}
 
 Each map is parsed field by field with bounds; unknown fields are ignored. An answer is shorter than
-one mebibyte (`ANSWER_BYTES`, with room for the fields around it).
+one mebibyte: `ANSWER_BYTES` limits its records or data, and the rest is for the other fields.
 """
 
 from dataclasses import dataclass

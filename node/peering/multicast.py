@@ -89,7 +89,7 @@ async def _until_changed(listened: Sequence[str], addresses: Sequence[str]) -> N
 
 
 def announced(listened: Sequence[str], hosts: Sequence[str]) -> list[str]:
-    """Return the addresses to announce; a wildcard becomes the addresses of `hosts`."""
+    """Return the addresses to announce: each wildcard is replaced by the addresses in `hosts`."""
     places = [place for text in listened for place in seen_at(text, hosts)]
     return [text for text in places if text.startswith("/ip4/")][:MOST_ANNOUNCED]
 

@@ -1,4 +1,4 @@
-"""Nodes of the same network on the local network, found by multicast DNS.
+"""The search by multicast DNS for nodes of the same arnode network on the local network.
 
 This is the core's side of `node.peering.multicast`. Addresses go to the address book, which bounds
 their number and how often they are tried. A failure is logged once and does not affect anything

@@ -3,9 +3,9 @@
 Frames are those of `node.network.contract`; any other frame ends the link. When the link ends,
 every open call fails and no peer is connected any more.
 
-Events wait in an inbox, with one possibly slow reader for each kind. Connects and disconnects are
-reported as differences (`node.network.presence`). The queue of gossip is bounded: messages that do
-not fit are lost, counted, and left to reconciliation.
+Events wait in an inbox, with one possibly slow reader for each kind. Only the changes of the set of
+connected peers since the last report wait (`node.network.presence`). The queue of gossip is
+bounded: messages that do not fit are lost, counted, and left to reconciliation.
 """
 
 import asyncio
@@ -70,7 +70,7 @@ class Inbox:
         self._has_gossip.set()
 
     async def events(self) -> AsyncIterator[Event]:
-        """Yield the connected peers, then each change, without end. For one reader."""
+        """Yield the connected peers, then each change, without end. One caller only."""
         self._presence.forget_reported()
         while True:
             for change in self._presence.changes():
@@ -79,7 +79,7 @@ class Inbox:
             await self._has_news.wait()
 
     async def receive_gossip(self, most: int) -> list[GossipMessage]:
-        """Wait for messages and return at most `most` of them. For one reader."""
+        """Wait for messages and return at most `most` of them. One caller only."""
         while not self._gossip:
             self._has_gossip.clear()
             await self._has_gossip.wait()

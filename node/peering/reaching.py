@@ -1,10 +1,10 @@
 """Detection of how peers reach this node: at an address of its own, else through relays.
 
-The node asks peers that the user chose (in the network definition, by a flag, by an invite) and
-that it dialled. It asks soon after the hello and again every ten minutes. A node that was reached
-from outside needs no relay. If no peer reached it, it makes reservations at two relays at most. A
-lying peer does little harm: other peers dial a wrong address, or this node announces one address
-less.
+The node asks peers to dial it, but only peers that the user chose (in the network definition, by a
+flag, by an invite) and that the node itself dialled. It asks soon after the hello and again every
+ten minutes. A node that was reached from outside needs no relay. If no peer reached it, it makes
+reservations at two relays at most. A lying peer does little harm: other peers dial a wrong address,
+or this node announces one address less.
 """
 
 import asyncio
@@ -98,7 +98,7 @@ class Reaching:
             kept.pop(peer, None)
 
     async def _reached_by(self, peer: PeerId) -> Address | NetworkError | None:
-        """Return the address at which a peer reached this node, None without one, or the fault."""
+        """Return the address at which a peer reached this node, or None, or the fault."""
         ports = tuple(dict.fromkeys(self._ports()))[:MAX_PORTS]
         if not ports:
             return None

@@ -1,8 +1,8 @@
 """Parsing of many records in a separate process, so that a newcomer uses a second CPU core.
 
 Parsing a record and verifying its signatures takes 0.2 ms and holds Python's lock; storing it takes
-half as long. The process starts with the first large batch. It ends after a while without one, or
-with the core. The core itself parses the batches that the process does not answer.
+half as long. The process starts with the first large batch. It ends when no large batch came for a
+while, or when the core ends. The core itself parses the batches that the process does not answer.
 
     question = msgpack [number, [manifest not sent before, …], [wire, …]]
     answer   = msgpack [number, [an extract without its wire, or the reason it is invalid, …]]

@@ -1,4 +1,4 @@
-"""Nodes of the same network, found in libp2p's public DHT under the network's name.
+"""The search for a network's nodes in libp2p's public DHT, under the network's name.
 
 This is the core's side of `node.network.dht_program`. Once this node can be dialled, it is
 announced under a key derived from the network's name and the day, and it looks for other nodes

@@ -1,7 +1,7 @@
-"""The assembly of the core's parts that deal with peers: hellos, syncing, fetching, publishing.
+"""The core's asyncio tasks that deal with peers: hellos, syncing, fetching, publishing.
 
-The parts run independently. A part that fails is logged, counted and restarted. So no data from a
-peer can stop the research.
+They run independently. One that fails is logged, counted and restarted. So no data from a peer can
+stop the research.
 """
 
 import asyncio
@@ -257,9 +257,9 @@ class Peering:
 class Publisher:
     """A publisher of this node's new records, each in the `topics` that it belongs to.
 
-    A patch belongs to no topic until a result names it, and is then sent with it. Reconciliation
-    brings records that were lost on the way or made while the network was down. Publishing these
-    later would look like half of an equivocation, which no node passes on
+    A patch belongs to no topic until a result names it; it is then sent together with the result.
+    Reconciliation brings records that were lost on the way or made while the network was down. They
+    are not published later: that would look like half of an equivocation, which no node passes on
     (`node.network.gossip_verdicts`).
     """
 

@@ -117,7 +117,7 @@ class ServiceQuota:
         self._taking_turns: asyncio.Task[None] | None = None
 
     def limiting(self, answer: Answer) -> Answer:
-        """Return an answer function that waits for its turn."""
+        """Return `answer`, wrapped so that each question first waits for its turn."""
         return partial(self._answer_in_turn, answer)
 
     async def _answer_in_turn(self, answer: Answer, peer: PeerId, question: Message) -> Message:
@@ -174,7 +174,7 @@ class ServiceQuota:
         return max(0.0, debt_s - (self._clock() - at_s) * FORGIVEN)
 
     def _host(self, peer: PeerId) -> str:
-        """Return the debtor for a peer's address. Peers on this machine do not share a debt."""
+        """Return the key of the debt of a peer's IP address. Peers on this machine share none."""
         host = self._host_of(peer)
         if host is None:
             return _ELSEWHERE

@@ -131,7 +131,7 @@ class BlobServer:
             raise RefusedError("this node does not have the record")
         record = self._store.records.get(asked.record)
         if record.net != self._net or asked.blob not in self._blobs_of(record.body):
-            raise RefusedError("that record does not refer to it")
+            raise RefusedError("that record does not refer to the blob")
         data = self._blobs.get(asked.blob)
         self._blobs.note_use(asked.blob)
         part = data[asked.offset : asked.offset + CHUNK_BYTES]

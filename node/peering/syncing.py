@@ -3,9 +3,9 @@
 This node fetches what it lacks (`exchange.py`) when a hello shows that a peer's set for a topic
 differs, and in full every half hour. It does not push what the peer lacks: this node's next hello
 shows the peer the difference. At most one exchange per peer and four in total are in progress at a
-time. An exchange that brought nothing new doubles the wait for the next one. A difference that
-brought nothing is ignored while it stays the same. So a liar, or a peer that has records that this
-node refused, causes little work.
+time. An exchange that brought nothing new doubles the wait for the next one. From then on, the
+difference of the two sets is ignored while it stays the same. So a liar, or a peer that has records
+that this node refused, causes little work.
 """
 
 import asyncio

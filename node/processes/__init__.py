@@ -1,1 +1,1 @@
-"""Child processes of the node: start, framed messages, supervision, end with their parent."""
+"""Child processes of the node: start, framed messages, supervision, and ending with the node."""

@@ -43,8 +43,8 @@ class ChildProgram(Generic[M]):
     `name`: its name in messages, such as "the network process". `module`: the module whose `main`
     it runs. `framing`: the framing of messages in both directions. `hidden`: folders that it must
     not see, the node's home first; None runs it without a sandbox, with all rights of the user. A
-    sandboxed process cannot write files; `is_networked`: it may open sockets. `is_cached`: Python
-    may write bytecode files, if there is no sandbox.
+    sandboxed process cannot write files. `is_networked`: a sandboxed process may open sockets.
+    `is_cached`: without a sandbox, Python may write bytecode files.
     """
 
     name: str

@@ -1,10 +1,11 @@
-"""A guard, `python guard.py FOLDER COMMAND…`: it runs a command that ends with its starter.
+"""A guard, `python guard.py FOLDER COMMAND…`: it runs a command, but not beyond its starter's end.
 
-Standard input is a lifeline: the reading end of a pipe whose other end only the starter holds. The
-kernel closes it when the starter ends, for whatever reason. Then the command gets SIGTERM, and soon
-afterwards all its descendants are killed. The guard is their subreaper, so processes that a dead
-node leaves behind become the guard's children and not those of process 1. If the guard itself is
-killed, the kernel kills the command too.
+The starter is the process that starts the guard. Standard input is a lifeline: the reading end of
+a pipe whose other end only the starter holds. The kernel closes it when the starter ends, for
+whatever reason. Then the command gets SIGTERM, and soon afterwards all its descendants are killed.
+The guard is their subreaper, so processes that a dead node leaves behind become the guard's
+children and not those of process 1. If the guard itself is killed, the kernel kills the command
+too.
 
 FOLDER is a folder that the starter removes at its end, or empty. The starter and all its guards
 hold a shared lock in it while they run. If the starter did not remove the folder, the last guard to

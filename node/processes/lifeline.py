@@ -1,4 +1,4 @@
-"""Processes that end with this one, whether by a signal, a crash or `kill -9`."""
+"""Child processes that end when this process ends, even by a crash or `kill -9`."""
 
 import fcntl
 import os

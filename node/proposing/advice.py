@@ -1,4 +1,4 @@
-"""The document of one requested proposal, or of the prompt for one."""
+"""Documents for a user who asks for one proposal, or for the prompt of one."""
 
 import asyncio
 from collections.abc import Mapping

@@ -44,7 +44,7 @@ class NodeModel:
         self._timeout_s = timeout_s
 
     async def ask(self, question: ModelQuestion) -> ModelOutcome:
-        """Return the model's answer, of limited length. The server sets all other options."""
+        """Return the model's answer, limited in length. Other options are the server's defaults."""
         if question.model in self._named and question.model != self._model.name:
             detail = f"{question.model} is asked for, but the node has {self._model.name}"
             return ModelFault(detail=detail, is_askers=False)

@@ -72,8 +72,8 @@ class ModelCostBudget:
     ) -> Charge:
         """Charge the usage that a server reports, and return it. None: charge the reservation.
 
-        More than the reservation is charged only if the answer is that long. A second call for the
-        same reservation changes nothing.
+        More answer tokens than reserved are charged only if the answer has as many bytes. A second
+        call for the same reservation changes nothing.
         """
         if usage is None:
             return self.settle_charge(reservation, None)
@@ -84,7 +84,8 @@ class ModelCostBudget:
         )
         if possible != usage:
             _log.warning(
-                "%s reports %d and %d tokens, which is impossible: %d and %d are counted",
+                "%s reports %d input and %d output tokens, which is impossible: "
+                "%d and %d are counted",
                 self.model,
                 usage.tokens_in,
                 usage.tokens_out,

@@ -90,8 +90,8 @@ def choose(
 def arms_of(config: Config) -> tuple[Arm, ...]:
     """Return the proposers for a setting other than `auto`.
 
-    Raises ConfigurationError for `command` without `agent_command`, and for several agents of which
-    `agent_command` could be the command.
+    Raises ConfigurationError for `command` without `agent_command`, and if it is unclear which of
+    several coding agents `agent_command` runs.
     """
     named = [named_agent(entry) for entry in config.agent]
     programs = sorted(_words(config) & set(get_args(Program)))

@@ -195,7 +195,7 @@ def price_for(config: Config, choice: ModelChoice, facts: ModelFacts) -> Price:
     )
     if max(price.usd_nano_in, price.usd_nano_out) > MAX_USD_NANO:
         raise ConfigurationError(
-            "a token that costs more than 0.001 USD",
+            "a token would cost more than 0.001 USD",
             "`llm_usd_in` and `llm_usd_out` are USD for a million tokens",
         )
     return price

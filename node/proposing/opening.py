@@ -105,7 +105,7 @@ def require_texts(home: Home, arms: Sequence[Arm], tasks: Iterable[str]) -> None
             path = home.programs / program_file(task, arm.text)
             if arm.text and not path.is_file():
                 raise ConfigurationError(
-                    f"`agent` has {arm.name}, but there is no text {path}",
+                    f"`agent` has {arm.name}, but there is no file {path}",
                     "write it, or remove the name after #",
                 )
 
@@ -236,7 +236,7 @@ def _check_for(manifest: TaskManifest, baseline: Source) -> Check:
 
 
 def _fitting(prompts: Iterable[str | NoProposal]) -> str | NoProposal:
-    """Return the first prompt that fits into an argument; `prompts` are the longest first."""
+    """Return the first prompt that fits into a command-line argument; the longest come first."""
     size = 0
     for prompt in prompts:
         if isinstance(prompt, NoProposal):
@@ -245,7 +245,7 @@ def _fitting(prompts: Iterable[str | NoProposal]) -> str | NoProposal:
         if size <= _ARGUMENT_BYTES:
             return prompt
     return NoProposal(
-        reason=f"the prompt with the files has {size} bytes, but an argument may only have"
-        f" {_ARGUMENT_BYTES}",
+        reason=f"the prompt with the files has {size} bytes, but a command-line argument may have"
+        f" at most {_ARGUMENT_BYTES}",
         retry_s=_HOPELESS_S,
     )

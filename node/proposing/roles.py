@@ -23,8 +23,8 @@ Role: TypeAlias = Literal["planner", "reviewer"]
 
 PLANNED_EXPERIMENTS: Final = 12
 """The number of experiments for one aim. Even in a good direction only about one patch in fourteen
-is kept, so fewer experiments show little. A night has a few hundred experiments, so many more would
-leave few changes of aim."""
+is kept, so fewer experiments show little. A night has a few hundred experiments, so with many more
+for one aim, the aim would seldom change."""
 
 _IDLE: Final[dict[Role, str]] = {
     "planner": "no proposer would read its text",

@@ -68,7 +68,7 @@ class VisitTerms:
 
     @property
     def stop_tokens(self) -> int:
-        """The number of prompt tokens that cost `stop_usd`: the program must stop at it."""
+        """The number of prompt tokens that cost `stop_usd`, at which the program must stop."""
         return max(1, nano_of(self.stop_usd) // max(1, self.price.usd_nano_in))
 
     @property
@@ -125,7 +125,8 @@ def _believed(visit: Visit, reservation: Reservation, terms: VisitTerms) -> Char
         return None
     if not reported.can_be(visit.seconds):
         _log.warning(
-            "a visit of %.0f s cannot have used %d and %d tokens; the reserved amount is counted",
+            "a visit of %.0f s cannot have used %d input and %d output tokens; "
+            "the reserved amount is counted",
             visit.seconds,
             reported.tokens_in,
             reported.tokens_out,

@@ -1,8 +1,8 @@
 """All remote lanes of a node: opening them on the node's task, their messages, reopening.
 
 A `LaneLink` carries their messages. A lane is left out if its device has another hardware class
-than the first lane's, or may give results with other last digits. Its metrics could not be compared
-with those of the other lanes.
+than the first lane's, or if the last digits of its results may differ. Its metrics could not be
+compared with those of the other lanes.
 """
 
 import asyncio

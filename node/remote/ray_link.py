@@ -1,4 +1,4 @@
-"""The node's connection to lanes through Ray, by a separate process (`node.remote.ray_driver`).
+"""The connection to lanes through Ray, held by a separate process (`node.remote.ray_driver`).
 
     async with RayLink(cluster, lanes=None, say=…) as link:
         lanes = RemoteLanes(task, opening, link, count=link.cpus, …)

@@ -139,7 +139,7 @@ class RemoteRunner:
         return ()
 
     def is_used_by_others(self) -> bool:
-        """Return False: the lane's machine itself flags runs during other use of it."""
+        """Return False: the lane's machine flags runs that were made while others used it."""
         return False
 
     async def calibrate(self, seed: int) -> RunOutcome:

@@ -167,4 +167,4 @@ def _ends_s(left_ms: int | None) -> float:
 
 
 def _ignored(_product: bytes) -> None:
-    """Ignore the product."""
+    """Ignore the product of a run: the node does not want it."""

@@ -1,9 +1,9 @@
 """The blocks that reports consist of, independent of how they are rendered.
 
-A span of text is a `str` if arnode wrote it, and a marked type otherwise. Untrusted text is
-`Quoted`, which cleans it on creation. `markdown.py`, `html.py` and `terminal.py` render the same
-blocks. Each sets quoted text apart and never interprets it as markup. The page draws the blocks
-from JSON.
+The text of a block consists of spans. A `str` is text by arnode. Untrusted text is `Quoted`, which
+escapes it on creation. `markdown.py`, `html.py` and `terminal.py` render the same blocks: each of
+them shows quoted text as such and never interprets it as markup. The page draws the blocks from
+JSON.
 """
 
 import re
@@ -24,7 +24,7 @@ _HARMLESS: Final = re.compile(r"[A-Za-z0-9%/ ]*")
 
 
 class _Tagged(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind"):
-    """A block or a marked span; `kind` names its type in JSON."""
+    """A block, or a span that is not a `str`. In JSON, `kind` names its type."""
 
 
 class Quoted(_Tagged, frozen=True, tag="quoted"):
@@ -40,7 +40,7 @@ class Quoted(_Tagged, frozen=True, tag="quoted"):
 
 
 class Styled(_Tagged, frozen=True, tag="styled"):
-    """This program's text with a Rich style, which only terminals show."""
+    """Text by arnode with a Rich style, which only terminals show."""
 
     text: str
     style: str
@@ -72,15 +72,15 @@ class Paragraph(_Tagged, frozen=True, tag="paragraph"):
 
 
 class BulletList(_Tagged, frozen=True, tag="list"):
-    """A list. A renderer may show only the first items, and the number of the rest."""
+    """A list. A renderer may show only the first items, and say how many more there are."""
 
     items: tuple[Text, ...]
 
 
 class TableColumn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A column of a table. `figure` aligns it on the right; `wraps` lets text wrap in a cell.
+    """A column of a table. `figure` aligns it on the right; `wraps` lets its text wrap.
 
-    Adjacent columns with the same `group` share that heading.
+    Adjacent columns with the same `group` share a heading with this text.
     """
 
     title: Text
@@ -97,7 +97,7 @@ class TableBlock(_Tagged, frozen=True, tag="table"):
 
 
 class Plot(_Tagged, frozen=True, tag="plot"):
-    """A plot of a line's experiments; `head_words` names its head, such as "verified head"."""
+    """A plot of a line's experiments; `head_words` is the name of its head ("verified head")."""
 
     metric: MetricDocument
     head_words: str
@@ -105,7 +105,7 @@ class Plot(_Tagged, frozen=True, tag="plot"):
     points: PointsDocument
 
     def drawn(self) -> "RichText":
-        """Return the plot in characters. With many experiments, several share a column."""
+        """Return the plot as text. If there are many experiments, a column shows several."""
         return picture(columns_in(self.points))
 
 

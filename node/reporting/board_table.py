@@ -25,9 +25,9 @@ from protocol.records import VERSION
 from protocol.units import NANO
 
 LEGEND: Final = (
-    "claimed: signed by the author's key.  rerun: the lower bound that another key measured.  "
-    "others: how many keys, not people, re-ran it (+ confirmed, ~ smaller than claimed, - refuted, "
-    "? not supported by their runs).  here: measured on this machine."
+    "claimed: signed by the author's key.  rerun: lower bound of the gain another key measured.  "
+    "others: how many keys, not people, re-ran the claim (+ confirmed, ~ smaller than claimed, "
+    "- refuted, ? not supported by their runs).  here: measured on this machine."
 )
 _ID_DIGITS: Final = 12
 
@@ -39,7 +39,7 @@ def title_of(key: BoardKey, manifest: TaskManifest) -> str:
 
 
 def table_of(found: Leaderboard, rows: Sequence[Row], code: Code) -> TableBlock:
-    """Return rows of a leaderboard as a table, without a column of flags if no row has any."""
+    """Return rows of a leaderboard as a table. It has a column for flags only if a row has some."""
     has_flags = any(row.flags for row in rows)
     columns: list[TableColumn] = [
         figures_column("rank"),
@@ -68,8 +68,8 @@ def table_of(found: Leaderboard, rows: Sequence[Row], code: Code) -> TableBlock:
 def _cells(row: Row, here: Here | None, *, needs_recheck: bool) -> tuple[Span, ...]:
     """Return a row's cells in the columns that every leaderboard has.
 
-    `here` is this machine's last measurement of it. `needs_recheck` is True if it is the verified
-    head and has to be confirmed again.
+    `here` is this machine's last measurement of the row's tree. `needs_recheck` is True if this
+    tree is the verified head and has to be confirmed again.
     """
     return (
         "-" if row.rank is None else f"{row.rank}{'=' if row.tie else ''}",

@@ -31,9 +31,9 @@ LEVELS: Final[tuple[Level, ...]] = ("claimed", "others", "here")
 
 
 class OthersDocument(TypedDict):
-    """The other keys' verdicts, and the best gain over the baseline that one of them measured.
+    """The number of other keys by verdict, and the best gain over the baseline that one measured.
 
-    A verdict is counted if the key's own runs support it, else under `unsupported`.
+    A key whose runs do not support its verdict is counted under `unsupported` instead.
     """
 
     confirmed: int
@@ -106,9 +106,9 @@ BoardDocument = TypedDict(
 class Code:
     """Facts about the rows' code, by tree.
 
-    `marks` are the capability lint's findings, None if no check was requested. `unread` are
-    the languages of files that no lint reads; they are known without a check. `titles` are the
-    authors' titles of the patches that this node has.
+    `marks` are the findings of the capability lint, None if the lint was not requested. `unread`
+    are the languages that the lint cannot read, known without running it. `titles` are the authors'
+    titles of the patches that this node has.
     """
 
     marks: Marks | None
@@ -119,7 +119,7 @@ class Code:
     def of(
         cls, store: Store, blobs: Blobs, manifest: TaskManifest, rows: Sequence[Row], *, reads: bool
     ) -> "Code":
-        """Return the facts about the rows' code, with the lint's findings if `reads`."""
+        """Return the facts about the rows' code, with the lint's findings if `reads` is True."""
         read = rows if reads else []
         marks = {row.tree: marks_of(store, blobs, manifest.id, row.tree) for row in read}
         unread = {row.tree: unread_of(blobs, manifest, row.tree) for row in rows}
@@ -148,7 +148,7 @@ class Code:
 class Leaderboard:
     """A leaderboard with this node's measurements of its trees.
 
-    `recheck_pending` is this node's verified head if the head has to be confirmed again.
+    `recheck_pending` is this node's verified head if it has to be confirmed again, else None.
     """
 
     key: BoardKey
@@ -172,10 +172,10 @@ class Leaderboard:
     def rows(
         self, level: Level = "claimed", *, fits: Callable[[Row], bool] = lambda row: True
     ) -> list[Row]:
-        """Return the rows of a level that `fits` accepts.
+        """Return the rows with this level of evidence that `fits` accepts.
 
-        The level `others` has the rows with a gain measured by another key, `here` those that this
-        node measured, and `claimed` all rows.
+        Level `claimed` returns all rows, `others` those with a gain that another key measured, and
+        `here` those that this node measured.
         """
         return [
             row
@@ -273,7 +273,7 @@ def no_board_document(net: str, imported: Sequence[Imported], *, top: int) -> Bo
 
 
 def segments_of(imported: Sequence[Imported], metric: str | None) -> list[tuple[Imported, int]]:
-    """Return the imported files and their segments of a metric, or all segments for None."""
+    """Return each imported segment of a metric as file and index. Metric None: all segments."""
     return [
         (one, number)
         for one in imported

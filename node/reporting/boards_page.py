@@ -21,14 +21,14 @@ class BoardNames(TypedDict):
 
 
 class BoardPage(BoardDocument):
-    """Some rows of a leaderboard; `total` counts all of the level."""
+    """Some rows of a leaderboard; `total` counts all rows with the requested level of evidence."""
 
     total: int
     offset: int
 
 
 def boards_document(at: OpenHome, _: Nothing) -> BoardNames:
-    """Return the leaderboards of every network, if their tasks are known here."""
+    """Return the leaderboards of every network, without those of unknown tasks."""
     boards, records = at.store.boards, at.store.records
     keys = [key for net in boards.networks() for key in boards.listed(net)]
     named = [(key, manifest) for key in keys if (manifest := records.manifest(key.task))]

@@ -1,7 +1,6 @@
 """The contents of a report card: baseline, head, gain with its interval, counts and the plot.
 
-Every figure is also in the report or on the leaderboard. Except for the node's name, arnode wrote
-all text.
+Every figure is also in the report or on the leaderboard. Arnode wrote all text but the node's name.
 """
 
 from dataclasses import dataclass
@@ -48,7 +47,7 @@ class NightCard:
 def card_of(
     store: Store, line: LineReport, span: TimeSpan, *, net: str, node: str, zone: tzinfo | None
 ) -> NightCard:
-    """Return the card of a line in a span. Times are in `zone`; None is this machine's."""
+    """Return the card of a line in a span, with times in `zone`, or in local time if None."""
     key = LineKey(task=line.task_id, hardware_class=line.hardware_class)
     entries = store.experiments.listed(key)
     baselines = [entry.metric_nano for entry in entries if entry.stage == "baseline"]
@@ -100,7 +99,7 @@ def _gain_words(store: Store, line: LineReport, net: str) -> str:
         if isinstance(fact, BoardClaim) and fact.tree == line.after.tree and fact.anchor_gain
     ]
     if not gains:
-        return "its gain over the baseline was not measured in pairs"
+        return "the gain over the baseline was not measured in pairs"
     return _interval_words(gains[-1])
 
 

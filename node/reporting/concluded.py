@@ -1,7 +1,7 @@
 """Experiments and trials against the head that ended in a span of time.
 
-Records contain the measurements, and jobs their purpose and the reason for the decision. Nothing is
-judged again. If a store lost its jobs, only the facts in its records are reported.
+Measurements come from records. Their purpose and the reason for the decision come from jobs.
+Nothing is judged again. If a store lost its jobs, only the facts in its records are reported.
 """
 
 from collections.abc import Iterator, Sequence
@@ -56,10 +56,10 @@ class Spend:
 class ConcludedIdea:
     """A concluded experiment.
 
-    `decision` distinguishes screens from rechecks if the experiment's job is known. `gain_sd` is
-    the gain it was decided on, in standard deviations of one run. `authors` are the peers whose
-    claims it tries, `claims` their patches, and `claimed_sd` the gain claimed for all of them. If
-    it was kept, `fate` is the outcome of its promotion trial.
+    If its job is known, `decision` also says whether a screen or a recheck decided. `gain_sd` is
+    the gain behind the decision, in standard deviations of one run. `authors` are the peers whose
+    claims the experiment tries, `claims` the claimed patches, and `claimed_sd` their claimed gain
+    together. For a kept patch, `fate` is the outcome of its promotion trial.
     """
 
     entry: Experiment
@@ -91,9 +91,9 @@ class StackedPatch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConcludedTrial:
-    """A concluded trial against the head: of kept patches, a peer's tree or the head itself.
+    """A concluded trial that compared kept patches, a peer's tree or the head itself with the head.
 
-    `stands` is True if it passed and its result was not retracted since.
+    `stands` is True if the trial passed and its result was not retracted later.
     """
 
     entry: Experiment

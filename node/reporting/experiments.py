@@ -33,7 +33,7 @@ ExperimentDocument = TypedDict(
 
 
 class ExperimentsDocument(TypedDict):
-    """Some experiments, the number that match in `total`, and imported files, unsigned."""
+    """Some experiments, and the imported files. `total` counts all experiments that match."""
 
     total: int
     offset: int

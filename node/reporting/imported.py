@@ -19,7 +19,7 @@ class ImportedRowDocument(TypedDict):
 
 
 def imported_document(imported: Imported) -> dict[str, object]:
-    """Return an imported file as JSON: its experiments, and the lines kept as text."""
+    """Return an imported file as JSON: its experiments, and the lines that could not be read."""
     log = imported.log
     texts = zip(log.text_lines, (row for row in log.rows if not row.is_read), strict=True)
     return {

@@ -17,7 +17,10 @@ from protocol.units import from_nano
 
 
 class JobDocument(TypedDict):
-    """A re-run. `share` is the fraction of the needed evidence; `verdict` is null until the end."""
+    """A re-run. `share` is the fraction of the needed evidence that it has gathered.
+
+    `verdict` is null until it ends.
+    """
 
     job: int
     state: str
@@ -38,12 +41,12 @@ def job_document(at: OpenHome, query: OfJob) -> JobDocument:
     job = at.store.jobs.get(query.number, RerunStep)
     if job is None:
         missing = f"there is no re-run with the number {query.number}"
-        raise UsageError(missing, "POST /verify queues one")
+        raise UsageError(missing, "POST /verify queues a re-run")
     return _document(at.store, job)
 
 
 def open_jobs_document(store: Store, also: Collection[int]) -> list[JobDocument]:
-    """Return all open re-runs, and those of `also` that have ended."""
+    """Return all open re-runs, and the ended ones with a job number in `also`."""
     jobs = [job for line in store.jobs.lines() for job in store.jobs.open_jobs(line.key, RerunStep)]
     ended = set(also).difference(job.id for job in jobs)
     jobs += [job for one in sorted(ended) if (job := store.jobs.get(one, RerunStep))]

@@ -79,9 +79,9 @@ class HyperparameterDocument(TypedDict):
 
 
 class ImportanceDocument(TypedDict):
-    """Hyperparameters by importance in the proposer's model; empty after too few trials.
+    """Hyperparameters, the most important first; empty if too few of their values were tried.
 
-    `explained` is the share of variance that they explain together.
+    `explained` is the share of variance that all of them explain together.
     """
 
     hyperparameters: list[HyperparameterDocument]
@@ -89,7 +89,7 @@ class ImportanceDocument(TypedDict):
 
 
 def importance_document(found: "Sequence[HyperparameterImportance]") -> ImportanceDocument:
-    """Return the main effects as JSON."""
+    """Return the importance of hyperparameters as JSON."""
     return {
         "hyperparameters": [
             {

@@ -1,6 +1,6 @@
 """Rendering of blocks as Markdown (CommonMark 0.31, with GitHub's tables).
 
-arnode's own text is unchanged. A quoted span becomes a code span, so none of it is markup.
+Text by arnode is unchanged. A quoted span becomes a code span, so none of it is markup.
 """
 
 import re
@@ -79,7 +79,8 @@ def _list(items: Sequence[Text], shown: int | None) -> str:
 def _table(block: TableBlock) -> str:
     """Return a table.
 
-    Cells have no `|`: it ends a cell even in code, and its escape is ambiguous after a backslash.
+    Every `|` in a cell is replaced. It would end the cell even inside a code span, and escaping it
+    is ambiguous after a backslash.
     """
     head = [_cell(column.title) for column in block.columns]
     rule = ["--:" if column.figure else "---" for column in block.columns]

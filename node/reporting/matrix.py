@@ -23,8 +23,8 @@ class Cell:
     """The evidence for a patch on one class.
 
     `verdict` is that of a re-run, or `untested`. `gain` is this node's figure, else the author's;
-    gains that peers measured are not averaged. `keys` is the number of keys that re-ran it, not
-    counting its authors.
+    gains that peers measured are not averaged. `keys` is the number of keys that re-ran the patch,
+    not counting its authors.
     """
 
     level: Level
@@ -35,7 +35,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransferRow:
-    """A tree against its base, with a cell for each class that has evidence."""
+    """A tree compared with its base, with a cell for each class that has evidence."""
 
     base: bytes
     tree: bytes
@@ -94,7 +94,7 @@ def _cell(step: tuple[bytes, bytes], facts: list[Fact], votes: list[Vote], own: 
 
 
 def _usual(verdicts: list[str]) -> str:
-    """Return the most frequent verdict, in a tie the weaker verdict."""
+    """Return the most frequent verdict. In a tie, return the weaker one."""
     return max(reversed(DECISIVE_VERDICTS), key=verdicts.count)
 
 

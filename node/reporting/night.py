@@ -87,13 +87,13 @@ class NightDocument(TypedDict):
 def as_markdown(report: Report, zone: tzinfo | None, *, shown: int | None = SHOWN) -> str:
     """Return the report as text that ends with a newline.
 
-    Times are in `zone`; None is this machine's. Lists have `shown` items; None is all.
+    Times are in `zone`, or in local time if None. Lists have `shown` items, or all if None.
     """
     return markdown_of(whole_night(report, zone), shown=shown)
 
 
 def night_document(report: Report, zone: tzinfo | None) -> NightDocument:
-    """Return a report for the page. Times are in `zone`; None is this machine's."""
+    """Return a report for the page. Times are in `zone`, or in local time if None."""
     return {
         "title": _title(report, zone),
         "since": report.span.since_ms,
@@ -104,7 +104,7 @@ def night_document(report: Report, zone: tzinfo | None) -> NightDocument:
 
 
 def whole_night(report: Report, zone: tzinfo | None) -> list[Block]:
-    """Return a report with its title. Times are in `zone`; None is this machine's."""
+    """Return a report with its title. Times are in `zone`, or in local time if None."""
     return [heading(1, _title(report, zone)), *_night(report, zone)]
 
 
@@ -114,7 +114,7 @@ def _title(report: Report, zone: tzinfo | None) -> str:
 
 
 def _night(report: Report, zone: tzinfo | None) -> list[Block]:
-    """Return a report without its title."""
+    """Return the blocks of a report after its title."""
     blocks: list[Block] = []
     for line in report.lines:
         blocks += _line(line, FigureWriter(unit=name_of(line.metric.unit), zone=zone))
@@ -131,7 +131,7 @@ def _model_costs(costs: ModelCostTotals) -> Iterator[Block]:
         yield paragraph(
             f"Models answered {many(costs.calls, 'question')} for all tasks together: "
             f"{costs.tokens:,} tokens and {usd(costs.usd_nano)}, including answers that led to no"
-            " experiment. A question without a recorded end counts with its highest possible cost."
+            " experiment. A question of unknown cost counts with its highest possible cost."
         )
 
 
@@ -192,7 +192,7 @@ def _result(line: LineReport, figures: FigureWriter) -> Text:
 
 
 def _head_moved(line: LineReport, figures: FigureWriter) -> Iterator[Text]:
-    """Yield sentences on the head's metric before and after, and on any doubt about it."""
+    """Yield sentences: the head's metric before and after, and a confirmation that is due."""
     assert line.before is not None  # noqa: S101 -- the caller checked
     assert line.after is not None  # noqa: S101 -- the caller checked
     if (why := why_unranked(line.scoring)) is not None:
@@ -211,7 +211,7 @@ def _head_moved(line: LineReport, figures: FigureWriter) -> Iterator[Text]:
 
 
 def _stopped(found: Stopped) -> list[str]:
-    """Return sentences on the time that early stopping saved, and on its known cost."""
+    """Return sentences on the time that early stopping saved and the good patches it misses."""
     if not found.stopped and not found.let_go_on:
         return []
     screens, saved = many(found.screens, "screen"), hours(found.saved_ms)

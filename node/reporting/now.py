@@ -33,7 +33,10 @@ class RunNextDocument(TypedDict):
 
 
 class EvidenceDocument(TypedDict):
-    """The progress of a trial against the head. `share` is the fraction of the needed evidence."""
+    """The progress of a trial against the head.
+
+    `share` is the fraction of the needed evidence that the trial has gathered.
+    """
 
     pairs: int
     share: float

@@ -1,6 +1,7 @@
 """The sources of all documents: a home's store and files, and the choice of a line or task.
 
-Commands that only print import this module for its types. So heavy modules are imported on use.
+Commands that only print import this module for its types. To keep them fast, it imports heavy
+modules only inside functions.
 """
 
 from dataclasses import dataclass

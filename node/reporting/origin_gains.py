@@ -1,9 +1,9 @@
-"""Verified gains and their cost, by proposer, model and instructions.
+"""Verified gains and their cost by origin: by proposer, model and instructions.
 
 A promotion trial measures several kept patches together. If all have one origin, the gain was
-measured for that origin. Otherwise it is divided equally among the patches and reported separately,
-because nobody measured single patches. Screened gains would be no better basis: the patches were
-selected by them.
+measured for that origin. Otherwise the gain is divided equally among the patches and reported
+separately, because nobody measured single patches. Gains from screens would be no better basis,
+because the patches were selected by them.
 """
 
 from collections.abc import Iterable, Sequence
@@ -25,7 +25,8 @@ _HOUR_MS: Final = 3_600_000
 class OriginGains:
     """The experiments of one origin, their cost, and their verified gains in units of 1e-9.
 
-    `alone_nano` is the gain of trials of this origin alone, `shared_nano` its share of mixed ones.
+    `alone_nano` is the gain in trials with only this origin's patches, `shared_nano` its share of
+    the gain in mixed trials.
     """
 
     origin: Origin
@@ -38,7 +39,7 @@ class OriginGains:
 
     @property
     def gain(self) -> float:
-        """The sum of both gains, in the metric's unit."""
+        """The sum of `alone_nano` and `shared_nano`, in the metric's unit."""
         return (self.alone_nano + self.shared_nano) / NANO
 
     @property
@@ -63,7 +64,7 @@ def gains_by_origin(
 ) -> tuple[OriginGains, ...]:
     """Return a row for each origin, the largest gain first.
 
-    The device time of a trial is divided like its gain, whether it passed or not.
+    A trial's device time is divided like its gain, even if the trial did not pass.
     """
     rows: dict[Origin, OriginGains] = {}
 

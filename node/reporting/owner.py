@@ -107,7 +107,7 @@ def hypotheses_document(at: OpenHome, query: OfHypotheses) -> HypothesesDocument
 
 
 class AttemptDocument(TypedDict):
-    """A decision in autoresearch's words.
+    """The decision on a submitted source, in the words of autoresearch.
 
     If the source failed, `metric` is null and `log` is the end of its output.
     """

@@ -56,9 +56,10 @@ class Others:
 class TriedClaim:
     """A claim of peers and its outcome on this node.
 
-    `how` is `again` for a re-run as claimed, `head` for a trial of the whole tree against the head,
-    and `idea` for an experiment on the working line. An idea's figures are in standard deviations
-    of one run. `others` is None if several claims were tried together.
+    `how` is `again` for a re-run of the claimed patch on its own base, `head` for a trial of the
+    whole tree against the head, and `idea` for an experiment on the working line. The figures of an
+    `idea` are in standard deviations of one run. `others` is None if several claims were tried
+    together.
     """
 
     ts_ms: int
@@ -99,8 +100,8 @@ class RemovedPatch:
 class PeersPart:
     """Peers' claims and verdicts in a span, oldest first.
 
-    `removed` are patches of this node's head, which are measured like re-runs. `device_ms` is the
-    device time of re-runs of claims, `removed_ms` that of removed patches.
+    `removed` are patches of this node's head, each measured by running the head without it.
+    `device_ms` is the device time of re-runs of claims, `removed_ms` the time for `removed`.
     """
 
     tried: tuple[TriedClaim, ...]
@@ -200,7 +201,7 @@ class ReportedPeers:
         )
 
     def _own(self, span: TimeSpan) -> Iterator[OwnClaim]:
-        """Yield this node's valid results that were signed, or re-run by peers, in the span."""
+        """Yield this node's valid results that it signed, or that peers re-ran, in the span."""
         here = measured_here(self._own_facts)
         words: dict[bytes, list[int]] = {}
         for vote in supported_votes(self._store.boards.facts(self._key), self._claims):

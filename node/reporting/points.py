@@ -17,7 +17,7 @@ _BASELINE_RUNS: Final = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
-    """An experiment in the plot: metric, 95 % interval, and head and working line after it."""
+    """An experiment in the plot: its metric with the ends of the 95 % interval, and its column."""
 
     entry: Experiment
     metric: float | None
@@ -37,8 +37,8 @@ def points_of(
 ) -> tuple[Point, ...]:
     """Return the experiments of a span, oldest first.
 
-    `history` and `moves`, the changes of the head, must be complete. `sign` is +1 if a smaller
-    metric is better.
+    `history` must have all experiments of the line, and `moves` all changes of its head. `sign` is
+    +1 if a smaller metric is better.
     """
     by_id = {one.entry.id: one for one in confirmations}
     found = columns(history, moves=moves)

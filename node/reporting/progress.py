@@ -28,7 +28,7 @@ ProgressDocument = TypedDict(
         "points": PointsDocument,
     },
 )
-"""A line since its baseline. `head_words` name its head, such as "verified head"."""
+"""A line since its baseline. `head_words` is the name of its head ("verified head")."""
 
 
 def progress_document(at: OpenHome, query: OfLine) -> ProgressDocument:

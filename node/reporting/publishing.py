@@ -1,8 +1,8 @@
 """Reports as signed records: figures for programs, and a text for nodes that request it.
 
-A record is about one line. Its text is what `arnode report` prints of that line alone, with times
-in UTC. It omits imported files, whose names are private to this machine, and model calls for other
-tasks. Reports of a task that stays on this machine stay there too.
+A record is about one line. Its text is what `arnode report` prints about that line, with times in
+UTC. The text omits imported files, whose names are private to this machine, and model calls for
+other tasks. If a task must not leave this machine, its reports are not published.
 """
 
 import hashlib
@@ -61,7 +61,7 @@ class Signed:
 def draft_of(
     store: Store, report: Report, line: LineReport, *, title: str | None = None
 ) -> ReportDraft | None:
-    """Return the report to publish of a line; None if nothing was measured on it in the span."""
+    """Return a line's report, not signed yet; None if the span has no measurement of the line."""
     manifest = store.records.manifest(line.task_id)
     if line.before is None or line.after is None or manifest is None:
         return None
@@ -128,7 +128,7 @@ def refusal(home: Home, store: Store, manifest: TaskManifest, network: Network) 
     """Return the reason a task's reports may not be published in a network; None if they may."""
     match whose_task(home, store, manifest, network.name):
         case TaskOf.THIS_MACHINE:
-            return f"no other node of {network.name} has the task, so it stays on this machine"
+            return f"no other node of {network.name} has the task, so its reports are not published"
         case TaskOf.ITS_USER if network.secret is None:
             return "this task is your own, so its reports are published only in private networks"
         case _:
@@ -136,7 +136,7 @@ def refusal(home: Home, store: Store, manifest: TaskManifest, network: Network) 
 
 
 def whose_task(home: Home, store: Store, manifest: TaskManifest, net: str) -> TaskOf:
-    """Return who knows a task in a network: this machine (also if unknown), its user or everybody.
+    """Return the owner of a task in a network: everybody, its user, or this machine if unknown.
 
     An announcement in one network does not count in another.
     """
@@ -196,7 +196,7 @@ def _figures(line: LineReport, before: Head, after: Head) -> dict[str, int]:
 
 
 def _evidence(line: LineReport) -> tuple[bytes, ...]:
-    """Return the results that support a report: standing trials first, then kept patches."""
+    """Return the results that support a report: passed, unretracted trials, then kept patches."""
     in_force = [one.entry.id for one in line.confirmations if one.stands]
     kept = [idea.entry.id for idea in line.ideas if idea.is_kept]
     return tuple(dict.fromkeys([*in_force, *kept]))[:MAX_EVIDENCE]

@@ -24,7 +24,7 @@ from protocol.rerun import RerunBody
 
 
 class MarkDocument(TypedDict):
-    """A finding of something beyond arithmetic in a source: its place, its kind and the code."""
+    """A finding of the capability lint: code beyond arithmetic, with its file, line and kind."""
 
     path: str
     line: int
@@ -186,7 +186,7 @@ def _retraction_reason(store: Store, record: Record) -> str | None:
 
 
 def _related(store: Store, record: Record) -> list[bytes]:
-    """Return the known records that this one names, then those that name it."""
+    """Return the known records that a record names, then those that name this record."""
     named = [*record.refs, *_digests(record.body.to_value())]
     candidates = dict.fromkeys([*named, *store.records.naming(record.id)])
     return [item for item in candidates if item != record.id and store.records.has(item)]

@@ -57,11 +57,11 @@ class Head:
 class LineReport:
     """The events on one line in a span.
 
-    `is_new` is True if the baseline was first measured in the span; `before` is then the baseline.
-    Both heads are None until it is measured. `open_keeps` counts kept patches that wait for a
-    promotion trial. `device_ms` is the device time by purpose. `counted_share` is the share of time
-    in training, between the home's first and last event. `stopped` is the effect of stopping
-    screens early.
+    `before` and `after` are the heads at the ends of the span, None until the baseline is measured.
+    If that happened in the span, `is_new` is True and `before` is the baseline. `open_keeps` counts
+    kept patches that wait for a promotion trial. `device_ms` is the device time by purpose.
+    `counted_share` is the share of time spent training, between the home's first and last event.
+    `stopped` is the effect of stopping screens early.
     """
 
     task: str
@@ -92,9 +92,9 @@ class LineReport:
 class Report:
     """A home's report.
 
-    `span` runs from the first to the last event of the requested span. `model_costs` sums all model
-    calls in the requested span, also those without a result. `imported` has the files of other
-    tools that were imported in it.
+    `span` is the time from the first to the last event in the requested span. `model_costs` sums
+    all model calls in the requested span, also those without a result. `imported` has other tools'
+    files that were imported in the requested span.
     """
 
     span: TimeSpan
@@ -124,7 +124,7 @@ def report_of(
 def _eventful(store: Store, span: TimeSpan) -> TimeSpan:
     """Return the time from the first to the last event in a span, or the span if it has no events.
 
-    A node that ran for a quarter of an hour then does not report on a whole day.
+    So a node that ran for only 15 minutes does not report on a whole day.
     """
     moments = [
         moment

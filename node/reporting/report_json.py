@@ -29,7 +29,7 @@ class ReportDocument(NightDocument):
 
 
 def report_document(report: Report, zone: tzinfo | None) -> ReportDocument:
-    """Return a report as data and blocks. Times in text are in `zone`; None is this machine's."""
+    """Return a report as data and blocks. Times in text are in `zone`, or local if None."""
     return cast("ReportDocument", {**report_json(report), **night_document(report, zone)})
 
 

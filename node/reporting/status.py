@@ -95,7 +95,7 @@ def _cost(store: Store) -> Message:
 def _network(store: Store, net: str, membership: "Membership | None") -> Message:
     """Return the state of the network. `name` is null while this node is not connected to one.
 
-    `in_use` is the network named in this node's records, connected or not. `lost_messages` counts
+    `in_use` is the network of this node's new records, connected or not. `lost_messages` counts
     gossip messages that arrived faster than they were read; they are fetched again. `reach` is
     `direct` if a bootstrap node has dialled this node, `relay` if it is reached through a relay.
     """
@@ -116,8 +116,8 @@ def _network(store: Store, net: str, membership: "Membership | None") -> Message
 def _dht(rendezvous: "Rendezvous") -> Message:
     """Return the result of the last DHT lookup, with times in seconds since 1970.
 
-    `found` counts nodes and `asked` requests. `answered` counts the servers that answered,
-    `announced` those that know this node.
+    `found` counts the nodes found, `asked` the requests sent, `answered` the servers that
+    answered, and `announced` those that know this node.
     """
     last = rendezvous.last
     return {
@@ -216,9 +216,9 @@ def _planner(store: Store, line: Line, live: "Research | None") -> Message:
 def _proposer(state: "ArmState") -> Message:
     """Return the state of one of the proposers that share the experiment slots.
 
-    `share` is its share of the latest slots. `gain_per_hour` is the gain of its kept patches by
-    fresh runs or an ablation, in standard deviations of one run per device hour, null if it used no
-    device time. `waiting` is the reason it makes no proposal now, or null.
+    `share` is its share of the latest slots. `gain_per_hour` is the gain of its kept patches, which
+    fresh runs or an ablation measured, in standard deviations of one run per device hour. It is
+    null without device time. `waiting` is why the proposer makes no proposal now, or null.
     """
     hours = state.device_hours
     return {
@@ -259,9 +259,9 @@ def _now(research: "Research") -> Message:
 def _working(store: Store, line: Line) -> Message:
     """Return the state of the working line. `branch` names its root, null if its root is the head.
 
-    `metric` was measured when its last patch was kept, null without kept patches. `trial_after` is
-    the number of further patches after which its promotion trial is due at the latest, null without
-    kept patches or on a branch.
+    `metric` is the mean of its reference runs, null without any or without kept patches. After
+    `trial_after` more kept patches its promotion trial is due at the latest. `trial_after` is null
+    without kept patches or on a branch.
     """
     branch, keeps = branch_of(store, line), kept_in(store, line.stack)
     is_counted = bool(line.stack) and branch is None

@@ -42,12 +42,13 @@ _LEVELS = (
     "that was tried as an idea was only screened."
 )
 _SHARING = (
-    "A promotion trial measures the gain of all its patches together. If all have one origin, that "
-    "origin gets the whole gain (gain alone). Otherwise the gain is divided equally among the "
-    "patches (share of mixed): an attribution, not a measurement. The device time of promotion "
-    "trials, passed or not, is divided in the same way. The rates are based on the sum of both "
-    "gains. A gain counts in the time span in which its trial ended. Confirmed gains are on "
-    "average a little too high, because only the best pass."
+    "A promotion trial measures the gain of all its patches together. If one "
+    "proposer made all of them, with the same model and instructions, its row has the whole gain "
+    "(gain alone). Otherwise the gain is divided equally among the patches (share of mixed): an "
+    "attribution, not a measurement. The device time of promotion trials, passed or not, is "
+    "divided in the same way. The rates are based on the sum of both gains. A gain counts in the "
+    "time span in which its trial ended. Confirmed gains are on average a little too high, because "
+    "only the best pass."
 )
 _HOW = {"again": "re-run", "head": "against the head", "idea": "as an idea"}
 
@@ -99,7 +100,7 @@ def cost_part(line: LineReport, figures: FigureWriter) -> Iterator[Block]:
     yield table(_COST, (*rows, whole))
     yield paragraph(f"Models: {line.spend.tokens:,} tokens, {usd(line.spend.usd_nano)}.")
     if line.origins:
-        yield heading(3, "Verified gain by proposer, model and program")
+        yield heading(3, "Verified gain by proposer, model and instructions")
         yield paragraph(_SHARING)
         yield table(_ORIGINS, (_origin(row, figures) for row in line.origins))
 

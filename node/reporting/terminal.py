@@ -1,7 +1,7 @@
 """Rendering of blocks for a terminal, with Rich. No text in them can control the terminal.
 
-Untrusted text is in backticks, as in Markdown, so that it cannot pass for arnode's own. Text that
-fills a whole table cell gets no backticks.
+Untrusted text is in backticks, as in Markdown, so that it cannot pass for text by arnode. Text
+that fills a whole table cell gets no backticks.
 """
 
 from collections.abc import Iterable, Sequence

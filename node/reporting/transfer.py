@@ -30,7 +30,7 @@ class CellDocument(GainDocument):
 
 
 class PatchByClassDocument(TypedDict):
-    """A tree against its base, by hardware class."""
+    """A tree compared with its base, by hardware class."""
 
     patch: str | None
     base: str
@@ -43,7 +43,7 @@ WhereDocument = TypedDict("WhereDocument", {"task": TaskName, "class": str})
 
 
 class PlaceDocument(TypedDict):
-    """One author's records of a change on one task and class, with gain and 95 % interval."""
+    """One author's results for a change on one task and class: gain and 95 % interval."""
 
     where: WhereDocument
     author: str
@@ -56,10 +56,10 @@ class PlaceDocument(TypedDict):
 
 
 class CarriedDocument(TypedDict):
-    """A transferred change, and the number of places where it was kept or confirmed.
+    """A transferred change. `holds_on` counts the `places` where it was kept or confirmed.
 
-    The change is one `patch`, or several `patches` together. Together they are not evidence for a
-    single one of them.
+    The change is one `patch`, or several `patches` together. Results of several patches are no
+    evidence for a single one of them.
     """
 
     title: str

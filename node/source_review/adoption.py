@@ -136,7 +136,7 @@ def _stripped(found: Inspection, tree: bytes) -> Source:
 
 
 def _own_text(patches: Patches, blobs: Blobs, patch: PatchRecord, baseline: Source) -> Source:
-    """Return the nearest ancestor of a peer's patch whose text is this node's own.
+    """Return the nearest source before a peer's patch that this node or the task wrote.
 
     Peers build on each other's patches, and all their text is untrusted.
     """

@@ -107,7 +107,8 @@ def _made_from(body: PatchBody) -> tuple[bytes, ...]:
 def merged(base: Source, ours: Source, theirs: Source) -> Source | None:
     """Apply the change from `base` to `theirs` to `ours` (a three-way merge); None on a conflict.
 
-    Files that only one source has stay. The result is a new tree, which needs its own runs.
+    A file that only `ours` or only `theirs` has is kept. The result is a new tree, which needs its
+    own runs.
     """
     sides = [dict(source.files) for source in (base, ours, theirs)]
     files: dict[str, bytes] = {}

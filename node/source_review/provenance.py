@@ -26,7 +26,7 @@ class LocalEvidence:
     """This machine's evidence for a patch, and the result record that states it.
 
     `level` is `alone` if the patch passed a trial by itself, and `stack` if it passed together with
-    other patches, `parts` in all.
+    other patches. `parts` is the number of patches in that trial.
     """
 
     level: Level
@@ -153,7 +153,10 @@ class _Walk:
         return self._makers(tree)[:1]
 
     def _makers(self, tree: bytes) -> list[PatchRecord]:
-        """Return the patches that made a tree: single ones before combined ones, own ones first."""
+        """Return the patches that made a tree.
+
+        Single patches come before combined ones, and this node's before peers'.
+        """
         return sorted(
             self._patches.makers(tree),
             key=lambda patch: (
@@ -169,7 +172,10 @@ class _Walk:
         new: Source,
         writers: dict[str, list[Writer]],
     ) -> dict[str, list[Writer]]:
-        """Return the writers of `new`: unchanged lines keep theirs, added lines are `patch`'s."""
+        """Return the writer of each line of `new`, by file.
+
+        Unchanged lines keep their writers. Added lines come from `patch` or from its ancestors.
+        """
         before = dict(old.files)
         result: dict[str, list[Writer]] = {}
         for path, data in new.files:
@@ -237,7 +243,7 @@ class _Walk:
         return {text.strip() for line in added for text in (line, line.split(b"#")[0])} - {b""}
 
     def _writer(self, patch: PatchRecord, measured: PatchRecord) -> Writer:
-        """Return a patch's author as a writer, with the evidence for patch `measured`."""
+        """Return a patch's author as the writer of lines; the evidence is that for `measured`."""
         return Writer(
             whose="own" if patch.is_own else "untrusted",
             author=patch.author,
@@ -254,9 +260,10 @@ class _Walk:
         return "no name"
 
     def _first_on(self, way: list[PatchRecord], stack: PatchRecord) -> int:
-        """Return the index of the first patch in `way` that a combined patch contains.
+        """Return the index of the first patch in `way` that the combined patch `stack` contains.
 
-        It is the patch on its base, else the patch on its branch's root, else 0.
+        That patch has the same base as `stack` or, if none has, the root of the branch as its base.
+        Without such a patch the index is 0.
         """
         bases = [patch.body.base for patch in way]
         roots = [

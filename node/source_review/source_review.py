@@ -67,7 +67,10 @@ class SourceReview:
         return result.tree in self._reviewed
 
     def tree(self, tree: bytes, result: ResultBody) -> ReviewedTree | None:
-        """Return a tree in the form that may run; None if it must not run or lacks its patch."""
+        """Return a tree in the form that may run.
+
+        None if the tree must not run, or if its files or its patch are missing.
+        """
         if tree in self._reviewed:
             return self._reviewed[tree]
         if not self._has(tree, result):
@@ -83,7 +86,7 @@ class SourceReview:
     def step(self, result: ResultBody, *, own: bytes) -> ReviewedStep | None:
         """Return the change that a result reports on; None if it must not run.
 
-        A base that is the task's baseline or this node's `own` tree stays unchanged.
+        The base stays unchanged if it is the task's baseline or `own`, a tree of this node.
         """
         found = self.tree(result.tree, result)
         if found is None or not self._has(result.base, result):

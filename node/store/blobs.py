@@ -24,7 +24,7 @@ Listing: TypeAlias = tuple[NamedDigest, ...]  # paths and blobs
 
 BLOB_LIMIT_BYTES = 1 << 20  # what peers accept, docs/protocol.md
 _LISTING = codec_of(Annotated[Listing, Items(1, MAX_FILES)])
-_HINT = "run `arnode fsck`; a later run or a peer that has it restores it"
+_HINT = "run `arnode fsck`; a later run or a peer with the blob restores it"
 
 
 class Blobs:
@@ -114,7 +114,7 @@ class Blobs:
         return found if tree_id([*found]) == patch.tree else None
 
     def get_source(self, tree: bytes) -> Source:
-        """Return the source with this tree id. Raises ArnodeError if it is not a source's id."""
+        """Return the source with this tree id. Raises ArnodeError if no source has this id."""
         match decode(self.get(tree), limit_bytes=BLOB_LIMIT_BYTES):
             case list() as listing:
                 files: dict[str, bytes] = {}

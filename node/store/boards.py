@@ -67,7 +67,7 @@ class Boards:
         return self._kept(key, limit)
 
     def version(self, key: BoardKey) -> object:
-        """Return a value that changes when the leaderboard or its facts may have changed."""
+        """Return a value that changes whenever the leaderboard or its facts may have changed."""
         kept = self._database.rows(
             "SELECT fresh, set_digest FROM board WHERE net = ? AND task = ? AND class = ?", key
         )

@@ -87,7 +87,7 @@ def digests_in(value: Value) -> Iterator[bytes]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claims:
-    """Blobs and trees to protect: `own` ones always stay, `adopted` ones are removed last."""
+    """Ids of blobs and trees: those in `own` are never removed, those in `adopted` last."""
 
     own: frozenset[bytes]
     adopted: frozenset[bytes]
@@ -104,8 +104,8 @@ def claims_of(store: Store) -> Claims:
 def make_room(blobs: Blobs, claims: Claims, *, to_bytes: int) -> int:
     """Remove blobs until at most `to_bytes` are used, or only protected blobs are left.
 
-    Return the bytes still used. This function reads only files, so it may run while other threads
-    use the store. Blobs used in the meantime stay.
+    Return the bytes still used. This function does not read the store, so it may run while other
+    threads use it. Blobs that they use in the meantime stay.
     """
     files = {name: blobs.path(name).stat() for name in blobs.names()}
     left_bytes = sum(file.st_size for file in files.values())

@@ -99,7 +99,7 @@ class Filter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Adoption:
-    """A change of the verified head by this node; `n` is its number in the store."""
+    """A change of the verified head by this node; `n` is its record's number by arrival."""
 
     id: bytes
     n: int
@@ -190,7 +190,7 @@ class Experiments:
         return int(total), [_experiment(row) for row in rows]
 
     def tried(self, line: LineKey) -> dict[str, int]:
-        """Return the number of patches of a line by decision, without trials and branches."""
+        """Return the number of experiments of a line by decision, without branches."""
         rows = self._database.rows(
             "SELECT decision, count(*) FROM experiment WHERE task = ? AND class = ?"
             " AND stage IN ('screen', 'keep') AND origin != ? GROUP BY decision ORDER BY decision",
@@ -310,7 +310,7 @@ def metric_of(body: ResultBody) -> int | None:
 def loss_from(body: ResultBody, metric: int | None, base_metric: int | None) -> int | None:
     """Return a metric minus the base's metric; None if either is unknown.
 
-    The base's metric is the level recorded in the result, else the mean of its base runs, else
+    The base's metric is the result's `level_nano`, else the mean of the result's base runs, else
     `base_metric`.
     """
     base_runs = [run.metric_nano for run in body.runs if run.role == "base"]
@@ -322,7 +322,10 @@ def loss_from(body: ResultBody, metric: int | None, base_metric: int | None) -> 
 
 
 def _loss(body: ResultBody, metric: int | None, base_metric: int | None) -> int | None:
-    """Return candidate minus base: in a promotion trial on the secret split, else `loss_from`."""
+    """Return a result's metric minus its base's metric (`loss_from`).
+
+    For a promotion trial, both are measured on the secret split.
+    """
     if body.stage == "confirm":
         by_role = {
             role: _mean([run.secret_nano for run in body.runs if run.role == role])

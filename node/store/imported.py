@@ -141,7 +141,7 @@ class Imports:
 def sources_on_branch(
     repository: Path, branch: str, path: str, labels: set[str]
 ) -> dict[str, Source]:
-    """Return the file at `path` by label, from each commit of a branch that a label abbreviates.
+    """Return the file at `path` in those commits of a branch that a label abbreviates, by label.
 
     Files that are too large to store are left out. The repository is untrusted: see
     `trainer.sandbox.untrusted_git`. Raises UsageError if there is no such repository or branch,

@@ -8,8 +8,8 @@ exceeds it, the record furthest in the future is dropped; peers will offer it ag
 A valid record over a quota is refused. Its id is remembered, so that it is not requested again.
 Quotas are per author and category (`Sort`). The records with the highest sequence numbers stay,
 whatever the order of arrival. This node's own records are never evicted. Peers drop intents that
-are old or over the quota. The node stops offering its own such intents, so that the nodes' sets of
-records can become equal.
+are old or over the quota. Therefore the node stops offering such intents of its own, so that all
+nodes can end up with equal sets of records.
 """
 
 from collections import Counter
@@ -43,8 +43,8 @@ class Quotas:
     """The limits on stored records: per author and category, and in total.
 
     A proven author (one whose claim a re-run of this node confirmed) may have ten times as many
-    records of each category, except for intents. Records of unknown kinds, and records in
-    quarantine, are also limited in bytes and over all authors.
+    records of each category, except for intents. Records of unknown kinds and records in quarantine
+    have further limits: in bytes per author, and over all authors together.
     """
 
     news: int = 5_000
@@ -292,7 +292,7 @@ class Intake:
         return True
 
     def _is_within(self, one: Extract, count: int) -> bool:
-        """Return True if there is room for the record, its author's `count`-th of its category."""
+        """Return True if the record fits the quotas as its author's `count`-th of its category."""
         quota, quota_bytes, size_bytes = self.quotas.of(one.sort), 0, 0
         if one.sort == "unknown":
             # Records of the known categories have size limits.
@@ -334,9 +334,9 @@ class Intake:
         return bool(self._database.rows(proof, (one.author, one.seq)))
 
     def _oldest(self, author: bytes, sort: Sort, limit: int) -> list[tuple[int, bytes]]:
-        """Return the sequence numbers and ids of the records to remove first, without proofs.
+        """Return the sequence numbers and ids of an author's records to remove first.
 
-        A proof (`_settles`) invalidates an author's other records.
+        Proofs are left out: records that invalidate the author's other records (`_settles`).
         """
         return self._database.rows(
             "SELECT seq, id FROM record WHERE author = ?1 AND sort = ?2 AND NOT own AND id NOT IN ("

@@ -19,7 +19,7 @@ JobState = Literal["open", "done"]
 
 
 class Step(Protocol):
-    """The purpose and progress of a job. Each kind of job has a class of its own."""
+    """The purpose and progress of a job. Each kind of job implements it in its own class."""
 
     KIND: ClassVar[str]  # the name in the store
     # True if the job's runs are compared on one secret split, used by this job only.
@@ -54,9 +54,9 @@ class Line:
     """The state of a line.
 
     `verified` and `working` are the trees of the verified head and the working line. `stack` are
-    the patches kept since the last promotion trial, made at the time `promotion_trial_ms`.
-    `reference_nano` are the scores of the reference runs of the working tree, used only for
-    screening.
+    the patches kept since the last promotion trial, which was at the time `promotion_trial_ms`.
+    `reference_nano` are the scores of the reference runs of the working tree. They are used only
+    for screening.
     """
 
     task: bytes

@@ -112,7 +112,7 @@ class Journal:
         return [f"journal {self.path.name}: {problem}" for problem in problems]
 
     def rebuild(self) -> Path | None:
-        """Build the journal again from the store; return the damaged one's new path, if any."""
+        """Build the journal again from the store; return where the damaged one is now, if any."""
         aside: Path | None = None
         if self.path.exists() and self.check():
             aside = _free_name(self.path.with_name(f"{self.path.name}.aside"))

@@ -1,6 +1,6 @@
 """This node's own measurements of the trees on a leaderboard.
 
-They are shown in the leaderboard's third column, and its digest never covers them.
+They are shown in the leaderboard's third column. The leaderboard's digest never covers them.
 """
 
 from collections.abc import Callable, Iterable
@@ -29,7 +29,7 @@ class Here:
 def measured_here(facts: Iterable[Fact]) -> dict[bytes, Here]:
     """Return the latest verdict by tree from this node's facts, which must be oldest first.
 
-    A promotion trial that led to an adoption counts as confirmed; any other one as unconfirmed.
+    A promotion trial that led to an adoption counts as confirmed; any other trial as unconfirmed.
     """
     here: dict[bytes, Here] = {}
     for fact in facts:
@@ -62,8 +62,8 @@ def choose_board(
         known = classes or {line.hardware_class for line in store.jobs.lines()}
         if known and (of_task or hardware_class not in known):
             raise UsageError(
-                f"there is no leaderboard of class {hardware_class!r} here,"
-                f" there are: {', '.join(sorted(known))}",
+                f"there is no leaderboard of class {hardware_class!r} here;"
+                f" known classes: {', '.join(sorted(known))}",
                 nearest(hardware_class, known),
             )
     if not of_task:

@@ -3,7 +3,7 @@
 It keeps the node's identity usable if the database is damaged. A node that forgets its last
 sequence number signs that number a second time, and peers hold this equivocation against it for
 ever. The database is authoritative. The copy is written after each commit, without an fsync of its
-own. When the store is opened, the shorter of the two is completed from the longer.
+own. Opening the store compares database and copy, and adds the records that one of them lacks.
 """
 
 import os
@@ -52,7 +52,7 @@ class Mirror:
         return [wire for _, wire in _frames(self._path)][start:]
 
     def _last_index(self) -> int:
-        """Return the index in the last trailer, after cutting off an incomplete frame."""
+        """Cut off an incomplete last frame; return the index of the last complete one."""
         size = self._path.stat().st_size
         if size >= _LENGTH.size + _TRAILER.size:
             with self._path.open("rb") as stream:
@@ -71,7 +71,7 @@ class Mirror:
 
 
 def _frames(path: Path) -> list[tuple[int, bytes]]:
-    """Return (end offset, wire) of the leading complete frames."""
+    """Return (end offset, encoded record) of the complete frames before the first damage."""
     data = path.read_bytes() if path.exists() else b""
     frames: list[tuple[int, bytes]] = []
     offset = 0

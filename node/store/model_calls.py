@@ -39,7 +39,7 @@ class ModelCostLimits:
     visits: int | None = None
 
     def after(self, spent: ModelCostTotals) -> "ModelCostLimits":
-        """Return the remaining limits, at least 0."""
+        """Return what these costs leave of the limits, at least 0."""
 
         def left(most: int | None, taken: int) -> int | None:
             return None if most is None else max(0, most - taken)
@@ -80,9 +80,9 @@ class Charge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """A stored call. `charge` is the cost that counts, `charged` the one before corrections.
+    """A stored call. `charge` is the cost that counts, `charged` the cost before corrections.
 
-    `corrected_ms` and `why` are those of the last correction; None and empty without one.
+    `corrected_ms` and `why` are the last correction's time and reason: None and "" without one.
     """
 
     number: int
@@ -144,9 +144,10 @@ def reserve(
 
 
 def settle(database: Database, number: int, actual: Charge | None) -> bool:
-    """Replace the reserved cost of a call by the actual one. None: unknown, so all of it counts.
+    """Replace the reserved cost of a call by the actual one.
 
-    Return True if the call was open; a call is settled only once.
+    If `actual` is None, the cost is unknown and the whole reservation counts. Return
+    True if the call was open; a call is settled only once.
     """
     with database.transaction():
         found = database.rows(

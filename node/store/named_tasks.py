@@ -19,7 +19,7 @@ _SHOWN_DIGITS = 8
 
 
 def remember_folder(store: Store, task: Task, wanted: str) -> None:
-    """Store a task's folder if `wanted` is one, so that commands find the task by its name."""
+    """Store a task's folder if `wanted` is a folder, so that commands find the task by name."""
     folder = Path(wanted)
     if folder.is_dir() and task.recipe.name != "text":
         store.set_meta(_FOLDER + task.id.hex(), str(folder.resolve()).encode())
@@ -49,8 +49,8 @@ def line_of_session(store: Store) -> LineKey | None:
 def labels(store: Store, tasks: Iterable[bytes]) -> dict[bytes, str]:
     """Return a label for each task, which `--task` accepts: its name if that is unique.
 
-    If several tasks have the same name (such as a text that was edited), the label is the beginning
-    of the id.
+    If several tasks have the same name (such as the versions of an edited text), the labels are the
+    first digits of their ids.
     """
     names = {task: _name(store, task) for task in tasks}
     times = Counter(names.values())
@@ -61,7 +61,7 @@ def labels(store: Store, tasks: Iterable[bytes]) -> dict[bytes, str]:
 
 
 def task_named(store: Store, wanted: str, among: Iterable[bytes]) -> bytes:
-    """Return the task among these that has this name, this folder or an id with these first digits.
+    """Return the task in `among` that `wanted` names: by name, folder or first digits of the id.
 
     Raises UsageError, which lists the known tasks, if none or several of them match.
     """
@@ -80,7 +80,7 @@ def task_named(store: Store, wanted: str, among: Iterable[bytes]) -> bytes:
         raise UsageError(
             f"{wanted!r} matches several tasks: {ids}", "pass one of these ids to --task"
         )
-    there = f", there are: {', '.join(sorted(shown.values()))}" if shown else ""
+    there = f"; known tasks: {', '.join(sorted(shown.values()))}" if shown else ""
     if wanted in builtin_tasks():
         raise UsageError(
             f"nothing has been measured on task {wanted!r} here yet{there}",

@@ -70,7 +70,7 @@ class Lineage:
         return list(dict.fromkeys(commit for commit in candidates if commit is not None))
 
     def turn(self, entry: Entry, commit: str) -> None:
-        """Move the branches for an entry."""
+        """Move the branches as an entry with this commit requires."""
         self.by_record[entry.id] = commit
         if isinstance(entry, Adoption):
             self.main = self.working = commit

@@ -62,7 +62,7 @@ def keep_note(store: Store, line: LineKey, text: str, *, now_ms: int) -> Note:
 
 
 def notes_page(store: Store, line: LineKey) -> str:
-    """Return the notes as the journal shows them, oldest first; empty without notes."""
+    """Return the text of the journal's file of notes, oldest first; empty without notes."""
     note_lines = [
         f"## {datetime.fromtimestamp(note.ts_ms / 1000, UTC):{_TIME}}\n\n{note.text}\n"
         for note in notes_of(store, line)

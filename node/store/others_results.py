@@ -89,7 +89,7 @@ def others_intents(store: Store, line: LineKey, *, author: bytes, now_ms: int) -
 
 
 def titles_on(intents: list[Record], base: bytes) -> frozenset[str]:
-    """Return the titles of the intents on one tree."""
+    """Return the titles of the intents to try a patch on this tree."""
     bodies = (record.body for record in intents)
     return frozenset(
         body.title for body in bodies if isinstance(body, IntentBody) and body.base == base

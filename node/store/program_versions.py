@@ -18,8 +18,10 @@ _LIMIT_BYTES: Final = 2 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProgramVersion(Mapped):
-    """A version of the instructions, and the time a proposer first got it. `name` is None for the
-    text that the task comes with."""
+    """A version of the instructions, and the time a proposer first received it.
+
+    `name` is None for the text that the task comes with.
+    """
 
     ts_ms: Annotated[Natural, Named("ts")]
     data: Annotated[bytes, binary(0, _MOST_BYTES)]
@@ -32,7 +34,7 @@ class ProgramVersion(Mapped):
 
     @property
     def hash(self) -> bytes:
-        """The SHA-256 by which patches name the instructions they were proposed under."""
+        """The SHA-256 of the instructions. A patch names its instructions by this hash."""
         return hashlib.sha256(self.data).digest()
 
 
@@ -50,7 +52,7 @@ def program_versions(store: Store, line: LineKey) -> tuple[ProgramVersion, ...]:
 def keep_program(store: Store, line: LineKey, text: str, *, now_ms: int, name: str = "") -> None:
     """Store instructions that apply from now on, unless they equal the last version.
 
-    `name` distinguishes several instructions that apply at the same time.
+    If several instructions apply at the same time, each has a different `name`.
     """
     data, versions = text.encode("utf-8"), program_versions(store, line)
     before = [one.data for one in versions if (one.name or "") == name]

@@ -123,7 +123,7 @@ class Records:
         return number > 0
 
     def with_seq(self, author: bytes, seq: int) -> list[RecordRef]:
-        """Return an author's records with this number. Several of them are an equivocation."""
+        """Return an author's records with this sequence number; several are an equivocation."""
         statement = f"SELECT id, net, ts_ms FROM record WHERE {WITH_SEQ}"  # noqa: S608 (constant)
         return [RecordRef(*row) for row in self._database.rows(statement, (author, seq))]
 
@@ -217,7 +217,10 @@ class Records:
         return self.get(rows[0][0]) if rows else None
 
     def naming(self, record_id: bytes) -> list[bytes]:
-        """Return this node's results of a patch, and adoptions, re-runs, retractions about it."""
+        """Return this node's results for this record, if it is a patch, and the records about it.
+
+        The latter are adoptions, re-runs and retractions.
+        """
         rows = self._database.rows(
             "SELECT id, '' AS kind, n AS place, n FROM experiment WHERE patch = ?1"
             " UNION ALL SELECT id, kind, ts_ms, n FROM record WHERE about = ?1 AND kind != 'patch'"
@@ -277,9 +280,9 @@ class Records:
         return self.get(found[one])
 
     def find_author(self, prefix: str) -> bytes:
-        """Return the author whose key begins with these hex digits; a whole key may be unknown.
+        """Return the author whose key begins with these hex digits.
 
-        Raises UsageError if none or several match.
+        A whole key may be of an unknown author. Raises UsageError if none or several match.
         """
         low, high = _bounds(prefix, "a key", "keys are hex digits: see `arnode leaderboard`")
         if low == high:
@@ -366,7 +369,10 @@ class Records:
         return int(number)
 
     def wires(self, record_ids: Sequence[bytes]) -> dict[bytes, bytes]:
-        """Return the stored ones of a few hundred records, by id, in the given order."""
+        """Return the bytes of records by id, in the order of `record_ids`; omit those not stored.
+
+        `record_ids` may have at most a few hundred ids.
+        """
         places = ",".join("?" * len(record_ids))
         statement = f"SELECT id, wire FROM record WHERE id IN ({places})"  # noqa: S608 (places only)
         found = dict(self._database.rows(statement, record_ids))

@@ -90,7 +90,7 @@ def _keep(new: Database, table: str, row: Row) -> None:
 
 
 def _reads(table: str, row: Row) -> bool:
-    """Return True if a row is valid for its table; may raise the errors of parsing it."""
+    """Return True if a row is valid for its table. May raise an error if it cannot be parsed."""
     match table:
         case "record":
             record = parse_record(row["wire"])

@@ -248,7 +248,7 @@ def _way(path: Path, *, writing: bool) -> str:
 
 
 def format_of(database: sqlite3.Connection) -> int:
-    """Return the format of a file; 0: nothing was written to it yet."""
+    """Return the number of a file's format, 0 if nothing was written to the file yet."""
     (number,) = database.execute("PRAGMA user_version").fetchone()
     return int(number)
 

@@ -127,7 +127,7 @@ class Store:
         return self.database.path.stat().st_ino.to_bytes(8, "big")
 
     def _require_alone(self, last: bytes | None) -> None:
-        """Raise ConfigurationError if the key's last record was made elsewhere since opening."""
+        """Raise ConfigurationError if another machine signed with the key after `open`."""
         if last is None or self.records.is_own(last):
             return
         made = self.records.get(last)
@@ -150,7 +150,7 @@ class Store:
     def values(self, *, is_own: bool = False) -> Iterator[Value]:
         """Yield all values that may name a blob: records, jobs, lines, runs, imports.
 
-        `is_own`: of the records, only those of this node.
+        With `is_own`, the records of other nodes are skipped.
         """
         yield from self.records.payloads("own" if is_own else "TRUE")
         yield from self.jobs.values()

@@ -23,7 +23,7 @@ _RECENT = 256  # the number of earlier digests kept for a topic
 
 
 class TopicIndex:
-    """The index of a topic with its digest, which is cached because peers get it often."""
+    """The index of a topic. Its digest is cached, because peers get the digest often."""
 
     def __init__(self, index: RecordIndex) -> None:
         self.index = index
@@ -86,9 +86,9 @@ class TopicIndexes:
         return {topic: indexed.digest() for topic, indexed in self._topics.items()}
 
     def was(self, topic: str, digest: tuple[int, bytes]) -> bool:
-        """Return True if a topic had this digest recently: a peer with it only lacks some records.
+        """Return True if a topic had this digest recently.
 
-        This is normal while new records spread.
+        A peer that has this digest lacks only some new records, which is normal while they spread.
         """
         return self._topics[topic].was(digest)
 
@@ -118,7 +118,7 @@ class TopicIndexes:
                 indexed.change(key, held=bool(held))
 
     def _keys(self, parts: set[str]) -> dict[str, list[bytes]]:
-        """Return the sorted keys of held records by part, with a single query."""
+        """Return the sorted keys of held records for each part of a topic, with a single query."""
         keys: dict[str, list[bytes]] = {}
         for topic, ts_ms, record_id in self._database.stream(
             "SELECT topic, ts_ms, id FROM membership WHERE held"
@@ -151,10 +151,10 @@ class Topics:
                 self._put(one.topics, one.patch, ts_ms, held=True)
 
     def note_equivocation(self, new: Extract, twins: Sequence[RecordRef]) -> None:
-        """Add records with the same sequence number to the common news, if a network has several.
+        """Add an author's records with one sequence number to the common news.
 
-        Only both together prove the equivocation, and every reader of the author's news needs this
-        proof.
+        This happens only if several of them are in the new record's network: together they prove
+        the equivocation, and every reader of the author's news needs this proof.
         """
         same = [one for one in twins if one.net == new.net]
         if len(same) > 1:
@@ -200,10 +200,10 @@ class Topics:
         )
 
     def claimed_before(self, number: int | None, span: int) -> tuple[list[bytes], int | None]:
-        """Return the patches of promotion trials among `span` records, latest first.
+        """Return the patches of promotion trials among the `span` records before number `number`.
 
-        The records are those before number `number`; None: the last ones. The second value is the
-        number to continue with; None at the end.
+        The latest come first. `number` None means the last `span` records. The second
+        value is the `number` for the next call, None at the end.
         """
         if number is None:
             ((last,),) = self._database.rows("SELECT coalesce(max(n), 0) FROM record")

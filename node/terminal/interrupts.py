@@ -18,9 +18,9 @@ async def until_interrupted(
 ) -> int:
     """Run `work` to its end; call `first` at the first interrupt, and cancel `work` at the next.
 
-    Interrupts are SIGINT and SIGTERM. If the first one is SIGINT, `ask` is called before `first`.
-    If `ask` returns True, it asks the user what to do, and `first` is not called. Return the number
-    of interrupts.
+    Interrupts are SIGINT and SIGTERM. If the first one is SIGINT, `ask` is called instead of
+    `first`. It returns True if it asks the user what to do, and False if `first` is to be called
+    after all. Return the number of interrupts.
     """
     loop = asyncio.get_running_loop()
     working = loop.create_task(work)

@@ -153,7 +153,7 @@ def counted(counts: Mapping[str, int], outcomes: Iterable[str]) -> str:
 
 
 def reused_words(number: int) -> str:
-    """Return the message that this node's key signed two records with one number."""
+    """Return the message that this node's key signed two records with the same number."""
     return f"this node's key signed two records with number {number}, so no node counts its claims"
 
 

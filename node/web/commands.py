@@ -32,7 +32,7 @@ class VerifyRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     quick: bool = False
 
     def meant(self) -> "Verify":
-        """Return the command. The API accepts no file, and always publishes the result."""
+        """Return the node's command. It names the claim by its id, and publishes the result."""
         return Verify(claim=self.claim, pairs=self.pairs, alpha=self.alpha, quick=self.quick)
 
 

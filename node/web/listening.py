@@ -68,7 +68,7 @@ class Listener:
 
 
 def address_of(setting: str) -> tuple[str | None, int | None]:
-    """Parse the setting `web` into host and port. Both are None for loopback and any free port."""
+    """Parse the setting `web` into host and port. Both are None for `auto`."""
     if setting == FREE_PAGE:
         return None, None
     host, _, port = setting.rpartition(":")

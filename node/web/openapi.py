@@ -50,7 +50,7 @@ def openapi(routes: Sequence[Route]) -> dict[str, Any]:
 
 
 def _anything(kind: type) -> dict[str, Any]:
-    """Return the schema of any JSON value, for the type `object` only."""
+    """Return the schema of any JSON value. Raises NotImplementedError unless `kind` is `object`."""
     if kind is not object:
         raise NotImplementedError  # msgspec's signal that a type has no schema
     return {"$comment": "any value"}  # an empty schema would count as missing

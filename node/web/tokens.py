@@ -80,7 +80,7 @@ class Tokens:
         return frozenset()
 
     def proofs(self, nonce: str) -> list[str]:
-        """Return proofs that this server has the tokens, one for each."""
+        """Return proofs that this server has the tokens, one proof for each token."""
         return [server_proof(token, nonce) for token in (self.read, self.steer)]
 
 
@@ -159,7 +159,7 @@ class Credentials:
         return frozenset()
 
     def proofs(self, nonce: str) -> list[str]:
-        """Return proofs that this server has the tokens and the fleet key, one for each."""
+        """Return proofs that this server has the tokens and the fleet key, one proof for each."""
         return [*self.tokens.proofs(nonce), server_proof(self.fleet_key, nonce)]
 
 

@@ -70,7 +70,7 @@ class ChangeWatch:
 
 
 def _settled(now: NowDocument) -> Mapping[str, Any]:
-    """Return the fields that change only when something happens."""
+    """Return the fields without those that change all the time, such as seconds and curves."""
     running = now["now"]
     if running is None:
         return {"now": None}

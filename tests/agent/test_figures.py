@@ -14,9 +14,9 @@ from tests.agent.contexts import BRIEF, SECRET, context
 TOLD = {
     "runs": "one run is at least 0.75 sd better than it and a second run with a fresh seed at "
     "least 0.25 sd",
-    "differences": "one run is at least 0.75 sd better than it and up to 5 runs with fresh seeds "
-    "are, on average of those so far, at least 0.25, 0.5, 1, 1.25 and 1.4 sd better; two "
-    "suffice that are each 12 sd better",
+    "differences": "one run is at least 0.75 sd better than it and, after each of up to 5 runs "
+    "with fresh seeds, their average so far is at least 0.25, 0.5, 1, 1.25 and 1.4 sd better, in "
+    "this order; two runs suffice if each is 12 sd better",
     "exact": "its one run is better than it, because repeated runs score the same here",
 }
 

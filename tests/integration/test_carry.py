@@ -56,12 +56,15 @@ def test_a_find_is_transferred_up_and_judged_there(
         assert carried.found_on is not None
         assert manifest.below == carried.found_on.task
     said = answered(place, "transfer").stdout
-    assert "holds on" in said
+    assert "kept or confirmed in" in said
     again = arnode_json(place, "transfer")["carried"]
     assert [one["patch"] for one in again] == [newest["patch"]]
     learnt = arnode_json(place, "insights", *sums)
     assert {one["task"]["name"] for one in learnt["kinds"]} == {"sums", "rung"}
-    assert "kinds of change, kept of tried:" in answered(place, "insights", *sums).stdout
+    assert (
+        "kinds of change, and how many patches were kept:"
+        in answered(place, "insights", *sums).stdout
+    )
 
 
 @pytest.mark.soak

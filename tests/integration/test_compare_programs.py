@@ -110,7 +110,7 @@ def test_a_kill_in_a_block_leaves_nothing_behind_and_the_command_goes_on(
         (("claud", "search"), "'claud' is not a proposer"),
         (("bold.md", "timid.md"), "the built-in search reads no instructions"),
         (("mild.md", "timid.md"), "there is no file mild.md"),
-        (("search", "small#mild"), "there is no text"),
+        (("search", "small#mild"), "there is no file"),
         (("search", "search", "--for", "1m", "--block", "40s"), "do not fit into"),
         (("search", "search", "--task", "tinny"), "there is no task 'tinny'"),
     ],

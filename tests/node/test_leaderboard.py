@@ -294,7 +294,7 @@ def test_a_network_without_a_board_names_those_that_have_one(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--task", "nanochat"), "there are: tiny"),
+        (("--task", "nanochat"), "known tasks: tiny"),
         (("--env", "torch"), "NAME=TEXT"),
         (("--level", "rumour"), "claimed"),
         (("--top", "0"), "0"),

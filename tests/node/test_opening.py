@@ -17,4 +17,5 @@ def test_of_prompts_the_first_is_taken_that_fits_into_an_argument() -> None:
 def test_where_none_fits_it_is_said_how_long_the_shortest_is() -> None:
     found = opening._fitting([LONG + SHORT, LONG])
     assert isinstance(found, NoProposal)
-    assert f"has {2 * MOST_BYTES} bytes, but an argument may only have {MOST_BYTES}" in found.reason
+    assert f"has {2 * MOST_BYTES} bytes" in found.reason
+    assert f"a command-line argument may have at most {MOST_BYTES}" in found.reason

@@ -352,8 +352,8 @@ def test_a_session_in_which_nothing_can_be_verified_says_so_once(bench: Bench) -
     for_runs(bench, 6)
     (said,) = (line for line in bench.said if "too short" in line)
     assert said == (
-        "30 min are too short to verify anything: 6 runs of 5 min, where 12 are the fewest "
-        "(`--for 1h`); what is kept is judged in a later session"
+        "30 min are too short to verify anything: 6 runs of 5 min, but at least 12 are "
+        "needed (`--for 1h`); kept patches are judged in a later session"
     )
     assert bench.said.index(said) == 0
     bench.said.clear()

@@ -136,13 +136,13 @@ def test_a_misspelt_task_is_named(
 ) -> None:
     out, err = arnode(capsysbinary, *words, "--task", "tinny", code=2)
     assert out == ""
-    assert "there is no task 'tinny' here, there are: my-text, tiny" in err
+    assert "there is no task 'tinny' here; known tasks: my-text, tiny" in err
     assert "did you mean 'tiny'?" in err
 
 
 def test_a_misspelt_class_is_named(two: Store, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
     err = arnode(capsysbinary, "leaderboard", "--class", "cpu-x86_46", code=2)[1]
-    assert f"no leaderboard of class 'cpu-x86_46' here, there are: {HARDWARE_CLASS}" in err
+    assert f"no leaderboard of class 'cpu-x86_46' here; known classes: {HARDWARE_CLASS}" in err
     assert f"did you mean '{HARDWARE_CLASS}'?" in err
 
 
@@ -152,7 +152,8 @@ def test_a_task_without_a_board_is_no_misspelling(
     words = ("leaderboard", "--task", "my-text", "--class", HARDWARE_CLASS)
     assert "no leaderboard of the network main yet" in arnode(capsysbinary, *words)[1]
     err = arnode(capsysbinary, "leaderboard", "--task", "nanochat", code=2)[1]
-    assert "nothing has been measured on task 'nanochat' here yet, there are: my-text, tiny" in err
+    known = "known tasks: my-text, tiny"
+    assert f"nothing has been measured on task 'nanochat' here yet; {known}" in err
 
 
 def test_an_empty_home_knows_the_tasks_that_come_with_it(

@@ -136,7 +136,7 @@ def test_a_record_of_several_strings_is_read() -> None:
 
 def test_records_without_a_list_are_none() -> None:
     found = looked_up([f"dnsaddr={address(1)}"])
-    assert found == Rejected("0 of its TXT records begin with arnode-peers=, not one")
+    assert found == Rejected("0 of its TXT records begin with arnode-peers=, instead of one")
 
 
 @pytest.mark.parametrize("name", ["example.net", ".".join(["a" * 60] * 4)])

@@ -128,7 +128,7 @@ def test_each_look_says_all_again_since_the_book_forgets_the_silent(reading: Run
         (b"", "it is incomplete"),
         (listed(9, by=OTHER).text(), "not that of `lists_key`"),
         (listed(9, net="main").text(), "'network main', not 'network lab'"),
-        (listed(9, ago_s=-2 * 86_400).text(), "more than a day ahead"),
+        (listed(9, ago_s=-2 * 86_400).text(), "more than a day in the future"),
         (
             listed(9, ago_s=1).text(),
             f"it was written at {iso_time(NOW_S - 1)}, but one written at",

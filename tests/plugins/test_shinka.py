@@ -86,7 +86,7 @@ def test_without_a_runner_it_has_no_message_and_the_usual_time(tmp_path: Path) -
     (folder / "run_evo.py").unlink()
     made = brought(shinka.read_task(folder), tmp_path / "made")
     assert made.table["limit_s"] == 300
-    assert "What ShinkaEvolve was told" not in made.text("program.md")
+    assert "The prompt for ShinkaEvolve" not in made.text("program.md")
 
 
 def test_an_evaluator_that_calls_the_program_judges_it(tmp_path: Path) -> None:

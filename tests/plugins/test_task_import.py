@@ -47,7 +47,9 @@ def test_it_says_what_would_make_it_trusted_and_what_to_do_next(tmp_path: Path) 
 def test_a_task_may_be_self_scored_on_request(tmp_path: Path) -> None:
     folder, into = FOLDERS / EXAMPLES["shinka"], tmp_path / "made"
     said = ran("import", "shinka", str(folder), "--into", str(into))
-    assert "  judged, public instances: the evaluator asks the same of every candidate" in said
+    assert (
+        "  judged, public instances: the evaluator gives every candidate the same problem" in said
+    )
     said = ran("import", "shinka", str(folder), "--into", f"{into}-too", "--self-scored")
     assert "  self-scored: you asked for it" in said
 

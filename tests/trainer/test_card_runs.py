@@ -166,6 +166,6 @@ def test_who_runs_out_of_memory_is_shown_what_there_is(
     assert outcome.status == "oom"
     for said in (outcome.reason, outcome.unquoted):
         assert said is not None
-        assert said.endswith("; the card has 12.0 GiB, 1.3 GiB of it others'")
+        assert said.endswith("; the card has 12.0 GiB, others use 1.3 GiB")
     assert "Tried to allocate" in str(outcome.reason)
     assert "Tried" not in str(outcome.unquoted)

@@ -381,12 +381,12 @@ def test_an_agent_is_shown_what_the_card_has(machine: Machine) -> None:
     async def scenario(watch: CardWatch) -> None:
         machine.load.processes[901] = FakeProcess(mib=426)
         await machine.look(watch)
-        assert watch.memory_limit() == "the card has 8.0 GiB, 1.1 GiB of it others'"
+        assert watch.memory_limit() == "the card has 8.0 GiB, others use 1.1 GiB"
         machine.load.processes[INSIDE] = FakeProcess(mib=3000, percent=90)
         with watch.ours(ROOT):
             machine.inside = {INSIDE}
             await machine.look(watch)
-        assert "1.1 GiB of it others'" in (watch.memory_limit() or "")
+        assert "others use 1.1 GiB" in (watch.memory_limit() or "")
 
     machine.rested(scenario)
 

@@ -1,5 +1,5 @@
-"""The self-test of a card: which features of torch work, which model size fits, how runs behave.
+"""The self-test of a card: finds the features of torch that work and the model size that fits.
 
-Each step has a time limit. A step that fails reports a named fault and the replacement that is used
-instead. The same self-test can run on the processor.
+It then checks complete runs. Each step has a time limit. A step that fails reports a named fault,
+and what arnode uses instead. The same self-test can run on the processor.
 """

@@ -23,7 +23,7 @@ Wanted = tuple[Device, GraphicsCard | None]
 def devices_to_test(found: Cards) -> list[Wanted]:
     """Return one card of each hardware class, in the order in which a node prefers the classes.
 
-    The card with the least usable memory is tested, since its result is valid for the whole class.
+    It is the card with the least usable memory, so that its result is valid for the whole class.
     """
     least = [min(cards, key=_room) if len(cards) > 1 else cards[0] for cards in by_class(found)]
     return [(card.device, card) for card in least]
@@ -42,7 +42,7 @@ def on_processor() -> Wanted:
 
 
 def no_driver(found: Cards) -> Fault:
-    """Return the fault that there is no card to test."""
+    """Return the fault to report if no card can be tested."""
     return Fault(
         name="no-driver",
         said=found.fault or "NVIDIA's driver is not installed, or it finds no card",

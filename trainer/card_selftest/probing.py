@@ -34,7 +34,7 @@ FAULTS: Final = {
     "compile": Fault(
         name="compile-fails", said="torch.compile fails ({why})",
         hint="install a C compiler: your distribution's package `gcc`",
-        instead="nothing is compiled, with half as many rows at once", is_kept=True,
+        instead="nothing is compiled, and a step uses half as many rows at once", is_kept=True,
     ),
     "varlen": Fault(
         name="attention-varlen", said="torch's FlashAttention fails ({why})", hint=_TORCH,
@@ -71,7 +71,7 @@ async def probe(
     """Run the probes in order, and return their results.
 
     If a probe ends its process or takes too long, it has failed, and the remaining probes run in a
-    new sandbox. If the matrix product fails, CUDA does not work, and the remaining are skipped.
+    new sandbox. If the matrix product fails, CUDA does not work, and the other probes are skipped.
     """
     left, found = list(names), list[Probed]()
     while left:
@@ -86,7 +86,7 @@ def _why_no_cuda(found: Sequence[Probed]) -> str | None:
 
 
 async def _in_a_sandbox(device: Device, names: list[str], limit_s: float) -> list[Probed]:
-    """Run probes in one process, up to one that ends it; return at least the first result."""
+    """Run probes in one process; return results up to the first that ends it or takes too long."""
     sandbox = await Sandbox.launch(profile_of(device))
     ended = "its process ended"
     try:
@@ -96,7 +96,7 @@ async def _in_a_sandbox(device: Device, names: list[str], limit_s: float) -> lis
     except SandboxEnded:
         await sandbox.settled()
         if sandbox.end not in (None, "killed", "exit"):
-            ended = f"the sandbox ended it: {sandbox.end}"
+            ended = f"the sandbox ended the probe: {sandbox.end}"
         elif _RAISED.match(said := sandbox.output_tail().strip().rpartition("\n")[2]):
             ended = said[:_SAID]
     except TimeoutError:
@@ -110,7 +110,7 @@ async def _in_a_sandbox(device: Device, names: list[str], limit_s: float) -> lis
 
 
 def _read(said: str, names: Sequence[str]) -> list[Probed]:
-    """Parse the printed results, up to the first one of an unexpected probe."""
+    """Parse the printed results; stop at the first that is not of the expected probe."""
     lines = [line for line in said.splitlines() if line.startswith(_MARK)]
     found = []
     for name, line in zip(names, lines, strict=False):
@@ -139,7 +139,7 @@ class Abilities:
 
 
 def judge(probed: Sequence[Probed]) -> tuple[Abilities | None, list[Fault]]:
-    """Return the features to use, None if no run can be made, and the faults."""
+    """Return the features to use (None if no run can be made) and all faults."""
     if why := _why_no_cuda(probed):
         return None, [_failed(_PRODUCT, why)]
     said = {one.name: one.fault for one in probed}

@@ -24,7 +24,7 @@ _NOT_COMPARED: Final = ("power_limit_w",)  # may change while the card stays the
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """A fault of a card: its identifier, a message, a hint how to fix it, and the replacement.
+    """A fault of a card: its identifier, a message, a hint, and what arnode does `instead`.
 
     With `is_kept` the next start assumes the fault without testing, as long as the card, the driver
     and torch stay the same.

@@ -2,8 +2,9 @@
 
 Only sizes that fit the free memory are tried, and a tenth of that memory stays unused. The number
 of rows at once (the micro-batch) is halved until a size fits. This changes no result, since the
-tokens per step stay the same. If not even one row fits, the next smaller size is tried. Then twice
-and half as many rows at once are timed. Training and scoring use the same size.
+tokens per step stay the same. If not even one row fits, the next smaller size is tried. At
+the end, steps with twice and with half as many rows at once are timed. Training and scoring use the
+same size.
 """
 
 import ast
@@ -160,8 +161,8 @@ class Paced:
 class Trial:
     """The script and device to try sizes with, and the limits for each size.
 
-    `limit_s` includes compilation. `share` is a fraction of the card's total memory. `host_bytes`
-    limits the use of the machine's main memory.
+    `limit_s` includes compilation. `share` limits the card's memory, as a fraction of its total.
+    `host_bytes` limits the machine's main memory.
     """
 
     device: Device
@@ -221,7 +222,7 @@ async def _until_exported(sandbox: Sandbox, began_s: float) -> float:
         expected, on_begun=lambda _: ended_s.append(time.monotonic())
     )
     if tag != WEIGHTS:
-        raise ForgedFrame("it requested more tokens than its steps need")
+        raise ForgedFrame("the script requested more tokens than its steps need")
     return ended_s[0] - began_s
 
 
@@ -242,15 +243,15 @@ async def find_fitting(trial: Trial, sizes: Sequence[Size]) -> tuple[Paced | Non
     faults.append(
         Fault(
             name="no-size-fits",
-            said=f"not even one row of {sizes[-1].sequence} tokens at once fits this card",
-            hint="free memory of the card (`nvidia-smi` lists the programs that use it)",
+            said=f"not even one row of {sizes[-1].sequence} tokens fits this card",
+            hint="close other programs that use the card's memory (`nvidia-smi` lists them)",
         )
     )
     return None, faults
 
 
 async def find_fastest(trial: Trial, fitting: Paced, *, say: Callable[[Paced], None]) -> Paced:
-    """Time twice and half as many rows at once; return the fastest by tokens per second."""
+    """Time twice and half as many rows at once; return the size with most tokens per second."""
     best, rows = fitting, fitting.size.rows
     for other in (2 * rows, rows // 2):
         if other < 1 or fitting.size.step_tokens % (other * fitting.size.sequence):
@@ -263,7 +264,7 @@ async def find_fastest(trial: Trial, fitting: Paced, *, say: Callable[[Paced], N
 
 
 def _candidates(sizes: Sequence[Size], *, compiles: bool) -> Iterator[Size]:
-    """Yield each shape of the table with its number of rows at once, then half, down to one."""
+    """Yield each shape of the table, with its rows at once, then half as many, down to one."""
     by_shape = {size.shape: size for size in reversed(sizes)}  # of equal shapes, the most rows
     for size in reversed(by_shape.values()):
         rows = size.rows if compiles else max(1, size.rows // 2)

@@ -70,8 +70,8 @@ class SelfTestLimits:
 class CardSelfTest:
     """A self-test of a device. `card` is the driver's description, None for the processor.
 
-    `known` are faults of an earlier self-test that would occur again (`Fault.is_kept`). The probes
-    concerned are skipped. `say` receives each step's result as a line of text.
+    `known` are faults of an earlier self-test that would occur again (`Fault.is_kept`). Their
+    probes are skipped. `say` receives each step's result as a line of text.
     """
 
     device: Device
@@ -223,7 +223,7 @@ class CardSelfTest:
 
 
 def find_card_faults(card: GraphicsCard) -> list[Fault]:
-    """Return the faults that show without using the card; a CardLost error becomes a fault."""
+    """Return the faults found without using the card; a CardLost error becomes a fault."""
     checks = (card_checks.software_fault(card), card_checks.file_fault(card))
     faults = [_of_check(fault) for fault in checks if fault]
     try:
@@ -241,7 +241,11 @@ async def find_sandbox_faults(card: GraphicsCard) -> list[Fault]:
 
 def _of_check(fault: card_checks.CardFault) -> Fault:
     is_mild = fault.name == "no-compiler"
-    instead = "nothing is compiled, with half as many rows at once" if is_mild else NOTHING_ELSE
+    instead = (
+        "nothing is compiled, and a step uses half as many rows at once"
+        if is_mild
+        else NOTHING_ELSE
+    )
     return Fault(name=fault.name, said=fault.message, hint=fault.hint, instead=instead)
 
 

@@ -1,8 +1,8 @@
 """Complete runs on generated text, which check a card's numerical noise and its speed.
 
-Two runs with one seed and one run with another seed are trained, scored and audited. They show how
-much score and audit differ, how much runs differ, and how long the sandboxes take. A last run
-checks that the audit rejects a model that reports false losses.
+Two runs with one seed and one run with another seed are trained, scored and audited. They measure
+the difference between score and audit, the difference between runs, and the time that sandboxes
+take. A last run checks that the audit rejects a model that reports false losses.
 """
 
 from collections.abc import Iterable
@@ -208,7 +208,7 @@ def _bits(outcome: RunOutcome) -> float:
 
 
 def _figures(outcome: RunOutcome) -> dict[str, float | str]:
-    """Return a run's score, its peak memory, its seconds, and the share of them that counted."""
+    """Return a run's score, peak memory, counted seconds and their share, and sandbox seconds."""
     counted_s = _seconds(stage for stage in outcome.stages if stage.counts)
     whole_ms = outcome.stages[-1].end_ms - outcome.stages[0].start_ms if outcome.stages else 0
     sandbox_s = _seconds(one for one in outcome.stages if one.name in ("spawn", "import"))

@@ -130,8 +130,8 @@ def probe_devices(manifest: TaskManifest, gpus: Sequence[str] = ()) -> tuple[Dev
 
     Tasks with a budget of seconds, and programs that need a card, run on cards if there are any:
     those that `gpus` names, else those of the first class (`by_class`). All other tasks run on the
-    processor. Its class is `any` if the machine does not affect the metric. Raises the errors of
-    `chosen_cards`.
+    processor. The hardware class is `any` if the machine does not affect the metric. Raises the
+    errors of `chosen_cards`.
     """
     if manifest.program is not None and manifest.program.device == ANY:
         return (replace(processor(), hardware_class=HardwareClass(ANY, ANY)),)
@@ -168,7 +168,7 @@ def chosen_cards(gpus: Sequence[str]) -> tuple[Device, ...]:
     if len(classes) > 1:
         raise ConfigurationError(
             f"cards of several classes: {', '.join(classes)}",
-            "start one node for each class, each with another ARNODE_HOME",
+            "start one node for each class, each with its own ARNODE_HOME",
         )
     return tuple(chosen.values())
 

@@ -116,7 +116,7 @@ def install_command(build: Build) -> str:
 
 
 def torch_hint(reached: int | None, capability: Capability) -> str:
-    """Return a hint how to get a torch for a card and for the CUDA version that its driver runs."""
+    """Return a hint how to get a torch build for a card and its driver's CUDA version."""
     build = fitting_build(reached, [capability])
     if build is not None:
         return f"run `{install_command(build)}`: torch's build for CUDA {build.version} fits"
@@ -232,7 +232,7 @@ def main() -> int:
     parser.add_argument("build", nargs="?", choices=names, help="default: the build for the cards")
     parser.add_argument("--constraints", type=Path, help="for `make setup`: the pinned versions")
     parser.add_argument(
-        "--kept", type=Path, help="for `make setup`: write the adapted versions here"
+        "--kept", type=Path, help="for `make setup`: the file to write the adapted versions to"
     )
     options = parser.parse_args()
     try:

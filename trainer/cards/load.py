@@ -1,12 +1,11 @@
-"""The split of a card's load into ours and others', its usual state, and the report of a run.
+"""Splits a card's load into ours and that of others, learns its usual state, and reports on runs.
 
-Pure functions and state, without I/O. A run is contended if other programs use the card more than
-they usually do while we do not use it:
+Pure functions and state, without I/O. The usual state is measured while we do not use the card. A
+run is contended if, on average over the run, other programs exceed their usual use of the card:
 
-- by more than `NOTICEABLE` of its time on average over the run, if the driver reports use by
-  process;
-- by more than `HELD_BYTES` of its memory on average, for processes whose time the driver does not
-  report (slices, WSL2, other containers). A desktop's windows stay below that, games and miners do
+- by more than `NOTICEABLE` of its time, if the driver reports use by process;
+- by more than `HELD_BYTES` of its memory, for processes whose time the driver does not report
+  (slices, WSL2, other containers). A desktop's windows stay below this limit, games and miners do
   not. If the driver does report time, memory alone does not count, since it does not slow a run.
 
 A run is throttled if heat, a power brake or other hardware slowed the card down in
@@ -65,7 +64,7 @@ class _Roster:
 
     In a container, the driver may list processes by their ids outside the container. So until a
     list contains one of our ids, new processes may be ours. At most one for each sandbox counts as
-    ours: the largest of those that were not listed before our sandboxes.
+    ours: the largest of the processes that were not listed before our sandboxes began.
     """
 
     def __init__(self) -> None:
@@ -114,7 +113,7 @@ class Separation:
     def _memory(
         self, reading: Reading, own: Sequence[Collection[int]], state: State
     ) -> tuple[int | None, int | None, int | None]:
-        """Return the memory of others, of no listed process, and of our sandboxes, in bytes."""
+        """Return the bytes held by others, by no listed process, and by our sandboxes."""
         used, held = reading.used_bytes, reading.held
         others = None if held is None else self._by_memory.others(held, own, state)
         if state == "leaving":  # memory is freed only some time after a process ends
@@ -143,7 +142,7 @@ class Usual:
 
     @classmethod
     def of(cls, samples: Iterable[Sample]) -> "Usual":
-        """Return the usual load in quiet samples: the mean share of time, the maximum of memory."""
+        """Return the mean share of time and the maximum memory of samples without our sandboxes."""
         samples = list(samples)
         shares = [
             min(USUAL_AT_MOST, share) for share in _known_values(s.others_share for s in samples)
@@ -186,9 +185,10 @@ class RestingCard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CardReport:
-    """A summary of a card's samples during a run. Our figures use only samples with a sandbox.
+    """A summary of a card's samples during a run.
 
-    `others_share` is a mean; `others_bytes` and the peaks are maxima.
+    `others_share` is a mean; `others_bytes` and the peaks are maxima. The peaks and the throttling
+    come only from samples in which one of our sandboxes ran.
     """
 
     is_contended: bool

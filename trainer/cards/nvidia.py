@@ -110,7 +110,7 @@ def driver_libraries(wsl: Path = _WSL) -> tuple[Path, ...]:
 
     In WSL2 they are the libraries of Windows, even if the loader does not list them; other
     installed libraries do not work with the card. These libraries load further files by path, so
-    both of their folders are returned too.
+    the folders `lib` and `drivers` of WSL2 are returned too.
     """
     names = _DRIVER_LIBRARIES
     windows = {name: wsl / "lib" / name for name in names if (wsl / "lib" / name).exists()}

@@ -197,7 +197,7 @@ class CardReader:
     def draws(self) -> bool:
         """Return whether the card drives a display; False if the driver does not say.
 
-        The display mode is no use here: an H100, which has no display, reports it as enabled.
+        NVML's display mode cannot tell: an H100, which has no display, reports it as enabled.
         """
         active = self._of_card(pynvml.nvmlDeviceGetDisplayActive)
         return bool(active == pynvml.NVML_FEATURE_ENABLED)

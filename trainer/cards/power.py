@@ -94,7 +94,7 @@ def _found(uuid: str, limit_mw: int) -> Iterator[Any]:
     """Open a card for the `with` body.
 
     Raises CardLost if the card is gone. Raises ConfigurationError if it is temporarily unavailable,
-    for example because the driver is busy. Its limit may then still be in force.
+    for example because the driver is busy. A limit that was set may then still be in force.
     """
     with contextlib.ExitStack() as stack:
         try:

@@ -106,7 +106,7 @@ class Installed:
     codes: tuple[str, ...] = ()
 
     def fits(self, reached: int | None, capabilities: Sequence[Capability]) -> bool:
-        """Return True if it works with a driver and on all cards.
+        """Return True if this build works with a driver and on all cards.
 
         `reached` is the newest CUDA major version that the driver runs, None if unknown.
         """

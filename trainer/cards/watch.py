@@ -107,7 +107,7 @@ class CardWatch:
     async def rested(self) -> None:
         """Wait until the card's usual state is known, some seconds after the watch was opened.
 
-        If a sandbox uses the card from the beginning, that is only after the sandbox has ended.
+        If a sandbox uses the card when the watch is opened, wait until that sandbox has ended.
         Raises CardLost.
         """
         await self._rested.wait()
@@ -150,7 +150,7 @@ class CardWatch:
             self._windows.discard(window)
 
     def memory_limit(self) -> str | None:
-        """Return the card's memory in words: `the card has 7.8 GiB, 1.1 GiB of it others'`.
+        """Return the card's memory in words: `the card has 7.8 GiB, others use 1.1 GiB`.
 
         Return None if the driver does not report memory.
         """
@@ -159,7 +159,7 @@ class CardWatch:
         others = self._last.others_bytes
         if others is None:
             others = self._rest.usual.others_bytes
-        said = "" if others is None else f", {_gib(others)} of it others'"
+        said = "" if others is None else f", others use {_gib(others)}"
         return f"the card has {_gib(self._last.reading.total_bytes)}{said}"
 
     def is_used_by_others(self) -> bool:

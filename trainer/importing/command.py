@@ -181,7 +181,7 @@ def _shell_scripts(files: Iterable[FolderFile]) -> list[FolderFile]:
 
 
 def _is_of_the_folder(root: Path, word: str) -> bool:
-    """Return True if a word of the command may name a file of the folder.
+    """Return True if a word of the command may be the name of a file in the folder.
 
     A path outside the folder is assumed to be a system file. A link out of the folder is refused
     later.
@@ -200,7 +200,7 @@ def _words(command: str) -> list[str]:
 
 
 def _inside(root: Path, path: Path) -> tuple[str, FolderFile]:
-    """Return a file of the folder, preceded by its name with links resolved."""
+    """Return the path of a file within the folder, with links resolved, and the file."""
     try:
         name = path.resolve().relative_to(root.resolve()).as_posix()
     except ValueError as error:

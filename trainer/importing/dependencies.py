@@ -55,7 +55,7 @@ def packages_of(trees: Iterable[ast.AST], *, without: Iterable[str] = ()) -> lis
 
 
 def toolchains_of(commands: Iterable[str], scripts: Iterable[FolderFile]) -> tuple[str, ...]:
-    """Return the toolchains that shell scripts and commands name, and the shell's toolchain."""
+    """Return the toolchains that shell scripts and commands name, and always the shell itself."""
     texts = [*commands, *(read_text(path) for path in scripts)]
     words = {word for text in texts for word in _WORD.findall(_without_comments(text))}
     named = {found for word in words if (found := toolchain_of(word)) is not None}

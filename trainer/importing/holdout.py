@@ -40,8 +40,8 @@ def held_out_files(
     for name, file in found.items():
         if (shown := contents.get(_content(file))) is not None:
             raise UsageError(
-                f"{folder}: {name} is the same as the visible {shown}",
-                "hold out other data than the visible",
+                f"{folder}: {name} has the same content as the visible {shown}",
+                "hold out data that candidates cannot see",
             )
     return found
 

@@ -73,7 +73,7 @@ def _varied(vary, seed):
             one.unlink()
     return {{name: seed}} if what == "argument" else {{}}
 '''
-_PUBLIC: Final = "judged, public instances: the evaluator asks the same of every candidate"
+_PUBLIC: Final = "judged, public instances: the evaluator gives every candidate the same problem"
 _HELD_OUT: Final = "judged, held out: {} is drawn for each run"
 
 

@@ -87,7 +87,7 @@ def check(instance, answer):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelfScored:
-    """The findings of an importer about a task.
+    """A task as an importer has read it: its files, its metric and its limits.
 
     - `script`: becomes `measure.py`, with `settings` as its constants.
     - `files`: placed next to the editable files.

@@ -1,7 +1,7 @@
-"""Decides from its code if an evaluator can run in another sandbox than the program it measures.
+"""Decides from an evaluator's code if it can run in another sandbox than the measured program.
 
 It can if it imports the program and calls it with plain data. Other values cause an error when the
-baseline first runs. The reasons why it cannot are short messages for users.
+baseline first runs. If it cannot, the reason is a short message for users.
 """
 
 import ast

@@ -1,9 +1,9 @@
 """Decides from code if an evaluator's score contains time.
 
 Values read from clocks are traced by name through assignments, calls, containers and conditions.
-All table keys and attributes of the same name are treated as one. So the result may contain too
-many figures, which never makes a ranking wrong. Code may also hide a timed figure from this trace.
-Then the leaderboard shows it as noise.
+All table keys and attributes of the same name are treated as one. So the result may contain
+figures without time, which never makes a ranking wrong. Code may also hide a timed figure from this
+trace. The leaderboard then shows that time as noise.
 """
 
 import ast

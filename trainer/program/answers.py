@@ -85,7 +85,7 @@ def _write_json(value: Any) -> bytes:
 def _plain(value: object) -> object:
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
-    raise TypeError(f"a {type(value).__name__} has no JSON")
+    raise TypeError(f"a {type(value).__name__} cannot be encoded as JSON")
 
 
 def _read_files(data: bytes) -> Any:

@@ -33,7 +33,7 @@ _START_S: Final = 60.0  # limit until the endpoint is ready; no candidate code r
 
 
 class Asking:
-    """The models that a lane's candidates or judge may ask: the task's script and the node's."""
+    """The models that a lane's candidates or judge may ask: the node's, or the task's script."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class Asking:
         return Questions(self, self._share, seed=seed, run_seed=run_seed)
 
     def models_for(self, model: str) -> KeptModels | None:
-        """Return the models that answer questions to this name."""
+        """Return the models that answer questions addressed to this model name."""
         return self._scripted if model == SCRIPTED else self._models
 
     async def close(self) -> None:

@@ -82,7 +82,7 @@ class Attacker:
                 if outcome == "worse":
                     worse.append(forgery.what)
                 elif outcome == "luck":
-                    worse.append(f"{forgery.what} (as good with some instances)")
+                    worse.append(f"{forgery.what} (as good on some instances)")
                 elif level != "ok":
                     yield accepted(attack, forgery, level, outcome)
         async for remark in self._transcripts():
@@ -140,7 +140,7 @@ class Attacker:
         if self._bench.spec.interactive:
             said = await self._spoken(target, parts)
             if said is None:
-                self._stumbles.append(f"{what} (it ended the conversation)")
+                self._stumbles.append(f"{what} (the judge ended the conversation)")
                 return Shot(outcome="refused", seconds=0.0)
             answer = said
         if answer == target.honest.data:
@@ -207,7 +207,7 @@ class Attacker:
                 "tolerance",
                 f"slightly changed numbers score better until they are refused: {always[0]}",
                 "repair the answer in exact fractions and score the repaired answer (if the "
-                "baseline itself leaves such a margin, check again without it)",
+                "baseline itself leaves a margin, remove that margin and check again)",
             )
         elif sometimes := [name[:-2] for name, found in harvested.items() if any(found)]:
             yield note(
@@ -335,7 +335,7 @@ def worst_of(shots: Mapping[int, Sequence[Shot]], forgery: Forgery) -> tuple[Lev
 def _on(
     count: int, outcomes: Sequence[Outcome], forgery: Forgery, found: tuple[Level, Outcome]
 ) -> tuple[Level, Outcome]:
-    """Return `found`, or luck if only some instances show it and that may be a coincidence."""
+    """Return `found`, or "luck" if a forgery must gain on all instances and did only on some."""
     return ("ok", "luck") if forgery.on_all and count < len(outcomes) else found
 
 

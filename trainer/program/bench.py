@@ -1,8 +1,7 @@
 """The stages of a program's run as single steps, for checking a task with its baseline.
 
-`trainer.program.stages` makes the runs. The bench adds two judges with different hash seeds. Their
-sets have different orders and their memory different layouts, which reveals judges that depend on
-these.
+`trainer.program.stages` makes the runs. The bench adds two judges with different hash seeds. They
+differ in the order of sets and in memory layout, which reveals a judge that depends on either.
 """
 
 import hashlib

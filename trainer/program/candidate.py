@@ -42,7 +42,7 @@ _USED_BYTES: Final = 256
 class InstanceResult:
     """A candidate's answer to an instance, and its cost.
 
-    `instructions` is None if a task does not ask for them.
+    `instructions` counts CPU instructions; None if the task does not need the count.
     """
 
     answer: bytes
@@ -90,7 +90,7 @@ class _Used:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Work:
-    """The work of a sandbox's processes: CPU seconds, and instructions if they are counted."""
+    """The work of a sandbox's processes: CPU seconds, and CPU instructions if counted."""
 
     cpu_s: float
     instructions: int
@@ -103,7 +103,7 @@ class _Work:
 
     @classmethod
     def of(cls, result: InstanceResult) -> "_Work":
-        """Return the CPU time that an instance took."""
+        """Return the CPU seconds and instructions that an instance took."""
         return cls(cpu_s=result.cpu_s, instructions=result.instructions or 0)
 
     def __add__(self, other: "_Work") -> "_Work":
@@ -315,7 +315,7 @@ class Candidate:
     async def _reply(
         self, conversation: Conversation, reply: bytes, instance_run: InstanceRun
     ) -> None:
-        """Pass a reply on. Raises RunFailed if all replies exceed the limit of an answer."""
+        """Send the judge a reply. Raises RunFailed if replies together exceed an answer's limit."""
         await conversation.reply(reply)
         if conversation.replied_bytes > self._most_bytes:
             raise RunFailed("rejected", f"{instance_run.name}: its answer is larger than allowed")
@@ -348,7 +348,7 @@ def peak_of(sandbox: Sandbox, found_bytes: int, *, read_bytes: int = 0) -> int:
 
 
 def keep_to(sandbox: Sandbox, core: int) -> None:
-    """Pin all threads of a sandbox to one core. Filters stop them from choosing others."""
+    """Pin all threads of a sandbox to one core. System call filters keep them on it."""
     threads = Path(f"/proc/{sandbox.pid}/task")
     with contextlib.suppress(ProcessLookupError, FileNotFoundError):  # it has ended by itself
         for thread in threads.iterdir():

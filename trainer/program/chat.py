@@ -93,7 +93,7 @@ def read_question(body: bytes, budget: ModelBudget, seed: int) -> ChatRequest | 
 
 
 def completion(asked: ChatRequest, answer: ModelAnswer, number: int) -> bytes:
-    """Return a reply's body, as one object or a stream of one chunk. `number` is for its id."""
+    """Return a reply's body, as one object or a stream of one chunk. Its id contains `number`."""
     usage = {
         "prompt_tokens": answer.tokens_in,
         "completion_tokens": answer.tokens_out,

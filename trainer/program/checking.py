@@ -129,7 +129,9 @@ async def _course(bench: Bench, progress: Progress, seconds: float) -> AsyncIter
     if bench.spec.scoring == "self":
         yield note("attacks", "self-scored: not tried, as the candidate reports its score", _TRUST)
     elif bench.spec.scoring == "model":
-        yield note("attacks", "scored by a language model: not tried, as each would ask it", _TRUST)
+        yield note(
+            "attacks", "scored by a language model: not tried, as each attack would ask it", _TRUST
+        )
     elif bench.spec.module is not None:
         attacker = EvaluatorAttacker(bench, runs[0], until_s=time.monotonic() + seconds / 2)
         async for remark in attacker.remarks(progress):
@@ -212,7 +214,7 @@ async def _judged_alike(bench: Bench, run: BaselineRun) -> Remark:
     if differing:
         return fault(
             "check",
-            f"the judge gives the same answer another verdict: {differing} times of "
+            f"the judge changes its verdict on the same answer: {differing} times of "
             f"{2 * len(run.asked)}",
             "let check() depend only on instance and answer: not on a clock, randomness or the "
             "order of a set",

@@ -58,7 +58,7 @@ class Unmet:
 def packages_of_folder(
     asked: tuple[str, ...], folder: TaskFolder, lock_name: str
 ) -> Packages | Unmet:
-    """Return the packages that a task's file requires, in the versions of its list, if any.
+    """Return the packages that a task's file requires, in the listed versions if it has a list.
 
     Raises ConfigurationError if the list lacks one of them, or is invalid.
     """

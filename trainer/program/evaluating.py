@@ -3,8 +3,8 @@
 Evaluator and program run in separate sandboxes. The evaluator's sandbox is new for each evaluation.
 The evaluator calls a stub of the program, and each load of the stub starts a sandbox for the
 program. This module forwards their messages, in frames of bounded size, without reading them. Only
-the evaluator's figures count. It may start processes. This needs tier full, where they end with
-their namespace.
+the evaluator's figures count. The evaluator may start processes. This needs sandbox tier full,
+where all processes end with their namespace.
 """
 
 import asyncio

@@ -96,8 +96,8 @@ class Executor:
     ) -> list[tuple[InstanceResult, InstanceResult | None]]:
         """Run a candidate on all its instances. The first failure ends the run.
 
-        `base` is the baseline, if it is measured in the same run. The first batch fills the loss
-        curve. Raises RunFailed.
+        `base` is the baseline, if it is measured in the same run. The loss curve is that of the
+        first batch. Raises RunFailed.
         """
         if base is not None and self._is_timed:
             return await self._timed(package, base, asked, meter)

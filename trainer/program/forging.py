@@ -2,7 +2,7 @@
 
 Each value that is sent to the evaluator is replaced by a forgery from the table of
 `trainer.program.attacks`. As with judges, an attack succeeds if the forgery scores better than the
-honest value, or as good without being an answer.
+honest value, or as good without solving the instance.
 """
 
 import time
@@ -26,7 +26,7 @@ _SKIPPED: Final = ("another's",)  # attacks that need answers to several instanc
 
 
 class Forger:
-    """Replaces values in one evaluation by forgeries. `has_forged` is True once one has changed."""
+    """Replaces values in one evaluation by forgeries. `has_forged` is True after the first."""
 
     def __init__(self, forgery: Forgery, variant: int, honest: Callable[[Any], Honest]) -> None:
         self.has_forged = False

@@ -34,7 +34,7 @@ class Holdout:
 
 
 def read_holdout(root: Path, name: str, fixed: Sequence[File]) -> Holdout:
-    """Return the holdout in the folder `name` of a task. It may replace files in `fixed`.
+    """Return the holdout in the folder `name` of a task, to replace files in `fixed`.
 
     Raises ConfigurationError if it has no salt, or a file in it replaces no file of the task.
     """

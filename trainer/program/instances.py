@@ -110,7 +110,7 @@ class MadeInstances:
 
 
 def batches(manifest: TaskManifest, asked: Sequence[DrawnInstance]) -> list[list[DrawnInstance]]:
-    """Group instances into batches, one for each process; no batch has both splits.
+    """Group instances into batches, one for each process; no batch mixes the splits.
 
     If the metric is seconds, a split has two batches: the candidate runs first on one of them, the
     baseline on the other.

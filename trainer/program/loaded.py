@@ -1,8 +1,8 @@
 """A task's judge, or script that replaces a language model, loaded once in its own sandbox.
 
-No candidate's code runs in that sandbox. A fork of it answers each question of the node and ends
-with it, so nothing is left for the next question. A file that may write to disk is loaded again for
-each question, in a sandbox that is discarded with everything written there.
+No candidate's code runs in that sandbox. A new fork of the loaded process answers each question of
+the node and then ends, so that nothing is left for the next question. A file that may write to disk
+is loaded again for each question, in a sandbox that is discarded with everything written there.
 """
 
 import asyncio
@@ -72,7 +72,7 @@ class LoadedFile:
 
     @contextlib.asynccontextmanager
     async def asked(self) -> AsyncIterator[Frames]:
-        """Fork for one question, and yield the frames with which the with block asks it.
+        """Fork for one question, and yield its channel: the with block sends and receives frames.
 
         Raises ConfigurationError if the file cannot be loaded, or its data have changed.
         """

@@ -2,7 +2,7 @@
 
 The manifest is public. It contains everything that a score depends on: limits, and hashes of the
 judge and of fixed files. The first word of a command decides its toolchain. `toolchains` names
-those that its scripts call.
+those that the task's scripts call.
 """
 
 from dataclasses import dataclass, field
@@ -115,7 +115,7 @@ def counts_instructions(manifest: TaskManifest) -> bool:
 
 
 def is_exact(manifest: TaskManifest) -> bool:
-    """Return True if a task's instances never change and its metric is not measured."""
+    """Return True if instances are fixed, no model is asked, and the metric is a judge's figure."""
     spec = spec_of(manifest)
     is_measured = manifest.metric.name in MEASURED or bool(spec.model_budgets)
     return bool(spec.instances.fixed) and not is_measured
@@ -127,7 +127,7 @@ def most_of_a_split(instances: Instances) -> int:
 
 
 def batch_fault(spec: ProgramSpec) -> str | None:
-    """Return why a task's instances cannot run in a batch, None if they can or need not."""
+    """Return why a task's instances cannot run in a batch; None if they can, or use no batch."""
     if spec.isolation != BATCH:
         return None
     if spec.entry is None:
@@ -180,7 +180,7 @@ def check(manifest: TaskManifest) -> None:
         if word not in known:
             raise ConfigurationError(
                 f"task {manifest.name}: its {name} is {word!r}, which is not known here",
-                f"possible: {', '.join(known)}; or install the version that the task was made for",
+                f"possible: {', '.join(known)}; or install the arnode version that made the task",
             )
     if (problem := batch_fault(spec)) is not None:
         raise ConfigurationError(

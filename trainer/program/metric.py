@@ -36,7 +36,7 @@ class Unfit(ValueError):  # noqa: N818 -- a figure's property
 class InstanceMeasurement:
     """The measurements of one instance, and the judge's figures for it.
 
-    `instructions` is None if a task does not ask for them.
+    `instructions` counts CPU instructions; None if the task does not need the count.
     """
 
     wall_s: float

@@ -1,4 +1,4 @@
-"""The product of a program's run: its answers and their costs, as bytes until they are judged."""
+"""The product of a program's run: answers and their costs, kept as bytes until judged."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from trainer.program.metric import InstanceMeasurement
 class Product:
     """A run's answers, each with the baseline's answer if there is one.
 
-    `nonce` is the one that the run's instances were drawn with.
+    `nonce` is the nonce that the run's instances were drawn with.
     """
 
     nonce: bytes
@@ -35,7 +35,7 @@ class Product:
 
 
 def evidence_of(results: Sequence[tuple[InstanceResult, InstanceResult | None]]) -> bytes:
-    """Return the answers of a run to fixed instances, in the format that records refer to."""
+    """Return the answers of a run to fixed instances, encoded as evidence for records."""
     return bytes(msgpack.packb([one.answer for one, _ in results]))
 
 

@@ -58,7 +58,7 @@ def aa_remark(shares: Sequence[float], *, unbiased: bool) -> Remark:
     return fault(
         "A/A",
         f"{said}, a difference that a repetition confirmed",
-        "keep the machine idle meanwhile, make instances larger, or raise `warmup`",
+        "keep the machine idle during the check, make instances larger, or raise `warmup`",
         **figures,
     )
 
@@ -91,7 +91,7 @@ async def metric_over_seeds(bench: Bench, runs: Sequence[BaselineRun]) -> Remark
     is_paired = not is_fixed and bench.manifest.metric.name not in OF_BASELINE
     least = 0.0 if is_paired else sd / _TIMES
     if not sd or least <= floor <= sd * _TIMES:  # 0 says nothing about other programs
-        cancels = ", most of which pairs cancel" if is_paired and sd else ""
+        cancels = ", but pairs cancel most of the variation" if is_paired and sd else ""
         return fine("noise", f"{said}{cancels}", **figures)
     hint = f"set noise_floor = {sd:.2g}, if other programs vary as much as the baseline"
     return note("noise", said, hint, **figures)

@@ -34,7 +34,7 @@ class InstanceName:
 
     @property
     def judges_split(self) -> str:
-        """The split that the judge sees: a warm-up is made like a public instance."""
+        """The split that the judge sees: public for a warm-up, else the instance's split."""
         return PUBLIC if self.split == WARM_UP else self.split
 
     @property

@@ -62,7 +62,7 @@ if TYPE_CHECKING:
 
 
 class ProgramStages:
-    """Runs the stages for one lane, one run at a time. Instances may run in parallel if allowed."""
+    """Runs the stages for one lane, one run at a time. A run's instances may run in parallel."""
 
     def __init__(
         self,

@@ -58,7 +58,7 @@ class Stopwatch:
             self.used_s += time.monotonic() - began_s
 
     def next(self, name: str, *, limit_s: float | None = None) -> "Stopwatch":
-        """Return a clock for the next step, running from now. The limit stays by default."""
+        """Return a clock for the next step, running from now, by default with the same limit."""
         return Stopwatch(
             self._limit_s if limit_s is None else limit_s,
             name,

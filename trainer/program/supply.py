@@ -30,7 +30,7 @@ def unseeded() -> Remark:
 
 
 async def supplied(bench: Bench, runs: Sequence[Sequence[DrawnInstance]]) -> AsyncIterator[Remark]:
-    """Yield remarks on the supply of instances, judged by those of several runs."""
+    """Yield remarks on the supply of instances, from the instances of several runs."""
     if bench.spec.instances.fixed:
         for remark in _fixed(bench, runs[0]):
             yield remark
@@ -52,7 +52,7 @@ _FOLLOW: Final = "draw every random part of an instance from random_of(seed)"
 def _is_shared(run: Sequence[DrawnInstance], digests: Sequence[bytes]) -> bool:
     """Return True if half of a run's secret instances are public ones.
 
-    If that is so in every run, it is no coincidence.
+    If this is true for every run, it is no coincidence.
     """
     both = list(zip(run, digests, strict=True))
     public = {digest for one, digest in both if not one.is_secret}

@@ -216,7 +216,7 @@ def _spec(fields: Fields, source: Source, recipe: ProgramRecipe) -> ProgramSpec:
 
 
 def _warmup_limit_s(fields: Fields, spec: ProgramSpec) -> int:
-    """Return the time limit for all warm-ups of a process together. No metric counts it."""
+    """Return the limit for all warm-ups of a process together. No metric contains their time."""
     if not spec.limits.warmup:
         if fields.has("warmup_limit_s"):
             raise fields.error("warmup_limit_s", "needs warmup", "write `warmup = 1`, or omit it")
@@ -251,7 +251,11 @@ def _check_files(
     """Raise ConfigurationError if a command asks for a file that it cannot have."""
     asked = [what for what in (IN, OUT) if is_asked(run or (), what)]
     if any(is_asked(build or (), what) for what in (IN, OUT)):
-        raise fields.error("build", f"uses {IN} or {OUT}", "a build has no instance: omit them")
+        raise fields.error(
+            "build",
+            f"uses {IN} or {OUT}",
+            "a build has no instance or answer: omit the placeholder",
+        )
     if asked and fields.has("interactive") and fields.flag("interactive"):
         raise fields.error("run", f"uses {asked[0]}", "an interactive program has no such file")
     names = {path for path, _ in source.files}
@@ -291,7 +295,9 @@ def _holdout(fields: Fields, folder: TaskFolder, fixed: Sequence[File]) -> Holdo
         raise section.error("holdout", f"is {name!r}", "name a folder next to task.toml")
     if not (fields.has("private") and fields.flag("private")):
         problem = "needs a private task"
-        raise section.error("holdout", problem, "it stays on this machine: write `private = true`")
+        raise section.error(
+            "holdout", problem, "the holdout stays on this machine: write `private = true`"
+        )
     if fields.has("module"):
         problem = "cannot be used with an imported evaluator, which has its own files"
         raise section.error("holdout", problem, "use `vary` in [judge] instead")
@@ -378,7 +384,7 @@ def _llm(section: Fields, instances: Instances) -> ModelBudget | None:
         return None
     models = section.texts("models")
     if (SCRIPTED in models) != section.has("script"):
-        problem = f'needs "{SCRIPTED}" in `models`, and the reverse'
+        problem = f'and "{SCRIPTED}" in `models` need each other'
         raise section.error("script", problem, "name both or neither")
     least = most_of_a_split(instances)
     budget = ModelBudget(

@@ -1,7 +1,8 @@
 """A reader of catalogues: published findings, with their claimed gains and edits of the baseline.
 
 A catalogue is a TOML file. It may be somebody else's untrusted text, so it is read into typed
-values of bounded length. `node.on_demand.replicating` decides if its code may run, and measures it.
+values of bounded length. `node.on_demand.replicating` decides if a finding's code may run,
+and measures the finding.
 """
 
 import re
@@ -29,7 +30,7 @@ def is_builtin(path: Path) -> bool:
 
 
 def load_catalogue(path: Path, task: Task) -> tuple[PublishedFinding, ...]:
-    """Return the findings of a file, whose edits all fit the task's baseline.
+    """Return the findings of a file. All of their edits must fit the task's baseline.
 
     Raises UsageError if there is no such file, ConfigurationError if it has a fault.
     """

@@ -97,8 +97,8 @@ class Task:
 class NotPreparedError(ConfigurationError):
     """A task lacks something that its id depends on, or that its runs need.
 
-    `task` is the task as a command argument, and `lacks` describes what is missing. `unknown` tells
-    the task's kind what to resolve first; `download` is the download needed for that.
+    `task` is the task as a command argument, and `lacks` describes what is missing. `unknown` is
+    what the task's kind must resolve first; `download` is the download needed for that.
     """
 
     def __init__(
@@ -190,7 +190,7 @@ def _rung_below(path: Path, fields: Fields, data_dir: Path, above: tuple[Path, .
         raise section.error("below", f"names no task: {fault.message}", fault.hint) from fault
     if len(above) >= _MOST_RUNGS or found.resolve() in [one.resolve() for one in (*above, path)]:
         raise section.error(
-            "below", f"leads back to {wanted!r}", "name a rung that ends the ladder"
+            "below", f"leads back to {wanted!r}", "name another rung, or omit [ladder]"
         )
     return found
 
@@ -248,7 +248,7 @@ def read_regions(fields: Fields, source: Source) -> tuple[Region, ...]:
 
 
 def _catalogue(folder: TaskFolder, fields: Fields, source: Source) -> Path | None:
-    """Return the catalogue of findings, or None if a nearer folder has another baseline."""
+    """Return the catalogue of findings; None if a nearer folder has its own baseline files."""
     if not fields.has("findings"):
         return None
     path = folder.locate(fields, fields.text("findings"))

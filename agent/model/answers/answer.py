@@ -153,7 +153,7 @@ def _read_fence(reading: AnswerReader, fence: CodeFence, opened: Sequence[int]) 
     if _UNREAD_PAIR.fullmatch(label):
         return _unread(f"The text below `{label}`")
     if fence.is_open and any(block.style == diffs.STYLE for block in reading.blocks):
-        return Slip(message="One mark of a fence is missing, or your diff contains one.")
+        return Slip(message="A fence has no closing mark, or your diff contains a fence mark.")
     return _add_code(reading, body) if text.strip() else None
 
 

@@ -76,7 +76,7 @@ class Slip:
 
 
 def left_out(lines: Iterable[str], *, known: Sequence[str] = ()) -> Slip | None:
-    """Return a slip if a line is a placeholder for missing code. Lines in `known` never are."""
+    """Return a slip if a line is a placeholder for missing code; `known` lines never are."""
     there = set(known)
     for line in lines:
         if len(line) < 200 and _LEFT_OUT.fullmatch(line) and line not in there:

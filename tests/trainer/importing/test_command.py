@@ -201,8 +201,8 @@ def test_a_command_that_cannot_be_read_is_reported() -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("my fit.py", "it has a space, and names in patches"),
-        ("größe.py", "it has 'ö' (U+00F6), and names in patches"),
+        ("my fit.py", "it has a space; only ASCII letters"),
+        ("größe.py", "it has 'ö' (U+00F6); only ASCII letters"),
         (".fit.py", "each part of it must begin with a letter, a digit or an underscore"),
     ],
 )

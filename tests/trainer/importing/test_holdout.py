@@ -65,7 +65,7 @@ def test_a_picture_is_held_out_too(wanted: Wanted, name: str) -> None:
     [
         ("odd.csv", "x", "odd.csv replaces no file"),
         ("fit.py", "x = 2\n", "fit.py is a file to edit"),
-        ("data/b.png", "seen", "data/b.png is the same as the visible data/a.csv"),
+        ("data/b.png", "seen", "data/b.png has the same content as the visible data/a.csv"),
     ],
 )
 def test_what_does_not_fit_is_reported(wanted: Wanted, name: str, text: str, expected: str) -> None:

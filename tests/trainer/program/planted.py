@@ -167,7 +167,7 @@ return {"limits": [1 + random_of(seed).random() + len(MADE)] * 6}
     ),
     "chance in what an answer is worth": Planted(
         about="check",
-        says="the judge gives the same answer another verdict: ",
+        says="the judge changes its verdict on the same answer: ",
         judge=_checking(
             """
 return {"left": sum(instance["limits"]) - sum(read(instance, answer)) + random.random()}

@@ -238,7 +238,7 @@ def test_a_planner_without_an_aim_says_so_and_why_it_rests(visitor: Visitor) -> 
     visitor.go("now")
     shown = visitor.page.locator("section", has_text="Aim of the proposers").last.inner_text()
     assert "No aim is set." in shown
-    assert "It is pausing: its budget of today is spent" in shown
+    assert "Planning is paused: its budget of today is spent" in shown
 
 
 @pytest.mark.soak

@@ -1,4 +1,4 @@
-"""The first program in a program task's sandboxes: imports modules, then runs its role.
+"""The first program in a program task's sandboxes: imports modules, then runs a given role.
 
 It is run as `python … boot.py DESCRIPTOR ROLE`. With a further argument `forks` it is a zygote: it
 imports numpy once, and each sandbox that it forks continues here (`trainer.sandbox.inside.zygote`).

@@ -66,7 +66,7 @@ def decode(data: bytes, encoding: str, *, is_finite: bool = True) -> Any:
 
 def _encoded_files(value: object) -> bytes:
     if not isinstance(value, Mapping):
-        raise TypeError(f"a {type(value).__name__} where contents by path are expected")
+        raise TypeError(f"a {type(value).__name__} where a dict of contents by path is expected")
     files = [
         File(path=path, data=content.encode() if isinstance(content, str) else bytes(content))
         for path, content in sorted(value.items())

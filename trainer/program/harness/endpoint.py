@@ -30,8 +30,8 @@ MOST_DESCRIPTORS: Final = 64
 def open_endpoint(channel: Channel, descriptor: int, names: list[str]) -> None:
     """Start the server as a child process, and put its address into the environment.
 
-    `channel` is this process's own. `descriptor` is a socket to the node. `names` are the models'
-    names.
+    `channel` is this process's channel, which the child closes. `descriptor` is the server's socket
+    to the node. `names` are the models' names.
     """
     listener = socket.create_server((HOST, PORT), backlog=MOST_DESCRIPTORS)
     if not os.fork():
@@ -101,14 +101,14 @@ class _Handler(BaseHTTPRequestHandler):
             return
         body = self.rfile.read(int(length))
         if self.path.partition("?")[0].rstrip("/") != "/v1/chat/completions":
-            self._send(404, _error("only /v1/chat/completions and /v1/models are here"))
+            self._send(404, _error("only /v1/chat/completions and /v1/models exist"))
             return
         status, is_stream, said = self.server.ask(body)
         self._send(status, said, "text/event-stream" if is_stream else "application/json")
 
     def do_GET(self) -> None:
         if self.path.partition("?")[0].rstrip("/") != "/v1/models":
-            self._send(404, _error("only /v1/chat/completions and /v1/models are here"))
+            self._send(404, _error("only /v1/chat/completions and /v1/models exist"))
             return
         names = self.server.names
         listed = [{"id": name, "object": "model", "created": 0, "owned_by": KEY} for name in names]

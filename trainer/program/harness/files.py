@@ -1,4 +1,4 @@
-"""Packs files into bytes, to send them to a sandbox and a build's files back.
+"""Packs files into bytes: those sent to a sandbox, and those that a build sends back.
 
 Data folders are not sent as bytes. Sandboxes show them next to arnode's code.
 """

@@ -1,8 +1,9 @@
 """Passes instances to commands and answers back in files, for commands with `{in}` or `{out}`.
 
-With encoding `files` both are folders. The command may leave anything as its answer: a link, a
-pipe, an endless file. Only plain files that exist when the command has ended count. They are read
-at once while the clock runs, so processes that outlive the command write too late.
+With encoding `files`, instance and answer are folders. The command may leave anything as its
+answer: a link, a pipe, an endless file. Only plain files that exist when the command has ended
+count. They are read at once while the clock runs, so processes that outlive the command write too
+late.
 """
 
 import contextlib
@@ -35,7 +36,7 @@ def is_asked(command: Sequence[str], what: str) -> bool:
 
 
 def put(instance: int, encoding: str) -> int:
-    """Write the instance to its file. Return an empty descriptor for the standard input instead.
+    """Write the instance to its file. Return a descriptor of an empty standard input.
 
     With encoding `files`, write its files to a folder, and create an empty folder for the answer.
     Raises SystemExit if the file or folder exists already.

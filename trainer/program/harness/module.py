@@ -65,7 +65,7 @@ def serve(channel: Channel, job: dict[str, Any]) -> None:
 
 
 def _imported(path: str) -> ModuleType:
-    """Import the program as its evaluator does: from its folder, under its file's name."""
+    """Import the program as an evaluator would: from the program's folder, by the file's name."""
     folder = str((Path.cwd() / path).parent)
     if folder not in sys.path:
         sys.path.insert(0, folder)

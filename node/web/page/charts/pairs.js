@@ -9,8 +9,8 @@ const EDGE = 12;
 const AXIS = 40;
 const POINTS = 24;
 
-// Returns +1 if a smaller metric is better, −1 if a greater one is, and 0 while no gain is known that
-// shows the direction.
+// Returns +1 if a smaller metric is better, −1 if a greater one is, and 0 if no known
+// gain shows the direction.
 export function signOf(pairs, gain) {
   const total = pairs.filter(isWhole).reduce((sum, { base, candidate }) => sum + base - candidate, 0);
   return figures.isKnown(gain) ? Math.sign(gain) * Math.sign(total) : 0;

@@ -89,7 +89,7 @@ export class AtWork {
   }
 }
 
-// Of a single run only the loss is shown, since the rest is above.
+// Shows only the loss of a single run, because its other figures are shown above.
 function runsOf(runs) {
   if (runs.length < 2) return runs.map(({ curve }) => element("p", { class: "soft" }, curveWords(curve)));
   const item = ({ title, text, seconds, curve }) =>

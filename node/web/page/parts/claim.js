@@ -65,7 +65,7 @@ function envelope({ kind, id, author, seq, ts, level, retracted, signature_ok: i
   );
 }
 
-// The claim's row on its leaderboard, if it is among the first.
+// The claim's row on its leaderboard, if it is among the first MOST_ROWS.
 async function standing(visit, { task, class: hardware }, id) {
   const place = element("div", {});
   await fill(place, async () => {

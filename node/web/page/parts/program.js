@@ -10,7 +10,7 @@ export async function programView(visit) {
   return [now, historyView(history ?? [])];
 }
 
-// Each version with its diff to the previous one of the same name, made when it is opened.
+// Each version with its diff to the previous one of the same name. Opening a version makes its diff.
 function historyView(history) {
   if (history.length === 0) return null;
   const ordered = [...history].sort((one, other) => other.ts - one.ts);

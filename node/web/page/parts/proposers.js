@@ -35,7 +35,7 @@ export function plannerView({ planner = null }) {
       "p",
       { class: "soft" },
       "Planned by ", quoted(model), written === null ? "" : `, ${figures.time(written * 1000)}`, ".",
-      waiting === null ? "" : [" It is pausing: ", quoted(waiting)],
+      waiting === null ? "" : [" Planning is paused: ", quoted(waiting)],
     ),
   );
 }

@@ -10,7 +10,7 @@ export async function spendingView(visit) {
     ["day (UTC)", day],
     ["dollars", of("usd", (usd) => `$${usd.toFixed(4)}`)],
     ["tokens", of("tokens", count)],
-    ["model calls", of("calls", count)],
-    ["coding agent sessions", of("visits", count)],
+    ["questions", of("calls", count)],
+    ["visits of coding agents", of("visits", count)],
   ]);
 }
