@@ -1,1 +1,1 @@
-"""Transfers between rungs: patches kept on one task are tried on the next, with statistics."""
+"""Transfers: patches kept on one rung are tried on another, and their gains are compared."""

@@ -15,7 +15,7 @@ from protocol.manifest import TaskManifest
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KindOnTask:
-    """How many changes of one kind a line tried, kept, and could not measure."""
+    """The numbers of changes of one kind that a line tried, kept, and could not measure."""
 
     line: LineKey
     kind: Category
@@ -25,7 +25,7 @@ class KindOnTask:
 
 
 def rungs_here(store: Store, manifest: TaskManifest) -> list[LineKey]:
-    """Return this home's lines on a task and on the other rungs of its ladder."""
+    """Return this home's lines on a task and on all tasks that changes can be transferred from."""
     found = []
     for line in store.jobs.lines():
         other = store.records.manifest(line.task)

@@ -1,13 +1,13 @@
-"""The share of a node's time for the rungs below a task, from the gain per device hour.
+"""The share of a node's time that the rungs below a task get, from gains per device hour.
 
-Two uses of time compete: ideas tried on the task itself, and transfers from the rungs below. The
-gain of each is the gain kept on the task. Transfers use device time twice: on the rungs below and
-for their trials on the task. The estimate for the rungs below also falls when they stop finding
-gains, even if their first transfer was large. The gains come from few runs and are not verified, so
-they decide nothing but the division of time.
+A node's time has two uses: ideas tried on the task itself, and transfers from the rungs below. Both
+are rated by the gains kept on the task. Transfers cost device time twice: on the rungs below, and
+for experiments on the task. The estimate for the rungs below also falls when they stop finding
+gains, even if the first transfer gained much. The gains come from few runs and are not verified, so
+they only decide how time is divided.
 
-In simulations (`make bench PART=ladder`), a node gains from time on lower rungs if most of a gain
-transfers. Otherwise it loses less the sooner it notices.
+In simulations (`make bench PART=ladder`), time on lower rungs pays if most of a gain transfers. If
+little of it transfers, the node loses less the sooner it notices that.
 """
 
 from collections.abc import Collection
@@ -30,7 +30,7 @@ _SHARPNESS: Final = 3  # twice the gain per hour gets eight times the time
 
 @dataclass
 class FadingYield:
-    """The gain and time of one use of time; the weight of older data decays."""
+    """The total gain and time of one use of device time; older data weigh less."""
 
     nano: float = 0.0
     runs: float = 0.0
@@ -44,7 +44,7 @@ class FadingYield:
 
 @dataclass
 class LadderTimeShare:
-    """The gains and times of a task and the rungs below it, in runs of the task."""
+    """Gains and times on a task and the rungs below it; the unit of time is one run of the task."""
 
     carried: FadingYield = field(
         default_factory=FadingYield
@@ -70,8 +70,9 @@ class LadderTimeShare:
     def share_below(self) -> float:
         """Return the share of time for all rungs below together.
 
-        Their gain per hour is the lower of two: that of transfers, and that found below times the
-        share of all gains found below that was kept on the task.
+        The gain per hour of these rungs is the lower of two estimates. One is the gain per hour of
+        transfers. The other is the gain per hour found below, times the fraction of all gains found
+        below that was kept on the task.
         """
         arriving = self._arrived_nano / self._found_nano if self._found_nano else 0.0
         found = replace(self.found, nano=arriving * self.found.nano)
@@ -97,7 +98,7 @@ class _Spent(NamedTuple):
 
 @dataclass
 class Effort:
-    """The time spent and gained so far on a task and the rungs below it, read from the store.
+    """The time spent and the gains so far on a task and the rungs below it, read from the store.
 
     `kept_ms` is the timestamp of the last kept change, by rung.
     """

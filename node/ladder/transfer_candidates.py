@@ -1,7 +1,7 @@
 """Candidates for a transfer to another rung: the patches that led to a head, or one claim.
 
-Only code without capability marks is transferred, and a peer's code only without its prose. The
-experiment on the other rung decides if the change is kept there.
+A peer's code is transferred only if it does nothing but arithmetic, and without its comments and
+docstrings. The experiment on the other rung decides if the change is kept there.
 """
 
 import heapq
@@ -31,7 +31,7 @@ def check_rungs(below: TaskManifest, above: TaskManifest) -> None:
     if below.id == above.id:
         raise UsageError(
             f"the change was found on {above.name} itself",
-            "name another task with --to; peers on other hardware find the change by themselves",
+            "name another task with --to; peers with other hardware need no transfer",
         )
     if parted := above.parts_from(below):
         raise UsageError(
@@ -44,7 +44,7 @@ def check_rungs(below: TaskManifest, above: TaskManifest) -> None:
 def steps_of_head(store: Store, line: Line, below: TaskManifest) -> tuple[TransferCandidate, ...]:
     """Return the changes from the baseline to a line's verified head, in order.
 
-    Raises UsageError if the head is the baseline, or if a patch to it is not this node's own.
+    Raises UsageError if the head is the baseline, or if a patch on the path is a peer's.
     """
     if line.verified == below.baseline_tree:
         raise UsageError(
@@ -77,10 +77,10 @@ def steps_to(
 def step_of_record(
     store: Store, blobs: Blobs, record: Record, below: TaskManifest
 ) -> TransferCandidate:
-    """Return the change in a patch or result record; a peer's in the form that may run here.
+    """Return the change in a patch or result record; a peer's change without its prose.
 
-    Raises UsageError for a record without a patch, and SafetyError for code that must not run
-    without asking the user.
+    Raises UsageError for a record without a patch, and SafetyError for a peer's code that may only
+    run if the user asks for it.
     """
     hardware_class, gain_nano = "", None
     patch_id: bytes = record.id
@@ -122,9 +122,10 @@ def _step(
     gain_nano: int | None,
     author: bytes | None = None,
 ) -> TransferCandidate:
-    """Return a candidate. If it was transferred before, name the rung where it was first found.
+    """Return a candidate, with the rung where its change was first found.
 
-    Several changes that were transferred together count as one change found on this rung.
+    If several changes were transferred together to the rung `below`, they count as one change that
+    was found there.
     """
     return TransferCandidate(
         base=base,
@@ -154,7 +155,7 @@ def _class_of(store: Store, patch: bytes) -> str:
 
 
 def _led_to(store: Store, task: bytes, to: bytes, baseline: bytes) -> Sequence[PatchRecord]:
-    """Return this node's patches from the baseline to a tree, single changes where possible.
+    """Return this node's patches from the baseline to a tree, preferring single changes.
 
     Raises UsageError if a patch on the path is not this node's own.
     """
@@ -175,6 +176,6 @@ def _led_to(store: Store, task: bytes, to: bytes, baseline: bytes) -> Sequence[P
                 entry = (cost + more, next(number), patch.body.base, (patch, *found))
                 heapq.heappush(ahead, entry)
     raise UsageError(
-        f"the patches that led to tree {to.hex()[:12]} are not all this node's own",
+        f"some patches that led to tree {to.hex()[:12]} are not this node's own",
         "give the id of a claim or patch instead",
     )

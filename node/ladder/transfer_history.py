@@ -31,7 +31,7 @@ MOST: Final = 12
 
 
 class Where(NamedTuple):
-    """A task on a hardware class."""
+    """A task and a hardware class."""
 
     task: bytes
     hardware_class: str
@@ -42,8 +42,9 @@ class Place:
     """One author's results for a change on one task and hardware class.
 
     `gain` is in the metric's unit, positive if better, and `error` is its standard error. Both are
-    None if the records do not state them. `result` is the strongest result. It is None for a sum
-    of changes that were measured one by one. `is_own` is True if the author is this node.
+    None if the records do not state them. `result` is the id of the record with the strongest
+    evidence. It is None if the gain is the sum of changes that were measured one by one. `is_own`
+    is True if the author is this node.
     """
 
     where: Where
@@ -71,8 +72,9 @@ class Place:
 class TransferHistory:
     """A change, the place where it was found, and the places where it was tried later.
 
-    `patches` are its patches where it was found, several if changes were transferred together.
-    `there` is the place where it was found, None if its results are missing here.
+    `patches` are its patches on the task where it was found: several if they were transferred
+    together. `there` is the place where the change was found; None if its results there are not
+    stored.
     """
 
     found_on: FoundOn
@@ -88,7 +90,7 @@ class TransferHistory:
 
 
 def transfer_histories(store: Store) -> list[TransferHistory]:
-    """Return every transferred change, in the order in which they were found."""
+    """Return the history of every transferred change, in the order of the first transfers."""
     families: dict[tuple[FoundOn, tuple[bytes, ...]], list[Record]] = {}
     for record in store.records.transfers():
         body = record.body
@@ -111,9 +113,9 @@ def tasks_of(changes: Iterable[TransferHistory]) -> set[bytes]:
 def slopes_known(
     changes: Iterable[TransferHistory], also: Iterable[tuple[Where, Where]] = ()
 ) -> dict[tuple[Where, Where], Slope]:
-    """Return the share of a gain that transfers, for each two places with data.
+    """Return the share of a gain that transfers from one place to another, where data exist.
 
-    Without data on two places in `also`, return the usual share for them.
+    `also` names further places (from, to). Those without data get the usual share.
     """
     pairs: dict[tuple[Where, Where], list[ObservedTransfer]] = {pair: [] for pair in also}
     for change in changes:
@@ -147,13 +149,16 @@ def _history_of(
 
 
 def _found(store: Store, task: bytes, patch: bytes) -> Place | None:
-    """Return the stored results of a patch on the task that it was found on."""
+    """Return the results of a patch on the task where it was found, if possible this node's."""
     found = [one for one in _best(_places(store, patch)) if one.where.task == task]
     return max(found, key=lambda one: (one.is_own, one.gain is not None), default=None)
 
 
 def _together(parts: Sequence[Place | None]) -> Place | None:
-    """Return the sum of changes that were measured one by one; None if a result is missing."""
+    """Return changes that were measured one by one as one place with the sum of their gains.
+
+    Return None if a result is missing.
+    """
     known = [part for part in parts if part is not None]
     if not known or len(known) < len(parts):
         return None
@@ -224,7 +229,7 @@ def _gain(store: Store, record: Record, body: ResultBody) -> tuple[float | None,
 
 
 def _spoken(runs: Sequence[Run]) -> int:
-    """Return the number of runs in a change's mean: without the screen if there are others."""
+    """Return the number of runs in a change's mean: all but the screen, at least 1."""
     own = sum(run.role == "candidate" and run.metric_nano is not None for run in runs)
     return max(1, own - 1)
 
@@ -244,8 +249,8 @@ def transfer_lines(store: Store, line: LineKey) -> tuple[str, ...]:
         if here in (below, above):
             low, high = slope.interval
             rows.append(
-                f"of a gain on {names[below.task]} about {slope.mean:.2f} ({low:.2f} to {high:.2f})"
-                f" is found on {names[above.task]}"
+                f"about {slope.mean:.2f} ({low:.2f} to {high:.2f}) of a gain on {names[below.task]}"
+                f" transfers to {names[above.task]}"
             )
     return tuple(rows)
 

@@ -4,8 +4,8 @@ The expected gain decides the order: the gain on the rung below, times the share
 transferred so far (`protocol.transfer`, from all authors' records). The experiment on this line
 decides if a transfer is kept.
 
-Candidates are this node's patches that were kept on a rung, verified or not, because an experiment
-here needs less time than pairs there. Peers' patches are candidates if their claims were confirmed.
+Candidates are all patches that this node kept on a rung below, verified or not: an experiment here
+needs less time than pairs there. Peers' patches are candidates if their claims were confirmed.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -53,7 +53,7 @@ def rungs_below(store: Store, manifest: TaskManifest) -> Iterator[TaskManifest]:
 
 
 class TransferSelector:
-    """A chooser of transfers for one line.
+    """A selector of the next transfer to one line.
 
     `noise_sd` returns the noise of one run here. `includes_peers` allows peers' patches.
     """
@@ -81,7 +81,7 @@ class TransferSelector:
         """Return the most promising transfer that was not tried here yet, or None.
 
         All new patches from one rung and hardware class are tried together first, in a single
-        experiment. If that is not kept, each is tried alone.
+        experiment. If that experiment is not kept, each patch is tried alone.
         """
         least = LEAST_SD * self._noise_sd()
         waiting, was_together = self._waiting()
@@ -96,9 +96,10 @@ class TransferSelector:
         return None if first is None else RungTransferStep(finds=first.finds)
 
     def _ranked(self, loads: Sequence[tuple[TransferCandidate, ...]]) -> list[Promising]:
-        """Return `loads` with their expected gains, the largest gain first.
+        """Return groups of candidates with their expected gains, the largest gain first.
 
-        Each load is from one rung and hardware class. Gains within a load are assumed to add up.
+        The candidates of a group in `loads` are from one rung and hardware class. Their gains are
+        assumed to add up.
         """
         if not loads:
             return []
@@ -132,7 +133,8 @@ class TransferSelector:
     def _known(self) -> tuple[set[FoundOn], set[FoundOn]]:
         """Return the changes tried here, and those tried together with others and not kept.
 
-        A change that did not merge may be tried again once a later transfer is kept.
+        A change that did not fit the working line is not returned once a later transfer was kept:
+        it may fit now.
         """
         jobs, key = self._store.jobs, self._line_writer.key
         closed = jobs.closed_jobs(key, RungTransferStep)

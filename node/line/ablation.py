@@ -81,7 +81,7 @@ def _open(line_writer: LineWriter, part: bytes, rest: Source, working: Source) -
 
 
 def _parts(line_writer: LineWriter) -> Iterator[bytes]:
-    """Yield the patches of the stacks that were promoted to the head, the last first.
+    """Yield the patches of all promoted stacks, the last first.
 
     Stacks of one patch are skipped: their promotion trial already measured the patch alone.
     """

@@ -68,7 +68,7 @@ class Activity:
 
     @property
     def counted_share(self) -> float:
-        """Fraction of the session's wall-clock time spent in counted training, per lane."""
+        """The fraction of the session's wall-clock time that an average lane spent training."""
         return self.counted_ms / 1000 / max(1.0, self.elapsed_s) / self.lanes
 
     @property

@@ -1,8 +1,8 @@
-"""The alpha budget of a line: each trial draws an alpha, and the store counts the trials.
+"""The alpha budget of a line: each trial uses a part of it, its alpha, and the store counts trials.
 
-So the bound of `protocol.rule.trial_alpha` holds for a line of any length, across restarts. Only
-trials that may move the verified head on their own draw an alpha: promotion trials and catching up.
-`verify`, `compare`, re-runs and a head that is measured again draw none.
+With these counts the bound of `protocol.rule.trial_alpha` holds for a line of any length, across
+restarts. Only trials that may move the verified head on their own draw an alpha: promotion trials
+and catching up. `verify`, `compare`, re-runs and a head that is measured again draw none.
 
 Trials of peers' trees draw on the budget of their introducer: the neighbour from which this node
 first received the claim. Claims without a known neighbour share one introducer; they are from a
@@ -63,7 +63,7 @@ def draw_alpha(line_writer: LineWriter, introducer: str | None) -> int:
 
 
 def reset_alpha_budget(line_writer: LineWriter, *, introducer: str | None = None) -> None:
-    """Restart the counts after a trial passed; `introducer` is set if it was of a peer's tree.
+    """Restart the counts after a passed trial; `introducer` is None for this node's own tree.
 
     Callers hold the transaction.
     """
@@ -74,11 +74,11 @@ def reset_alpha_budget(line_writer: LineWriter, *, introducer: str | None = None
 
 @dataclass(kw_only=True)
 class _Trials:
-    """The trials that drew an alpha since the last adoption: of own trees, and by introducer.
+    """Counts of trials since the last adoption: of this node's trees, and by introducer.
 
-    The introducers are in the order of their ranks. `gone` is the number of ranks that are used up:
-    an earlier version counted all peers' trials together, and each drew what is now the budget of a
-    whole rank. `first` is ranked first after the next adoption.
+    The introducers are in the order of their ranks. `gone` is the number of ranks that an earlier
+    version used up: it gave each trial of a peer's tree what is now the budget of a whole rank.
+    `first` is the introducer that gets the first rank after the next adoption.
     """
 
     own: int = 0

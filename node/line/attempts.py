@@ -45,7 +45,7 @@ class Judged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """A decided source: its recorded `runs` and the metric that counts, None on failure.
+    """A decided source with its recorded runs and the metric to report (None on failure).
 
     `is_working` is True if the source is the working line now. `working` is the working line's
     tree. `has_moved` is True if the working line had changed by the time of the decision.
@@ -140,10 +140,10 @@ def repeated_attempt(attempt: Attempt) -> Attempt:
 
 
 def trailer(attempt: Attempt, metric_name: str) -> str:
-    """Return the text that autoresearch's program.md greps, and after a failure the log's end.
+    """Return the outcome in the format that autoresearch's program.md greps.
 
-    The candidate writes the log. Each line of the log gets a prefix, so that it cannot imitate
-    arnode's output.
+    After a failure, the text begins with the end of the log. The candidate writes the log, so each
+    line of it gets a prefix: it cannot imitate arnode's output.
     """
     rows: list[tuple[str, str]] = []
     lines: list[str] = []
@@ -158,7 +158,7 @@ def trailer(attempt: Attempt, metric_name: str) -> str:
     if attempt.judged:
         rows.append(("promotion_trial", _promotion_trial_words(attempt, attempt.judged)))
     elif attempt.has_moved:
-        rows.append(("line", "it changed during the run: arnode head --working > train.py"))
+        rows.append(("line", "changed during the run; to get it: arnode head --working > train.py"))
     if attempt.record:
         rows.append(("record", attempt.record.hex()[:12]))
     lines += ["---", *(f"{name + ':':<{_LABEL_WIDTH}}{value}" for name, value in rows)]
@@ -185,8 +185,8 @@ def _promotion_trial_words(attempt: Attempt, judged: Judged) -> str:
     if judged.word == "passed":
         return said
     return (
-        f"{said}; the working line is again {attempt.working.hex()[:12]}: arnode head --working > "
-        "train.py"
+        f"{said}; the working line is again {attempt.working.hex()[:12]}; to get it: "
+        "arnode head --working > train.py"
     )
 
 
@@ -223,7 +223,7 @@ def _recorded(store: Store, line: Line, mark: bytes, policy: Policy) -> Attempt 
 
 
 def _unrecorded(line: Line) -> Attempt:
-    """Return the working line as an attempt if a damaged store lost its own record."""
+    """Return the working line as an attempt, for a damaged store that lost its record."""
     return Attempt(
         tree=line.working,
         word="keep",
@@ -259,7 +259,7 @@ def _because(body: ResultBody, job: Job[ExperimentStep] | None, policy: Policy) 
     gain = sd_words(step.gain_milli / 1000, digits=2, unit="noise sd")
     gain = f"{gain} against the working line"
     if step.decision == "screened_out":
-        return f"{gain}, {policy.screen_sd:g} are needed"
+        return f"{gain}; at least {policy.screen_sd:g} is needed"
     tries = sum(run.role == "candidate" for run in body.runs)
     needed_sd = policy.rechecks_sd[: tries - 1]
     if not needed_sd:
@@ -267,7 +267,7 @@ def _because(body: ResultBody, job: Job[ExperimentStep] | None, policy: Policy) 
     fresh = "a second run with a fresh seed"
     if len(needed_sd) > 1:
         fresh = f"{len(needed_sd)} runs with fresh seeds on average"
-    return f"{gain} in {fresh}, {needed_sd[-1]:g} are needed"
+    return f"{gain} in {fresh}; at least {needed_sd[-1]:g} is needed"
 
 
 def _job_of(store: Store, line: Line, mark: bytes) -> Job[ExperimentStep] | None:

@@ -28,7 +28,7 @@ _MOST_FAILURES: Final = 3  # after this many the failure is not accidental
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaselineStep(JobStep):
-    """The baseline's runs."""
+    """The job that measures the baseline."""
 
     tree: Digest
 
@@ -86,7 +86,7 @@ def _opened(line_writer: LineWriter, step: BaselineStep) -> Job[BaselineStep]:
 
 
 def _seeds(line_writer: LineWriter) -> int:
-    """Return the number of seeds with which the baseline runs; 1 if every run draws one anyway."""
+    """Return 2 if the baseline runs twice on each of two seeds; 1 if each run has its own seed."""
     is_unknown = not line_writer.subject.manifest.noise_floor_nano
     return _NOISE_SEEDS if is_unknown and line_writer.style.name == "differences" else 1
 

@@ -43,8 +43,8 @@ _OWN_TITLE: Final = "the task's baseline"
 class Root:
     """A tree to continue from, its description, and the patch that made it, if any.
 
-    A peer's tree has its `author`. `theirs` is the peer's original tree, if prose was removed from
-    it.
+    `author` is set for a peer's tree. `theirs` is the peer's original tree if prose was removed
+    from it.
     """
 
     where: Where
@@ -60,9 +60,9 @@ class BranchStep(JobStep):
     """A change of the working line from the tree `left`, with its stack, to the tree `tree`.
 
     The change is recorded as a patch from `base` to `tree`. `verified` is the head when the job was
-    opened, and `reference_nano` are the scores of the reference runs of `left`. `where` is the kind
-    of `tree`: an older head, a peer's tree, or `head` for the return from a branch. Closing the job
-    sets `is_taken` (True if the working line changed), `record` and `patch`.
+    opened, and `reference_nano` are the scores of the reference runs of `left`. `where` is `older`
+    for an older head, `peer` for a peer's tree, and `head` for the return from a branch. Closing
+    the job sets `is_taken` (True if the working line changed), `record` and `patch`.
     """
 
     where: Annotated[str, choice("older", "peer", "head")]
@@ -98,9 +98,9 @@ class BranchStep(JobStep):
         return self.author is not None
 
     def is_invalidated(self, runs: list[PlannedRun]) -> bool:
-        """Return True: what invalidated the runs also invalidated the reference runs.
+        """Return True: a change of the machine makes the reference runs worthless too.
 
-        The job is then dropped, since another branch becomes due soon.
+        The job is dropped, not repeated, since another branch becomes due soon.
         """
         return True
 
@@ -112,11 +112,14 @@ class BranchStep(JobStep):
         behind_sd = behind_head_sd(self, ended, line_context.reading())
         closed = close_branch(line_context.line_writer, job, ended, behind_sd)
         if not closed.is_taken:
-            line_context.activity.say(f"not {self.title}: see its runs", record=closed.record)
-        elif self.where != "head" and behind_sd is not None:
-            where = "below" if behind_sd > 0 else "above"
             line_context.activity.say(
-                f"{self.title}: {abs(behind_sd):.1f} sd {where} it", record=closed.record
+                f"the working line does not go {self.title}: see its runs", record=closed.record
+            )
+        elif self.where != "head" and behind_sd is not None:
+            how = "worse" if behind_sd > 0 else "better"
+            line_context.activity.say(
+                f"the working line goes {self.title}: {abs(behind_sd):.1f} sd {how} than before",
+                record=closed.record,
             )
         line_context.on_record()
 
@@ -150,8 +153,8 @@ def is_stack_full(store: Store, line: Line, policy: Policy) -> bool:
 def most_keeps(manifest: TaskManifest | None, policy: Policy) -> int:
     """Return how many kept patches make a promotion trial due.
 
-    With a holdout, each patch gets a trial at once, so that an overfit patch does not make other
-    patches fail with it.
+    With a holdout, each patch gets its own trial at once, so that an overfit patch does not make
+    other patches fail.
     """
     program = manifest.program if manifest else None
     has_holdout = program is not None and program.holdout is not None
@@ -199,7 +202,7 @@ def trees_gone_on_from(line_writer: LineWriter) -> set[bytes]:
 
 
 def open_branch(line_writer: LineWriter, root: Root, *, why: str, runs: int) -> Job[BranchStep]:
-    """Queue runs of a tree to branch to; the working line stays until these runs have ended."""
+    """Queue runs of a tree to branch to; the working line changes only after these runs."""
     line = line_writer.known_line
     step = BranchStep(
         where=root.where,

@@ -29,9 +29,9 @@ from protocol.units import NANO, from_nano
 class CatchUpStep(HeadTrial):
     """A peer's tree on trial against the verified head; `tree` is `theirs` without its prose.
 
-    `target` is the peer's result and `patch` the peer's patch. `gain_nano` and `lower_nano` are the
-    gain and its lower bound for a step from `base`, derived from the peer's figures, positive if
-    better. `verdict` and `word`, the word for the claim, are filled in on closing.
+    `target` is the peer's result and `patch` the peer's patch. `gain_nano` is the gain over `base`
+    that follows from the peer's figures, `lower_nano` its lower bound; both are positive if better.
+    Closing the job sets `verdict`, and `word`, which names the verdict on the claim.
     """
 
     theirs: Digest
@@ -47,7 +47,7 @@ class CatchUpStep(HeadTrial):
 
     @property
     def claim(self) -> Claim:
-        """The claimed gain of the step, in the metric's unit."""
+        """The claimed gain over `base`, in the metric's unit."""
         return Claim(gain=self.gain_nano / NANO, lower=from_nano(self.lower_nano))
 
     def describe(self, store: Store, run: PlannedRun) -> RunDescription:
@@ -89,7 +89,7 @@ class CatchUpStep(HeadTrial):
             self.base,
             self.tree,
             title=f"catch up: {theirs.title if theirs else self.theirs.hex()[:12]}",
-            why=f"The best of its leaderboard, by {self.author.hex()[:12]}, confirmed here.",
+            why=f"The leaderboard's best tree, by {self.author.hex()[:12]}, confirmed here.",
             parents=(self.patch,),
             origin=Origin(proposer=CATCHING_UP),
         ).id
@@ -104,7 +104,7 @@ class CatchUpStep(HeadTrial):
         confirmation: Confirmation,
         record: Record,
     ) -> Self:
-        """If it passed, move head and working line to the tree."""
+        """If the trial passed, move head and working line to the tree."""
         if confirmation.move == "pass":
             line_writer.move_to(self.tree, [pair.candidate for pair in confirmation.pairs[-2:]])
             line_writer.record_writer.adoption(self.base, self.tree, evidence=record.id)

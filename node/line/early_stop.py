@@ -55,7 +55,7 @@ class EarlyStopper:
         if self._goes_on:
             return None
         best, needed = (f"{self._sign * value:.4f}" for value in (least, self._needed))
-        return f"at {share:.0%} of its training its loss predicted {best} at best, {needed} passes"
+        return f"at {share:.0%} of training its loss predicted {best} at best; {needed} is needed"
 
 
 def early_stopper_for(
@@ -112,7 +112,7 @@ def finished_runs(store: Store, line: LineKey, sign: int) -> list[FinishedRun]:
 
 
 def _is_lost_keep(job: Job[Any], runs: Sequence[PlannedRun]) -> bool:
-    """Return True if a patch looked hopeless, continued by chance, and was kept."""
+    """Return True if a hopeless screen continued by chance, and its patch was kept."""
     was_given_up = any(run.outcome and run.outcome.stopped_at_milli is not None for run in runs)
     return was_given_up and job.step.decision == "kept"
 
@@ -121,8 +121,9 @@ def _is_lost_keep(job: Job[Any], runs: Sequence[PlannedRun]) -> bool:
 class Stopped:
     """The effect of early stopping on `screens` screens.
 
-    `stopped` of them were stopped, which saved about `saved_ms` of training. `let_go_on` of them
-    were hopeless but continued. The patches of `kept` of the latter were kept.
+    `stopped` counts screens that were stopped, which saved about `saved_ms` of training.
+    `let_go_on` counts hopeless screens that continued, and `kept` counts those of them whose patch
+    was kept.
     """
 
     screens: int

@@ -3,7 +3,7 @@
 A head is in doubt in three cases: its tree measures worse than in its last trial, on the public
 split that all trials share; something has changed that figures depend on (torch, the driver, the
 card); or its runs fail. The doubt is stored. The head is measured again once the working line has
-no patches on it, unless a stack passes its trial before. A failing head is measured at once.
+no patches on top of it, unless a stack passes its trial first. A failing head is measured at once.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ _DECISIVE = ("torch", "numpy", "cpu", "driver", "cuda_driver", "power_limit_w", 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastEnvironment(Mapped):
-    """The decisive part of an environment, and the last job before it began (0: there was none)."""
+    """The environment that figures depend on, and the last job before it began (0: no job)."""
 
     env: Env
     after_job: Annotated[Natural, Named("after")]
@@ -37,7 +37,7 @@ def decisive(env: Env) -> Env:
 
 
 def changes_between(before: Env, now: Env) -> str:
-    """Return the differences, in words."""
+    """Return the differences between two environments, in words."""
     names = sorted({name for name, _ in (*before.items, *now.items)})
     return ", ".join(
         f"{name} {before.get(name)} → {now.get(name)}"
@@ -80,7 +80,7 @@ def detect_environment_change(line_writer: LineWriter, env: Env) -> str | None:
 def request_head_recheck(
     line_writer: LineWriter, because: str, *, is_failing: bool = False
 ) -> None:
-    """Request a new trial of the verified head as soon as the working line is at it.
+    """Request a new trial of the verified head, to be made once the working line equals it.
 
     With `is_failing`, the head no longer runs here and is measured at once.
     """
@@ -96,7 +96,7 @@ def is_head_failing(line_writer: LineWriter) -> bool:
 
 
 def needs_head_recheck(line_writer: LineWriter) -> bool:
-    """Return True if a doubt about any head is stored."""
+    """Return True if a doubt is stored, even about a former head."""
     return line_writer.store.meta(meta_key("head_recheck", line_writer.key)) is not None
 
 
@@ -106,12 +106,12 @@ def clear_head_recheck(line_writer: LineWriter) -> None:
 
 
 def requested_head_recheck(line_writer: LineWriter) -> dict[str, Value] | None:
-    """Return the stored doubt about the current head, if any."""
+    """Return the stored doubt about this line's current head; None without one."""
     return stored_head_recheck(line_writer.store, line_writer.known_line)
 
 
 def stored_head_recheck(store: Store, line: Line) -> dict[str, Value] | None:
-    """Return the doubt about a line's head that waits for a trial, if there is one."""
+    """Return the stored doubt about a line's current head; None without one."""
     kept = store.meta(meta_key("head_recheck", line.key))
     request = decode(kept) if kept else None
     if not isinstance(request, dict) or request.get("tree") != line.verified:

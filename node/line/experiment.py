@@ -78,16 +78,16 @@ class ExperimentStep(JobStep):
 
     def describe(self, store: Store, run: PlannedRun) -> RunDescription:
         if run.role == "base":
-            return RunDescription(self.title, "recheck", "its base, same fresh seed")
+            return RunDescription(self.title, "recheck", "its base on the same seed")
         if run.ordinal:
-            return RunDescription(self.title, "recheck", "once more, fresh seed")
+            return RunDescription(self.title, "recheck", "again on a new seed")
         return RunDescription(self.title, "screen", "first run")
 
     def is_of_peers(self, own: bytes) -> bool:
         return self.idea.author is not None
 
     def needs_audit(self, line_context: LineContext, run: PlannedRun, public_nano: int) -> bool:
-        """Return True if a run is audited, as all are except a screen whose figure fails."""
+        """Return True if a run is audited. Every run is, except a screen that does not pass."""
         if run.ordinal > 0:
             return True
         reading, reference_nano = (
@@ -156,7 +156,7 @@ class ExperimentStep(JobStep):
         return True
 
     def open_again(self, line_writer: LineWriter) -> Job[Any] | None:
-        """Open it again to wait for new reference runs, if its base still is the working line.
+        """Open the job again to wait for new reference runs, if its base is still the working line.
 
         Otherwise a submitted source is queued for the working line, and any other idea is dropped.
         """

@@ -29,11 +29,14 @@ def check_submission(source: Source, task: Task) -> None:
     """Raise UsageError unless this source may be run."""
     fault = check_for_task(source, task.manifest, baseline=task.source)
     if isinstance(fault, Rejected):
-        raise UsageError(f"this cannot be tried: {fault.reason}", "fix the file and try again")
+        raise UsageError(
+            f"this source cannot be tried: {fault.reason}", "fix the file and try again"
+        )
     for name, data in source.files:
         if name.endswith(".py") and parse(data) is None:
             raise UsageError(
-                f"this cannot be tried: {name} is not Python", f"`python -I -m py_compile {name}`"
+                f"this source cannot be tried: {name} is not Python",
+                f"`python -I -m py_compile {name}` shows the error",
             )
 
 

@@ -43,7 +43,7 @@ def line_to_show(store: Store, task: str | None = None) -> tuple[Line, str]:
     if not others:
         return line, ""
     shown = labels(store, (one.task for one in [line, *others]))
-    message = f"this is of task {shown[line.task]} on {line.hardware_class}"
+    message = f"this shows task {shown[line.task]} on {line.hardware_class}"
     names = sorted({shown[one.task] for one in others} - {shown[line.task]})
     return (
         line,
@@ -81,13 +81,13 @@ def manifest_of(store: Store, line: Line) -> TaskManifest:
 
 
 def tree_of(store: Store, line: Line, wanted: str) -> bytes:
-    """Return the tree for an id: that of a record, or a tree of this line itself."""
+    """Return the tree for an id, which may be the id of a record or of a tree of this line."""
     own = (entry.tree for entry in store.experiments.listed(line.key))
     return tree_meant(store, {line.verified, line.working, *own}, wanted)
 
 
 def tree_meant(store: Store, trees: Collection[bytes], wanted: str) -> bytes:
-    """Return the tree for the first digits of an id: one of these trees, or a record's.
+    """Return the tree for the first digits of an id: one of `trees`, or a record's tree.
 
     Raises UsageError if the digits match nothing, or more than one.
     """

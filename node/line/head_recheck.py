@@ -1,4 +1,4 @@
-"""New trials of a verified head in doubt against the previous head.
+"""New trials of a verified head that is in doubt, against the previous head.
 
 If the head is worse than the previous head, the previous head replaces it. If the pairs show
 neither a gain nor a loss, the head stays without a new confirmation: most true gains are too small

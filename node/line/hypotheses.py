@@ -1,6 +1,6 @@
 """Hypotheses of people and programs: registered before they are tried, closed afterwards.
 
-A hypothesis is announced to other nodes on the line as an intent, so that they do not try the same
+A hypothesis is announced to peers in an intent record, so that they do not try the same idea
 meanwhile. Its outcome is a private note of this node and appears in no record.
 """
 
@@ -49,7 +49,7 @@ def hypotheses_of(store: Store, line_key: LineKey) -> tuple[Hypothesis, ...]:
 
 
 def register(line_writer: LineWriter, title: str, why: str, *, now_ms: int) -> Hypothesis:
-    """Announce a hypothesis on the working line.
+    """Store a hypothesis about the working line and announce it to peers.
 
     Raises UsageError for an invalid title or text, or if the same title is open.
     """
@@ -71,7 +71,7 @@ def register(line_writer: LineWriter, title: str, why: str, *, now_ms: int) -> H
 
 
 def complete(line_writer: LineWriter, number: str, *, result: bytes | None) -> Hypothesis:
-    """Close a hypothesis with the experiment that tried it, or drop it if that is None.
+    """Close a hypothesis with the experiment that tried it, or drop it if `result` is None.
 
     Raises UsageError if it is unknown, ambiguous or closed, or if there is no such experiment.
     """

@@ -31,11 +31,11 @@ class Idea(Mapped):
     that is not possible. `parents` are the patches that it builds on. `model` and `program` are the
     model and the instructions that it was written with, `tokens` and `usd_nano` its cost.
 
-    A peer's idea has its `author`, and in `claim_milli` the claimed gain in thousandths of a
+    For a peer's idea, `author` is set, and `claim_milli` is the claimed gain in thousandths of a
     standard deviation. A stack of several claims has `co_authors`, one for each claim after the
     first. A transfer from another rung has `found_on`. `carried` and `submission` are the jobs in
-    which a transfer or a submission waited. `arm` is the proposer whose slot an own idea used,
-    named as in the setting `agent`.
+    which a transfer or a submission waited. `arm` is the proposer whose slot was used for one of
+    this node's ideas, named as in the setting `agent`.
     """
 
     base: Digest

@@ -1,8 +1,8 @@
 """Restarts of open jobs after this machine has changed.
 
-Runs from before and after a change of the machine are never compared. Their other conditions cannot
-change during a job: a line has one task (with its evaluator) and one hardware class, and a user
-cannot change the head during a trial.
+Runs from before and after a change of the machine are never compared. Nothing else that runs depend
+on can change during a job: a line has one task (with its evaluator) and one hardware class, and a
+user cannot change the head during a trial.
 """
 
 from dataclasses import replace

@@ -9,8 +9,8 @@ prior is from the reference runs. A patch's run is at, below or above the level,
 distribution of typical patches (`_TABLE`). The level is never evidence. It only decides which
 patches are rechecked, and which are kept.
 
-If seeds select instances, a recheck is compared with a run of the base on the same instances. A
-comparison of all patches with one stored run would favour or harm all of them by its luck.
+If seeds select instances, a recheck is compared with a run of the base on the same instances. If
+all patches were compared with one stored run, its luck would favour or harm all of them.
 """
 
 import math
@@ -63,7 +63,7 @@ _TABLE: Final = np.array([_log_density(off) for off in _OFF])
 
 
 def plan_recheck(line_writer: LineWriter, job: Job[Any], base: bytes, tree: bytes) -> None:
-    """Commit to a fresh run of a tree, and to one of its base if they are compared."""
+    """Commit to a fresh run of a tree, and to a run of its base if it is compared with that."""
     if line_writer.style.name == "differences":
         line_writer.plan_fresh_pair(job, base, tree)
     else:

@@ -100,7 +100,7 @@ class LineContext:
         job.step.advance(self, job, self.store.jobs.runs_of(job.id))
 
     def reading(self) -> MetricReading:
-        """Return how this session's metrics are read."""
+        """Return this session's `MetricReading`."""
         manifest = self.session.task.manifest
         return MetricReading(
             sign=manifest.metric.sign,
@@ -111,7 +111,7 @@ class LineContext:
         )
 
     def paired_reading(self, job: Job[Any], base: bytes, tree: bytes) -> MetricReading:
-        """Return how a job's pairs are read, with the candidate's possible gain by memorising."""
+        """Return the `MetricReading` for a job's pairs, with the gain possible by memorising."""
         sources = (self.line_writer.source(one) for one in (base, tree))
         prior_runs = self.store.jobs.count_runs(
             job.line.task, *self.on_one_split, before_job=job.id

@@ -69,7 +69,7 @@ class LineWriter:
         return self.blobs.get_source(tree)
 
     def others_titles(self, base: bytes) -> frozenset[str]:
-        """Return the titles of ideas that peers announce to be trying on a tree of this line."""
+        """Return the titles of ideas that peers announced to try on a tree of this line."""
         author, now_ms = self.record_writer.author, self._clock_ms()
         return titles_on(others_intents(self.store, self.key, author=author, now_ms=now_ms), base)
 
@@ -99,11 +99,11 @@ class LineWriter:
     # The working line
 
     def go_on_from(self, tree: bytes, patch: bytes, runs: Sequence[Run]) -> None:
-        """Make a tree the working line by a patch, with these reference runs."""
+        """Add a patch to the stack: its tree is the working line, `runs` are its reference runs."""
         self.go_on_at(tree, (*self.known_line.stack, patch), runs)
 
     def go_on_at(self, tree: bytes, stack: tuple[bytes, ...], runs: Sequence[Run]) -> None:
-        """Make a tree the working line by a stack that leads to it from the head.
+        """Make a tree the working line; the stack leads to it from the head.
 
         `runs` are its reference runs.
         """

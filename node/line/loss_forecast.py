@@ -38,8 +38,8 @@ _NEAR_SD: Final = 8.0
 class FinishedRun:
     """A run that has ended, with its loss curve, the steps of its training and its metric.
 
-    `base` is the tree that the run's tree changed, or that tree itself if no change was tried.
-    `job` numbers increase in the order in which the jobs began.
+    `base` is the tree that the run's tree was made from, or `tree` itself if the run tried no
+    change. `job` numbers increase in the order in which the jobs began.
     """
 
     job: int
@@ -94,7 +94,7 @@ class LossForecast:
                 self._losses[share], self._lines[share] = fmean(expected), line
 
     def least(self, points: Sequence[LossPoint], steps: int) -> tuple[float, float] | None:
-        """Return the best metric that a run may still reach, and the share that shows it.
+        """Return the best metric that a run may still reach, and the share of training seen.
 
         `steps` is the number of steps of the whole training. None without a prediction.
         """

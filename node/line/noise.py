@@ -1,6 +1,6 @@
 """Noise of a line's runs: first from peers with the same hardware class, then from own runs.
 
-Only own runs without selection count: runs of the baseline and both runs of pairs.
+Of this node's runs, only unselected ones count: runs of the baseline and both runs of pairs.
 """
 
 from collections.abc import Sequence
@@ -41,10 +41,10 @@ class RunNoise:
 
 
 def known_noise(store: Store, line: LineKey, floor_nano: int) -> NoiseEstimate:
-    """Return the estimate so far; `floor_nano` is the manifest's, the start without other nodes.
+    """Return the estimate so far; without other nodes' figures it starts at `floor_nano`.
 
-    Runs are compared only with others of their tree and job, as each job has its own secret split.
-    Runs in an earlier environment only give a starting value.
+    `floor_nano` is the manifest's. Runs are compared only with runs of the same tree and job, as
+    each job has its own secret split. Runs in an earlier environment only give a starting value.
     """
     manifest = store.records.manifest(line.task)
     style = RUNS if manifest is None else Style.of(manifest)
@@ -69,7 +69,7 @@ def known_noise(store: Store, line: LineKey, floor_nano: int) -> NoiseEstimate:
 
 
 def _halved_differences(runs: Sequence[PlannedRun]) -> list[float]:
-    """Return the differences of a job's pairs over √2: the scatter of one run of each."""
+    """Return the differences of a job's pairs divided by √2, which scatter like single runs."""
     nano: dict[tuple[int, str], int] = {}
     for planned in runs:
         run = planned.run
@@ -96,8 +96,9 @@ def start_sd(store: Store, line: LineKey, floor_nano: int) -> float:
 def _baselines_sd(store: Store, line: LineKey) -> float:
     """Return the scatter of the baseline's own runs; 0 if they all measure the same.
 
-    Runs with one seed have the same instances, like the runs of a pair. If these are all equal, the
-    scatter between seeds is used: two nearly equal programs differ by no more than instances do.
+    The scatter of runs with one seed is used if it is not 0: these have the same instances, like
+    the runs of a pair. Otherwise the scatter between seeds is used: two nearly equal programs
+    differ by no more than instances do.
     """
     for job in reversed(store.jobs.closed_jobs(line, BaselineStep)):
         runs = [one.run for one in store.jobs.runs_of(job.id) if one.run and one.run.status == "ok"]
@@ -151,7 +152,7 @@ def floor_sd(floor_nano: int) -> float:
 
 
 def _median_share(degrees: int) -> float:
-    """Return the median of chi-squared over its mean (Wilson & Hilferty).
+    """Return the median of chi-squared divided by its mean (Wilson & Hilferty).
 
     The variance of a few runs is usually too small; dividing by this corrects the median.
     """

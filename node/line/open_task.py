@@ -150,7 +150,7 @@ class Session:
 
 
 def find_task(home: Home, *, name: str, text: Path | None, progress: Progress) -> Task:
-    """Return the task with a name, folder or id, or the own-text task of a path."""
+    """Return the task with a name, folder or id, or the task made of the user's text at a path."""
     if text is None:
         wanted = named_task(home, name)
         return untrusted_task(home, wanted) or load_task(wanted, data_dir=home.data)

@@ -106,7 +106,7 @@ class HeadTrial(PairTrial):
     """A trial of a tree against the verified head; `measured` is filled in on closing.
 
     `alpha_nano` is its alpha in 1e-9 units: the probability that it passes without a gain
-    (`node.line.alpha_budget`). None means the session's alpha, as in a recheck of the head.
+    (`node.line.alpha_budget`). None means the session's alpha, as when the head is measured again.
     """
 
     measured: Annotated[Measured | None, OPTIONAL] = None
@@ -194,7 +194,7 @@ class HeadTrial(PairTrial):
             return
         how = f"the head measures {abs(drift):.4f} {'worse' if drift > 0 else 'better'} than before"
         line_context.activity.say(
-            f"{how} on the public rows: the machine changed, or the head was overrated"
+            f"{how} on the public split: the machine changed, or the head was overrated"
         )
         if drift > 0 and confirmation.move != "pass":
             request_head_recheck(line_context.line_writer, how)

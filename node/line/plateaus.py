@@ -4,7 +4,7 @@ The size of a kept gain is a poor sign: screen and recheck sometimes keep a patc
 luck, and it looks like any other gain. Two other figures do distinguish a plateau from progress:
 how often patches are kept, and whether stacks pass their trials in fresh pairs. Both are summed as
 evidence for a plateau, as in Page's test (*Continuous inspection schemes*, 1954): the sum never
-falls below zero. Figures are from `make bench PART=explore`.
+falls below zero. The constants below are from `make bench PART=explore`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -102,9 +102,9 @@ def trend_of(events: Iterable[Event]) -> Trend:
 class BranchProgress:
     """The progress of a branch: its experiments, in total and since its last rise.
 
-    `lead_sd` is its lead over the head at the time of leaving, in standard deviations of one run;
-    None while it has too few reference runs. `has_gains` is True if it has kept patches on the tree
-    that it began with.
+    `lead_sd` is its lead over the head as measured when the branch began, in standard deviations of
+    one run; None while it has too few reference runs. `has_gains` is True if it has kept patches on
+    the tree that it began with.
     """
 
     experiments: int
@@ -121,9 +121,9 @@ class BranchProgress:
 
 
 def next_of_branch(progress: BranchProgress, *, is_asked: bool) -> BranchMove:
-    """Return a branch's next step; with `is_asked`, judge it now if that is worthwhile.
+    """Return a branch's next step; with `is_asked`, judge the branch now unless it is worse.
 
-    A trial of a branch that is worse than the head would use as many runs without result.
+    A branch that is worse than the head is not judged: a trial would cost many runs and not pass.
     """
     if progress.lead_sd is None:
         return "climb"

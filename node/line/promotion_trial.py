@@ -154,7 +154,7 @@ def _experiments_of(
 
 
 def rests_s(line_writer: LineWriter) -> float:
-    """Return the seconds until a stack may be retried whose trial was interrupted."""
+    """Return the seconds until a stack whose trial was interrupted may be tried again."""
     last = line_writer.store.jobs.closed_jobs(line_writer.key, PromotionTrial)[-1:]
     measured = last[0].step.measured if last else None
     if measured is None or not measured.was_cut_off:

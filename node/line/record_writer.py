@@ -54,7 +54,7 @@ class RecordWriter:
 
     @property
     def author(self) -> bytes:
-        """Its public half, which identifies this node."""
+        """The public half of the key, which identifies this node."""
         return self.key.public
 
     @property
@@ -223,7 +223,7 @@ class RecordWriter:
         )
 
     def insight(self, message: str, evidence: Sequence[bytes]) -> Record:
-        """Record an insight from a series of results."""
+        """Record an insight: a lesson from a series of results."""
         return self._append(
             InsightBody(
                 task=self.subject.manifest.id,

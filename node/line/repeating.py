@@ -31,7 +31,7 @@ R = TypeVar("R", bound=_InARole)
 
 
 def separate_repeat(runs: Sequence[R]) -> tuple[list[R], R | None]:
-    """Split a re-run's runs: those of pairs and anchors, and the one with a published seed."""
+    """Split a re-run's runs into those on new seeds and the one on a published seed."""
     again = next((run for run in runs if run.role == AGAIN), None)
     return [run for run in runs if run is not again], again
 
@@ -51,8 +51,8 @@ def published_figure(
 ) -> tuple[int, int] | None:
     """Return a seed that a claim's author published, and its published figure in 1e-9 units.
 
-    Return None if the figure may depend on the machine. The seed is chosen by the proof, so the
-    claim's author cannot predict the choice.
+    Return None if the figure may depend on the machine. The proof chooses among published seeds, so
+    the claim's author cannot predict the choice.
     """
     manifest = store.records.manifest(line.task)
     if claim is None or manifest is None or {line.hardware_class, claim.hardware_class} != {ANY}:
@@ -70,7 +70,7 @@ def look_again(
 ) -> Confirmation:
     """Return the trial's next step, given the run with a published seed.
 
-    If its figure contradicts the published one, the claim is refuted after the first whole pair.
+    If its figure contradicts the published one, the claim is refuted after the first complete pair.
     """
     if again is None or published_nano is None or confirmation.move == "unrunnable":
         return confirmation

@@ -1,7 +1,8 @@
 """Re-runs of claims: a claimed tree against its own base, with unpredictable seeds.
 
-The rule's power mode judges the claim on this machine's secret split. The node signs every verdict.
-The verified head does not change: adopting a tree needs another trial with new evidence.
+The rule judges the claim on this machine's secret split, with the policy `VERIFY` or `QUICK`. The
+node signs every verdict. The verified head does not change: adopting a tree needs another trial
+with new evidence.
 
 Claims on fixed instances publish their answers. A peer's judge checks the answers without running
 the program that made them.
@@ -70,8 +71,9 @@ class RerunStep(PairTrial):
     with the figure `published_nano`; both are set only if the figure does not depend on the
     machine.
 
-    The remaining fields are filled in on closing: the verdict, the word for the claim, the gain
-    measured here with its interval, the evidence (ln E in thousandths) and the id of the record.
+    Closing the job sets the remaining fields: the verdict and its reason, `word` (the verdict on
+    the claim), the gain measured here with its interval, the evidence (ln E in thousandths) and the
+    id of the record.
     """
 
     target: Digest | None
@@ -177,7 +179,7 @@ class RerunStep(PairTrial):
         line_context.activity.judged(f"{self._what} {summary}", record=closed.record)
 
     def open_again(self, line_writer: LineWriter) -> Job[Any]:
-        """Open it again on another split, with the same seeds (from the claim and the key)."""
+        """Open the job again on another split. The seeds stay: they depend on claim and key."""
         return line_writer.open_job(self)
 
     def summary(self, pairs: int) -> str:

@@ -33,7 +33,7 @@ def run_seconds(store: Store, line: LineKey) -> float | None:
 def seconds_of_next_run(outcome: RunOutcome) -> float:
     """Return how long a run takes from now on, in seconds, given the first run of a session.
 
-    This includes the audit, but not the start of processes, which start during the run before.
+    This includes the audit, but not the start of processes: they start during the previous run.
     """
     stages_ms = sum(
         stage.end_ms - stage.start_ms
@@ -63,5 +63,5 @@ def trial_duration_text(most: int, run_s: float, *, usual: float, extra_runs: in
 
 
 def experiment_duration_text(run_s: float) -> str:
-    """Return how long a source takes to be judged by one run, or by two, in words."""
+    """Return how long an experiment on a source takes, with one run or with two, in words."""
     return f"about {span_words(run_s)}, twice that if the first run looks like a gain"

@@ -58,7 +58,7 @@ class TransferCandidate(Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RungTransferStep(Mapped):
-    """A transfer that is tried as one: one patch, or several of one task, in their order.
+    """A transfer: one patch, or several patches of one task that are tried together, in order.
 
     `decision` is the experiment's decision, or the reason for no experiment (`UNFIT`). `result` is
     the experiment's record. After the decision, `finds` are only the patches that were tried.
@@ -115,7 +115,7 @@ def open_rung_transfer(line_writer: LineWriter, step: RungTransferStep) -> Job[R
 def rung_transfer_ideas(
     line_writer: LineWriter, *, under_way: Collection[int | None]
 ) -> Iterator[tuple[Job[RungTransferStep], Idea | Unfit]]:
-    """Yield waiting transfers, oldest first, each as an idea on the working line or a reason.
+    """Yield waiting transfers, oldest first: each as an idea, or with the reason against it.
 
     A transfer that cannot be tried is closed, with the reason. `under_way` are the jobs that
     already have an open experiment.
@@ -154,7 +154,7 @@ def reopen_rung_transfer(line_writer: LineWriter, number: int) -> None:
 
 
 def _made(line_writer: LineWriter, job: Job[RungTransferStep]) -> tuple[Idea | Unfit, bytes | None]:
-    """Return the idea to try, or the reason against it and the record that shows it, if any."""
+    """Return the idea to try, or the reason against it and the record of an earlier try, if any."""
     working, baseline = line_writer.explored, line_writer.subject.source
     made = _made_of(line_writer, working, job.step.finds)
     if made is None:
@@ -213,7 +213,7 @@ class _Made(NamedTuple):
 def _made_of(
     line_writer: LineWriter, working: Source, finds: Sequence[TransferCandidate]
 ) -> _Made | None:
-    """Return the working line with the patches applied; None if all of them do not fit.
+    """Return the working line with the patches applied; None if none of them fits.
 
     Patches that do not fit are left out.
     """

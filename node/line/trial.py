@@ -11,7 +11,7 @@
 
 This module decides steps 1, 2 and 3. The loop's trials plan their runs in the store
 (`node.line.pair_trial`). `verify` hands its claim to the loop. `compare` and `replicate` keep their
-runs themselves (`node.on_demand.measuring`). All call the same function.
+runs themselves (`node.on_demand.measuring`). All of them call `next_of_confirmation`.
 
 This module is pure. Metrics are in 1e-9 units of the task's metric. `sign` is +1 for a metric to
 minimise and −1 for one to maximise.
@@ -56,8 +56,8 @@ class MetricReading:
     """A way to read metrics: in the task's unit, signed so that smaller is better.
 
     `memorised` is subtracted from a gain: what the candidate could have memorised of the text.
-    `policy` holds the rule's numbers for runs that scatter by themselves. `pairs_policy` adapts
-    them to this style.
+    `policy` holds the rule's numbers for tasks whose runs have noise on any seed. `pairs_policy`
+    adapts them to `style`.
     """
 
     sign: int
@@ -345,7 +345,7 @@ def _first_verdict(
 def _is_settled(
     pairs: Sequence[Pair], judgement: Judgement, reading: MetricReading, for_readers: Readers | None
 ) -> bool:
-    """Return True if these pairs show readers the verdict, no reader needs it, or none is left."""
+    """Return True if readers need no more pairs to see the verdict, or no more are allowed."""
     if for_readers is None or judgement.verdict not in DECISIVE_VERDICTS:
         return True
     return len(pairs) >= reading.pairs_policy.max_pairs or for_readers(pairs) == judgement.verdict

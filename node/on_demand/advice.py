@@ -1,7 +1,7 @@
 """One proposal for reading: requested from the configured proposer, but never run.
 
-If a node runs, it answers over its socket. Otherwise this process opens the store meanwhile. Only
-the cost of a model is recorded. With `is_dry` no model is called at all.
+If a node runs, it answers over its socket. Otherwise this process opens the store itself. Only the
+cost of a model is recorded. With `is_dry` no model is called at all.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ PATIENCE_S: Final = 3600.0  # a coding agent may take long
 
 
 def ask_for_advice(*, task: str | None, text: Path | None, is_dry: bool) -> Mapping[str, Message]:
-    """Return the document of one proposal, or of the prompt that would be sent.
+    """Return one proposal as a document, or the prompt that would be sent.
 
     Raises ArnodeError.
     """
@@ -52,7 +52,7 @@ def ask_for_advice(*, task: str | None, text: Path | None, is_dry: bool) -> Mapp
 async def _alone(
     command: CommandSession, line_resources: LineResources, means: Means, *, is_dry: bool
 ) -> Mapping[str, Message]:
-    """Return the document of one proposal while no node runs."""
+    """Return one proposal, or the prompt, while no node runs."""
     home, config, line_writer = command.home, command.config, line_resources.line_writer
     arms = choose(config, means.keys, means.environment).arms
     arm, proposer, noise = first_slow(arms), fast_proposer(arms), RunNoise(line_writer)

@@ -39,7 +39,7 @@ class Contender:
     """A contender in a comparison: its proposers and their instructions.
 
     `agents` are entries of the setting `agent`. `texts` are the files of instructions in a home, by
-    name. `spends`: a proposer may cost money; `visits`: one of them is a coding agent.
+    name. `spends` is True if a proposer may cost money, `visits` if a proposer is a coding agent.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Contender:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockEnd(Mapped):
-    """The result of a block: its line's tree, its experiments, and the cost of models.
+    """The result of a block: its final tree, its experiments, and the cost of models.
 
     `own` is the number of `experiments` that the contender's proposers suggested. The built-in
     search suggests the rest while a slow proposer is busy.
@@ -65,9 +65,9 @@ class BlockEnd(Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparisonBlock:
-    """A block: its contender, its task (called `folder` in commands), its home and its length.
+    """A block: its contender, its task, its home and its length.
 
-    `limits` are the limits on the costs of models in it.
+    `folder` is the task's name in commands. `limits` are the limits on the costs of models.
     """
 
     home: Home

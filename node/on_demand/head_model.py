@@ -1,4 +1,4 @@
-"""Training of a source's model once more, outside the research, to store its weights.
+"""One more training of a source's model, outside the research, to store its weights.
 
 Nothing is recorded. With another budget than the task's, the score can only be compared with the
 baseline's, which is trained with the same budget.

@@ -1,7 +1,7 @@
 """Lessons from this home's runs: important hyperparameters, and the kinds of patch that worked.
 
 If a node runs, it returns the hyperparameters of its current line. Otherwise this process opens the
-store meanwhile. Nothing is run or recorded.
+store itself. Nothing is run or recorded.
 """
 
 from collections.abc import Mapping

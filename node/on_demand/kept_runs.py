@@ -20,7 +20,7 @@ from protocol.runs import MAX_SEED, Run
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptRun(Mapped):
-    """A finished run of a tree, with the facts of its session that judging needs.
+    """A finished run of a tree, and the facts of its session that are needed to judge it.
 
     `setting` is the digest of everything else that the metric depends on. `tolerance_nano` is the
     tolerance of audits. `memorised_nano` is the largest gain that the tree could reach by
@@ -50,7 +50,7 @@ class KeptRuns:
                 self._runs[kept.tree, kept.run.seed].append(kept)
 
     def seed(self, block: int, number: int) -> int:
-        """Return the seed of a block's pair, which was unknown before the file was created."""
+        """Return the seed of a pair in a block; nobody knew it before the file was created."""
         digest = hashlib.sha256(self._lines.salt + encode([block, number])).digest()
         return int.from_bytes(digest[:4]) & MAX_SEED
 

@@ -101,7 +101,7 @@ class PairEvidence:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The mean's confidence interval at `LEVEL`, valid at any stopping time; first infinite."""
+        """The mean's confidence interval at `LEVEL`, valid at any time; infinite at first."""
         return _interval(self.differences)
 
     @property

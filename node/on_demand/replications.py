@@ -91,7 +91,7 @@ def summary(replications: Sequence[Replication], effort: ReplicationEffort) -> s
     verdicts = Counter(one.verdict for one in replications)
     counts = ", ".join(f"{number} {word(verdict)}" for verdict, number in verdicts.most_common())
     before = effort.runs - effort.runs_now
-    known = f", {before} runs from before" if before else ""
+    known = f", {before} earlier runs" if before else ""
     findings = many(len(replications), "finding")
     return f"{findings}: {counts}; {effort.runs_now} runs in {span_words(effort.seconds)}{known}"
 

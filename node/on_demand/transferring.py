@@ -151,7 +151,7 @@ def decision_words(one: TransferredPatch) -> str:
 
 def _cost(changes: int, run_s: float) -> str:
     few, many = (span_words(changes * runs * run_s) for runs in (1, 3))
-    return f"{changes} to try, a run or a few each: {few} to {many}; then pairs of what is kept"
+    return f"{changes} to try, 1 to 3 runs each: {few} to {many}; then pairs of the kept patches"
 
 
 def _jobs(store: Store, numbers: Sequence[int]) -> list[Job[RungTransferStep]]:

@@ -101,7 +101,8 @@ async def _checked(trial: _Trial, *, seed: int) -> Report:
         raise _failure(f"`{command}`: {failed.reason}", log, "raise --limit") from None
     except ValueError as error:
         raise ConfigurationError(
-            f"the trial run failed: `{command}` reported nothing", "it must not change measure.py"
+            f"the trial run failed: `{command}` reported nothing",
+            "the command must not change measure.py",
         ) from error
     if report.exit and (lacking := _lacking(trial, report)):
         raise _Lacks(lacking)
@@ -115,7 +116,7 @@ async def _checked(trial: _Trial, *, seed: int) -> Report:
             said = f"no figure of {metric} can be read from {report.line!r}"
         hint = f"print a line such as `{metric}: 0.5` last, or name another --metric"
         if report.is_on_stderr:
-            hint = "it is printed to standard error: write the command with ` 2>&1` at its end"
+            hint = f"{metric} is printed to standard error: add ` 2>&1` to the end of the command"
         raise _failure(said, report.tail, hint)
     return report
 

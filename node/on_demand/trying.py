@@ -36,7 +36,7 @@ _STAYS = "it stays in the queue: the same `arnode try` or `arnode start` continu
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TryOutcome:
-    """The result and its line; `is_repeat` if the source was decided before, without a new run."""
+    """The result and its line; `is_repeat` is True if the source was decided before."""
 
     key: LineKey
     manifest: TaskManifest

@@ -1,4 +1,4 @@
-"""The command `arnode verify`: re-run a claim as it was made, and wait for the verdict.
+"""The command `arnode verify`: re-run a claim against its own base, and wait for the verdict.
 
 If a node runs, it gets the request over its socket. Otherwise this process acts as the node for
 this claim. Either way the re-run is queued in the store, and the result is read from the store. So
@@ -50,7 +50,7 @@ _STAYS = "it stays in the queue: the same `arnode verify` or `arnode start` cont
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verified:
-    """The result of a re-run: all runs, the verdict in `step`, and the claimed code's findings."""
+    """The result of a re-run: all runs, the verdict in `step`, and findings in the claimed code."""
 
     manifest: TaskManifest
     hardware_class: str
@@ -202,7 +202,7 @@ def _shown() -> Callable[[Store, int], bool]:
 
 
 def _reading(store: Store, manifest: TaskManifest, job: Job[RerunStep]) -> MetricReading:
-    """Return the noise and policy for showing a job's metrics without an open session."""
+    """Return a `MetricReading` to show a job's metrics without an open session."""
     return MetricReading(
         sign=manifest.metric.sign,
         noise=known_noise(store, job.line, manifest.noise_floor_nano),

@@ -17,7 +17,7 @@ AlertKind: TypeAlias = Literal["head", "refuted", "ended", "disk"]
 Figures: TypeAlias = Mapping[str, str | float | None]
 
 KINDS: Final[Mapping[AlertKind, tuple[str, str]]] = {
-    "head": ("move of a head", "moves of a head"),
+    "head": ("change of a head", "changes of a head"),
     "refuted": ("refuted claim", "refuted claims"),
     "ended": ("end of the node", "ends of the node"),
     "disk": ("warning about the disk", "warnings about the disk"),

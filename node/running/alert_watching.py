@@ -56,7 +56,7 @@ class AlertWatch:
         self._levels_reported = 0
 
     def news(self) -> Iterator[Alert]:
-        """Yield new alerts, heads first."""
+        """Yield new alerts, those about heads first."""
         after, self._number = self._number, self._store.records.last_number()
         if self._number != after:
             for line in self._store.jobs.lines():
@@ -127,7 +127,7 @@ class AlertWatch:
         ]
 
     def _counts(self, key: BoardKey) -> dict[bytes, int]:
-        """Return the number of keys that refute each tree that this node claims on a board."""
+        """Return how many authors refute each tree that this node claims on a leaderboard."""
         return {row.tree: row.refuted for row in self._store.boards.rows_by(key, self._author)}
 
     def _refutations(self, after: int) -> Iterator[Alert]:

@@ -100,7 +100,7 @@ class NodeAnswers:
         return DONE
 
     async def subject(self, _: Nothing) -> dict[str, Message]:
-        """Return the line in progress, and the editable files of a source for it."""
+        """Return the task and hardware class in progress, and the names of the editable files."""
         key = self._node.research.line_key
         editable: list[Message] = list(self._node.session.task.editable)
         return {"task": key.task, "class": key.hardware_class, "editable": editable}

@@ -39,7 +39,7 @@ class UntestedCard:
 
     async def run_selftest(self, home: Home) -> bool:
         """Run the self-test, store its result, and return True if the card is usable."""
-        say(f"{self.name} runs its self-test, once, for some minutes:")
+        say(f"{self.name} runs its self-test; this happens once and takes some minutes:")
         selftest = selftest_of(self.device, self.card, say=say, known=self.known)
         result = await selftest.run()
         save_report(result, home.data)
@@ -57,7 +57,7 @@ class TaskHere:
 def task_here(home: Home, config: Config) -> TaskHere:
     """Return the task to start; if a card is present but unusable, report the reason.
 
-    Nothing is downloaded before that. Raises ConfigurationError if the user named a task that needs
+    This function downloads nothing. Raises ConfigurationError if the user named a task that needs
     the card.
     """
     if config.task not in (AUTO, OF_CARDS):

@@ -47,7 +47,7 @@ class LastTrial:
         patches = many(kept_in(self._node.line_resources.store, line.stack), "patch", "patches")
         takes = f"about {most}" if least == most else f"{least} to {most}"
         keys = "Y/n" if self._means_yes else "y/N"
-        self.words = f"verify {patches} before it stops ({takes})? [{keys}]"
+        self.words = f"verify {patches} before stopping ({takes})? [{keys}]"
         self._terminal = termios.tcgetattr(stdin)
         tty.setcbreak(stdin, termios.TCSANOW)
         asyncio.get_running_loop().add_reader(stdin, self._read)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PagePlace:
-    """The address and the tokens of a process's page. They stay the same for all its tasks."""
+    """The address and the tokens of a page. All tasks of the process share them."""
 
     listener: "Listener"
     credentials: "Credentials"

@@ -212,7 +212,7 @@ def agreed_network(home: Home, config: Config, wishes: Wishes, whose: TaskOf) ->
     others = " and ".join(way for way, is_there in ways.items() if is_there)
     _log.info(
         "network %s, %d addresses to start from%s",
-        *(plan.name, len(plan.bootstrap), others and f", others by {others}"),
+        *(plan.name, len(plan.bootstrap), others and f", more from {others}"),
     )
     return plan
 
@@ -386,7 +386,7 @@ async def _run(
             )
             if proposers.slow:
                 propose = "proposes" if len(start.arms) == 1 else "propose"
-                _log.info("%s %s, search fill the gaps", proposers.names, propose)
+                _log.info("%s %s; the search fills the gaps", proposers.names, propose)
             if preparation is not None:
                 await stack.enter_async_context(preparation.reporting_to(node.research))
             if before is not None:

@@ -11,7 +11,7 @@ from protocol.rule import QUICK, VERIFY
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RerunRequest:
-    """A claim as the user names it, and options of its re-run. None: the mode's default."""
+    """A claim as the user names it, and options of its re-run. None means the mode's default."""
 
     claim: str
     pairs: int | None = None

@@ -91,8 +91,8 @@ def download_text(download: Download) -> str:
         return f"{size_mb / 1e3:.1f} GB in {files} files ({span_words(size_mb * 8 / _LINE_MBIT_S)})"
 
     return (
-        f"about {part(download.files)} at {_LINE_MBIT_S} Mbit/s, before the first run"
-        f" {part(download.first_files)}; tokenizing takes longer"
+        f"about {part(download.files)} at {_LINE_MBIT_S} Mbit/s; before the first run"
+        f" {part(download.first_files)} of it; tokenizing takes longer"
     )
 
 
@@ -118,7 +118,7 @@ class Preparation:
 
     @asynccontextmanager
     async def reporting_to(self, research: Research) -> AsyncIterator[None]:
-        """Report progress in the stand-in's session, and end it once the task is ready."""
+        """Report progress in the stand-in's session, and end the session once the task is ready."""
         self._say = research.activity.say
         self._say(
             f"{self.name}'s data are being fetched ({self._state}): meanwhile {STAND_IN} runs"

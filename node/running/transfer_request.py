@@ -19,9 +19,10 @@ HEAD: Final = "head"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransferRequest:
-    """A head, a patch or a claim, as the user names it, and the id of the task to transfer it `to`.
+    """A head, a patch or a claim, as the user names it, and the task to transfer it to.
 
-    If it is a head, `rung` names its task; None is the rung below.
+    `to` is the id of that task. For a head, `rung` names the head's task; None means the rung below
+    `to`.
     """
 
     what: str

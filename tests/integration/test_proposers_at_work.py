@@ -93,7 +93,7 @@ def test_a_model_proposes_is_corrected_repairs_and_goes_away(copied: Path) -> No
     assert "matches" in questions[1][-1]["content"] or "SEARCH" in questions[1][-1]["content"]
     repairing = [turns for turns in questions if "yours that failed" in turns[1]["content"]]
     assert ["ZeroDivisionError" in turns[1]["content"] for turns in repairing] == [True]
-    assert any("llm (small) proposes, search fill the gaps" in line for line in node.said)
+    assert any("llm (small) proposes; the search fills the gaps" in line for line in node.said)
     # To the token; a page is nothing that a model said.
     answer = TOKENS_IN + TOKENS_OUT
     assert written.pop(first).idea.tokens == 2 * answer
@@ -155,7 +155,7 @@ def test_two_models_one_with_a_text_of_its_own_share_the_experiments(copied: Pat
             node.interrupt()
             assert node.end() == 0
         questions = server.questions
-    who = "llm (small), llm (small) with `bold`, llm (other) propose, search fill the gaps"
+    who = "llm (small), llm (small) with `bold`, llm (other) propose; the search fills the gaps"
     assert any(who in line for line in node.said)
     bold = [one for one in questions if "Be bold, whatever it takes." in str(one["messages"])]
     assert {one["model"] for one in questions} == {"small", "other"}

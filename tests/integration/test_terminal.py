@@ -21,7 +21,7 @@ from tests.tasks.sums import write_sums
 
 CTRL_C, ENTER = b"\x03", b"\r"
 KEPT = "patch(es)? on top, not verified yet"
-ASKED = r"verify \d patch(es)? before it stops \((about )?[^)]*\)\? \[Y/n\]"
+ASKED = r"verify \d patch(es)? before stopping \((about )?[^)]*\)\? \[Y/n\]"
 
 
 class Terminal:

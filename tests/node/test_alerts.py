@@ -142,7 +142,7 @@ def test_of_a_title_nothing_is_left_that_a_service_obeys() -> None:
 def test_a_message_is_one_line_with_what_was_held_back() -> None:
     message = sent()
     assert message.text == (
-        "attic: something happened (not sent before: 2 moves of a head, 1 refuted claim)"
+        "attic: something happened (not sent before: 2 changes of a head, 1 refuted claim)"
     )
     document = message.document()
     assert (document["v"], document["kind"], document["gain"]) == (1, "head", 0.5)

@@ -87,8 +87,8 @@ def test_a_source_is_open_while_it_waits_and_while_it_runs(line_writer: LineWrit
 @pytest.mark.parametrize(
     ("decision", "metrics", "word", "because"),
     [
-        ("screened_out", (BASE_NANO,), "discard", "working line, 0.75 are needed"),
-        ("rechecked_out", (1, BASE_NANO), "discard", "fresh seed, 0.25 are needed"),
+        ("screened_out", (BASE_NANO,), "discard", "working line; at least 0.75 is needed"),
+        ("rechecked_out", (1, BASE_NANO), "discard", "fresh seed; at least 0.25 is needed"),
         ("kept", (1, 2), "keep", "+2.00 noise sd against the working line in a second run"),
         ("rebased", (1,), "discard", "had changed"),
     ],
@@ -144,7 +144,9 @@ def test_a_line_that_moved_meanwhile_is_reported(line_writer: LineWriter) -> Non
     keep(line_writer, "0.5")
     later = asked(line_writer)
     assert later is not None
-    reported = "\nline:             it changed during the run: arnode head --working > train.py\n"
+    reported = (
+        "\nline:             changed during the run; to get it: arnode head --working > train.py\n"
+    )
     assert reported in trailer(later, "val_bpb")
     assert "line:" not in trailer(repeated_attempt(later), "val_bpb"), "it was another time"
 

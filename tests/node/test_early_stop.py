@@ -105,7 +105,7 @@ def test_what_cannot_pass_any_more_is_stopped_with_a_reason(line_writer: LineWri
     assert looks(printed(0.5, until=40)) is None  # too early
     assert looks.stopped_at_milli is None
     why = looks(printed(0.5, until=100))
-    assert why == "at 45% of its training its loss predicted 2.0000 at best, 1.4925 passes"
+    assert why == "at 45% of training its loss predicted 2.0000 at best; 1.4925 is needed"
     assert looks.stopped_at_milli == 450
 
 

@@ -360,4 +360,4 @@ def test_the_last_line_reports_what_it_took(kept: KeptRuns) -> None:
     bench = Bench(kept)
     bench.pair(0, SD_NANO)
     said = summary([bench.look()] * 2, ReplicationEffort(runs=5, runs_now=3, seconds=125))
-    assert said == "2 findings: 2 open; 3 runs in 2 min, 2 runs from before"
+    assert said == "2 findings: 2 open; 3 runs in 2 min, 2 earlier runs"

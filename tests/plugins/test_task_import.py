@@ -158,7 +158,7 @@ def test_which_is_better_is_never_guessed_from_nothing(scripted: Path, tmp_path:
             "print a",
         ),
         ("echo hello", "no line reports delay", "name another --metric"),
-        ("echo delay: 5ms >&2", "no line reports delay", "` 2>&1` at its end"),
+        ("echo delay: 5ms >&2", "no line reports delay", "add ` 2>&1` to the end"),
     ],
 )
 def test_a_command_that_fails_its_trial_run_makes_no_task(
