@@ -24,7 +24,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt network.txt
 	@echo "Installing the versions of constraints.txt (one to three minutes) …"
 	@$(BIN)/python -m trainer.cards.install_torch --constraints constraints.txt --kept $(VENV)/constraints.txt
 	@$(BIN)/python -m pip install --quiet --progress-bar on --constraint $(VENV)/constraints.txt --editable '.[dev]'
-	@$(BIN)/python -m pip install --quiet --no-deps --constraint $(VENV)/constraints.txt --requirement network.txt
+	@$(BIN)/python -m pip install --quiet --no-deps --use-pep517 --constraint $(VENV)/constraints.txt --requirement network.txt
 	@touch $@
 
 start: setup
