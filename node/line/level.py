@@ -63,7 +63,10 @@ _TABLE: Final = np.array([_log_density(off) for off in _OFF])
 
 
 def plan_recheck(line_writer: LineWriter, job: Job[Any], base: bytes, tree: bytes) -> None:
-    """Commit to a fresh run of a tree, and to a run of its base if it is compared with that."""
+    """Plan a recheck: a run of a tree with a new seed.
+
+    If the task compares runs with the same seed, plan such a run of the tree's base too.
+    """
     if line_writer.style.name == "differences":
         line_writer.plan_fresh_pair(job, base, tree)
     else:
@@ -91,7 +94,7 @@ def does_base_fail(runs: Sequence[PlannedRun]) -> bool:
 
 
 def recorded_runs(runs: list[PlannedRun]) -> list[Run]:
-    """Return the runs for a record, without failed base runs, which the patch did not cause."""
+    """Return the runs for a record, without failed base runs, since the patch did not fail there."""
     return [
         run for run in ended_runs(runs) if run.role == "candidate" or run.metric_nano is not None
     ]
