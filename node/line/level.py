@@ -5,9 +5,9 @@ of changes tried on it.
 
 A comparison with a single run of the line would add that run's noise. But most patches have no
 effect, so their runs also estimate the line's metric. The level is therefore a posterior mean. The
-prior is from the reference runs. A patch's run is at, below or above the level, with the
-distribution of typical patches (`_TABLE`). The level is never evidence. It only decides which
-patches are rechecked, and which are kept.
+prior is from the reference runs. The likelihood of a patch's run assumes the distribution of the
+effects of typical patches: most do nothing or harm, few gain (`_TABLE`). The level is never
+evidence. It only decides which patches are rechecked, and which are kept.
 
 If seeds select instances, a recheck is compared with a run of the base on the same instances. If
 all patches were compared with one stored run, its luck would favour or harm all of them.
@@ -94,7 +94,7 @@ def does_base_fail(runs: Sequence[PlannedRun]) -> bool:
 
 
 def recorded_runs(runs: list[PlannedRun]) -> list[Run]:
-    """Return the runs for a record, without failed base runs, since the patch did not fail there."""
+    """Return the runs for a record, without failed base runs: the patch did not cause them."""
     return [
         run for run in ended_runs(runs) if run.role == "candidate" or run.metric_nano is not None
     ]

@@ -1,4 +1,4 @@
-"""Noise of a line's runs: first from peers with the same hardware class, then from own runs.
+"""Noise of a line's runs: first from peers of the hardware class, then from this node's runs.
 
 Of this node's runs, only unselected ones count: runs of the baseline and both runs of pairs.
 """

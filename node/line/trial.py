@@ -56,8 +56,8 @@ class MetricReading:
     """The facts needed to interpret metrics. Values are in the task's unit; smaller is better.
 
     `memorised` is the gain that the candidate could reach by memorising the text; it is subtracted
-    from the measured gain. `policy` has the rule's parameters for tasks whose runs are noisy even
-    with one seed. `pairs_policy` adapts them to the task's `style` (`protocol.styles`).
+    from the measured gain. `policy` has the rule's parameters for the style `runs`
+    (`protocol.styles`). `pairs_policy` adapts them to the task's `style`.
     """
 
     sign: int

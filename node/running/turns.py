@@ -206,7 +206,7 @@ async def for_a_turn(research: Research, turn: Turn) -> AsyncIterator[None]:
             await asyncio.sleep(min(left_s, _LOOKED_S))
         following = turn.following
         research.make_way(
-            f"its turn is over: {following} is next, once open experiments are decided"
+            f"this task's turn is over: {following} is next, once open experiments are decided"
         )
 
     waiting = asyncio.create_task(wait())
