@@ -30,9 +30,9 @@ _SHARPNESS: Final = 3  # twice the gain per hour gets eight times the time
 
 @dataclass
 class FadingYield:
-    """The total gain of one use of device time, and the time it took; older data weigh less.
+    """The total gain of one use of device time, and the time spent on it; older data weigh less.
 
-    The weight of earlier data halves within `half_runs` runs of the task.
+    Data count half as much after another `half_runs` runs, the unit of `LadderTimeShare`.
     """
 
     nano: float = 0.0

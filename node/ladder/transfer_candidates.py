@@ -77,10 +77,10 @@ def steps_to(
 def step_of_record(
     store: Store, blobs: Blobs, record: Record, below: TaskManifest
 ) -> TransferCandidate:
-    """Return the change in a patch or result record, a peer's without comments and docstrings.
+    """Return the change in a patch or result record.
 
-    Raises UsageError for a record without a patch, and SafetyError for a peer's code that may only
-    run if the user asks for it.
+    Comments and docstrings are removed from a peer's change. Raises UsageError for a record without
+    a patch, and SafetyError for a peer's code that may only run if the user asks for it.
     """
     hardware_class, gain_nano = "", None
     patch_id: bytes = record.id

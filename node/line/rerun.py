@@ -64,8 +64,9 @@ class WantedClaim:
 class RerunStep(PairTrial):
     """A re-run of a claim: a tree against the base that it was claimed against.
 
-    `gain_nano` is the gain that the result `target` claims, and `lower_nano` its lower bound,
-    positive if better; None without a claim. `part` is this node's patch that an ablation removes.
+    `gain_nano` is the gain that the result `target` claims, and `lower_nano` its lower bound. Both
+    are positive if better, and None without a claim. `part` is set in an ablation: it is this
+    node's patch that the ablation removes.
 
     All seeds except `again_seed` are derived from `proof`, a signature of this node. The claim's
     author published `again_seed` with the figure `published_nano`. Both are set only if the figure
