@@ -82,7 +82,8 @@ class Charge:
 class Call:
     """A stored call. `charge` is the cost that counts, `charged` the cost before corrections.
 
-    `corrected_ms` and `why` are the last correction's time and reason: None and "" without one.
+    `corrected_ms` and `why` are the last correction's time and reason. They are None and "" if the
+    cost was never corrected.
     """
 
     number: int
