@@ -171,7 +171,7 @@ def patch_diff(blobs: Blobs, patch: PatchBody) -> str | Rejected:
 
 
 def _marks(store: Store, blobs: Blobs, record: Record) -> tuple[CapabilityFinding, ...] | None:
-    """Return the lint's findings in the record's tree; None if this node does not have a tree."""
+    """Return the lint's findings in the record's tree; None if that tree is not stored."""
     if not isinstance(record.body, Subject):
         return None
     return marks_of(store, blobs, record.body.task, trees_of(record.body)[1])

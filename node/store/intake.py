@@ -277,7 +277,7 @@ class Intake:
         self._topics.derive(one)
 
     def _admit(self, one: Extract, counts: RecordCounts) -> bool:
-        """Make room for a record within its author's quota, or refuse it; True if it fits."""
+        """Make room for a record in its author's quota, or refuse it. Return True if it fits."""
         count = counts.count(one.author, one.sort)
         while not self._is_within(one, count):
             if self._settles(one):

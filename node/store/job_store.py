@@ -196,7 +196,7 @@ class JobStore:
         return [one.outcome for one in ended if one.outcome is not None]
 
     def outcomes_of(self, runs: Sequence[Run]) -> list[StoredOutcome]:
-        """Return the stored outcomes of these runs from this node's records, in the same order.
+        """Return the stored outcomes of this node's `runs`, in the order of `runs`.
 
         Runs without a stored outcome are left out.
         """

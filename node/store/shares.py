@@ -36,7 +36,7 @@ def keep_early(
     of_author: Share,
     in_all: Share,
 ) -> int:
-    """Quarantine records with a time in the future; return the number of records stored.
+    """Quarantine records with a time in the future; return how many of them were kept.
 
     `introducer`: the neighbour that sent them.
     """
