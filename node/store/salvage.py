@@ -27,7 +27,7 @@ Row = dict[str, Any]
 
 
 def salvage(home: Home) -> list[str]:
-    """Replace the damaged store; return a report. The caller must hold the home's lock."""
+    """Replace the damaged store; return what was done. The caller must hold the home's lock."""
     aside = _move_aside(home.store)
     # Opening restores this node's records from their copy, in the order they were made.
     Store.open(home).close()
