@@ -216,7 +216,8 @@ class Exploring:
     def _root(self) -> Root | None:
         """Return the tree to branch to; None without one.
 
-        A peer's tree, unless a branch began with it before, is preferred to an older head.
+        A peer's tree is preferred to an older head. A tree with which a branch began before is
+        skipped.
         """
         avoided = trees_gone_on_from(self._line_writer)
         root = self._peers and self._peers.elsewhere(avoided=avoided, reach_sd=REACH_SD)
