@@ -236,7 +236,7 @@ def _check_for(manifest: TaskManifest, baseline: Source) -> Check:
 
 
 def _fitting(prompts: Iterable[str | NoProposal]) -> str | NoProposal:
-    """Return the first prompt that fits into a command-line argument; the longest come first."""
+    """Return the first of `prompts`, longest first, that fits into a command-line argument."""
     size = 0
     for prompt in prompts:
         if isinstance(prompt, NoProposal):

@@ -34,7 +34,7 @@ _REASONS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inspection:
-    """A tree's capabilities beyond its task's baseline, and the tree without its prose.
+    """A tree's capabilities that its task's baseline lacks, and the tree without its prose.
 
     `fingerprint` is None if the tree could not be inspected. `stripped` is None if no base was
     given, and `Rejected` if prose could not be separated from code.
@@ -89,7 +89,7 @@ def _ask(request: InspectionRequest) -> Inspected | Rejected:
     if isinstance(answer, Rejected):
         return Rejected(f"the inspector's answer is invalid: {answer.reason}")
     if answer.stripped and _paths(answer.stripped) != _paths(request.tree):
-        return Rejected("the inspector answered with other files")
+        return Rejected("the inspector returned other files than it was given")
     return answer
 
 
