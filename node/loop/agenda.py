@@ -186,7 +186,10 @@ class Agenda:
         skips_untrusted: bool = False,
         passing_over: Collection[int] = (),
     ) -> PlannedRun | None:
-        """Return the run to start now; None to wait for a current run (see `Situation`)."""
+        """Return the run to start now; None to wait for a current run.
+
+        The arguments are described at `Situation`.
+        """
         return self._answer(Situation([], running, has_lanes, skips_untrusted, passing_over))
 
     def _answer(self, now: Situation) -> PlannedRun | None:

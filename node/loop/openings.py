@@ -39,8 +39,8 @@ class Situation(NamedTuple):
 class Openings:
     """Methods that open jobs. Each returns the run to start, or None if it opens no job.
 
-    `count` is the number of ideas opened. `has_company`: peers are connected, so the node announces
-    its experiments in advance.
+    `count` is the number of experiments opened so far. `has_company`: peers are connected, so the
+    node announces its experiments in advance.
     """
 
     def __init__(

@@ -120,8 +120,8 @@ class Slots:
     def take(self, name: str) -> None:
         """Count a slot as taken by an arm.
 
-        A slow proposer's proposal for an earlier slot leaves the drawn slot to its owner. After any
-        other proposal the next slot is drawn again.
+        If another slow proposer than the owner takes it, with a proposal written for an earlier
+        slot, the owner keeps the next slot. Otherwise the owner of the next slot is drawn again.
         """
         if name in (self._drawn, SEARCH):
             self._drawn = None

@@ -51,7 +51,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Command:
-    """A coding agent's program and access, from checked settings."""
+    """A coding agent's command, its access to files and its costs, from checked settings."""
 
     name: str
     argv: tuple[str, ...]

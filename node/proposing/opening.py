@@ -45,7 +45,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Means:
-    """The inputs for slow proposers: API keys, and the node's environment without them."""
+    """The inputs for slow proposers: API keys, and the environment before they were removed."""
 
     keys: ApiKeys
     environment: Mapping[str, str]

@@ -112,7 +112,7 @@ def unread_of(blobs: Blobs, manifest: TaskManifest, tree: bytes) -> tuple[str, .
 
 
 def concern(marks: Sequence[CapabilityFinding]) -> str:
-    """Return a phrase that says why a marked source is a risk."""
+    """Return a phrase that says why a source with these marks is a risk."""
     if all(mark.what == "unread" for mark in marks):
         return "contains code that the lint cannot read"
     return "does more than arithmetic"

@@ -2,7 +2,8 @@
 
 The child (`agent.source.inspector`) may crash, hang or send false messages. It runs in a sandbox
 (`with_masked_home`) with a time limit, no environment, and no file descriptors except one file to
-read and one to write. Source that cannot be inspected gets a mark, like code with a capability.
+read and one to write. Source that cannot be inspected gets a mark, and so counts as code with a
+capability that the baseline lacks.
 """
 
 import signal
@@ -57,7 +58,7 @@ def inspector_command() -> list[str]:
 def inspect(tree: Source, *, kind: str, baseline: Source, base: Source | None = None) -> Inspection:
     """Inspect `tree` in a child process. With a `base`, also remove the prose that `base` lacks.
 
-    `kind` is the task's kind, which decides which capabilities are marks.
+    `kind` is the task's kind. Capabilities on the allow-list of this kind are no marks.
     """
     sources = [source for source in (tree, baseline, base) if source]
     if any(

@@ -1,7 +1,7 @@
 """Peers' changes that this node may run without asking its user. Each tree is examined once.
 
-Only code without capability marks may run, and only after its prose is removed. Gains play no role
-in this module.
+A change may run only if its code has no capability, such as an import, that the task's baseline
+lacks (a *mark*). Its comments and docstrings are removed first. Gains play no role in this module.
 """
 
 from collections.abc import Callable
