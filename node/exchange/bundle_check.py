@@ -1,7 +1,7 @@
-"""Checks of a bundle's consistency. None of its code is run.
+"""Checks of a bundle's consistency. The checks run none of the bundle's code.
 
 Each finding is one line of text. A consistent claim may still be wrong: only a re-run can verify
-it. This module also finds the sources for this re-run.
+it. This module also finds the two sources that such a re-run needs.
 """
 
 from collections.abc import Iterator
@@ -92,7 +92,7 @@ def claim_in(bundle: Bundle, name: str) -> FoundClaim:
     manifest = manifest_of(bundle, body.task)
     base, candidate = (bundle.source(tree) for tree in trees_of(body))
     if manifest is None or base is None or candidate is None:
-        raise _torn(name, "its evidence belongs to other sources")
+        raise _torn(name, "the task or a source of the result that it names is missing")
     if base.tree == candidate.tree:
         raise UsageError(f"{name} is a baseline, which claims no gain", "give the id of a claim")
     return FoundClaim(
@@ -106,7 +106,7 @@ def claim_in(bundle: Bundle, name: str) -> FoundClaim:
 
 
 def claimed_by(record: Record, manifest: TaskManifest | None) -> Gain | None:
-    """Return the gain that a result claims; None for other records and results without pairs."""
+    """Return the gain that a result claims. None if the record is no result, or has no pairs."""
     if manifest is None or not isinstance(record.body, ResultBody):
         return None
     fact = read_fact(record, manifest, record.body.hardware_class)
@@ -114,9 +114,10 @@ def claimed_by(record: Record, manifest: TaskManifest | None) -> Gain | None:
 
 
 def marks_in(bundle: Bundle) -> tuple[CapabilityFinding, ...] | None:
-    """Return what a bundle's code can do beyond the baseline; None if the code is missing.
+    """Return the capabilities of a bundle's code that the task's baseline lacks.
 
-    If the baseline is missing, every capability beyond arithmetic is returned.
+    None if the code is missing. If the baseline is missing, return all capabilities other than
+    arithmetic.
     """
     body = bundle.subject.body
     if not isinstance(body, Subject) or (source := bundle.source(trees_of(body)[1])) is None:
@@ -162,7 +163,7 @@ def _patches(bundle: Bundle, body: Subject) -> Iterator[BundleFinding]:
         patch = record.body
         if (patch.task, patch.base, patch.tree) != (body.task, body.base, body.tree):
             yield BundleFinding(
-                name="patch", ok=False, detail="base or tree differs from the result's"
+                name="patch", ok=False, detail="its base or its tree is not that of the result"
             )
             return
     if patch is not None:

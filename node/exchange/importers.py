@@ -27,7 +27,8 @@ class Option:
 
     `kind` is int, str or pathlib.Path. `choices` are the allowed values; empty: any value. With
     `is_many` the option may be repeated, and the argument is a tuple. With `is_flag` it takes no
-    value, and the argument is a bool. Any other option is None if it is not given.
+    value, and the argument is a bool. Without these two, the argument is None if the user omits the
+    option.
     """
 
     name: str
@@ -64,10 +65,10 @@ class HistoryReader:
     """A reader of another tool's experiments; `read(data)` returns their rows.
 
     A row keeps its bytes, so that the file can be written out exactly as it was read. Text that is
-    not an experiment is kept as text. `files`: the names to look for in a folder that the user
-    gives; of each tuple the first existing file is used. `has_commits`: rows are labelled by
-    commits, whose sources are imported too. `hint` describes the file format for users who gave
-    another file.
+    not an experiment is kept as text. If the user gives a folder, each tuple in `files` has
+    alternative names of one file in it, and the first that exists is read. `has_commits`: rows are
+    labelled by commits, whose sources are imported too. `hint` describes the file format for users
+    who gave another file.
     """
 
     summary: str
@@ -96,7 +97,7 @@ def history_of(name: str) -> HistoryReader:
 
 
 def read_history(form: str, data: bytes, name: str) -> ImportedLog:
-    """Return the rows of a file that the tool `form` wrote.
+    """Return the rows of a file. `form` names the tool that wrote it, `name` the file in messages.
 
     Raises UsageError if the file is too large or has no experiment.
     """
@@ -109,7 +110,7 @@ def read_history(form: str, data: bytes, name: str) -> ImportedLog:
     log = reader.read(data)
     if not log.read:
         raise UsageError(
-            f"{name} has no experiment in the form {form}",
+            f"{name} has no experiment in the format of {form}",
             f"check which tool wrote it: {reader.hint}",
         )
     return log

@@ -1,6 +1,7 @@
-"""The choice of the next run on a line: the first of `RULES` that returns an answer decides.
+"""The choice of the next run on a line.
 
-The agenda does not know how runs are made. It stores every job before the job's first run.
+The agenda asks the rules in `RULES` in order; the first that returns an answer decides. The agenda
+does not know how runs are made. It stores every job before the job's first run.
 """
 
 from collections.abc import Callable, Collection
@@ -47,7 +48,7 @@ WAIT: Final = NextRun(None)
 
 
 class Agenda:
-    """The choice of the next run, until `is_over`: the goal is reached, or no work is left.
+    """A chooser of the next run. `is_over` is True once the goal is reached or no work is left.
 
     - `has_company`: peers are connected, so the node announces its experiments in advance.
     - `waits_for`: words for the event that a session without ideas awaits; "" ends the session.
@@ -109,14 +110,17 @@ class Agenda:
         self._is_judged_at_last = False  # in a session on demand: make a promotion trial at the end
 
     def want(self, mark: bytes) -> None:
-        """Keep a session on demand open until the source with this fingerprint is decided."""
+        """Keep a session on demand open until the experiment on this source is decided.
+
+        `mark` is the source's fingerprint.
+        """
         if self.goal.is_on_demand:
             self._wanted.add(mark)
 
     def want_job(self, job: Job[Any], *, is_judged: bool = False) -> None:
         """Keep a session on demand open until this job is done.
 
-        `is_judged`: keep it open until a promotion trial of the kept patches has ended, too.
+        With `is_judged`, also keep it open until a promotion trial of the kept patches has ended.
         """
         self._wanted_jobs.add(job.id)
         self._is_judged_at_last |= is_judged
@@ -182,7 +186,10 @@ class Agenda:
         skips_untrusted: bool = False,
         passing_over: Collection[int] = (),
     ) -> PlannedRun | None:
-        """Return the run to start now; None to wait for a current run (see `Situation`)."""
+        """Return the run to start now; None to wait for a current run.
+
+        The arguments are described at `Situation`.
+        """
         return self._answer(Situation([], running, has_lanes, skips_untrusted, passing_over))
 
     def _answer(self, now: Situation) -> PlannedRun | None:
@@ -248,7 +255,10 @@ class Agenda:
         return None
 
     def measure_a_failing_head(self, now: Situation) -> NextRun | None:
-        """If the head's runs fail, measure the head again; replace it if no pair supports it."""
+        """If the head's runs fail, compare the head with the previous head again.
+
+        The trial puts the previous head back if the head fails again or is worse.
+        """
         if not is_head_failing(self._line_writer):
             return None
         if now.jobs:
@@ -274,7 +284,7 @@ class Agenda:
         return NextRun(stack or self._open_promotion_trial(now))
 
     def end_once_all_is_answered(self, now: Situation) -> NextRun | None:
-        """End a session on demand once its work is decided, a stopped one after its last trial."""
+        """End a session on demand once its work is decided, a stopped session after its trial."""
         if not (self.judging.is_last or self._is_all_answered()):
             return None
         self.is_over = self.judging.is_last or not now.jobs
@@ -304,7 +314,7 @@ class Agenda:
         return NextRun(self._openings.idea(idea, now)) if idea else None
 
     def try_transfers(self, now: Situation) -> NextRun | None:
-        """Try transfers from another task; a session on demand then tries nothing else."""
+        """Try transfers from another task. A session on demand tries no further ideas."""
         if run := self._openings.carried(now):
             return NextRun(run)
         if not self.goal.is_on_demand:
@@ -314,12 +324,12 @@ class Agenda:
         return NextRun(self._answer(now))  # ask again, as the last transfer did not fit
 
     def try_again_on_the_line(self, now: Situation) -> NextRun | None:
-        """Try ideas again that passed on a base which is no longer the working line."""
+        """Repeat experiments that passed on an outdated base, now on the current working line."""
         idea = self._ideas.again()
         return NextRun(self._openings.idea(idea, now, is_new=False)) if idea else None
 
     def end_after_so_many(self, now: Situation) -> NextRun | None:
-        """Open no more experiments once the session has begun its fixed number of them."""
+        """Open no more experiments once the session has begun as many as its goal allows."""
         if not self.plan.are_all_begun:
             return None
         self.is_over = not now.jobs

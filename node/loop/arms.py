@@ -8,9 +8,10 @@ a slot goes to a random arm, so that an arm with a bad start is not given up. Th
 knows neither the proposers nor what is run.
 
 A slot's gain is the gain of a kept patch in fresh runs or, if there was one, in an ablation. It is
-never the score of the screen that selected the patch, nor a stack's verified gain, which supports
-no single patch. Counting an expected gain for every score, even of discarded patches, would not
-find the better arm sooner (`make bench PART=proposers`), because few ideas gain.
+never the score of the screen that selected the patch. Nor is it the gain of several patches in a
+promotion trial, which is no evidence for a single patch. Counting an expected gain for every score,
+even of discarded patches, would not find the better arm sooner (`make bench PART=proposers`),
+because few ideas gain.
 """
 
 import random

@@ -19,7 +19,7 @@ _FAILED = {"screened_out", "rechecked_out", "rejected", "failed"}
 
 
 def author_rates(line_writer: LineWriter, friends: Iterable[bytes]) -> dict[bytes, AuthorRate]:
-    """Return the rates of friends, and of other authors whose claims were measured here."""
+    """Return the rates of `friends` (authors whom the user trusts) and of authors measured here."""
     outcomes = sorted(
         (job.id, number, author, outcome)
         for number, (job, author, outcome) in enumerate(_outcomes(line_writer))

@@ -1,9 +1,10 @@
 """The context for proposers: the line's records, leaderboards and the user's instructions.
 
-It is built again for every proposal. It shows peers' patches without prose, and only if inspection
-found nothing in them, as for all code of peers that may run. Peers' notes are passed on unchanged,
-with their author. Estimating the importance of hyperparameters takes seconds after many experiments
-and changes little with each. So a thread does it only now and then; prompts show the last estimate.
+It is built again for every proposal. It shows a peer's patch without comments and docstrings, and
+only if the patch passed the inspection that all peers' code must pass before it runs. Peers' notes
+are passed on unchanged, with their author. Estimating the importance of hyperparameters takes
+seconds after many experiments, and each experiment changes the estimate little. So a thread renews
+it only now and then, and prompts show the last estimate.
 """
 
 import asyncio
@@ -54,9 +55,9 @@ class ProgramText:
     """The instructions of one task, read from the user's own file again for every proposal.
 
     A file with the task's name in the home's folder of instructions replaces the task's own
-    `program.md`, so a user can steer a running node by editing the file. If the folder also has a
-    file for this task with the given `name`, that file is used instead. A read error is reported
-    once, and the last readable text stays in use.
+    `program.md`, so a user can steer a running node by editing the file. A user may write several
+    files for a task and give each a name. If the folder has the one called `name`, it is used
+    instead. A read error is reported once, and the last readable text stays in use.
     """
 
     def __init__(
@@ -107,13 +108,13 @@ class Briefing:
     """A builder of contexts for the proposers of one line.
 
     - `peers` returns peers' claims, the most promising first.
-    - `policy` decides about patches.
+    - `policy` holds the thresholds that decide whether a patch is kept.
     - `usd_left` is the rest of the day's budget for models; None if models cost nothing.
-    - `texts` are the owner's instructions that have a name.
+    - `texts` are the owner's additional instructions for the task, by name.
     - `has_planner`: show the planner's aim.
-    - `people`: texts of the peers whom the user blocked are never shown.
-    - `author_filter` returns a test of authors. Their trials of values are shown if they pass it.
-      None: no peers' trials are shown.
+    - `people` returns the user's lists of peers. Texts of blocked peers are never shown.
+    - `author_filter` returns a function that accepts or rejects an author. Hyperparameter values
+      that accepted authors tried are shown. None: no values that peers tried are shown.
     """
 
     line_writer: LineWriter

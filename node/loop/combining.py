@@ -1,8 +1,8 @@
 """Two patches that were never tried together, combined on the working line as one candidate.
 
-The two patches are this node's patches that were kept in different stacks, or peers' patches that
-another node confirmed. Patches that the line already contains are left out. `node.loop.exploring`
-decides when to combine.
+Each of the two is a peer's patch that another node confirmed, or a kept patch of this node. Two
+patches of this node are combined only if a promotion trial lies between them. Patches that the line
+already contains are left out. `node.loop.exploring` decides when to combine.
 """
 
 from collections.abc import Iterator, Sequence
@@ -28,10 +28,11 @@ _PEERS_PARTS: Final = 4  # of these from peers: their combinations are inspected
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CombinedPatch:
-    """A patch from `base` to `tree`; patches of the same `company` were tried together before.
+    """A patch from `base` to `tree` that may be combined with another one.
 
-    `claim_sd` is its reported gain, claimed by `author` if it is a peer's. `worth_sd` sets the
-    order.
+    Two patches with the same number `company` were tried together before. Patches with a larger
+    `worth_sd` are combined first. `claim_sd` is the patch's reported gain. `author` is the peer who
+    claims it; None for a patch of this node.
     """
 
     patch: bytes
@@ -72,8 +73,9 @@ def combination(line_writer: LineWriter, peers: Peers | None, *, noise_sd: float
 
 
 def _own_parts(line_writer: LineWriter) -> Iterator[CombinedPatch]:
-    """Yield this node's kept ideas. A later merge drops those that the line already contains.
+    """Yield this node's kept patches, even those that the working line already contains.
 
+    `combination` drops these when it merges the patches with the line.
     Peers' claims are read from the leaderboards instead, which have more evidence about them.
     """
     entries = line_writer.store.experiments.listed(line_writer.key)
@@ -151,7 +153,7 @@ def _idea(
         fingerprint=mark,
         key=COMBINING,
         title=fit_line(f"both: {'; '.join(part.title for part in parts)}", 120),
-        why="Each was promising in another stack; together they were never tried.",
+        why="Each was promising among other patches. The two were never tried together.",
         proposer=COMBINING,
         parents=tuple(part.patch for part in parts),
         author=authors[0] if authors else None,

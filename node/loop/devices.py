@@ -87,11 +87,12 @@ class Lanes:
     def most_alongside(self) -> int:
         """The number of other runs that may be in progress when a run begins.
 
-        A lane scores one run while it trains the next one. If more runs waited there, experiments
-        would start from older bases. Lanes that share the processor already have a run on each
-        core. One more run would use memory, and more CPU seconds than the baseline, which was timed
-        on all lanes. So such a lane scores and trains at once only while another lane is unused, as
-        in a trial without experiments. Runs that wait for an idle machine do not count.
+        A lane scores one run while it trains the next one. It queues no further runs: until they
+        began, the working line might change, and their base would be outdated. Lanes that share the
+        processor already have a run on each core. One more run would use memory, and more CPU
+        seconds than the baseline, which was timed while all lanes were busy. So such a lane scores
+        and trains at once only while another lane is unused, for example in a trial without
+        experiments. Runs that wait for an idle machine do not count.
         """
         return self.count - self._share_processor + len(self.waits_s)
 

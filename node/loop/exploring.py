@@ -62,14 +62,14 @@ class Spell:
 
     - `since`: the number of the job after which the head last changed, or with which the line last
       returned from a branch.
-    - `trend`: the trend since the head last changed.
+    - `trend`: the evidence since then that the line is on a plateau.
     - `experiments`, `combined`, `simplified`: the numbers of experiments, of combinations of
       patches, and of ablations after the job `since`.
     - `unclaimed_sd`: the total gain of the patches by models and coding agents that were kept since
       the last promotion trial, as measured when they were kept. Peers can try these patches only
       after a trial has confirmed them.
     - `kept_sd`: the same total for the patches of all proposers.
-    - `is_first`: the line has had no promotion trial yet.
+    - `is_first`: the line had no promotion trial yet.
     """
 
     since: int
@@ -216,7 +216,8 @@ class Exploring:
     def _root(self) -> Root | None:
         """Return the tree to branch to; None without one.
 
-        A peer's tree, unless a branch began with it before, is preferred to an older head.
+        A peer's tree is preferred to an older head. A tree with which a branch began before is
+        skipped.
         """
         avoided = trees_gone_on_from(self._line_writer)
         root = self._peers and self._peers.elsewhere(avoided=avoided, reach_sd=REACH_SD)

@@ -1,9 +1,10 @@
 """The source of the next experiment.
 
-The sources, in this order: submitted sources, ideas whose base is outdated, the slow proposer (a
-model or a coding agent) that owns the slot, and the built-in search, which always has an idea.
-Proposals are written while runs train, so that the device never waits for them. A source whose
-fingerprint was ever run is not tried again.
+The next experiment is the first available of these: a submitted source, an idea whose base is
+outdated, a proposal of the slow proposer (a model or a coding agent) that owns the experiment slot
+(`node.loop.slots`), an idea of the built-in search, which always has one. Proposals are written
+while runs train, so that the device never waits for them. Code that was run once is not tried
+again; a fingerprint of its AST recognises it.
 """
 
 import asyncio
@@ -66,7 +67,7 @@ class Ideas:
     def submitted(self, wanted: Collection[bytes]) -> Idea | None:
         """Return the oldest submitted source, as a patch of the working line.
 
-        `wanted`, unless empty, holds the fingerprints that may be taken.
+        If `wanted` is not empty, only sources with these fingerprints are returned.
         """
         for job in self._line_writer.store.jobs.open_jobs(self._line_writer.key, SubmissionStep):
             step = job.step
@@ -282,9 +283,10 @@ class Ideas:
     def context(
         self, passed_over: Collection[bytes] = (), *, arm: str | None = None, text: str = ""
     ) -> Context:
-        """Return the current context for a proposer; `passed_over` counts as tried.
+        """Return the current context for a proposer.
 
-        `arm` names the proposer, None for any; `text` names one of the owner's instructions.
+        The context also treats the fingerprints in `passed_over` as tried. `arm` names the
+        proposer, None for any; `text` names one of the owner's instructions.
         """
         return self._briefing.context(
             tried=partial(

@@ -60,7 +60,7 @@ class _AppliedRows:
 
     @cached_property
     def marks(self) -> frozenset[bytes]:
-        """The fingerprints that were tried, and those of all edits applied to the source."""
+        """The fingerprints of the rows' own sources, and of `working` with each row's edits."""
         return frozenset(self._made())
 
     def _made(self) -> Iterator[bytes]:

@@ -63,7 +63,7 @@ class Tried:
 class Series:
     """A promotion trial, and the experiments before it.
 
-    `parts` are the ideas in the trial's stack, in order.
+    `parts` names the ideas behind the patches in the trial, in order.
     """
 
     promotion_trial: PromotionTrial
@@ -96,7 +96,7 @@ def lesson(series: Series) -> str:
 
 
 def evidence_of(series: Series) -> tuple[bytes, ...]:
-    """Return the results behind an insight: the trial's, its patches', and the failures."""
+    """Return the ids of an insight's results: the trial, kept patches, failed experiments."""
     measured = series.promotion_trial.measured
     named = [measured.record] if measured else []
     named += [one.result for one in series.tried if one.is_kept and one.result]
@@ -109,8 +109,8 @@ def insights_of(
 ) -> tuple[Insight, ...]:
     """Return insights about a line, the newest first: this node's (`author`) and others'.
 
-    Of each other author only the latest few are returned, of a `blocked` author none. Texts stay
-    unchanged.
+    The result has only the latest few insights of each other author, and none of `blocked`
+    authors. Texts stay unchanged.
     """
     own = store.records.listed("insight", author, newest_first=True, limit=_LOOKED_AT)
     anybodys = store.records.listed("insight", newest_first=True, limit=_LOOKED_AT)
@@ -197,9 +197,10 @@ def _tried(
 
 
 def idea_of(step: ExperimentStep, known: Iterable[bytes]) -> str:
-    """Return a short name for an idea. The name contains no free text, which could be a message.
+    """Return a name for an experiment's idea, without any text that its proposer wrote.
 
-    A hyperparameter is named only if it is in `known`, the names in the task's own source.
+    `known` are the identifiers in the task's own source. A hyperparameter with another name is not
+    named, since the name may contain a message.
     """
     if step.idea.proposer == SEARCH:
         if (hyperparameter := _HYPERPARAMETER.fullmatch(step.idea.key)) and hyperparameter[

@@ -53,7 +53,7 @@ class Judging:
         self._are_experiments_judged = self._plan.are_all_begun
 
     def may_begin(self, *, is_asked: bool = True) -> bool:
-        """Return True if a trial is worthwhile (`Exploring.may_be_judged`) and need not wait."""
+        """Return True if a trial is worthwhile (`Exploring.may_be_judged`) and may begin now."""
         return self._exploring.may_be_judged(is_asked=is_asked) and not self.stack_rests_s
 
     @property

@@ -1,7 +1,8 @@
-"""Peers' results as offers for this line: claims on the task's leaderboards, applied to its tree.
+"""Offers: gains that peers report for this task, and their patches applied to this line's tree.
 
-Only a fraction of a gain on another hardware class is expected here. It is estimated from all
-authors' records: a claim made there and re-run on this class by another author is one data point.
+Of a gain that was measured on another hardware class, only a fraction is expected here. The
+fraction is estimated from the records of all authors. Each claim from that class that another
+author re-ran on this class is one data point.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -29,11 +30,12 @@ _LOOKED_AT = 200  # rows of each leaderboard
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
-    """A peer's gain: the result that reports it, and the evidence for it.
+    """A gain that a peer reports for a patch: the result with the report, and the evidence.
 
-    `pairs` is the number of pairs behind the claim. It is 0 for a patch without a claim, which a
-    node of the fleet kept by few runs. `found_gain` and `refuted` are the numbers of other nodes
-    that confirmed and refuted it. `is_near`: it was measured on this hardware class.
+    `pairs` is the number of pairs behind the gain. It is 0 if one of the user's other nodes kept
+    the patch by few runs and claims nothing yet. `found_gain` and `refuted` are the numbers of
+    other nodes that confirmed and refuted the claim. `worth_sd` is the gain expected here.
+    `is_near`: the gain was measured on this hardware class.
     """
 
     result: bytes
@@ -51,10 +53,11 @@ class Offer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ported:
-    """An offer's patch applied to another tree. `gain_sd` is the gain of what the tree lacked.
+    """An offer's patch applied to another tree, which may already have some of its changes.
 
-    To rate the author, this node compares its own measurement with the gain `claim_sd`. That gain
-    excludes what the tree already has, and the selection bias of patches kept by few runs.
+    `gain_sd` is the offered gain times the fraction of the patch that the tree lacked. To rate the
+    author, this node compares its own measurement with `claim_sd`. This is the same gain, reduced
+    by the expected selection bias if the patch was kept by few runs.
     """
 
     offer: Offer
@@ -65,9 +68,10 @@ class Ported:
 
 
 class Offers:
-    """The offers on this task's leaderboards. `noise_sd` is the current noise of one run here.
+    """The offers for a line: claims on the task's leaderboards, and patches that the fleet kept.
 
-    `fleet`: the user's other nodes.
+    `noise_sd` returns the current noise of one run here. `fleet` returns the keys of the user's
+    other nodes.
     """
 
     def __init__(
@@ -95,7 +99,7 @@ class Offers:
     def ranked(
         self, rates: Mapping[bytes, AuthorRate], *, is_accepted: Callable[[bytes], bool]
     ) -> list[Offer]:
-        """Return the claims of accepted authors, the most promising first."""
+        """Return the offers of accepted authors, the most promising first."""
         noise_sd = self._noise_sd()
 
         def worth_sd(author: bytes, gain_nano: int, error_sd: float) -> float:
@@ -156,7 +160,10 @@ class Offers:
         return tuple(row for key, row in self._all_rows() if key.hardware_class == own)
 
     def onto(self, offer: Offer, working: Source) -> Ported | None:
-        """Return an offer's step applied to a tree; None if it may not run or adds nothing."""
+        """Return an offer's patch applied to a tree.
+
+        None if it must not run, adds nothing or conflicts with the tree.
+        """
         fitted = self._source_review.onto(offer.body, working)
         if fitted is None:
             return None
@@ -187,7 +194,8 @@ class Offers:
 def class_slopes(store: Store, net: str, task: bytes, here: str) -> Mapping[str, Slope]:
     """Return the fraction of a gain that is expected here, by the class where it was measured.
 
-    The result has every other hardware class with a leaderboard.
+    `here` is this node's hardware class. The result has an entry for every other hardware class
+    with a leaderboard of the task.
     """
     keys = [key for key in store.boards.listed(net) if key.task == task]
     pairs = _pairs(store, keys)

@@ -39,8 +39,8 @@ class Situation(NamedTuple):
 class Openings:
     """Methods that open jobs. Each returns the run to start, or None if it opens no job.
 
-    `count` is the number of ideas opened. `has_company`: peers are connected, so the node announces
-    its experiments in advance.
+    `count` is the number of experiments opened so far. `has_company`: peers are connected, so the
+    node announces its experiments in advance.
     """
 
     def __init__(
@@ -144,9 +144,10 @@ class Openings:
         return self._own(now)
 
     def instead_of_ideas(self, now: Situation) -> PlannedRun | None:
-        """Try more of peers' claims, or begin an ablation of a head without patches on it.
+        """When out of ideas, try more of peers' claims, else begin an ablation of the head.
 
-        On a branch without ideas that is no better than the head, return to the head instead.
+        An ablation begins only if the working line has no patches that the head lacks. If neither
+        is possible, return from a branch that is no better than the head.
         """
         if self._peers and not now.skips_untrusted and (theirs := self._peers.instead_of_own()):
             return self.idea(theirs, now)

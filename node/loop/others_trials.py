@@ -95,7 +95,8 @@ class OthersTrials:
         """Return the trials of accepted authors, each author's latest first.
 
         Gains are in units of `run_sd`, the standard deviation of one run in the metric's unit.
-        `author_filter` returns a test of authors. It is called only if there are trials.
+        `author_filter` returns the function that accepts authors; it is called only if there are
+        trials.
         """
         if not self._trials:
             return ()

@@ -12,7 +12,7 @@ _LOOKED_S: Final = 30.0  # timers stop while the machine is suspended, its clock
 
 
 class Pause:
-    """A switch that resets itself after a given time, if there is one."""
+    """A switch for a pause. If the pause has a duration, the switch turns itself off afterwards."""
 
     def __init__(self, *, now: Callable[[], datetime] = local_time) -> None:
         self.is_on = False

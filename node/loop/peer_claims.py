@@ -99,7 +99,10 @@ class Peers:
         return author_rates(self._line_writer, self._people().trusted)
 
     def author_filter(self) -> Callable[[bytes], bool]:
-        """Return a test that rejects doubted authors, and all whose claims are not considered."""
+        """Return a function that is True for the authors whose claims are considered.
+
+        Authors with the status `doubted` are rejected.
+        """
         is_accepted, rates = self._acceptance_test(), self.rates()
         return lambda author: is_accepted(author) and _author_status(rates, author) != "doubted"
 
@@ -307,7 +310,10 @@ class Peers:
         return made
 
     def _untried(self, made: Sequence[Ported], working: Source) -> Idea | None:
-        """Return these steps as one idea on the working line, unless it was tried before."""
+        """Return peers' patches, applied one after the other, as one idea on the working line.
+
+        None if the resulting source was tried before.
+        """
         if not made or self._store.jobs.tried(self._line_writer.key.task, made[-1].fingerprint):
             return None
         authors = [ported.offer.author for ported in made]

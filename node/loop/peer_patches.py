@@ -1,7 +1,7 @@
 """Peers' patches for proposers: the most promising claims, each as a change of code.
 
-They have no prose, and inspection found nothing in their code, as for all code of peers that may
-run. They state who measured the gain: the author, other nodes, or this node.
+Comments and docstrings are removed from them, and each passed the inspection that all peers' code
+must pass before it runs. They state who measured the gain: the author, other nodes, or this node.
 """
 
 from collections.abc import Callable
@@ -27,8 +27,8 @@ MOST_FRESH: Final = 2  # few, since runs wait for ideas meanwhile
 class PeerPatches:
     """Peers' claims on a line's leaderboards. `noise_sd` is the current noise of one run here.
 
-    At most `most_fresh` are inspected for the first time per call: each takes a tenth of a second
-    and a child process.
+    A call inspects at most `most_fresh` patches that were not inspected before, since each
+    inspection takes a tenth of a second and a child process.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class PeerPatches:
         self._most_fresh = most_fresh
 
     def latest(self) -> tuple[PeerPatch, ...]:
-        """Return the most promising steps whose files are here, the best first."""
+        """Return the most promising patches whose files are here, the best first."""
         if self._line_writer.line is None:
             return ()
         here = measured_here(self._line_writer.store.boards.own_facts(self._board))

@@ -29,9 +29,9 @@ _IN_FORCE_FACTOR: Final = 3  # how many times longer than its `experiments` an a
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannerAim(Mapped):
-    """A planner's aim and its time; `job` was the store's latest when the planner was asked.
+    """A planner's aim and its time. It is meant for the next `experiments` ideas of this node.
 
-    The aim is meant for the next `experiments` of this node's ideas.
+    `job` is the number of the latest job in the store when the planner was asked.
     """
 
     ts_ms: Annotated[Natural, Named("ts")]

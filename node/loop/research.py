@@ -45,7 +45,7 @@ _NAP_S: Final = 60.0  # waits are short, since timers stop while the machine is 
 
 
 def _never(_curve: LossCurve) -> None:
-    """Do nothing: no run counts as hopeless."""
+    """Judge no run hopeless: a stand-in for runs without an early stopper."""
 
 
 class Research:
@@ -136,9 +136,10 @@ class Research:
         return self._agenda.judging.trial_s
 
     def give_way(self, why: str) -> None:
-        """Finish the current run and end for another session, unless already ending.
+        """Finish the current run, then end so that another session can run.
 
-        If `stop` is called before the end, the other session does not start either.
+        Do nothing if this session is already ending. If `stop` is called before the end, the other
+        session does not start either.
         """
         if not (self._is_stopped or self._agenda.is_over):
             self.has_given_way = True
@@ -330,7 +331,7 @@ class Research:
                 self._agenda.end()
 
     def _report_open_work(self) -> None:
-        """Report the work that continues in the next session, or when the hours begin again."""
+        """Report the open work, which continues in the next session or the next working hours."""
         if not self._agenda.goal.is_on_demand and (
             message := open_work(self._store, self.line_key)
         ):

@@ -111,11 +111,12 @@ def local_time() -> datetime:
 
 
 class SessionPlan:
-    """The end of a session: after a number of seconds, or with the hours in which it may work.
+    """A session's plan: its end, and the time to begin its last promotion trial.
 
-    A session without either has no end. `now` returns the time of day. `clock_s` counts seconds
-    from an arbitrary start, also while the machine is suspended. `pairs` and `tries` are as in
-    `Opening`.
+    The end is that of the session's duration or of the daily hours in which it may work, whichever
+    is sooner. A session without either has no end. `now` returns the time of day. `clock_s` counts
+    seconds from an arbitrary start, also while the machine is suspended. `pairs` and `tries` are as
+    in `Opening`.
     """
 
     def __init__(
@@ -150,9 +151,10 @@ class SessionPlan:
         self._begun += 1
 
     def took(self, run_s: float) -> str | None:
-        """Record the duration of a successful run in a pair, in which the runs partly overlap.
+        """Record the duration of a successful run, less half of the time that its scoring took.
 
-        Return a warning, once, if this session is too short to verify anything.
+        In a pair, the second run trains while the first is scored. Return a warning, once, if this
+        session is too short to verify anything.
         """
         self._latest_s.append(run_s)
         opening, self._opening = self._opening, None
@@ -191,12 +193,12 @@ class SessionPlan:
 
     @property
     def left_s(self) -> float:
-        """The seconds until the nearer end; infinite for a session without an end."""
+        """The seconds until the plan's end; infinite for a session without an end."""
         return self.span.left_s if self.span else math.inf
 
     @property
     def ends_s(self) -> float:
-        """The time of the nearer end, by `time.monotonic`; infinite without an end."""
+        """The time of the plan's end, by `time.monotonic`; infinite without an end."""
         return time.monotonic() + self.left_s
 
     @property
@@ -220,9 +222,10 @@ class SessionPlan:
 
     @property
     def span(self) -> Span | None:
-        """The time until the nearer end: of the duration or the hours. None without an end.
+        """The remaining and the total time until the plan's end; None for a session without an end.
 
-        For hours, the total is the time from the session's beginning to their end.
+        If the hours end before the duration, the total is the time from the session's beginning, or
+        from the beginning of the hours if that is later, to the end of the hours.
         """
         spans = []
         if self._duration_s is not None:
@@ -241,6 +244,7 @@ class SessionPlan:
     def is_early_trial_worth_it(self, keeps: int, gain_sd: float, *, within_s: float) -> bool:
         """Return True if a line's first trial begins now, before its stack is full.
 
+        The stack is the list of kept patches that are not yet promoted; `keeps` is their number.
         `within_s`: the seconds after which a trial begins in any case.
         """
         if self.run_s is None:
@@ -280,14 +284,17 @@ class SessionPlan:
 
 
 def fewest_pairs(style: Style) -> int:
-    """Return the smallest number of pairs with which a promotion trial of this style can pass."""
+    """Return the fewest pairs with which a promotion trial can pass by the rules of `style`."""
     if style.name != "differences":
         return ANCHOR_PAIRS
     return max(_PAIRS_OF_DIFFERENCES, style.least_pairs)
 
 
 def runs_to_keep(style: Style) -> int:
-    """Return the number of runs that it takes to keep a patch, with the base's runs in rechecks."""
+    """Return the number of runs that it takes to keep a patch.
+
+    If rechecks are made in pairs, the runs of the base count too.
+    """
     rechecks = len(screening_policy(style, DEFAULT).rechecks_sd)
     return 1 + rechecks * (2 if style.name == "differences" else 1)
 
@@ -325,8 +332,8 @@ def is_early_trial_worth_it(keeps: int, gain_sd: float, *, runs_left: float, pai
 
     `gain_sd` is the gain of the stack's patches by the runs that kept them, in standard deviations
     of one run. `pairs` is the smallest number with which it can pass. The trial must be likely to
-    pass soon, and take only a small fraction of the session's remaining runs. If runs are long, the
-    stack is full before that.
+    pass soon, and take only a small fraction of the session's remaining runs. A session with long
+    runs has too few of them, so the trial waits for a full stack.
     """
     cost = runs_of_promotion_trial(needs_anchor=False, pairs=pairs)
     is_likely = keeps >= _EARLY_KEEPS and gain_sd >= _EARLY_GAIN_SD

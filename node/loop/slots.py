@@ -102,9 +102,10 @@ class Slots:
         )
 
     def wanted(self, number: int) -> SlowIdeas | None:
-        """Draw the owner of the next slot, unless drawn; return it if it must begin to write.
+        """Return the slow proposer that must begin to write for the next slot; None if none must.
 
-        `number` distinguishes draws. A draw stands until its slot is taken.
+        Draw the slot's owner first, unless this was done before. The owner keeps the slot until it
+        is taken, or until the owner may not be asked. `number` distinguishes random draws.
         """
         ready = [name for name in self._names if not self._rests(name)]
         if self._drawn not in ready:
@@ -113,14 +114,14 @@ class Slots:
         return writer if writer is not None and writer.is_wanting else None
 
     def writers(self) -> list[SlowIdeas]:
-        """Return the slow proposers, the owner of the drawn slot first."""
+        """Return all slow proposers, starting with the one that owns the next experiment slot."""
         return sorted(self._slow.values(), key=lambda one: one.name != self._drawn)
 
     def take(self, name: str) -> None:
         """Count a slot as taken by an arm.
 
-        A slow proposer's proposal for an earlier slot leaves the drawn slot to its owner. After any
-        other proposal the next slot is drawn again.
+        If another slow proposer than the owner takes it, with a proposal written for an earlier
+        slot, the owner keeps the next slot. Otherwise the owner of the next slot is drawn again.
         """
         if name in (self._drawn, SEARCH):
             self._drawn = None

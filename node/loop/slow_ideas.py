@@ -14,10 +14,11 @@ from agent.proposal import Context, NoProposal, Proposal, SlowProposer
 
 
 class SlowIdeas:
-    """The proposals of one slow proposer, by the owner's instructions `text` ("": the task's).
+    """The proposals of one slow proposer.
 
-    `name` is the proposer's name among all proposers, by default `proposer.name`. Whenever the
-    reason for a missing proposal changes, `say` reports it, and that `others` continue meanwhile.
+    `name` is the proposer's name among all proposers, by default `proposer.name`. `text` names the
+    owner's instructions that it follows; "" means the task's. If a proposal is missing for a new
+    reason, `say` reports the reason and that the proposers called `others` continue meanwhile.
     """
 
     def __init__(
@@ -70,7 +71,7 @@ class SlowIdeas:
             self._writing.add_done_callback(lambda _: self._on_written())
 
     def take(self) -> Proposal | None:
-        """Return the finished proposal, if any. It bears the cost of earlier failures."""
+        """Return the finished proposal, if any. Its cost includes that of failures before it."""
         if self._writing is None or not self._writing.done():
             return None
         written, self._writing = self._writing.result(), None

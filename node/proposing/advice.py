@@ -1,4 +1,4 @@
-"""Documents for a user who asks for one proposal, or for the prompt of one."""
+"""JSON documents for a user who requests one proposal, or the prompt from which it is made."""
 
 import asyncio
 from collections.abc import Mapping
@@ -34,8 +34,8 @@ async def prompt_document(
 ) -> Mapping[str, Message]:
     """Return the prompt of the next proposal, its proposer, and what limits the prompt's length.
 
-    Without a slow proposer it is a model's prompt of a usual length. `fault` is the reason a
-    configured proposer cannot be used.
+    If `slow` is None, return the prompt that a model would get, limited to `_PROMPT_CHARS`.
+    `fault` is the reason a configured proposer cannot be used.
     """
     if slow is not None:
         found = await asyncio.to_thread(slow.question, context)

@@ -60,7 +60,10 @@ def shows_secret(text: str, secrets: frozenset[bytes]) -> bool:
 
 
 def _watch_over(secrets: frozenset[bytes]) -> KeyWatch:
-    """Return a watch for the secrets that look random, the shortest first, up to a limit."""
+    """Return a detector of the secrets that look random.
+
+    The shortest are added first, up to a limit of characters in total.
+    """
     words: list[str] = []
     room = _MOST_CHARS
     for word in sorted((one.decode("ascii") for one in secrets), key=lambda one: (len(one), one)):

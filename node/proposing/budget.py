@@ -169,12 +169,15 @@ def limits_of(config: Config) -> ModelCostLimits:
 
 
 def spent_today(store: Store, now_ms: int) -> ModelCostTotals:
-    """Return the models' costs on the day (UTC) of a moment, as `status` shows them."""
+    """Return the models' costs on the day (UTC) that contains `now_ms`, as `status` shows them."""
     return model_calls.costs_on_day(store.database, model_calls.day_of(now_ms))
 
 
 def limit_reached(store: Store, limits: ModelCostLimits, now_ms: int) -> LimitName | None:
-    """Return the limit that another question like that day's largest would exceed, or None."""
+    """Return the name of the daily limit that the next question would exceed; None if it fits.
+
+    The next question is assumed to use as much as the largest question on the day of `now_ms`.
+    """
     calls = model_calls.calls_on(store.database, model_calls.day_of(now_ms))
     spent = spent_today(store, now_ms)
     return limits.passed_by(
@@ -188,7 +191,7 @@ def limit_reached(store: Store, limits: ModelCostLimits, now_ms: int) -> LimitNa
 
 
 def usd_left_today(store: Store, config: Config, now_ms: int) -> float | None:
-    """Return the USD that models may still cost on that day; None while they cost nothing."""
+    """Return the USD left for models on the day of `now_ms`; None if they have cost nothing."""
     spent = spent_today(store, now_ms)
     left_nano = nano_of(config.usd_per_day) - spent.usd_nano
     return max(0, left_nano) / NANO if spent.usd_nano else None

@@ -51,7 +51,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Command:
-    """A coding agent's program and access, from checked settings."""
+    """A coding agent's command, its access to files and its costs, from checked settings."""
 
     name: str
     argv: tuple[str, ...]
@@ -188,7 +188,7 @@ def _where(preset: Preset, env: Mapping[str, str]) -> list[str]:
             continue
         if urlsplit(value).username or urlsplit(value).password:
             raise ConfigurationError(
-                f"{name} has a user or a password in it, which other users could read in the "
+                f"{name} contains a user name or a password, which other users could read in the "
                 "process list",
                 f"remove it, or write the address into the file {preset.shown[0]}",
             )

@@ -213,8 +213,9 @@ def prompt_chars_for(
 ) -> int:
     """Return the limit of a prompt's length, in characters, by the context and the daily limits.
 
-    Half of the day's money and tokens is for `_PROMPTS_A_DAY` prompts. At any price, a prompt has
-    room for twice the task's `source_chars` and some of the history.
+    Half of the day's money and tokens is divided among `_PROMPTS_A_DAY` prompts. However expensive
+    a token is, the limit leaves room for twice the task's `source_chars` and some of the history,
+    unless the model's context is shorter.
     """
     held = _CHARS_PER_TOKEN * (limits.context_tokens - limits.answer_tokens)
     usd_nano, tokens = nano_of(config.usd_per_day), config.tokens_per_day

@@ -45,7 +45,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Means:
-    """The inputs for slow proposers: API keys, and the node's environment without them."""
+    """The inputs for slow proposers: API keys, and the environment before they were removed."""
 
     keys: ApiKeys
     environment: Mapping[str, str]
@@ -236,7 +236,7 @@ def _check_for(manifest: TaskManifest, baseline: Source) -> Check:
 
 
 def _fitting(prompts: Iterable[str | NoProposal]) -> str | NoProposal:
-    """Return the first prompt that fits into a command-line argument; the longest come first."""
+    """Return the first of `prompts`, longest first, that fits into a command-line argument."""
     size = 0
     for prompt in prompts:
         if isinstance(prompt, NoProposal):

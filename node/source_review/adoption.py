@@ -23,7 +23,7 @@ from protocol.source import Source
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReviewedTree:
-    """A tree that may be adopted, with the capabilities it has beyond its task's baseline.
+    """A tree that may be adopted, with its capabilities that the task's baseline lacks.
 
     `stripped_from` is the peer's patch from whose tree prose was removed. It is None if a recorded
     patch already made this tree.
@@ -35,9 +35,9 @@ class ReviewedTree:
 
 
 def examine(patches: Patches, blobs: Blobs, manifest: TaskManifest, tree: bytes) -> ReviewedTree:
-    """Return the tree to adopt for `tree`. Raises SafetyError if `tree` must not be adopted.
+    """Return `tree` in the form that may be adopted: a peer's tree without its prose.
 
-    `patches` are the task's patches.
+    `patches` are the task's patches. Raises SafetyError if `tree` must not be adopted.
     """
     baseline = blobs.get_source(manifest.baseline_tree)
     if tree == baseline.tree:
@@ -69,9 +69,9 @@ def examine(patches: Patches, blobs: Blobs, manifest: TaskManifest, tree: bytes)
 def marks_of(
     store: Store, blobs: Blobs, task: bytes, tree: bytes
 ) -> tuple[CapabilityFinding, ...] | None:
-    """Return a tree's capabilities beyond its task's baseline; None if its files are missing here.
+    """Return a tree's capabilities that its task's baseline lacks; None if its files are not here.
 
-    If the baseline is missing, return everything beyond arithmetic.
+    If the baseline is missing, return all capabilities other than arithmetic.
     """
     manifest = store.records.manifest(task)
     if manifest is not None and tree == manifest.baseline_tree:
@@ -89,10 +89,10 @@ def marks_of(
 def marks_beyond(
     source: Source, baseline: Source | None, manifest: TaskManifest | None
 ) -> tuple[CapabilityFinding, ...]:
-    """Return a source's capabilities beyond the baseline's.
+    """Return a source's capabilities that the baseline lacks.
 
-    Without a baseline, return everything beyond arithmetic. Without a manifest, return everything
-    beyond what training code needs.
+    Without a baseline, return all capabilities other than arithmetic. Without a manifest, return
+    all that training code does not need.
     """
     kind = LANGUAGE_MODEL if manifest is None else manifest.kind
     return inspect(source, kind=kind, baseline=baseline or Source.of({})).marks
@@ -112,7 +112,7 @@ def unread_of(blobs: Blobs, manifest: TaskManifest, tree: bytes) -> tuple[str, .
 
 
 def concern(marks: Sequence[CapabilityFinding]) -> str:
-    """Return a phrase that says why a marked source is a risk."""
+    """Return a phrase that says why a source with these marks is a risk."""
     if all(mark.what == "unread" for mark in marks):
         return "contains code that the lint cannot read"
     return "does more than arithmetic"

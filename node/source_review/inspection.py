@@ -2,7 +2,8 @@
 
 The child (`agent.source.inspector`) may crash, hang or send false messages. It runs in a sandbox
 (`with_masked_home`) with a time limit, no environment, and no file descriptors except one file to
-read and one to write. Source that cannot be inspected gets a mark, like code with a capability.
+read and one to write. Source that cannot be inspected gets a mark, and so counts as code with a
+capability that the baseline lacks.
 """
 
 import signal
@@ -34,7 +35,7 @@ _REASONS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inspection:
-    """A tree's capabilities beyond its task's baseline, and the tree without its prose.
+    """A tree's capabilities that its task's baseline lacks, and the tree without its prose.
 
     `fingerprint` is None if the tree could not be inspected. `stripped` is None if no base was
     given, and `Rejected` if prose could not be separated from code.
@@ -57,7 +58,7 @@ def inspector_command() -> list[str]:
 def inspect(tree: Source, *, kind: str, baseline: Source, base: Source | None = None) -> Inspection:
     """Inspect `tree` in a child process. With a `base`, also remove the prose that `base` lacks.
 
-    `kind` is the task's kind, which decides which capabilities are marks.
+    `kind` is the task's kind. Capabilities on the allow-list of this kind are no marks.
     """
     sources = [source for source in (tree, baseline, base) if source]
     if any(
@@ -89,7 +90,7 @@ def _ask(request: InspectionRequest) -> Inspected | Rejected:
     if isinstance(answer, Rejected):
         return Rejected(f"the inspector's answer is invalid: {answer.reason}")
     if answer.stripped and _paths(answer.stripped) != _paths(request.tree):
-        return Rejected("the inspector answered with other files")
+        return Rejected("the inspector returned other files than it was given")
     return answer
 
 

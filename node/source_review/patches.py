@@ -63,7 +63,7 @@ class Patches:
             pending += fresh
 
     def _anywhere(self, patch: bytes) -> PatchRecord | None:
-        """Return a patch of this task, or of another task if it was transferred from there."""
+        """Return the patch with this record id, of this task or another; None if it is not here."""
         if patch in self._by_id:
             return self._by_id[patch]
         if patch not in self._elsewhere:
@@ -99,16 +99,16 @@ class Patches:
 
 
 def _made_from(body: PatchBody) -> tuple[bytes, ...]:
-    """Return the patches that a patch derives from, on this task or on the one it was found on."""
+    """Return the ids of a patch's parents, and of its original on the task where it was found."""
     found = None if body.found_on is None else body.found_on.patch
     return body.parents if found is None else (*body.parents, found)
 
 
 def merged(base: Source, ours: Source, theirs: Source) -> Source | None:
-    """Apply the change from `base` to `theirs` to `ours` (a three-way merge); None on a conflict.
+    """Return the three-way merge of `ours` and `theirs` with the ancestor `base`.
 
-    A file that only `ours` or only `theirs` has is kept. The result is a new tree, which needs its
-    own runs.
+    None on a conflict. A file that only `ours` or only `theirs` has is kept. The result is a new
+    tree, which needs its own runs.
     """
     sides = [dict(source.files) for source in (base, ours, theirs)]
     files: dict[str, bytes] = {}

@@ -26,7 +26,8 @@ class LocalEvidence:
     """This machine's evidence for a patch, and the result record that states it.
 
     `level` is `alone` if the patch passed a trial by itself, and `stack` if it passed together with
-    other patches. `parts` is the number of patches in that trial.
+    other patches; `parts` is the number of patches in that trial. `level` is `kept` if the patch
+    was kept but passed no trial.
     """
 
     level: Level
@@ -243,7 +244,7 @@ class _Walk:
         return {text.strip() for line in added for text in (line, line.split(b"#")[0])} - {b""}
 
     def _writer(self, patch: PatchRecord, measured: PatchRecord) -> Writer:
-        """Return a patch's author as the writer of lines; the evidence is that for `measured`."""
+        """Return a patch's author as a writer, with this machine's evidence for `measured`."""
         return Writer(
             whose="own" if patch.is_own else "untrusted",
             author=patch.author,
@@ -262,8 +263,8 @@ class _Walk:
     def _first_on(self, way: list[PatchRecord], stack: PatchRecord) -> int:
         """Return the index of the first patch in `way` that the combined patch `stack` contains.
 
-        That patch has the same base as `stack` or, if none has, the root of the branch as its base.
-        Without such a patch the index is 0.
+        It is the patch in `way` with the same base as `stack`. If there is none, it is the patch
+        whose base is the tree with which the line's branch began. Otherwise the index is 0.
         """
         bases = [patch.body.base for patch in way]
         roots = [

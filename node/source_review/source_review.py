@@ -1,7 +1,7 @@
 """Peers' changes that this node may run without asking its user. Each tree is examined once.
 
-Only code without capability marks may run, and only after its prose is removed. Gains play no role
-in this module.
+A change may run only if its code has no capability, such as an import, that the task's baseline
+lacks (a *mark*). Its comments and docstrings are removed first. Gains play no role in this module.
 """
 
 from collections.abc import Callable
@@ -86,7 +86,8 @@ class SourceReview:
     def step(self, result: ResultBody, *, own: bytes) -> ReviewedStep | None:
         """Return the change that a result reports on; None if it must not run.
 
-        The base stays unchanged if it is the task's baseline or `own`, a tree of this node.
+        A peer's base is returned without its prose. The task's baseline and `own`, a tree of this
+        node, are returned unchanged.
         """
         found = self.tree(result.tree, result)
         if found is None or not self._has(result.base, result):

@@ -157,7 +157,7 @@ def test_codex_is_given_its_server_in_words(user: Path) -> None:
 def test_an_address_with_a_password_is_put_into_no_list_of_processes(user: Path) -> None:
     env = variables(user, CODEX_API_KEY="c", OPENAI_BASE_URL="http://me:secret@127.0.0.1:8/v1")
     message, hint = fault(user, env, agent=("codex",))
-    assert "OPENAI_BASE_URL has a user or a password in it" in message
+    assert "OPENAI_BASE_URL contains a user name or a password" in message
     assert "secret" not in message
     assert "~/.codex/config.toml" in hint
 

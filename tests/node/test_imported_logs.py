@@ -297,7 +297,7 @@ def test_any_table_is_given_back_byte_for_byte(
     ],
 )
 def test_a_file_without_any_experiment_is_refused(form: str, data: bytes) -> None:
-    with pytest.raises(UsageError, match=f"the file has no experiment in the form {form}"):
+    with pytest.raises(UsageError, match=f"the file has no experiment in the format of {form}"):
         read_history(form, data, "the file")
 
 
