@@ -33,7 +33,7 @@ IMPLAUSIBLE: Final = "implausible"  # flags a gain above the task's max_step
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoardClaim:
-    """The facts of one result of the stage `confirm`. Without a gain it counts only as a try.
+    """The facts of one result of the stage `confirm`. If `gain` is None, it counts only as a try.
 
     `anchor_gain` is the gain over the anchor, on the split where its lower bound is smaller.
     `noise_nano` is the standard deviation of one run. `published` holds (seed, public figure) of

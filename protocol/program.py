@@ -66,7 +66,7 @@ class Instances(Mapped):
 
     def _fault(self) -> str | None:
         if bool(self.fixed) == bool(self.public or self.secret):
-            return "needs either fixed instances or numbers of drawn ones"
+            return "needs either fixed instances or the numbers of instances to draw"
         if len(set(self.fixed)) != len(self.fixed):
             return "fixed: a duplicate instance"
         return None

@@ -137,7 +137,7 @@ class NoiseEstimate:
     def __post_init__(self) -> None:
         if not (self.ss > 0 and self.nu > 0 and math.isfinite(self.ss)):
             raise ArnodeError(
-                f"no noise estimate in ss={self.ss}, nu={self.nu}",
+                f"ss={self.ss} and nu={self.nu} give no noise estimate",
                 "a task whose runs never differ needs a noise floor above zero",
             )
 
@@ -204,7 +204,7 @@ class PairedEvidence:
 
     def __post_init__(self) -> None:
         if len(self.base) != len(self.candidate):
-            raise ValueError("evidence is paired: as many base runs as candidate runs")
+            raise ValueError("pairs need as many base runs as candidate runs")
 
     @property
     def pairs(self) -> int:
