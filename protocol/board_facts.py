@@ -168,7 +168,7 @@ def _noise_nano(evidence: Evidence, manifest: TaskManifest) -> int:
 
 
 def _lower_of(secret: Gain | None, public: Gain | None) -> Gain | None:
-    """Return the gain with the lower bound; None unless both splits have one.
+    """Return the gain whose lower bound is smaller; None unless both splits have a gain.
 
     Neither split is safe alone: screens select on the public split, and an author may draw its
     secret split again until the result looks good.

@@ -105,7 +105,7 @@ class AuthorRate:
 
     @property
     def status(self) -> AuthorStatus:
-        """How claims of this author are tried.
+        """The author's status, which decides how claims of this author are tried.
 
         Claims of `trusted` authors may be tried together, those of `open` authors one by one.
         Claims of `doubted` authors are tried only after re-runs confirm one or two. A refuted

@@ -272,7 +272,7 @@ class PairedEvidence:
 
     @cached_property
     def _worth_runs(self) -> float:
-        """h, the weight of the pairs in runs.
+        """h: the mean difference has the variance of one run divided by h.
 
         It is lower if the candidate is noisier than the base, or if the differences scatter more
         than independent runs would (a seed that is lucky for one and unlucky for the other).
