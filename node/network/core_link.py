@@ -181,7 +181,10 @@ class CoreLink:
     async def _pass_on(
         self, protocol: str, peer: PeerId, question: Message, frames: FrameStream
     ) -> bool:
-        """Pass a question to the core and its answer to the peer; return False on fault or timeout."""
+        """Pass a question to the core and its answer to the peer.
+
+        Return False if a step fails or the answer is late.
+        """
         number = next(self._numbers)
         to_answer, answers = trio.open_memory_channel[Message](1)
         asked = self._open[number] = _Question(peer, to_answer)
