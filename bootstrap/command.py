@@ -25,7 +25,7 @@ def bootstrap() -> None:
     default=_HTTP,
     show_default=True,
     metavar="HOST:PORT|none",
-    help="The address of the public page, its API and /metrics.",
+    help="Where to serve the public page, its API and /metrics.",
 )
 @click.option(
     "--relay/--no-relay",

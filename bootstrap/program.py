@@ -136,7 +136,7 @@ def answers_of(
     author: bytes,
     stop: Callable[[], None],
 ) -> Mapping[str, Answer]:
-    """Return the handler of each command; `author`: this node's key, `stop` shuts the node down."""
+    """Return a handler for each command. `author`: this node's key; `stop`: shuts the node down."""
 
     async def status(_: Nothing) -> dict[str, Message]:
         return status_document(
@@ -158,7 +158,7 @@ def answers_of(
 
 
 async def refuse(_: Mapping[str, Message]) -> Message:
-    """Reject any other command, because all others are about research.
+    """Reject a command that has no handler here, because it is about research.
 
     Raises:
         UsageError: always.

@@ -80,19 +80,19 @@ class Row(Mapped):
 
     @property
     def found_gain(self) -> int:
-        """The number of keys that found a gain, as claimed or smaller."""
+        """The number of keys whose re-runs found a gain: `confirmed` plus `smaller`."""
         return self.confirmed + self.smaller
 
     @property
     def figure_nano(self) -> int | None:
-        """The gain over the anchor that belongs to `bound_nano`."""
+        """The gain over the anchor whose lower bound is `bound_nano`."""
         if self.gain_rerun_nano is not None:
             return self.gain_rerun_nano
         return self.gain_anchor_nano
 
     @property
     def bound_nano(self) -> int | None:
-        """The lower bound that the row ranks by: that of re-runs, else that of the claim."""
+        """The lower bound that the row ranks by: of the best re-run, else of the claim."""
         if self.gain_rerun_lower_nano is not None:
             return self.gain_rerun_lower_nano
         return self.gain_anchor_lower_nano
@@ -139,9 +139,9 @@ def assemble(
     withdrawals: Iterable[Withdrawal],
     equivocations: Iterable[Equivocation],
 ) -> Board:
-    """Return the leaderboard of these facts.
+    """Compute the leaderboard from facts that were read from records.
 
-    Withdrawals and equivocations count only if their author is the author of one of these facts.
+    Withdrawals and equivocations count only if their author is the author of one of the facts.
     """
     authors = {fact.id: fact.author for fact in facts}
     known = set(authors.values())
@@ -203,7 +203,7 @@ def _board_digest(task: bytes, hardware_class: str, rows: Iterable[Row]) -> byte
 class _Candidate:
     """A claim that may become its tree's row; other authors' opinions are added later.
 
-    `lower_nano` and `upper_nano` bound the gain over the anchor by which it ranks.
+    `lower_nano` and `upper_nano` bound its gain over the anchor; the claim ranks by `lower_nano`.
     """
 
     claim: BoardClaim

@@ -33,7 +33,7 @@ IMPLAUSIBLE: Final = "implausible"  # flags a gain above the task's max_step
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoardClaim:
-    """The facts of one result of the stage `confirm`. Without a gain it counts only as a try.
+    """The facts of one result of the stage `confirm`. If `gain` is None, it counts only as a try.
 
     `anchor_gain` is the gain over the anchor, on the split where its lower bound is smaller.
     `noise_nano` is the standard deviation of one run. `published` holds (seed, public figure) of
@@ -168,7 +168,7 @@ def _noise_nano(evidence: Evidence, manifest: TaskManifest) -> int:
 
 
 def _lower_of(secret: Gain | None, public: Gain | None) -> Gain | None:
-    """Return the gain with the lower bound; None unless both splits have one.
+    """Return the gain whose lower bound is smaller; None unless both splits have a gain.
 
     Neither split is safe alone: screens select on the public split, and an author may draw its
     secret split again until the result looks good.

@@ -16,7 +16,7 @@ Sort: TypeAlias = Literal["news", "bulk", "intent", "unknown"]
 
 
 class RecordBody:
-    """A base for kinds of records; `kind` is the name on the wire. Kinds override the defaults."""
+    """A base of the classes of bodies, which override its defaults. `kind`: name on the wire."""
 
     __slots__ = ()
 
@@ -32,10 +32,10 @@ class RecordBody:
 
     @property
     def about(self) -> bytes | None:
-        """The id of the record that this record refers to, shown with it."""
+        """The id of the record that this record refers to and is shown with."""
         return None
 
     @property
     def lives_s(self) -> int | None:
-        """How many seconds from its timestamp the record is valid; None: for ever."""
+        """The number of seconds after its timestamp that the record is valid; None: no limit."""
         return None

@@ -270,7 +270,7 @@ def fit_text(raw: str, limit: int) -> str:
 def printed_lines(text: str) -> list[str]:
     """Return the last lines that a program printed, in the form shown to users.
 
-    Each line starts with a mark, so that it cannot pass for arnode's own output.
+    Each line starts with "| ", so that it cannot pass for arnode's own output.
     """
     lines = [line for line in plain(text, lines=True).split("\n") if line.strip()]
     return [f"| {line}" for line in lines[-_PRINTED_LINES:]]

@@ -95,7 +95,7 @@ class DifferenceEvidence:
 
     @property
     def sd(self) -> float:
-        """The noise of one run with which independent runs would differ as much as these pairs."""
+        """The noise of one run, as if the two runs of each pair were independent."""
         return math.sqrt(self._ss / (2 * (self.pairs - 1))) if self.pairs > 1 else self.floor
 
     @property
@@ -147,7 +147,7 @@ class DifferenceEvidence:
 
     @cached_property
     def _ss(self) -> float:
-        """The sum of squares about the mean, or the one of the least plausible noise if larger."""
+        """The sum of squares about the mean, at least that of the least plausible noise."""
         floor = max(self.floor, abs(self.gain) / GAIN_OVER_SPREAD)
         return max(sum_of_squares(self.differences), 2 * (self.pairs - 1) * floor * floor, 0.0)
 
@@ -156,8 +156,8 @@ class DifferenceEvidence:
 class ExactEvidence:
     """Evidence from pairs on fixed instances without noise: the first pair measures the gain.
 
-    Gains are whole 1e-9 units, because two floats that should be equal may not be. If pairs
-    differ after all, a gain is shown only if it exceeds their range.
+    Gains are whole 1e-9 units, because two floats that should be equal may not be. If the gains of
+    the pairs differ nevertheless, a gain is shown only if it exceeds their range.
     """
 
     gains_nano: tuple[int, ...]

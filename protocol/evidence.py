@@ -67,9 +67,8 @@ CRITICAL_DIFFERENCES: Final = (
 class Evidence:
     """The sums over n pairs, from which the gain and its bounds are computed.
 
-    `total` is the sum of the differences (nano), `scatter` n times their sum of squares (nano
-    squared), as in the module's docstring. For exact pairs it is n times their range (nano). Fewer
-    than `least_pairs` pairs show nothing.
+    `total` is the sum of the differences, in nano. `scatter` is defined in the module's docstring;
+    it is in nano squared, and for exact pairs in nano. Fewer than `least_pairs` pairs show nothing.
     """
 
     pairs: int

@@ -61,9 +61,9 @@ def luck(tries: int) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gain:
-    """A mean of paired differences, the half-width of its interval, and the published `estimate`.
+    """A gain: the mean of paired differences, and the published `estimate`.
 
-    All three are in millionths of 1e-9 units of the metric.
+    `reach` is the half-width of the interval. All three are in millionths of 1e-9 of the metric.
     """
 
     pairs: int
@@ -73,16 +73,16 @@ class Gain:
 
     @property
     def value_nano(self) -> int:
-        """The estimate of the gain, rounded down."""
+        """The estimate of the gain in 1e-9 units, rounded down."""
         return _held(self.estimate // MILLION)
 
     @property
     def upper_nano(self) -> int:
-        """The upper end of the interval."""
+        """The upper end of the interval, in 1e-9 units."""
         return _held((self.mean + self.reach) // MILLION)
 
     def lower_nano(self, allowance: int = 0) -> int:
-        """Return the lower bound minus an allowance for luck (s · L[N])."""
+        """Return the interval's lower end minus `allowance` (s · L[N], for luck), in 1e-9 units."""
         return _held((self.mean - self.reach - allowance) // MILLION)
 
 
@@ -130,7 +130,7 @@ class FigureScale:
 def figures_of(
     runs: Sequence[Run], role: Role, scale: FigureScale, *, secret: bool
 ) -> dict[int, int]:
-    """Return the figures of a role's runs by seed; the first successful run of a seed counts."""
+    """Map each seed to the figure of the first successful run with that seed and this role."""
     assert len(runs) <= MAX_RUNS  # noqa: S101 - the field tables hold it
     figures: dict[int, int] = {}
     for run in runs:
@@ -143,7 +143,7 @@ def figures_of(
 def pairs_of(
     runs: Sequence[Run], against: Role, scale: FigureScale, *, secret: bool
 ) -> tuple[Pair, ...]:
-    """Return for each seed the figure of the role `against` and the candidate's figure.
+    """Return for each seed the figures of two runs: of the role `against`, and of the candidate.
 
     Both are negated if larger is better, so that in every pair smaller is better.
     """

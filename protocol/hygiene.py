@@ -67,7 +67,7 @@ def check_source(
     """Return why this source may not run, or None.
 
     Growth over the task's `baseline` is measured on compressed sources. Memorised text or weights
-    would need it; comments and blank lines hardly do.
+    add much to that size; comments and blank lines add little.
     """
     paths = [name for name, _ in source.files]
     unlisted = [name for name in paths if name not in editable]

@@ -72,7 +72,7 @@ def embedded_ipv4(host: IPv6Address) -> tuple[IPv4Address, ...]:
 
 
 def may_be_machine(host: IPv4Address | IPv6Address) -> bool:
-    """Return True if some machine may have this address, if only in a test network."""
+    """Return True if a machine may have this address, even if only in a test network."""
     return block_of(host).network not in NO_MACHINE
 
 

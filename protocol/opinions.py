@@ -21,7 +21,7 @@ from protocol.gains import Gain
 class Opinions:
     """The opinions on one tree: the last vote of each key, and the keys that adopted the tree.
 
-    With each vote: True if its runs support its verdict.
+    `votes` holds with each vote whether its runs support its verdict.
     """
 
     votes: dict[bytes, tuple[Vote, bool]] = field(default_factory=dict)
@@ -36,7 +36,7 @@ class Opinions:
         return sum(not supported for _, supported in self._others(but))
 
     def rerun(self, *, but: bytes) -> Gain | None:
-        """Return the gain over the anchor with the highest lower bound that another key measured.
+        """Return the re-run gain over the anchor that has the highest lower bound.
 
         Only keys other than `but` count, and only if they found a gain that their runs support.
         """

@@ -66,7 +66,7 @@ class Instances(Mapped):
 
     def _fault(self) -> str | None:
         if bool(self.fixed) == bool(self.public or self.secret):
-            return "needs either fixed instances or numbers of drawn ones"
+            return "needs either fixed instances or the numbers of instances to draw"
         if len(set(self.fixed)) != len(self.fixed):
             return "fixed: a duplicate instance"
         return None
@@ -95,7 +95,7 @@ class ProgramLimits(Mapped):
     """The limits for one instance, in addition to the task's.
 
     `warmup` is the number of calls before the first one that counts. `scratch_mb` limits the files
-    that the judge may write for one question; None: it may write none. If `judge_limit_s` or
+    that the judge may write while it answers one question; None: none. If `judge_limit_s` or
     `judge_memory_mb` is None, the default for judges applies.
     """
 
@@ -134,7 +134,7 @@ class ProgramSpec(Mapped):
     - `module`: a Python module of the candidate, which the judge's evaluator calls. Arguments and
       results are copied.
     - `judge_files`: the evaluator's files.
-    - `vary`: the part of the evaluator that depends on an instance's seed; None: no part does.
+    - `vary`: names what in the evaluator depends on an instance's seed; None: nothing does.
     """
 
     run: Annotated[_Arguments | None, OPTIONAL]

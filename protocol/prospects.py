@@ -57,7 +57,7 @@ _NORMAL = NormalDist()
 def expected_gain_sd(claim_sd: float, *, standard_error_sd: float = _PAIR_SD) -> float:
     """Return the expected gain of a claim of this size, at least 0.
 
-    It is the posterior mean over good, idle and harmful patches, of which only good ones count.
+    It is the posterior mean if a patch is good, idle or harmful; the last two count as 0.
     """
     good, gain = _share_between(claim_sd, _GOOD_SD, standard_error_sd)
     bad, _ = _share_between(claim_sd, _BAD_SD, standard_error_sd)
@@ -84,7 +84,7 @@ class AuthorRate:
     not_reproduced: int = 0
 
     def after(self, outcome: Outcome) -> "AuthorRate":
-        """Return the rate with one more outcome; older outcomes fade."""
+        """Return the track record with one more outcome; older outcomes lose weight."""
         good, bad = _WEIGHTS[outcome]
         return AuthorRate(
             _FADE * self.confirmed + good,
@@ -105,7 +105,7 @@ class AuthorRate:
 
     @property
     def status(self) -> AuthorStatus:
-        """How claims of this author are tried.
+        """The author's status, which decides how claims of this author are tried.
 
         Claims of `trusted` authors may be tried together, those of `open` authors one by one.
         Claims of `doubted` authors are tried only after re-runs confirm one or two. A refuted
@@ -129,7 +129,7 @@ class AuthorRate:
 
 
 def trial_outcome(*, is_kept: bool, claim_sd: float, gain_sd: float) -> Outcome:
-    """Return the outcome, for its author, of trying a claimed patch on the working line.
+    """Return how a trial of a claim on the working line counts in its author's track record.
 
     A patch kept by luck does not confirm a large claim: patches without effect are kept one time in
     ten, and a liar must not become trusted by one.
@@ -140,7 +140,7 @@ def trial_outcome(*, is_kept: bool, claim_sd: float, gain_sd: float) -> Outcome:
 
 
 def stack_outcome(*, is_kept: bool, claim_sd: float, gain_sd: float, claims: int) -> Outcome | None:
-    """Return the outcome, for each author, of trying combined claims; None if they are not kept.
+    """Return how a trial of combined claims counts for each author; None if it is not kept.
 
     A rejected combination is no evidence against a single claim in it. `claim_sd` is the sum of the
     claims.
@@ -170,16 +170,17 @@ def may_catch_up(rate: AuthorRate, *, is_due: bool) -> bool:
     """Return True if a claimed lead of an author's head is worth a trial.
 
     A made-up head costs its author nothing and this node several runs, so an author who published
-    one gets no second trial. Authors without a track record share the runs reserved for peers;
-    `is_due`: peers have used less than their share.
+    one gets no second trial. Authors without a track record share the runs reserved for peers.
+    `is_due`: peers have used fewer runs than are reserved.
     """
     return rate.status == "trusted" or (rate.status == "open" and is_due)
 
 
 def least_lead_sd(*, has_own: bool) -> float:
-    """Return the least lead of a peer's head, between lower bounds, that is worth catching up with.
+    """Return the least lead of a peer's head over this node's head that is worth a trial.
 
-    `has_own`: this node's head has patches of its own.
+    The lead is the difference of the lower bounds. `has_own`: this node's head has patches that
+    this node made.
     """
     return _LARGE_SD if has_own else _LEAST_LEAD_SD
 
@@ -199,10 +200,10 @@ def is_worth_early_trial(kept_sd: float) -> bool:
 
 
 def turns(drawn: float) -> tuple[Turn, ...]:
-    """Return the order of turns for a slot for peers' claims, given a random number in 0 … 1.
+    """Return in which order to look for a claim of a peer to try next.
 
-    The first turn that has a claim gets the slot: a newcomer's, combined ones of trusted authors
-    ("stack"), or a single one.
+    The first kind with a claim is tried: a newcomer's claim, combined claims of trusted authors
+    ("stack") or a single claim. `drawn` is a random number in 0 … 1.
     """
     others: tuple[Turn, ...] = ("stack", "single")
     return ("newcomer", *others) if drawn < NEWCOMERS_SHARE else others
@@ -228,8 +229,8 @@ def together(
 def _is_contradicted(claim_sd: float, gain_sd: float, *, claims: int) -> bool:
     """Return True if a trial's gain is far below the claim; each claim is as noisy as the trial.
 
-    As for a refutation, less than half of the claim must be there, because gains add up to less on
-    another tree.
+    As for a refutation, the gain must be less than half of the claim, because gains add up to less
+    on another tree.
     """
     spread_sd = math.sqrt((1 + claims) * _TRIAL_VARIANCE)
     return claim_sd - gain_sd > max(_CONTRADICTED_SIGMAS * spread_sd, claim_sd / 2)
@@ -238,9 +239,9 @@ def _is_contradicted(claim_sd: float, gain_sd: float, *, claims: int) -> bool:
 def _share_between(
     claim_sd: float, between: tuple[float, float], standard_error_sd: float
 ) -> tuple[float, float]:
-    """Return the probability density of a claim, and its product with the posterior mean gain.
+    """Return the probability density of a claim if gains are uniform in the interval `between`.
 
-    The prior of the gain is uniform in `between`.
+    Return also that density multiplied by the posterior mean gain.
     """
     low, high = ((end - claim_sd) / standard_error_sd for end in between)
     width = between[1] - between[0]

@@ -246,7 +246,7 @@ class _Writer:
         self._skipped = (part.bound, part.stop)
 
     def answer(self, part: _Range) -> None:
-        """Skip a range that is equal or was skipped, and split any other."""
+        """Skip a range that is equal here or that the peer skipped; split any other range."""
         if part.fingerprint in (None, self._index.fingerprint(part.start, part.stop)):
             self.skip(part)
         else:
@@ -309,7 +309,7 @@ class _Writer:
             self._skipped = None
 
     def _encoded(self, bound: bytes) -> tuple[bytes, int]:
-        """Return a bound, encoded relative to the last one, and its time."""
+        """Return a bound, encoded relative to the previous bound's time, and its own time."""
         if bound == _END:
             return bytes(2), _LAST_TIME
         time, prefix = int.from_bytes(bound[:_TIME_BYTES], "big"), bound[_TIME_BYTES:]

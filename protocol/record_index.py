@@ -163,14 +163,14 @@ class RecordIndex:
             number, offset = number + 1, 0
 
     def _chunk_at(self, position: int) -> tuple[int, int]:
-        """Return the chunk of a position and its byte offset in the chunk."""
+        """Return the index of the chunk that holds a position, and the byte offset in it."""
         if self._stale:
             self._refresh()
         number = bisect.bisect_right(self._starts, position) - 1
         return number, (position - self._starts[number]) * KEY_BYTES
 
     def _place(self, key: bytes) -> tuple[int, int]:
-        """Return the chunk that has or would take a key (-1: before all), and the byte offset."""
+        """Return the index of a key's chunk (-1: before all) and its byte offset, stored or not."""
         number = bisect.bisect_right(self._firsts, key) - 1
         if number < 0:
             return -1, 0

@@ -189,7 +189,7 @@ class PatchBody(RecordBody, Mapped):
 
     @property
     def about(self) -> bytes | None:
-        """The id of the original patch of a transfer; of several combined ones, the first."""
+        """The id of the patch that a transfer repeats; the first one if it combines several."""
         found = self.found_on
         return None if found is None else found.patch or next(iter(self.parents), None)
 

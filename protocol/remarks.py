@@ -141,7 +141,7 @@ class ReportBody(RecordBody, Mapped):
 class ProposalCount(Mapped):
     """The outcomes of the proposals of one proposer, language model and instructions.
 
-    Of the `proposed` ones, `unusable` were unusable (unreadable, without effect, tried before),
+    Of the `proposed` proposals, `unusable` were unreadable, without effect or tried before,
     `failed` ended without a figure, `rejected` were caught by the evaluator and `tried` were
     measured. Of the tried ones, `kept` were kept.
     """

@@ -85,11 +85,11 @@ class Policy:
 
     @property
     def screens(self) -> int:
-        """The number of runs that it takes to keep a patch."""
+        """The number of runs after which a patch can be kept: a screen and the rechecks."""
         return 1 + len(self.rechecks_sd)
 
     def evidence_share(self, log_e: float) -> float:
-        """Return the share of the evidence needed for a confirmation, from 0 to 1."""
+        """Return `log_e` as a fraction, 0 to 1, of the evidence that a confirmation needs."""
         return min(1.0, max(0.0, log_e / -math.log(self.alpha)))
 
 
@@ -130,7 +130,7 @@ class Judgement:
       be worse than the base (without a claim only if the policy can refute).
     - `unconfirmed`: the pairs showed neither.
 
-    `evidence_share` is the share of the evidence needed for a confirmation, from 0 to 1.
+    `evidence_share` is the evidence so far as a fraction, 0 to 1, of what a confirmation needs.
     """
 
     verdict: Verdict | None
@@ -198,15 +198,15 @@ def trial_alpha(number: int, *, introducer: int | None = None) -> float:
 
 
 def _part(number: int) -> float:
-    """Return the `number`-th term, from 1, of a series whose sum is 1."""
+    """Return the `number`-th term (from 1) of a series that sums to 1: a fraction of a budget."""
     return float(number**-_ALPHA_EXPONENT) / _SPENT_IN_ALL
 
 
 def passes_screen(x: float, level: float, sd: float, policy: Policy) -> bool:
     """Return True if the screen's figure `x` is low enough for a recheck.
 
-    The patch is selected by its screen, so the screen's figure is not used afterwards. `level` is
-    the estimated mean of the base.
+    The screen's figure is not used afterwards, because it selects the patch. `level` is the
+    estimated mean of the base; `sd` is the noise.
     """
     return x <= level - policy.screen_sd * sd
 
@@ -216,7 +216,7 @@ def passes_rechecks(
 ) -> bool:
     """Return True if the rechecks so far (one or more) support the screen.
 
-    `levels` are the scores of the base that were measured alongside each recheck.
+    `fresh` are the rechecks' scores, `levels` the scores of the base measured next to each.
     """
     needed_sd = policy.rechecks_sd[len(fresh) - 1]
     return fmean(fresh) <= fmean(levels) - needed_sd * sd
@@ -225,7 +225,8 @@ def passes_rechecks(
 def is_plain(own: Sequence[float], levels: Sequence[float], sd: float, policy: Policy) -> bool:
     """Return True if a patch's rechecks show a gain so large that no further recheck is needed.
 
-    The first entries of `own` and `levels` belong to the screen.
+    `own` are the scores of the patch's runs, `levels` those of the base. The first of each belongs
+    to the screen.
     """
     fresh = zip(own[1:], levels[1 : len(own)], strict=True)
     gains = [level - x for x, level in fresh]
@@ -233,9 +234,10 @@ def is_plain(own: Sequence[float], levels: Sequence[float], sd: float, policy: P
 
 
 def passes_so_far(own: Sequence[float], levels: Sequence[float], sd: float, policy: Policy) -> bool:
-    """Return True if a patch passes its last run: the screen, or the rechecks so far.
+    """Return True if a patch passes its latest test: the screen, or the rechecks so far.
 
-    `levels` are the figures of the base next to each run; it may have more entries than `own`.
+    `own` are the scores of the patch's runs. `levels` are those of the base next to each run; it
+    may have more entries than `own`.
     """
     if len(own) == 1:
         return passes_screen(own[0], levels[0], sd, policy)
@@ -245,7 +247,7 @@ def passes_so_far(own: Sequence[float], levels: Sequence[float], sd: float, poli
 def has_drifted(earlier: Sequence[float], later: Sequence[float], sd: float) -> bool:
     """Return True if one tree's figures changed by more than chance, on the same evaluation rows.
 
-    Then the machine has changed, or the tree's selected runs were better than the tree.
+    Then the machine has changed, or the tree was selected because its earlier runs were lucky.
     """
     error = sd * math.sqrt(1 / len(earlier) + 1 / len(later))
     return abs(fmean(later) - fmean(earlier)) > _RECHECK_ERRORS * error

@@ -132,7 +132,7 @@ class Run(Mapped):
 
     @property
     def was_cut_off_by_others(self) -> bool:
-        """True if it timed out while other processes used the device, so its tree may be sound."""
+        """True if it timed out while other processes used the device; the tree may be sound."""
         return self.status == "timeout" and CONTENDED in self.flags
 
     def _fault(self) -> str | None:

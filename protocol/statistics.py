@@ -137,7 +137,7 @@ class NoiseEstimate:
     def __post_init__(self) -> None:
         if not (self.ss > 0 and self.nu > 0 and math.isfinite(self.ss)):
             raise ArnodeError(
-                f"no noise estimate in ss={self.ss}, nu={self.nu}",
+                f"ss={self.ss} and nu={self.nu} give no noise estimate",
                 "a task whose runs never differ needs a noise floor above zero",
             )
 
@@ -204,7 +204,7 @@ class PairedEvidence:
 
     def __post_init__(self) -> None:
         if len(self.base) != len(self.candidate):
-            raise ValueError("evidence is paired: as many base runs as candidate runs")
+            raise ValueError("pairs need as many base runs as candidate runs")
 
     @property
     def pairs(self) -> int:
@@ -272,7 +272,7 @@ class PairedEvidence:
 
     @cached_property
     def _worth_runs(self) -> float:
-        """h, the weight of the pairs in runs.
+        """h: the mean difference has the variance of one run divided by h.
 
         It is lower if the candidate is noisier than the base, or if the differences scatter more
         than independent runs would (a seed that is lucky for one and unlucky for the other).

@@ -27,10 +27,11 @@ _NEVER_EXACT: Final = frozenset({"wall_s", "cpu_s", "instructions", "peak_mb"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Style:
-    """The style of a task's pairs; fewer than `least_pairs` differences show nothing.
+    """The style of a task's pairs; fewer than `least_pairs` pairs show nothing.
 
-    `floor_nano` is the task's noise floor, for one run. The public split may have another number of
-    instances: a run's noise on it is `public_scatter` times its noise on the secret split.
+    `floor_nano` is the task's noise floor, for one run. The number of instances may differ
+    between the splits: a run's noise on the public one is `public_scatter` times that on the secret
+    one.
     """
 
     name: StyleName = "runs"
@@ -54,7 +55,7 @@ class Style:
     def drawing(cls, secret: int, *, public: int | None = None, floor_nano: int = 0) -> Self:
         """Return the style of a task whose runs draw `secret` and `public` instances each.
 
-        If `public` is None, it is the same number as `secret`.
+        If `public` is None, it is equal to `secret`.
         """
         pairs = -(-LEAST_INSTANCES // max(1, secret))
         return cls(

@@ -38,7 +38,7 @@ def tasks_topic(net: str) -> str:
 
 
 def common_news(net: str) -> str:
-    """Return the name of the set of records that the news of all tasks of a network share."""
+    """Return the name of the set of records that belong to the news of every task of a network."""
     return f"/arnode/{net}/news"
 
 

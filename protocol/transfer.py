@@ -110,12 +110,12 @@ def _posterior(transfers: Sequence[ObservedTransfer], prior: Slope) -> Slope:
 
 
 def _variance(one: ObservedTransfer, slope: float) -> float:
-    """Return the variance of a ratio that is due to the errors of both gains."""
+    """Return the variance of the ratio above / below that the errors of both gains cause."""
     return (one.above_error**2 + (slope * one.below_error) ** 2) / one.below**2
 
 
 def _scatter(ratios: Sequence[tuple[float, float]], known: float) -> float:
-    """Return the scatter between patches beyond measurement errors, shrunk towards `known`."""
+    """Return the scatter of the patches' slopes beyond measurement errors, shrunk to `known`."""
     weights = [1 / max(variance, 1e-9) for _, variance in ratios]
     total = sum(weights)
     mean = sum(weight * ratio for weight, (ratio, _) in zip(weights, ratios, strict=True)) / total

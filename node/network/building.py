@@ -42,9 +42,9 @@ CONNECTIONS_PER_PEER: Final = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostSettings(NetworkSettings):
-    """The settings that the core sends, and limits that it does not send.
+    """The settings that the core sends, and limits with fixed defaults that it does not send.
 
-    `relay`: the limits of relaying, if `relays` is True.
+    `relay`: the limits of relaying; used only if `relays` is True.
     """
 
     handshake_s: Annotated[float, UNWRITTEN] = 10.0

@@ -102,7 +102,7 @@ class Circuits:
             )
 
     async def _take(self, stream: INetStream) -> None:
-        """Answer a relay that offers a circuit; keep the stream until the circuit ends."""
+        """Accept or refuse a circuit that a relay offers; return when an accepted one has ended."""
         relay = peer_of(stream)
         question = await read_message(stream, StopMessage)
         if question.type != StopMessage.CONNECT:

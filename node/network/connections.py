@@ -57,7 +57,7 @@ Spend = Callable[[PeerId, CostKind, float], BudgetVerdict]
 class Connections:
     """Limits for one swarm's connections and streams. Create it before the swarm runs.
 
-    `secret` is that of a private network; it encrypts every connection.
+    `secret`: a private network's secret, which encrypts every connection; None on a public one.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Connections:
         return sum(len(getattr(one.muxed_conn, "streams", ())) for one in connections)
 
     def limiting(self, handler: StreamHandler) -> StreamHandler:
-        """Return a handler of inbound streams that resets streams over the peer's limits."""
+        """Return `handler`, wrapped to reset streams beyond a peer's limits on inbound streams."""
 
         async def limited(stream: INetStream) -> None:
             peer = peer_of(stream)
@@ -120,7 +120,7 @@ class Connections:
         return limited
 
     def bytes_of(self, stream: INetStream) -> ByteStream:
-        """Return a stream with the interface that frames need."""
+        """Wrap a libp2p stream so that `FrameStream` can use it."""
         return Libp2pStream(stream, partial(self.sever, peer_of(stream)))
 
     def private(self, raw: IRawConnection) -> IRawConnection:
@@ -146,7 +146,7 @@ class Connections:
         await self._dial(raw, peer)
 
     async def accept_through(self, raw: RawConnection, address: Multiaddr) -> None:
-        """Set up a connection over the inbound end of a circuit; raise once it has ended."""
+        """Run a connection over the inbound end of a circuit. Raise when it has ended."""
         self._circuits.add(raw)
         await self._accept(raw, address)
 

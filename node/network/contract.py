@@ -116,7 +116,7 @@ def check_gossip(topic: str, data: bytes, topics: Collection[str]) -> None:
     if len(data) > MESSAGE_LIMIT_BYTES:
         raise NetworkError(
             f"a message of {len(data)} bytes, more than gossip's limit of {MESSAGE_LIMIT_BYTES}",
-            "let reconciliation send it, and refer to large parts by their hash",
+            "leave it to reconciliation, and name large data by its hash",
         )
 
 

@@ -1,9 +1,9 @@
 """The host's end of the link with the core: calls in, events out (`node.network.contract`).
 
-A slow core fills only a bounded amount of this process's memory; peers wait or are refused. A
-single trio task writes to the core. Every other task waits until its one frame is taken, so no more
-frames wait than there are tasks. Gossip waits in a separate queue; messages that do not fit are
-lost and counted. Of connects and disconnects, only the changes since the last report are sent.
+If the core is slow, peers wait or are refused, so this process's memory stays bounded. One trio
+task writes to the core. Every other task hands it one frame and waits until the frame is taken, so
+no more frames wait than there are tasks. Gossip waits in a bounded queue; messages that do not fit
+are lost and counted. Connects and disconnects are sent as the changes since the last report.
 """
 
 import logging
@@ -83,7 +83,7 @@ class CoreLink:
         }
 
     async def run(self, settings: NetworkSettings, validator: Validator) -> None:
-        """Serve the protocols and topics of the settings until the channel ends."""
+        """Serve the protocols and topics that the settings name until the channel ends."""
         self._max_peers = settings.max_peers
         for protocol in settings.protocols:
             await self._serve(protocol)
@@ -181,7 +181,10 @@ class CoreLink:
     async def _pass_on(
         self, protocol: str, peer: PeerId, question: Message, frames: FrameStream
     ) -> bool:
-        """Send a peer the core's answer to its question. Return False if that fails or is late."""
+        """Pass a question to the core and its answer to the peer.
+
+        Return False if a step fails or the answer is late.
+        """
         number = next(self._numbers)
         to_answer, answers = trio.open_memory_channel[Message](1)
         asked = self._open[number] = _Question(peer, to_answer)

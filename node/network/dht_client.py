@@ -40,7 +40,7 @@ _READ_S: Final = 1.0  # for the server to read a message that has no answer
 
 
 class Client:
-    """A client that asks servers, each over one connection that `part` closes."""
+    """A client of DHT servers, with one connection to each. `part` closes all connections."""
 
     def __init__(
         self,
@@ -151,7 +151,7 @@ async def running_client(
 
 
 def _ignore(peer: PeerId) -> None:
-    """Ignore faults of a server: the process ends soon and asks other servers next time."""
+    """Ignore a server's fault: this process ends soon, and the next one may ask other servers."""
 
 
 def _nothing() -> Iterator[tuple[PeerId, int]]:

@@ -28,10 +28,9 @@ Ask = Callable[[DhtPeer], Awaitable[Answer]]  # raises NetworkError
 
 @dataclass(slots=True)
 class Lookup:
-    """The state of one lookup. `own` is the id of this node, which is never asked.
+    """The state of one lookup of `key`.
 
-    `ask` sends the question to a peer.
-
+    `own` is this node's id; this node is never asked. `ask` asks a peer about the key.
     After `run`, `closest` holds the servers that answered. `providers` holds the key's providers,
     each with the servers that named it.
     """
@@ -125,7 +124,7 @@ class Lookup:
         return found[:BUCKET]
 
     def _note_peers(self, places: Iterable[DhtPeer], *, by: int = 1) -> None:
-        """Store addresses of peers, and add `by` to the number of servers that name each peer."""
+        """Store addresses of peers. `by` is added to the count of servers that name each peer."""
         named = [place for place in places if place.peer != self.own]
         self._named.update(dict.fromkeys({place.peer for place in named}, by))
         for place in named:

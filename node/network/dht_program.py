@@ -93,8 +93,8 @@ async def find_nodes(request: RendezvousRequest) -> RendezvousResult:
 async def _announce(client: Client, lookup: Lookup) -> int:
     """Announce this node as the key's provider at the closest servers; return how many confirm it.
 
-    The check also finds providers that were announced in the meantime. So if two nodes arrive at
-    the same time, at least one of them sees the other.
+    To confirm the announcement, each server is asked for the key's providers. This also finds nodes
+    that were announced meanwhile. So if two nodes arrive together, at least one sees the other.
     """
     confirmed = 0
 

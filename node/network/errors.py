@@ -1,9 +1,8 @@
 """Errors and faults in exchanges with a peer: all are counted, few are logged.
 
 At most one message per peer and minute is logged, for a bounded number of peers. So a peer that
-sends garbage fills neither disk nor memory. `count` decides what happens to the peer.
-
-NetworkError               not connected, not reached, protocol not spoken, too long to send
+sends garbage fills neither disk nor memory. `Incidents` passes each fault to its `count` function,
+which decides what happens to the peer.
 """
 
 import logging
@@ -21,7 +20,11 @@ Count = Callable[[PeerId], None]
 
 
 class NetworkError(ArnodeError):
-    """An operation with a peer failed, or a message cannot be sent at all."""
+    """A failed operation with a peer, or a message that cannot be sent.
+
+    Examples: the peer is not connected or not reached, or does not speak the protocol; the message
+    is too long.
+    """
 
 
 class FrameError(ArnodeError):
@@ -62,7 +65,7 @@ def explaining(what: str) -> Iterator[None]:
 
 
 class Incidents:
-    """A log of peers' faults."""
+    """A log of peers' faults, each of which is also passed to `count`."""
 
     def __init__(self, count: Count, clock: Callable[[], float]) -> None:
         self._count = count

@@ -1,7 +1,7 @@
 """Gossip: py-libp2p's pubsub with arnode's own loops for reading and sending.
 
-The reading loop handles one bounded RPC at a time (`node.network.rpc`) and pushes its messages in
-order, instead of starting a task for each. So a peer that sends too fast only fills its own stream.
+The reading loop handles one bounded RPC at a time (`node.network.rpc`). It handles the RPC's
+messages in order and starts no task for them. So a peer that sends too fast only fills its stream.
 Every message is charged to its forwarder's budget (`node.network.peer_budgets`) before its
 signature is checked. Messages are delivered to `deliver`, not into libp2p's queue of 32.
 
@@ -202,9 +202,9 @@ class GuardedPubsub(Pubsub):
             await self.push_msg(forwarder, message)
 
     async def _passes(self, message: Message, forwarder: ID) -> bool:
-        """Return True if a message is to be passed on.
+        """Return True if a message may be passed on.
 
-        Count its faults and strays against its forwarder.
+        An invalid or stray message counts against its forwarder.
         """
         (topic,), peer = message.topicIDs, PeerId(str(forwarder))
         try:

@@ -42,9 +42,9 @@ class Fate(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageFate:
-    """A message's fate, and a fixed text with the reason.
+    """A message's fate, and the reason as one of a few fixed texts.
 
-    The message counts as `strays` strays of its forwarder.
+    `strays`: the number of strays that the message counts as.
     """
 
     fate: Fate

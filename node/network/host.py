@@ -324,7 +324,7 @@ class NetworkHost:
         self._swarm.set_stream_handler(self._connections.limiting(guarded))
 
     async def _part(self) -> None:
-        """Sever all peers at once: libp2p closes connections one by one and waits for each."""
+        """Sever all peers in parallel; libp2p would close the connections one by one."""
         with shielded_for(CLOSE_S):
             async with trio.open_nursery() as nursery:
                 for peer in self.peers:

@@ -29,7 +29,7 @@ _ID_BYTES: Final = 64  # the longest has 38
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DhtPeer:
-    """An address at which a peer may listen. `peer`: its id as bytes, for a key of any type."""
+    """An address at which a peer may listen. `peer`: its id in bytes, for a key of any type."""
 
     peer: bytes
     host: str

@@ -139,7 +139,7 @@ async def read_line(reader: Reader) -> bytes:
 
 
 def parse_address(raw: bytes) -> Multiaddr | None:
-    """Parse an address; return None if the bytes are invalid or too many."""
+    """Parse an address; return None if it is invalid or longer than `ADDRESS_LIMIT_BYTES`."""
     if len(raw) > ADDRESS_LIMIT_BYTES:
         return None
     try:
@@ -182,19 +182,19 @@ def stream_dispatch(host: BasicHost) -> StreamHandler:
 def replace_connecting(
     swarm: Swarm, *, accept: Callable[..., Any], dial: Callable[..., Any], admit: Callable[..., Any]
 ) -> None:
-    """Replace a swarm's upgrade of inbound and outbound sockets and its `add_conn`."""
+    """Replace a swarm's functions that upgrade inbound and outbound sockets, and `add_conn`."""
     vars(swarm).update(
         upgrade_inbound_raw_conn=accept, upgrade_outbound_raw_conn=dial, add_conn=admit
     )
 
 
 def replace_removal(swarm: Swarm, remove: Callable[..., None]) -> None:
-    """Replace a swarm's removal of a connection from its tables, which calls no listener."""
+    """Replace a swarm's `remove_conn`: upstream calls no listener when it removes a connection."""
     vars(swarm)["remove_conn"] = remove
 
 
 def reads_of(yamux: Yamux) -> tuple[ReadSome, ReadBody]:
-    """Return a connection's read function and its function that reads a frame's body."""
+    """Return two functions of a connection: one reads bytes, one reads a yamux frame's body."""
     return yamux.secured_conn.read, yamux._read_data_body  # noqa: SLF001 (the function to guard)
 
 
@@ -209,5 +209,5 @@ def replace_reads(yamux: Yamux, read: ReadSome, read_body: ReadBody) -> None:
 
 
 def set_manager(service: ServiceAPI, manager: ManagerAPI) -> None:
-    """Make a manager run a service's tasks, as libp2p does when it starts one."""
+    """Give a service the manager that runs its tasks, as libp2p does when it starts a service."""
     vars(service)["_manager"] = manager

@@ -108,7 +108,7 @@ class Bucket:
         return is_there
 
     def wait_s(self, amount: float = 1) -> float:
-        """Spend `amount`; return the seconds to wait to stay within the allowance."""
+        """Spend `amount`, even beyond what is left; return the seconds that a caller must wait."""
         self._tokens = self._filled() - amount
         return max(0.0, -self._tokens / self._allowance.per_s)
 

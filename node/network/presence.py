@@ -44,7 +44,7 @@ class GossipMessage:
 
 
 class Presence:
-    """The connected peers, and those that were reported to the listener."""
+    """The connected peers, and those last reported to the listener as connected."""
 
     def __init__(self) -> None:
         self._here: dict[PeerId, tuple[int, Connected]] = {}
@@ -72,7 +72,7 @@ class Presence:
         self._here.clear()
 
     def forget_reported(self) -> None:
-        """Report all connected peers again, to a new listener."""
+        """Prepare for a new listener: report all connected peers again."""
         self._reported.clear()
 
     def changes(self) -> Iterator[Connected | Disconnected]:

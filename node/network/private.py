@@ -36,7 +36,7 @@ class PrivateConnection(IRawConnection):
         self._their_nonce = b""
 
     async def write(self, data: bytes) -> None:
-        """Encrypt and write data; send the nonce first. Only one writer at a time, as for Noise."""
+        """Encrypt and write data; the first call sends the nonce. Only one task may write."""
         await self._inner.write((await self._write_cipher()).encrypt(data))
 
     async def read(self, n: int | None = None) -> bytes:
@@ -69,7 +69,7 @@ class PrivateConnection(IRawConnection):
         return self._inner.get_connection_type()
 
     async def _write_cipher(self) -> Salsa20.Salsa20Cipher:
-        """Return the cipher for writing, after sending the nonce."""
+        """Return the cipher for writing; the first call makes it and sends its nonce."""
         if self._writing is None:
             nonce = os.urandom(NONCE_BYTES)
             self._writing = xsalsa20(self._secret, nonce)

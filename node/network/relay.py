@@ -39,8 +39,8 @@ CHUNK_BYTES: Final = 16 << 10
 class RelayLimits:
     """The limits of relaying. Both peers of a circuit count towards `circuits_per_peer`.
 
-    With all circuits busy, each direction gets 32 KiB/s. py-libp2p gives up a write after 5 s; in
-    this time a direction carries half a yamux window. Live peers say hello every 10 s, so an idle
+    If all circuits are busy, each direction of a circuit gets 32 KiB/s. py-libp2p gives up a write
+    after 5 s, which is time for half a yamux window. Live peers say hello every 10 s, so an idle
     circuit is dead.
     """
 

@@ -48,11 +48,10 @@ def score_params() -> ScoreParams:
 def make_router(heartbeat_s: int = HEARTBEAT_S) -> "GuardedGossipSub":
     """Return the router. Upstream's defaults (heartbeat 120 s, spam filter) do not suit records.
 
-    Every peer in the mesh sends every message once, which is most of the cost of gossip. A degree
-    of six to twelve would take twice the time that the degree of four takes. Messages that the mesh
-    misses arrive by IHAVE and reconciliation. A degree of two or three is cheaper still. But then
-    messages published to a peer that had just reconnected sometimes did not arrive, for an unknown
-    reason.
+    Most of the cost of gossip is that every peer in the mesh sends every message once. So the mesh
+    has a degree of four; six to twelve would take twice the time. Messages that the mesh misses
+    arrive by IHAVE and reconciliation. A degree of two or three costs even less, but then messages
+    sometimes did not reach a peer that had just reconnected, for an unknown reason.
     """
     router = GuardedGossipSub(
         protocols=[GOSSIP_PROTOCOL],

@@ -94,7 +94,7 @@ def rpc_fault(rpc: RPC) -> Rejected | None:
 
 
 def message_fault(message: Message) -> Rejected | None:
-    """Return a message's fault that is visible without checking its signature, or None."""
+    """Return a fault of a message, or None; its signature is not checked."""
     if len(message.data) > MESSAGE_LIMIT_BYTES:
         return Rejected(f"a message of {len(message.data)} bytes, over {MESSAGE_LIMIT_BYTES}")
     if len(message.topicIDs) != 1:
@@ -104,9 +104,9 @@ def message_fault(message: Message) -> Rejected | None:
 
 
 def bounded_control(control: ControlMessage, topics: AbstractSet[str]) -> ControlMessage:
-    """Return the parts of a control message for these topics that belong to gossipsub 1.1.
+    """Return a copy of a control message, reduced to gossipsub 1.1 and these topics.
 
-    Peers that a PRUNE names are removed: the address book decides whom to dial.
+    It omits the peers that a PRUNE names, because the address book decides whom to dial.
     """
     kept = ControlMessage()
     for have in control.ihave:

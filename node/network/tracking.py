@@ -1,4 +1,4 @@
-"""A tracker of the peers that a swarm has connections with; it reports them by a `Presence`.
+"""A tracker of the peers connected to a swarm, which it records in a `Presence`.
 
 libp2p reports a connection only after its peer could open streams on it. It does not report
 connections that had to be removed from the tables by force. So its events only trigger a look at
@@ -42,7 +42,7 @@ class Notifee(INotifee):
 
 
 class PeerTracker(Notifee):
-    """The peers of one swarm.
+    """A tracker of the peers of one swarm.
 
     `is_relayed` returns True for a connection through a relay. `host_of` returns the IPv4 address
     from which a peer is connected, if there is one.
@@ -66,7 +66,7 @@ class PeerTracker(Notifee):
         swarm.register_notifee(self)
 
     def on_event(self, callback: Callable[[], None]) -> None:
-        """Call `callback` after each look at the tables that an event of the swarm triggered."""
+        """Set the function to call after each event of the swarm, when `look` has ended."""
         self._callback = callback
 
     @contextmanager

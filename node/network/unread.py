@@ -72,9 +72,9 @@ class Unread:
         replace_reads(yamux, read_in_turn, read_bounded)
 
     async def _is_to_go(self, peer: PeerId, arriving_bytes: int) -> bool:
-        """Check the total now and then. If it is too large, sever the peer with the most bytes.
+        """Check now and then if too many bytes are unread; if so, sever the peer with the most.
 
-        If that is `peer`, return True instead: the caller ends its connection.
+        If that peer is `peer`, return True instead, and the caller ends the connection.
         """
         self._arrived_bytes += arriving_bytes
         if self._arrived_bytes < _LOOKED_AT_EVERY_BYTES:
@@ -84,7 +84,7 @@ class Unread:
         if held.total() <= HELD_BYTES:
             return False
         ((most, size),) = held.most_common(1)
-        self._incidents.note(most, "unread", f"{size} of all {held.total()} unread bytes")
+        self._incidents.note(most, "unread", f"sent {size} of {held.total()} unread bytes")
         if most == peer:
             return True
         await self._sever(most)

@@ -101,7 +101,7 @@ class AddressEntry(Mapped):
 
     @property
     def is_hearsay(self) -> bool:
-        """True for an unconfirmed address from an untrusted source: it may be anybody's machine."""
+        """True if an untrusted source named the address and its last dial, if any, failed."""
         if self.success_s and not self.failures:
             return False
         if self.source is AddressSource.MDNS:  # of the local network, unless its sender lies
@@ -235,13 +235,13 @@ class AddressBook:
         )
 
     def _is_due(self, entry: AddressEntry) -> bool:
-        """Return True if an address may be tried again. Ignore a wait caused by a clock jump."""
+        """Return True if an address may be tried now. Ignore a wait longer than any backoff."""
         now = self._now()
         is_waiting = now < entry.not_before_s <= now + LONGEST_BACKOFF_S
         return not is_waiting and not (entry.is_hearsay and self._was_tried_recently(entry))
 
     def _recent_sites(self) -> set[str]:
-        """Return the machines where hearsay was tried within the hour."""
+        """Return the machines that were dialled within the hour because of hearsay."""
         entries = self._entries.values()
         return {e.address.site for e in entries if e.is_hearsay and self._was_tried_recently(e)}
 

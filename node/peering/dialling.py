@@ -36,7 +36,10 @@ _log = logging.getLogger("node.peering")
 
 
 class Dialler:
-    """A dialler that keeps this node connected. `keep` writes the book; `clock` is monotonic."""
+    """A dialler that keeps this node connected.
+
+    `keep` writes the address book to disk; `clock` is monotonic, in seconds.
+    """
 
     def __init__(
         self,
@@ -100,7 +103,7 @@ class Dialler:
         self._book.replace_from(source, addresses)
 
     def on_disconnect(self, peer: PeerId) -> None:
-        """Delete the state of a closed connection. If it ended at once, do not redial soon.
+        """Delete a closed connection's state. If it ended soon, count its dial as a failure.
 
         A peer that is full or refuses this node first accepts a connection and then closes it.
         """
@@ -111,12 +114,12 @@ class Dialler:
             kept.pop(peer, None)
 
     def chosen(self) -> dict[PeerId, Address]:
-        """Return the peers dialled at an address that the user chose, with the address."""
+        """Return the peers reached at an address that the user chose, each with that address."""
         chosen = {entry.address for entry in self._book.entries if entry.is_chosen}
         return {peer: one for peer, one in self._dialled.items() if one in chosen}
 
     async def answer(self, peer: PeerId, question: Message) -> Message:
-        """Return addresses of other peers: where they answered, and the ones that they announce."""
+        """Return other peers' addresses: those where they answered and those that they announce."""
         asked = await self._misbehaviour.checked(peer, "a request for peers", read(Known, question))
         others = [str(address) for address in self._shareable(peer)]
         self._chance.shuffle(others)

@@ -1,9 +1,9 @@
 """One exchange of records with a peer.
 
 A newcomer first reads pages of all records. Then reconciliation finds the missing ids, and this
-node asks for their records. The exchange ends no matter what the peer answers. Pages must advance
-and bring new records. Rounds are limited, and so are ids that the peer named but then did not have.
-A fault of the peer is returned, not raised.
+node asks for their records. The exchange ends no matter what the peer answers. Each page must begin
+after the last one and bring new records. The number of rounds is limited, and so is the number of
+ids that the peer names but does not have. A fault of the peer is returned, not raised.
 """
 
 import asyncio
@@ -53,8 +53,8 @@ class Exchange:
     """A download of the records that a peer has and this node lacks.
 
     `brought` counts the new records so far. `is_complete` becomes False when a record that the peer
-    named was left out. `streamed` holds the topics for which a peer is sending pages now. All
-    exchanges share it, since two peers would send the same pages.
+    named was left out. All exchanges share `streamed`: the topics whose pages some peer is sending.
+    A second peer would send the same ones.
     """
 
     def __init__(

@@ -78,13 +78,13 @@ class Fetcher:
         self._is_wanted.set()
 
     def arrived(self, records: Iterable[bytes]) -> None:
-        """Retry the patches among these records that were wanted before they arrived."""
+        """Retry the patches in `records` that could not be fetched before these records arrived."""
         for patch in records:
             if patch in self._given_up:
                 self.want(patch, sent_by=self._given_up[patch])
 
     def on_hello(self, peer: PeerId) -> None:
-        """Start asking a peer, which answers only after a hello. Retry what no peer had."""
+        """Allow questions to a peer, which has said hello. Retry the blobs that no peer had."""
         if peer not in self._greeted:
             self._greeted.add(peer)
             for patch, sent_by in [*self._given_up.items()]:
@@ -150,7 +150,7 @@ class Fetcher:
         return all(fetched)
 
     async def _recall(self) -> bool:
-        """Queue missing patches of earlier claims, the latest first; return False if none is left.
+        """Queue missing patches of stored claims, the latest first; return False if none is left.
 
         The queue does not survive a restart, and may drop entries when many peers report at once.
         Patches of old claims evict nothing: they fill at most three quarters of the quota.
@@ -239,7 +239,7 @@ class Fetcher:
         return has_room
 
     def _untried(self, blob: bytes, sent_by: PeerId | None) -> Iterator[PeerId]:
-        """Yield the greeted peers not asked for a blob lately, and record each as asked."""
+        """Yield the greeted peers not asked for the blob within the hour; record each as asked."""
         known = self._greeted.intersection(self._carrier.peers)
         for peer in sorted(known, key=lambda peer: (peer != sent_by, peer)):
             tried_s = self._tried.get((peer, blob))
@@ -260,7 +260,7 @@ class Fetcher:
             if isinstance(part, Rejected):
                 return part
             if size not in (None, part.size_bytes) or len(data) + len(part.data) > part.size_bytes:
-                return Rejected("parts that do not match")
+                return Rejected("its parts do not match its size")
             if part.size_bytes > most_bytes:
                 return None
             if not part.data and part.size_bytes:
@@ -268,5 +268,5 @@ class Fetcher:
             size = part.size_bytes
             data += part.data
         if hashlib.sha256(data).digest() != blob:
-            return Rejected("bytes with another hash")
+            return Rejected("its bytes have another hash")
         return data

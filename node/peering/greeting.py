@@ -82,7 +82,7 @@ class Greeter:
     def on_connect(
         self, peer: PeerId, *, dialled: bool, relayed: bool = False, host: str | None = None
     ) -> None:
-        """Record that a peer is connected, with its host; `relayed`: through a relay only."""
+        """Record that a peer is connected. `host`: its IPv4 address; `relayed`: only by a relay."""
         wait_s = 0.0 if dialled else REPEATED_S
         known = self._peers.get(peer)
         if known is None:

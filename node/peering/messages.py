@@ -178,7 +178,7 @@ class RecordsPage(Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlobPart(Mapped):
-    """A question for a part of a blob that the record names, or of a file in a tree it names."""
+    """A question for a part of a blob: one that the record names, or a file in a tree it names."""
 
     blob: Digest
     record: Annotated[Digest, Named("of")]
@@ -187,7 +187,7 @@ class BlobPart(Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part(Mapped):
-    """The answer to `BlobPart`: the part, and the size of the whole blob in bytes."""
+    """The answer to `BlobPart`: bytes from the offset on, and the whole blob's size in bytes."""
 
     data: Annotated[bytes, binary(0, CHUNK_BYTES)]
     size_bytes: Annotated[int, integer(0, BLOB_LIMIT_BYTES), Named("size")]

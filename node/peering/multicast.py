@@ -89,7 +89,7 @@ async def _until_changed(listened: Sequence[str], addresses: Sequence[str]) -> N
 
 
 def announced(listened: Sequence[str], hosts: Sequence[str]) -> list[str]:
-    """Return the addresses to announce: each wildcard is replaced by the addresses in `hosts`."""
+    """Return the addresses to announce. `hosts` replace each wildcard in `listened`. IPv4 only."""
     places = [place for text in listened for place in seen_at(text, hosts)]
     return [text for text in places if text.startswith("/ip4/")][:MOST_ANNOUNCED]
 
@@ -104,7 +104,7 @@ def machine_hosts() -> list[str]:
 async def _speaking(
     channel: ProcessChannel[Message], service: str, addresses: Sequence[str]
 ) -> AsyncIterator[None]:
-    """Announce some addresses on their networks, and send the core the nodes found there."""
+    """Announce these addresses on their networks; send the core the addresses found there."""
     own = secrets.token_hex(16)  # random, so that it reveals no identity
     hosts = [*dict.fromkeys(text.split("/")[2] for text in addresses)]
     info = AsyncServiceInfo(
@@ -151,7 +151,7 @@ async def _speaking(
 async def _look(
     channel: ProcessChannel[Message], zeroconf: Zeroconf, service: str, names: asyncio.Queue[str]
 ) -> None:
-    """Look up the addresses of found nodes, and send them to the core."""
+    """Look up the addresses of nodes in the queue `names`, and send the addresses to the core."""
     while True:
         info = AsyncServiceInfo(service, await names.get())
         if await info.async_request(zeroconf, _ANSWERED_WITHIN_MS, DNSQuestionType.QM):

@@ -3,8 +3,8 @@
 Frames are those of `node.network.contract`; any other frame ends the link. When the link ends,
 every open call fails and no peer is connected any more.
 
-Events wait in an inbox, with one possibly slow reader for each kind. Only the changes of the set of
-connected peers since the last report wait (`node.network.presence`). The queue of gossip is
+Events and gossip wait in an inbox; each of the two has one reader, which may be slow. The events
+that wait are the changes since the last report (`node.network.presence`). The queue of gossip is
 bounded: messages that do not fit are lost, counted, and left to reconciliation.
 """
 
@@ -245,7 +245,7 @@ class NetworkLink:
 
 
 def check_size(message: Message, limit_bytes: int) -> None:
-    """Raise if a message is too long for peers to read.
+    """Check that a message is not too long for peers to read.
 
     Raises:
         NetworkError: it is over the limit.
@@ -253,7 +253,7 @@ def check_size(message: Message, limit_bytes: int) -> None:
     size = len(encode_message(message))
     if size > limit_bytes:
         raise NetworkError(
-            f"a message of {size} bytes, more than {limit_bytes}", "send less at once"
+            f"the message has {size} bytes, more than {limit_bytes}", "send less at once"
         )
 
 

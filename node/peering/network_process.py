@@ -102,7 +102,7 @@ class NetworkProcess(Carrier):
     def ignored_messages(self) -> Mapping[str, int]:
         """The number of messages that the running process did not pass on, by reason.
 
-        At most half a minute old.
+        The figures are at most half a minute old.
         """
         return {} if self._link is None else self._link.ignored
 

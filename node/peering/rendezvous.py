@@ -135,7 +135,7 @@ class Rendezvous:
         return tuple(key_of(self._network.name, _day(one)) for one in days)
 
     def _to_announce(self) -> tuple[str, ...]:
-        """Return this node's direct addresses, since a reservation at a relay is gone tomorrow."""
+        """Return this node's direct addresses only: those at relays are invalid by tomorrow."""
         read = {text: parse_address(text) for text in self._reached_at()}
         direct = [
             text for text, one in read.items() if isinstance(one, Address) and one.relay is None

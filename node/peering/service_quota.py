@@ -3,10 +3,10 @@
 Answering a question of a hundred bytes takes 1 to 10 ms, a question of a hundred kilobytes 40 ms.
 The event loop that runs the research answers questions one after the other, within a share of its
 time. The time for a peer's answers is added to the peer's debt and to the debt of its IP address;
-both decrease over time. Small questions of peers with little debt come first, and a part of the
-share is reserved for them. Other questions follow in the order of the debts. So a peer that asks
-for much waits for peers that ask for little, no matter how many ids it uses, and is refused if it
-goes on. The clock is in seconds.
+both decrease over time. Small questions of peers with little debt come first, and some of that time
+is reserved for them. Other questions follow, the smallest debt first. So a peer that asks for much
+waits for peers that ask for little, no matter how many ids it uses, and is refused if it goes on.
+The clock is in seconds.
 """
 
 import asyncio
@@ -69,14 +69,14 @@ class Misbehaviour:
             await self._carrier.drop(peer, why)
 
     async def checked(self, peer: PeerId, what: str, question: M | Rejected) -> M:
-        """Return a valid question. For an invalid one, blame the peer and raise RefusedError."""
+        """Return the question if it is valid. Otherwise blame the peer and raise RefusedError."""
         if isinstance(question, Rejected):
             await self.blame(peer, f"{what} that is invalid: {question.reason}")
             raise RefusedError(f"{what} that is invalid: {question.reason}")
         return question
 
     async def allows(self, peer: PeerId, kind: CostKind, amount: float) -> bool:
-        """Spend `amount` from a peer's budget of a kind; return True if it was allowed.
+        """Spend `amount` from a peer's budget for a kind of cost; return True if enough was left.
 
         A peer far beyond its budget is dropped.
         """
@@ -162,7 +162,7 @@ class ServiceQuota:
         await self._misbehaviour.allows(peer, CostKind.TIME, took_s)
 
     def _rank(self, asked: _Asked) -> tuple[bool, float, float]:
-        """Return the sort key of a question; equal ones are answered in the order of arrival."""
+        """Return a question's sort key. Questions with equal keys keep the order of arrival."""
         debts_s = (self._debt_s(self._host(asked.peer)), self._debt_s(asked.peer))
         return (not self._is_light(asked), *debts_s)
 
@@ -174,7 +174,7 @@ class ServiceQuota:
         return max(0.0, debt_s - (self._clock() - at_s) * FORGIVEN)
 
     def _host(self, peer: PeerId) -> str:
-        """Return the key of the debt of a peer's IP address. Peers on this machine share none."""
+        """Return a key for the debt of a peer's IP address; for a peer on this machine, its id."""
         host = self._host_of(peer)
         if host is None:
             return _ELSEWHERE

@@ -1,9 +1,9 @@
 """Servers that answer sync and blob questions with the records and blobs of this home.
 
 Answering stores nothing. Records are offered only for topics that this node has subscribed to. For
-other topics it has only the records that stored records refer to, which are not a complete set to
-compare. A blob is served only if the question names a record of this network that refers to it: the
-record names the blob, or a tree that contains it as a file. So no other file of this home can be
+other topics it has only records that other records refer to: an incomplete set, useless to compare.
+A blob is served only if the question names a record of this network that refers to it: the record
+names the blob, or a tree that contains it as a file. So no other file of this home can be
 requested, even by its hash.
 """
 

@@ -3,9 +3,9 @@
 This node fetches what it lacks (`exchange.py`) when a hello shows that a peer's set for a topic
 differs, and in full every half hour. It does not push what the peer lacks: this node's next hello
 shows the peer the difference. At most one exchange per peer and four in total are in progress at a
-time. An exchange that brought nothing new doubles the wait for the next one. From then on, the
-difference of the two sets is ignored while it stays the same. So a liar, or a peer that has records
-that this node refused, causes little work.
+time. An exchange that brought nothing new doubles the wait for the next one. It is not repeated
+while the two sets differ by the same ids. So a liar, or a peer that has records that this node
+refused, causes little work.
 """
 
 import asyncio
@@ -40,13 +40,13 @@ _log = logging.getLogger("node.peering")
 
 @dataclass(kw_only=True)
 class SyncPace:
-    """The time when a peer may next be synced with, in seconds of the clock.
+    """The pace of exchanges with a peer: when the next one may begin, in seconds of the clock.
 
     The wait doubles with each exchange that brought nothing new. It outlives a connection, so that
     reconnecting does not shorten it.
 
-    `settled` holds, for each topic, the difference of the two sets after a round that brought
-    nothing. While the difference is the same, asking again brings nothing either.
+    `settled` holds, for each topic, the difference of the two sets (`_gap`) after an exchange that
+    brought nothing. While the difference is the same, asking again brings nothing either.
     """
 
     not_before_s: float = 0.0
@@ -56,7 +56,7 @@ class SyncPace:
     settled: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def ended(self, now_s: float, *, brought: int) -> None:
-        """Record the end of a round, and how many new records it brought."""
+        """Record the end of an exchange, and how many new records it brought."""
         self.wait_s = SHORTEST_WAIT_S if brought else min(2 * self.wait_s, LONGEST_WAIT_S)
         self.ended_s = now_s
         self.not_before_s = now_s + self.wait_s
@@ -221,6 +221,6 @@ class Syncer:
 
 
 def _gap(ours: TopicDigest, theirs: TopicDigest) -> tuple[int, int]:
-    """Return how many more ids a peer has than this node, and the difference of their sums."""
+    """Return how many more ids a peer's set has, and the sum of its ids minus this node's sum."""
     sums = [int.from_bytes(summed, "little") for _, summed in (ours, theirs)]
     return theirs[0] - ours[0], (sums[1] - sums[0]) % _MODULUS

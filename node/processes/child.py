@@ -102,7 +102,7 @@ async def ended_after(
 ) -> AsyncIterator[None]:
     """Make sure that a process has ended after the block, and log what it writes to stderr.
 
-    `channel` connects to the process; `whose` is a prefix of its lines of text.
+    `channel` connects to the process; `whose` is the prefix of its lines in the log.
     """
     lines = asyncio.create_task(_pass_on_lines(process.stderr, whose=whose))
     try:

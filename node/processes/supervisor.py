@@ -16,7 +16,7 @@ M = TypeVar("M")
 
 @dataclass(slots=True, kw_only=True)
 class Backoff:
-    """Waits that double from `first_s` to `longest_s`; a process living `healthy_s` resets them."""
+    """Waits that double from `first_s` to `longest_s`; reset if a process lived `healthy_s`."""
 
     first_s: float = 0.5
     longest_s: float = 60.0
