@@ -368,8 +368,8 @@ def test_nothing_of_the_node_or_the_user_can_be_reached(
     [
         ("change_program", "program.md was changed, which is not one of the editable files"),
         ("delete", "train.py was removed"),
-        ("replace_by_pipe", "train.py is no plain file any more"),
-        ("replace_by_folder", "train.py is no plain file any more"),
+        ("replace_by_pipe", "train.py is no longer a plain file"),
+        ("replace_by_folder", "train.py is no longer a plain file"),
         ("not_text", "train.py is not UTF-8 at byte 13"),
         ("nothing", "it changed nothing"),
     ],

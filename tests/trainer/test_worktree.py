@@ -87,7 +87,7 @@ def test_what_was_added_is_dropped_and_named(
         (lambda at: (at / "program.md").unlink(), "program.md was removed"),
         (lambda at: (at / "program.md").chmod(0o755), "program.md was made executable"),
         (lambda at: (at / "train.py").chmod(0o4644), "train.py was made executable"),
-        (lambda at: os.link(at / "train.py", at / ".tool"), "train.py has a second name"),
+        (lambda at: os.link(at / "train.py", at / ".tool"), "train.py has another hard link"),
         (lambda at: (at / "train.py").write_bytes(bytes(MAX_FILE_BYTES + 1)),
          f"train.py has more than {MAX_FILE_BYTES} bytes"),
         (lambda at: os.truncate(at / "train.py", 1 << 40), "train.py has more than"),
@@ -103,7 +103,7 @@ def test_any_other_change_is_named(
 def test_something_else_of_the_name_is_refused(folder: Path) -> None:
     (folder / "train.py").unlink()
     os.mkfifo(folder / "train.py")
-    assert reason(folder) == "train.py is no plain file any more"
+    assert reason(folder) == "train.py is no longer a plain file"
 
 
 @pytest.mark.parametrize("target", ["/etc/passwd", "/dev/zero", "model/net.py", "nowhere", "/"])
@@ -122,7 +122,7 @@ def test_a_folder_on_the_way_that_is_a_link_is_not_followed(folder: Path) -> Non
 def test_a_folder_full_of_files_is_not_read_to_its_end(folder: Path) -> None:
     for number in range(1100):
         (folder / f".tool{number}").touch()
-    assert reason(folder) == "it is full of new files"
+    assert reason(folder) == "a folder has too many new files"
 
 
 def test_a_note_is_read_if_it_is_one(folder: Path) -> None:

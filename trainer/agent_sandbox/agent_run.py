@@ -1,9 +1,9 @@
 """An agent sandbox: the sandbox in which a coding agent edits a task's files.
 
-Unlike a run, the agent may use the network. It cannot see the node's files, and only named paths of
-the user's home directory (`trainer.agent_sandbox.view`). It has no terminal and no input. It gets
-only the listed environment variables, and its resource usage is limited. All processes that it
-started end when it ends, or when the node does.
+Unlike a run, the agent may use the network. It cannot see the node's files. Of the user's home
+directory it sees only the named paths (`trainer.agent_sandbox.view`). It has no terminal and no
+input. It gets only the listed environment variables, and its resource usage is limited. All
+processes that it started end when it ends, or when the node ends.
 """
 
 import asyncio
@@ -35,11 +35,12 @@ _TRUNCATION_ABI = 3  # before it, Landlock lets a process truncate a file that i
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentAccess:
-    """The paths of the home that a command may use, its environment variables and its limits.
+    """A command's paths in the user's home directory, its environment variables and its limits.
 
-    `shown` (read-only) and `kept` (writable) come from `trainer.agent_sandbox.view.nameable`; paths
-    that do not exist are left out. This module adds HOME, PWD and PATH to `environment`, and TMPDIR
-    in tiers weaker than full.
+    `home` is the user's home directory. The folders `hidden` are never accessible. `shown`
+    (read-only) and `kept` (writable) come from `trainer.agent_sandbox.view.nameable`; paths that do
+    not exist are left out. This module adds HOME, PWD and PATH to `environment`, and TMPDIR in
+    tiers weaker than full.
     """
 
     home: Path
@@ -52,9 +53,9 @@ class AgentAccess:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentResult:
-    """A command's result: the files or the reason for a rejection, its note, and its last output.
+    """The edited files, or the reason they are rejected; and the command's note and last output.
 
-    `status` is the exit status, None if the command was killed. `seconds` is its duration.
+    `status` is the command's exit status, None if it was killed. `seconds` is its duration.
     """
 
     result: EditedFiles | Rejected

@@ -140,7 +140,7 @@ def _give_up_rights(spec: AgentSandboxSpec, libc: ctypes.CDLL, program: bytes) -
         become_user(spec.uid, processes=spec.processes)
         keep_capabilities(1 << _CAP_DAC_OVERRIDE)
         if libc.prctl(_AMBIENT, _AMBIENT_RAISE, _CAP_DAC_OVERRIDE, 0, 0):
-            raise OSError(ctypes.get_errno(), "the right to ignore file modes cannot be kept")
+            raise OSError(ctypes.get_errno(), "the capability CAP_DAC_OVERRIDE cannot be kept")
     _die_with_parent(libc)
     rules = {Path(path): Access(allowed) for path, allowed in spec.rules.items()}
     restrict_self(rules, is_networked=True)

@@ -1,11 +1,12 @@
 """The files of an installed program: its prefix, its interpreter's prefix, and links to them.
 
 Coding agents are mostly installed below the user's home (npm, uv, pipx, a venv), of which an agent
-sandbox shows only named parts. A prefix is a folder that belongs to the program alone. Without one,
-only the program's own file is shown. System files are always shown.
+sandbox shows only named parts. A prefix is a folder that belongs to the program alone. Without a
+prefix, only the program's own file is shown. System files are always shown.
 
 A version manager's shim (pyenv, nodenv, asdf, volta and mise put one first in PATH) is not the
-program. It needs its manager, which an agent sandbox does not have. So it is rejected, with a fix.
+program. It needs its manager, which an agent sandbox does not have. So a shim is rejected, with a
+hint.
 """
 
 import re
@@ -53,9 +54,10 @@ _VOLTA: Final = "volta-shim"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Installation:
-    """A program's absolute path, its paths outside the system, and the links that lead to them.
+    """A program's absolute path, and the files and links that it needs outside the system folders.
 
-    `links` are pairs of a link and its target text. A link inside one of `paths` is not listed.
+    `paths` are its files and folders. `links` are the symbolic links that lead to them, as pairs of
+    a link and its target text. A link inside one of `paths` is not listed.
     """
 
     program: str
@@ -146,7 +148,7 @@ class _FileSearch:
         return file
 
     def _prefix(self, file: Path) -> Path:
-        """Return the folder around a file that belongs to its program alone, else the file."""
+        """Return a program file's prefix, or the file itself if it has none."""
         if "node_modules" in file.parts:
             return Path(*file.parts[: file.parts.index("node_modules") + 1])
         prefix = file.parent.parent

@@ -43,7 +43,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentLimits:
-    """The limits of one command, with sizes in bytes; `scratch_*` apply to each writable place."""
+    """The limits of one command, with sizes in bytes; `scratch_*` limit each writable folder."""
 
     limit_s: float
     memory_bytes: int = 4 << 30
@@ -55,10 +55,11 @@ class AgentLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Places:
-    """The places where a command may write.
+    """The folders in which a command may write.
 
-    These are `folder` with everything in it, the folders `kept`, and `in_memory`, the folders in
-    memory, if there are any. Paths in `in_memory` are those that the command sees.
+    `folder` is its temporary folder, `kept` are folders of the user's home directory. `in_memory`
+    are the folders that are kept in memory, named by their paths inside the sandbox; it is empty
+    without namespaces.
     """
 
     folder: Path

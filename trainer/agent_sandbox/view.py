@@ -23,9 +23,9 @@ _RANDOM = ("/dev/random", "/dev/urandom")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """The accessible paths, absolute on the host. Only `shown` and `kept` may be links.
+    """The accessible paths, absolute on the host.
 
-    Both lie below `home`.
+    `shown` and `kept` lie below `home`. Only their paths may be symbolic links.
     """
 
     home: Path
@@ -37,7 +37,7 @@ class View:
 
     @property
     def in_memory(self) -> tuple[Path, ...]:
-        """The folders that are in memory in tier full; the home may be inside the first."""
+        """The folders that tier full keeps in memory. `home` may be inside the first, `/tmp`."""
         return (_TEMPORARY, _SHARED_MEMORY, self.home)
 
 
@@ -115,7 +115,7 @@ def landlock_rules(view: View, *, home: Path, temporary: Path) -> dict[Path, Acc
 
 
 def link_into(home: Path, view: View) -> None:
-    """Link the shown and kept paths into the agent sandbox's own home, at their usual place."""
+    """Link the shown and kept paths into the sandbox's own home, at the same relative paths."""
     named: Sequence[Path] = sorted({*view.shown, *view.kept})
     for path in named:
         if not any(parent in named for parent in path.parents):

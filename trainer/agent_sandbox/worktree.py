@@ -1,9 +1,11 @@
-"""The folder in which an untrusted program edits a task's files: written before, read back after.
+"""The folder in which an untrusted program edits a task's files.
 
-Only the editable files are read back. Files that were added are dropped and named. A file that was
-removed, linked or turned into something other than a plain file is rejected, and the message names
-it, so nothing is lost unnoticed. The folder is read after every process that could write there has
-ended, and no link is followed. This module does not depend on the meaning of the files.
+The node writes the files before the program starts, and reads them when it has ended. Only the
+editable files are read back. Added files are dropped, and the first few are named. If a file was
+removed, linked or turned into something other than a plain file, the folder is rejected with a
+message that names the file. So nothing is lost unnoticed. The folder is read after every process
+that could write there has ended, and no link is followed. This module does not depend on the
+meaning of the files.
 """
 
 import os
@@ -83,7 +85,7 @@ def edited_files(folder: Path, given: Given) -> EditedFiles | Rejected:
 
 
 def note(folder: Path, given: Given, name: str, *, limit_bytes: int) -> bytes:
-    """Return a file of the notes; empty if it is missing, too long or not a plain file."""
+    """Return a file of the folder `notes`; empty if missing, too long or not a plain file."""
     notes = folder / given.notes
     if notes.is_symlink():
         return b""
@@ -101,7 +103,7 @@ def _added(folder: Path, expected: Collection[str], given: Given) -> list[str] |
         within = waiting.pop()
         entries = list(_entries(folder / within))
         if len(entries) > _MOST_ENTRIES:
-            return Rejected("it is full of new files")
+            return Rejected("a folder has too many new files")
         for entry in entries:
             name = f"{within}{entry.name}"
             if name == given.notes or any(fnmatchcase(entry.name, one) for one in given.ignored):
@@ -132,9 +134,9 @@ def _read(path: Path, name: str, *, limit_bytes: int) -> bytes | Rejected:
         if stat.S_ISLNK(status.st_mode):
             return Rejected(f"{name} was replaced by a link")
         if not stat.S_ISREG(status.st_mode):
-            return Rejected(f"{name} is no plain file any more")
+            return Rejected(f"{name} is no longer a plain file")
         if status.st_nlink > 1:
-            return Rejected(f"{name} has a second name somewhere")
+            return Rejected(f"{name} has another hard link")
         if status.st_mode & _SPECIAL:
             return Rejected(f"{name} was made executable, which no patch can carry")
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)

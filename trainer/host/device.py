@@ -18,13 +18,14 @@ CARD: Final = "cuda"  # the value of a task's `device` for programs that run on 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
-    """The device that runs are measured on: the processor, or the NVIDIA card whose UUID is `cuda`.
+    """The device that runs are measured on: the processor or an NVIDIA card.
 
-    `minor` is the number of the card's device file. `instance` holds the ids of a MIG slice's GPU
-    instance and compute instance; it is None if the driver does not report them. `environment`
-    lists properties that may affect timings or last digits. They are shown and can be filtered by,
-    but are not part of the hardware class. `script_settings` are the settings that scripts receive
-    for a card that passed its self-test.
+    `cuda` is the card's UUID, None for the processor. `minor` is the number of the card's device
+    file. `instance` holds the ids of a MIG slice's GPU instance and compute instance; it is None if
+    the driver does not report them. `environment` lists properties that may affect timings or the
+    last digits of a score. Results can be filtered by these properties, which are not part of the
+    hardware class. `script_settings` are the settings that scripts receive for a card that passed
+    its self-test.
     """
 
     hardware_class: HardwareClass

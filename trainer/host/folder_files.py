@@ -2,8 +2,8 @@
 
 The folder is the one that the user named; it may be a link. Inside it a link may point to another
 file of the same folder. A name or link that leads elsewhere, a FIFO, a socket and a device are
-refused by name. Each file is opened once: it is checked and read through the same descriptor, so it
-cannot be exchanged in between, and no open waits for a writer.
+refused with an error that names them. Each file is opened once: it is checked and read through the
+same descriptor, so it cannot be exchanged in between, and no open waits for a writer.
 
 A hard link looks like any other file, so it is not detected.
 """

@@ -51,8 +51,8 @@ def proportional_kib(pid: int) -> int:
 def pipes_kib(pids: Iterable[int]) -> int:
     """Return the total capacity of the pipes and sockets that these processes have open, in KiB.
 
-    The size of a process does not include it. One socket is left out: the channel between the
-    sandbox and the node.
+    The memory size of a process does not include this capacity. One socket is left out: the channel
+    between the sandbox and the node.
     """
     opened: set[str] = set()
     for pid in pids:

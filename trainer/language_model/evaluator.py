@@ -48,9 +48,10 @@ class AnswerShapes(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """The limits for the difference reported − audited: for its mean, and (`tau`) at each position.
+    """The limits for the difference reported − audited log-probability.
 
-    Like all figures of an audit, both limits are in the unit of log-probabilities.
+    `mean` limits its mean over all positions, `tau` the difference at each position. Like all
+    figures of an audit, both limits are in the unit of log-probabilities.
     """
 
     mean: float
@@ -111,7 +112,7 @@ class Evaluator(Protocol):
         """Return k rows of input, each with filler text after its audited position."""
 
     def audited_at(self, answers: AuditAnswers, targets: Targets) -> AuditedAt:
-        """Return the audit's value for each target; not finite if an answer is invalid."""
+        """Return the audited log-probability of each target; not finite if an answer is invalid."""
 
     def summarise_audit(
         self, claimed: LogProbsAt, audited: AuditedAt, tolerance: Tolerance

@@ -37,8 +37,8 @@ def run_job(
 ) -> SandboxJob:
     """Return the job of a run in a role.
 
-    `parts` is the number of parts of the training data. `card` holds the card's self-test results
-    that scripts may use.
+    `parts` is the number of parts that the training data is handed over in. `card` holds the card's
+    self-test results that scripts may use.
     """
     vocabulary, has_tokens = data.vocabulary, manifest.budget.unit == "tokens"
     return SandboxJob(

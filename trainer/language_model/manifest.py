@@ -198,7 +198,7 @@ def _manifest(fields: Fields, data: Fields, source: Source, vocabulary: Vocabula
 def _budget(section: Fields) -> Budget:
     unit: Literal["tokens", "seconds"] = "seconds" if section.has("seconds") else "tokens"
     if section.has("tokens") and section.has("seconds"):
-        raise section.error("seconds", "clashes with tokens", "a budget is one or the other")
+        raise section.error("seconds", "clashes with tokens", "name either seconds or tokens")
     budget = Budget(unit=unit, amount=section.whole(unit, low=1, high=1 << 50))
     section.finish()
     return budget

@@ -117,7 +117,7 @@ async def _answers(
 ) -> AsyncIterator[NDArray[np.float32]]:
     """Yield the answers [rows, width] to `tokens` [rows, context], one batch of rows at a time.
 
-    `extra` is sent with the rows: the targets [rows, context], or a time for each row [rows].
+    `extra` is sent with the rows: the targets [rows, context], or a position for each row [rows].
     """
     at_once = batch_rows(tokens.shape[1])
     for start in range(0, len(tokens), at_once):

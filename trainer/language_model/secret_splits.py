@@ -87,7 +87,7 @@ class SecretSplits:
         return self.coarse(self.evaluator.metric_nano(log_probs[split], rows, byte_counts))
 
     def coarse(self, nano: int) -> int:
-        """Round an exact metric."""
+        """Return a metric rounded by `coarse_metric`, with this task's noise floor and limit."""
         floor_nano = self._manifest.noise_floor_nano
         return coarse_metric(nano, noise_floor_nano=floor_nano, most_nano=self._most_nano)
 
@@ -104,7 +104,10 @@ def coarse_metric(nano: int, *, noise_floor_nano: int, most_nano: int) -> int:
 
 
 def coarse_audit(statistics: AuditStatistics, tolerance: Tolerance) -> Audit:
-    """Round an audit's figures to multiples of tau, the largest difference and the error upwards.
+    """Round an audit's figures to multiples of tau.
+
+    The mean is rounded to the nearest multiple, the standard error and the largest difference to
+    the next higher one.
 
     In an audit that passes, all differences are within one tau. So the figures reveal little more
     than that it passed.

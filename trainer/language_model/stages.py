@@ -189,7 +189,10 @@ class Stages:
 
     @contextlib.asynccontextmanager
     async def _stage(self, sandbox: Sandbox, name: str) -> AsyncIterator[None]:
-        """Run a block as a stage on the card; add the card's memory limit to an `oom` failure."""
+        """Run the `with` body as a stage, watched on the card if there is one.
+
+        An `oom` failure then names the card's memory limit.
+        """
         with contextlib.nullcontext() if self.watch is None else self.watch.ours(sandbox.root):
             try:
                 async with stage(sandbox, name):
@@ -216,7 +219,10 @@ class Stages:
         host_load, ceiling_s = HostLoad(self.work), request.ceiling.train_s
 
         def overtime_s() -> float:
-            """Allow overtime on a loaded machine, whose fair ceiling is known only at the end."""
+            """Return the extra seconds: 0 unless other programs load the machine.
+
+            A fair ceiling for a loaded machine is known only after the training.
+            """
             return (OVERTIME - 1) * ceiling_s if host_load.is_noticeable() else 0.0
 
         # Count from the arrival of the source, not of the data. A script could train before it has
@@ -396,10 +402,11 @@ class Stages:
     async def _reference(
         self, request: Request, scored: ScoredRows, log_probs: LogProbs
     ) -> LogProbs | None:
-        """Return another source's log-probabilities on the rows, for the audit's weighted draw.
+        """Return the log-probabilities with which the audit's weighted draw compares `log_probs`.
 
-        On secret rows that no other run sees, whose score decides nothing, return the run's own, so
-        that the draw gives these rows no weight.
+        They are another source's, except on secret rows that no other run sees, whose score decides
+        nothing. For those rows return `log_probs`, so that the draw gives them no weight.
+        Return None before the baseline's first run.
         """
         if self.baseline_cost is None:
             return None

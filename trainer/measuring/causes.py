@@ -1,7 +1,7 @@
 """The line of a program's output that says why it failed.
 
-Compilers, interpreters and test runners rarely end with that line of text: a summary, a version or
-a warning follows. The output is untrusted. It is shown to people and proposers and decides nothing.
+Compilers, interpreters and test runners rarely print that line last: a summary, a version or a
+warning follows. The output is untrusted. It is shown to people and proposers and decides nothing.
 """
 
 import re

@@ -12,10 +12,11 @@ Level: TypeAlias = Literal["ok", "note", "fault"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remark:
-    """One finding of a check: its subject `about`, one sentence `what`, and a hint what to do.
+    """One finding of a check.
 
-    A note is for a person to judge. With a fault, the task's numbers cannot be trusted. `figures`
-    are for scripts; `printed` is the end of a failed program's output.
+    `about` is a heading, `what` one sentence, and `hint` says what to do. A person has to judge a
+    finding of level `note`. After one of level `fault`, the task's numbers cannot be trusted.
+    `figures` are for scripts; `printed` is the end of a failed program's output.
     """
 
     about: str
@@ -27,15 +28,15 @@ class Remark:
 
 
 def fine(about: str, what: str, **figures: float) -> Remark:
-    """Return a remark about something that is as it should be."""
+    """Return a remark of level `ok`: no action is needed."""
     return Remark(about=about, level="ok", what=what, figures=figures)
 
 
 def note(about: str, what: str, hint: str = "", **figures: float) -> Remark:
-    """Return a remark about something that a person should look at."""
+    """Return a remark of level `note`: a person should judge it."""
     return Remark(about=about, level="note", what=what, hint=hint, figures=figures)
 
 
 def fault(about: str, what: str, hint: str, **figures: float) -> Remark:
-    """Return a remark about something that must be fixed first."""
+    """Return a remark of level `fault`: fix this first."""
     return Remark(about=about, level="fault", what=what, hint=hint, figures=figures)

@@ -86,10 +86,10 @@ UNLIMITED = StageCosts(**{stage.name: math.inf for stage in fields(StageCosts)})
 
 
 class Pace:
-    """The baseline's costs by load: the share of all processors' time that others use.
+    """The baseline's costs, measured at several loads of the machine.
 
-    `cost` is a complete calibration, measured at the load `share`. Later measurements are stored by
-    stage.
+    A load is the fraction of all processors' time that others use. `cost` has the costs of all
+    stages, measured at the load `share`. Later measurements are of single stages.
     """
 
     def __init__(
@@ -116,8 +116,8 @@ class Pace:
     def learn_training(self, share: float, train_s: float, *, wanted: float | None = None) -> None:
         """Store the cost of training at a load.
 
-        `wanted` is the load for which the timing was made. The load may have changed since then;
-        the timing still counts as an attempt for `wanted`.
+        `wanted` is the load for which the timing was made; the load may have changed since then.
+        For `wanted`, the count of trainings that took too long begins again at 0.
         """
         self._train_s[_band(share)].append(train_s)
         self._too_long[_band(share if wanted is None else wanted)] = 0

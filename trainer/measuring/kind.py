@@ -72,9 +72,9 @@ class Request:
 class Scores:
     """The scores of a run's product: metrics in 1e-9 units, rounded as far as its kind requires.
 
-    `answers` are the candidate's answers that the public metric was computed from. `evidence`
-    exists in some kinds and tasks: any judge can check the scores with it, without running the
-    source.
+    `answers` are the candidate's answers that the public metric was computed from. With
+    `evidence` any judge can check the scores without running the source; it is None in kinds and
+    tasks that have no such evidence.
     """
 
     answers: Answers
@@ -195,7 +195,7 @@ class TaskKind(KindReader, Protocol):
         data_url: str | None,
         progress: Progress,
     ) -> None:
-        """Prepare a task that could not be read yet. Raises ArnodeError."""
+        """Prepare a task that raised `unsettled` when it was read. Raises ArnodeError."""
 
     def has_first(self, task: Task, *, data_dir: Path) -> bool:
         """Return True if `prepare` has nothing to fetch."""
@@ -238,7 +238,7 @@ class TaskKind(KindReader, Protocol):
     def assembled(
         self, manifest: TaskManifest, source: Source, read: Callable[[bytes], bytes]
     ) -> Task:
-        """Return a peer's task, which has no folder: `read` returns a file by its hash.
+        """Return a peer's task, made without a folder; `read` returns a file, given its hash.
 
         Raises ConfigurationError for a kind whose tasks need more than manifests name.
         """

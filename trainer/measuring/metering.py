@@ -167,7 +167,7 @@ async def metered_limit(
 
 @contextlib.asynccontextmanager
 async def _cut_off(is_over: Callable[[], bool], every_s: float) -> AsyncIterator[asyncio.Timeout]:
-    """End the block, by its timeout, once `is_over` returns True."""
+    """End the `with` body with TimeoutError once `is_over` returns True; yield the timeout."""
 
     async def watch(limit: asyncio.Timeout) -> None:
         while not is_over():  # noqa: ASYNC110
@@ -187,7 +187,7 @@ async def _cut_off(is_over: Callable[[], bool], every_s: float) -> AsyncIterator
 def check_start(
     sandbox: Sandbox, used_s: float, ceiling_s: float, name: str, *, has_rows: bool
 ) -> None:
-    """Raise RunFailed if the start of a stage used too much: SlowStart before it has any rows."""
+    """Raise SlowStart if a stage's start used more than its ceiling, or RunFailed if `has_rows`."""
     if used_s > ceiling_s:
         failure = RunFailed if has_rows else SlowStart
         raise failure("timeout", too_much(ceiling_s, name, by_clock=bool(sandbox.profile.card)))
@@ -231,10 +231,10 @@ def next_step_s(lasted_s: float) -> float:
 
 
 async def restarted(stage: Callable[[], Awaitable[T]]) -> T:
-    """Run a serving stage; restart it in a fresh sandbox if its start was too slow.
+    """Run a stage that serves a model; run it again in a fresh sandbox if it started too slowly.
 
-    Each start gets the same weights and has not seen a row, so a restart cannot select a better
-    result.
+    After three starts that are too slow, raise SlowStart. Each start gets the same weights and is
+    ended before it has seen a row, so a restart cannot select a better result.
     """
     for _ in range(_STARTS - 1):
         with contextlib.suppress(SlowStart):

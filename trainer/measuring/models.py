@@ -33,8 +33,8 @@ class ModelMessage:
 class ModelQuestion:
     """A chat to continue, in at most `most_tokens` tokens.
 
-    `parameters` holds the other settings of the question, in JSON. `seed` belongs to the run's
-    instance that asks, for models that accept a seed.
+    `parameters` holds the other settings of the question, in JSON. `seed` is passed to
+    models that accept a seed; it belongs to the instance on which the asking program runs.
     """
 
     model: str
@@ -89,7 +89,7 @@ class Models(Protocol):
 
 @dataclass(slots=True)
 class _Kept:
-    """An answer, or None so far; only the holder of the lock asks the service for it."""
+    """An answer, None until the service has given it. Only the holder of `lock` asks for it."""
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     answer: ModelAnswer | None = None

@@ -56,7 +56,7 @@ class RunOutcome:
     fault: ArnodeError | None = None
 
     def to_run(self, role: Role, *, quoting: bool = True) -> Run:
-        """Return the run as records have it; without `quoting` it has no words of the candidate."""
+        """Return the run in the form of records; without `quoting` it quotes no output."""
         return Run(
             seed=self.seed,
             role=role,
@@ -79,9 +79,9 @@ class RunOutcome:
 class BaselineCost:
     """The cost of the task's baseline on this machine in this session.
 
-    `product` is its product, which can be scored again. `audited` is what its kind of task compares
-    later audits with. `trained_s` is the length of its training, in the seconds that a metric of
-    time counts.
+    `product` is what the baseline's run produced; it can be scored again. `audited` is what this
+    kind of task compares later audits with. `trained_s` is the length of the baseline's training,
+    in the seconds that a metric of time counts.
     """
 
     cost: StageCosts
@@ -94,9 +94,9 @@ class BaselineCost:
 class Meter:
     """The figures of a run, filled in while it is running; they stay valid however it ends.
 
-    `cost` has the seconds that ceilings limit. `others_share` is the part of all processors' time
-    that others used during training, other lanes included. `outside_share` is the part that
-    programs outside this node used. `has_rows` is True once the run was shown a row to score.
+    `cost` has the seconds that ceilings limit. `others_share` is the fraction of all processors'
+    time that others used during training, other lanes included. `outside_share` is the fraction
+    that programs outside this node used. `has_rows` is True once the run was shown a row to score.
     """
 
     cost: StageCosts = field(default_factory=StageCosts)

@@ -71,9 +71,9 @@ class Trained:
     def is_over(self) -> bool:
         """True if it used more than its ceiling, or should be repeated before it is scored.
 
-        The start of scoring counts as training. If programs outside this node disturbed the
-        training, it must leave room for that start: after the first row it is too late to repeat
-        anything.
+        The start of scoring is charged to the training's ceiling. After the first scored row it is
+        too late to repeat the training. So if programs outside this node disturbed it, its cost
+        plus the ceiling of that start must be within the training's ceiling.
         """
         ceiling, start_s = self.request.ceiling, 0.0
         if self.meter.outside_share > NOTICEABLE:
@@ -161,7 +161,10 @@ class Training:
         on_trained: Callable[[], None],
         uncounted: Timeline,
     ) -> Trained:
-        """Compare a training that took too long on a loaded machine with a fair ceiling."""
+        """Compare a training that took too long on a loaded machine with a ceiling for that load.
+
+        If it exceeds that ceiling too, repeat it in an idle minute, at most twice.
+        """
         first = replace(
             first, request=await self._as_loaded(first, pace, uncounted), is_contended=True
         )

@@ -96,7 +96,7 @@ class SandboxBackend(ABC):
         """Wait until no process inside is left, then remove what it wrote."""
 
     def fill_compiled(self, code: CompiledCode, tree: bytes) -> None:
-        """Copy the compiled code stored for a tree into the sandbox's folder for it."""
+        """Copy the compiled code stored for a tree into the sandbox's folder `compiled`, if any."""
         if self.compiled is not None:
             code.fill(self.compiled, tree)
 

@@ -1,8 +1,8 @@
 """Removes the host's folder names from compiled Python files that sandboxes can read.
 
 A `.pyc` contains the path of its source at compile time, usually in a user's home directory. Python
-does not use that path: it sets the name again on import
-(`importlib._bootstrap_external._compile_bytecode`). So the path is replaced by the sandbox's path
+does not use that path: on import it replaces the path in memory by the current one
+(`importlib._bootstrap_external._compile_bytecode`). So this module writes the sandbox's path there
 (`/packages`, `/python`), padded or cut to the same length. The file is valid at every moment.
 """
 
@@ -23,7 +23,7 @@ _COMPILED = re.compile(r"(.+?)\.[^.]+(\.opt-\d)?\.pyc")  # NAME.cpython-311.pyc
 
 
 def hide_host_names(host: Path, inside: str, *, covered: Collection[Path] = ()) -> None:
-    """Overwrite the names in all compiled files below a folder that sandboxes show as `inside`.
+    """Overwrite the source paths in all compiled files below `host`, shown inside as `inside`.
 
     Skip files that this user may not write, and files in `covered` folders.
     """

@@ -1,8 +1,8 @@
-"""A cache of a source's compiled code for its next runs, never shared between sources.
+"""A cache of compiled code, one folder for each source, for the source's next runs.
 
-The files are code and pickles. So a source gets only the files of its own tree or, the first time,
-those of the task's baseline. They are copied before the run sees any data, because later they could
-carry what the run learned to the next run.
+The files are code and pickles. So a run gets only the files of its own source's tree or, the first
+time, those of the task's baseline. The files that a run compiled are stored before it sees any
+data, because later ones could carry what it learned to the next run.
 """
 
 import os
@@ -32,8 +32,8 @@ def make_folder() -> Path:
 class CompiledCode:
     """A folder with one folder of compiled files for each tree.
 
-    `setting` names the subfolder in use. It must be another one whenever anything else that the
-    files depend on changes.
+    The compiled files depend on the source and, for example, on the versions of libraries.
+    `setting` names the subfolder in use; it must change if any of these but the source changes.
     """
 
     def __init__(self, folder: Path, *, baseline: bytes, setting: str) -> None:

@@ -109,7 +109,7 @@ class Confined(SandboxBackend):
             self._uid = None
 
     def fill_compiled(self, code: CompiledCode, tree: bytes) -> None:
-        """Copy the compiled code to the sandbox's folder for it, owned by the sandbox's user."""
+        """Copy compiled code to the folder `compiled`, and make the sandbox's user its owner."""
         super().fill_compiled(code, tree)
         if self.compiled is not None and self._uid is not None:
             give_to(self._uid, self.compiled)
@@ -130,8 +130,9 @@ class Confined(SandboxBackend):
 def start_zygote(
     profile: Profile, control: int, program: list[str], *, as_throwaway: bool
 ) -> Started:
-    """Start a zygote's program as the current user. `program` starts with its path in its folder.
+    """Start a zygote's program as the current user.
 
+    `program` is the program's path, relative to the zygote's folder, and its arguments.
     With `as_throwaway` the zygote keeps root's rights to become other users and to signal them.
     """
     folder = make_box(None)

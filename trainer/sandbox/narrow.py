@@ -1,8 +1,8 @@
 """A sandbox for one program that reads untrusted files and starts no other program.
 
 It shows the program, its libraries and the given paths. In tier full nothing else exists inside; in
-the weaker tiers Landlock refuses everything else. There is no network and no other program that a
-malicious file could make it run. `python narrow.py SPEC` applies the limits and becomes the
+the weaker tiers Landlock refuses everything else. There is no network. No other program is visible
+that a malicious file could make it run. `python narrow.py SPEC` applies the limits and becomes the
 program.
 """
 

@@ -214,7 +214,7 @@ class Sandbox:
         return self._output_bytes
 
     def note_written(self) -> None:
-        """Record how much it has written so far, while it exists."""
+        """Record how many bytes its processes have written so far. Call this before they end."""
         written = written_bytes(family_of(self._process.pid or self._pid))
         self.written_bytes = max(self.written_bytes, written)
 

@@ -281,14 +281,17 @@ def _file_times(machine: str) -> list[bytes]:
 
 
 def _own_limits(machine: str) -> list[bytes]:
-    """Return a rule that lets a program change only its own limits: pid 0."""
+    """Return a rule that allows prlimit64 only for the calling process, which is pid 0."""
     return bpf.check_argument(
         NUMBERS[machine]["prlimit64"], 0, bpf.EVERY_BIT, test=bpf.JUMP_ANY_BIT
     )
 
 
 def _sockets(machine: str) -> list[bytes]:
-    """Return rules that allow internet sockets only, and no pairs that could send elsewhere."""
+    """Return rules that allow only internet sockets, and no pairs of datagram sockets.
+
+    A datagram socket of a pair can also send to other Unix sockets.
+    """
     return [
         *bpf.allow_only(NUMBERS[machine]["socket"], 0, _FAMILIES),
         bpf.jump(bpf.JUMP_EQUAL, NUMBERS[machine]["socketpair"], 0, 5),

@@ -62,7 +62,10 @@ class SyscallGate:
         return True
 
     def _is_stopped(self) -> bool:
-        """Stop the process, again if a thread continued it; return True if all threads stopped."""
+        """Send the process SIGSTOP; return True if every thread is in a stopped state by now.
+
+        A thread may continue the process, so each call sends the signal again.
+        """
         signal.pidfd_send_signal(self._pidfd, signal.SIGSTOP)
         states = []
         for task in Path(f"/proc/{self._pid}/task").iterdir():
@@ -71,7 +74,7 @@ class SyscallGate:
         return all(state in _STOPPED for state in states)
 
     def close(self) -> None:
-        """Release the process; every call that asks the listener is refused."""
+        """Close the listener, so that every call that would ask it is refused, and the pidfd."""
         self._close_listener()
         os.close(self._pidfd)
 

@@ -171,7 +171,7 @@ def _try_out(name: Literal["container", "partial"], detail: str) -> Tier:
 
 
 def _is_mapped(uids: range) -> bool:
-    """Return True if the map of our user namespace has these users."""
+    """Return True if our user namespace maps these uids (/proc/self/uid_map)."""
     for line in Path("/proc/self/uid_map").read_text().splitlines():
         first, _, count = map(int, line.split())
         if first <= uids.start and uids.stop <= first + count:

@@ -128,9 +128,10 @@ class UntrustedRepository:
         return self._objects(names, kind=b"blob", limit_bytes=limit_bytes)
 
     def subject(self, name: str, *, limit_bytes: int) -> str:
-        """Return the first paragraph of a commit's message in one line; empty if it is missing.
+        """Return the first paragraph of a commit's message in one line.
 
-        Raises as `commits`.
+        Return an empty text if the commit is missing or larger than `limit_bytes`. Raises as
+        `commits`.
         """
         name = f"{name}^{{commit}}"
         found = self._objects([name], kind=b"commit", limit_bytes=limit_bytes)
@@ -138,7 +139,7 @@ class UntrustedRepository:
         return " ".join(message.strip().split(b"\n\n")[0].decode("utf-8", "replace").split())
 
     def fetch(self, bundle: Path, refspec: str) -> str | None:
-        """Fetch from a bundle of ours into this repository; return git's last line if that fails.
+        """Fetch a refspec from a bundle that this node made; return git's last line if that fails.
 
         Raises as `commits`.
         """

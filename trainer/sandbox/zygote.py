@@ -31,7 +31,10 @@ _MOST_GROWTH_KIB = 64 << 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started:
-    """A zygote's first process, outside its sandbox, and, without namespaces, its folder."""
+    """The first process of a zygote, which is outside its sandbox, and the zygote's folder.
+
+    `folder` is None in tier full, where the zygote has no folder on the host.
+    """
 
     process: subprocess.Popen[bytes]
     folder: Path | None = None
@@ -103,10 +106,11 @@ class Zygote:
 
     @classmethod
     def of(cls, key: Hashable, start: Callable[[int], Started]) -> "Zygote":
-        """Return the fit zygote of a key; if there is none, `start` starts it.
+        """Return a zygote for a key, started by `start` unless a fit one is running.
 
-        `start` gets the descriptor on which the zygote receives requests. Call this method from the
-        main thread: the kernel kills a zygote with the thread that started it.
+        Callers with equal keys share a zygote. `start` gets the descriptor on which the zygote
+        receives requests. Call this method from the main thread: the kernel kills a zygote with the
+        thread that started it.
         """
         zygote = cls._fit.get(key)
         if zygote is not None and not zygote.is_fit():
@@ -132,7 +136,7 @@ class Zygote:
 
     @classmethod
     def retire_all(cls) -> None:
-        """Retire all zygotes; each ends with its last fork."""
+        """Retire all zygotes; each ends when its last fork has ended."""
         for zygote in list(cls._fit.values()):
             zygote.retire()
 
@@ -164,7 +168,7 @@ class Zygote:
         return self._forks < _MOST_FORKS and self.grown_kib() <= _MOST_GROWTH_KIB
 
     def retire(self) -> None:
-        """Stop using it. It ends with its last fork, including those requested already."""
+        """Stop requesting forks from it. It ends when all forks requested so far have ended."""
         for key in [key for key, one in self._fit.items() if one is self]:
             del self._fit[key]
             self._retired.append(self)
@@ -231,7 +235,7 @@ class Zygote:
             os.close(waiting)
 
     async def _look(self, waiting: int) -> None:
-        """Wait a moment for its only message, which another caller may have read just before."""
+        """Wait a moment for the message `READY`, unless another caller has read it already."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LOOK_S):
                 await until_ready(waiting)
@@ -273,7 +277,7 @@ def _not_there(why: str) -> SafetyError:
 
 
 def _packages() -> list[tuple[int, int]]:
-    """Return values that change if a visible file is replaced: an upgrade makes new files."""
+    """Return inode and modification time of each visible path: an upgrade changes them."""
     found = []
     for binding in visible_tree().bindings:
         with contextlib.suppress(FileNotFoundError):  # in the middle of an upgrade

@@ -8,9 +8,9 @@ from typing import Any
 class SandboxJob:
     """The job of one sandbox. The defaults are for our own programs, which have no task.
 
-    `context` is the number of tokens of a scored row, `batch_rows` the number of rows scored at
-    once. `budget_tokens` is 0 for budgets in seconds. `parts` is the number of parts of the
-    training data in an epoch. `card` holds the results of the card's self-test
+    `context` is the number of tokens in a scored row, `batch_rows` the batch size of scoring.
+    `budget_tokens` is 0 for budgets in seconds. The training data is handed over in parts, and
+    `parts` of them make an epoch. `card` holds the results of the card's self-test
     (`trainer.card_selftest`); it is empty on a processor.
     """
 

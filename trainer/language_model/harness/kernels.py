@@ -29,7 +29,7 @@ def flash_attn_func(
 ) -> torch.Tensor:
     """Return attention over [batch, time, heads, head size].
 
-    With `causal`, it reaches `window_size[0]` tokens back; -1 means all.
+    With `causal`, each token attends to at most `window_size[0]` tokens before it; -1 means all.
     """
     query, key, value = (tensor.transpose(1, 2) for tensor in (query, key, value))
     if key.size(1) != query.size(1):  # grouped queries

@@ -192,7 +192,9 @@ def _training_batches(rows: int, length: int) -> Iterator[Batch]:
         tokens = _next_part()
         starts = np.arange(0, len(tokens) - length, length)
         if rows > len(starts):
-            raise ValueError(f"a batch of {rows} x {length} tokens exceeds a part of the data")
+            raise ValueError(
+                f"a batch of {rows} x {length} tokens is more than one part of the data"
+            )
         # Shuffle the rows, or neighbours in a batch would come from the same document.
         order = np.random.default_rng([SEED, number]).permutation(starts)
         epoch = 1 + (number - 1) // session.job.parts
@@ -203,7 +205,7 @@ def _training_batches(rows: int, length: int) -> Iterator[Batch]:
 
 
 def _next_part() -> np.ndarray[Any, np.dtype[np.uint16]]:
-    """Ask the runner for the next part, and return its tokens. The first part starts the clock."""
+    """Return the next part of the training data from the runner. The first starts the clock."""
     session.channel.send(NEED_DATA)
     tag, _, descriptor = session.channel.receive()
     if tag != DATA or descriptor is None:

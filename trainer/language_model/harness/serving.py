@@ -26,7 +26,7 @@ _REHEARSED_ROWS = 3
 
 @torch.no_grad()
 def serve(model: nn.Module, autocast: contextlib.AbstractContextManager[object]) -> NoReturn:
-    """Load the weights into a model, then answer rows of tokens under its autocast until killed.
+    """Load the weights into a model, then answer rows of tokens under `autocast` until killed.
 
     Raises ValueError for weights of another model, RuntimeError or TypeError for a model that
     answers made-up tokens wrongly.
@@ -105,12 +105,12 @@ def _log_probabilities(logits: torch.Tensor, targets: torch.Tensor) -> torch.Ten
 
 
 def _logits_at(logits: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
-    """Return the logits at one time of each row, [rows, vocabulary]."""
+    """Return the logits at one position in each row, [rows, vocabulary]."""
     return logits[torch.arange(len(logits), device=logits.device), times].float()
 
 
 # By tag: a function of the logits [rows, length, vocabulary] and of the numbers sent with the rows.
-# These are a target for each token, row after row, or a time for each row.
+# These are a target for each token, row after row, or a position for each row.
 ANSWERS: Final[Mapping[bytes, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]]] = {
     b"C": _log_probabilities,
     b"L": _logits_at,

@@ -24,7 +24,7 @@ _TIMEOUT = aiohttp.ClientTimeout(total=60, sock_connect=30)
 
 
 class _Busy(Exception):  # noqa: N818 -- an event: another attempt may get an answer
-    """The server has no answer now."""
+    """The server cannot answer at present, but may do so later."""
 
 
 async def announced(

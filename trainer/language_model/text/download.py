@@ -34,7 +34,7 @@ class _Interrupted(Exception):  # noqa: N818 -- an event: another attempt may go
 
 
 class _Changed(Exception):  # noqa: N818 -- likewise
-    """The downloaded part is not the beginning of the file that the server has now."""
+    """The file on the server has changed since the first part of it was downloaded."""
 
 
 async def download(
@@ -136,7 +136,7 @@ async def _fetch_once(
 
 
 class _Part:
-    """The downloaded part of a file, and the ETag of that file."""
+    """The beginning of a file that is being downloaded, on disk, and the ETag of the whole file."""
 
     def __init__(self, target: Path) -> None:
         self._target = target
@@ -144,7 +144,7 @@ class _Part:
         self._tag_path = target.with_name(target.name + ".etag")
 
     def find_target(self, sha256: bytes | None) -> bytes | None:
-        """Return the target's sha256 if it exists and is right; delete it if it is wrong."""
+        """Return the target's sha256, None if it is missing; delete it if the sha256 is wrong."""
         self._target.parent.mkdir(parents=True, exist_ok=True)
         if not self._target.exists():
             return None
@@ -165,7 +165,7 @@ class _Part:
         return "" if tag.startswith("W/") else tag
 
     def open(self, size: int, *, tag: str) -> BinaryIO:
-        """Open the part for writing after its first `size` bytes."""
+        """Open the partial file for writing; the next write goes after its first `size` bytes."""
         self._tag_path.write_text(tag)
         file = self.path.open("r+b" if size else "wb")
         file.seek(size)
@@ -181,7 +181,7 @@ class _Part:
                 file.write(chunk)
 
     def finish(self) -> None:
-        """Sync the part to disk and make it the target."""
+        """Sync the complete file to disk, and rename it to the target."""
         with self.path.open("rb") as file:
             os.fsync(file.fileno())
         self.path.replace(self._target)

@@ -107,7 +107,8 @@ def read_unpinned(data: Fields, *, task: str) -> Unpinned:
     """
     for name in ("vocabulary", "sha256"):
         if data.has(name):
-            raise data.error(name, "clashes with shards", "shards are listed by name or by hash")
+            hint = "leave out either `shards`, or `vocabulary` and `sha256`"
+            raise data.error(name, "clashes with shards", hint)
     data.one_of("recipe", ("shards",))
     lists = data.section("shards")
     shards: list[tuple[Split, str]] = []

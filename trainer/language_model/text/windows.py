@@ -55,14 +55,14 @@ Numbers = NDArray[np.int64]  # [blocks]: which of them
 
 @dataclass(frozen=True, slots=True)
 class SharedWindow:
-    """A window that both the text and a file contain. `offset` is its place in the text."""
+    """A window that both the text and a file contain. `offset` is its byte offset in the text."""
 
     path: Path
     offset: int
 
 
 class _Blocks(NamedTuple):
-    """Blocks of the files that may occur in the text: hash, file number and place of each."""
+    """Blocks of the files that may occur in the text: hash, file number and offset of each."""
 
     hashes: Hashes
     files: Numbers
@@ -105,9 +105,10 @@ def without_seen(
 ) -> list[TokenRows]:
     """Return the rows of each group that no visible file contains.
 
-    `visible` are the files to search (default: all that sandboxes show). The search takes seconds,
-    so its result is kept in `cache` for this text and installation. Raises SafetyError if more than
-    `MAX_SEEN_SHARE` of the rows would be removed.
+    A group is a split's rows of tokens. `what` names the text in errors. `visible` are the files to
+    search (default: all that sandboxes show). The search takes seconds, so its result is kept in
+    `cache` for this text and installation. Raises SafetyError if more than `MAX_SEEN_SHARE` of the
+    rows would be removed.
     """
     rows = np.concatenate(groups)
     installed = repr((visible, visible_tree(), version("torch"), version("numpy")))
@@ -127,10 +128,10 @@ def without_seen(
 
 
 def refuse_installed(what: Path, texts: Sequence[tuple[str, bytes]]) -> None:
-    """Raise SafetyError if more than `MAX_SEEN_SHARE` of the bytes could be read in a sandbox.
+    """Raise SafetyError if a sandbox could read more than `MAX_SEEN_SHARE` of the texts' bytes.
 
-    Here only whole texts count: those that equal a file that sandboxes show, byte for byte. `texts`
-    are pairs of a relative path and its content, as `splits.read_texts` returns them. `what` is the
+    `texts` are pairs of a relative path and its content, as `splits.read_texts` returns them. A
+    text counts only if it equals, byte for byte, a whole file that sandboxes show. `what` is the
     file or folder that the user named.
     """
     copies = installed_copies((text for _, text in texts), visible_tree().host_files())
@@ -269,7 +270,7 @@ def _top_bits(hashes: Hashes, bits: int) -> Numbers:
 
 
 def _low_bits(hashes: Hashes, bits: int) -> Numbers:
-    """Return the low bits. The first filter uses the top bits, so this filter needs other ones."""
+    """Return the low bits of hashes, for a second filter: the first one uses the top bits."""
     return (hashes & np.uint64((1 << bits) - 1)).astype(np.int64)
 
 
@@ -287,9 +288,10 @@ def _verified(
 
 
 def _agreeing(letters: Bytes, hashes: Hashes) -> Iterator[tuple[int, int, int]]:
-    """Yield (offset, low, high) for windows of the text with the hash of a block.
+    """Yield (offset, low, high) for each window of the text whose hash is also a block's hash.
 
-    `hashes[low:high]` are all equal to the hash of the window at `offset`.
+    `hashes` are the sorted hashes of the blocks. `hashes[low:high]` are all equal to the hash of
+    the window at `offset`. Windows with few distinct bytes are skipped.
     """
     may_agree = np.zeros(1 << _TEXT_FILTER_BITS, dtype=np.bool_)
     may_agree[_low_bits(hashes, _TEXT_FILTER_BITS)] = True

@@ -1,8 +1,8 @@
 """The rights that a process gives up for good before it runs untrusted code.
 
 These are capabilities (capset(2), prctl(2)), limits (setrlimit(2)) and system calls (seccomp(2)).
-This module must import only the standard library, because it runs in sandboxes that have no more
-and in children that have just forked.
+This module must import only the standard library, because it runs in sandboxes without other
+packages and in children that have just forked.
 """
 
 import ctypes

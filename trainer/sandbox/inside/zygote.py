@@ -259,7 +259,7 @@ def _show_to_node() -> None:
 
 
 def _give_up_rights(request: ForkRequest) -> None:
-    """Apply the permanent rules: Landlock first, since the filter may refuse to load its rules."""
+    """Apply the permanent rules: Landlock first, since the filter may refuse Landlock's calls."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if request.ruleset is not None:
         give_up(Ruleset(**request.ruleset))  # type: ignore[arg-type]
