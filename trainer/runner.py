@@ -122,7 +122,7 @@ class Runner:
             self._stages.watch = watch
 
     def expect_no_more(self) -> None:
-        """Announce that the next run may be the last, so that no sandbox is started beyond it."""
+        """Announce that the next run may be the last, so that no sandbox is started for another."""
         self._stages.expect_no_more()
 
     def hurry(self) -> None:
@@ -136,7 +136,7 @@ class Runner:
 
     @property
     def waits_s(self) -> tuple[float, ...]:
-        """The longest remaining wait, in seconds, of each run that waits for an idle minute."""
+        """For each run that waits for an idle minute, the seconds that it may still wait."""
         return self._training.waits_s
 
     def is_used_by_others(self) -> bool:
@@ -207,7 +207,7 @@ class Runner:
         `session_ends_s`, or if `hurry` is called while it waits.
         """
         if self.baseline_cost is None and source.tree != self.task.source.tree:
-            raise ValueError("a session measures its baseline before anything else")
+            raise ValueError("the baseline is not measured yet: call calibrate() first")
         request = Request(
             source=source,
             seed=seed,
@@ -236,7 +236,7 @@ class Runner:
         return replace(outcome, stages=in_order((*uncounted.stages, *outcome.stages)))
 
     async def judged(self, evidence: bytes, seed: int) -> RunOutcome:
-        """Judge a peer's evidence without executing its code; return an outcome flagged SHOWN."""
+        """Judge a peer's evidence, without executing its code; the outcome has the flag `SHOWN`."""
         meter, scores, failed = Meter(), None, None
         try:
             scores = await self._stages.judged(evidence, meter)

@@ -24,7 +24,9 @@ def main() -> int:
     parser.add_argument(
         "--processor", action="store_true", help="test the processor instead, at toy size"
     )
-    parser.add_argument("--out", type=Path, default=Path(REPORT), help="the report to write")
+    parser.add_argument(
+        "--out", type=Path, default=Path(REPORT), help="the file to write the report to"
+    )
     options = parser.parse_args()
     found = probe_cards()
     wanted = [on_processor()] if options.processor else devices_to_test(found)

@@ -23,7 +23,8 @@ Wanted = tuple[Device, GraphicsCard | None]
 def devices_to_test(found: Cards) -> list[Wanted]:
     """Return one card of each hardware class, in the order in which a node prefers the classes.
 
-    It is the card with the least usable memory, so that its result is valid for the whole class.
+    From each class, return the card with the least usable memory, since its result is then valid
+    for all cards of the class.
     """
     least = [min(cards, key=_room) if len(cards) > 1 else cards[0] for cards in by_class(found)]
     return [(card.device, card) for card in least]

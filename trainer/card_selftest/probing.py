@@ -34,7 +34,7 @@ FAULTS: Final = {
     "compile": Fault(
         name="compile-fails", said="torch.compile fails ({why})",
         hint="install a C compiler: your distribution's package `gcc`",
-        instead="nothing is compiled, and a step uses half as many rows at once", is_kept=True,
+        instead="nothing is compiled, and a micro-batch has half as many rows", is_kept=True,
     ),
     "varlen": Fault(
         name="attention-varlen", said="torch's FlashAttention fails ({why})", hint=_TORCH,
@@ -86,7 +86,7 @@ def _why_no_cuda(found: Sequence[Probed]) -> str | None:
 
 
 async def _in_a_sandbox(device: Device, names: list[str], limit_s: float) -> list[Probed]:
-    """Run probes in one process; return results up to the first that ends it or takes too long."""
+    """Run probes until one ends their common process or takes too long; return the results."""
     sandbox = await Sandbox.launch(profile_of(device))
     ended = "its process ended"
     try:
@@ -110,7 +110,7 @@ async def _in_a_sandbox(device: Device, names: list[str], limit_s: float) -> lis
 
 
 def _read(said: str, names: Sequence[str]) -> list[Probed]:
-    """Parse the printed results; stop at the first that is not of the expected probe."""
+    """Parse the printed results; stop at the first result that is not the expected probe's."""
     lines = [line for line in said.splitlines() if line.startswith(_MARK)]
     found = []
     for name, line in zip(names, lines, strict=False):

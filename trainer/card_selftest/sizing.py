@@ -1,10 +1,9 @@
 """Chooses a model size from a script's table by a few training steps on the card.
 
 Only sizes that fit the free memory are tried, and a tenth of that memory stays unused. The number
-of rows at once (the micro-batch) is halved until a size fits. This changes no result, since the
-tokens per step stay the same. If not even one row fits, the next smaller size is tried. At
-the end, steps with twice and with half as many rows at once are timed. Training and scoring use the
-same size.
+of rows per micro-batch is halved until a size fits. This changes no result, since the tokens per
+step stay the same. If not even one row fits, the next smaller size is tried. At the end, steps with
+twice and with half as many rows per micro-batch are timed. Training and scoring use the same size.
 """
 
 import ast
@@ -71,7 +70,7 @@ def room_of(card: GraphicsCard) -> Room:
 class Size:
     """A model size from a script's table, for cards with at least `least_gib` of memory.
 
-    `rows` is the number of rows at once.
+    `rows` is the number of rows, each of `sequence` tokens, in a micro-batch.
     """
 
     least_gib: float
@@ -93,11 +92,11 @@ class Size:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The values that affect results: all except the number of rows at once."""
+        """The values that affect results: all except the number of rows per micro-batch."""
         return tuple(self.settings()[:-1])
 
     def at_once(self, rows: int) -> "Size":
-        """Return this size with another number of rows at once."""
+        """Return this size with `rows` rows per micro-batch."""
         return replace(self, rows=rows)
 
     def settings(self) -> list[int]:
@@ -107,7 +106,7 @@ class Size:
         ]  # fmt: skip
 
     def __str__(self) -> str:
-        return f"{self.layers}x{self.width}, {self.rows} rows of {self.sequence}"
+        return f"{self.layers}x{self.width}, micro-batch {self.rows}x{self.sequence}"
 
 
 def sizes_of(script: bytes) -> list[Size]:
@@ -119,7 +118,7 @@ def sizes_of(script: bytes) -> list[Size]:
 
 
 def sizes_within(sizes: Sequence[Size], room: Room) -> list[Size]:
-    """Return the sizes that are meant for a card with this memory and that fit it now.
+    """Return the sizes that the card's total memory allows and that fit its usable memory.
 
     A step uses at most SHARE of the size's `least_gib` (measured by `make fake-gpu`).
     """
@@ -154,7 +153,7 @@ class Paced:
     is_too_large: bool = False
 
     def __str__(self) -> str:
-        return f"{self.size} at once: {self.why or f'{self.tokens_per_s:,.0f} tokens/s'}"
+        return f"{self.size}: {self.why or f'{self.tokens_per_s:,.0f} tokens/s'}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,7 +228,8 @@ async def _until_exported(sandbox: Sandbox, began_s: float) -> float:
 async def find_fitting(trial: Trial, sizes: Sequence[Size]) -> tuple[Paced | None, list[Fault]]:
     """Return the first size that fits, and the faults of the sizes tried before it.
 
-    Without compilation a step needs about twice the memory, so half as many rows are tried first.
+    Without compilation a step needs about twice the memory, so the trials start with half as many
+    rows.
     """
     faults: list[Fault] = []
     for size in _candidates(sizes, compiles=trial.abilities.compiles):
@@ -251,7 +251,7 @@ async def find_fitting(trial: Trial, sizes: Sequence[Size]) -> tuple[Paced | Non
 
 
 async def find_fastest(trial: Trial, fitting: Paced, *, say: Callable[[Paced], None]) -> Paced:
-    """Time twice and half as many rows at once; return the size with most tokens per second."""
+    """Time micro-batches of twice and half as many rows; return the size with most tokens/s."""
     best, rows = fitting, fitting.size.rows
     for other in (2 * rows, rows // 2):
         if other < 1 or fitting.size.step_tokens % (other * fitting.size.sequence):
@@ -264,7 +264,7 @@ async def find_fastest(trial: Trial, fitting: Paced, *, say: Callable[[Paced], N
 
 
 def _candidates(sizes: Sequence[Size], *, compiles: bool) -> Iterator[Size]:
-    """Yield each shape of the table, with its rows at once, then half as many, down to one."""
+    """Yield each shape of the table with its number of rows, then with half as many, down to 1."""
     by_shape = {size.shape: size for size in reversed(sizes)}  # of equal shapes, the most rows
     for size in reversed(by_shape.values()):
         rows = size.rows if compiles else max(1, size.rows // 2)
@@ -276,9 +276,9 @@ def _candidates(sizes: Sequence[Size], *, compiles: bool) -> Iterator[Size]:
 def _too_large(paced: Paced, share: float) -> Fault:
     return Fault(
         name="out-of-memory",
-        said=f"{paced.size} at once needs more than {share:.0%} of the memory ({paced.why})",
+        said=f"{paced.size} needs more than {share:.0%} of the memory ({paced.why})",
         hint="close other programs that use the card's memory (`nvidia-smi` lists them)",
-        instead="half as many rows at once" if paced.size.rows > 1 else "the next smaller size",
+        instead="half as many rows" if paced.size.rows > 1 else "the next smaller size",
         is_kept=True,
     )
 

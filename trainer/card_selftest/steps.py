@@ -111,7 +111,7 @@ class CardSelfTest:
     async def _step(
         self, name: str, work: Coroutine[Any, Any, tuple[T | None, str, list[Fault]]]
     ) -> T | None:
-        """Run a step, report its result, and return it; None if no run can be made."""
+        """Run a step and report on it; return the result of `work`, None if no run can be made."""
         began_s = time.monotonic()
         try:
             result, detail, faults = await work
@@ -180,7 +180,7 @@ class CardSelfTest:
             return None, "", faults
         best = await find_fastest(trial, fitting, say=self._say_pace)
         self._figures["tokens_per_s"] = round(best.tokens_per_s)
-        return best.size, f"{best.size} at once, {best.tokens_per_s:,.0f} tokens/s", faults
+        return best.size, f"{best.size}, {best.tokens_per_s:,.0f} tokens/s", faults
 
     async def _make_runs(self, settings: dict[str, Any]) -> tuple[bool | None, str, list[Fault]]:
         self.say(f"whole runs: four of {self.scale.seconds} s on generated text, all scored …")
@@ -204,7 +204,7 @@ class CardSelfTest:
         detail = (
             f"audit tolerance {figures['audit_tolerance_bpb']:.5f} bits, two seeds differ by"
             f" {abs(float(figures['other_seed_bpb'])):.4f}, {figures['counted_share']:.0%} of"
-            f" the time is counted, a lying model was {figures['liar']}"
+            f" the time is training, a lying model was {figures['liar']}"
         )
         return True, detail, found.faults
 
@@ -242,9 +242,7 @@ async def find_sandbox_faults(card: GraphicsCard) -> list[Fault]:
 def _of_check(fault: card_checks.CardFault) -> Fault:
     is_mild = fault.name == "no-compiler"
     instead = (
-        "nothing is compiled, and a step uses half as many rows at once"
-        if is_mild
-        else NOTHING_ELSE
+        "nothing is compiled, and a micro-batch has half as many rows" if is_mild else NOTHING_ELSE
     )
     return Fault(name=fault.name, said=fault.message, hint=fault.hint, instead=instead)
 

@@ -152,7 +152,10 @@ def _tokens(
 
 
 async def check_whole_runs(runner: Runner, scale: Scale) -> WholeRunResult:
-    """Make the runs. Errors that are not the card's fault are raised."""
+    """Make all complete runs; return their results, and the faults of the card that they show.
+
+    Raises all errors that are not the card's fault.
+    """
     result = WholeRunResult()
     first = await _run(runner, runner.task.source, _SAME_SEED, result)
     if first is None:
@@ -208,7 +211,11 @@ def _bits(outcome: RunOutcome) -> float:
 
 
 def _figures(outcome: RunOutcome) -> dict[str, float | str]:
-    """Return a run's score, peak memory, counted seconds and their share, and sandbox seconds."""
+    """Return a run's score, peak memory and times.
+
+    `counted_s` is the training time, which the budget limits, and `counted_share` is its fraction
+    of the whole run. `sandboxes_s` is the time in which sandboxes started.
+    """
     counted_s = _seconds(stage for stage in outcome.stages if stage.counts)
     whole_ms = outcome.stages[-1].end_ms - outcome.stages[0].start_ms if outcome.stages else 0
     sandbox_s = _seconds(one for one in outcome.stages if one.name in ("spawn", "import"))

@@ -102,9 +102,10 @@ def probe_cards() -> Cards:
 
 
 def by_class(found: Cards) -> list[tuple[GraphicsCard, ...]]:
-    """Return the cards of each hardware class, the class that a node prefers first.
+    """Return the cards of each hardware class; the class that a node prefers comes first.
 
-    Classes with more cards come first; among those with equally many, the one with more memory.
+    A node prefers the class with the most cards; of classes with equally many, the one with more
+    memory.
     """
     classes: dict[str, list[GraphicsCard]] = {}
     for card in found.cards:
@@ -205,7 +206,7 @@ def _devices() -> Iterator[GraphicsCard]:
 
 
 def _why_none() -> str | None:
-    """Return the reason none of the driver's cards is a device; None if it has no cards.
+    """Return the reason none of the driver's cards can be used; None if the driver has no cards.
 
     Raises pynvml.NVMLError if the driver does not answer for one of its cards.
     """
@@ -244,7 +245,7 @@ def _instance(handle: Any) -> tuple[int, int] | None:
 
 
 def _profile(handle: Any) -> str:
-    """Return a slice's profile from its size, since older drivers omit it in the name."""
+    """Return a slice's MIG profile, derived from its size, since older drivers do not name it."""
     attributes = query(pynvml.nvmlDeviceGetAttributes_v2, handle)
     if attributes is None:
         return "unknown"

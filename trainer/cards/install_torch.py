@@ -133,7 +133,7 @@ def torch_hint(reached: int | None, capability: Capability) -> str:
 
 
 def install(build: Build, pinned: str | None, constraints: Path | None = None) -> None:
-    """Replace the installed torch by a build, of the pinned release if that has such a build.
+    """Replace the installed torch by `build`; use the pinned release if it has such a build.
 
     Raises ConfigurationError if the installation fails.
     """

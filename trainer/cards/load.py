@@ -63,8 +63,8 @@ class _Roster:
     """Separates our processes from others in the driver's lists.
 
     In a container, the driver may list processes by their ids outside the container. So until a
-    list contains one of our ids, new processes may be ours. At most one for each sandbox counts as
-    ours: the largest of the processes that were not listed before our sandboxes began.
+    list contains one of our ids, processes that were not listed before our sandboxes began may be
+    ours. Of these, as many as there are sandboxes count as ours: those with the largest figures.
     """
 
     def __init__(self) -> None:

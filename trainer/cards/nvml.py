@@ -63,7 +63,7 @@ _SLOWED: Final = (
 
 
 class CardLost(ConfigurationError):  # noqa: N818 -- an event of a card, not an error of a run
-    """A card or its driver is gone. It must be repaired first, and is never a candidate's fault."""
+    """A lost card or driver, which must be repaired before further runs. No candidate causes it."""
 
     def __init__(self, uuid: str, what: str, hint: str) -> None:
         super().__init__(f"the card {uuid} {what}", hint)
@@ -197,7 +197,7 @@ class CardReader:
     def draws(self) -> bool:
         """Return whether the card drives a display; False if the driver does not say.
 
-        NVML's display mode cannot tell: an H100, which has no display, reports it as enabled.
+        NVML's display mode is not used, since an H100, which has no display, reports it as enabled.
         """
         active = self._of_card(pynvml.nvmlDeviceGetDisplayActive)
         return bool(active == pynvml.NVML_FEATURE_ENABLED)

@@ -1,9 +1,9 @@
 """A watch over one NVIDIA card while a node uses it: load by others, throttling, memory, loss.
 
 The watch is opened before the node uses the card, so that it learns the card's usual state. `ours`
-marks the sandboxes of this node, and `around` makes the report of a run. The state belongs to the
-event loop. The driver is called in a daemon thread, since a call into a hanging driver never
-returns.
+marks the sandboxes of this node, and `around` makes the report of a run. Only the event loop
+changes the watch's state. The driver is called in a daemon thread, since a call into a hanging
+driver never returns.
 """
 
 import asyncio
@@ -196,7 +196,7 @@ class CardWatch:
             self._rested.set()
 
     def _losing(self, lost: CardLost) -> CardLost:
-        """Record the loss and cancel everything that runs on the card; return `lost`."""
+        """Record that the card is lost, and cancel everything that runs on it; return `lost`."""
         self.lost = lost
         self._rested.set()
         while self._blocks:

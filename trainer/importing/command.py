@@ -246,7 +246,10 @@ def _imports(file: FolderFile) -> set[str]:
 
 
 def _modules(root: Path, within: str, module: str) -> list[FolderFile]:
-    """Return the files that make a module importable in the folder `within` the root."""
+    """Return the files from which Python imports a module that is in the folder `within`.
+
+    `within` is relative to `root`.
+    """
     folder, parts = Path(within), module.split(".")
     packages = [
         folder.joinpath(*parts[:count], "__init__.py") for count in range(1, len(parts) + 1)

@@ -90,7 +90,8 @@ def draft_of_evaluator(
 
     `evaluator` is the name of the evaluator's file. `scores` are the figures that its score
     consists of. `enforced` are the guards that it checks itself. `function` is the evaluator's
-    function that takes a path. Raises ConfigurationError if a task may not have these files.
+    function that takes the program's path. Raises ConfigurationError if a task may not have these
+    files.
     """
     modules = {
         name: file

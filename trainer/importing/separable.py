@@ -115,9 +115,9 @@ def imported_modules(tree: ast.Module) -> set[str]:
 def varied(
     function: ast.FunctionDef | ast.AsyncFunctionDef | None, trees: Mapping[str, ast.Module]
 ) -> str | None:
-    """Return the argument or environment variable by which an evaluator takes a seed.
+    """Return the argument or environment variable through which an evaluator receives a seed.
 
-    Return None if its code names neither.
+    Return None if its code names no such argument or variable.
     """
     if function is not None:
         taken = (*function.args.args[1:], *function.args.kwonlyargs)

@@ -1,9 +1,9 @@
-"""Decides from code if an evaluator's score contains time.
+"""Decides from an evaluator's code if its score depends on measured time.
 
 Values read from clocks are traced by name through assignments, calls, containers and conditions.
-All table keys and attributes of the same name are treated as one. So the result may contain
-figures without time, which never makes a ranking wrong. Code may also hide a timed figure from this
-trace. The leaderboard then shows that time as noise.
+If one table key or attribute is timed, all keys and attributes of the same name count as timed. So
+a figure may count as timed although it is not, which never makes a ranking wrong. Code may also
+hide a timed figure from this trace. Then its variation appears on the leaderboard as noise.
 """
 
 import ast
@@ -64,7 +64,7 @@ class _Followed:
             self._statement(one, scope, depends=depends)
 
     def _statement(self, one: ast.stmt, scope: str, *, depends: bool) -> None:
-        """Process a statement. `depends` is True if a clock decides whether it runs."""
+        """Process a statement. `depends` is True if a measured time decides if it is executed."""
         match one:
             case ast.FunctionDef() | ast.AsyncFunctionDef():
                 self._block(one.body, one.name, depends=False)
@@ -126,7 +126,7 @@ class _Followed:
                     self._mark(one, scope)
 
     def _expression(self, expression: ast.expr, scope: str) -> None:
-        """Add names that an expression passes timed values to, in calls and tables."""
+        """Add the parameters and table keys to which an expression assigns timed values."""
         for node in ast.walk(expression):
             match node:
                 case ast.Dict(keys=keys, values=values):

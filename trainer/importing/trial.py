@@ -74,9 +74,9 @@ class Report:
 class Guess:
     """Guesses from trial runs.
 
-    `direction` is None if neither the metric's name nor its unit shows which is better, and
-    `because` is the reason for the guess. `noise_sd` is the standard deviation of a single call of
-    the command, None if there were too few calls.
+    `direction` is None if neither the metric's name nor its unit shows if more or less is better.
+    `because` is the reason for a guessed direction. `noise_sd` is the standard deviation of a
+    single call of the command, None if there were too few calls.
     """
 
     direction: Direction | None

@@ -1,7 +1,8 @@
 """Functions that decode an answer, change some of its numbers or lists, and encode it again.
 
 Changes return copies. The encoded bytes may be invalid on purpose: NaN, for example, is not JSON.
-`trainer.program.targets` uses a form only if decoding and encoding preserve the answer's score.
+`trainer.program.targets` uses a format (`Form`) only if decoding and encoding an answer preserve
+its score.
 """
 
 import json
@@ -28,7 +29,7 @@ _FAULTS: Final = (TypeError, ValueError, OverflowError, RecursionError)
 
 
 class Unreadable(ValueError):  # noqa: N818 -- a property of bytes
-    """Bytes that a form cannot decode, or a value that it cannot encode."""
+    """Bytes that an answer format cannot decode, or a value that it cannot encode."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +41,7 @@ class Raw:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
-    """An answer format. `has_types` is True if a number differs from the same digits as text."""
+    """An answer format. `has_types` is True if the number 1 and the text "1" differ in it."""
 
     name: str
     decode: Callable[[bytes], Any]
@@ -63,7 +64,7 @@ class Form:
 
 
 def forms_of(encoding: str) -> tuple[Form, ...]:
-    """Return the forms to try for an answer in this encoding, the likeliest first."""
+    """Return the formats to try for an answer in this encoding, the likeliest first."""
     if encoding == "bytes":
         return (_JSON, _LINES, _TEXT)
     return ({"json": _JSON, "arrays": _ARRAYS, "files": _FILES}[encoding],)
@@ -201,14 +202,14 @@ def all_and_last(value: Any, change: Callable[[Any], Any]) -> Iterator[Any]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NumberGroup:
-    """Some of an answer's numbers, changed together. `has` returns True for their paths."""
+    """Some of an answer's numbers, changed together. `has` returns True for the path of each."""
 
     name: str
     has: Callable[[Path], bool]
 
 
 def float_groups(value: Any, figure: float) -> list[NumberGroup]:
-    """Return groups of floats: all of them, those under one key or in one column, single floats."""
+    """Return groups of floats: all, all under one key, all in one column, and single floats."""
     floats = [(at, number) for at, number in numbers_in(value) if isinstance(number, float)]
     if not floats:
         return []
@@ -226,7 +227,7 @@ def float_groups(value: Any, figure: float) -> list[NumberGroup]:
 
 
 def single_numbers(value: Any) -> list[NumberGroup]:
-    """Return groups of one number each that may be a score which the answer claims."""
+    """Return groups of one number each: the numbers by which an answer might claim a score."""
     paths = [at for at, _ in numbers_in(value)]
     named = [at for at in paths if at and isinstance(at[-1], str)][:_MOST_PARTS]
     return [_single(at) for at in dict.fromkeys([*named, *paths[:2], *paths[-1:]])]

@@ -123,7 +123,7 @@ class Questions:
                     task.add_done_callback(lambda _task: at_once.release())
 
     def _admitted(self, body: bytes) -> tuple[ChatRequest, int] | Refusal:
-        """Return a question and how often it was asked before, or a refusal."""
+        """Admit a question; return it and how often it was asked before. Or return a refusal."""
         asked = read_question(body, self._budget, self._seed)
         if isinstance(asked, Refusal):
             return asked
@@ -199,7 +199,7 @@ async def _until_serving(sandbox: Sandbox) -> None:
 async def _next(frames: Frames) -> tuple[int, bytes]:
     _, payload = await frames.receive_one({QUESTION: ASKED.size + MOST_BYTES})
     if len(payload) < ASKED.size:
-        raise ForgedFrame("a question without a number")
+        raise ForgedFrame("a question frame without its question's number")
     return ASKED.unpack(payload[: ASKED.size])[0], payload[ASKED.size :]
 
 

@@ -48,9 +48,9 @@ _OUTCOMES: Final[Sequence[Outcome]] = ("refused", "worse", "luck", "as good", "b
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shot:
-    """The judge's reaction to a dishonest answer.
+    """The judge's reaction to one dishonest answer.
 
-    `gain` is its gain over the honest answer, in the metric's unit.
+    `gain` is the dishonest answer's gain over the honest one, in the metric's unit.
     """
 
     outcome: Outcome
@@ -96,7 +96,7 @@ class Attacker:
             yield remark
 
     async def _shots_of(self, forgery: Forgery, scope: Scope) -> Mapping[int, Sequence[Shot]]:
-        """Return the shots of each variant of a forgery, one for each target."""
+        """Judge each variant of a forgery on each target; return each variant's shots."""
         shots = defaultdict[int, list[Shot]](list)
         for target in self._targets:
             for variant, value in enumerate(self._variants(forgery, scope, target)):
@@ -194,7 +194,7 @@ class Attacker:
             )
 
     async def _tolerances(self) -> AsyncIterator[Remark]:
-        """Increase numbers step by step, and report if they gain until the judge refuses one."""
+        """Increase numbers step by step; report if every step gains until the judge refuses one."""
         harvested = defaultdict[str, list[bool]](list)
         for target in self._targets:
             for group in float_groups(target.honest.value, target.figure):
@@ -218,7 +218,7 @@ class Attacker:
             )
 
     async def _gains(self, target: Target, group: NumberGroup, sign: int) -> list[float | None]:
-        """Return the gain of each increase, None for the one that is refused."""
+        """Return the gain of each increase. The first refused one gives None and ends the list."""
         gains = list[float | None]()
         for size in (*_INCREASES, *_LARGER):
             has_gained = any(gain is not None and gain > 0 for gain in gains)
@@ -297,7 +297,7 @@ class Attacker:
 
 
 def is_harvested(gains: Sequence[float | None], *, rounding: float) -> bool:
-    """Return True if each larger increase gained, until one was refused (None).
+    """Return True if larger increases gained more, until one was refused (None).
 
     A judge that compares within a tolerance but scores the answer as given rewards each increase up
     to its tolerance. A judge that repairs the answer first rewards none. An answer that can be
@@ -335,12 +335,12 @@ def worst_of(shots: Mapping[int, Sequence[Shot]], forgery: Forgery) -> tuple[Lev
 def _on(
     count: int, outcomes: Sequence[Outcome], forgery: Forgery, found: tuple[Level, Outcome]
 ) -> tuple[Level, Outcome]:
-    """Return `found`, or "luck" if a forgery must gain on all instances and did only on some."""
+    """Return `found`, or "luck" if a forgery with `on_all` succeeded on some instances only."""
     return ("ok", "luck") if forgery.on_all and count < len(outcomes) else found
 
 
 def _ignores_instance(shot: Shot, target: Target, other: int) -> bool:
-    """Return True if an answer to another instance gets the same score here as on that instance."""
+    """Return True if an answer to another instance scores the same on this one as on its own."""
     own = target.figures_of_others[other]
     return shot.outcome == "worse" and abs(shot.figure - own) <= target.rounding
 

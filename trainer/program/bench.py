@@ -126,9 +126,10 @@ class Bench:
         return TimedVerdict(verdict=verdict, seconds=time.monotonic() - began_s)
 
     async def spoken(self, instance: bytes, replies: Sequence[bytes]) -> bytes | None:
-        """Return the transcript of a conversation with these replies. The last one repeats.
+        """Return the transcript of a conversation in which the candidate sends these replies.
 
-        Returns None if the judge ended it early.
+        The last reply is repeated if the judge sends more messages. Returns None if the
+        conversation does not end properly.
         """
         most_bytes = self.spec.limits.instance_mb * 1_000_000
         try:

@@ -140,7 +140,7 @@ class Builder:
 def _there_at_run(
     source: Source, fixed: Sequence[File], built: Sequence[File], *, keeps_source: bool
 ) -> list[File]:
-    """Return the files of a run. Built files replace source files and fixed files of that path.
+    """Return the files of a run. Built files replace source and fixed files of the same path.
 
     If the metric is the size of the build, the source files are left out unless the command runs
     them. Otherwise a program could hide its code in a comment of its source.

@@ -193,7 +193,7 @@ class Candidate:
         watch: Stopwatch,
         before: _Work,
     ) -> InstanceResult:
-        """Return the answer to one instance and its cost. The work `before` does not count."""
+        """Return the answer to one instance and its cost, which excludes the work done `before`."""
         answer, used = await self._answer(sandbox, instance_run, watch)
         work = _Work.so_far(sandbox, counter) - before
         return InstanceResult(

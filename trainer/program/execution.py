@@ -39,7 +39,7 @@ class InstanceRunner(Protocol):
 
 
 class Cores:
-    """The CPU cores for one lane's candidates and judges, each of which uses a core alone."""
+    """The CPU cores for one lane. Each of its candidates and judges has a core to itself."""
 
     # Shared by all lanes of an event loop: a core runs one candidate at a time.
     _of_loops: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, "asyncio.Queue[int]"]] = (
@@ -47,7 +47,7 @@ class Cores:
     )
 
     def __init__(self, *, is_on_card: bool) -> None:
-        """With `is_on_card`, let candidates take turns, because only one fits the card's memory."""
+        """With `is_on_card`, candidates take turns, because the card's memory fits only one."""
         self._on_card = asyncio.Lock() if is_on_card else None
 
     @contextlib.asynccontextmanager
@@ -96,8 +96,8 @@ class Executor:
     ) -> list[tuple[InstanceResult, InstanceResult | None]]:
         """Run a candidate on all its instances. The first failure ends the run.
 
-        `base` is the baseline, if it is measured in the same run. The loss curve is that of the
-        first batch. Raises RunFailed.
+        `base` is the baseline, if it is measured in the same run. `meter` receives the loss curve
+        of the first batch only. Raises RunFailed.
         """
         if base is not None and self._is_timed:
             return await self._timed(package, base, asked, meter)

@@ -197,7 +197,7 @@ class Judge:
 
 
 async def _judged(frames: Frames, limit: asyncio.Timeout, questions: Questions | None) -> bytes:
-    """Return the judge's verdict. Its clock stops while a model is asked."""
+    """Return the judge's verdict. The judge's clock stops while a model is asked."""
     expected = {VERDICT: _VERDICT_BYTES}
     if questions is not None:
         expected[QUESTION] = MOST_BYTES

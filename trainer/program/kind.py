@@ -215,7 +215,7 @@ class ProgramKind:
         )
 
     def may_run_alongside(self, manifest: TaskManifest) -> bool:
-        """Return True if other work may run at the same time: the metric is not seconds."""
+        """Return True if the metric is not seconds, so that other work may run meanwhile."""
         return not is_timed(manifest)
 
     def measuring(

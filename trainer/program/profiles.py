@@ -62,8 +62,8 @@ def profile_of(
 def candidate_filter(manifest: TaskManifest, profile: Profile, *, keeps_core: bool) -> bytes:
     """Return the filter that a candidate's process loads in addition to its sandbox's filter.
 
-    It is empty if no second process is in the sandbox. A second process forwards questions or waits
-    for a file. The sandbox then allows several processes, so the candidate needs its own filter.
+    It is needed only if the sandbox has a second process, which forwards questions or waits for the
+    answer's file: then the sandbox's filter allows several processes. Otherwise it is empty.
     """
     if not profile.waits:
         return b""
@@ -83,7 +83,7 @@ def _weighs_memory(manifest: TaskManifest, spec: ProgramSpec) -> bool:
 
 
 def is_filed(spec: ProgramSpec, what: str) -> bool:
-    """Return True if a program's command asks for a file, for the instance or the answer."""
+    """Return True if a program's command contains the placeholder `what`: `{in}` or `{out}`."""
     return spec.run is not None and is_asked(spec.run, what)
 
 

@@ -32,7 +32,7 @@ _BUSY: Final = "while True: pass"
 
 
 def log_shares(bench: Bench, runs: Sequence[BaselineRun]) -> list[float]:
-    """Return the log ratio of two timings of the baseline, one for each instance."""
+    """Return one log ratio for each instance: that of two timings of the baseline."""
     is_cpu = bench.manifest.metric.name == "cpu_s"
     shares: list[float] = []
     for run in runs:
@@ -51,7 +51,7 @@ def is_unbiased(shares: Sequence[float]) -> bool:
 def aa_remark(shares: Sequence[float], *, unbiased: bool) -> Remark:
     """Return the remark on an A/A test."""
     mean, error = fmean(shares), _error(shares)
-    said = f"the baseline against itself: {mean:+.3f} ± {error:.3f} in ln seconds"
+    said = f"the baseline against itself: ln(time ratio) {mean:+.3f} ± {error:.3f}"
     figures = {"mean": mean, "error": error, "pairs": float(len(shares))}
     if unbiased:
         return fine("A/A", f"{said}, {len(shares)} pairs", **figures)

@@ -308,7 +308,7 @@ class ProgramStages:
     def _secret_figure(self, measured: Sequence[InstanceMeasurement], size: int) -> int:
         """Return the figure of the secret split, as `_figure` does.
 
-        The failure message is fixed, because the details of a fault reveal digits of the figure.
+        The failure message is always the same, because details would reveal digits of the figure.
         """
         try:
             return self._figure(measured, size)

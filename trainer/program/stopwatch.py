@@ -88,7 +88,7 @@ class Stopwatch:
             looking[0].cancel()
 
     def _end(self, alone_s: float) -> float:
-        """Return the time of the limit on the loop's clock; it is `alone_s` on an idle machine."""
+        """Return the loop time at which the limit ends; it is `alone_s` on an idle machine."""
         return alone_s + self._limit_s * (self._stretch() - 1)
 
     def _stretch(self) -> float:

@@ -19,7 +19,7 @@ _HINT: Final = (
 
 
 async def follows(bench: Bench, asked: Sequence[DrawnInstance]) -> bool:
-    """Return True if instances stay the same when another process makes them in reverse order."""
+    """Return True if another process, asked in reverse order, makes the same instances."""
     again = await bench.again(bench.other_judge, asked[::-1])
     return [one.data for one in asked[::-1]] == again
 
@@ -78,7 +78,7 @@ def _fixed(bench: Bench, asked: Sequence[DrawnInstance]) -> list[Remark]:
         return [
             fault(
                 "seeds",
-                f"{len(names)} names make {count} instances",
+                f"the {len(names)} names in `fixed` make only {count} different instances",
                 "let instance() use its argument `split`, the name of a fixed instance",
             )
         ]

@@ -24,11 +24,12 @@ _BEYOND: Final = 12_345.678  # so much better that no honest answer gets it by c
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """An honest answer to attack. `form` is None if no form can decode its bytes.
+    """An honest answer to attack. `form` is its format; None if no format can decode its bytes.
 
-    `parts` is the answer, or its replies, as the form encodes them; an attack with the same bytes
-    changed nothing. `figures_of_others` are the scores of `honest.others` on their own instances.
-    `messages` are the judge's messages in a conversation; None if they depend on the replies.
+    `parts` is the answer, or each of its replies, encoded by `form`. An attack that yields the same
+    bytes has changed nothing. `figures_of_others` are the scores of `honest.others` on their own
+    instances. `messages` are the judge's messages in a conversation; None if they depend on the
+    replies.
     """
 
     asked: DrawnInstance
@@ -83,7 +84,7 @@ async def _target(
 
 
 async def _form(bench: Bench, asked: DrawnInstance, answer: bytes, figure: float) -> Form | None:
-    """Return a form that preserves an answer's score when it is decoded and encoded again."""
+    """Return a format in which an answer, decoded and encoded again, keeps its score, or None."""
     for form in forms_of(bench.spec.encoding):
         if bench.spec.interactive:
             return form

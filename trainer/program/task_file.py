@@ -55,6 +55,7 @@ _WARMUP_LIMIT_S: Final = 10  # enough for a compiler that runs at the first call
 _MOST_JUDGES_GB: Final = 256
 _MOST_CALLS: Final = 100_000
 _MOST_TOKENS: Final = 1_000_000_000
+_DRAW_HINT: Final = "replace `fixed` in [instances], for example by `public = 1`, `secret = 1`"
 _FOLDER: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 
 
@@ -114,7 +115,8 @@ def _manifest(fields: Fields, source: Source, recipe: ProgramRecipe) -> TaskMani
     metric.has("aggregate")
     metric.finish()
     if named.name in OF_BASELINE and spec.instances.fixed:
-        raise metric.error("name", "needs new instances, but they are fixed", "draw instances")
+        problem = "needs new instances in each run, but the task's instances are fixed"
+        raise metric.error("name", problem, _DRAW_HINT)
     figures_used = {named.name, *(guard.name for guard in spec.guards)}
     has_tools = bool(tools_of(spec.run) or spec.toolchains)
     if "cpu_s" in figures_used and (spec.limits.threads > 1 or has_tools):
@@ -153,7 +155,7 @@ def _spec(fields: Fields, source: Source, recipe: ProgramRecipe) -> ProgramSpec:
     entry = fields.text("entry") if fields.has("entry") else None
     module = fields.text("module") if fields.has("module") else None
     if [run, entry, module].count(None) != 2:
-        message = "or entry or module is needed, exactly one of them"
+        message = "or entry or module must be set, and only one of the three"
         raise fields.error("run", message, "see docs/writing-a-task.md")
     build = fields.texts("build") if fields.has("build") else None
     _check_files(fields, source, run, build)
@@ -302,8 +304,8 @@ def _holdout(fields: Fields, folder: TaskFolder, fixed: Sequence[File]) -> Holdo
         problem = "cannot be used with an imported evaluator, which has its own files"
         raise section.error("holdout", problem, "use `vary` in [judge] instead")
     if fields.section("instances").has("fixed"):
-        problem = "needs secret instances, but they are fixed"
-        raise section.error("holdout", problem, "draw instances: `public = 1`, `secret = 1`")
+        problem = "needs secret instances, but the task's instances are fixed"
+        raise section.error("holdout", problem, _DRAW_HINT)
     return read_holdout(folder.folders[0], name, fixed)
 
 
@@ -351,18 +353,19 @@ def _toolchains(fields: Fields) -> tuple[str, ...] | None:
 def _instances(section: Fields) -> Instances:
     fixed = section.texts("fixed") if section.has("fixed") else ()
     if fixed and (section.has("public") or section.has("secret")):
-        raise section.error("fixed", "clashes with public or secret", "omit it, or both of them")
+        hint = "omit `fixed`, or omit `public` and `secret`"
+        raise section.error("fixed", "clashes with public or secret", hint)
     drawn = [0 if fixed else section.whole(name, low=1, high=4096) for name in ("public", "secret")]
     section.finish()
     return Instances(public=drawn[0], secret=drawn[1], fixed=fixed)
 
 
 def _scoring(fields: Fields, judge_llm: ModelBudget | None) -> str:
-    """Return the source of scores: a judge, the candidate itself or a language model."""
+    """Return who computes the scores: a judge, the candidate itself or a language model."""
     least = "judged" if judge_llm is None else "model"
     scoring = _word(fields, "scoring", ("judged", "self"), least)
     if judge_llm is not None and scoring != least:
-        raise fields.error("scoring", "clashes with judge.llm", "omit one of them")
+        raise fields.error("scoring", "clashes with judge.llm", "omit one of the two")
     return scoring
 
 
@@ -370,7 +373,9 @@ def _script(folder: TaskFolder, *sections: Fields) -> bytes | None:
     """Return the task's script, which replaces a language model wherever one is asked."""
     named = {one.text("script"): one for one in sections if one.has("script")}
     if len(named) > 1:
-        raise sections[-1].error("script", "differs from the other script", "name one script")
+        raise sections[-1].error(
+            "script", "differs from the script of the other section", "name one script"
+        )
     return next((folder.read(one, name) for name, one in named.items()), None)
 
 
@@ -384,8 +389,8 @@ def _llm(section: Fields, instances: Instances) -> ModelBudget | None:
         return None
     models = section.texts("models")
     if (SCRIPTED in models) != section.has("script"):
-        problem = f'and "{SCRIPTED}" in `models` need each other'
-        raise section.error("script", problem, "name both or neither")
+        problem = f'must be set if `models` contains "{SCRIPTED}", and only then'
+        raise section.error("script", problem, "set both, or neither")
     least = most_of_a_split(instances)
     budget = ModelBudget(
         models=models,

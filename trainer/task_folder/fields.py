@@ -33,7 +33,9 @@ def read_toml(path: Path) -> TomlTable:
             f"{path}: cannot be read ({error.strerror})", "a task folder needs this file"
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path}: not TOML: {error}", "fix the line it names") from error
+        raise ConfigurationError(
+            f"{path}: not TOML: {error}", "fix the line that this message names"
+        ) from error
     except RecursionError as error:  # arrays in arrays in arrays
         raise ConfigurationError(f"{path}: nested too deeply", "write it flat") from error
 

@@ -116,7 +116,7 @@ assert list(CARD["size"]) == [LAYERS, WIDTH, HEAD_WIDTH, SEQUENCE, STEP_TOKENS, 
     assert result.script_settings["size"] == SMALL.at_once(1).settings()
     (halved,) = [fault for fault in result.faults if fault.name == "out-of-memory"]
     assert halved.is_kept
-    assert halved.instead == "half as many rows at once"
+    assert halved.instead == "half as many rows"
     assert result.figures["liar"] == "rejected"
     assert result.figures["same_seed_bpb"] is not None
     assert float(result.figures["audit_tolerance_bpb"]) > 0

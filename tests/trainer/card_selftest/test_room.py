@@ -130,7 +130,7 @@ def test_a_tenth_of_what_is_free_is_spared_and_not_of_all(monkeypatch: pytest.Mo
     )
     assert size == TABLE[2].at_once(16)
     (fault,) = faults
-    assert "32 rows of 2048 at once needs more than 74% of the memory" in fault.said
+    assert "micro-batch 32x2048 needs more than 74% of the memory" in fault.said
 
 
 def test_a_desktop_has_memory_kept_free_and_its_owner_is_informed(

@@ -117,7 +117,7 @@ def test_a_mean_beyond_two_standard_errors_is_not_silent() -> None:
     assert not is_unbiased(leaning)
     said = aa_remark(leaning, unbiased=False)
     assert (said.level, said.about) == ("fault", "A/A")
-    assert said.what.startswith("the baseline against itself: -0.038 ± 0.002 in ln seconds")
+    assert said.what.startswith("the baseline against itself: ln(time ratio) -0.038 ± 0.002")
 
 
 def test_what_is_self_scored_is_not_attacked(tmp_path: Path) -> None:

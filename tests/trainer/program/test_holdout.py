@@ -115,7 +115,9 @@ def test_it_stays_on_this_machine_and_needs_a_secret_split(tmp_path: Path) -> No
     with pytest.raises(ConfigurationError, match="needs a private task"):
         read(write_held_out(tmp_path / "open", how=HOW))
     fixed = '[instances]\nfixed = ["all"]\n'
-    with pytest.raises(ConfigurationError, match="needs secret instances, but they are fixed"):
+    with pytest.raises(
+        ConfigurationError, match="needs secret instances, but the task's instances"
+    ):
         read(write_held_out(tmp_path / "fixed", instances=fixed))
     spec = read(write_held_out(tmp_path / "drawn")).manifest.program
     assert spec is not None

@@ -272,8 +272,8 @@ FAULTS: dict[str, tuple[dict[str, str], str, str]] = {
             "instances": '[instances]\nfixed = ["a"]\n',
             "metric": METRIC.replace('"error"', '"wall_s"'),
         },
-        "metric.name needs new instances, but they are fixed",
-        "draw instances",
+        "metric.name needs new instances in each run, but the task's instances are fixed",
+        "replace `fixed`",
     ),
     "processor time where processes may be started": (
         {

@@ -64,7 +64,7 @@ def work(channel: Channel) -> None:
 
 
 def _let_python_be_found() -> None:
-    """Make `python` this interpreter for children, and arnode's packages importable."""
+    """Let child processes find this interpreter as `python`, and import arnode's packages."""
     os.environ["PYTHONPATH"] = sys.path[1]
     folder = Path(tempfile.mkdtemp(prefix="bin-"))
     for name in ("python", "python3"):

@@ -2,8 +2,8 @@
 
 With encoding `files`, instance and answer are folders. The command may leave anything as its
 answer: a link, a pipe, an endless file. Only plain files that exist when the command has ended
-count. They are read at once while the clock runs, so processes that outlive the command write too
-late.
+count. They are read immediately, while the clock still runs. What a process writes after the
+command has ended is too late.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ def named(command: Sequence[str]) -> list[str]:
 
 
 def is_asked(command: Sequence[str], what: str) -> bool:
-    """Return True if a command contains a placeholder, for the instance or the answer."""
+    """Return True if a command contains the placeholder `what`, which is `{in}` or `{out}`."""
     return any(what in word for word in command)
 
 
@@ -51,7 +51,9 @@ def put(instance: int, encoding: str) -> int:
                 with Path(IN_FILE).open("xb") as target:
                     shutil.copyfileobj(file, target)
     except FileExistsError as error:
-        raise SystemExit(f"{error.filename} exists already: no place for the instance") from error
+        raise SystemExit(
+            f"{error.filename} exists already: the instance cannot be written"
+        ) from error
     return os.open(os.devnull, os.O_RDONLY)
 
 
