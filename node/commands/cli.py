@@ -67,7 +67,7 @@ _SECTIONS = {
         "diff": ("history", "Print an experiment's diff."),
         "insights": ("insights", "Show which changes worked."),
         "replay": ("replay", "Write an experiment to a folder."),
-        "export": ("exporting", "Export to other tools."),
+        "export": ("exporting", "Export results for other tools."),
         "import": ("importing", "Import bundles and logs."),
     },
     "Other people": {

@@ -101,7 +101,7 @@ class Config:
     The built-in search proposes while a model or agent has no proposal."""
 
     planner: str | None = setting(None, agents.MODEL)
-    """A language model, named as in `agent`, that writes every 12 experiments what models and
+    """A language model, named as in `agent`. After every 12 experiments it writes what models and
     coding agents should aim at ([Roles](llm.md#roles))."""
 
     reviewer: str | None = setting(None, agents.MODEL)
@@ -301,12 +301,12 @@ class Config:
     """Start a promotion trial of the working line at most this many hours after the last one."""
 
     max_records: int = setting(2_000_000, _COUNT)
-    """The most records to store (1.6 KB each). Above it, the oldest records of the author with the
-    most records are dropped, never your own."""
+    """The most records to store (1.6 KB each). Above this number the oldest records of the
+    author with the most records are dropped, never your own."""
 
     peer_code: str = setting("all", _one_of("none", "friends", "all"))
-    """Whose code this node runs, to try their best sources and patches and to re-run their claims:
-    `"all"`, `"friends"` (`arnode friends add`) or `"none"`."""
+    """The peers whose code this node runs, to try their best sources and patches and to re-run
+    their claims: `"all"`, `"friends"` (`arnode friends add`) or `"none"`."""
 
     friends: str = setting("", ValueKind(take.fleet, f'"{FLEET}KEY", with the key of its owner'))
     """Your other nodes that are connected only over the internet: `"fleet:KEY"`, with the key that
@@ -341,8 +341,8 @@ class Config:
         0.25, ValueKind(take.number(lambda share: 0 <= share <= 1), "a number from 0 to 1")
     )
     """The share of runs for peers' patches and claims, not counting trials of a peer's best
-    source. A node without ideas spends more unless the share is 0. For machines that mainly
-    verify, or only search."""
+    source. A node without ideas of its own spends more, unless this is `0`. Change it on machines
+    that should mainly verify, or only search."""
 
     allow_partial_sandbox: bool = setting(
         False, _SWITCH, Flag("Run your own experiments even if only a weaker sandbox is available.")

@@ -44,7 +44,8 @@ class ListKind:
 class SignedList:
     """A list with its signature, verified by `read_signed` or made by `signed`.
 
-    `of` is its second line; `written_s`: seconds since 1970; `items`: sorted, each once.
+    `of`: its second line, which names its subject; `written_s`: the time of its third line, in
+    seconds since 1970; `items`: sorted, each once.
     """
 
     kind: ListKind

@@ -169,7 +169,7 @@ def _device(_: Home) -> Diagnosis:
     slug = processor().slug
     found = probe_cards()
     if found.fault:
-        hint = f"`nvidia-smi` may show more; until then runs are on the CPU ({slug})"
+        hint = f"`nvidia-smi` may show the cause; runs use the CPU ({slug}) until it is fixed"
         return Diagnosis(status="warning", detail=found.fault, hint=hint)
     if not found.cards:
         return _fine(f"{slug}, cores for {many(usable_cores(), 'lane')}, no NVIDIA card")
@@ -182,7 +182,7 @@ def _device(_: Home) -> Diagnosis:
 
 
 def _instructions(_: Home) -> Diagnosis:
-    """Check for an instruction counter. Only tasks that count instructions need one."""
+    """Check the processor's instruction counter, which only some tasks need."""
     try:
         require_counter()
     except ConfigurationError as fault:

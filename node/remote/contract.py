@@ -192,5 +192,5 @@ def unpacked(data: bytes | None) -> Answers | None:
 
 
 def as_value(message: Message) -> Value:
-    """Return a message's item, typed as the value that `from_value` parses."""
+    """Cast a part of a message to the type that `from_value` parses."""
     return cast("Value", message)
