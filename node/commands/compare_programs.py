@@ -70,7 +70,7 @@ _OPEN = 5  # exit code if there is no verdict, as in `compare`
     "--runs",
     type=click.IntRange(1, 50),
     default=3,
-    help="How often each block's result is measured again [3].",
+    help="How many new runs measure each block's result [3].",
 )
 @task_options()
 @click.option("--fresh", is_flag=True, help="Discard the blocks of earlier calls.")

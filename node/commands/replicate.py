@@ -39,7 +39,7 @@ _INTERRUPTED = 130
 @click.argument("catalogue", type=Path, required=False)
 @task_options()
 @click.option(
-    "--only", multiple=True, metavar="NAME", help="Try only this finding; may be given again."
+    "--only", multiple=True, metavar="NAME", help="Try only this finding; repeat for several."
 )
 @pairs_option
 @click.option("--quick", is_flag=True, help="Run at most four pairs, which show only large gains.")

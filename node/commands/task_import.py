@@ -70,7 +70,7 @@ def import_() -> None:
 @task.command()
 @click.option(
     "--target", "targets", type=click.Path(path_type=Path), multiple=True, required=True,
-    help="A file that may be edited; may be given again.",
+    help="A file that experiments may edit; repeat for several.",
 )  # fmt: skip
 @click.option(
     "--eval",

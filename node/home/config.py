@@ -222,7 +222,7 @@ class Config:
         Flag("How many runs use the CPU at once (default: auto).", metavar="N|auto"),
     )
     """How many runs work at once on the CPU in tasks with a token budget: `"auto"` (as cores and
-    memory allow) or a number up to that of the cores. Other work on the machine has priority.
+    memory allow) or a number up to the number of cores. Other work on the machine has priority.
     With `ray`: how many lanes to use in the cluster, `"auto"` for one per core or card."""
 
     stop_early: bool = setting(False, _SWITCH)

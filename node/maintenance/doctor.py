@@ -234,7 +234,7 @@ def _settings(home: Home) -> Diagnosis:
 
 def _key(home: Home) -> Diagnosis:
     if not home.key.exists():
-        return _fine("made at the first start")
+        return _fine("created at the first start")
     author = read_keys(home).author.public
     with Store.open_read_only(home) as store:
         number = store.boards.reused_number(author)
