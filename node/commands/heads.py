@@ -1,4 +1,4 @@
-"""`head`, `adopt` and `revert`: show the verified head and its authors, and move it by hand."""
+"""`head`, `adopt` and `revert`: show the verified head and its authors, and change it by hand."""
 
 import asyncio
 import shlex

@@ -255,7 +255,7 @@ class Config:
     ray: str | None = setting(
         None,
         ValueKind(take.ray_address, 'an address like "10.0.0.1:6379", "auto" or "local"'),
-        Flag("Measure on the machines of your Ray cluster.", metavar="ADDR|auto|local"),
+        Flag("Make runs on the machines of your Ray cluster.", metavar="ADDR|auto|local"),
     )
     """Your [Ray cluster](fleet.md#with-ray), whose machines make the runs instead of this one: the
     address of its head node, such as `10.0.0.1:6379`; `auto`: the cluster that runs on this
@@ -271,7 +271,7 @@ class Config:
         (),
         ValueKind(take.lane_hosts, 'machines with their number of lanes: ["gpu1", "gpu2:4"]'),
         Flag(
-            "Measure on N lanes of a machine, by ssh (or here); repeat for several.",
+            "Make runs on N lanes of a machine, by ssh (or here); repeat for several.",
             metavar="HOST[:N]",
             is_repeated=True,
             option="--lane",

@@ -119,7 +119,7 @@ class LaneOutcome(Mapped):
 
     @classmethod
     def of(cls, outcome: RunOutcome, product: bytes | None = None) -> "LaneOutcome":
-        """Return an outcome in the form that is sent."""
+        """Return an outcome in the form in which a lane sends it."""
         stored = StoredOutcome(
             run=outcome.to_run(_ROLE),
             log_tail=outcome.log_tail,

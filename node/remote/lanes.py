@@ -36,7 +36,7 @@ class _NoMessageError(ArnodeError):
 
 
 class LaneLink(Protocol):
-    """A connection to lanes over any transport, which restarts lanes that ended."""
+    """A connection to lanes, over any transport. It restarts lanes that ended."""
 
     async def run(self, lanes: "RemoteLanes") -> None:
         """Pass each lane's messages and losses to `lanes`. Never returns.
@@ -244,7 +244,7 @@ async def _some_open(lanes: RemoteLanes, running: "asyncio.Task[None]", progress
 
 
 def _differences(ours: Device, theirs: Device) -> str:
-    """Return a difference of two devices that may change last digits; "" if none exists."""
+    """Return a difference of two devices that may change the last digits of results, or ""."""
     if ours.slug != theirs.slug:
         return f"it is {theirs.slug}, not {ours.slug}"
     first, second = _compared(ours.environment), _compared(theirs.environment)
