@@ -108,7 +108,7 @@ def owner_of(friends: str) -> bytes | None:
 
 
 def sign_fleet(members: Iterable[bytes], *, key: SigningKey, written_s: int) -> SignedList:
-    """Return the list of 1 to 256 nodes, by their author keys, signed by their owner."""
+    """Return a list of the author keys of 1 to 256 nodes, signed with the owner's key."""
     keys = (member.hex() for member in members)
     return signed(_KIND, _of(key.public), keys, key=key, written_s=written_s)
 

@@ -1,4 +1,4 @@
-"""All remote lanes of a node: opening them on the node's task, their messages, reopening.
+"""All remote lanes of a node: they are opened on its task, exchange messages and are reopened.
 
 A `LaneLink` carries their messages. A lane is left out if its device has another hardware class
 than the first lane's, or if the last digits of its results may differ. Its metrics could not be
@@ -39,7 +39,7 @@ class LaneLink(Protocol):
     """A connection to lanes, over any transport. It restarts lanes that ended."""
 
     async def run(self, lanes: "RemoteLanes") -> None:
-        """Pass each lane's messages and losses to `lanes`. Never returns.
+        """Pass each lane's messages to `lanes`, and report lost lanes to it. Never returns.
 
         Raises ArnodeError if no lanes can be started.
         """

@@ -37,7 +37,10 @@ class VerifyRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Verify(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A claim to re-run on this node, by its id or by a file. None means the mode's default."""
+    """A claim to re-run on this node, by its id or by a file.
+
+    If `pairs` or `alpha` is None, the default of a quick or a full re-run applies.
+    """
 
     claim: str
     pairs: int | None = None
