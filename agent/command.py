@@ -55,8 +55,9 @@ class Assignment:
     def command(self, folder: str) -> tuple[str, ...]:
         """Return the command line for a folder that holds the files.
 
-        Every `{prompt}`, `{prompt_file}` and `{folder}` is replaced once. The argument `{files}`
-        becomes one argument for each editable file. No shell interprets the command line.
+        Every `{prompt}`, `{prompt_file}` and `{folder}` is replaced by its value; placeholders
+        inside these values are not replaced. The argument `{files}` becomes one argument for each
+        editable file. No shell interprets the command line.
         """
         values = {
             "prompt": self.prompt,
@@ -139,7 +140,7 @@ class CommandProposer:
         if isinstance(prompt, NoProposal):
             return prompt
         turns = (ChatMessage(role="user", content=prompt),)
-        return ProposerQuestion(turns=turns, room="what fits into one argument of a program")
+        return ProposerQuestion(turns=turns, room="the longest command-line argument")
 
     def _job(self, context: Context, base: Source, prompt: str) -> Assignment:
         program = context.brief and context.brief.program

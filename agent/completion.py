@@ -49,7 +49,7 @@ class CompletionRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelCost:
-    """The cost of questions to a model: their number, tokens, and 1e-9 USD."""
+    """The cost of questions to a model: their number, their tokens, and the price in 1e-9 USD."""
 
     calls: int = 0
     tokens_in: int = 0

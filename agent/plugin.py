@@ -25,7 +25,7 @@ _LATER_S: Final = 60.0  # after no idea, or a fault
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProposerPlugin:
-    """A proposer behind an entry point. `summary` is one line; `make` is called once."""
+    """A proposer behind an entry point: a one-line `summary`, and `make`, which is called once."""
 
     summary: str
     make: Callable[[], Proposer]
@@ -99,5 +99,5 @@ class PluggedProposer:
         )
 
     def question(self, _context: Context) -> ProposerQuestion | NoProposal:
-        """Return that this proposer asks no model."""
+        """Return the reason there is no question: this proposer asks no model."""
         return NoProposal(reason=f"{self._name} asks no model", retry_s=_LATER_S)

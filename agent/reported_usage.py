@@ -2,9 +2,9 @@
 
 `claude` prints one JSON object at the end (https://code.claude.com/docs/en/headless), `codex` one
 event per line (https://developers.openai.com/codex/noninteractive), `aider` a line after each
-answer. A figure that is impossible for a session of that length is ignored. In the first two
-formats a model's text is inside JSON strings, so it cannot pass for a figure. In aider's format a
-model can imitate the lines, so the most expensive line counts.
+answer. A figure is ignored if no session can use so much in the time that this one took. In the
+first two formats a model's text is inside JSON strings, so it cannot pass for a figure. In aider's
+format a model can imitate the lines, so the most expensive line counts.
 """
 
 import json

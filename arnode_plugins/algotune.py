@@ -55,9 +55,10 @@ _NOISE: Final = 0.02  # as a share of the baseline's seconds, on a quiet machine
 
 
 def read_task(folder: Path, *, size: Sequence[int] = ()) -> TaskDraft:
-    """Return the task of a folder; `size` are the sizes of its problems (default: upstream's).
+    """Return the task of a folder. `size` lists the sizes of its problems.
 
-    Raises ConfigurationError if it is not a folder of AlgoTune.
+    By default the sizes are from AlgoTune's report. Raises ConfigurationError if it is not a folder
+    of AlgoTune.
     """
     SYSTEM.check(folder)
     module = _module(folder)
@@ -109,7 +110,10 @@ def _members(task: ast.ClassDef) -> set[str]:
 
 
 def _upstream_sizes(folder: Path) -> tuple[int, ...]:
-    """Return sizes up to the one that upstream timed; empty without its report above the folder."""
+    """Return problem sizes up to the one that AlgoTune's report gives for the task.
+
+    Return no sizes if there is no valid report in the three folders above.
+    """
     name = folder.resolve().name
     for parent in folder.resolve().parents[:3]:
         report = find_file(parent, _REPORT)

@@ -14,7 +14,7 @@ from node.store.imported_rows import ImportedLog, ImportedRow, RowReader, Segmen
 
 
 def read_history(data: bytes) -> ImportedLog:
-    """Return the records of a file. The log has no rows if the file has no records."""
+    """Return the records of a file as a log, which has no rows if there are no records."""
     text = None
     try:
         text = data.decode()
@@ -43,7 +43,7 @@ def _read_record_lines(data: bytes) -> RowReader:
 
 
 def _read_record_list(text: str, start: int) -> RowReader:
-    """Read the objects of a list. If the list is cut off, the rest is kept as text."""
+    """Read the objects of a list. If the list is cut off, keep the incomplete rest as text."""
     book, decoder = RowReader(), json.JSONDecoder()
     at, end = 0, start + 1
     while True:

@@ -65,8 +65,8 @@ IMPORTER: Final = Importer(
         summary="""Import autoresearch-mlx's results.tsv or rigor_ledger.jsonl, or both from a
         folder.
 
-        A ledger's figure is the mean of a configuration's runs. With --json the second of two files
-        is under `more_files`.""",
+        A ledger's figure is the mean of a configuration's runs. If a folder has both files, --json
+        prints the second one under `more_files`.""",
         read=read_history,
         hint="its results.tsv has a header, its rigor_ledger.jsonl lines with mean and status",
         files=(("results.tsv",), ("rigor_ledger.jsonl",)),

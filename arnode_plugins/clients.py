@@ -37,18 +37,18 @@ def client(
 
 @contextlib.contextmanager
 def as_arnode_knows_it(package: str, version: str, since: str) -> Iterator[None]:
-    """Turn an error from an unknown version of a client into a ConfigurationError with a hint."""
+    """Raise a ConfigurationError with a hint if this version of a client has another interface."""
     try:
         yield
     except (AttributeError, TypeError, ValueError) as fault:
         raise ConfigurationError(
             f"{package} {version} does not work with arnode: {str(fault).splitlines()[0]}",
-            f"install another version of it next to arnode: pip install '{package}>={since}'",
+            f"install another version in arnode's environment: pip install '{package}>={since}'",
         ) from fault
 
 
 def constants(run: TrackedRun) -> dict[str, float | str]:
-    """Return a run's hyperparameters. Numbers are converted, since trackers draw axes of them."""
+    """Return a run's hyperparameters, with numbers as floats, so that trackers can plot them."""
     return {name: _number(text) for name, text in run.hyperparameters.items()}
 
 
@@ -79,6 +79,6 @@ def _loaded(package: str, module: str) -> tuple[ModuleType, str]:
         return importlib.import_module(module), version(package)
     except (ImportError, PackageNotFoundError) as fault:
         raise ConfigurationError(
-            f"the client `{package}` is not installed next to arnode",
+            f"the client `{package}` is not installed in arnode's environment",
             f"install it there: pip install {package}; `arnode export mlflow` needs no client",
         ) from fault

@@ -84,7 +84,7 @@ def read_task(folder: Path, *, self_scored: bool = False) -> TaskDraft:
 
 
 def _config(folder: Path) -> Mapping[str, object]:
-    """Return the configuration with the shortest file name, which is the plainest one."""
+    """Return the configuration with the shortest file name; variants usually have longer ones."""
     others = other_files(folder, within=_CONFIGS).values()
     found = [one for one in others if one.suffix in {".yaml", ".yml"}]
     file = min(found, key=lambda one: (len(one.name), one.name), default=None)

@@ -105,7 +105,7 @@ def read_task(
         table=_table(found, better, size_mb, requires),
         comments={
             "noise_floor": noise_comment(UNKNOWN_NOISE),
-            "metric.max_step": "no limit for plausible gains is known",
+            "metric.max_step": "the largest plausible gain is unknown",
             "data.judge": "only the judge can read these",
             "judge.scratch_mb": "space to split the data; emptied after each split",
         },

@@ -61,10 +61,11 @@ class _Metric:
 
 
 def read_task(folder: Path, *, holdout: Path | None = None) -> TaskDraft:
-    """Return the task of a session; `holdout` is a folder of files that replace visible ones.
+    """Return the task of a session.
 
-    Raises ConfigurationError if the folder is not a session of pi-autoresearch, UsageError for a
-    holdout that does not fit.
+    `holdout` is a folder of files that replace visible files when a candidate is judged. Raises
+    ConfigurationError if the folder is not a session of pi-autoresearch, and UsageError if
+    `held_out_files` rejects the holdout.
     """
     SYSTEM.check(folder)
     root = _working_folder(folder)
@@ -248,7 +249,7 @@ def read_history(data: bytes) -> ImportedLog:
 
 
 def _configured(value: dict[str, object], before: Segment) -> Segment:
-    """Return the segment that a configuration begins; missing fields are as in `before`."""
+    """Return the segment that a configuration begins; missing fields are copied from `before`."""
     names: dict[object, Direction] = {"higher": "max", "lower": "min"}
     wanted = value.get("bestDirection")
     return Segment(

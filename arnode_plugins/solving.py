@@ -96,7 +96,10 @@ class TaskModule:
 
 
 def candidate_text(module: TaskModule) -> str:
-    """Return `solve` as a module: a function, or the class without the parts it does not need."""
+    """Return a module with `solve` as a function.
+
+    If the method uses its class, the module contains the class, reduced to what `solve` needs.
+    """
     solve, task = module.method("solve"), module.task
     extract = CodeExtract(resolve=_refuse_local)
     if _own_members(solve, task) or task.name in names_in(solve):
@@ -124,7 +127,7 @@ def _refuse_local(path: FolderFile, statement: ast.ImportFrom) -> FolderFile | N
 
 
 def _own_members(node: ast.AST, task: ast.ClassDef) -> set[str]:
-    """Return the members of the task's object or class that a piece of code names."""
+    """Return the attributes that a piece of code uses of `self`, `cls` or the task's class."""
     owners = {"self", "cls", task.name}
     return {
         one.attr
@@ -135,7 +138,7 @@ def _own_members(node: ast.AST, task: ast.ClassDef) -> set[str]:
 
 
 def _slim_class(module: TaskModule) -> tuple[str, list[ast.stmt]]:
-    """Return the class's text with only the members that solving needs, and these members."""
+    """Return the class reduced to the members that `solve` needs: its text, and these members."""
     wanted, kept = {"solve", "__init__"}, set[int]()
     while True:
         fresh = {
@@ -207,10 +210,11 @@ def _without_doc(body: list[ast.stmt]) -> list[ast.stmt]:
 
 
 def judge_text(module: TaskModule, sizes: Sequence[int], *, most_bytes: int) -> str:
-    """Return the judge: the whole module with a replaced base class, `instance` and `check`.
+    """Return the judge's code: the whole module, to which `instance` and `check` are added.
 
-    A problem has at most `most_bytes`; a larger one is made smaller. Raises ConfigurationError if
-    the module uses a name that the judge needs.
+    A stub replaces AlgoTune's base class. `instance` makes problems of these `sizes`. If a problem
+    has more than `most_bytes`, its size is halved until it fits or is 1. Raises ConfigurationError
+    if the module defines a name that the judge's code needs.
     """
     taken = set().union(*(bound_by(one) for one in module.tree.body))
     clash = taken & {"instance", "check", "sent_bytes", "MOST_BYTES", *_NAMES}

@@ -59,7 +59,7 @@ def write_trackio(folder: Path, line: TrackedLine, runs: Iterable[TrackedRun]) -
 EXPORTER: Final = Exporter(
     summary="""Write the experiments into DIR as trackio's database.
 
-    The client `trackio` must be installed next to arnode. `TRACKIO_DIR=DIR trackio show` shows
-    them. A second export into the same folder adds new experiments.""",
+    The client `trackio` must be installed in arnode's environment. `TRACKIO_DIR=DIR trackio show`
+    shows them. A second export into the same folder adds new experiments.""",
     write=write_trackio,
 )

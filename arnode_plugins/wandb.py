@@ -66,7 +66,7 @@ def _log_to_wandb(wandb: Any, folder: Path, line: TrackedLine, run: TrackedRun) 
 EXPORTER: Final = Exporter(
     summary="""Write the experiments below DIR as wandb's offline runs.
 
-    The client `wandb` must be installed next to arnode. Nothing is uploaded unless you run
+    The client `wandb` must be installed in arnode's environment. Nothing is uploaded unless you run
     `wandb sync`. A second export into the same folder adds new experiments.""",
     write=write_wandb,
 )

@@ -4,8 +4,9 @@ The model (`agent.hyperparameters.surrogate`) learns from this node's trials, fa
 from trials that peers report. Peers' trials affect only what is tried. Random changes of a few
 hyperparameters are ranked by expected improvement (Jones, Schonlau & Welch, 1998), and the best of
 them are changed again. All changes stay inside a trust region, which grows after kept trials and
-shrinks after bad ones (TuRBO: Eriksson et al., 2019). Each rejected value lowers the rank of values
-at least as far from the present one (after constrained expected improvement: Gardner et al., 2014).
+shrinks after bad ones (TuRBO: Eriksson et al., 2019). If a value was rejected, it and all values
+farther from the present one in the same direction rank lower (after constrained expected
+improvement: Gardner et al., 2014).
 Deterministic given history and `chance`; the work is bounded.
 """
 
@@ -52,9 +53,9 @@ def promising(
 ) -> list[tuple[Change, ...]]:
     """Return sets of changes, the most promising first; empty if there are too few `trials`.
 
-    `weights` say how often each hyperparameter is considered. `trials` are this node's, the latest
-    first. The model learns from the latest of them that were not rejected, and from those of
-    `others` that are nearest to the present source.
+    `weights` are the relative frequencies with which hyperparameters are changed. `trials` are this
+    node's, the latest first; `others` are peers'. The model learns from the latest of `trials` that
+    were not rejected, and from those of `others` that are nearest to the present source.
     """
     cube = Cube(hyperparameters)
     reported = differences_of_others(others, cube)[:_MOST_OTHERS]
@@ -79,12 +80,13 @@ def promising(
 
 
 class Acceptance:
-    """The chance that values are not rejected, by hyperparameter.
+    """Estimates of the probability that a source with given values is not rejected.
 
     A source is rejected for wrong answers, for example if a model is too large to be served. The
     loss model learns nothing from it, so without this estimate the search repeats such values. A
     rejected value counts against all values at least as far from the present value. An accepted
-    value counts in favour of all values no farther away. `cube` is that of the present source.
+    value counts in favour of all values no farther away. `cube` is the space of the present
+    source's hyperparameters.
     """
 
     def __init__(self, trials: Iterable[HyperparameterTrial], cube: Cube) -> None:
@@ -170,7 +172,10 @@ class _Search:
             self._expected[position] = (gain, values)
 
     def _changed(self, values: Mapping[str, Scalar], reach: float) -> Mapping[str, Scalar]:
-        """Return these values after undoing or changing some; few hyperparameters stay changed."""
+        """Return a copy of `values` with some changes undone, replaced or added.
+
+        At most `_MOST_HYPERPARAMETERS` then differ from the source.
+        """
         changed = dict(values)
         names = list(self._values)
         for name in self._chance.choices(
@@ -210,8 +215,9 @@ def difference_of(trial: HyperparameterTrial, cube: Cube) -> TrialDifference:
 def differences_of_others(others: Sequence[PeerTrial], cube: Cube) -> list[TrialDifference]:
     """Return peers' trials in this space: the nearest of each author, then the second nearest, etc.
 
-    Authors take turns so that no author gains weight by publishing more. A base's values that are
-    impossible here are left out. A trial of a value that is impossible here is skipped.
+    Authors take turns so that no author gains weight by publishing more. A trial is skipped if
+    a hyperparameter that it changed has an impossible old or new value in `cube`. Impossible values
+    of its other hyperparameters are ignored.
     """
     hyperparameters, here = (
         {hyperparameter.name: hyperparameter for hyperparameter in cube.hyperparameters},

@@ -1,7 +1,8 @@
 """Changes of several hyperparameters at once: written as edits, titles and keys, and read back.
 
-Each line gets one edit, even if several of its hyperparameters change. The change that an edit
-makes is read from its two texts alone, so this also works for a base that is not available.
+Each line gets one edit, even if several of its hyperparameters change. To read an edit back, only
+its search text and its replacement are compared, so its base need not be available. The
+changes that one experiment makes are called a step.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -51,7 +52,7 @@ def title_of(changes: Sequence[Change]) -> str:
 
 
 def key_of(changes: Sequence[Change]) -> str:
-    """Return the key of the idea: one hyperparameter with its direction, or all the names."""
+    """Return the key of the idea: one change's name and direction, or the names of several."""
     if len(changes) == 1:
         return f"hyperparameter:{changes[0].hyperparameter.name}:{changes[0].direction}"
     return "hyperparameters:" + "+".join(change.hyperparameter.name for change in changes)
@@ -77,7 +78,7 @@ def edits_of(source: Source, changes: Sequence[Change]) -> tuple[Edit, ...]:
 
 
 def _edit(text: str, changes: Sequence[Change]) -> Edit:
-    """Return one edit for all of these changes, which are in the order of the text."""
+    """Return one edit that makes all of these changes, which are sorted by position in `text`."""
     start, end = changes[0].hyperparameter.start, changes[-1].hyperparameter.end
     replacement, at = "", start
     for change in changes:
@@ -96,7 +97,7 @@ class HyperparameterChanges:
 
 @dataclass(frozen=True, slots=True)
 class HyperparameterTrial:
-    """This node's outcome of a step.
+    """A step that this node tried, with its outcome.
 
     `reference_group` is the number of the reference runs that the step was compared with. The
     latest reference runs have the lowest number.
@@ -111,9 +112,9 @@ class HyperparameterTrial:
 def read_back(
     edits: tuple[Edit, ...], specs: tuple[HyperparameterSpec, ...]
 ) -> HyperparameterChanges | None:
-    """Return the step that edits make if they change hyperparameters and nothing else.
+    """Return the changes of hyperparameters that edits make, or None if they change anything else.
 
-    Return None otherwise, and also if the edits cannot be read without the surrounding text.
+    Return None also if the edits cannot be read without the surrounding text.
     """
     before: dict[str, Scalar] = {}
     after: dict[str, Scalar] = {}

@@ -17,7 +17,8 @@ class Effects:
     """The effects of independent hyperparameters, each with equally likely values.
 
     `levels` has the coordinates [values, dimensions] of each hyperparameter's values, in the order
-    of the model's dimensions. `variance` is the variance of the expected loss over all of them.
+    of the model's dimensions. `variance` is the variance of the expected loss over all combinations
+    of values.
     """
 
     def __init__(self, bumps: Bumps, levels: Sequence[Floats]) -> None:
@@ -40,7 +41,7 @@ class Effects:
     def of(self, hyperparameter: int, values: Floats) -> Floats:
         """Return the mean loss [values] at these coordinates of a hyperparameter.
 
-        The mean is over all values of the others. It is correct up to a constant.
+        The mean is over all values of the other hyperparameters, and correct up to a constant.
         """
         effect: Floats = self._factor(hyperparameter, values) @ (
             self._bumps.heights * self._others[hyperparameter]

@@ -100,7 +100,7 @@ def _effects(
 
 
 def _values(hyperparameter: Hyperparameter) -> tuple[Scalar, ...]:
-    """Return a hyperparameter's values: along its axis, or all its choices."""
+    """Return a hyperparameter's choices or, if it is a number, a grid over its range."""
     axis = axis_of(hyperparameter)
     if axis is None:
         return tuple(dict.fromkeys((hyperparameter.value, *hyperparameter.choices)))

@@ -24,7 +24,7 @@ _TOGETHER = "moves:"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CandidateMove:
-    """An idea that may or may not apply to the source."""
+    """An idea to try. Its edits need not match the source."""
 
     key: str
     title: str
@@ -43,12 +43,13 @@ def informative(history: Sequence[Outcome]) -> list[Outcome]:
 
 
 def ordered_moves(context: Context, history: Sequence[Outcome]) -> tuple[list[Move], list[Move]]:
-    """Return the moves that apply: untried in the seed's order, and tried, least often tried first.
+    """Return two lists of the moves that apply to the source: untried moves, and tried ones.
 
     Untried moves that peers kept are first, then those assigned to this node, then those assigned
-    to peers. A move that peers screened out and nobody kept is last if it is assigned to this node.
-    Otherwise it is left out, because one node is enough to test it. A quarter of the proposals
-    ignore peers' reports, so that false reports suppress no move.
+    to peers; ties are in an order that the seed determines. A move that peers screened out and
+    nobody kept is last if it is assigned to this node. Otherwise it is left out, because one node
+    is enough to test it. A quarter of the proposals ignore peers' reports, so that false reports
+    suppress no move. Of the tried moves, those that were tried least often are first.
     """
     best: dict[str, float] = {}
     times = Counter(outcome.key for outcome in history)

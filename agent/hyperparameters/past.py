@@ -1,4 +1,7 @@
-"""The history of one hyperparameter's steps, which sets the next step's size and direction."""
+"""The history of one hyperparameter's steps, which sets the next step's size and direction.
+
+A step is an experiment that changed only this hyperparameter.
+"""
 
 import random
 from collections.abc import Sequence
@@ -18,7 +21,7 @@ _MOST_REJECTED_IN_A_ROW = 3
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """The outcomes of one hyperparameter's steps, oldest first, as (direction, outcome)."""
+    """The steps of one hyperparameter, oldest first, as pairs of direction and outcome."""
 
     steps: tuple[tuple[str, Outcome], ...]
 
@@ -34,14 +37,17 @@ class Past:
 
     @property
     def is_a_limit(self) -> bool:
-        """True if its latest steps were all rejected: then the task requires this value."""
+        """True if the latest three steps were rejected, so the task seems to require the value."""
         latest = self.steps[-_MOST_REJECTED_IN_A_ROW:]
         rejected = sum(outcome.decision == "rejected" for _, outcome in latest)
         return rejected == _MOST_REJECTED_IN_A_ROW
 
     @property
     def weight(self) -> float:
-        """A score of promise: higher with more gains and near misses, lower with more steps."""
+        """The relative probability of choosing this hyperparameter for the next step.
+
+        It grows with the number of kept steps and near misses, and falls with the number of steps.
+        """
         kept = sum(outcome.decision == "kept" for _, outcome in self.steps)
         near = sum(outcome.decision == "rechecked_out" for _, outcome in self.steps)
         momentum = 3.0 if self.steps and self.steps[-1][1].decision == "kept" else 0.0
@@ -57,7 +63,7 @@ class Past:
 
 
 def pasts(history: Sequence[Outcome]) -> dict[str, Past]:
-    """Return, by name, the earlier experiments that changed only this hyperparameter."""
+    """Return each hyperparameter's steps, keyed by its name."""
     steps: dict[str, list[tuple[str, Outcome]]] = {}
     for outcome in history:
         kind, _, rest = outcome.key.partition(":")

@@ -1,7 +1,8 @@
 """Hyperparameters as a point of the unit cube, for computations with distances between sources.
 
-A number's coordinate is its place on its axis. Listed numbers lie in equal steps, in their order.
-An unordered hyperparameter has one coordinate per choice, so all choices are equally far apart.
+A hyperparameter with an axis has one coordinate: its place on the axis. If a hyperparameter has a
+list of choices that are all numbers, they are equally spaced along one coordinate, in ascending
+order. Any other hyperparameter has one coordinate per choice, so all choices are equally far apart.
 """
 
 import math
@@ -52,7 +53,7 @@ class Cube:
 
 
 class _Dimension:
-    """One hyperparameter. Coordinates are cached, because they are needed often for few values."""
+    """One hyperparameter with a cache of its values' coordinates: the same few are needed often."""
 
     def __init__(self, hyperparameter: Hyperparameter) -> None:
         self.hyperparameter = hyperparameter

@@ -1,10 +1,15 @@
 """A proposer without a language model: it tries the task's moves and changes hyperparameters.
 
 Deterministic given the context's seed and history. While there are untried moves, about half of the
-proposals are moves, nearly all if peers kept one (`agent.hyperparameters.moves`). There are three
-ways to change hyperparameters: as a peer changed them; by a local step (log-normal, the 1/5th rule
-per hyperparameter, a direction that gained continues); and by the largest expected gain in a model
-of the trials. While the model has too few trials, a quasi-random probe of a range takes its place.
+proposals are moves, or nearly all if peers kept an untried move (`agent.hyperparameters.moves`).
+Hyperparameters are changed in three ways:
+
+- A peer's change is repeated here.
+- One hyperparameter is changed by a local step. The step's size is log-normal and adapts by the
+  1/5th rule, for each hyperparameter alone. After a gain the direction usually stays.
+- A model of the trials chooses the changes with the largest expected gain. While there are too few
+  trials, a quasi-random value of one hyperparameter is tried instead.
+
 A source whose canonical AST was run before is never proposed.
 """
 
@@ -88,7 +93,7 @@ class BuiltInSearch:
 
 
 class _Drafts:
-    """A generator of ideas for one context; it draws each move and each transplant once."""
+    """A generator of ideas for one context. It returns each move and each peer's change once."""
 
     def __init__(self, context: Context) -> None:
         # Seed with the latest outcomes, so that draws change even when the history is cut.

@@ -1,10 +1,11 @@
 """A model of how hyperparameters change a metric: a small Gaussian process, fitted to differences.
 
-A gain is one function's value at the base less its value at the candidate. So trials of an earlier
-base stay useful, even after hyperparameters or the structure changed, as far as the two bases are
-related. Every hyperparameter has its own length scale, found by maximum a posteriori (Rasmussen &
-Williams, *Gaussian Processes for Machine Learning*, 2006, ch. 5). A base is better than a
-random point, so its loss is assumed to lie `_DEPTH_SD` below the model's prior mean.
+The loss is one function of the position. A trial gives its value at the base less its value at the
+candidate. So trials of an earlier base stay useful, even after hyperparameters or the structure
+changed, as far as the two bases are related. Every hyperparameter has its own length scale, found
+by maximum a posteriori (Rasmussen & Williams, *Gaussian Processes for Machine Learning*, 2006,
+ch. 5). A base is better than a random point, so its loss is assumed to lie `_DEPTH_SD` below the
+model's prior mean.
 
 Positions lie in the unit cube, losses are in standard deviations of one run. Deterministic, bounded
 work, numpy only. This module knows no sources and proposes nothing.
@@ -59,7 +60,7 @@ class _Kernel:
 
 
 class Surrogate:
-    """A model fitted to at least one trial that predicts the losses of others.
+    """A model of the loss at any position, fitted to at least one trial (`seen`).
 
     `like` is a model of similar trials; the search for length scales starts from those of `like`.
     """
@@ -161,13 +162,13 @@ class _Contrasts:
 
 @lru_cache(maxsize=4)
 def _fitted(seen: tuple[TrialDifference, ...], base: Position) -> _Kernel:
-    """Return the most likely kernel."""
+    """Return the most likely kernel for these trials."""
     usual = _Kernel((math.exp(_REACH_PRIOR[0]),) * len(base), math.exp(_AMPLITUDE_PRIOR[0]))
     return _coordinate_search(_Fit(_Contrasts(seen, base), usual))
 
 
 def _coordinate_search(fit: "_Fit") -> _Kernel:
-    """Return the most likely kernel, searched one parameter at a time from a fit's start."""
+    """Search for the most likely kernel from the one in `fit`, one parameter at a time."""
     for _ in range(_SWEEPS):
         before = fit.score
         for amplitude_sd in _AMPLITUDES_SD:

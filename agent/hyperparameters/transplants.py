@@ -19,7 +19,7 @@ _HEX = frozenset("0123456789abcdef")
 
 @dataclass(frozen=True, slots=True)
 class Transplant:
-    """A peer's step as changes of this node's hyperparameters."""
+    """A peer's change of hyperparameters, converted to changes of this node's."""
 
     changes: tuple[Change, ...]
     peer: PeerPatch
@@ -36,11 +36,11 @@ def transplants(
     specs: tuple[HyperparameterSpec, ...],
     done: Sequence[HyperparameterChanges],
 ) -> Iterator[Transplant]:
-    """Yield the steps that apply to `hyperparameters`, those of the most trustworthy peers first.
+    """Yield peers' changes that apply to `hyperparameters`, those with the best evidence first.
 
-    First the peer's values are tried. If the values before the step differ, this node's values are
-    also tried, changed by the peer's ratios. Steps to values that this node has already tried
-    (`done`) are skipped, whatever their base.
+    First the peer's new values are tried. If this node's present values differ from the peer's old
+    values, the present values are also tried after a change by the peer's ratios. New values that
+    this node has already tried (`done`) are skipped, whatever their base.
     """
     known = [dict(step.after) for step in done]
     for peer in sorted(peers, key=lambda one: (one.level in _UNVERIFIED, not one.is_near)):

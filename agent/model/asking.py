@@ -1,8 +1,8 @@
 """A client that asks one model for the next answer of a conversation, with pauses after faults.
 
 If a prompt was too long, it is shortened and sent again. If an answer was cut off, the model is
-asked to continue it. The `Complete` that is passed in answers the questions and limits their cost.
-The caller decides whether an answer is usable.
+asked to continue it. The caller supplies a `Complete`, which sends the questions and limits their
+cost. The caller also decides whether an answer is usable.
 """
 
 import asyncio
@@ -78,7 +78,7 @@ class Asker:
         self.model = one_line(self.model, MAX_MODEL)
 
     def conversation(self, begin: Begin, fence: QuoteFence) -> ModelConversation:
-        """Return a conversation whose prompt comes from `begin`, with quotes in `fence`."""
+        """Return a conversation that starts with the prompt of `begin`; quotes are in `fence`."""
         return ModelConversation(begin=begin, fence=fence, limit_chars=self.limits.prompt_chars)
 
     async def answer(

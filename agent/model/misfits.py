@@ -25,7 +25,10 @@ def called(block: EditBlock) -> str:
 
 
 def misfit(block: EditBlock, text: str, found: Sequence[LineMatch]) -> Slip:
-    """Return the slip for a block that matches too often, or nowhere with the nearest lines."""
+    """Return the slip for a block that matches too often or nowhere.
+
+    If it matches nowhere, the slip shows the nearest lines of the file.
+    """
     if found:
         rows = [place.start + 1 for place in found[:_MOST_PLACES]]
         where = ", ".join(map(str, rows)) + (", …" if len(found) > len(rows) else "")

@@ -161,7 +161,7 @@ def _tokens(lines: Iterable[str], most: int) -> list[str]:
 
 
 def _spans(old: list[str], new: list[str]) -> list[tuple[int, int, int, int]]:
-    """Return the differing spans, as (low, high) of the old and of the new tokens."""
+    """Return the spans that differ, each as (old start, old end, new start, new end)."""
     if max(len(old), len(new)) > _MOST_ALIGNED:
         return [(0, len(old), 0, len(new))]
     opcodes = difflib.SequenceMatcher(None, old, new).get_opcodes()
@@ -173,7 +173,7 @@ def _spans(old: list[str], new: list[str]) -> list[tuple[int, int, int, int]]:
 
 
 def _changed(tokens: list[str], spans: Iterable[tuple[int, int]]) -> list[list[str]]:
-    """Return the tokens that a change touches, each stretch with its neighbours."""
+    """Return the tokens in each span, with the tokens just before and after it."""
     around = _SHINGLE - 1
     return [tokens[max(0, low - around) : high + around] for low, high in spans if high > low]
 
@@ -228,7 +228,7 @@ def _number(token: str) -> float | None:
 
 
 def _are_other_numbers(one: Sequence[float], other: Sequence[float]) -> bool:
-    """Return whether a value is clearly different at one of the same positions."""
+    """Return whether two lists of equal length differ clearly at some position."""
     if len(one) != len(other):
         return False
     return any(not _is_same_number(left, right) for left, right in zip(one, other, strict=True))

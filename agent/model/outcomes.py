@@ -46,11 +46,11 @@ class OutcomeWriter:
     shows_unverified: bool
 
     def may_quote(self, outcome: Outcome) -> bool:
-        """Return whether title and reason may be shown: this node's ideas, and kept ones."""
+        """Return whether title and reason may be shown: for this node's ideas and kept patches."""
         return outcome.author is None or outcome.decision == "kept" or self.shows_unverified
 
     def facts(self, outcome: Outcome) -> tuple[str, ...]:
-        """Return the facts of an outcome's change, or of its title if an old one has no edits."""
+        """Return the facts of a change: from its edits or, if none were stored, from its title."""
         if outcome.edits:
             return facts(hunks_by(outcome.edits), self.known)
         constant = constant_in_title(outcome.title, self.known)

@@ -157,7 +157,7 @@ def _has_diff(given: PromptInput, outcome: Outcome) -> bool:
 
 
 def _changed_alone(given: PromptInput) -> dict[str, str]:
-    """Return the results of changes of each constant alone, those with the largest effect first."""
+    """Return each constant's results when changed alone, those with the widest range first."""
     tries: defaultdict[str, list[tuple[float, str]]] = defaultdict(list)
     for outcome in given.context.history:
         facts = given.writer.facts(outcome)

@@ -47,9 +47,10 @@ def places(text: str, block: EditBlock) -> list[LineMatch]:
 
 
 def changed(place: LineMatch, there: Sequence[str]) -> LineMatch:
-    """Return a match without its unchanged lines.
+    """Return a match without the unchanged lines at its start and end.
 
-    If it is unclear which of several equal lines changed, as when one is doubled, keep them all.
+    If it is unclear which of several equal lines changed (for example, a line was doubled), keep
+    all of them.
     """
     old, new = there[place.start : place.end], place.lines
     shortest = min(len(old), len(new))
@@ -200,9 +201,11 @@ def _is_within_word(text: str, at: int) -> bool:
 
 
 def _inside_of(there: Sequence[str], anchors: Sequence[str]) -> list[tuple[int, int]] | None:
-    """Return the row ranges of the blocks that the last anchor opens inside the anchors before it.
+    """Return the row ranges in which the searched lines may lie, given their anchors.
 
-    Return None if an anchor is not a line of the text: then all anchors are ignored.
+    Each anchor is a line such as `class Model:` that begins an indented block. It must lie inside
+    the blocks of the anchor before it. The ranges are the blocks of the last anchor. Return None
+    if no line of the text is such an anchor: then all anchors are ignored.
     """
     stretches: list[tuple[int, int]] | None = None
     for anchor in anchors:
@@ -229,7 +232,7 @@ def _is_anchor(anchor: str, line: str) -> bool:
 
 
 def _end_of(there: Sequence[str], row: int) -> int:
-    """Return the row after the indented block that a line opens, or the text's end without one."""
+    """Return the row after the indented block below a line; the text's end if there is no block."""
     indent = len(_indent(there[row]))
     for at in range(row + 1, len(there)):
         line = there[at]

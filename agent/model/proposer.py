@@ -2,7 +2,7 @@
 
 A mistake in an answer (in its form, fit, safety or novelty) is reported to the model, which may
 answer three times. The result is a source that passed the node's check, with sanitized texts. The
-`Complete` that is passed in answers the questions and limits their cost.
+caller supplies a `Complete`, which sends the questions and limits their cost.
 """
 
 import asyncio
@@ -77,7 +77,7 @@ class ModelProposer(Asker):
         """Return the first question, or the reason there is none. Asks no model."""
         talk = self._begun(context)
         turns = talk if isinstance(talk, NoProposal) else talk.messages()
-        room = f"{self.limits.prompt_chars:,} characters, as its context and its price allow"
+        room = f"{self.limits.prompt_chars:,} characters, as the model's context and price allow"
         return turns if isinstance(turns, NoProposal) else ProposerQuestion(turns=turns, room=room)
 
     def _begun(self, context: Context) -> ModelConversation | NoProposal:

@@ -63,7 +63,7 @@ class QuoteFence:
 
 
 def fence_for(secret: bytes, content: str) -> QuoteFence:
-    """Return the fence of a prompt made of `content`, the same each time.
+    """Return the fence of a prompt. The same `content` and `secret` give the same fence.
 
     Peers cannot guess it without `secret`, at least 16 bytes that only this node knows.
     """

@@ -89,7 +89,7 @@ class ReviewedProposer:
 
 
 def _next_draft_context(context: Context, drafts: Sequence[Proposal]) -> Context:
-    """Return the context for another proposal for the same slot."""
+    """Return the context for another proposal for the same experiment."""
     written = {one.fingerprint for one in drafts}
     return replace(
         context,

@@ -114,7 +114,7 @@ class ReviewPrompt:
     def within(self, limit_chars: int) -> tuple[ChatMessage, ...] | NoProposal:
         """Return the reviewer's prompt, at most `limit_chars` long, or the reason there is none.
 
-        Of a long change it shows the first lines and the number of further lines.
+        A long change is shown as its first lines and the number of further lines.
         """
         room = limit_chars // _SHARE
         shown = next((form for form in self.forms if len(form) <= room), self.forms[-1])

@@ -93,7 +93,7 @@ class ExperimentTable:
         return 2 if is_near_miss(self._history[at]) else 3
 
     def _shown(self, whole: int, short: int) -> str:
-        """Return the table with the most informative rows: `whole` in full, `short` shortened."""
+        """Return the table: `whole` best-ranked rows in full, the next `short` rows shortened."""
         parts = [self._heading]
         if whole:
             lines = [self._lines[at] for at in sorted(self._ranked[:whole], reverse=True)]

@@ -33,7 +33,10 @@ class AllowList:
     taken_with_streams: frozenset[str] = frozenset()
 
     def within(self, reached: frozenset[str]) -> Self:
-        """Return the list for a source; `reached` are the attributes, imports and texts it uses."""
+        """Return the allow-list for a source: stricter if it mentions one of `streams`.
+
+        `reached` are the attributes, imports and strings that the source mentions.
+        """
         if not self.streams & reached:
             return self
         taken = self.taken_with_streams

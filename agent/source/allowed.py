@@ -223,11 +223,13 @@ DUNDER_STORES: Final = listed("__all__ __author__ __slots__ __version__")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Use:
-    """The permitted calls of a name that could do harm, and the roles that it may have uncalled.
+    """The permitted uses of a name that could do harm: its calls, and its uses without a call.
 
-    At most `positional` arguments and the `keywords` are accepted. Arguments in `plain` must be a
-    number, truth value, None, name in capitals, or a dict of these. Arguments in `words` must be
-    one of the words listed for them. `alone` lists the roles.
+    A call may have at most `positional` positional arguments, and the keyword arguments in
+    `keywords`, `plain` and `words`. Arguments in `plain` must be a number, truth value, None, name
+    in capitals, or a dict of these. Arguments in `words` must be one of the words listed for them.
+    `alone` lists the permitted uses without a call: as a decorator, as a base class ("base"), or as
+    an argument of `torch.compile` or `functools.partial` ("wrapped").
     """
 
     positional: int = 0

@@ -147,7 +147,7 @@ def is_setting(name: ast.expr, value: ast.expr) -> bool:
 
 
 def place(node: ast.AST, parent: ast.AST, names: Names) -> str:
-    """Return the role of an uncalled name: "decorator", "base", "wrapped", or "" for others."""
+    """Return how an uncalled name is used: "decorator", "base", "wrapped" (see `Use`), or ""."""
     if isinstance(parent, ast.FunctionDef | ast.ClassDef) and node in parent.decorator_list:
         return "decorator"
     if isinstance(parent, ast.ClassDef) and node in parent.bases:

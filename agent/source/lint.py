@@ -116,7 +116,7 @@ class Lint:
         yield from self._alone_marks(node)
 
     def _asks(self, name: str, node: ast.Attribute | None = None) -> Iterator[What]:
-        """Yield a finding for an attribute that may not be read from an arbitrary value."""
+        """Yield a finding if an attribute of this name may not be used here."""
         parent = None if node is None else self._parents.get(id(node))
         if DUNDER.search(name):
             is_store = node is not None and not isinstance(node.ctx, ast.Load)

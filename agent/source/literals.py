@@ -2,8 +2,8 @@
 
 They are found with `ast` in the editable Python files. A tuple or list of numbers has one
 hyperparameter per element. Ranges come from the task's specs or are inferred from the value.
-Every number lies on an axis: a coordinate on which equal steps are about equally bold. This module
-knows nothing of history.
+Every number has an axis: a scale on which equal distances are changes of about equal boldness, such
+as the logarithm. This module knows nothing of history.
 """
 
 import ast
@@ -68,8 +68,8 @@ class Hyperparameter:
 class Axis:
     """The range of a number, as a coordinate between `low` and `high`.
 
-    `tail` is the negative logarithm of the distance below one (betas, momentum). `power` is the
-    exponent of a power of two. `unit` is the distance on the axis of a step of size 1.
+    `kind` is the scale. `tail` is the negative logarithm of 1 - value (betas, momentum). `power` is
+    the exponent of a power of two. A step of size 1 moves the coordinate by `unit`.
     """
 
     kind: Literal["linear", "log", "tail", "power"]

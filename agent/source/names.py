@@ -1,8 +1,8 @@
 """The meaning of a file's names: dotted paths of modules and their contents, or other values.
 
 Scopes are Python's own. Control flow is not followed: within its scope, a name stands for
-everything it is ever bound to. A plain assignment of a name or an attribute to a name passes its
-path on. This module does not know what is allowed.
+everything it is ever bound to. After a plain assignment such as `a = b` or `a = b.c`, `a` stands
+for the paths of the right-hand side too. This module does not know what is allowed.
 """
 
 import ast
@@ -49,11 +49,11 @@ class NameScope:
 
     @property
     def is_local(self) -> bool:
-        """True if the lookup of a name that is bound here ends here."""
+        """True if a name that is bound in this scope is never looked up in outer scopes."""
         return self.kind in {"function", "comprehension"}
 
     def owner(self, name: str) -> "NameScope":
-        """Return the scope in which this scope binds a name."""
+        """Return the scope in which an assignment in this scope binds a name."""
         kind, scope = self.elsewhere.get(name), self
         while kind is not None and scope.parent is not None:
             scope = scope.parent
@@ -154,7 +154,7 @@ class Names:
         return self._read.get(id(binding), [])
 
     def is_followed(self, node: ast.AST) -> bool:
-        """Return whether a statement is a plain assignment, which passes paths on."""
+        """Return whether the paths of a statement's right-hand side pass to its target."""
         return isinstance(node, ast.Assign) and id(node.targets[0]) in self._plain
 
     def _chain_of(self, node: ast.expr) -> tuple[ast.Name | None, list[str]]:

@@ -20,7 +20,10 @@ _MOST: Final = 256  # expressions reached from one `**`
 
 
 class Options:
-    """A tracker for the options of one file; `outside` are names that other files may look up."""
+    """A tracker for the `**options` of one file.
+
+    It does not track names in `outside`, because other files may look them up.
+    """
 
     def __init__(self, names: Names, parents: _Parents, outside: Collection[str]) -> None:
         self._names = names
@@ -28,7 +31,7 @@ class Options:
         self._outside = outside
 
     def entries(self, value: ast.expr) -> list[Entry] | None:
-        """Return all keys and values that `**value` may pass; None if there may be others."""
+        """Return all keys and values that `**value` may pass; None if not all can be found."""
         entries: list[Entry] = []
         waiting, seen = [value], set[int]()
         for _ in range(_MOST):

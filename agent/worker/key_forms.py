@@ -39,8 +39,8 @@ _DECIMAL: Final = re.compile(r"(?<![\d.])(\d{2,3})(?![\d.])")
 class SecretForm:
     """One encoding of a secret. `is_plain`: it consists of the secret's own characters.
 
-    `run`, `part` and `piece` are the numbers of consecutive characters that carry `RUN_BITS`,
-    `SUM_BITS` and `PIECE_BITS`.
+    `run`, `part` and `piece` are lengths: the numbers of consecutive characters that carry
+    `RUN_BITS`, `SUM_BITS` and `PIECE_BITS`.
     """
 
     text: str
@@ -142,7 +142,10 @@ def _form(text: str, bits: float, ratio: float) -> SecretForm:
 
 
 def _base64(data: bytes, shift: int) -> str:
-    """Return data in base64 as it appears at offset `shift` in other data, its ends left out."""
+    """Return data in base64 as it appears at offset `shift` in other data.
+
+    Characters that also depend on the neighbouring data are left out.
+    """
     text = base64.b64encode(bytes(shift) + data).decode("ascii").rstrip("=")
     return fold(text[math.ceil(shift * 4 / 3) : -1])
 

@@ -75,7 +75,7 @@ class KeyWatch:
         return text
 
     def reveals(self, *texts: str) -> bool:
-        """Return whether texts that belong together reveal a secret, and record them."""
+        """Record texts that belong together, and return whether they reveal a secret."""
         if not self._guarded:
             return False
         readings = [*dict.fromkeys(readings_of("\n".join(texts)))]
@@ -121,7 +121,10 @@ def leaked(
 
 
 def _has_run(form: SecretForm, reading: SearchedText) -> bool:
-    """Return whether a loose text contains a run, `LOOSE_CHARS` longer than in other texts."""
+    """Return whether a loose text contains enough consecutive characters of a secret to reveal it.
+
+    It takes `LOOSE_CHARS` characters more than in a text whose letters are adjacent.
+    """
     length = form.run + LOOSE_CHARS
     # Each run contains a whole block of half its length, and most texts contain no such block.
     half = length // 2
@@ -153,6 +156,6 @@ def _covered(starts: Iterable[int], length: int) -> set[int]:
 
 
 def _by_chance(length: int, piece: int) -> float:
-    """Return the share of a secret that pieces of an unrelated text of this length cover."""
+    """Return the fraction of a secret that an unrelated text of this length covers by chance."""
     hit = min(1.0, length / float(_LETTERS) ** piece)
     return 1.0 - (1.0 - hit) ** piece

@@ -55,7 +55,10 @@ class LiteLlm:
         self._litellm = _import_quietly()
 
     def facts(self) -> ModelFacts:
-        """Return the facts in litellm's list; those of a server that the user names are unknown."""
+        """Return the model's facts in litellm's list.
+
+        If the user names a server's address, price and limits are unknown.
+        """
         if self._settings.api_base is not None:
             return ModelFacts(
                 provider="openai", price=None, context_tokens=None, answer_tokens=None
@@ -110,7 +113,7 @@ class LiteLlm:
         text = getattr(choices[0].message, "content", None) if choices else None
         reason = str(getattr(choices[0], "finish_reason", None)) if choices else "no choice"
         if not isinstance(text, str) or not text.strip():
-            detail = f"the model said nothing ({reason})"
+            detail = f"the model's answer is empty ({reason})"
             if reason == "length":
                 detail = f"the model used all {ask.max_tokens} tokens for reasoning"
             return self._failure(ask, FaultVerdict(kind="empty", detail=detail), usage)

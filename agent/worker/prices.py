@@ -27,8 +27,8 @@ class Usage(Mapped):
 class Price(Mapped):
     """1e-9 USD per token of a prompt (`in`) and of an answer (`out`).
 
-    If a prompt has more than `dear_above` tokens, the dear prices apply to all tokens of the prompt
-    and of its answer.
+    If a prompt has more than `dear_above` tokens, `dear_nano_in` and `dear_nano_out` are the prices
+    of all tokens of the prompt and of its answer.
     """
 
     usd_nano_in: Annotated[int, integer(0, MAX_USD_NANO), Named("in")]
@@ -49,7 +49,7 @@ FREE: Final = Price(usd_nano_in=0, usd_nano_out=0)
 
 
 def nano_of(usd: float) -> int:
-    """Return an amount of USD in whole 1e-9 USD, rounded up from its shortest decimal form."""
+    """Return an amount of USD in 1e-9 USD, rounded up. The float's shortest decimal form counts."""
     # repr: a price list says 2.5e-07, but that float times 1e9 is slightly more than 250.
     scaled = Decimal(repr(usd)) * 10**9
     return int(scaled.to_integral_value(rounding=ROUND_CEILING))

@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def keep_to_oneself() -> None:
-    """Forbid other processes to read this one's memory, forbid files, and limit the memory."""
+    """Hide this process's memory from others, forbid it to write files, and limit its memory."""
     if ctypes.CDLL(None, use_errno=True).prctl(_SET_DUMPABLE, 0, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "this process cannot be made undumpable")
     for limit, most in (

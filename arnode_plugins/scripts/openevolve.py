@@ -40,7 +40,10 @@ def main() -> None:
 
 
 def measured(program: str, **varied: object) -> dict[str, float]:
-    """Return the evaluator's figures for a program; `varied` are further arguments."""
+    """Return the evaluator's figures for a program.
+
+    The arguments in `varied` are passed to the evaluator if it has parameters of these names.
+    """
     _install_stub()
     path = Path.cwd() / EVALUATOR
     os.chdir(path.parent)
@@ -61,7 +64,7 @@ def _arguments(evaluator: types.ModuleType) -> list[str]:
 
 
 def _staged(stages: list[types.FunctionType], program: str) -> dict[str, float]:
-    """Run the stages until one misses its threshold; count those not run as a figure."""
+    """Run the stages until one misses its threshold; add the number of skipped ones as a figure."""
     numbers: dict[str, float] = {}
     missed = len(stages)
     for number, stage in enumerate(stages):
@@ -88,7 +91,7 @@ def _figures(result: object) -> dict[str, float]:
 
 
 def _score(numbers: Mapping[str, float]) -> float:
-    """Return the combined score; without one, the mean of all figures that count."""
+    """Return the combined score; without one, the mean of all figures except the features."""
     if METRIC in numbers:
         return numbers[METRIC]
     counted = [value for name, value in numbers.items() if name not in (*FEATURES, _MISSED)]

@@ -25,7 +25,7 @@ class KindOnTask:
 
 
 def rungs_here(store: Store, manifest: TaskManifest) -> list[LineKey]:
-    """Return this home's lines on a task and on all tasks that changes can be transferred from."""
+    """Return this home's lines on a task and on tasks whose changes can be transferred to it."""
     found = []
     for line in store.jobs.lines():
         other = store.records.manifest(line.task)

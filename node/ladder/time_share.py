@@ -1,10 +1,10 @@
 """The share of a node's time that the rungs below a task get, from gains per device hour.
 
 A node's time has two uses: ideas tried on the task itself, and transfers from the rungs below. Both
-are rated by the gains kept on the task. Transfers cost device time twice: on the rungs below, and
-for experiments on the task. The estimate for the rungs below also falls when they stop finding
-gains, even if the first transfer gained much. The gains come from few runs and are not verified, so
-they only decide how time is divided.
+are rated by the gains per hour that are kept on the task. Transfers cost device time twice: on the
+rungs below, and for experiments on the task. The rating of transfers also falls when the rungs
+below find no more gains, even if the first transfer gained much. The gains come from few runs and
+are not verified, so they only decide how time is divided.
 
 In simulations (`make bench PART=ladder`), time on lower rungs pays if most of a gain transfers. If
 little of it transfers, the node loses less the sooner it notices that.
@@ -30,7 +30,10 @@ _SHARPNESS: Final = 3  # twice the gain per hour gets eight times the time
 
 @dataclass
 class FadingYield:
-    """The total gain and time of one use of device time; older data weigh less."""
+    """The total gain of one use of device time, and the time spent on it; older data weigh less.
+
+    Data count half as much once more time has passed than `half_runs` runs of the task take.
+    """
 
     nano: float = 0.0
     runs: float = 0.0

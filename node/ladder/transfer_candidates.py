@@ -77,10 +77,10 @@ def steps_to(
 def step_of_record(
     store: Store, blobs: Blobs, record: Record, below: TaskManifest
 ) -> TransferCandidate:
-    """Return the change in a patch or result record; a peer's change without its prose.
+    """Return the change in a patch or result record.
 
-    Raises UsageError for a record without a patch, and SafetyError for a peer's code that may only
-    run if the user asks for it.
+    Comments and docstrings are removed from a peer's change. Raises UsageError for a record without
+    a patch, and SafetyError for a peer's code that may only run if the user asks for it.
     """
     hardware_class, gain_nano = "", None
     patch_id: bytes = record.id
@@ -155,7 +155,9 @@ def _class_of(store: Store, patch: bytes) -> str:
 
 
 def _led_to(store: Store, task: bytes, to: bytes, baseline: bytes) -> Sequence[PatchRecord]:
-    """Return this node's patches from the baseline to a tree, preferring single changes.
+    """Return this node's patches that lead from the baseline to a tree.
+
+    Of several paths, prefer one that consists of single changes.
 
     Raises UsageError if a patch on the path is not this node's own.
     """

@@ -113,9 +113,9 @@ def tasks_of(changes: Iterable[TransferHistory]) -> set[bytes]:
 def slopes_known(
     changes: Iterable[TransferHistory], also: Iterable[tuple[Where, Where]] = ()
 ) -> dict[tuple[Where, Where], Slope]:
-    """Return the share of a gain that transfers from one place to another, where data exist.
+    """Return the fraction of a gain that transfers, for each pair of places (from, to) with data.
 
-    `also` names further places (from, to). Those without data get the usual share.
+    The pairs in `also` are returned too. If there are no data for one, it gets the usual fraction.
     """
     pairs: dict[tuple[Where, Where], list[ObservedTransfer]] = {pair: [] for pair in also}
     for change in changes:
@@ -149,15 +149,15 @@ def _history_of(
 
 
 def _found(store: Store, task: bytes, patch: bytes) -> Place | None:
-    """Return the results of a patch on the task where it was found, if possible this node's."""
+    """Return the results of a patch on the task where it was found, preferring this node's."""
     found = [one for one in _best(_places(store, patch)) if one.where.task == task]
     return max(found, key=lambda one: (one.is_own, one.gain is not None), default=None)
 
 
 def _together(parts: Sequence[Place | None]) -> Place | None:
-    """Return changes that were measured one by one as one place with the sum of their gains.
+    """Merge the results of changes that were measured one by one; their gains are added.
 
-    Return None if a result is missing.
+    Return None if the result of a change is missing.
     """
     known = [part for part in parts if part is not None]
     if not known or len(known) < len(parts):
@@ -229,7 +229,7 @@ def _gain(store: Store, record: Record, body: ResultBody) -> tuple[float | None,
 
 
 def _spoken(runs: Sequence[Run]) -> int:
-    """Return the number of runs in a change's mean: all but the screen, at least 1."""
+    """Return the number of runs in a change's mean score: all except its screen, at least 1."""
     own = sum(run.role == "candidate" and run.metric_nano is not None for run in runs)
     return max(1, own - 1)
 

@@ -96,10 +96,10 @@ class TransferSelector:
         return None if first is None else RungTransferStep(finds=first.finds)
 
     def _ranked(self, loads: Sequence[tuple[TransferCandidate, ...]]) -> list[Promising]:
-        """Return groups of candidates with their expected gains, the largest gain first.
+        """Return the groups of candidates in `loads` with their expected gains, largest first.
 
-        The candidates of a group in `loads` are from one rung and hardware class. Their gains are
-        assumed to add up.
+        All candidates of a group are from one rung and hardware class. Their gains are assumed to
+        add up.
         """
         if not loads:
             return []
@@ -116,7 +116,7 @@ class TransferSelector:
         return sorted(found, key=lambda one: (-one.expected, one.finds[0].tree))
 
     def _waiting(self) -> tuple[list[TransferCandidate], set[FoundOn]]:
-        """Return the candidates with a gain that were not tried here yet, in order.
+        """Return the candidates with a gain that were not tried here yet, nearest rungs first.
 
         Also return the changes that were tried together with others and not kept.
         """
@@ -204,7 +204,7 @@ def _where(found_on: FoundOn) -> Where:
 
 
 def _once(finds: Sequence[TransferCandidate]) -> list[TransferCandidate]:
-    """Return the candidates without repetitions, in order."""
+    """Return the candidates without repetitions, in the same order."""
     first: dict[FoundOn, TransferCandidate] = {}
     for candidate in finds:
         first.setdefault(candidate.found_on, candidate)

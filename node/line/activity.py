@@ -140,7 +140,7 @@ class Activity:
         self.running("", reason, reason)
 
     def finished(self, ms: int) -> None:
-        """Count a finished run and its counted training time in milliseconds."""
+        """Count a finished run; `ms` is its training time as the budget counts it."""
         self.runs += 1
         self.counted_ms += ms
 

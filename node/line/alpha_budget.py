@@ -1,8 +1,9 @@
-"""The alpha budget of a line: each trial uses a part of it, its alpha, and the store counts trials.
+"""The alpha budget of a line. The part of it that one trial uses is the trial's alpha.
 
-With these counts the bound of `protocol.rule.trial_alpha` holds for a line of any length, across
-restarts. Only trials that may move the verified head on their own draw an alpha: promotion trials
-and catching up. `verify`, `compare`, re-runs and a head that is measured again draw none.
+The store counts the trials. Their alphas follow from the counts, so the bound of
+`protocol.rule.trial_alpha` holds for a line of any length, across restarts. Only trials that may
+move the verified head on their own draw an alpha: promotion trials and catching up. `verify`,
+`compare`, re-runs and new trials of a head in doubt draw none.
 
 Trials of peers' trees draw on the budget of their introducer: the neighbour from which this node
 first received the claim. Claims without a known neighbour share one introducer; they are from a
@@ -76,9 +77,9 @@ def reset_alpha_budget(line_writer: LineWriter, *, introducer: str | None = None
 class _Trials:
     """Counts of trials since the last adoption: of this node's trees, and by introducer.
 
-    The introducers are in the order of their ranks. `gone` is the number of ranks that an earlier
-    version used up: it gave each trial of a peer's tree what is now the budget of a whole rank.
-    `first` is the introducer that gets the first rank after the next adoption.
+    The introducers are in the order of their ranks. `first` is the introducer that gets the first
+    rank after the next adoption. `gone` is the number of ranks that an earlier version of arnode
+    used up. In that version, one trial of a peer's tree used the whole budget of a rank.
     """
 
     own: int = 0

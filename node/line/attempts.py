@@ -81,7 +81,7 @@ def attempt_of(
 ) -> Attempt | None:
     """Return the outcome of the source with this canonical AST; None while it is open.
 
-    A kept patch is open while its stack is on trial or about to be.
+    The source of a kept patch stays open while its promotion trial is due or in progress.
     """
     line = store.jobs.line(key)
     if line is None:

@@ -43,8 +43,8 @@ _OWN_TITLE: Final = "the task's baseline"
 class Root:
     """A tree to continue from, its description, and the patch that made it, if any.
 
-    `author` is set for a peer's tree. `theirs` is the peer's original tree if prose was removed
-    from it.
+    `author` is set for a peer's tree. `theirs` is the peer's original tree if comments and
+    docstrings were removed from it.
     """
 
     where: Where
@@ -113,7 +113,8 @@ class BranchStep(JobStep):
         closed = close_branch(line_context.line_writer, job, ended, behind_sd)
         if not closed.is_taken:
             line_context.activity.say(
-                f"the working line does not go {self.title}: see its runs", record=closed.record
+                f"the working line stays as it is and does not go {self.title}",
+                record=closed.record,
             )
         elif self.where != "head" and behind_sd is not None:
             how = "worse" if behind_sd > 0 else "better"
@@ -195,7 +196,7 @@ def older_root(line_writer: LineWriter, *, reach_sd: float, noise_sd: float) -> 
 def trees_gone_on_from(line_writer: LineWriter) -> set[bytes]:
     """Return the trees that branches began with.
 
-    If prose was removed from a peer's tree, the original tree is returned too.
+    If comments and docstrings were removed from a peer's tree, return the original tree too.
     """
     steps = _steps(line_writer)
     return {step.tree for step in steps} | {step.theirs for step in steps if step.theirs}
@@ -245,9 +246,11 @@ def close_branch(
 ) -> BranchStep:
     """Record a tree's runs, and make the tree the working line if it is good enough.
 
-    An older head is good enough if it runs here; a peer's tree must also measure at most `REACH_SD`
-    below the head. A return to the head needs neither. If the user changed the head or the working
-    line since the job was opened, the runs are recorded but the working line stays.
+    An older head is good enough if it runs here. A peer's tree must also be at most `REACH_SD`
+    standard deviations worse than the working line. A return to the head needs neither.
+
+    If the user changed the head or the working line since the job was opened, the runs are recorded
+    but the working line stays.
     """
     line, step = line_writer.known_line, job.step
     is_near = behind_sd is not None and (step.author is None or behind_sd <= REACH_SD)

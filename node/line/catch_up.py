@@ -27,7 +27,9 @@ from protocol.units import NANO, from_nano
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CatchUpStep(HeadTrial):
-    """A peer's tree on trial against the verified head; `tree` is `theirs` without its prose.
+    """A trial of a peer's tree, `theirs`, against the verified head.
+
+    `tree` is the same tree without comments and docstrings.
 
     `target` is the peer's result and `patch` the peer's patch. `gain_nano` is the gain over `base`
     that follows from the peer's figures, `lower_nano` its lower bound; both are positive if better.

@@ -260,9 +260,9 @@ def screen_level(
 ) -> int:
     """Return the figure that a screen on a tree is compared with, in 1e-9 units of the metric.
 
-    It is the tree's level. If seeds select instances, it is the metric of the tree's run with the
-    same seed, since screens of other patches are then no estimate of the level. `sd` is the noise
-    of one run.
+    The figure is usually the tree's level (`node.line.level`). If seeds select instances, no level
+    can be estimated from screens of other patches. The figure is then the metric of the tree's run
+    with the same seed. `sd` is the noise of one run.
     """
     if line_writer.style.name != "runs":
         return reference_nano[0]

@@ -131,8 +131,8 @@ def move_head(
 ) -> Record:
     """Adopt a tree at the user's request; without evidence it is marked unverified.
 
-    `stripped_from` is the peer's patch whose tree this is, without its prose. Raises ArnodeError
-    during a trial against the head.
+    `stripped_from` is a peer's patch: the tree is that patch's tree without comments and
+    docstrings. Raises ArnodeError during a trial against the head.
     """
     line, record_writer = line_writer.known_line, line_writer.record_writer
     if line_writer.store.jobs.open_jobs(line_writer.key, *HEAD_TRIALS):

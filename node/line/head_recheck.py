@@ -116,9 +116,9 @@ class HeadRecheckStep(HeadTrial):
 def open_head_recheck(line_writer: LineWriter) -> Job[HeadRecheckStep] | None:
     """Queue the trial of the verified head if it is in doubt; return None if there is no trial.
 
-    There is no trial without a doubt, or if no result of this node confirmed the head. If such an
-    unconfirmed head fails to run, the previous head replaces it. Raises ArnodeError if the baseline
-    fails to run, since it has no previous head.
+    A head that is not in doubt gets no trial, nor does a head that no result of this node
+    confirmed. If such an unconfirmed head fails to run, the previous head replaces it. Raises
+    ArnodeError if the baseline fails to run, since it has no previous head.
     """
     store, line = line_writer.store, line_writer.known_line
     if not needs_head_recheck(line_writer):

@@ -107,7 +107,7 @@ class Idea(Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubmissionStep(Mapped):
-    """A submitted source. Its base is the working line when its turn comes."""
+    """A submitted source in the queue. Its base will be the working line when its screen begins."""
 
     tree: Digest
     fingerprint: Digest

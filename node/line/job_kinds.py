@@ -1,8 +1,8 @@
 """All kinds of job. A new kind needs its own module and an entry at the end of this one.
 
-The two kinds defined here replace jobs that a change of this machine made invalid. Their runs are
-never compared. They still count as device time, and as runs that may have leaked facts about a
-secret split. Code that looks for trials or experiments does not find them.
+The two kinds defined here replace jobs that a change of this machine made invalid. Runs of these
+jobs are never compared. The runs still count as device time, and as runs that may have leaked facts
+about a secret split. Code that looks for trials or experiments does not find these jobs.
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ from protocol.codecs import single_line
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InvalidatedStep(JobStep):
-    """A job of the kind `was` that was restarted or dropped."""
+    """A job that was restarted or dropped. `was` is its former kind, `because` the reason."""
 
     was: Annotated[str, single_line(1, 32)]
     because: Annotated[str, single_line(1, 200)]

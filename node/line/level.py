@@ -5,9 +5,9 @@ of changes tried on it.
 
 A comparison with a single run of the line would add that run's noise. But most patches have no
 effect, so their runs also estimate the line's metric. The level is therefore a posterior mean. The
-prior is from the reference runs. A patch's run is at, below or above the level, with the
-distribution of typical patches (`_TABLE`). The level is never evidence. It only decides which
-patches are rechecked, and which are kept.
+prior is from the reference runs. The likelihood of a patch's run assumes the distribution of the
+effects of typical patches: most do nothing or harm, few gain (`_TABLE`). The level is never
+evidence. It only decides which patches are rechecked, and which are kept.
 
 If seeds select instances, a recheck is compared with a run of the base on the same instances. If
 all patches were compared with one stored run, its luck would favour or harm all of them.
@@ -63,7 +63,10 @@ _TABLE: Final = np.array([_log_density(off) for off in _OFF])
 
 
 def plan_recheck(line_writer: LineWriter, job: Job[Any], base: bytes, tree: bytes) -> None:
-    """Commit to a fresh run of a tree, and to a run of its base if it is compared with that."""
+    """Plan a recheck: a run of a tree with a new seed.
+
+    If the task compares runs with the same seed, plan such a run of the tree's base too.
+    """
     if line_writer.style.name == "differences":
         line_writer.plan_fresh_pair(job, base, tree)
     else:
@@ -91,7 +94,7 @@ def does_base_fail(runs: Sequence[PlannedRun]) -> bool:
 
 
 def recorded_runs(runs: list[PlannedRun]) -> list[Run]:
-    """Return the runs for a record, without failed base runs, which the patch did not cause."""
+    """Return the runs for a record, without failed base runs: the patch did not cause them."""
     return [
         run for run in ended_runs(runs) if run.role == "candidate" or run.metric_nano is not None
     ]

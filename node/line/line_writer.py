@@ -120,7 +120,7 @@ class LineWriter:
     # Trials of the verified head
 
     def plan_fresh_pair(self, job: Job[Any], base: bytes, candidate: bytes) -> None:
-        """Commit to a pair with an unpredictable seed."""
+        """Plan a pair with an unpredictable seed."""
         self.plan_pair(job, base, candidate, self._random_seed())
 
     def plan_anchors(self, job: Job[Any], seeds: Sequence[int]) -> None:
@@ -157,11 +157,11 @@ class LineWriter:
 
     @property
     def moved_at_job(self) -> int:
-        """The number of the last job before the verified head last moved; 0 if it never did."""
+        """The number of the latest job at the head's last change; 0 if the head never changed."""
         return moved_at_job(self.store, self.key)
 
     def note_move(self) -> None:
-        """Store that the verified head changes now."""
+        """Store the latest job's number, since the verified head changes now."""
         self.store.set_meta(meta_key("moved", self.key), encode(self.store.jobs.last_job()))
 
     # Jobs and their runs
@@ -172,7 +172,7 @@ class LineWriter:
         return self.store.jobs.open_job(self.key, step, created_ms=self._clock_ms(), split=split)
 
     def open_runs(self, step: S, *, role: Role, tree: bytes, count: int = 1) -> Job[S]:
-        """Queue a job and commit to its first runs, which are of one tree."""
+        """Queue a job and plan its first runs, which are all of one tree."""
         with self.store.database.writing():
             job = self.open_job(step)
             for _ in range(count):
@@ -180,7 +180,7 @@ class LineWriter:
         return job
 
     def open_repeated(self, step: S, *, tree: bytes, seeds: int, times: int) -> Job[S]:
-        """Queue a job and commit to runs of a tree, several on each of some seeds."""
+        """Queue a job and plan runs of a tree: `seeds` seeds, each run `times` times."""
         with self.store.database.writing():
             job = self.open_job(step)
             for seed in [self._random_seed() for _ in range(seeds)]:
@@ -194,7 +194,7 @@ class LineWriter:
         self.store.jobs.close_job(job.id)
 
     def plan_pair(self, job: Job[Any], base: bytes, candidate: bytes, seed: int) -> None:
-        """Commit to a pair: one seed, base and candidate in random order."""
+        """Plan a pair: runs of base and candidate with one seed, in random order."""
         order: list[tuple[Role, bytes]] = [("base", base), ("candidate", candidate)]
         if self._random_seed() % 2:
             order.reverse()
@@ -203,11 +203,11 @@ class LineWriter:
                 self.store.jobs.plan_run(job.id, role=role, tree=tree, seed=seed)
 
     def plan(self, job: Job[Any], *, role: Role, tree: bytes) -> None:
-        """Commit to one run of a tree."""
+        """Plan one run of a tree with an unpredictable seed."""
         self.store.jobs.plan_run(job.id, role=role, tree=tree, seed=self._random_seed())
 
     def plan_screen(self, job: Job[Any], base: bytes, tree: bytes) -> None:
-        """Commit to a candidate's screen on a base."""
+        """Plan a candidate's screen, which is compared with a base."""
         seed = self.screening_seed(base, 0)
         self.store.jobs.plan_run(job.id, role="candidate", tree=tree, seed=seed)
 
@@ -225,7 +225,7 @@ class LineWriter:
     def _reference_nano(self, runs: Sequence[Run]) -> tuple[int, ...]:
         """Return the figures of a tree's runs that can serve as reference runs.
 
-        If instances are drawn by seed there are none, as the runs have other seeds.
+        Return () if the seed selects the instances: these runs have other seeds than screens.
         """
         if self.style.name == "differences":
             return ()
@@ -238,7 +238,7 @@ class LineWriter:
 
 
 def moved_at_job(store: Store, line: LineKey) -> int:
-    """Return the number of the last job before a line's head last moved; 0 if it never did."""
+    """Return the number of the latest job at the head's last change; 0 if it never changed."""
     kept = store.meta(meta_key("moved", line))
     value = decode(kept) if kept else 0
     return value if isinstance(value, int) else 0

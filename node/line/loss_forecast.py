@@ -1,9 +1,10 @@
 """Predictions of a script's metric from its printed loss, to stop hopeless screens.
 
-For ended runs, two differences from their base are known: of the loss at fixed fractions of the
-training, and of the final metric. A regression through these predicts the final metric of a run in
-training. The scatter around the regression, which includes kept and unusual patches, is the error
-of the prediction. A run is stopped once it is very unlikely to pass its screen, given this error.
+Two differences between an ended run and its base are known: in the loss at fixed fractions of the
+training, and in the final metric. A regression of the second on the first predicts the final metric
+of a run in training. The scatter around the regression, which includes kept and unusual patches, is
+the error of the prediction. A run is stopped once it is very unlikely to pass its screen, given
+this error.
 
 The printed loss is untrusted, which is harmless. A script that prints too low a loss is not
 stopped, and only gains some device time. A script that prints too high a loss is stopped itself. If
@@ -77,7 +78,10 @@ class LossForecast:
     def __init__(
         self, runs: Sequence[FinishedRun], base: bytes, sd: float, *, missed: float = MISSED
     ) -> None:
-        """Set `sd`, the noise of one run, and `missed`, the chance that a run beats the bound."""
+        """Fit the regressions; `base` is the changed tree, `sd` the noise of one run.
+
+        `missed` is the probability that a run ends better than the best metric predicted for it.
+        """
         self._missed = missed
         self._lines: dict[float, _Line] = {}
         self._losses: dict[float, float] = {}

@@ -1,4 +1,4 @@
-"""Noise of a line's runs: first from peers with the same hardware class, then from own runs.
+"""Noise of a line's runs: first from peers of the hardware class, then from this node's runs.
 
 Of this node's runs, only unselected ones count: runs of the baseline and both runs of pairs.
 """
@@ -43,8 +43,9 @@ class RunNoise:
 def known_noise(store: Store, line: LineKey, floor_nano: int) -> NoiseEstimate:
     """Return the estimate so far; without other nodes' figures it starts at `floor_nano`.
 
-    `floor_nano` is the manifest's. Runs are compared only with runs of the same tree and job, as
-    each job has its own secret split. Runs in an earlier environment only give a starting value.
+    `floor_nano` is the noise floor in the task's manifest. Runs are compared only with runs of the
+    same tree and job, as each job has its own secret split. Runs in an earlier environment only
+    give a starting value.
     """
     manifest = store.records.manifest(line.task)
     style = RUNS if manifest is None else Style.of(manifest)

@@ -53,7 +53,7 @@ OF_CARDS: Final = "nanochat"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """The subject of records: a task on a device of this machine.
+    """The facts that every record of a line states: its task, hardware class and environment.
 
     `source` is the task's baseline, `named_blobs` the other files that peers need for it. Writing
     records needs neither the task's folder nor its data.
@@ -73,7 +73,7 @@ class Subject:
         source: Source,
         named_blobs: tuple[bytes, ...] = (),
     ) -> "Subject":
-        """Return the subject for a task on a device."""
+        """Return the facts for records about a task, measured on `device`."""
         return cls(
             manifest=manifest,
             source=source,

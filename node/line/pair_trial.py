@@ -59,7 +59,7 @@ class PairTrial(JobStep):
         return None
 
     def about(self, title: str, run: PlannedRun, stage: str, *, text: str = "") -> RunDescription:
-        """Describe a run; without `text`, the description is the stage and the run's role."""
+        """Describe a run. If `text` is empty, people see the stage and the run's role."""
         stage = f"{stage}, {run.role}"
         if text and run.role == "anchor":
             text += ", against the baseline"
@@ -77,7 +77,7 @@ class PairTrial(JobStep):
         )
 
     def plan_pair(self, line_writer: LineWriter, job: Job[Any]) -> None:
-        """Commit to the next pair, with an unpredictable seed."""
+        """Plan the next pair, with an unpredictable seed."""
         line_writer.plan_fresh_pair(job, self.base, self.tree)
 
     def advance(self, line_context: LineContext, job: Job[Any], runs: list[PlannedRun]) -> None:
@@ -203,7 +203,7 @@ class HeadTrial(PairTrial):
 def overfit_of(
     line_writer: LineWriter, runs: Sequence[Run], confirmation: Confirmation
 ) -> str | None:
-    """Return why the tree on trial is overfit; None if it passed or is not overfit."""
+    """Return the reason the tree on trial is overfit; None if it passed or is not overfit."""
     if confirmation.move == "pass":
         return None
     return overfit_reason(runs, line_writer.subject.manifest)

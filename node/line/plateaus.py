@@ -1,10 +1,10 @@
 """Detection of plateaus of a line, and of the end of a branch. The module is pure.
 
-The size of a kept gain is a poor sign: screen and recheck sometimes keep a patch without a gain by
-luck, and it looks like any other gain. Two other figures do distinguish a plateau from progress:
-how often patches are kept, and whether stacks pass their trials in fresh pairs. Both are summed as
-evidence for a plateau, as in Page's test (*Continuous inspection schemes*, 1954): the sum never
-falls below zero. The constants below are from `make bench PART=explore`.
+The size of kept gains does not show a plateau: by luck, screen and recheck sometimes keep a patch
+without a gain, and its measured gain looks like any other. Two other figures do distinguish a
+plateau from progress: how often patches are kept, and how often stacks pass their promotion trials.
+Both are summed as evidence for a plateau, as in Page's test (*Continuous inspection schemes*,
+1954): the sum never falls below zero. The constants below are from `make bench PART=explore`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -51,8 +51,8 @@ _AIMS: Final[tuple[Aim, ...]] = ("elsewhere", "combine", "elsewhere", "simplify"
 class Trend:
     """The evidence that a line is on a plateau.
 
-    `idle` counts experiments since the last kept one, `missed` counts failed stacks. All count from
-    the last move of the head or the last return to it.
+    `idle` counts experiments since a patch was last kept. `missed` counts stacks that failed their
+    promotion trial. Both restart at 0 when the head changes or the line returns from a branch.
     """
 
     evidence: float = 0.0
@@ -86,8 +86,8 @@ class Trend:
         if self.idle >= _FEW_IDEAS or not self.missed:
             return f"nothing was kept in the last {self.idle} experiments"
         if self.missed == 1:
-            return "the last stack was no gain"
-        return f"the last {self.missed} stacks were no gain"
+            return "the last stack failed its promotion trial"
+        return f"the last {self.missed} stacks failed their promotion trials"
 
 
 def trend_of(events: Iterable[Event]) -> Trend:
@@ -100,7 +100,7 @@ def trend_of(events: Iterable[Event]) -> Trend:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BranchProgress:
-    """The progress of a branch: its experiments, in total and since its last rise.
+    """The progress of a branch: its experiments, in total and since it last improved.
 
     `lead_sd` is its lead over the head as measured when the branch began, in standard deviations of
     one run; None while it has too few reference runs. `has_gains` is True if it has kept patches on
@@ -116,14 +116,15 @@ class BranchProgress:
     def reason(self) -> str:
         """The reason to give the branch up, in words."""
         if self.since_rise >= _PATIENCE:
-            return f"the branch has not risen in {self.since_rise} experiments"
-        return f"the branch did not reach the head in {self.experiments} experiments"
+            return f"the branch has not improved in {self.since_rise} experiments"
+        return f"the branch is not as good as the head after {self.experiments} experiments"
 
 
 def next_of_branch(progress: BranchProgress, *, is_asked: bool) -> BranchMove:
-    """Return a branch's next step; with `is_asked`, judge the branch now unless it is worse.
+    """Return a branch's next step: more experiments, a promotion trial, or the return to the head.
 
-    A branch that is worse than the head is not judged: a trial would cost many runs and not pass.
+    With `is_asked`, the trial is due now. A branch that is worse than the head gets no trial: it
+    would cost many runs and not pass.
     """
     if progress.lead_sd is None:
         return "climb"
@@ -136,7 +137,7 @@ def next_of_branch(progress: BranchProgress, *, is_asked: bool) -> BranchMove:
 
 
 def since_rise(heights_sd: Sequence[float]) -> int:
-    """Return the number of experiments since a branch last rose noticeably.
+    """Return the number of experiments since a branch last improved by more than luck explains.
 
     `heights_sd` are the results of its reference runs at each experiment, oldest first, in standard
     deviations, larger being better.
@@ -149,7 +150,7 @@ def since_rise(heights_sd: Sequence[float]) -> int:
 
 
 def aim_of(trend: Trend, *, is_on_branch: bool) -> Aim:
-    """Return the aim for proposers, which changes while the last aims gain nothing."""
+    """Return the aim for proposers; on a plateau, each discarded experiment changes it."""
     if is_on_branch:
         return "elsewhere"
     return _AIMS[trend.idle % len(_AIMS)] if trend.is_plateau else "improve"

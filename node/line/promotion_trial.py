@@ -1,6 +1,7 @@
 """Promotion trials: the working line's stack is tried against the verified head.
 
-After a verdict both are the same tree again, unless more patches were kept meanwhile.
+After a verdict, working line and head are the same tree again, unless more patches were kept during
+the trial.
 """
 
 from collections.abc import Sequence

@@ -120,7 +120,7 @@ class RecordWriter:
         )
 
     def stripped(self, untrusted_patch: bytes, old: bytes, new: bytes) -> Record:
-        """Record that a peer's patch was adopted without its prose."""
+        """Record that a peer's patch was adopted without its comments and docstrings."""
         return self.patch(
             old,
             new,

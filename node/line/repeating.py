@@ -51,8 +51,8 @@ def published_figure(
 ) -> tuple[int, int] | None:
     """Return a seed that a claim's author published, and its published figure in 1e-9 units.
 
-    Return None if the figure may depend on the machine. The proof chooses among published seeds, so
-    the claim's author cannot predict the choice.
+    Return None if the figure may depend on the machine. The seed is chosen from the published ones
+    by `proof`, a signature of this node, so the claim's author cannot predict the choice.
     """
     manifest = store.records.manifest(line.task)
     if claim is None or manifest is None or {line.hardware_class, claim.hardware_class} != {ANY}:

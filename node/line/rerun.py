@@ -64,12 +64,13 @@ class WantedClaim:
 class RerunStep(PairTrial):
     """A re-run of a claim: a tree against the base that it was claimed against.
 
-    `gain_nano` is the gain that the result `target` claims, and `lower_nano` its lower bound,
-    positive if better; None without a claim. `part` is this node's patch that an ablation removes.
+    `gain_nano` is the gain that the result `target` claims, and `lower_nano` its lower bound. Both
+    are positive if better, and None without a claim. `part` is set in an ablation: it is this
+    node's patch that the ablation removes.
 
-    All seeds are derived from `proof`, except `again_seed`. The claim's author published this seed
-    with the figure `published_nano`; both are set only if the figure does not depend on the
-    machine.
+    All seeds except `again_seed` are derived from `proof`, a signature of this node. The claim's
+    author published `again_seed` with the figure `published_nano`. Both are set only if the figure
+    does not depend on the machine.
 
     Closing the job sets the remaining fields: the verdict and its reason, `word` (the verdict on
     the claim), the gain measured here with its interval, the evidence (ln E in thousandths) and the
@@ -158,7 +159,7 @@ class RerunStep(PairTrial):
         return look_again(confirmation, again, self.published_nano, manifest)
 
     def plan_pair(self, line_writer: LineWriter, job: Job[Any]) -> None:
-        """Commit to the next pair, with a seed derived from the claim's proof."""
+        """Plan the next pair, with a seed derived from `proof`."""
         runs = line_writer.store.jobs.runs_of(job.id)
         if self.again_seed is not None and not runs:
             line_writer.store.jobs.plan_run(
@@ -316,7 +317,7 @@ def _take_out(
         step.base,
         stage="keep",
         runs=[replace(run, role=turned[run.role]) for run in runs],
-        note="kept: no worse without this part",
+        note="kept: the line is no worse without the patch",
         has_verdict=True,
     )
     mark = fingerprint(line_writer.source(step.base))
@@ -359,7 +360,7 @@ def with_answer(record: Run, step: JobStep, evidence: bytes | None, line_writer:
 
 
 def _run_that_shows(step: RerunStep, line_writer: LineWriter) -> Run | None:
-    """Return the first run of a claim that publishes an answer; only with fixed instances."""
+    """Return the first run of a claim that publishes an answer; None unless instances are fixed."""
     if line_writer.style.name != "exact":
         return None
     claim = claim_answered(line_writer.store, step.target, step.base, step.tree)

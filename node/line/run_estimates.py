@@ -31,9 +31,10 @@ def run_seconds(store: Store, line: LineKey) -> float | None:
 
 
 def seconds_of_next_run(outcome: RunOutcome) -> float:
-    """Return how long a run takes from now on, in seconds, given the first run of a session.
+    """Return the expected time of later runs, in seconds, given a session's first run.
 
-    This includes the audit, but not the start of processes: they start during the previous run.
+    The time includes the audit. It does not include the start of processes, since they start during
+    the previous run.
     """
     stages_ms = sum(
         stage.end_ms - stage.start_ms

@@ -1,9 +1,10 @@
 """Transfers: patches kept on another rung or task, applied to this line and judged again.
 
-A patch is applied to the working line just before its experiment, with the sizes of this rung. Its
-gain on the other rung is no evidence here. It waits in its own job until it is decided, so it
-survives a kill and changes of the working line. Several patches may be tried as one; if they are
-kept, that is evidence for all of them together. Other modules choose the patches to transfer.
+A patch is applied to the working line just before its experiment. Constants that differ between the
+rungs, such as sizes, keep the values of this rung. The gain on the other rung is no evidence here.
+A transfer is a job of its own until it is decided, so it survives a kill and changes of the
+working line. Several patches may be tried as one; if they are kept, that is evidence for all of
+them together. Other modules choose the patches to transfer.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -147,7 +148,7 @@ def end_rung_transfer(
 
 
 def reopen_rung_transfer(line_writer: LineWriter, number: int) -> None:
-    """Queue again a transfer that was kept on a failed stack. Callers hold the transaction."""
+    """Queue a transfer again whose stack failed its trial. Callers hold the transaction."""
     job = line_writer.store.jobs.get(number, RungTransferStep)
     if job is not None:
         line_writer.open_job(RungTransferStep(finds=job.step.finds))

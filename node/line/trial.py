@@ -53,11 +53,11 @@ ConfirmationMove = Literal["wait", "pair", "again", "anchors", "pass", "miss", "
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricReading:
-    """A way to read metrics: in the task's unit, signed so that smaller is better.
+    """The facts needed to interpret metrics. Values are in the task's unit; smaller is better.
 
-    `memorised` is subtracted from a gain: what the candidate could have memorised of the text.
-    `policy` holds the rule's numbers for tasks whose runs have noise on any seed. `pairs_policy`
-    adapts them to `style`.
+    `memorised` is the gain that the candidate could reach by memorising the text; it is subtracted
+    from the measured gain. `policy` has the rule's parameters for the style `runs`
+    (`protocol.styles`). `pairs_policy` adapts them to the task's `style`.
     """
 
     sign: int
@@ -227,7 +227,7 @@ class Confirmation:
 def is_cut_off(run: Run) -> bool:
     """Return True if other programs cut a run off before it saw the data that it is scored on.
 
-    The run's own load does not count. A run that saw a row is not repeated.
+    The run's own load does not count. A run that saw a row of that data is not repeated.
     """
     return run.was_cut_off_by_others and not run.serve_ms
 
@@ -256,8 +256,8 @@ def next_of_confirmation(
     5. Would readers who do not know this machine's noise see that verdict in the pairs? If
        `for_readers` says no, run another pair, within the policy's limit.
     6. Is there no gain? The trial is missed.
-    7. Are there fewer than `anchor_pairs` pairs (one, in the exact style)? Run another, so that all
-       can read how large the gain is.
+    7. Are there fewer than `anchor_pairs` pairs (one, if scores have no noise)? Run another, so
+       that all readers can see how large the gain is.
     8. Is the base another tree than the task's baseline (`needs_anchor`)? Run the baseline with the
        seeds of the last pairs, and wait for it: leaderboards compare by it.
     9. The candidate passes, and may be adopted.

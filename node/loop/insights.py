@@ -197,9 +197,9 @@ def _tried(
 
 
 def idea_of(step: ExperimentStep, known: Iterable[bytes]) -> str:
-    """Return a name for an idea that consists of facts only.
+    """Return a short name for an idea. The name contains no free text, which could be a message.
 
-    `known` are the names in the task's own source. Any other name may contain a message.
+    A hyperparameter is named only if it is in `known`, the names in the task's own source.
     """
     if step.idea.proposer == SEARCH:
         if (hyperparameter := _HYPERPARAMETER.fullmatch(step.idea.key)) and hyperparameter[

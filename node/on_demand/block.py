@@ -164,7 +164,7 @@ class ComparisonBlock:
 
 
 def left_of(limits: ModelCostLimits, homes: Iterable[Home]) -> ModelCostLimits:
-    """Return what is left today of limits that several homes share."""
+    """Return the rest of today's limits on model costs, which several homes share."""
     for home in homes:
         with Store.open_read_only(home) as store:
             limits = limits.after(spent_today(store, clock_ms()))

@@ -31,7 +31,7 @@ PATIENCE_S = 300.0
 class Learnt:
     """Lessons from earlier runs: main effects of hyperparameters, and kinds of patch by line.
 
-    `importance` is in the form for scripts. `names` are the names of tasks, by id.
+    `importance` is the JSON document for scripts. `names` are the names of tasks, by id.
     """
 
     line: LineKey

@@ -1,4 +1,4 @@
-"""A text file for the finished steps of a long measurement by hand. A kill cannot damage it.
+"""A text file for the finished steps of a command's long measurement. A kill cannot damage it.
 
 The first line of text holds a salt that determines all random draws. So they are fixed before the
 first run, and an interrupt cannot select among them. Each later line of text is one finished step,

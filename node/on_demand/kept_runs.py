@@ -1,4 +1,4 @@
-"""Finished runs of a long measurement by hand, by tree and seed, in a text file.
+"""Finished runs of a command's long measurement, by tree and seed, in a text file.
 
 All seeds are derived from the file's salt (`node.on_demand.kept_lines`). Runs of another setting
 stay in the file, but are not used.

@@ -1,4 +1,4 @@
-"""Measurements by hand: a source with some seeds, or fresh pairs of two sources until a verdict.
+"""Measurements for a command: a source with some seeds, or pairs of two sources until a verdict.
 
 Nothing is recorded, and the research loop does not change.
 """
@@ -228,7 +228,7 @@ def pair_words(pair: Pair, share: float) -> str:
 
 
 def pair_json(pair: Pair) -> dict[str, object]:
-    """Return a pair in the form for scripts, metrics in the task's unit."""
+    """Return a pair as a JSON document; its metrics are in the task's unit."""
     return {
         "seed": pair.seed,
         "base": from_nano(pair.base.secret_nano),

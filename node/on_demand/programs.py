@@ -342,6 +342,6 @@ def _gain(
 
 def _spent(limit: str) -> ArnodeError:
     return UsageError(
-        f"today's `{limit}` is used up, so a block cannot measure its model",
+        f"the daily limit `{limit}` is reached, so the compared model cannot be called any more",
         "repeat the same command tomorrow (UTC), or raise the limit",
     )

@@ -103,7 +103,7 @@ def _interval(judged: Judgement | None) -> str:
 
 
 def as_json(replication: Replication, policy: Policy) -> dict[str, object]:
-    """Return a finding in the form for scripts, figures in the metric's unit."""
+    """Return a finding as a JSON document; its figures are in the metric's unit."""
     finding, confirmation = replication.candidate.finding, replication.confirmation
     judged = confirmation.latest
     return {

@@ -31,7 +31,7 @@ _PLACE: Final = "/job/"  # the folder of a command in the sandbox
 
 
 class _Lacks(Exception):  # noqa: N818 -- a reason to try again
-    """The command needs files of its folder that the sandbox did not contain."""
+    """Raised if the command needs files of its folder that the sandbox did not contain."""
 
     def __init__(self, names: Sequence[str]) -> None:
         super().__init__(", ".join(names))
@@ -92,7 +92,10 @@ async def _tried(trial: _Trial, progress: Progress) -> tuple[Report, ...]:
 
 
 async def _checked(trial: _Trial, *, seed: int) -> Report:
-    """Return the report of a run. Raises ConfigurationError if it has no number."""
+    """Run the command once and return its report.
+
+    Raises ConfigurationError if the command fails or reports no number.
+    """
     command = fit_line(plain(trial.wanted.command), 80)
     try:
         (report,) = await trial.runs([seed])

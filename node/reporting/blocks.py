@@ -24,7 +24,7 @@ _HARMLESS: Final = re.compile(r"[A-Za-z0-9%/ ]*")
 
 
 class _Tagged(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind"):
-    """A block, or a span that is not a `str`. In JSON, `kind` names its type."""
+    """The base class of blocks and of spans other than `str`. In JSON, `kind` names the type."""
 
 
 class Quoted(_Tagged, frozen=True, tag="quoted"):
@@ -97,7 +97,11 @@ class TableBlock(_Tagged, frozen=True, tag="table"):
 
 
 class Plot(_Tagged, frozen=True, tag="plot"):
-    """A plot of a line's experiments; `head_words` is the name of its head ("verified head")."""
+    """A plot of a line's experiments.
+
+    `head_words` labels the head: "measured head" if a candidate scores itself, else "verified
+    head".
+    """
 
     metric: MetricDocument
     head_words: str

@@ -39,7 +39,7 @@ def title_of(key: BoardKey, manifest: TaskManifest) -> str:
 
 
 def table_of(found: Leaderboard, rows: Sequence[Row], code: Code) -> TableBlock:
-    """Return rows of a leaderboard as a table. It has a column for flags only if a row has some."""
+    """Return rows of a leaderboard as a table. The flags column appears only if a row has flags."""
     has_flags = any(row.flags for row in rows)
     columns: list[TableColumn] = [
         figures_column("rank"),

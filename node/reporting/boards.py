@@ -31,7 +31,7 @@ LEVELS: Final[tuple[Level, ...]] = ("claimed", "others", "here")
 
 
 class OthersDocument(TypedDict):
-    """The number of other keys by verdict, and the best gain over the baseline that one measured.
+    """Counts of other keys by verdict, and the best gain over the baseline that they measured.
 
     A key whose runs do not support its verdict is counted under `unsupported` instead.
     """
@@ -107,8 +107,8 @@ class Code:
     """Facts about the rows' code, by tree.
 
     `marks` are the findings of the capability lint, None if the lint was not requested. `unread`
-    are the languages that the lint cannot read, known without running it. `titles` are the authors'
-    titles of the patches that this node has.
+    are the languages that the lint cannot read; they are listed even if the lint did not run.
+    `titles` are the authors' titles of the patches that this node has.
     """
 
     marks: Marks | None
@@ -273,7 +273,10 @@ def no_board_document(net: str, imported: Sequence[Imported], *, top: int) -> Bo
 
 
 def segments_of(imported: Sequence[Imported], metric: str | None) -> list[tuple[Imported, int]]:
-    """Return each imported segment of a metric as file and index. Metric None: all segments."""
+    """Return the segments with this metric in imported files, as pairs of file and index.
+
+    A segment is a group of rows with the same metric. If `metric` is None, return all segments.
+    """
     return [
         (one, number)
         for one in imported
@@ -285,5 +288,5 @@ def segments_of(imported: Sequence[Imported], metric: str | None) -> list[tuple[
 def best_imported(
     imported: Sequence[Imported], metric: str | None, *, top: int
 ) -> list[dict[str, object]]:
-    """Return the best `top` rows of each imported segment of a metric."""
+    """Return the best `top` rows of each segment that `segments_of` returns, as JSON."""
     return [best_document(one, segment, top) for one, segment in segments_of(imported, metric)]

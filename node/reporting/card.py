@@ -47,7 +47,7 @@ class NightCard:
 def card_of(
     store: Store, line: LineReport, span: TimeSpan, *, net: str, node: str, zone: tzinfo | None
 ) -> NightCard:
-    """Return the card of a line in a span, with times in `zone`, or in local time if None."""
+    """Return a line's card for a span of time. Times are in `zone`, or in local time if None."""
     key = LineKey(task=line.task_id, hardware_class=line.hardware_class)
     entries = store.experiments.listed(key)
     baselines = [entry.metric_nano for entry in entries if entry.stage == "baseline"]

@@ -1,7 +1,8 @@
 """Experiments and trials against the head that ended in a span of time.
 
-Measurements come from records. Their purpose and the reason for the decision come from jobs.
-Nothing is judged again. If a store lost its jobs, only the facts in its records are reported.
+Measurements come from records. The purpose of a trial and the reason for a decision come from jobs.
+Decisions are reported as stored. If a store lost its jobs, only the facts in its records are
+reported.
 """
 
 from collections.abc import Iterator, Sequence
@@ -57,9 +58,10 @@ class ConcludedIdea:
     """A concluded experiment.
 
     If its job is known, `decision` also says whether a screen or a recheck decided. `gain_sd` is
-    the gain behind the decision, in standard deviations of one run. `authors` are the peers whose
-    claims the experiment tries, `claims` the claimed patches, and `claimed_sd` their claimed gain
-    together. For a kept patch, `fate` is the outcome of its promotion trial.
+    the gain that the decision was based on, in standard deviations of one run. `authors` are the
+    peers whose claims the experiment tries, and `claims` the claimed patches. `claimed_sd` is the
+    claimed gain of all these patches together. For a kept patch, `fate` is the outcome of its
+    promotion trial.
     """
 
     entry: Experiment
@@ -91,9 +93,10 @@ class StackedPatch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConcludedTrial:
-    """A concluded trial that compared kept patches, a peer's tree or the head itself with the head.
+    """A concluded trial against the head.
 
-    `stands` is True if the trial passed and its result was not retracted later.
+    It compared kept patches or a peer's tree with the head, or the head with the one that it
+    replaced. `stands` is True if the trial passed and its result was not retracted later.
     """
 
     entry: Experiment
@@ -108,7 +111,7 @@ class ConcludedTrial:
 
     @property
     def gain_nano(self) -> int | None:
-        """The measured gain, positive if better: from the trial if known, else from the result."""
+        """The measured gain, positive if better: from the job if known, else from the record."""
         known = self.measured.gain_nano if self.measured else None
         return self.entry.gain_nano if known is None else known
 
@@ -217,7 +220,7 @@ def _sd(milli: int | None) -> float | None:
 
 
 def _verdict(entry: Experiment, step: HeadTrial | None) -> RerunVerdict:
-    """Return a trial's verdict. Kept patches claim no gain, so they cannot be refuted."""
+    """Return a trial's verdict. It never refutes kept patches, because they claim no gain."""
     if isinstance(step, CatchUpStep | HeadRecheckStep):
         return cast("RerunVerdict", step.verdict)  # a trial's `Confirmation.verdict` wrote it
     if step.passed if isinstance(step, PromotionTrial) else entry.decision == "adopted":

@@ -29,7 +29,8 @@ _LONGEST_JOB_MS: Final = 24 * 3_600_000
 def counted_share_of(store: Store, line: LineKey, span: TimeSpan) -> float | None:
     """Return the share of a span in which runs of a line trained, from 0 to 1.
 
-    Time in which several runs trained counts once. Return None if no run's stages are known.
+    Time in which several runs trained in parallel counts once. Return None if no run's stages are
+    known.
     """
     stages = list(_stages(store, line, span))
     return share_of(stages, span) if stages else None

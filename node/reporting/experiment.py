@@ -27,7 +27,7 @@ from trainer.measuring.loss_curve import as_pairs
 
 
 class RunDocument(TypedDict):
-    """One run as in its record, where the secret split's score is rounded.
+    """One run as stated in a record, which rounds the score on the secret split.
 
     `curve` has the points [step, loss] that the run printed. It is not part of the record.
     """
@@ -170,7 +170,7 @@ def _pairs(runs: Sequence[Run]) -> list[PairDocument]:
 def _gain(
     body: ResultBody, manifest: TaskManifest | None, pairs: Sequence[PairDocument]
 ) -> GainDocument:
-    """Return the gain that a record's pairs show; all null without a manifest or pairs."""
+    """Return the gain that a record's pairs show. Its fields are null without manifest or pairs."""
     if manifest is None or not pairs:
         return gain_document(None)
     shown = Evidence.of(

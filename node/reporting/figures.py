@@ -19,7 +19,7 @@ _PROGRAM_DIGITS = 8
 class FigureWriter:
     """A formatter for the figures of one task.
 
-    `unit` is the metric's. Times are in `zone`, or in local time if None.
+    `unit` is the metric's unit. Times are in `zone`, or in local time if None.
     """
 
     unit: Span

@@ -33,7 +33,10 @@ def imported_document(imported: Imported) -> dict[str, object]:
 
 
 def best_document(imported: Imported, segment: int, count: int) -> dict[str, object]:
-    """Return the best rows of a segment as JSON."""
+    """Return the best `count` rows of one segment of an imported file as JSON.
+
+    A segment is a group of rows with the same metric.
+    """
     return {
         **_named(imported),
         **asdict(imported.log.segments[segment]),

@@ -46,7 +46,7 @@ def job_document(at: OpenHome, query: OfJob) -> JobDocument:
 
 
 def open_jobs_document(store: Store, also: Collection[int]) -> list[JobDocument]:
-    """Return all open re-runs, and the ended ones with a job number in `also`."""
+    """Return all open re-runs, and those ended ones whose job number is in `also`."""
     jobs = [job for line in store.jobs.lines() for job in store.jobs.open_jobs(line.key, RerunStep)]
     ended = set(also).difference(job.id for job in jobs)
     jobs += [job for one in sorted(ended) if (job := store.jobs.get(one, RerunStep))]

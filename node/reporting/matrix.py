@@ -94,7 +94,7 @@ def _cell(step: tuple[bytes, bytes], facts: list[Fact], votes: list[Vote], own: 
 
 
 def _usual(verdicts: list[str]) -> str:
-    """Return the most frequent verdict. In a tie, return the weaker one."""
+    """Return the most frequent verdict. Ties prefer `refuted` to `smaller` to `confirmed`."""
     return max(reversed(DECISIVE_VERDICTS), key=verdicts.count)
 
 

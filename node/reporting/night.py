@@ -1,4 +1,4 @@
-"""A line's research as blocks: result, promotion trials, ideas, lessons.
+"""A line's research as blocks: result, promotion trials, ideas and insights.
 
 A confirmed promotion trial is never presented as evidence for a single one of its patches.
 `markdown.py`, `html.py` and `terminal.py` render the blocks.
@@ -192,7 +192,7 @@ def _result(line: LineReport, figures: FigureWriter) -> Text:
 
 
 def _head_moved(line: LineReport, figures: FigureWriter) -> Iterator[Text]:
-    """Yield sentences: the head's metric before and after, and a confirmation that is due."""
+    """Yield sentences on the head: its metric before and after, and why it must be rechecked."""
     assert line.before is not None  # noqa: S101 -- the caller checked
     assert line.after is not None  # noqa: S101 -- the caller checked
     if (why := why_unranked(line.scoring)) is not None:
@@ -211,7 +211,10 @@ def _head_moved(line: LineReport, figures: FigureWriter) -> Iterator[Text]:
 
 
 def _stopped(found: Stopped) -> list[str]:
-    """Return sentences on the time that early stopping saved and the good patches it misses."""
+    """Return sentences on early stopping: the time it saved, and how often it was checked.
+
+    A check continues a screen that would be stopped, and shows whether its patch is kept.
+    """
     if not found.stopped and not found.let_go_on:
         return []
     screens, saved = many(found.screens, "screen"), hours(found.saved_ms)
@@ -257,7 +260,7 @@ def _machine(line: LineReport, figures: FigureWriter) -> Text:
 def _plot(line: LineReport, figures: FigureWriter) -> Plot:
     reach = f"{NINETY_FIVE * line.noise_sd:.6f} "
     caption = text(
-        "The bar of an experiment covers 95 % of the runs of its source (",
+        "The bar of an experiment covers the scores of 95 % of its source's runs (",
         reach,
         figures.unit,
         " on either side). The bar of a trial against the head is the 95 % interval of its gain."
@@ -326,7 +329,7 @@ def _idea(idea: ConcludedIdea, why: Text) -> Text:
 
 
 def _nearest_first(idea: ConcludedIdea) -> tuple[int, float]:
-    """Return a sort key that puts the ideas closest to a gain first."""
+    """Return a sort key: ideas that failed in a later stage first, then by gain, largest first."""
     stage = {"rebased": 0, "rechecked_out": 1}
     return stage.get(idea.decision, 2), 99.0 if idea.gain_sd is None else -idea.gain_sd
 

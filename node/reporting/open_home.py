@@ -1,7 +1,7 @@
-"""The sources of all documents: a home's store and files, and the choice of a line or task.
+"""Access to the data of all documents: a home's store and files, and the line or task to show.
 
-Commands that only print import this module for its types. To keep them fast, it imports heavy
-modules only inside functions.
+Commands that only print import this module for its types. So that these commands start fast, this
+module imports heavy modules only inside functions.
 """
 
 from dataclasses import dataclass

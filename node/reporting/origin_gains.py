@@ -2,8 +2,8 @@
 
 A promotion trial measures several kept patches together. If all have one origin, the gain was
 measured for that origin. Otherwise the gain is divided equally among the patches and reported
-separately, because nobody measured single patches. Gains from screens would be no better basis,
-because the patches were selected by them.
+separately, because nobody measured single patches. Screening gains would be no better basis for the
+division, because the patches were selected by these gains.
 """
 
 from collections.abc import Iterable, Sequence
@@ -118,7 +118,7 @@ def _gain_nano(confirmation: ConcludedTrial) -> int:
 
 
 def _shares(amount: int, among: Sequence[object]) -> list[int]:
-    """Return equal integer shares that add up to `amount`; the first ones take the remainder."""
+    """Return integer shares that add up to `amount`. The first ones may be larger by 1."""
     if not among:
         return []
     whole, left = divmod(amount, len(among))

@@ -107,7 +107,7 @@ def hypotheses_document(at: OpenHome, query: OfHypotheses) -> HypothesesDocument
 
 
 class AttemptDocument(TypedDict):
-    """The decision on a submitted source, in the words of autoresearch.
+    """The decision on a submitted source. `decision` is the word that autoresearch uses for it.
 
     If the source failed, `metric` is null and `log` is the end of its output.
     """

@@ -54,12 +54,12 @@ class Others:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TriedClaim:
-    """A claim of peers and its outcome on this node.
+    """A peer's claim that was tried here, or several claims tried as one, and the outcome.
 
-    `how` is `again` for a re-run of the claimed patch on its own base, `head` for a trial of the
-    whole tree against the head, and `idea` for an experiment on the working line. The figures of an
-    `idea` are in standard deviations of one run. `others` is None if several claims were tried
-    together.
+    `how` is `again` if the claimed patch was re-run on its own base, `head` if the whole claimed
+    tree was compared with the head, and `idea` if the patches were tried as an experiment. An
+    `idea` has its gains in `claimed_sd` and `gain_sd`, in standard deviations of one run. `others`
+    are the verdicts of other keys, None for several claims tried as one.
     """
 
     ts_ms: int

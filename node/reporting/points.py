@@ -17,7 +17,7 @@ _BASELINE_RUNS: Final = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
-    """An experiment in the plot: its metric with the ends of the 95 % interval, and its column."""
+    """An experiment's metric with the ends of its 95 % interval, and its column in the plot."""
 
     entry: Experiment
     metric: float | None

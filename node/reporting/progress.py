@@ -28,7 +28,10 @@ ProgressDocument = TypedDict(
         "points": PointsDocument,
     },
 )
-"""A line since its baseline. `head_words` is the name of its head ("verified head")."""
+"""A line's history since its baseline.
+
+`head_words` labels the head: "measured head" if a candidate scores itself, else "verified head".
+"""
 
 
 def progress_document(at: OpenHome, query: OfLine) -> ProgressDocument:

@@ -115,7 +115,7 @@ def draft_message(draft: ReportDraft) -> dict[str, Message]:
 
 
 def read_draft(value: dict[str, Value]) -> ReportBody:
-    """Return the body from such a message. Raises UsageError if it is not valid."""
+    """Return the report's body from the `body` of a `draft_message`, or raise UsageError."""
     body = ReportBody.from_value(value)
     if isinstance(body, Rejected):
         raise UsageError(
@@ -136,9 +136,10 @@ def refusal(home: Home, store: Store, manifest: TaskManifest, network: Network) 
 
 
 def whose_task(home: Home, store: Store, manifest: TaskManifest, net: str) -> TaskOf:
-    """Return the owner of a task in a network: everybody, its user, or this machine if unknown.
+    """Return how a task may be shared in a network; only on this machine if it is unknown here.
 
-    An announcement in one network does not count in another.
+    A task that others announced may be shared with everybody, but only in the network of the
+    announcement.
     """
     if manifest.id in builtin_ids(home.data).values():
         return TaskOf.EVERYBODY

@@ -32,7 +32,7 @@ _ID_DIGITS = 12
 
 
 def describe(store: Store, record: Record, diff: str) -> str:
-    """Return Markdown about a result and its diff. It marks the measurements as the author's claim.
+    """Return Markdown about a result and its diff. The text names the key that signed the figures.
 
     Raises UsageError if the record is not a result.
     """
@@ -80,7 +80,7 @@ def _evidence(
         if fact.anchor_gain is not None:
             anchor = fact.anchor_gain
             yield (
-                f"over the task's baseline, in pairs with it: {anchor.value_nano / NANO:+.6f},"
+                f"gain over the task's baseline, in pairs: {anchor.value_nano / NANO:+.6f},"
                 f" at least {anchor.lower_nano() / NANO:+.6f} ({anchor.pairs} pairs)"
             )
     else:
@@ -94,8 +94,8 @@ def _evidence(
 def kept_parts(store: Store, body: ResultBody) -> list[Quoted]:
     """Return the title of each kept patch between a result's base and its tree.
 
-    If several patches lead to a tree, the last one before the result is used, because a branch may
-    have begun there.
+    A branch can reach a tree that was reached before. Of several patches that lead to one tree, the
+    last one before the result is used.
     """
     parts: list[Experiment] = []
     kept: dict[bytes, Experiment] = {}

@@ -171,7 +171,10 @@ def patch_diff(blobs: Blobs, patch: PatchBody) -> str | Rejected:
 
 
 def _marks(store: Store, blobs: Blobs, record: Record) -> tuple[CapabilityFinding, ...] | None:
-    """Return the lint's findings in the record's tree; None if this node does not have a tree."""
+    """Return the lint's findings in the record's tree.
+
+    Return None if the record has no tree, or if this node does not have the tree.
+    """
     if not isinstance(record.body, Subject):
         return None
     return marks_of(store, blobs, record.body.task, trees_of(record.body)[1])

@@ -62,9 +62,9 @@ def columns(
 ) -> list[Column]:
     """Return the history of a line for the plot, oldest first.
 
-    `start` is the head's metric before these entries, if they do not begin with the baseline.
+    `start` is the head's metric before the first entry; pass it unless that is the baseline.
     `moves` are the changes of the head, including manual changes and returns to an earlier head. A
-    change to a tree that these entries did not measure is ignored.
+    change to a tree that no entry measured is ignored.
     """
     found: list[Column] = []
     working, head = start, start

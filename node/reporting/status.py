@@ -82,7 +82,7 @@ def status_document(
 
 
 def _cost(store: Store) -> Message:
-    """Return the cost of models today (UTC), including reserved and unreported cost."""
+    """Return the cost of models today (UTC). Calls without a final cost count as reserved."""
     spent = spent_today(store, clock_ms())
     return {
         "usd_today": spent.usd_nano / NANO,
@@ -214,11 +214,12 @@ def _planner(store: Store, line: Line, live: "Research | None") -> Message:
 
 
 def _proposer(state: "ArmState") -> Message:
-    """Return the state of one of the proposers that share the experiment slots.
+    """Return the state of a proposer.
 
-    `share` is its share of the latest slots. `gain_per_hour` is the gain of its kept patches, which
-    fresh runs or an ablation measured, in standard deviations of one run per device hour. It is
-    null without device time. `waiting` is why the proposer makes no proposal now, or null.
+    `slots` counts the experiments on its ideas, and `share` is their fraction of the latest
+    experiments. `gain_per_hour` is the gain of its kept patches, which fresh runs or an ablation
+    measured, in standard deviations of one run per device hour. It is null without device time.
+    `waiting` is why the proposer makes no proposal now, or null.
     """
     hours = state.device_hours
     return {
@@ -233,7 +234,7 @@ def _proposer(state: "ArmState") -> Message:
 
 
 def _best_known(manifest: TaskManifest | None) -> float | None:
-    """Return the best known metric that the task's file names."""
+    """Return the best known metric as stated in the task's manifest; None if it states none."""
     program = manifest.program if manifest else None
     return from_nano(program.best_known) if program else None
 

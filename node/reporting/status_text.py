@@ -66,8 +66,9 @@ def print_status(document: Mapping[str, Any]) -> None:
 def parting_words(line: Mapping[str, Any] | None, again: str) -> str:
     """Return the last text of a session: the verified head, unverified patches, how to resume.
 
-    `line` is its task's line document, None if nothing was measured; `again` is the command. If the
-    text is longer than 80 columns, the command is on a second line of text.
+    `line` is the `line_document` of the session's line, None if nothing was measured. `again` is
+    the command that resumes. If the text is longer than 80 columns, the command is on a second
+    line.
     """
     head = line["head"]["metric"] if line else None
     if line is None or head is None:

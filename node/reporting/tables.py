@@ -72,7 +72,7 @@ _ORIGINS = (
 
 
 def peers_part(line: LineReport, figures: FigureWriter) -> Iterator[Block]:
-    """Yield blocks on peers' claims, peers' verdicts on own results, and removed patches."""
+    """Yield blocks on peers' claims, verdicts on this node's results, and removed patches."""
     peers = line.peers
     if peers.tried:
         yield heading(3, f"What peers claimed ({len(peers.tried)})")

@@ -43,7 +43,7 @@ WhereDocument = TypedDict("WhereDocument", {"task": TaskName, "class": str})
 
 
 class PlaceDocument(TypedDict):
-    """One author's results for a change on one task and class: gain and 95 % interval."""
+    """The gain of a change on one task and class with its 95 % interval, measured by one author."""
 
     where: WhereDocument
     author: str

@@ -102,4 +102,4 @@ async def _run(argv: Sequence[str], document: bytes) -> None:
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
     if process.returncode:
-        raise NotTakenError(f"it ended with {process.returncode}")
+        raise NotTakenError(f"it ended with exit code {process.returncode}")

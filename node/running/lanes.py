@@ -21,9 +21,9 @@ SPARES_BYTES: Final = 512 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LanesHere:
-    """A device for each lane; several lanes may use the processor.
+    """The lanes of a task: `devices` has one entry for each lane.
 
-    `remark` is a notice for the user.
+    The processor may be the device of several lanes. `remark` is a notice for the user.
     """
 
     devices: tuple[Device, ...]
@@ -50,7 +50,7 @@ def are_elsewhere(config: Config) -> bool:
 
 
 def lanes_here(manifest: TaskManifest, config: Config, *, is_on_demand: bool) -> LanesHere:
-    """Return the lanes of a task here; a session on demand gets one lane per device.
+    """Return the lanes of a task here; a session for one command gets one lane per device.
 
     Raises ConfigurationError for more lanes than there are cores, and what `probe_devices` raises.
     """
@@ -59,7 +59,7 @@ def lanes_here(manifest: TaskManifest, config: Config, *, is_on_demand: bool) ->
     if is_on_demand or devices[0].cuda is not None or not is_shared:
         remark = ""
         if not (is_on_demand or is_shared or config.lanes in ("auto", 1)):
-            remark = f"one lane, not {config.lanes}: {manifest.name} measures seconds"
+            remark = f"one lane, not {config.lanes}: scores of {manifest.name} depend on speed"
         return LanesHere(devices=devices, remark=remark)
     count, remark = _count(manifest, config.lanes)
     return LanesHere(devices=devices * count, remark=remark)
@@ -79,6 +79,6 @@ def _count(manifest: TaskManifest, wanted: int | Literal["auto"]) -> tuple[int, 
     if fitting >= cores:
         return cores, ""
     return fitting, (
-        f"{fitting} of {cores} lanes: each may take {each / 2**30:.1f} GB of memory; set `lanes` "
-        "for another number"
+        f"{fitting} of {cores} lanes, since each may use {each / 2**30:.1f} GB of memory; set "
+        "`lanes` to choose the number"
     )

@@ -283,7 +283,7 @@ def _evidence(confirmation: Confirmation) -> RenderableType:
 
 
 def _events(activity: Activity, idle_cards: str) -> list[Text]:
-    """Return the latest messages, without decisions shown in the table; add one on idle cards."""
+    """Return the latest messages, except decisions, and a message about idle cards, if any."""
     # The record's id is in the table.
     messages = [line.partition("  [")[0] for line in activity.messages]
     shown = messages[-_EVENTS:]

@@ -92,8 +92,8 @@ class LoopAssembly:
         - `peers`: the choice among peers' claims; None where no peer's code may run.
         - `most_fresh`: how many new patches of peers are inspected at once, at most.
         - `say`: reports unreadable files of instructions, and messages of the planner.
-        - `has_hyperparameters`: if True, the fast proposer gets slots next to `slow` proposers;
-          otherwise it only fills their gaps.
+        - `has_hyperparameters`: if True, experiments are divided among the fast proposer and the
+          `slow` proposers; if False, the fast proposer only works while they have no idea ready.
         - `planner`: writes an aim for the slow proposers.
         """
         policy = screening_policy(line_writer.style, policy)

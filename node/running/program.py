@@ -78,7 +78,8 @@ def start_node(
     """Run the node in this process until it ends. Raises ArnodeError if it cannot start.
 
     `wishes` are the network options of the command line. `shares` are tasks that take turns,
-    instead of the task in the settings; each part lasts `turn_s` seconds (None: the default).
+    instead of the task in the settings. In each round, a task gets `turn_s` seconds (None: the
+    default) for each of its parts.
     """
     keep_to_oneself()
     again = "the same command" if shares else _again(home, config)

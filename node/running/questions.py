@@ -11,7 +11,10 @@ from protocol.rule import QUICK, VERIFY
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RerunRequest:
-    """A claim as the user names it, and options of its re-run. None means the mode's default."""
+    """A claim as the user names it, and the options of its re-run.
+
+    None means the default of the policy: `QUICK` with `is_quick`, else `VERIFY`.
+    """
 
     claim: str
     pairs: int | None = None

@@ -57,10 +57,10 @@ def require_use(download: Download, config: Config) -> None:
         return
     raise ConfigurationError(
         f"task {config.task} is made for an NVIDIA card, and {fault.message}: nothing was"
-        f" downloaded. It would be {download_text(download)}",
+        f" downloaded. The download has {download_text(download)}",
         "`arnode start` works on `tiny` on the processor, `arnode start --text FILE` on your own"
-        f" text; {fault.hint}; for a model of toy size on the processor: `arnode task prepare"
-        f" {config.task}`, then start again",
+        f" text; {fault.hint}; to train {config.task} at toy size on the processor:"
+        f" `arnode task prepare {config.task}`, then start again",
     )
 
 
@@ -91,8 +91,8 @@ def download_text(download: Download) -> str:
         return f"{size_mb / 1e3:.1f} GB in {files} files ({span_words(size_mb * 8 / _LINE_MBIT_S)})"
 
     return (
-        f"about {part(download.files)} at {_LINE_MBIT_S} Mbit/s; before the first run"
-        f" {part(download.first_files)} of it; tokenizing takes longer"
+        f"about {part(download.files)} at {_LINE_MBIT_S} Mbit/s; of these, the first run waits for"
+        f" {part(download.first_files)}; tokenizing takes longer than the download"
     )
 
 

@@ -21,8 +21,8 @@ HEAD: Final = "head"
 class TransferRequest:
     """A head, a patch or a claim, as the user names it, and the task to transfer it to.
 
-    `to` is the id of that task. For a head, `rung` names the head's task; None means the rung below
-    `to`.
+    `to` is the id of that task. For a head, `rung` names the task of the head. If `rung` is None,
+    it is the rung below `to`.
     """
 
     what: str

@@ -37,16 +37,19 @@ _SHARED = re.compile(r"(.+):([0-9]{1,3})")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimeShare:
-    """A task, as `--task` names it, and its number of parts of the time."""
+    """A task, as `--task` names it, and its weight `parts`.
+
+    A task with 2 parts gets twice the time of a task with 1 part.
+    """
 
     task: str
     parts: int
 
 
 def shares_of(flags: Sequence[str]) -> tuple[TimeShare, ...]:
-    """Return the tasks and their parts of the time from several `--task NAME[:PARTS]`.
+    """Parse several `--task NAME[:PARTS]`; without PARTS a task has 1 part.
 
-    Raises UsageError for 0 parts, or for a repeated task.
+    Raises UsageError if PARTS is 0 or a task is repeated.
     """
     shares = []
     for flag in flags:
@@ -54,14 +57,16 @@ def shares_of(flags: Sequence[str]) -> tuple[TimeShare, ...]:
         name, parts = (found[1], int(found[2])) if found else (flag, 1)
         if parts < 1:
             raise UsageError(
-                f"--task {flag} gives the task 0 parts of the time",
-                f"give it 1 part: --task {name}",
+                f"--task {flag}: the number of parts must be at least 1",
+                f"for 1 part: --task {name}",
             )
         shares.append(TimeShare(task=name, parts=parts))
     names = [share.task for share in shares]
     for name in names:
         if names.count(name) > 1:
-            raise UsageError(f"--task {name} is given twice", f"give it parts: --task {name}:2")
+            raise UsageError(
+                f"--task {name} is given twice", f"for twice the time: --task {name}:2"
+            )
     return tuple(shares)
 
 
@@ -81,7 +86,7 @@ class Turns:
     def of_shares(
         cls, tasks: Sequence[Task], shares: Sequence[TimeShare], turn_s: float
     ) -> "Turns":
-        """Return turns in which each task gets its number of parts of the time."""
+        """Return turns that last `turn_s` seconds for each part of their task."""
         lengths = [share.parts * turn_s for share in shares]
         names = tuple(share.task for share in shares)
         return cls(tasks=tuple(tasks), names=names, length_s=lambda number, _: lengths[number])
@@ -96,12 +101,14 @@ class Turns:
         share_below: Callable[[float | None], float],
         kept_ms: Callable[[bytes], int | None],
     ) -> "Turns":
-        """Return turns of rungs, each with its name, the lowest first.
+        """Return the turns of a ladder. `rungs` are tasks with their names, the lowest first.
 
-        One round of all rungs lasts twice `turn_s`. If `turn_s` is None, it is computed from
-        `run_s`, the seconds of a run of the highest rung. `share_below` returns the fraction of the
-        time for all lower rungs, given the result of `run_s`. `kept_ms` returns the time when a
-        patch was last kept on a rung, given the id of the rung's task.
+        - `run_s()`: the seconds of a run of the highest rung; None before the first run.
+        - `turn_s`: half the longest duration of one round of all rungs, in seconds. None: computed
+          from `run_s()`.
+        - `share_below(run_s())`: the fraction of the time for all lower rungs together.
+        - `kept_ms(task_id)`: the time when a patch was last kept on that rung, in milliseconds
+          since 1970; None if never.
         """
         below = len(rungs) - 1
 
@@ -152,12 +159,12 @@ RunOne: TypeAlias = Callable[[Task, str, Goal, Research | None, Turn | None], Aw
 
 
 async def run_in_turn(turns: Turns, goal: Goal, run: RunOne, say: Callable[[str], None]) -> None:
-    """Run tasks in turns, round after round, each for its part of the time.
+    """Run tasks in turns, round after round.
 
     A task with nothing more to do gets no more turns. A task that cannot be measured here gets no
-    more turns either, and `say` reports the reason. So an untrusted judge cannot end the work on
-    the other tasks. All tasks share one goal. `run` gets a task and its name, the rest of the goal,
-    the previous task's loop, and the turn; the turn is None if no other task waits.
+    more turns either, and `say` reports the reason: a faulty judge of a peer's task cannot end the
+    work on the other tasks. All tasks share one goal. `run` gets a task and its name, the rest of
+    the goal, the previous task's loop, and the turn; the turn is None if no other task waits.
     """
     waiting, before = deque(range(len(turns.tasks))), None
     had_turns: set[int] = set()
@@ -199,7 +206,7 @@ async def for_a_turn(research: Research, turn: Turn) -> AsyncIterator[None]:
             await asyncio.sleep(min(left_s, _LOOKED_S))
         following = turn.following
         research.make_way(
-            f"its turn is over: {following} is next, once open experiments are decided"
+            f"this task's turn is over: {following} is next, once open experiments are decided"
         )
 
     waiting = asyncio.create_task(wait())

@@ -129,9 +129,10 @@ class Blobs:
         raise ArnodeError(f"the blob {tree.hex()[:12]} is not a source", "give the id of a tree")
 
     def note_use(self, digest: bytes) -> None:
-        """Record that a blob was used now; for a tree, pass its id. `eviction` reads the time.
+        """Record that a blob was used now; for a tree, pass its id. `eviction` needs this time.
 
-        It is stored as the file's modification time, because some file systems keep no access time.
+        The time is stored as the file's modification time, because some file systems keep no access
+        time.
         """
         with contextlib.suppress(OSError):  # the home may be read-only
             os.utime(self.path(digest))

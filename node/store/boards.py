@@ -196,7 +196,7 @@ class Boards:
         return int(found[0][0]) if found else None
 
     def note_equivocation(self, one: Extract, ids: Sequence[bytes]) -> None:
-        """Store an author's lowest sequence number used twice, with the smallest two ids."""
+        """Store an author's lowest reused sequence number, and the two smallest ids with it."""
         first, second = sorted(ids)[:2]
         self._database.rows(
             "INSERT INTO equivocation (author, seq, first, second) VALUES (?,?,?,?)"

@@ -190,7 +190,7 @@ class Experiments:
         return int(total), [_experiment(row) for row in rows]
 
     def tried(self, line: LineKey) -> dict[str, int]:
-        """Return the number of experiments of a line by decision, without branches."""
+        """Return the number of experiments of a line by decision, without moves to another tree."""
         rows = self._database.rows(
             "SELECT decision, count(*) FROM experiment WHERE task = ? AND class = ?"
             " AND stage IN ('screen', 'keep') AND origin != ? GROUP BY decision ORDER BY decision",

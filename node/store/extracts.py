@@ -24,13 +24,14 @@ ManifestOf = Callable[[bytes], TaskManifest | None]
 class Extract(NamedTuple):
     """The fields of a valid record that the store's tables need.
 
-    `sort` is the quota category; all nodes and the leaderboards read "news". `topics` are the
-    topics that follow from the record alone (protocol/topics.py). `patch` is the patch that a
-    result names. `about` is the record that a re-run, adoption or retraction names. For a transfer,
-    `about` is the original patch, or the first one if several were transferred as one patch.
-    `board` is the task and hardware class of the leaderboard to which the record belongs. `fact` is
-    the data that this leaderboard uses (`node.store.facts`), None if the record has none, or if its
-    task was unknown when the record was parsed.
+    `sort` is the quota category. The category "news" has the records that all nodes and the
+    leaderboards read. `topics` are the topics that follow from the record alone
+    (protocol/topics.py). `patch` is the patch that a result names. `about` is the record that a
+    re-run, adoption or retraction names. For a transfer, `about` is the original patch, or the
+    first one if several were transferred as one patch. `board` is the task and hardware class of
+    the leaderboard to which the record belongs. `fact` is the data that this leaderboard uses
+    (`node.store.facts`), None if the record has none, or if its task was unknown when the record
+    was parsed.
     """
 
     id: bytes

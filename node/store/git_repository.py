@@ -69,7 +69,7 @@ class Repository:
                 temporary.replace(path)
 
     def move(self, *steps: Mapping[str, str]) -> None:
-        """Point refs at commits; each step is complete before the next begins."""
+        """Point refs at commits. Each mapping is a transaction, complete before the next begins."""
         lines: list[str] = []
         for step in steps:
             if step:

@@ -141,11 +141,11 @@ class Imports:
 def sources_on_branch(
     repository: Path, branch: str, path: str, labels: set[str]
 ) -> dict[str, Source]:
-    """Return the file at `path` in those commits of a branch that a label abbreviates, by label.
+    """Return the file at `path` in each labelled commit of a branch, by label.
 
-    Files that are too large to store are left out. The repository is untrusted: see
-    `trainer.sandbox.untrusted_git`. Raises UsageError if there is no such repository or branch,
-    ConfigurationError or SafetyError if it cannot be read safely.
+    A label is the start of a commit id. Files that are too large to store are left out. The
+    repository is untrusted: see `trainer.sandbox.untrusted_git`. Raises UsageError if there is no
+    such repository or branch, ConfigurationError or SafetyError if it cannot be read safely.
     """
     with explaining_faults(repository):
         found = UntrustedRepository.around(repository)
@@ -163,7 +163,7 @@ def sources_on_branch(
 
 
 def _commits_by_label(commits: Iterable[str], labels: Iterable[str]) -> dict[str, str]:
-    """Return the newest commit that each label abbreviates."""
+    """Return, for each label, the newest commit whose id begins with it."""
     wanted = {label for label in labels if _COMMIT.fullmatch(label)}
     lengths = sorted({len(label) for label in wanted})
     found: dict[str, str] = {}

@@ -112,7 +112,7 @@ class RowReader:
     rows: list[ImportedRow] = field(default_factory=list)
 
     def log(self, form: str, segments: Iterable[Segment]) -> ImportedLog:
-        """Return the log of a file of this form."""
+        """Return the log of a file. `form` names the format of the file."""
         return ImportedLog(
             form=form, segments=tuple(segments), header=self.header, rows=tuple(self.rows)
         )

@@ -247,8 +247,8 @@ def _segment(columns: _Columns, rows: Sequence[ImportedRow]) -> Segment:
 def _direction(metric: str, rows: Sequence[ImportedRow]) -> Direction:
     """Infer from the kept rows which direction is better, since tables do not state it.
 
-    Each kept row should be better than the one before, so the direction of most steps decides. For
-    autoresearch's own metric, losses and errors, smaller is better.
+    Each kept row should be better than the one before. So larger is better if the metric rises more
+    often than it falls. For autoresearch's own metric, losses and errors, smaller is better.
     """
     if _LOW.search(metric.lower()):
         return "min"

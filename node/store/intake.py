@@ -192,7 +192,7 @@ class Intake:
             self._withdraw_intents(at_most=1)
 
     def rederive(self, progress: Progress) -> None:
-        """Derive all tables again from all authors' records. The caller opens the transaction."""
+        """Rebuild all tables derived from all authors' records, in the caller's transaction."""
         self._boards.forget_all()
         self._topics.forget_all()
         self._database.rows("DELETE FROM record_counts")
@@ -277,7 +277,7 @@ class Intake:
         self._topics.derive(one)
 
     def _admit(self, one: Extract, counts: RecordCounts) -> bool:
-        """Make room for a record within its author's quota, or refuse it; True if it fits."""
+        """Make room for a record in its author's quota, or refuse it. Return True if it fits."""
         count = counts.count(one.author, one.sort)
         while not self._is_within(one, count):
             if self._settles(one):
@@ -382,7 +382,7 @@ class Intake:
                     self._evict(record_id, counts)
 
     def _evict(self, record_id: bytes, counts: RecordCounts) -> None:
-        """Remove a record that peers may still have."""
+        """Remove a record. Remember its id, because peers may still have the record."""
         ((net, ts_ms, author, sort),) = self._database.rows(
             "SELECT net, ts_ms, author, sort FROM record WHERE id = ?", (record_id,)
         )

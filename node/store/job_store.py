@@ -196,7 +196,7 @@ class JobStore:
         return [one.outcome for one in ended if one.outcome is not None]
 
     def outcomes_of(self, runs: Sequence[Run]) -> list[StoredOutcome]:
-        """Return the stored outcomes of these runs from this node's records, in the same order.
+        """Return the stored outcomes of this node's `runs`, in the order of `runs`.
 
         Runs without a stored outcome are left out.
         """
@@ -247,7 +247,7 @@ class JobStore:
             )
 
     def values(self) -> Iterator[Value]:
-        """Yield all values in lines, jobs and planned runs."""
+        """Yield all values in lines, jobs and planned runs that may name a blob."""
         for verified, working, stack in self._database.stream(
             "SELECT verified, working, stack FROM line"
         ):
@@ -318,7 +318,7 @@ def _read_step(kind: type[S], body: bytes) -> S:
 
 @lru_cache(maxsize=_READ)
 def _step(kind: type[Step], body: bytes) -> Step:
-    """Parse a step. Cached: open steps are requested repeatedly, and steps are immutable."""
+    """Parse a job's body. Steps are cached: open jobs are read often, and steps are immutable."""
     step = kind.from_value(body_value(body))
     if isinstance(step, Rejected):
         raise DamagedStoreError(f"a job in the store cannot be read: {step.reason}", DAMAGED_HINT)

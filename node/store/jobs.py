@@ -26,12 +26,12 @@ class Step(Protocol):
     IS_ON_ONE_SPLIT: ClassVar[bool]
 
     def to_value(self) -> Value:
-        """Return the body to store."""
+        """Return the step in the form that is stored as the job's body."""
         ...
 
     @classmethod
     def from_value(cls, value: Value) -> Self | Rejected:
-        """Return the step from a stored body."""
+        """Return the step that a stored body has, or the reason the body is invalid."""
         ...
 
 
@@ -87,7 +87,7 @@ class Job(Generic[S_co]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredOutcome:
-    """The outcome of a run: `run` for its record, and details that never leave this node.
+    """The outcome of a run. Only `run` is published in a record; the rest never leaves this node.
 
     `curve` is the loss that the run printed while training, and `steps` is its total number of
     steps, if it printed that. If the run was stopped early as hopeless, `stopped_at_milli` is the
@@ -117,7 +117,7 @@ class PlannedRun:
 
     @property
     def run(self) -> Run | None:
-        """The part of the outcome for a record; None until the run has ended."""
+        """The outcome as published in a record; None until the run has ended."""
         return self.outcome.run if self.outcome else None
 
 
@@ -137,7 +137,7 @@ def encode_outcome(outcome: StoredOutcome) -> bytes:
 
 
 def decode_outcome(data: bytes) -> StoredOutcome:
-    """Return the outcome that `encode_outcome` encoded. Raises DamagedStoreError."""
+    """Return the outcome from its stored bytes. Raises DamagedStoreError if they are invalid."""
     match decode(data, limit_bytes=_LIMIT_BYTES):
         case {"log": bytes() as log, "run": dict() as value, "stages": list() as stages, **rest}:
             run = Run.from_value(value)
@@ -167,7 +167,7 @@ def _point(item: Any) -> LossPoint:
 
 
 def body_value(data: bytes) -> Value:
-    """Return the value of a job's body. Raises DamagedStoreError."""
+    """Return the value from its stored bytes. Raises DamagedStoreError if they are invalid."""
     value = decode(data, limit_bytes=_LIMIT_BYTES)
     if isinstance(value, Rejected):
         raise DamagedStoreError(f"a job in the store cannot be read: {value.reason}", DAMAGED_HINT)

@@ -188,7 +188,7 @@ class Journal:
     # The checked-out files of main
 
     def _edited_files(self, lineage: Lineage) -> list[Path]:
-        """Return the files that differ from their contents in every verified head so far."""
+        """Return the checked-out files whose contents were in no verified head so far."""
         held: dict[str, set[bytes]] = {}
         for tree in set(lineage.main_trees):
             for name, data in self._blobs.get_source(tree).files:

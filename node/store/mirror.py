@@ -1,9 +1,9 @@
 """A second copy of this node's own records, in an append-only file.
 
 It keeps the node's identity usable if the database is damaged. A node that forgets its last
-sequence number signs that number a second time, and peers hold this equivocation against it for
-ever. The database is authoritative. The copy is written after each commit, without an fsync of its
-own. Opening the store compares database and copy, and adds the records that one of them lacks.
+sequence number signs that number a second time, and peers then ignore all its records for ever. The
+database is authoritative. The copy is written after each commit, without an fsync of its own.
+Opening the store compares database and copy, and adds the records that one of them lacks.
 """
 
 import os

@@ -1,7 +1,7 @@
 """The cost of model calls: one row for each call, reserved before it, settled after it.
 
 Reserving checks the day's sum and adds to it in one transaction, which is on the disk before the
-call is sent. So no number of tasks, processes or kills can exceed a limit. A reservation that is
+call is sent. So the limits hold for any number of tasks, processes and kills. A reservation that is
 never settled counts in full for ever, unless the user corrects it. A correction is a row of its own
 that counts instead of the original, which stays. Days are in UTC, by the time of the reservation.
 """
@@ -39,7 +39,7 @@ class ModelCostLimits:
     visits: int | None = None
 
     def after(self, spent: ModelCostTotals) -> "ModelCostLimits":
-        """Return what these costs leave of the limits, at least 0."""
+        """Return what remains of the limits after these costs; each is at least 0."""
 
         def left(most: int | None, taken: int) -> int | None:
             return None if most is None else max(0, most - taken)
@@ -82,7 +82,8 @@ class Charge:
 class Call:
     """A stored call. `charge` is the cost that counts, `charged` the cost before corrections.
 
-    `corrected_ms` and `why` are the last correction's time and reason: None and "" without one.
+    `corrected_ms` and `why` are the last correction's time and reason. They are None and "" if the
+    cost was never corrected.
     """
 
     number: int

@@ -84,7 +84,7 @@ def task_named(store: Store, wanted: str, among: Iterable[bytes]) -> bytes:
     if wanted in builtin_tasks():
         raise UsageError(
             f"nothing has been measured on task {wanted!r} here yet{there}",
-            f"`arnode start --task {wanted}` works on it",
+            f"start it: `arnode start --task {wanted}`",
         )
     raise UsageError(
         f"there is no task {wanted!r} here{there}",

@@ -43,7 +43,7 @@ Entry = Experiment | Adoption
 
 @dataclass(slots=True)
 class Lineage:
-    """The state of the branches after the entries so far."""
+    """The journal's branches and commits after the experiments and adoptions so far."""
 
     main: str | None = None
     main_trees: list[bytes] = field(default_factory=list)
@@ -59,7 +59,7 @@ class Lineage:
         return {ref: commit for ref, commit in commits.items() if commit is not None}
 
     def parents(self, entry: Entry) -> list[str]:
-        """Return the parents of the entry's commit."""
+        """Return the parents of the commit for an experiment or adoption."""
         if isinstance(entry, Adoption):
             evidence = self.by_record.get(entry.body.evidence or b"")
             candidates = [self.main, evidence]
@@ -70,7 +70,7 @@ class Lineage:
         return list(dict.fromkeys(commit for commit in candidates if commit is not None))
 
     def turn(self, entry: Entry, commit: str) -> None:
-        """Move the branches as an entry with this commit requires."""
+        """Note the commit of an experiment or adoption, and move the branches that it changes."""
         self.by_record[entry.id] = commit
         if isinstance(entry, Adoption):
             self.main = self.working = commit
@@ -93,7 +93,7 @@ class Lineage:
 def page_of(
     entry: Entry, lineage: Lineage, store: Store, source_of: Callable[[bytes], Source]
 ) -> list[GitObject]:
-    """Return the git objects of a line's next entry. The commit is the last one."""
+    """Return the git objects for a line's next experiment or adoption, with the commit last."""
     record = store.records.get(entry.id)
     tree = entry.body.to_tree if isinstance(entry, Adoption) else entry.tree
     objects = source_objects(source_of(tree))

@@ -36,7 +36,7 @@ class ReportedGains:
     def take(self, author: bytes, body: ResultBody) -> int | None:
         """Add a result; return its gain over its base, in 1e-9 units, positive if better.
 
-        The gain is None for a baseline, without a metric, and if the base's metric is unknown.
+        The gain is None for a baseline, and if the metric of the result or its base is unknown.
         """
         metric = metric_of(body) if body.status == "ok" else None
         if metric is not None:

@@ -17,8 +17,8 @@ _ERRORS = 3.0  # standard errors by which a visible gain exceeds zero
 def overfit_reason(runs: Sequence[Run], manifest: TaskManifest | None) -> str | None:
     """Return why the candidate of a trial that did not pass is overfit; None if it is not.
 
-    The reason quotes no untrusted text. It states the gains on visible data and holdout, with the
-    scores rounded as in the runs.
+    The reason quotes no untrusted text. It states the mean gains on visible data and holdout,
+    computed from the scores in `runs`, which are rounded.
     """
     if manifest is None or manifest.program is None or manifest.program.holdout is None:
         return None

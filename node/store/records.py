@@ -282,7 +282,7 @@ class Records:
     def find_author(self, prefix: str) -> bytes:
         """Return the author whose key begins with these hex digits.
 
-        A whole key may be of an unknown author. Raises UsageError if none or several match.
+        A whole key is returned even if it is unknown. Raises UsageError if none or several match.
         """
         low, high = _bounds(prefix, "a key", "keys are hex digits: see `arnode leaderboard`")
         if low == high:

@@ -1,9 +1,9 @@
 """The database's tables.
 
-`record` is the authority. `experiment`, `task`, `record_counts`, `membership` and the tables of
-`boards` are derived from it and can be rebuilt. `job`, `planned_run`, `line` and `tried` are what
-the research loop needs after a kill. `model_call` has the calls of models, and `model_correction`
-the user's corrections of their cost.
+`record` is the source of truth. `experiment`, `task`, `record_counts`, `membership` and the tables
+of `boards` are derived from it and can be rebuilt. `job`, `planned_run`, `line` and `tried` are
+what the research loop needs after a kill. `model_call` has the calls of models, and
+`model_correction` the user's corrections of their cost.
 """
 
 import os

@@ -36,7 +36,7 @@ def keep_early(
     of_author: Share,
     in_all: Share,
 ) -> int:
-    """Quarantine records with a time in the future; return the number of records stored.
+    """Quarantine records with a time in the future; return how many of them were kept.
 
     `introducer`: the neighbour that sent them.
     """
@@ -71,7 +71,7 @@ def _trim(database: Database, share: Share, where: str, given: tuple[bytes, ...]
 
 
 class RecordCounts:
-    """Counts of records by author and category, kept in memory until `of` writes them."""
+    """Counts of records by author and category, kept in memory while the block of `of` runs."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -88,7 +88,7 @@ class RecordCounts:
     @classmethod
     @contextmanager
     def of(cls, database: Database) -> Iterator[Self]:
-        """Yield counts. They are written to the database after the block, unless it fails."""
+        """Yield the counts. Write them to the database when the block ends without an exception."""
         counts = cls(database)
         yield counts
         for (author, sort), count in counts._counts.items():

@@ -120,7 +120,10 @@ class Store:
         return kept is not None and kept != self._place()
 
     def settle(self) -> None:
-        """Accept this file as the original. A copy must first fetch the key's later records."""
+        """Treat this file as the original from now on.
+
+        If it is a copy, first fetch the records that the key signed after the copy was made.
+        """
         self.set_meta(_PLACE, self._place())
 
     def _place(self) -> bytes:
@@ -139,7 +142,7 @@ class Store:
             )
 
     def rebuild(self, progress: Progress = silent) -> int:
-        """Derive every table again from the records; return the number of experiments."""
+        """Rebuild every table that is derived from records; return the number of experiments."""
         with self.transaction():
             self.experiments.forget_all()
             self.intake.rederive(progress)

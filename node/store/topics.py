@@ -50,7 +50,7 @@ class TopicIndex:
 
 
 class TopicIndexes:
-    """In-memory indexes of the held records of some topics. These records are offered to peers."""
+    """Indexes of some topics in memory, with the held records. The node offers these to peers."""
 
     def __init__(self, database: Database, last: int, topics: Iterable[str]) -> None:
         self._database = database
@@ -118,7 +118,7 @@ class TopicIndexes:
                 indexed.change(key, held=bool(held))
 
     def _keys(self, parts: set[str]) -> dict[str, list[bytes]]:
-        """Return the sorted keys of held records for each part of a topic, with a single query."""
+        """Return the sorted keys of the held records of each set in `parts`, with one query."""
         keys: dict[str, list[bytes]] = {}
         for topic, ts_ms, record_id in self._database.stream(
             "SELECT topic, ts_ms, id FROM membership WHERE held"
@@ -151,7 +151,7 @@ class Topics:
                 self._put(one.topics, one.patch, ts_ms, held=True)
 
     def note_equivocation(self, new: Extract, twins: Sequence[RecordRef]) -> None:
-        """Add an author's records with one sequence number to the common news.
+        """Add an author's records with one sequence number to the network's `common_news`.
 
         This happens only if several of them are in the new record's network: together they prove
         the equivocation, and every reader of the author's news needs this proof.
@@ -200,10 +200,10 @@ class Topics:
         )
 
     def claimed_before(self, number: int | None, span: int) -> tuple[list[bytes], int | None]:
-        """Return the patches of promotion trials among the `span` records before number `number`.
+        """Search `span` records for promotion trials, and return the patches that they name.
 
-        The latest come first. `number` None means the last `span` records. The second
-        value is the `number` for the next call, None at the end.
+        The records are those before number `number`, or the last ones if it is None. The latest
+        patches come first. The second value is the `number` for the next call, None at the end.
         """
         if number is None:
             ((last,),) = self._database.rows("SELECT coalesce(max(n), 0) FROM record")

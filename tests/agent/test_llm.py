@@ -233,7 +233,7 @@ def test_what_it_would_be_asked_is_what_it_is_asked() -> None:
     one = proposer(model, replace(LIMITS, prompt_chars=20_000))
     question = one.question(context())
     assert isinstance(question, ProposerQuestion)
-    assert question.room == "20,000 characters, as its context and its price allow"
+    assert question.room == "20,000 characters, as the model's context and price allow"
     assert model.asked == []
     assert isinstance(asyncio.run(one.propose(context())), Proposal)
     assert model.asked[0].messages == question.turns

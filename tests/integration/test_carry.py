@@ -76,8 +76,8 @@ def test_a_ladder_shares_the_time_and_ends_by_the_clock(tmp_path: Path, rung: st
         written.write_text(written.read_text().replace("high = 8", "high = 400"))
     flags = ("--task", rung, "--ladder", "1", "--turn", "1s", "--network", "none")
     done = arnode(place, "start", *flags, "--for", "20s")
-    assert "its turn is over: rung is next" in done.stderr
-    assert "its turn is over: sums is next" in done.stderr
+    assert "this task's turn is over: rung is next" in done.stderr
+    assert "this task's turn is over: sums is next" in done.stderr
     with Store.open_read_only(Home(place)) as store:
         assert len(store.jobs.lines()) == 2
 

@@ -75,7 +75,7 @@ def test_an_aim_is_shown_one_of_three_is_run_and_the_prompt_is_printed(copied: P
     assert len(programs) == 1
     assert programs != {""}
     assert document["who"] == "llm (small)"
-    assert document["room"] == "24,576 characters, as its context and its price allow"
+    assert document["room"] == "24,576 characters, as the model's context and price allow"
     assert [one["name"] for one in line["proposers"]] == ["search", "small"]
     assert "planner large: a day may cost 5 USD (`usd_per_day`)" in said
     assert f"the planner large aims at: {AIM}" in said

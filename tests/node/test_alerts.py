@@ -294,7 +294,7 @@ def test_a_command_gets_json_on_its_standard_input_and_nothing_as_an_argument(
     ("text", "said"),
     [
         ("import time\ntime.sleep(600)\n", "did not accept it within 0.2 s"),
-        ("raise SystemExit(3)\n", "it ended with 3"),
+        ("raise SystemExit(3)\n", "it ended with exit code 3"),
     ],
 )
 def test_a_command_that_hangs_or_fails_is_ended_and_logged(

@@ -143,7 +143,7 @@ def test_a_branch_that_gets_nowhere_is_left_again_and_the_next_one_comes_sooner(
     assert [step.where for step in branches(bench.store)] == ["older", "head"]
     line = line_of(bench.store)
     assert (line.verified, line.working, line.stack) == (HEAD.tree, HEAD.tree, ())
-    reported = "the branch has not risen in 6 experiments: going back to the head"
+    reported = "the branch has not improved in 6 experiments: going back to the head"
     assert reported in bench.said
     work(bench, 5)
     assert [step.where for step in branches(bench.store)] == ["older", "head", "older"]

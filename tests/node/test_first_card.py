@@ -87,7 +87,7 @@ def test_a_card_that_lacks_nothing_is_to_prove_itself(
     assert here.untested_card is not None
     assert here.untested_card.card == the_card()
     assert "nanochat is fetched for NVIDIA GeForce RTX 4090: about 1.3 GB in 13 files" in said()
-    assert "before the first run" in said()
+    assert "the first run waits for" in said()
     assert named_task(home, "auto") == "tiny"  # not before it has
 
 

@@ -44,7 +44,7 @@ def test_memory_bounds_those_that_nobody_asked_for(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(lanes, "available_bytes", lambda: 3 * EACH + 1)
     fitting, remark = count(Config())
     assert fitting == 3
-    assert remark.startswith("3 of 8 lanes: each may take 1.5 GB of memory")
+    assert remark.startswith("3 of 8 lanes, since each may use 1.5 GB of memory")
     assert count(Config(lanes=5)) == (5, "")
     monkeypatch.setattr(lanes, "available_bytes", lambda: 0)
     assert count(Config())[0] == 1
@@ -60,7 +60,7 @@ def test_with_a_budget_of_seconds_there_is_one_and_that_is_said_to_who_asked_for
     assert count(Config(), seconds=True) == (1, "")
     assert count(Config(lanes=1), seconds=True) == (1, "")
     # Not refused, however many: the setting is for other tasks.
-    remark = "one lane, not 20: tiny measures seconds"
+    remark = "one lane, not 20: scores of tiny depend on speed"
     assert count(Config(lanes=20), seconds=True) == (1, remark)
 
 

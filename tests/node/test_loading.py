@@ -189,7 +189,7 @@ def test_what_is_made_for_a_card_is_not_fetched_without_one(
     said, hint = caught.value.message, caught.value.hint
     assert "task nanochat is made for an NVIDIA card, and no NVIDIA card was found" in said
     assert "about 1.3 GB in 13 files (2 min) at 100 Mbit/s" in said
-    assert "before the first run 0.4 GB in 4 files (32 s)" in said
+    assert "the first run waits for 0.4 GB in 4 files (32 s)" in said
     for way in ("`arnode start` works on `tiny`", "--text", "`arnode task prepare nanochat`"):
         assert way in hint
     assert not home.data.exists() or not any(home.data.iterdir())

@@ -79,8 +79,8 @@ def test_what_happens_on_a_branch_says_nothing_of_the_head() -> None:
 def test_the_reason_is_reported_in_plain_words() -> None:
     assert trend_of(["in_vain"] * 120).reason == "nothing was kept in the last 120 experiments"
     kept: list[Event] = ["kept", "missed"]
-    assert trend_of(kept).reason == "the last stack was no gain"
-    assert trend_of(kept * 3).reason == "the last 3 stacks were no gain"
+    assert trend_of(kept).reason == "the last stack failed its promotion trial"
+    assert trend_of(kept * 3).reason == "the last 3 stacks failed their promotion trials"
 
 
 def test_a_branch_that_leads_is_judged() -> None:

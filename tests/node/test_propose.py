@@ -98,7 +98,7 @@ def test_the_prompt_has_the_room_that_the_model_has_at_work(at_home: Home, arnod
         assert arnode("propose").code == 0
         (question,) = server.questions
     # A token of what an answer leaves of the context is taken to have three characters.
-    assert "; limit: 24,576 characters, as its context and its price allow" in output.err
+    assert "; limit: 24,576 characters, as the model's context and price allow" in output.err
     assert shown["room"].startswith("24,576 characters")
     assert question["messages"] == shown["prompt"]
 

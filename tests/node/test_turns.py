@@ -41,7 +41,7 @@ def test_a_task_has_the_parts_of_the_time_that_its_flag_names() -> None:
 
 @pytest.mark.parametrize(
     ("flags", "expected"),
-    [(["tiny:0"], "0 parts of the time"), (["tiny", "tiny:2"], "is given twice")],
+    [(["tiny:0"], "must be at least 1"), (["tiny", "tiny:2"], "is given twice")],
 )
 def test_shares_that_are_none_are_refused(flags: list[str], expected: str) -> None:
     with pytest.raises(UsageError, match=expected):

@@ -117,7 +117,10 @@ def _opens(lines: Sequence[str], row: int) -> bool:
 
 
 def _read_marked(reading: AnswerReader, opened: Sequence[int]) -> Slip | bool:
-    """Read text that begins with a mark, a fence or a diff; return False if there is none."""
+    """Read the change, in any format, that begins at the current line.
+
+    Return True if it was read, its mistake if it has one, or False if no change begins there.
+    """
     if reading.ends_wrap(reading.at):
         reading.wrap = None
         reading.at += 1

@@ -29,9 +29,9 @@ _LEFT_OUT = re.compile(
 class EditBlock:
     """Lines of a file and the lines that replace them.
 
-    `number` counts from 1 within its style. `anchors` are lines above the block, the outermost
-    first. `is_at_end`: the last line of `search` is the file's last line; a final newline counts
-    as an empty last line.
+    `style` is the block's format. `number` counts the answer's blocks in that format from 1.
+    `anchors` are lines above the block, the outermost first. `is_at_end`: the last line of `search`
+    is the file's last line; a final newline counts as an empty last line.
     """
 
     style: Style
@@ -76,7 +76,7 @@ class Slip:
 
 
 def left_out(lines: Iterable[str], *, known: Sequence[str] = ()) -> Slip | None:
-    """Return a slip if a line is a placeholder for missing code; `known` lines never are."""
+    """Return a slip if a line that is not in `known` is a placeholder for missing code."""
     there = set(known)
     for line in lines:
         if len(line) < 200 and _LEFT_OUT.fullmatch(line) and line not in there:
