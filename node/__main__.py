@@ -22,9 +22,9 @@ def main() -> None:
 def leave_current_folder() -> None:
     """Remove the current folder from Python's path, unless arnode itself is there.
 
-    `-m` puts it first, and relative entries of `PYTHONPATH` lead into it; an empty entry is the
-    folder itself. These entries are removed from the environment as well, so that child processes
-    do not inherit them.
+    Python's option `-m` puts the current folder first. A relative entry of `PYTHONPATH` leads into
+    it, and an empty entry means the folder itself. These entries are removed from the environment
+    as well, so that child processes do not inherit them.
     """
     given = os.environ.get("PYTHONPATH")
     entries = given.split(os.pathsep) if given else []

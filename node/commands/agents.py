@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @task_options()
 @json_option("Print one JSON document.")
 def skill(task: str | None, text: Path | None, as_json: bool) -> None:
-    """Print instructions for a coding agent: what to do, the commands, when a patch is kept."""
+    """Print a guide for a coding agent: its task, the commands, and when a patch is kept."""
     from node.on_demand.session import task_meant
 
     home = Home.here()
@@ -47,7 +47,7 @@ def skill(task: str | None, text: Path | None, as_json: bool) -> None:
 
 
 def instructions(task: Task, flags: str) -> str:
-    """Return the agent instructions for a task; `flags` are the options that select the task."""
+    """Return the guide for a coding agent; `flags` are the options that select the task."""
     from node.line.branch import most_keeps
 
     manifest = task.manifest

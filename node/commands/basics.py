@@ -109,7 +109,7 @@ def warn_if_variable_overrides(home: Home, net: str) -> None:
 
 
 def boards_elsewhere(store: "Store", net: str) -> str:
-    """Return text for the end of a message, which names other networks with leaderboards here."""
+    """Return the end of a message: other networks that have leaderboards here, or nothing."""
     others = [name for name in store.boards.networks() if name != net]
     return (
         f"; other networks with leaderboards: {', '.join(others)} (`--network NAME`)"

@@ -27,9 +27,10 @@ if TYPE_CHECKING:
 def carry(what: str, to: str | None, rung: str | None, as_json: bool) -> None:
     """Try the patches of another rung's head, or a single patch or claim, on a task.
 
-    Each patch is applied to the task's working line. The sizes in the task's `[constants]` stay.
-    The patch is screened, rechecked and kept by the task's usual rule. All kept patches then go
-    through one promotion trial. A gain on the other rung is no evidence on this task.
+    Each patch is applied to the task's working line. It changes no constant that the task sets in
+    `[constants]`. The patch is screened, rechecked and kept by the task's usual rule. One promotion
+    trial then measures all kept patches together. A gain on the other rung is no evidence on this
+    task.
     """
     from node.on_demand.transferring import decision_words, transfer_patches
 

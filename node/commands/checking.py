@@ -19,7 +19,7 @@ _WORDS = {"ok": "ok", "note": "note", "fault": "FAULT"}
 @click.argument("name", metavar="DIR|NAME")
 @json_option("Print one JSON document.")
 def check(name: str, as_json: bool) -> None:
-    """Check a task for faults: one in a folder, or a built-in one.
+    """Check a built-in task, or a task in a folder, for faults.
 
     For a program task it shows the noise, and checks four things: the same seed gives the same
     instances and scores; the baseline stays within its limits; comparing the baseline with itself

@@ -58,7 +58,7 @@ _SECTIONS = {
     "Measuring and changing the head": {
         "run": ("measure", "Measure a source."),
         "compare": ("measure", "Compare two sources in pairs."),
-        "replicate": ("replicate", "Try published findings here."),
+        "replicate": ("replicate", "Measure published findings here."),
         "carry": ("carrying", "Try another rung's patches."),
         "adopt": ("heads", "Change the verified head."),
         "revert": ("heads", "Go back to the previous head."),
@@ -67,7 +67,7 @@ _SECTIONS = {
         "diff": ("history", "Print an experiment's diff."),
         "insights": ("insights", "Show which changes worked."),
         "replay": ("replay", "Write an experiment to a folder."),
-        "export": ("exporting", "Export to other tools."),
+        "export": ("exporting", "Export results for other tools."),
         "import": ("importing", "Import bundles and logs."),
     },
     "Other people": {
@@ -87,7 +87,7 @@ _SECTIONS = {
     },
     "Coding agents": {
         "propose": ("agents", "Show one proposal."),
-        "skill": ("agents", "Print instructions for an agent."),
+        "skill": ("agents", "Print a guide for an agent."),
         "compare-programs": ("compare_programs", "Compare two proposers."),
         "spending": ("model_costs", "Show and correct model costs."),
     },

@@ -53,9 +53,12 @@ _OPEN = 5  # exit code if there is no verdict, as in `compare`
 @click.argument("a", metavar="A")
 @click.argument("b", metavar="B")
 @click.option("--for", "duration", metavar="SPAN", default=_USUAL, help="The time limit [8h].")
-@click.option("--block", metavar="SPAN", default=_BLOCK, help=f"The length of a block [{_BLOCK}].")
+@click.option(
+    "--block", metavar="SPAN", default=_BLOCK, help=f"How long A or B works at a time [{_BLOCK}]."
+)
 @setting_option(
-    "agent", help="The proposer, if A and B are files with instructions (default: the setting)."
+    "agent",
+    help="The proposer, if A and B are files with instructions (default: the setting `agent`).",
 )
 @click.option(
     "--from",
@@ -67,7 +70,7 @@ _OPEN = 5  # exit code if there is no verdict, as in `compare`
     "--runs",
     type=click.IntRange(1, 50),
     default=3,
-    help="How often each block's result is measured again [3].",
+    help="How many new runs measure each block's result [3].",
 )
 @task_options()
 @click.option("--fresh", is_flag=True, help="Discard the blocks of earlier calls.")
@@ -88,10 +91,10 @@ def compare_programs(
     """Find out which of two proposers gains more on this device.
 
     A and B are proposers, written as in the setting `agent` (search, claude, ollama:NAME,
-    claude#bold; search,claude for two at once), or files with instructions for a proposer
-    (bold.md). They work in blocks of time, in random order. Each block is a separate session that
-    starts at the same head and knows nothing of other blocks. The comparison ends with a result or
-    at the time limit. After an interruption the same command resumes.
+    claude#bold), or files with instructions for a proposer (bold.md). `search,claude` means
+    both proposers at once. A and B work in blocks of time, in random order. Each block is a
+    separate session that starts at the same head and knows nothing of other blocks. The comparison
+    ends with a result or at the time limit. After an interruption the same command resumes.
     """
     for_s = parse_duration(duration)
     block_s = parse_duration(block)
@@ -119,9 +122,10 @@ def compare_programs(
 
 
 def _side(command: CommandSession, word: str, agent: tuple[str, ...]) -> Contender:
-    """Return the contender that an argument names: a file with instructions, or proposers.
+    """Return the contender for the argument A or B.
 
-    Raises UsageError for a missing file or unsuitable proposers.
+    The argument is a file with instructions, or proposers as in the setting `agent`. Raises
+    UsageError for a missing file or unsuitable proposers.
     """
     path = Path(word).expanduser()
     is_text = path.suffix == ".md" or ("/" in word and path.is_file())
@@ -189,7 +193,7 @@ def _check_spans(command: CommandSession, for_s: float, block_s: float) -> None:
         least = duration_text(4 * FEWEST_RUNS * run_s)
         raise UsageError(
             f"a block of {span_words(block_s)} is too short for runs of {span_words(run_s)}",
-            f"give a longer block: --block {least}; each pair uses two blocks of the time --for",
+            f"give a longer block: --block {least}; --for must be long enough for two blocks",
         )
     most = math.floor(for_s / (2 * block_s))
     if most < 1:
@@ -242,7 +246,7 @@ def _work(comparison: ProgramComparison, comparing: Comparing, for_s: float) -> 
 
 
 def _in_steps(progress: Progress) -> Progress:
-    """Return a progress callback that reports only every tenth: a block may last for hours."""
+    """Return a callback that reports only every tenth of the progress: a block may last hours."""
     last = ("", -1)
 
     def look(what: str, share: float) -> None:

@@ -108,7 +108,10 @@ def jsonl() -> None:
 @export.command()
 @click.argument("id", metavar="ID")
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), help="The file [arnode-ID.bundle here]."
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="The file to write [./arnode-ID.bundle].",
 )
 @json_option()
 def bundle(id: str, output: Path | None, as_json: bool) -> None:  # noqa: A002 (the argument's name)
@@ -175,7 +178,7 @@ def board(
 @click.argument("id", metavar="ID", required=False)
 @line_option
 def patch(id: str | None, task: str | None) -> None:  # noqa: A002 (the argument's name)
-    """Write a diff to stdout: of ID, or of the verified head against the baseline."""
+    """Write the diff of ID to stdout; without ID, that from the baseline to the verified head."""
     with reading() as (store, blobs):
         text = _diff(store, blobs, id, task)[0]
     # A file gets the exact bytes. A terminal would interpret control characters.

@@ -32,8 +32,8 @@ def friends(ctx: click.Context, as_json: bool) -> None:
     """List, add or remove friends: authors whose claims are re-run first.
 
     A friend's claim is adopted only after a re-run here, like any other claim. The same is true of
-    your fleet, the nodes on the list of `friends = "fleet:KEY"`. This node also tries patches that
-    the fleet kept after few runs.
+    your fleet, the nodes on the list of `friends = "fleet:KEY"`. A patch that a fleet node kept is
+    tried here, too, even before that node claims its gain.
     """
     if ctx.invoked_subcommand is not None:
         return
@@ -75,8 +75,8 @@ def remove(key: str) -> None:
 def sign(keys: tuple[str, ...]) -> None:
     """Print a list of your fleet's nodes, signed by this home's author key.
 
-    KEY: the author key that `arnode key show` prints on each node. A node that was removed from the
-    list is no longer in the fleet.
+    KEY: the author key of a node, as `arnode key show` prints it there. Name all nodes: a node that
+    is missing from the list is no longer in the fleet.
     """
     members = [_checked(key) for key in keys]
     if len(members) > MAX_MEMBERS:

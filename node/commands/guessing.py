@@ -84,7 +84,7 @@ def measured_by_trial(wanted: Wanted, given: GivenOptions, *, agrees: bool) -> M
 
 
 def _confirm(given: GivenOptions, *, agrees: bool) -> None:
-    """Ask the user to confirm the guesses, unless flags gave all values or the user agrees.
+    """Ask the user to confirm the guesses, unless flags gave all values or `agrees` (--yes).
 
     Without a terminal the direction must be given, since a wrong one would invert all results.
     Raises UsageError if it is missing, click.Abort if the user declines.
@@ -113,7 +113,7 @@ def _shown(
     *,
     knows: bool,
 ) -> list[str]:
-    """Return lines on what the trial runs showed and where each value comes from."""
+    """Return lines that show the trial runs' figures, each value, and its origin."""
     figures = [f"{one.figure:g}{one.unit and f' {one.unit}'}" for one in reports]
     seconds = max(one.seconds for one in reports)
     runs = f"{many(len(reports), 'trial run')}, slowest {seconds:.1f} s"
@@ -137,5 +137,5 @@ def _noise(guess: Guess, measured: Measured) -> str:
     if guess.noise_sd is None:
         return "unknown: a node's first session measures it"
     if measured.noise_floor == UNKNOWN_NOISE:
-        return "none: all trial runs printed the same"
+        return "none: all trial runs printed the same number"
     return f"sd {measured.noise_floor:.3g} of a run"

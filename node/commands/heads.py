@@ -1,4 +1,4 @@
-"""`head`, `adopt` and `revert`: show the verified head and its authors, and move it by hand."""
+"""`head`, `adopt` and `revert`: show the verified head and its authors, and change it by hand."""
 
 import asyncio
 import shlex
@@ -40,7 +40,9 @@ from protocol.source import Source
     help="Print the source of the working line instead; it is not verified.",
 )
 @click.option(
-    "--provenance", is_flag=True, help="Show who wrote each line of the source, with the evidence."
+    "--provenance",
+    is_flag=True,
+    help="Show who wrote each line of the source, and what confirmed it.",
 )
 @click.option(
     "--weights",

@@ -234,10 +234,10 @@ def _metric(store: Store, record: Record) -> MetricSpec | None:
 
 
 def _marks_shown(record: Record, marks: list[MarkDocument] | None) -> str | list[str] | None:
-    """Return a record's capability marks as text.
+    """Describe what a record's source does beyond arithmetic (its capability marks).
 
-    None means that the record has no source. The text distinguishes a source without marks from
-    a source that is missing here.
+    Return None if the record has no source, "none" if the source has no marks, and another text
+    if the source is missing here.
     """
     if not isinstance(record.body, Subject):
         return None

@@ -19,13 +19,13 @@ def print_imported(imported: Imported, limit: int | None = None) -> None:
         rows = [row for row in log.read if row.segment == number]
         if rows:
             newest = rows[::-1][:limit]
-            of = f"the newest {len(newest)} of {len(rows)}"
+            of = f"the newest {len(newest)} of {len(rows)} rows"
             _print_rows(imported, newest, segment.metric, of)
     texts = [row.description for row in log.rows if not row.is_read]
     if texts:
         newest_lines = list(zip(log.text_lines, texts, strict=True))[::-1][:limit]
         out.print(
-            f"other lines of text, which are no experiments: the newest {len(newest_lines)}"
+            f"other lines, which describe no experiment: the newest {len(newest_lines)}"
             f" of {len(texts)}",
             style="bold",
         )
@@ -36,7 +36,7 @@ def print_imported(imported: Imported, limit: int | None = None) -> None:
 def print_best(imported: Imported, segment: int, count: int) -> None:
     """Print the best imported rows of one hardware class, marked as unverified."""
     rows = imported.best(count, segment)
-    of = f"the best {len(rows)} of {imported.count(segment)}"
+    of = f"the best {len(rows)} of {imported.count(segment)} rows"
     _print_rows(imported, rows, imported.log.segments[segment].metric, of)
 
 

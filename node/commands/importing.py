@@ -149,7 +149,7 @@ def bundle(path: Path, as_json: bool) -> None:
 
 
 def _print_files(files: list[tuple[dict[str, object], str]], as_json: bool) -> None:
-    """Print the result of each file. The first JSON document contains those of the other files."""
+    """Print the result of each file. As JSON, later files are in the first one's `more_files`."""
     (first, _), *others = files
     others_document = {"more_files": [document for document, _ in others]} if others else {}
     print_result({**first, **others_document}, *(line for _, line in files), as_json=as_json)

@@ -42,7 +42,7 @@ def _print_hyperparameters(learnt: "Learnt") -> None:
         click.echo(f"too few hyperparameters of {name} were varied yet to say which matter")
         return
     click.echo(
-        f"hyperparameters of {name} on {plain(learnt.line.hardware_class)}, by share explained:"
+        f"hyperparameters of {name} on {plain(learnt.line.hardware_class)}, by share of variance:"
     )
     for one in hyperparameters[:_SHOWN]:
         share = f"{one['share']:.0%} ({one['low']:.0%} to {one['high']:.0%})"

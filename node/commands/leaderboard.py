@@ -37,8 +37,8 @@ from trainer.cards.cards import probe_devices
 
 _TOP = 20
 _READ = (
-    "code: what it does beyond arithmetic (see `show`); unread: its language cannot be checked;"
-    " not here: its source is missing."
+    "code: what a row's code does beyond arithmetic (see `show`); unread: its language cannot be"
+    " checked; not here: its source is missing."
 )
 _UNREAD = "--marks checks the rows' code; unread: its language cannot be checked."
 
@@ -68,7 +68,12 @@ _UNREAD = "--marks checks the rows' code; unread: its language cannot be checked
     metavar="NAME=TEXT",
     help="Show only rows from this environment, like torch=2.13.0.",
 )
-@click.option("--marks", "is_read", is_flag=True, help="Check each row's code and show its marks.")
+@click.option(
+    "--marks",
+    "is_read",
+    is_flag=True,
+    help="Show what each row's code does beyond arithmetic.",
+)
 @json_option()
 def leaderboard(
     task: str | None,
@@ -82,10 +87,10 @@ def leaderboard(
 ) -> None:
     """Show the leaderboard of a task and hardware class.
 
-    Rows are ranked by the lower bound of the gain over the task's baseline, measured in pairs.
-    After a re-run by another key, the gain that the other key measured on its secret split counts.
-    Before that the claimed gain counts: on the public or the secret split, whichever is lower,
-    corrected for the author's number of tries. `show`, `diff`, `verify`, `adopt` and `replay`
+    Rows are ranked by the lower bound of the gain over the task's baseline, measured in pairs. If
+    another key re-ran the claim, the gain that this key measured on its secret split counts.
+    Otherwise the claimed gain counts: the lower one of the public and the secret split, corrected
+    for the author's number of tries. `show`, `diff`, `verify`, `adopt` and `replay`
     accept a row's id.
 
     --marks checks the code of each row, which takes half a second per row. A mark names something

@@ -114,13 +114,13 @@ def fsck(rebuild: bool, as_json: bool) -> None:
 @click.command()
 @json_option()
 def gc(as_json: bool) -> None:
-    """Remove unused sources, and peers' day-old announcements of experiments."""
+    """Remove unused sources, and peers' announcements of experiments that are over a day old."""
     home = Home.here()
     with home.lock(), reporting() as progress:
         done = collect(home, progress)
     print_result(
         asdict(done),
         f"removed {done.blobs} blobs ({done.bytes:,} bytes) and {done.intents} old announcements;"
-        f" {done.released} records from quarantine are now valid",
+        f" accepted {done.released} records that were dated in the future",
         as_json=as_json,
     )

@@ -40,13 +40,18 @@ REJECTED = 7
     metavar="F|TREE",
     help="A file, or the id of a tree or record (default: the baseline).",
 )
-@click.option("--seeds", default=1, type=click.IntRange(1, 100), help="The number of new seeds.")
+@click.option(
+    "--seeds",
+    default=1,
+    type=click.IntRange(1, 100),
+    help="How many runs to make, each with a new seed.",
+)
 @click.option(
     "--seed",
     "given",
     type=click.IntRange(0, MAX_SEED),
     multiple=True,
-    help="Run with this seed; may be given again.",
+    help="Make a run with this seed; repeat for several.",
 )
 @task_options()
 @json_option("Print one JSON document.")

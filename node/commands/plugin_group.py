@@ -12,9 +12,9 @@ CommandOf: TypeAlias = Callable[[Found], click.Command | None]
 
 
 class PluginGroup(click.Group):
-    """A group with fixed commands and one command per plugin of the plugin group `group`.
+    """A group of fixed commands, and a command for each plugin in the plugin group `group`.
 
-    `command_of` makes a plugin's command, or returns None if the plugin has none for this group.
+    `command_of` returns a plugin's command, or None if the plugin offers no command here.
     A plugin that cannot be loaded is listed with the reason; its command fails with that reason.
     """
 
@@ -41,7 +41,7 @@ class PluginGroup(click.Group):
         except ConfigurationError as fault:
             return _broken(found.name, fault)
         except Exception as fault:  # noqa: BLE001 (a plugin may raise anything)
-            what = f"makes no command: {type(fault).__name__}: {fault}"
+            what = f"cannot create its command: {type(fault).__name__}: {fault}"
             return _broken(found.name, found.fault(what))
 
 

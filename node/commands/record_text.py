@@ -40,7 +40,7 @@ def _with_figures(value: object, document: object, metric: MetricSpec | None) ->
 
 
 def _figure(attribute: str, value: object, document: object, metric: MetricSpec | None) -> object:
-    """Return one field as a figure. The suffix of its attribute's name gives its scale."""
+    """Return a field as a figure. The suffix of `attribute` is its scale, such as `_millionths`."""
     if isinstance(value, int) and attribute.endswith("_nano") and metric is not None:
         digits = _NANO_DIGITS if metric.scale is None else metric.scale
         return f"{_decimal(value, digits, least=min(digits, _LEAST_DIGITS))} {metric.unit}".rstrip()

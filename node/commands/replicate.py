@@ -39,7 +39,7 @@ _INTERRUPTED = 130
 @click.argument("catalogue", type=Path, required=False)
 @task_options()
 @click.option(
-    "--only", multiple=True, metavar="NAME", help="Try only this finding; may be given again."
+    "--only", multiple=True, metavar="NAME", help="Try only this finding; repeat for several."
 )
 @pairs_option
 @click.option("--quick", is_flag=True, help="Run at most four pairs, which show only large gains.")
@@ -128,7 +128,7 @@ def _measure(
 def _shown(
     pending: Sequence[FindingCandidate], replications: Replications
 ) -> Callable[[Source, KeptRun], None]:
-    """Return a callback that prints the total work to stderr, then each run as it ends."""
+    """Return a callback that prints to stderr how many runs there are, then each run as it ends."""
     states = {one.finding.name: _state(replications.look(one)) for one in pending}
     blocks = {one.block for one in pending}
     most = (len(pending) + len(blocks)) * replications.policy.max_pairs

@@ -68,8 +68,8 @@ def report(
     """Report what happened: `arnode report --since 12h --format html > night.html`.
 
     The report shows what was tried, kept and refuted, which promotion trials passed, what peers
-    claimed, what it cost and which proposers found the gains. It works with and without a running
-    node.
+    claimed, what models and agents cost, and which proposers found the gains. The command works
+    with and without a running node.
 
     `--publish` signs the report. Its figures and title are sent to the whole network, its text to
     anyone who asks for it. `--peers` lists the reports that peers published.

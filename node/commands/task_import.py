@@ -52,7 +52,7 @@ def _command_of(found: Found) -> click.Command | None:
     named = [one.name for one in reader.options]
     if not _RESERVED.isdisjoint(named) or len(set(named)) < len(named):
         raise found.fault(
-            f"has an option twice, or one that arnode has already: {', '.join(named)}"
+            f"defines an option twice, or one that arnode has already: {', '.join(named)}"
         )
     command = json_option()(import_task)
     for one in reversed(reader.options):
@@ -70,7 +70,7 @@ def import_() -> None:
 @task.command()
 @click.option(
     "--target", "targets", type=click.Path(path_type=Path), multiple=True, required=True,
-    help="A file that may be edited; may be given again.",
+    help="A file that experiments may edit; repeat for several.",
 )  # fmt: skip
 @click.option(
     "--eval",
@@ -102,7 +102,8 @@ def import_() -> None:
 )  # fmt: skip
 @click.option(
     "--holdout", type=click.Path(path_type=Path),
-    help="A folder whose files replace those of the same name in promotion trials and `verify`.",
+    help="A folder of files that promotion trials and `verify` use instead of"
+    " the task's files of the same names.",
 )  # fmt: skip
 @click.option("--yes", "agrees", is_flag=True, help="Accept the guessed settings without asking.")
 @_into_option

@@ -71,8 +71,9 @@ def verify(
     one; 5: unconfirmed; 1: the source does not run here; 7: the claim is invalid, or the evaluator
     rejects the source.
 
-    Leaderboards count a re-run only if its pairs are enough evidence at 0.05. So even with a larger
-    --alpha, pairs are run until they are enough, up to the largest number.
+    Leaderboards count a re-run only if its pairs are enough evidence at an alpha of 0.05. So a
+    larger --alpha does not stop the re-run earlier: it runs pairs until they are enough for 0.05,
+    or until the limit of --pairs.
     """
     if check_only:
         _check(claim, as_json=as_json)
@@ -121,9 +122,9 @@ def _print_verified(verified: "Verified") -> None:
 
 
 def _print_marks(marks: Sequence[CapabilityFinding] | None) -> None:
-    """Print what the code does beyond arithmetic, or that it was not read."""
+    """Print what the code does beyond arithmetic, or that the code was not checked."""
     if marks is None:
-        click.echo("its code was not checked for marks: some of it is missing here")
+        click.echo("its code was not checked, because some of it is missing here")
         return
     for mark in marks[:_SHOWN_MARKS]:
         click.echo(f"marked: {plain(describe(mark))}")
@@ -144,7 +145,7 @@ def _meaning(verified: "Verified") -> str:
         case "confirmed", "holds" | "":
             return meaning
         case "confirmed", _:
-            return "there is a gain here, but not shown to be as large as claimed"
+            return "there is a gain here, but the pairs do not show that it is as large as claimed"
         case "refuted", _ if step.reason:
             return step.reason
         case "refuted", _:

@@ -66,7 +66,7 @@ def view(
     """Open the page of this home in a browser.
 
     The running node serves the page. If no node runs, this command serves it read-only until
-    Ctrl-C. Tokens and links are valid until that server stops.
+    Ctrl-C. Tokens and links are valid until the node or this command stops.
     """
     home = Home.here()
     config = config_of(home, {"web": web})

@@ -1,6 +1,7 @@
 """The demo's processes: each a real arnode with its own home, key and socket.
 
-They share a pipe with the demo (`Lifeline`), so that all end with it, even if it crashes.
+They share a pipe with the demo's own process (`Lifeline`). When that process ends or crashes, all
+of them end.
 """
 
 import asyncio

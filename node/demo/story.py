@@ -251,10 +251,10 @@ class _Story:
 
 
 def verdicts(store: Store, line: LineKey) -> Iterator[tuple[bytes, Job[Any], str]]:
-    """Yield the tree of each peer's claim that a line has judged, with the job and the verdict.
+    """Yield the source id, the job and the verdict of each peer's claim that a line has judged.
 
-    A claim with only a small lead is tried like a patch of the node's own proposers. If the patch
-    is kept, the promotion trial gives the verdict.
+    A claim whose gain is only a little larger than the head's is tried like a patch of the node's
+    own proposers. If the patch is kept, the promotion trial gives the verdict.
     """
     for job in store.jobs.closed_jobs(line, CatchUpStep):
         yield job.step.theirs, job, job.step.verdict

@@ -1,8 +1,8 @@
 """Network addresses that peers exchange: a host, a TCP port and the peer id expected there.
 
 The text is a multiaddr of one form, `/ip4/192.0.2.1/tcp/4001/p2p/12D3Koo…`, or with `ip6`, `dns`,
-`dns4`, `dns6`. It may also be such an address of a relay, followed by `/p2p-circuit/p2p/12D3Koo…`
-with the peer reached through it. Nothing else is dialled. A peer id contains an Ed25519 public key,
+`dns4`, `dns6`. Or it is such an address of a relay, followed by `/p2p-circuit/p2p/12D3Koo…` with
+the id of the peer behind it. Nothing else is dialled. A peer id contains an Ed25519 public key,
 as all transport keys here are of that kind. A machine without the private key cannot answer under
 the id, so a wrong address costs a failed dial and nothing more. This module is pure: it resolves no
 names.
@@ -42,7 +42,7 @@ _MAX_ID = 60
 
 
 class Reach(Enum):
-    """From where a host can be reached: its IP address's `AddressScope`, or NAME for a DNS name."""
+    """The machines that can reach a host: its IP address's `AddressScope`; NAME if unknown."""
 
     PUBLIC = AddressScope.PUBLIC.value
     NAME = "name"  # a DNS name, which may resolve to anything
@@ -79,7 +79,7 @@ class Address:
 
     @property
     def reach(self) -> Reach:
-        """From where the host can be reached."""
+        """The machines that can reach the host."""
         return Reach.NAME if self.kind in _NAMED else reach_of(self.host)
 
     @property
@@ -124,7 +124,7 @@ def parse_address(text: str) -> Address | Rejected:
 
 
 def parse_direct(text: str) -> Address | Rejected:
-    """Return the address in `text`; reject an address through a relay, which may not last."""
+    """Return the address in `text`; reject one through a relay, which may soon be invalid."""
     address = parse_address(text)
     if isinstance(address, Address) and address.relay is not None:
         return Rejected(f"it goes through the relay {address.relay}: give the relay's own address")
@@ -175,7 +175,7 @@ def make_address(
 
 
 def seen_at(listened: str, hosts: Iterable[str]) -> list[str]:
-    """Return the addresses at which others can reach a listening address, such as `ANYWHERE`."""
+    """Return a listening address; if it begins with `ANYWHERE`, one address for each of `hosts`."""
     if not listened.startswith(f"{ANYWHERE}/"):
         return [listened]
     return [f"/ip4/{host}{listened.removeprefix(ANYWHERE)}" for host in hosts]
@@ -208,7 +208,7 @@ def reach_of(host: str) -> Reach:
 
 
 def may_share(reach: Reach, peer_reach: Reach | None) -> bool:
-    """Return True if an address with this reach is accepted from a peer with reach `peer_reach`."""
+    """Return True if a peer with reach `peer_reach` may report an address with reach `reach`."""
     # A name may resolve to something else each time. NOWHERE means that no machine is there.
     if reach in (Reach.NAME, Reach.NOWHERE):
         return False

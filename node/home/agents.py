@@ -27,7 +27,7 @@ _READS_NONE: Final = ("search", *_ALONE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentForm:
-    """Accepted values of the setting that share a meaning. Capitals stand for a name."""
+    """Values of the setting with the same meaning. A word in capitals is a placeholder."""
 
     words: tuple[str, ...]
     meaning: str
@@ -81,7 +81,7 @@ def named_agent(entry: str) -> NamedAgent:
 
 
 def entry_of(word: str, text: str) -> str:
-    """Return the entry for a word and the name of instructions."""
+    """Return the entry for a proposer's word and the name of its instructions (`word#text`)."""
     return f"{word}{_MARK}{text}" if text else word
 
 

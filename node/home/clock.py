@@ -13,10 +13,10 @@ def clock_ms() -> int:
 
 
 def is_in_future(at_s: float, now_s: float, *, most_s: float) -> bool:
-    """Return True if `at_s` is in the future, by a clock that may be set back.
+    """Return True if `at_s` is in the future, but at most `most_s` away.
 
-    `most_s` is the longest possible wait. A time that is further away shows that the clock was set
-    back, and counts as reached.
+    No wait is longer than `most_s`. If `at_s` is further away, the clock must have been set back.
+    Then `at_s` counts as reached.
     """
     return now_s < at_s <= now_s + most_s
 

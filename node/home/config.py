@@ -101,7 +101,7 @@ class Config:
     The built-in search proposes while a model or agent has no proposal."""
 
     planner: str | None = setting(None, agents.MODEL)
-    """A language model, named as in `agent`, that writes every 12 experiments what models and
+    """A language model, named as in `agent`. After every 12 experiments it writes what models and
     coding agents should aim at ([Roles](llm.md#roles))."""
 
     reviewer: str | None = setting(None, agents.MODEL)
@@ -222,7 +222,7 @@ class Config:
         Flag("How many runs use the CPU at once (default: auto).", metavar="N|auto"),
     )
     """How many runs work at once on the CPU in tasks with a token budget: `"auto"` (as cores and
-    memory allow) or a number up to that of the cores. Other work on the machine has priority.
+    memory allow) or a number up to the number of cores. Other work on the machine has priority.
     With `ray`: how many lanes to use in the cluster, `"auto"` for one per core or card."""
 
     stop_early: bool = setting(False, _SWITCH)
@@ -255,7 +255,7 @@ class Config:
     ray: str | None = setting(
         None,
         ValueKind(take.ray_address, 'an address like "10.0.0.1:6379", "auto" or "local"'),
-        Flag("Measure on the machines of your Ray cluster.", metavar="ADDR|auto|local"),
+        Flag("Make runs on the machines of your Ray cluster.", metavar="ADDR|auto|local"),
     )
     """Your [Ray cluster](fleet.md#with-ray), whose machines make the runs instead of this one: the
     address of its head node, such as `10.0.0.1:6379`; `auto`: the cluster that runs on this
@@ -271,7 +271,7 @@ class Config:
         (),
         ValueKind(take.lane_hosts, 'machines with their number of lanes: ["gpu1", "gpu2:4"]'),
         Flag(
-            "Measure on N lanes of a machine, by ssh (or here); repeat for several.",
+            "Make runs on N lanes of a machine, by ssh (or here); repeat for several.",
             metavar="HOST[:N]",
             is_repeated=True,
             option="--lane",
@@ -301,12 +301,12 @@ class Config:
     """Start a promotion trial of the working line at most this many hours after the last one."""
 
     max_records: int = setting(2_000_000, _COUNT)
-    """The most records to store (1.6 KB each). Above it, the oldest records of the author with the
-    most records are dropped, never your own."""
+    """The most records to store (1.6 KB each). Above this number the oldest records of the
+    author with the most records are dropped, never your own."""
 
     peer_code: str = setting("all", _one_of("none", "friends", "all"))
-    """Whose code this node runs, to try their best sources and patches and to re-run their claims:
-    `"all"`, `"friends"` (`arnode friends add`) or `"none"`."""
+    """The peers whose code this node runs, to try their best sources and patches and to re-run
+    their claims: `"all"`, `"friends"` (`arnode friends add`) or `"none"`."""
 
     friends: str = setting("", ValueKind(take.fleet, f'"{FLEET}KEY", with the key of its owner'))
     """Your other nodes that are connected only over the internet: `"fleet:KEY"`, with the key that
@@ -341,8 +341,8 @@ class Config:
         0.25, ValueKind(take.number(lambda share: 0 <= share <= 1), "a number from 0 to 1")
     )
     """The share of runs for peers' patches and claims, not counting trials of a peer's best
-    source. A node without ideas spends more unless the share is 0. For machines that mainly
-    verify, or only search."""
+    source. A node without ideas of its own spends more, unless this is `0`. Change it on machines
+    that should mainly verify, or only search."""
 
     allow_partial_sandbox: bool = setting(
         False, _SWITCH, Flag("Run your own experiments even if only a weaker sandbox is available.")

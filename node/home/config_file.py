@@ -1,4 +1,4 @@
-"""Changes of single settings in the user's `config.toml`, which keep every other line as it is.
+"""Functions that change single settings in the user's `config.toml` and keep every other line.
 
 The file belongs to the user, with comments and an order of its own. Python can read TOML but not
 write it, so lines are replaced as text. The result is parsed before it is written. If it is not

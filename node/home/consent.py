@@ -1,9 +1,9 @@
 """The user's consent to connect to a network. Nothing is sent before the user agrees.
 
-The user is asked once, at a terminal, if there is a peer to connect to. The answer is stored as the
-setting `online`. Without a terminal, the node connects only if a flag or that setting says so. The
-user's own text never leaves the machine, and a program task of the user's own is shared only in
-private networks.
+If there is a peer to connect to, the node asks the user once, at a terminal. The answer is stored
+as the setting `online`. Without a terminal, the node connects only if a flag or that setting says
+so. The user's own text never leaves the machine, and a program task of the user's own is shared
+only in private networks.
 """
 
 from collections.abc import Callable

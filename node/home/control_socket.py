@@ -1,8 +1,9 @@
 """The control socket: commands send the running node one request over a 0600 unix socket.
 
-Each request gets one reply. Frames are `protocol.framing`'s, of msgpack, at most 1 MiB. The socket
-is in a 0700 folder, so only this user can connect; messages are checked nevertheless. Errors are
-sent as message, hint and exit code, so that the command reports the same error as the node.
+Each request gets one reply. Messages are msgpack in the frames of `protocol.framing`, at most 1 MiB
+each. The socket is in a 0700 folder, so only this user can connect; messages are checked
+nevertheless. Errors are sent as message, hint and exit code, so that the command reports the same
+error as the node.
 """
 
 import asyncio
@@ -151,7 +152,7 @@ def call(
 
 
 def document(reply: Message) -> dict[str, Message]:
-    """Return a reply that must be a document. Raises ArnodeError if it is something else."""
+    """Return a reply that is a document (a map). Raises ArnodeError if it is something else."""
     if not isinstance(reply, dict):
         raise nonsense()
     return reply

@@ -72,7 +72,7 @@ def selected_network(
 def remember_network(home: Home, name: str) -> None:
     """Store a network in the settings as the one in use.
 
-    A user who declined another network is asked again.
+    If the user declined to connect to another network, `arnode start` asks again.
 
     Raises:
         UsageError: no network of that name is defined here.

@@ -35,7 +35,7 @@ class DamagedStoreError(ArnodeError):
 
 @contextmanager
 def explaining_faults(place: Path) -> Iterator[None]:
-    """Raise disk and database errors of the body as an `ArnodeError` that names `place`."""
+    """Convert disk and database errors in the block to an `ArnodeError` that names `place`."""
     try:
         yield
     except (sqlite3.Error, OSError) as fault:

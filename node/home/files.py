@@ -1,7 +1,7 @@
-"""Writing files completely or not at all, even if the process is killed; free disk space.
+"""Functions that write a file completely or not at all, and the size of free disk space.
 
-Writing always uses the same steps: a temporary name in the same folder, fsync, rename or link,
-fsync of the folder.
+A file is complete or missing even if the process is killed. Writing always uses the same steps: a
+temporary name in the same folder, fsync, rename or link, fsync of the folder.
 """
 
 import os

@@ -1,9 +1,9 @@
 """A fleet: the nodes of one owner, given by a list of their keys that the owner's key signs.
 
-The machines of a fleet may see each other only over the internet. Each remains a node with records
-of its own. `friends = "fleet:KEY"` names the owner. `arnode friends sign`, in the home of that key,
-writes the list. `arnode friends take` stores a newer list on a node. A key that was removed from
-the list is untrusted again.
+The machines of a fleet can be far apart, connected only by the internet. Each remains a node with
+records of its own. `friends = "fleet:KEY"` names the owner. `arnode friends sign`, in the home of
+that key, writes the list. `arnode friends take` stores a newer list on a node. A key that was
+removed from the list is untrusted again.
 
 Machines that only make runs for a node are not nodes. Settings name them by their `ssh` host name,
 or by the address of a Ray cluster.
@@ -108,7 +108,7 @@ def owner_of(friends: str) -> bytes | None:
 
 
 def sign_fleet(members: Iterable[bytes], *, key: SigningKey, written_s: int) -> SignedList:
-    """Return the list of 1 to 256 nodes, by their author keys, signed by their owner."""
+    """Return a list of the author keys of 1 to 256 nodes, signed with the owner's key."""
     keys = (member.hex() for member in members)
     return signed(_KIND, _of(key.public), keys, key=key, written_s=written_s)
 

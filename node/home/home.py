@@ -45,7 +45,7 @@ def _with_hint(root: Path) -> Iterator[None]:
 
 
 class _HomePath:
-    """A file or folder in a home, by its name there."""
+    """A descriptor that returns the path of the file or folder `name` in a home."""
 
     def __init__(self, name: str) -> None:
         self._name = name

@@ -1,8 +1,8 @@
 """This node's identity and secrets on disk.
 
-One 0600 file has the seeds of both keys. Another has the secret from which splits are drawn. Both
-are created once, on first use. A lost author key is a lost identity: only `renew_keys` replaces it.
-A damaged file is an error, and is never replaced.
+One 0600 file has the seeds of both keys. Another has the secret from which the node draws secret
+splits. Both are created once, on first use. A lost author key is a lost identity: only `renew_keys`
+replaces it. A damaged file is an error, and is never replaced.
 """
 
 import secrets

@@ -162,9 +162,9 @@ def _list(
 
 
 def _published(text: str) -> str | Rejected:
-    """Return the text if a list of addresses can be published there.
+    """Return `text` if it is an address at which a list can be published, else the fault.
 
-    Errors never repeat the text, since it may contain a password.
+    Faults never repeat the text, since it may contain a password.
     """
     if len(text) > LIMIT_CHARACTERS:
         return Rejected(f"it has {len(text)} characters, more than {LIMIT_CHARACTERS}")

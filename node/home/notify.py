@@ -26,7 +26,7 @@ class Outlet:
 
     @property
     def shown(self) -> str:
-        """The text for logs. It omits the URL's path, which lets anyone read or send alerts."""
+        """The text for logs. It omits the URL's path: with the path anyone could read alerts."""
         if self.way == "command":
             return f"command:{self.words[0]}"
         parts = urlsplit(self.words[0])

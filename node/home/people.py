@@ -26,7 +26,7 @@ class People:
 
     @property
     def trusted(self) -> frozenset[bytes]:
-        """The friends and the fleet. Among new authors, their claims are considered first."""
+        """The friends and the fleet, whose claims are considered before those of new authors."""
         return self.friends | self.fleet
 
 

@@ -60,7 +60,7 @@ class Found:
             raise self.fault(f"cannot be loaded: {type(fault).__name__}: {fault}") from fault
 
     def fault(self, what: str) -> ConfigurationError:
-        """Return the error about a fault of the plugin, which names its distribution."""
+        """Return an error that names the plugin and its distribution, and says what is wrong."""
         return ConfigurationError(
             f"the plugin `{self.name}` of {self.distribution} {self.version} {what}",
             f"update it, or remove it: pip uninstall {self.distribution}",

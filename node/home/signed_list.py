@@ -44,7 +44,8 @@ class ListKind:
 class SignedList:
     """A list with its signature, verified by `read_signed` or made by `signed`.
 
-    `of` is its second line; `written_s`: seconds since 1970; `items`: sorted, each once.
+    `of`: its second line, which names its subject; `written_s`: the time of its third line, in
+    seconds since 1970; `items`: sorted, each once.
     """
 
     kind: ListKind
@@ -122,7 +123,7 @@ def _signed_part(kind: ListKind, of: str, written_s: int, items: Iterable[str]) 
 
 
 def _time(text: str) -> int | None:
-    """Return the seconds since 1970 of a time in its exact form, else None."""
+    """Return the seconds since 1970 of a time in the form of `iso_time`; None for other forms."""
     try:
         at_s = int(dt.datetime.strptime(text, _TIME).replace(tzinfo=dt.UTC).timestamp())
     except ValueError:

@@ -33,7 +33,7 @@ class WrongWordError(ValueError):
 
 
 def text(value: Given) -> str:
-    """Return a value that is text."""
+    """Return the value, which must be text."""
     if not isinstance(value, str):
         raise TypeError
     return value

@@ -169,7 +169,7 @@ def _device(_: Home) -> Diagnosis:
     slug = processor().slug
     found = probe_cards()
     if found.fault:
-        hint = f"`nvidia-smi` may show more; until then runs are on the CPU ({slug})"
+        hint = f"`nvidia-smi` may show the cause; runs use the CPU ({slug}) until it is fixed"
         return Diagnosis(status="warning", detail=found.fault, hint=hint)
     if not found.cards:
         return _fine(f"{slug}, cores for {many(usable_cores(), 'lane')}, no NVIDIA card")
@@ -182,7 +182,7 @@ def _device(_: Home) -> Diagnosis:
 
 
 def _instructions(_: Home) -> Diagnosis:
-    """Check for an instruction counter. Only tasks that count instructions need one."""
+    """Check the processor's instruction counter, which only some tasks need."""
     try:
         require_counter()
     except ConfigurationError as fault:
@@ -234,7 +234,7 @@ def _settings(home: Home) -> Diagnosis:
 
 def _key(home: Home) -> Diagnosis:
     if not home.key.exists():
-        return _fine("made at the first start")
+        return _fine("created at the first start")
     author = read_keys(home).author.public
     with Store.open_read_only(home) as store:
         number = store.boards.reused_number(author)

@@ -131,7 +131,7 @@ def _lines(store: Store) -> list[LineKey]:
 
 
 def _lost_sources(store: Store, blobs: Blobs) -> dict[bytes, str]:
-    """Return the reason for each tree of an experiment whose source cannot be read."""
+    """Return the unreadable sources of experiments: each source's id with the error's text."""
     lost: dict[bytes, str] = {}
     for tree in dict.fromkeys(experiment.tree for experiment in store.experiments.listed()):
         try:

@@ -119,7 +119,7 @@ class LaneOutcome(Mapped):
 
     @classmethod
     def of(cls, outcome: RunOutcome, product: bytes | None = None) -> "LaneOutcome":
-        """Return an outcome in the form that is sent."""
+        """Return an outcome in the form in which a lane sends it."""
         stored = StoredOutcome(
             run=outcome.to_run(_ROLE),
             log_tail=outcome.log_tail,
@@ -192,5 +192,5 @@ def unpacked(data: bytes | None) -> Answers | None:
 
 
 def as_value(message: Message) -> Value:
-    """Return a message's item, typed as the value that `from_value` parses."""
+    """Cast a part of a message to the type that `from_value` parses."""
     return cast("Value", message)

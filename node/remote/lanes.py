@@ -1,4 +1,4 @@
-"""All remote lanes of a node: opening them on the node's task, their messages, reopening.
+"""All remote lanes of a node: they are opened on its task, exchange messages and are reopened.
 
 A `LaneLink` carries their messages. A lane is left out if its device has another hardware class
 than the first lane's, or if the last digits of its results may differ. Its metrics could not be
@@ -36,10 +36,10 @@ class _NoMessageError(ArnodeError):
 
 
 class LaneLink(Protocol):
-    """A connection to lanes over any transport, which restarts lanes that ended."""
+    """A connection to lanes, over any transport. It restarts lanes that ended."""
 
     async def run(self, lanes: "RemoteLanes") -> None:
-        """Pass each lane's messages and losses to `lanes`. Never returns.
+        """Pass each lane's messages to `lanes`, and report lost lanes to it. Never returns.
 
         Raises ArnodeError if no lanes can be started.
         """
@@ -244,7 +244,7 @@ async def _some_open(lanes: RemoteLanes, running: "asyncio.Task[None]", progress
 
 
 def _differences(ours: Device, theirs: Device) -> str:
-    """Return a difference of two devices that may change last digits; "" if none exists."""
+    """Return a difference of two devices that may change the last digits of results, or ""."""
     if ours.slug != theirs.slug:
         return f"it is {theirs.slug}, not {ours.slug}"
     first, second = _compared(ours.environment), _compared(theirs.environment)

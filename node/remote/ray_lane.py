@@ -88,7 +88,7 @@ class LaneHost:
             await queue.put(None)
 
     def _watch_ray(self, parent: int) -> None:
-        """End together with the raylet. Otherwise its death would leave the lane on a device."""
+        """End when the raylet ends. Otherwise the lane would still use its device afterwards."""
         while os.getppid() == parent and not _is_zombie(parent):
             time.sleep(_LOOKED_S)
         if self._process is not None and self._process.returncode is None:

@@ -127,7 +127,7 @@ def _command(given: list[str], lanes: int | None) -> list[str]:
 
 
 def local_options(lanes: int | None) -> Mapping[str, object]:
-    """Return the arguments of `ray.init` for a Ray that the node starts for itself."""
+    """Return the arguments of `ray.init` for a Ray cluster that the node itself starts."""
     return {
         "address": "local",
         "num_cpus": lanes or os.cpu_count(),

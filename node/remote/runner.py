@@ -97,7 +97,7 @@ class RemoteRunner:
 
     @property
     def device(self) -> Device:
-        """The lane's device, which equals the devices of all other lanes.
+        """The lane's device. All open lanes have equal devices.
 
         Raises ArnodeError before the first lane was open.
         """
@@ -135,7 +135,7 @@ class RemoteRunner:
 
     @property
     def waits_s(self) -> tuple[float, ...]:
-        """Always empty: a run that waits makes all other runs of its lane wait."""
+        """Always empty: while a run waits, its lane cannot start another one instead."""
         return ()
 
     def is_used_by_others(self) -> bool:

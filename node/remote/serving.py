@@ -31,7 +31,10 @@ class Serving:
         self._hopeless: dict[int, str] = {}
 
     async def run(self, following: Awaitable[Message]) -> None:
-        """Answer `following` and later messages. Raises ChannelError when the channel closes."""
+        """Answer requests until the channel closes, which raises ChannelError.
+
+        `following` returns the first request.
+        """
         self._runner.notify_waits(lambda: self._say(["waits"]))
         try:
             await first_of(self._channel.pass_on(self._outbox), self._receive(following))
@@ -167,4 +170,4 @@ def _ends_s(left_ms: int | None) -> float:
 
 
 def _ignored(_product: bytes) -> None:
-    """Ignore the product of a run: the node does not want it."""
+    """Ignore a run's product, such as weights: the node did not request it."""

@@ -132,7 +132,10 @@ def _short(text: str) -> str:
 
 
 def duration_text(seconds: float) -> str:
-    """Return a duration in the format of `parse_duration`, rounded up to a readable step."""
+    """Return a duration in the format of `parse_duration`, rounded up to a multiple of a step.
+
+    The step grows with the duration, from 1 s to 15 min.
+    """
     step = next((step for below, step in _STEPS if seconds < below), 900)
     minutes, rest = divmod(math.ceil(seconds / step) * step, 60)
     hours, minutes = divmod(minutes, 60)

@@ -21,9 +21,9 @@ _SMALL_GAP: Final = 1e-3  # below it, six decimals would show three significant 
 
 
 def interval_words(lower: float | None, upper: float | None, *, spec: str = "+.6f") -> str:
-    """Return a gain's 95 % interval as text; if an end is None, the text says too few pairs.
+    """Return text with a gain's 95 % interval, or "too few pairs" if an end is None.
 
-    `spec` is the format of each end.
+    `spec` is the number format of both ends.
     """
     if lower is None or upper is None:
         return "too few pairs for an interval"
@@ -31,7 +31,7 @@ def interval_words(lower: float | None, upper: float | None, *, spec: str = "+.6
 
 
 def gain_words(judged: Judgement, *, spec: str = "+.6f") -> str:
-    """Return the gain that pairs show as text, with its interval."""
+    """Return text with the gain that pairs show and its interval."""
     return f"gain {judged.gain:{spec}}, {interval_words(judged.lower, judged.upper, spec=spec)}"
 
 
@@ -106,7 +106,7 @@ MOST_SD: Final = 1000.0  # the largest gain shown in sd; beyond it the noise is 
 
 def why_unranked(scoring: str) -> str | None:
     """Return why a task has no leaderboard; None if it has one."""
-    later = f"scoring of a later version ({scoring}), so it is not ranked here"
+    later = f"unknown scoring of a later arnode ({scoring}), so it is not ranked here"
     return None if is_judged(scoring) else _UNRANKED.get(scoring, later)
 
 
@@ -133,7 +133,7 @@ def scoring_mark(scoring: str) -> str:
 
 
 def head_words(scoring: str) -> str:
-    """Return the head's name: "measured head" if a candidate scores itself."""
+    """Return "verified head" if a judge scores the task, else "measured head"."""
     return "verified head" if is_judged(scoring) else "measured head"
 
 

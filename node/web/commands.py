@@ -37,7 +37,10 @@ class VerifyRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Verify(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A claim to re-run on this node, by its id or by a file. None means the mode's default."""
+    """A claim to re-run on this node, by its id or by a file.
+
+    If `pairs` or `alpha` is None, the default of a quick or a full re-run applies.
+    """
 
     claim: str
     pairs: int | None = None
@@ -107,7 +110,10 @@ class OfDigest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Carry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A transfer of `what` to the task `to`, from the head of `rung` (None: the rung below)."""
+    """A transfer to the task `to`: of the patch or claim `what`, or of all patches of a head.
+
+    If `what` is "head", it is the head of the task `rung`, or of the rung below without `rung`.
+    """
 
     what: str
     to: bytes
@@ -173,7 +179,7 @@ class Done(TypedDict):
 
 
 class Handed(TypedDict):
-    """The digest under which a submitted source can be queried."""
+    """The digest with which the state of a submitted source can be requested."""
 
     mark: str
 

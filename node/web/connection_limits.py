@@ -1,8 +1,8 @@
 """A limit on connections to the page that protects connections with a valid token.
 
-At the limit a new connection replaces another one: of those that never sent a valid token, the one
-that made the least progress. Connections that sent a valid token are not replaced, up to a second
-limit that leaves room for new ones. Each stage of a connection has a time limit, so that half-sent
+At the limit a new connection replaces a connection that never sent a valid token: the one that made
+the least progress. Connections that sent a valid token are not replaced, up to a second limit that
+leaves room for new ones. Each stage of a connection has a time limit, so that half-sent
 requests and unread answers do not pile up.
 """
 
@@ -192,7 +192,7 @@ class ConnectionLimiter:
         return [one for one in self._held if not one.is_known]
 
     def _replace(self, among: list[Connection], newcomer: Connection) -> None:
-        """End the connection that made the least progress, and of several the oldest.
+        """End the connection that made the least progress; if there are several, the oldest.
 
         New connections are ended last, so that each has a second to send its request.
         """

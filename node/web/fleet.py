@@ -3,7 +3,7 @@
 The browser does not query them: a page may only contact the server that it came from, and other
 nodes' keys must not be in a browser. Another program may have taken the port of a stopped node. So
 each node first proves that it has its key. A request carries a proof made with the key, never the
-key itself. Answers have a size limit and are shown as quotations.
+key itself. Answers have a size limit, and the page shows their texts as quoted, untrusted text.
 """
 
 import asyncio

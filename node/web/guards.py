@@ -153,7 +153,7 @@ def require(request: web.Request, right: Right) -> None:
 def _is_own(host: str, own: str | None) -> bool:
     """Return True if a Host is an IP address, `localhost`, or this server's own name.
 
-    No DNS server answers for any of these.
+    Browsers ask no DNS server for any of these, so DNS rebinding cannot use them.
     """
     name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
     name = name.removeprefix("[").removesuffix("]")

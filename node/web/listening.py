@@ -1,10 +1,10 @@
 """The listening sockets of the page.
 
-They stay open when a server on them closes, so that no other program takes the port before the next
-one starts. Other users of the machine may still take it while no node runs. They could then leave a
-service worker in a browser that visits them. So a browser opens a page on loopback under a random
-name for each start (`NAME.localhost`, RFC 6761). Data stored under an earlier name has no effect.
-Browsers look up such a name at both loopback addresses, so this node must hold both.
+They stay open when a server on them closes, so that no other program takes the port before the
+next server starts. Other users of the machine may still take it while no node runs. They could then
+leave a service worker in a browser that visits them. So a browser opens a page on loopback under a
+random name for each start (`NAME.localhost`, RFC 6761). Data stored under an earlier name has no
+effect. Browsers look up such a name at both loopback addresses, so this node must hold both.
 """
 
 import errno

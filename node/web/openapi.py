@@ -122,7 +122,7 @@ def _parameters(route: Route, shape: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _in_a_url(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema of a field in a URL, where it is omitted instead of null."""
+    """Return a field's schema for use in a URL, without null: a URL omits the field instead."""
     kinds = [one for one in schema.get("anyOf", []) if one != {"type": "null"}]
     if not kinds:
         return schema

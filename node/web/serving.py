@@ -38,7 +38,7 @@ class Served:
         return self.listener.port
 
     def link(self, right: Right) -> str:
-        """Return a link for one use within an hour. The browser that opens it gets the right."""
+        """Return a link that works once, within an hour, and gives the browser this right."""
         return f"{self.listener.browser_url}#{self.site.codes.issue(right)}"
 
 
@@ -72,9 +72,10 @@ async def serving(site: Site, listener: Listener) -> AsyncIterator[Served]:
 
 
 async def _close(server: asyncio.Server) -> None:
-    """Stop accepting, then close the server after just-accepted connections got their protocol.
+    """Stop accepting connections, then close the server.
 
-    Python 3.11 would leave such a connection open and unanswered.
+    The server closes one step later, so that connections accepted just before get their protocol.
+    Otherwise Python 3.11 would leave them open and unanswered.
     """
     loop = asyncio.get_running_loop()
     for one in server.sockets:

@@ -19,7 +19,7 @@ _RESTLESS_S: Final = 3.0
 
 
 class ChangeWatch:
-    """A comparison of the current state with the state at the last look."""
+    """A callable that compares the current state with the state at its previous call."""
 
     def __init__(self, library: Library, now: Callable[[], NowDocument]) -> None:
         self._library = library

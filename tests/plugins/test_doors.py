@@ -201,7 +201,7 @@ def test_what_may_not_be_run_is_not_proposed() -> None:
         ("torn", "cannot be loaded: ModuleNotFoundError"),
         ("odd", "is no Importer"),
         ("bundle", "cannot be loaded: SystemExit: 7"),
-        ("clashing", "has an option twice, or one that arnode has already: into"),
+        ("clashing", "defines an option twice, or one that arnode has already: into"),
     ],
 )
 def test_one_that_cannot_be_loaded_is_named_and_nothing_else_suffers(

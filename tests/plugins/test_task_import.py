@@ -112,7 +112,7 @@ def test_what_a_trial_run_shows_is_reported_and_taken(scripted: Path, tmp_path: 
         "unit       ms",
         "limit      10 s",
         "repeats    1 per run",
-        "noise      none: all trial runs printed the same",
+        "noise      none: all trial runs printed the same number",
         "opened     data/rows.txt, fit.py, score.sh",
     ):
         assert line in said
