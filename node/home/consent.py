@@ -33,7 +33,7 @@ _IN_DHT = (
 _BY_LISTS = "Peers' addresses are read from {}, which sees this machine's IP address."
 _HOW = "`arnode start` in a terminal asks you, `--yes` agrees"
 _NO_LIBRARY = "libp2p is not installed"
-_INSTALL = "`pip install 'arnode[network]'` installs it, with a compiler and GMP"
+_INSTALL = "`pip install 'arnode[network]'` installs it; this needs a C compiler and GMP's headers"
 
 
 class TaskOf(Enum):

@@ -354,7 +354,7 @@ def test_make_setup_asks_for_the_build_before_pip(machine: Machine) -> None:
     machine.driver("580.95.05, 6.1")
     project = machine.here / "project"
     project.mkdir()
-    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+    for name in ("Makefile", "pyproject.toml", "constraints.txt", "network.txt"):
         shutil.copy(ROOT / name, project)
     for name in ("trainer", "protocol"):
         (project / name).symlink_to(ROOT / name)
