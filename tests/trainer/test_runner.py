@@ -289,7 +289,7 @@ def test_nothing_is_measured_before_the_baseline(
 ) -> None:
     runner = runner_of(short_task, short_data)
     assert runner.metric_tolerance == 0.0
-    with pytest.raises(ValueError, match="baseline before anything"):
+    with pytest.raises(ValueError, match="the baseline is not measured yet"):
         asyncio.run(runner.run(edited((LOSS, f"    # changed\n{LOSS}")), 1))
 
 

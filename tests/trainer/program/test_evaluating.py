@@ -331,7 +331,7 @@ def test_where_no_process_may_be_started_safely_it_is_refused_in_one_sentence(
     ("given", "said"),
     [
         ({"how": 'editable = ["solve.py"]\nmodule = "other.py"\n'}, "not among the editable"),
-        ({"how": f'{CALLED}run = ["python", "solve.py"]\n'}, "exactly one of them"),
+        ({"how": f'{CALLED}run = ["python", "solve.py"]\n'}, "only one of the three"),
         ({"instances": '[instances]\nfixed = ["one"]\n'}, "not possible with fixed instances"),
         ({"judging": 'vary = "weather"\n'}, "vary is 'weather'"),
         ({"how": f"{CALLED}interactive = true\n"}, "not possible with interactive"),
