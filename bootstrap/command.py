@@ -1,4 +1,4 @@
-"""The command line of a bootstrap node: `arnode bootstrap run`."""
+"""The command line of a bootstrap node: `arnode network bootstrap`."""
 
 import click
 
@@ -11,12 +11,7 @@ from protocol.errors import UsageError
 _HTTP = "127.0.0.1:7842"
 
 
-@click.group()
-def bootstrap() -> None:
-    """Run a node that helps peers connect: it relays and stores records, and runs no code."""
-
-
-@bootstrap.command()
+@click.command()
 @click.option("--network", metavar="NAME", help="The network to serve (default: the one in use).")
 @setting_option("listen")
 @setting_option("bootstrap", "The address of another bootstrap node.")
@@ -34,8 +29,11 @@ def bootstrap() -> None:
     show_default=True,
     help="Relay connections to nodes that cannot be dialled directly.",
 )
-def run(network: str | None, http: str, relays: bool, **flags: Given) -> None:
-    """Serve a network until Ctrl-C or SIGTERM."""
+def bootstrap(network: str | None, http: str, relays: bool, **flags: Given) -> None:
+    """Run a node that helps peers connect, until Ctrl-C or SIGTERM.
+
+    It relays and stores records, and runs no code.
+    """
     from bootstrap.program import run_bootstrap
 
     home = Home.here()

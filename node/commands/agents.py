@@ -16,6 +16,7 @@ from node.home.config import config_of
 from node.home.home import Home
 from node.terminal.terminal import print_json
 from protocol.codecs import plain
+from protocol.errors import UsageError
 from protocol.rule import DEFAULT, screening_policy
 from protocol.styles import Style
 from protocol.units import NANO, from_nano
@@ -142,23 +143,44 @@ def _print_proposal(document: Mapping[str, Any]) -> None:
     metavar="WHY",
     help="What you changed and why; its first line is the title.",
 )
+@click.option("--folder", type=Path, help="The folder with the source (default: this one).")
 @click.option(
-    "--folder", type=Path, default=Path(), help="The folder with the source (default: this one)."
+    "--from",
+    "place",
+    metavar="TASK|ID|below",
+    help="Try patches of another task's head or of the rung below, or one patch, not a folder.",
 )
 @task_options()
 @json_option("Print one JSON document.")
-def try_(why: str, folder: Path, task: str | None, text: Path | None, as_json: bool) -> None:
+def try_(
+    why: str,
+    folder: Path | None,
+    place: str | None,
+    task: str | None,
+    text: Path | None,
+    as_json: bool,
+) -> None:
     """Measure your edited source in this folder against the working line, and keep or discard it.
 
     Your source is judged like the node's own proposals: by a screen and, if that looks good, a
     recheck with a new seed. The result is recorded. Exit code 0: kept or discarded; 1: the run
     failed; 7: the evaluator rejected the source.
+
+    With --from, patches are tried that another task's head consists of. All that are kept then go
+    through one promotion trial. A gain on the other task is no evidence on this one.
     """
+    if place is not None:
+        if why or folder is not None or text is not None:
+            raise UsageError("--from excludes -m, --folder and --text", "leave them out")
+        from node.commands.carrying import try_from
+
+        try_from(place, to=task, as_json=as_json)
+        return
     from node.commands.measure import print_why_unranked
     from node.line.attempts import trailer
     from node.on_demand.trying import try_folder
 
-    answer = try_folder(folder, why.strip(), task=task, text=text)
+    answer = try_folder(folder or Path(), why.strip(), task=task, text=text)
     print_why_unranked(answer.manifest)
     if as_json:
         print_json(_document(answer))

@@ -1,10 +1,11 @@
-"""`carry`: try the patches of one rung on another rung."""
+"""`try --from`: try the patches of one rung on another rung."""
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Final
 
 import click
 
-from node.commands.basics import hex_or_none, json_option
+from node.commands.basics import hex_or_none
 from node.terminal.terminal import print_json
 from node.terminal.vocabulary import word
 from protocol.codecs import plain
@@ -13,27 +14,21 @@ from protocol.units import from_nano
 if TYPE_CHECKING:
     from node.on_demand.transferring import TransferReport
 
+BELOW: Final = "below"
+_ID: Final = re.compile("[0-9a-f]{8,64}")
 
-@click.command()
-@click.argument("what", metavar="[head|ID]", default="head")
-@click.option("--to", "to", help="The task to try the patches on (default: the setting `task`).")
-@click.option(
-    "--from",
-    "rung",
-    metavar="TASK",
-    help="The task whose head has the patches (default: the rung below).",
-)
-@json_option()
-def carry(what: str, to: str | None, rung: str | None, as_json: bool) -> None:
-    """Try the patches of another rung's head, or a single patch or claim, on a task.
 
-    Each patch is applied to the task's working line. It changes no constant that the task sets in
-    `[constants]`. The patch is screened, rechecked and kept by the task's usual rule. One promotion
-    trial then measures all kept patches together. A gain on the other rung is no evidence on this
-    task.
+def try_from(place: str, *, to: str | None, as_json: bool) -> None:
+    """Try patches of another rung, and print the decisions.
+
+    Each patch is applied to the task's working line. The sizes in the task's `[constants]` stay.
+    The patch is screened, rechecked and kept by the task's usual rule. All kept patches then go
+    through one promotion trial. `place` is the rung's task, `below`, or the id of a patch or claim.
     """
     from node.on_demand.transferring import decision_words, transfer_patches
 
+    is_id = _ID.fullmatch(place) is not None
+    what, rung = (place, None) if is_id else ("head", None if place == BELOW else place)
     found = transfer_patches(what, to=to, rung=rung)
     if as_json:
         print_json(_document(found))

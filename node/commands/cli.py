@@ -10,141 +10,226 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from keyword import iskeyword
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
 from protocol.errors import ArnodeError, UsageError
 
 EXIT_INTERRUPTED = 130
+SHOWS_ALL = "arnode.all"  # in a context's `meta`: the help lists all commands
 # Errors of a write to standard output. Such an error names no file.
 _UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CommandEntry:
-    """A command's module and the name of its function."""
+    """A command's summary, and the module and name of its function, or the commands of a group."""
 
-    module: str
-    attribute: str
+    summary: str
+    module: str = ""
+    attribute: str = ""
+    group: "Mapping[str, CommandEntry] | None" = None
+
+    def load(self, name: str) -> click.Command:
+        """Import the command, or make the group."""
+        if self.group is not None:
+            return LazyGroup(name, {"Commands": self.group}, help=self.summary)
+        command = getattr(import_module(self.module), self.attribute)
+        assert isinstance(command, click.Command)  # noqa: S101 (the table names only commands)
+        return command
 
 
-# By heading: each command's module and its one-line summary. A module without a dot is in
-# `node.commands`.
-_SECTIONS = {
-    "Commands": {
-        "start": ("node_control", "Run the node here."),
-        "status": ("node_control", "Show what the node is doing."),
-        "try": ("agents", "Measure and judge your edit."),
-        "head": ("heads", "Print the verified head."),
-        "leaderboard": ("leaderboard", "Show a task's leaderboard."),
-        "verify": ("verifying", "Re-run a claim here."),
-        "log": ("history", "List this node's experiments."),
-        "show": ("history", "Show one record in full."),
-        "view": ("viewing", "Open the page in a browser."),
-        "report": ("report", "Report what happened."),
-        "doctor": ("maintenance", "Check this machine."),
+def _table(commands: Mapping[str, tuple[str, str]]) -> dict[str, CommandEntry]:
+    """Return entries for each command's module, maybe with `:function`, and its summary.
+
+    A module without a dot is in `node.commands`.
+    """
+    entries = {}
+    for name, (place, summary) in commands.items():
+        module, _, attribute = place.partition(":")
+        entries[name] = CommandEntry(
+            summary=summary,
+            module=module if "." in module else f"node.commands.{module}",
+            attribute=attribute or name.replace("-", "_"),
+        )
+    return entries
+
+
+def _group(summary: str, commands: Mapping[str, tuple[str, str]]) -> CommandEntry:
+    return CommandEntry(summary=summary, group=_table(commands))
+
+
+_EVERYDAY = "Commands"
+_SECTIONS: Mapping[str, Mapping[str, CommandEntry]] = {
+    _EVERYDAY: _table(
+        {
+            "start": ("node_control", "Run the node here."),
+            "stop": ("node_control", "Stop the node; `start` resumes."),
+            "status": ("node_control", "Show what the node is doing."),
+            "view": ("viewing", "Open the page in a browser."),
+            "log": ("history", "List this node's experiments."),
+            "show": ("history", "Show one record in full."),
+            "head": ("heads", "Print the verified head."),
+            "try": ("agents:try_", "Measure and judge your edit."),
+            "task": ("task_import", "List, show, make and import tasks."),
+            "verify": ("verifying", "Re-run a claim here."),
+            "leaderboard": ("leaderboard", "Show a task's leaderboard."),
+            "demo": ("demo", "Run a demo network here."),
+        }
+    ),
+    "The running node and this machine": _table(
+        {
+            "pause": ("node_control", "Pause the node."),
+            "resume": ("node_control", "End a pause."),
+            "doctor": ("maintenance", "Check this machine."),
+        }
+    ),
+    "Measuring without a record": _table(
+        {
+            "run": ("measure", "Measure a source."),
+            "compare": ("measure", "Compare two sources in pairs."),
+        }
+    ),
+    "Results": _table(
+        {
+            "diff": ("history", "Print an experiment's diff."),
+            "report": ("report", "Report what happened."),
+            "export": ("exporting", "Export to other tools."),
+            "import": ("importing:import_", "Import bundles and logs."),
+        }
+    ),
+    "Groups of commands": {
+        "network": _group(
+            "Meet other nodes: networks, invites, peers and friends.",
+            {
+                "show": ("network", "Show this node's addresses and its networks."),
+                "init": ("network", "Define a new network."),
+                "invite": ("network", "Print an invite."),
+                "join": ("network", "Join a network by an invite."),
+                "peers": ("node_control", "Show who is connected."),
+                "friends": ("friends", "Prefer some authors' claims."),
+                "block": ("friends", "Ignore an author."),
+                "sign-list": ("signing:sign_list_", "Sign a list of addresses."),
+                "bootstrap": ("bootstrap.command", "Run a bootstrap node for peers."),
+            },
+        ),
+        "agent": _group(
+            "Use language models and coding agents.",
+            {
+                "skill": ("agents", "Print instructions for an agent."),
+                "propose": ("agents", "Show one proposal."),
+                "compare": ("compare_programs:compare_programs", "Compare two proposers."),
+                "spending": ("model_costs", "Show and correct model costs."),
+            },
+        ),
+        "home": _group(
+            "Look after this node's files, settings and keys.",
+            {
+                "paths": ("housekeeping", "Show where the files are."),
+                "config": ("housekeeping", "Show, check and change settings."),
+                "key": ("housekeeping", "Show and renew the node's keys."),
+                "logs": ("housekeeping", "Show the node's log."),
+                "fsck": ("maintenance", "Check and fix the home."),
+                "gc": ("maintenance", "Remove unused files."),
+            },
+        ),
+        "worker": _group(
+            "Measure on your other machines.",
+            {
+                "lane": ("machines", "Serve as a node's lane, over ssh."),
+                "ray-head": ("machines", "Run the head of a Ray cluster."),
+                "ray-join": ("machines", "Join this machine to a Ray cluster."),
+            },
+        ),
     },
-    "The running node": {
-        "stop": ("node_control", "Stop the node; `start` resumes."),
-        "pause": ("node_control", "Pause the node."),
-        "resume": ("node_control", "End a pause."),
-        "logs": ("housekeeping", "Show the node's log."),
-    },
-    "Measuring and changing the head": {
-        "run": ("measure", "Measure a source."),
-        "compare": ("measure", "Compare two sources in pairs."),
-        "replicate": ("replicate", "Measure published findings here."),
-        "carry": ("carrying", "Try another rung's patches."),
-        "adopt": ("heads", "Change the verified head."),
-        "revert": ("heads", "Go back to the previous head."),
-    },
-    "History": {
-        "diff": ("history", "Print an experiment's diff."),
-        "insights": ("insights", "Show which changes worked."),
-        "replay": ("replay", "Write an experiment to a folder."),
-        "export": ("exporting", "Export results for other tools."),
-        "import": ("importing", "Import bundles and logs."),
-    },
-    "Other people": {
-        "demo": ("demo", "Run a demo network here."),
-        "transfer": ("transfer", "Show gains by hardware class."),
-        "peers": ("node_control", "Show who is connected."),
-        "invite": ("network", "Print an invite."),
-        "join": ("network", "Join a network by an invite."),
-        "bootstrap": ("bootstrap.command", "Run a bootstrap node for peers."),
-        "network": ("signing", "Show and define networks."),
-        "friends": ("friends", "Prefer some authors' claims."),
-        "block": ("friends", "Ignore an author."),
-    },
-    "Your other machines": {
-        "ray": ("machines", "Join your machines with Ray."),
-        "lane": ("machines", "Serve as a node's remote lane."),
-    },
-    "Coding agents": {
-        "propose": ("agents", "Show one proposal."),
-        "skill": ("agents", "Print a guide for an agent."),
-        "compare-programs": ("compare_programs", "Compare two proposers."),
-        "spending": ("model_costs", "Show and correct model costs."),
-    },
-    "Housekeeping": {
-        "task": ("task_import", "List, show and prepare tasks."),
-        "key": ("housekeeping", "Show and renew the node's keys."),
-        "config": ("housekeeping", "Show and check settings."),
-        "paths": ("housekeeping", "Show where the files are."),
-        "fsck": ("maintenance", "Check and fix the home."),
-        "gc": ("maintenance", "Remove unused files."),
-        "help": ("help", "Explain a command or a term."),
-        "completion": ("housekeeping", "Print shell completion."),
-    },
+    "Help": _table(
+        {
+            "help": ("help", "Explain a command or a term."),
+            "completion": ("housekeeping", "Print shell completion."),
+        }
+    ),
 }
 
-COMMANDS = {
-    name: CommandEntry(
-        module=module if "." in module else f"node.commands.{module}",
-        attribute=f"{name}_" if iskeyword(name) else name.replace("-", "_"),
-    )
-    for commands in _SECTIONS.values()
-    for name, (module, _) in commands.items()
+COMMANDS: Mapping[str, CommandEntry] = {
+    name: entry for commands in _SECTIONS.values() for name, entry in commands.items()
 }
+
+# Words of other tools that do what they say here.
+_SYNONYMS = {
+    "ls": "log",
+    "history": "log",
+    "best": "head",
+    "ui": "view",
+    "dashboard": "view",
+}
+# Only these are suggested for a wrong word: a guess must not start, stop or change anything.
+_HARMLESS = (
+    "status", "view", "log", "show", "head", "task", "leaderboard", "doctor", "diff", "report",
+    "network", "agent", "home", "worker", "help",
+)  # fmt: skip
 
 
 class LazyGroup(click.Group):
-    """A command group that imports a command only when it is used."""
+    """A group of commands by heading, each imported only when it is used."""
+
+    def __init__(
+        self,
+        name: str | None = None,
+        sections: Mapping[str, Mapping[str, CommandEntry]] = _SECTIONS,
+        **more: Any,
+    ) -> None:
+        super().__init__(name, **more)
+        self._sections = sections
+        self._entries = {
+            name: entry for section in sections.values() for name, entry in section.items()
+        }
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the command names in the order of the table."""
-        return list(COMMANDS)
+        return list(self._entries)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import one command."""
-        entry = COMMANDS.get(cmd_name)
-        if entry is None:
-            return None
-        command = getattr(import_module(entry.module), entry.attribute)
-        assert isinstance(command, click.Command)  # noqa: S101 (the table names only commands)
-        return command
+        entry = self._entries.get(cmd_name)
+        return None if entry is None else entry.load(cmd_name)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Resolve a command. Raises UsageError with the closest name if there is none."""
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            near = difflib.get_close_matches(args[0], COMMANDS, 1, 0.5)
-            hint = f"did you mean `arnode {near[0]}`?" if near else "see `arnode --help`"
-            raise UsageError(f"there is no command `{args[0]}`", hint)
+        """Resolve a command. Raises UsageError with a hint if there is none."""
+        word = args[0]
+        if self._sections is _SECTIONS:
+            args = [_SYNONYMS.get(word, word), *args[1:]]
+        if args[0] not in self._entries and not word.startswith("-"):
+            path = ctx.command_path
+            raise UsageError(f"there is no command `{path} {word}`", self._hint(path, word))
         return super().resolve_command(ctx, args)
 
+    def _hint(self, path: str, word: str) -> str:
+        if self._sections is _SECTIONS:
+            for group, entry in COMMANDS.items():
+                if entry.group and word in entry.group:
+                    return f"it is `{path} {group} {word}`"
+            near = difflib.get_close_matches(word, _HARMLESS, 1, 0.5)
+            if near:
+                return f"did you mean `{path} {near[0]}`?"
+        return f"`{path} --help` lists the commands"
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands by section, everyday commands first."""
-        for section, commands in _SECTIONS.items():
-            with formatter.section(section):
-                lines = [(name, summary) for name, (_, summary) in commands.items()]
-                formatter.write_dl(lines, col_spacing=3)
+        """List the everyday commands; with `--all`, every section."""
+        is_whole = self._sections is not _SECTIONS or ctx.meta.get(SHOWS_ALL)
+        for heading, commands in self._sections.items():
+            if is_whole or heading == _EVERYDAY:
+                with formatter.section(heading):
+                    lines = [(name, entry.summary) for name, entry in commands.items()]
+                    formatter.write_dl(lines, col_spacing=3)
+        if not is_whole:
+            formatter.write_paragraph()
+            formatter.write_text("`arnode help --all` lists all commands.")
 
 
 def _print_version(context: click.Context, _: click.Parameter, asked: bool) -> None:
@@ -173,6 +258,8 @@ def cli() -> None:
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if given == ["version"]:
+        given = ["--version"]
     is_debugging = "--debug" in given
     if arguments is None:  # this process runs nothing else
         _install_signal_handlers()

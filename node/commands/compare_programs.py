@@ -1,4 +1,4 @@
-"""`compare-programs`: compare two proposers, models or instructions by their gain per hour."""
+"""`agent compare`: compare two proposers, models or instructions by their gain per hour."""
 
 import asyncio
 import math
@@ -49,7 +49,7 @@ _NAME_ONE = "name a proposer, such as search or claude"
 _OPEN = 5  # exit code if there is no verdict, as in `compare`
 
 
-@click.command()
+@click.command("compare")
 @click.argument("a", metavar="A")
 @click.argument("b", metavar="B")
 @click.option("--for", "duration", metavar="SPAN", default=_USUAL, help="The time limit [8h].")

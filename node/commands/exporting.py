@@ -18,6 +18,7 @@ from node.commands.basics import (
     short,
     shown_line,
 )
+from node.commands.export_experiment import export_experiment
 from node.commands.plugin_group import PluginGroup
 from node.exchange.bundle import write_bundle
 from node.exchange.bundling import gather
@@ -74,6 +75,9 @@ def _command_of(found: Found) -> click.Command:
 @click.group(cls=PluginGroup, group=EXPORTERS, command_of=_command_of)
 def export() -> None:
     """Export this node's experiments and leaderboards for other tools and people."""
+
+
+export.add_command(export_experiment)
 
 
 @export.command("results.tsv")

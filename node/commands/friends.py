@@ -51,7 +51,8 @@ def friends(ctx: click.Context, as_json: bool) -> None:
     )
     if not as_json and not friendly and not fleet and not blocked:
         click.echo(
-            "no author is a friend or blocked: `arnode friends add KEY`, `arnode block KEY`",
+            "no author is a friend or blocked: `arnode network friends add KEY`, "
+            "`arnode network block KEY`",
             err=True,
         )
 
@@ -75,8 +76,8 @@ def remove(key: str) -> None:
 def sign(keys: tuple[str, ...]) -> None:
     """Print a list of your fleet's nodes, signed by this home's author key.
 
-    KEY: the author key of a node, as `arnode key show` prints it there. Name all nodes: a node that
-    is missing from the list is no longer in the fleet.
+    KEY: the author key of a node, as `arnode home key show` prints it there. Name all nodes: a node
+    that is missing from the list is no longer in the fleet.
     """
     members = [_checked(key) for key in keys]
     if len(members) > MAX_MEMBERS:
@@ -84,7 +85,7 @@ def sign(keys: tuple[str, ...]) -> None:
     owner = read_keys(Home.here()).author
     click.echo(sign_fleet(members, key=owner, written_s=int(time.time())).text(), nl=False)
     click.echo(
-        f'next, on each node: `arnode friends take FILE`, and friends = "{FLEET}'
+        f'next, on each node: `arnode network friends take FILE`, and friends = "{FLEET}'
         f'{owner.public.hex()}" in config.toml',
         err=True,
     )
@@ -117,7 +118,7 @@ def _checked(digits: str) -> bytes:
     if key is None:
         raise UsageError(
             f"KEY {digits!r} is not an author's key, which has 64 hex digits",
-            "`arnode key show` on the node prints it",
+            "`arnode home key show` on the node prints it",
         )
     return key
 
@@ -125,7 +126,7 @@ def _checked(digits: str) -> bytes:
 @click.command()
 @click.argument("key")
 def block(key: str) -> None:
-    """Ignore an author's claims; `arnode friends remove` unblocks the author."""
+    """Ignore an author's claims; `arnode network friends remove` unblocks the author."""
     _change(key, "blocked")
 
 

@@ -1,4 +1,4 @@
-"""`head`, `adopt` and `revert`: show the verified head and its authors, and change it by hand."""
+"""`head`: show the verified head and its authors, and set it by hand."""
 
 import asyncio
 import shlex
@@ -55,6 +55,18 @@ from protocol.source import Source
     type=click.IntRange(1, 10**15),
     help="With --weights: another budget than the task's, in the same unit.",
 )
+@click.option(
+    "--set",
+    "wanted",
+    metavar="ID",
+    help="Make this record's source the verified head, if it was confirmed on this machine.",
+)
+@click.option("--undo", is_flag=True, help="Go back to the previous verified head.")
+@click.option(
+    "--unverified",
+    is_flag=True,
+    help="With --set: set the head although it was not confirmed on this machine.",
+)
 @json_option("Print JSON (only with --provenance or --weights).")
 def head(
     task: str | None,
@@ -62,12 +74,28 @@ def head(
     provenance: bool,
     weights: Path | None,
     budget: int | None,
+    wanted: str | None,
+    undo: bool,
+    unverified: bool,
     as_json: bool,
 ) -> None:
     """Print the verified head's source: `arnode head > train.py`.
 
-    Without --task it is the head of the current or last session's task.
+    Without --task it is the head of the current or last session's task. --set and --undo change the
+    head instead; the change is recorded. A peer's source is adopted without its comments and
+    docstrings.
     """
+    if unverified and wanted is None:
+        raise UsageError("--unverified needs --set", "add --set ID")
+    if wanted is not None or undo:
+        shown = (working, provenance, weights is not None, budget is not None, as_json)
+        if any(shown) or (wanted is not None and undo):
+            raise UsageError("--set and --undo exclude other options", "give one of them alone")
+        if wanted is None:
+            _undo(task)
+        else:
+            _set(wanted, task, unverified=unverified)
+        return
     if as_json and not provenance and weights is None:
         raise UsageError(
             "the source cannot be printed as JSON", "use --json with --provenance or --weights"
@@ -104,23 +132,11 @@ def head(
         sys.stdout.buffer.write(data)
 
 
-@click.command()
-@click.argument("id", metavar="ID")
-@line_option
-@click.option(
-    "--unverified",
-    is_flag=True,
-    help="Adopt the source although it was not confirmed on this machine.",
-)
-def adopt(id: str, task: str | None, unverified: bool) -> None:  # noqa: A002
-    """Make a record's source the verified head, if it was confirmed on this machine.
-
-    The adoption is recorded. A peer's source is adopted without its comments and docstrings.
-    """
+def _set(record: str, task: str | None, *, unverified: bool) -> None:
     with _open_line(task) as line_resources:
         line_resources.line_writer.announce()
         line = line_resources.line_writer.known_line
-        wanted = tree_of(line_resources.store, line, id)
+        wanted = tree_of(line_resources.store, line, record)
         blobs = Blobs(Home.here().blobs)
         patches = Patches(line_resources.store, line.task)
         candidate = examine(patches, blobs, manifest_of(line_resources.store, line), wanted)
@@ -142,10 +158,7 @@ def adopt(id: str, task: str | None, unverified: bool) -> None:  # noqa: A002
             click.echo(f"marked: {plain(describe(mark))}", err=True)
 
 
-@click.command()
-@line_option
-def revert(task: str | None) -> None:
-    """Go back to the previous verified head."""
+def _undo(task: str | None) -> None:
     with _open_line(task) as line_resources:
         line_resources.line_writer.announce()
         line = line_resources.line_writer.known_line

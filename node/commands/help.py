@@ -5,7 +5,7 @@ import textwrap
 
 import click
 
-from node.commands.cli import cli
+from node.commands.cli import SHOWS_ALL, cli
 from node.terminal.glossary import glossary
 from protocol.errors import UsageError
 
@@ -14,13 +14,15 @@ _COLUMNS = 80
 
 @click.command()
 @click.argument("words", metavar="[COMMAND|TERM]", nargs=-1)
+@click.option("--all", "shows_all", is_flag=True, help="List all commands.")
 @click.pass_context
-def help(context: click.Context, words: tuple[str, ...]) -> None:  # noqa: A001
+def help(context: click.Context, words: tuple[str, ...], shows_all: bool) -> None:  # noqa: A001
     """Explain a command, or a word of the glossary such as `working line`.
 
     Without a word, list the commands.
     """
     parent = context.parent or context
+    context.meta[SHOWS_ALL] = shows_all
     term = " ".join(words).lower()
     if not words:
         click.echo(cli.get_help(parent))

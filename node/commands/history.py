@@ -24,6 +24,7 @@ from node.store.jobs import LineKey
 from node.store.named_tasks import labels, task_named
 from node.store.records import begins, only_one
 from node.store.store import Store
+from node.terminal.durations import moment_before
 from node.terminal.terminal import console, print_json, wants_color
 from node.terminal.vocabulary import wording
 from protocol.codecs import plain, printed_lines
@@ -48,17 +49,47 @@ _STAGE_COLUMNS = (
     "-n", "--limit", type=click.IntRange(1, MOST_SHOWN), help=f"How many, newest first [{_SHOWN}]."
 )
 @click.option("--task", help="Show only this task, and no imported results.")
+@click.option("--kept", is_flag=True, help="Show only experiments whose patch was kept.")
+@click.option(
+    "--since", metavar="TIME", help="Show only newer experiments: 1h or 3d ago, 22:00, 2026-03-01."
+)
+@click.option(
+    "--importance",
+    is_flag=True,
+    help="Show instead which hyperparameters matter, and which kinds of change were kept.",
+)
 @json_option("Print JSON; without --limit it has all experiments.")
-def log(limit: int | None, task: str | None, as_json: bool) -> None:
+def log(
+    limit: int | None,
+    task: str | None,
+    kept: bool,
+    since: str | None,
+    importance: bool,
+    as_json: bool,
+) -> None:
     """List this node's experiments, newest first, and imported files."""
+    if importance:
+        from node.commands.insights import show_importance
+
+        show_importance(task, as_json=as_json)
+        return
     with reading() as (store, _):
         lines = store.experiments.lines()
         named_task = None if task is None else task_named(store, task, (one.task for one in lines))
         wanted = limit if as_json or limit else _SHOWN
         total, experiments = store.experiments.page(
-            Filter(task=named_task), by="n", is_rising=False, offset=0, limit=wanted or -1
+            Filter(
+                task=named_task,
+                decision="kept" if kept else None,
+                since_ms=None if since is None else _milliseconds(since),
+            ),
+            by="n",
+            is_rising=False,
+            offset=0,
+            limit=wanted or -1,
         )
-        imported = store.imported.listed() if named_task is None else []
+        is_filtered = kept or since is not None or named_task is not None
+        imported = [] if is_filtered else store.imported.listed()
         if as_json:
             print_json(experiments_document(experiments, imported, total=total))
             return
@@ -71,6 +102,11 @@ def log(limit: int | None, task: str | None, as_json: bool) -> None:
             click.echo("no experiments yet: `arnode start` makes the first", err=True)
         for one in imported:
             print_imported(one, wanted)
+
+
+def _milliseconds(since: str) -> int:
+    now = datetime.now().astimezone()
+    return round(moment_before(since, now).timestamp() * 1000)
 
 
 @click.command()

@@ -1,4 +1,4 @@
-"""`paths`, `logs`, `completion`, `key` and `config`: show files, keys and settings."""
+"""`home` and `completion`: show files, keys and settings, and change settings."""
 
 import dataclasses
 import json
@@ -12,7 +12,8 @@ from pathlib import Path
 import click
 
 from node.commands.basics import MOST_SHOWN, json_option, print_result
-from node.home.config import load_config
+from node.home.config import SETTINGS, load_config, parse_setting
+from node.home.config_file import change_settings
 from node.home.home import Home
 from node.home.keyfile import read_keys, renew_keys
 from protocol.codecs import plain
@@ -163,6 +164,24 @@ def show_config(as_json: bool) -> None:
 def config_path() -> None:
     """Print the path of the settings file, whether or not it exists."""
     click.echo(Home.here().config)
+
+
+@config.command("set")
+@click.argument("key")
+@click.argument("value")
+def set_config(key: str, value: str) -> None:
+    """Change one setting in config.toml; all other lines stay as they are.
+
+    Several values are separated by commas. A running node uses the change after its next start.
+    """
+    home = Home.here()
+    parsed = parse_setting(key, value)
+    home.prepare()
+    change_settings(home.config, {key: list(parsed) if isinstance(parsed, tuple) else parsed})
+    click.echo(f"{home.config}: {key} = {plain(value)}")
+    variable = SETTINGS[key].variable
+    if variable in os.environ:
+        click.echo(f"{variable} is set and takes precedence", err=True)
 
 
 @config.command("check")

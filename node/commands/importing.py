@@ -122,7 +122,7 @@ def bundle(path: Path, as_json: bool) -> None:
     if report.rejected and not report.new:
         raise ArnodeError(
             f"nothing was imported: {report.rejected[0]}",
-            "a bundle must be of this node's network, the `net` in `arnode config show`",
+            "a bundle must be of this node's network, the `net` in `arnode home config show`",
         )
     document = {
         "about": given.about.hex(),

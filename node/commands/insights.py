@@ -1,11 +1,9 @@
-"""`insights`: show which hyperparameters matter, and which kinds of change worked on which task."""
+"""`log --importance`: which hyperparameters matter, and which kinds of change worked where."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from node.commands.basics import json_option, task_options
 from node.terminal.terminal import print_json
 from protocol.codecs import plain
 
@@ -15,10 +13,7 @@ if TYPE_CHECKING:
 _SHOWN = 12  # hyperparameters
 
 
-@click.command()
-@task_options()
-@json_option()
-def insights(task: str | None, text: Path | None, as_json: bool) -> None:
+def show_importance(task: str | None, *, as_json: bool) -> None:
     """Show which hyperparameters matter, and which kinds of change were kept.
 
     A hyperparameter's share is the part of the score's variance that it explains, with a 90 %
@@ -27,7 +22,7 @@ def insights(task: str | None, text: Path | None, as_json: bool) -> None:
     """
     from node.on_demand.insights import ask_for_insights
 
-    learnt = ask_for_insights(task=task, text=text)
+    learnt = ask_for_insights(task=task, text=None)
     if as_json:
         print_json(_document(learnt))
         return

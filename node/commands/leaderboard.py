@@ -74,6 +74,12 @@ _UNREAD = "--marks checks the rows' code; unread: its language cannot be checked
     is_flag=True,
     help="Show what each row's code does beyond arithmetic.",
 )
+@click.option(
+    "--transfer",
+    "shows_transfer",
+    is_flag=True,
+    help="Show instead how far each patch's gain transfers to other hardware and tasks.",
+)
 @json_option()
 def leaderboard(
     task: str | None,
@@ -83,6 +89,7 @@ def leaderboard(
     top: int,
     wanted: tuple[str, ...],
     is_read: bool,
+    shows_transfer: bool,
     as_json: bool,
 ) -> None:
     """Show the leaderboard of a task and hardware class.
@@ -90,14 +97,19 @@ def leaderboard(
     Rows are ranked by the lower bound of the gain over the task's baseline, measured in pairs. If
     another key re-ran the claim, the gain that this key measured on its secret split counts.
     Otherwise the claimed gain counts: the lower one of the public and the secret split, corrected
-    for the author's number of tries. `show`, `diff`, `verify`, `adopt` and `replay`
-    accept a row's id.
+    for the author's number of tries. `show`, `diff`, `verify` and `head --set` accept a
+    row's id.
 
     --marks checks the code of each row, which takes half a second per row. A mark names something
     beyond arithmetic that the code does and the task's baseline does not. Only Python is checked;
     code in other languages is shown as unread.
     """
     filters = _filters(wanted)
+    if shows_transfer:
+        from node.commands.transfer import show_transfer
+
+        show_transfer(task, named, as_json=as_json)
+        return
     config = config_of(Home.here())
     with reading() as (store, blobs):
         imported = store.imported.listed()

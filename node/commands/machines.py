@@ -1,4 +1,4 @@
-"""`ray` and `lane`: the user's other machines, as a Ray cluster or as lanes over ssh."""
+"""`worker`: the user's other machines, as a Ray cluster or as lanes over ssh."""
 
 import os
 import stat
@@ -18,16 +18,7 @@ _LANES = click.option(
 )
 
 
-@click.group()
-def ray() -> None:
-    """Make your machines one Ray cluster, for `arnode start --ray`.
-
-    Needs Ray: pip install 'arnode[ray]'. Anyone with the token can run code on all of them. Use a
-    private network or a VPN only, behind a firewall.
-    """
-
-
-@ray.command()
+@click.command("ray-head")
 @click.option(
     "--host",
     default="127.0.0.1",
@@ -36,8 +27,11 @@ def ray() -> None:
 )
 @click.option("--port", type=click.IntRange(1, 65535), help="The port of Ray's head node [6379].")
 @_LANES
-def head(host: str, port: int | None, lanes: int | None) -> None:
-    """Run the cluster's head on this machine until it is stopped.
+def ray_head(host: str, port: int | None, lanes: int | None) -> None:
+    """Run the head of a Ray cluster of your machines until it is stopped.
+
+    Needs Ray: pip install 'arnode[ray]'. Anyone with the token can run code on all machines of the
+    cluster. Use a private network or a VPN only, behind a firewall.
 
     The command creates a token file in this home. Copy that file to the home of each machine that
     joins, and make it readable by you alone.
@@ -51,16 +45,16 @@ def head(host: str, port: int | None, lanes: int | None) -> None:
     port = port or RAY_PORT
     token = _token(is_made=True)
     click.echo(f"token: {token}", err=True)
-    click.echo(f"join a machine: arnode ray worker {place}:{port}", err=True)
+    click.echo(f"join a machine: arnode worker ray-join {place}:{port}", err=True)
     click.echo(f"then, on any of them: arnode start --ray {place}:{port}", err=True)
     _become(head_command(place, port=port, lanes=lanes), token)
 
 
-@ray.command()
+@click.command("ray-join")
 @click.argument("address")
 @_LANES
-def worker(address: str, lanes: int | None) -> None:
-    """Join this machine to the cluster at ADDRESS until it is stopped."""
+def ray_join(address: str, lanes: int | None) -> None:
+    """Join this machine to the Ray cluster at ADDRESS until it is stopped."""
     from node.home.fleet import AUTO, LOCAL, RAY_PORT, ray_cluster
     from node.remote.ray_setup import worker_command
 

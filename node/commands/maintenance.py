@@ -106,7 +106,7 @@ def fsck(rebuild: bool, as_json: bool) -> None:
         hint = (
             "fix the remaining problems by hand"
             if rebuild
-            else "`arnode fsck --rebuild` repairs what it can and keeps copies of damaged files"
+            else "`arnode home fsck --rebuild` repairs what it can and copies damaged files first"
         )
         raise ArnodeError(f"{len(problems)} problem(s) in {home.root}", hint)
 

@@ -62,7 +62,7 @@ def spending(
     if (number is None) != all(figure is None for figure in figures):
         raise UsageError(
             "a correction needs a question's number and its real cost",
-            "`arnode spending --correct 12 --usd 0.05`",
+            "`arnode agent spending --correct 12 --usd 0.05`",
         )
     if usd is not None and not math.isfinite(usd):
         raise UsageError(f"`--usd` is {usd}", "give an amount in USD, such as 0.05")

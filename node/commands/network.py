@@ -1,4 +1,4 @@
-"""`network`, `invite` and `join`: choose the network that this node takes part in."""
+"""`network show`, `init`, `invite` and `join`: choose the network that this node takes part in."""
 
 import secrets
 import sys
@@ -45,12 +45,7 @@ _NEARNESS = {
 }
 
 
-@click.group()
-def network() -> None:
-    """Show and define networks: a name, bootstrap addresses and, if private, a secret."""
-
-
-@network.command()
+@click.command()
 @click.argument("name", required=False)
 @json_option()
 def show(name: str | None, as_json: bool) -> None:
@@ -121,7 +116,7 @@ def _listening(running: RunningMember | None) -> Sequence[str]:
     return running.addresses or ["not yet"]
 
 
-@network.command()
+@click.command()
 @click.argument("name")
 @click.option(
     "--private",
@@ -157,7 +152,7 @@ def init(name: str, private: bool, bootstrap: tuple[str, ...], authors: tuple[st
         if key is None:
             raise UsageError(
                 f"--author {text[:80]!r} is not an author's key",
-                f"a key has {2 * AUTHOR_BYTES} hex digits: `arnode key show` prints your own",
+                f"a key has {2 * AUTHOR_BYTES} hex digits: `arnode home key show` prints your own",
             )
         keys.add(key)
     addresses = dict.fromkeys(checked_address(text, "--bootstrap") for text in bootstrap)
@@ -172,7 +167,8 @@ def init(name: str, private: bool, bootstrap: tuple[str, ...], authors: tuple[st
     )
     click.echo(f"network {name} is defined in {path}")
     click.echo(
-        f"next: `arnode start --network {name}`; then `arnode invite` for the other nodes", err=True
+        f"next: `arnode start --network {name}`; then `arnode network invite` for the other nodes",
+        err=True,
     )
 
 
@@ -192,7 +188,7 @@ def init(name: str, private: bool, bootstrap: tuple[str, ...], authors: tuple[st
 )
 @json_option()
 def invite(named: str | None, given: tuple[str, ...], as_json: bool) -> None:
-    """Print an invite, with which others join a network: `arnode join LINE`.
+    """Print an invite, with which others join a network: `arnode network join LINE`.
 
     The invite has up to 8 addresses: those given with --address, those of the running node and
     those in the network's definition. For a private network it also has the secret.

@@ -41,7 +41,9 @@ from protocol.errors import UsageError
 @setting_option("max_watts")
 @setting_option("web")
 @setting_option("name")
-@click.option("--join", "line", metavar="LINE", help="Join a network by an `arnode invite` line.")
+@click.option(
+    "--join", "line", metavar="LINE", help="Join a network by an `arnode network invite` line."
+)
 @setting_option("net")
 @setting_option("bootstrap")
 @click.option("--yes", "agrees", is_flag=True, help="Join the network without asking.")

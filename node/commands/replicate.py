@@ -1,4 +1,4 @@
-"""`replicate`: test which published findings hold on this device."""
+"""`task replicate`: test which published findings hold on this device."""
 
 import asyncio
 import time
@@ -35,7 +35,7 @@ from trainer.task_folder.findings import is_builtin, load_catalogue
 _INTERRUPTED = 130
 
 
-@click.command()
+@click.command("replicate")
 @click.argument("catalogue", type=Path, required=False)
 @task_options()
 @click.option(

@@ -7,7 +7,7 @@ from itertools import islice
 
 import click
 
-from node.commands.network import checked_address, network
+from node.commands.network import checked_address
 from node.home.addresses import Address, Reach
 from node.home.home import Home
 from node.home.keyfile import read_keys
@@ -21,7 +21,7 @@ _ANSWERED_WITHIN_S = 86_400
 _STRING_BYTES = 255  # limit of one string of a TXT record (RFC 1035, 3.3)
 
 
-@network.command("sign-list")
+@click.command("sign-list")
 @click.argument("name", metavar="NETWORK")
 @click.argument("given", metavar="[ADDRESS]...", nargs=-1)
 @click.option(

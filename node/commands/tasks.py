@@ -8,6 +8,7 @@ import click
 
 from node.commands.basics import json_option, print_result, short
 from node.commands.checking import check
+from node.commands.replicate import replicate
 from node.home.config import config_of
 from node.home.control_socket import call
 from node.home.faults import explaining_faults
@@ -32,6 +33,7 @@ def task() -> None:
 
 
 task.add_command(check)
+task.add_command(replicate)
 
 
 @task.command("list")

@@ -1,15 +1,12 @@
-"""`transfer`: show the measured and claimed gains of each patch by hardware class and task."""
+"""`leaderboard --transfer`: each patch's measured and claimed gains by hardware class and task."""
 
 from collections.abc import Mapping, Sequence
 
 import click
 
 from node.commands.basics import (
-    board_option,
     boards_elsewhere,
-    json_option,
     network_of,
-    network_option,
     reading,
     short,
 )
@@ -21,7 +18,6 @@ from node.ladder.transfer_history import (
     tasks_of,
     transfer_histories,
 )
-from node.line.head_by_hand import tree_meant
 from node.reporting.matrix import transfer_matrix
 from node.reporting.transfer import transfer_document
 from node.store.measured_here import boards_of
@@ -33,28 +29,20 @@ from protocol.transfer import Slope
 from protocol.units import NANO
 
 
-@click.command()
-@click.argument("wanted", metavar="[ID]", required=False)
-@board_option
-@network_option
-@json_option()
-def transfer(wanted: str | None, task: str | None, named: str | None, as_json: bool) -> None:
+def show_transfer(task: str | None, named: str | None, *, as_json: bool) -> None:
     """Show each patch's gain by hardware class: measured here, re-run by others, or only claimed.
 
-    Below that, transfers between tasks (`arnode carry`) show on how many tasks a patch gains, and
-    how much of a gain remains on the next task. These figures decide what is tried first here;
+    Below that, transfers between tasks (`arnode try --from`) show on how many tasks a patch gains,
+    and how much of a gain remains on the next task. These figures decide what is tried first here;
     they are no evidence.
     """
     with reading() as (store, _):
         net = network_of(store, named)
         keys = boards_of(store, net, task)
         steps = transfer_matrix(store, keys)
-        if wanted is not None:
-            tree = tree_meant(store, {step.tree for step in steps}, wanted)
-            steps = [step for step in steps if step.tree == tree]
         manifest = store.records.manifest(keys[0].task) if keys else None
         elsewhere = boards_elsewhere(store, net)
-        changes = [] if wanted is not None else transfer_histories(store)
+        changes = transfer_histories(store)
         known = slopes_known(changes)
         names = labels(store, tasks_of(changes))
     if as_json:

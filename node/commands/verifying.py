@@ -87,7 +87,7 @@ def verify(
     if detach:
         job_id = ask_node(Home.here(), question)
         print_result(
-            {"job": job_id}, "queued: `arnode logs -f` shows its progress", as_json=as_json
+            {"job": job_id}, "queued: `arnode home logs -f` shows its progress", as_json=as_json
         )
         return
     verified = verify_claim(question)

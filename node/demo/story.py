@@ -110,7 +110,7 @@ async def play(
             return await cast.start(name, module, arguments, {**shared, **(settings or {})})
 
         create_network(Home(root / "bootstrap"), Network(name=NETWORK))
-        bootstrap = await start("bootstrap", ARNODE, "bootstrap", "run", "--http", "none")
+        bootstrap = await start("bootstrap", ARNODE, "network", "bootstrap", "--http", "none")
         address = await address_of(bootstrap)
         line = write_invite(Network(name=NETWORK, bootstrap=(address,)))
         joining = ("--task", TASK, "--join", line)

@@ -104,5 +104,5 @@ def _trees(store: Store, body: Subject) -> Iterator[bytes]:
     """Yield the tree that a record starts from, the tree that it is about, and the baseline."""
     manifest = store.records.manifest(body.task)
     if manifest is None:
-        raise ArnodeError("the record's task record is missing", "run `arnode fsck`")
+        raise ArnodeError("the record's task record is missing", "run `arnode home fsck`")
     yield from dict.fromkeys((*trees_of(body), manifest.baseline_tree))

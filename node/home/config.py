@@ -22,7 +22,7 @@ from node.home.home import Home
 from node.home.notify import NOTIFY
 from node.home.setting import VARIABLES, Flag, ValueKind, setting, settings_of
 from node.home.values import NAME_LIMIT, NEAR, Given
-from protocol.errors import ConfigurationError
+from protocol.errors import ConfigurationError, UsageError
 
 # Not settings: the home's folder, and variables that program tasks get (docs/writing-a-task.md).
 _NOT_SETTINGS = {"HOME", "SEED", "OUT", "DATA", "BUDGET_S"}
@@ -68,7 +68,7 @@ class Config:
             option="--network",
         ),
     )
-    """The network in use. New records carry its name. `arnode join LINE` and `arnode start
+    """The network in use. New records carry its name. `arnode network join LINE` and `arnode start
     --network NAME` set it."""
 
     online: bool | None = setting(None, _SWITCH)
@@ -281,10 +281,11 @@ class Config:
     "gpu1", "gpu2:4"]`; `here` is this one. See [your other machines](fleet.md)."""
 
     lane_command: tuple[str, ...] = setting(
-        ("arnode", "lane"), ValueKind(take.argv, 'a command as a list: ["arnode", "lane"]')
+        ("arnode", "worker", "lane"),
+        ValueKind(take.argv, 'a command as a list: ["arnode", "worker", "lane"]'),
     )
     """The command that starts a lane on `lane_hosts`, if `arnode` is not on their `PATH`:
-    `["/opt/arnode/bin/arnode", "lane"]`."""
+    `["/opt/arnode/bin/arnode", "worker", "lane"]`."""
 
     max_watts: int | None = setting(
         None,
@@ -306,7 +307,7 @@ class Config:
 
     peer_code: str = setting("all", _one_of("none", "friends", "all"))
     """The peers whose code this node runs, to try their best sources and patches and to re-run
-    their claims: `"all"`, `"friends"` (`arnode friends add`) or `"none"`."""
+    their claims: `"all"`, `"friends"` (`arnode network friends add`) or `"none"`."""
 
     friends: str = setting("", ValueKind(take.fleet, f'"{FLEET}KEY", with the key of its owner'))
     """Your other nodes that are connected only over the internet: `"fleet:KEY"`, with the key that
@@ -405,6 +406,18 @@ def load_config(
 def config_of(home: Home, flags: Mapping[str, Given | Path] | None = None) -> Config:
     """Return the settings in force for a home, with this process's environment."""
     return load_config(home.config, env=os.environ, flags=flags).config
+
+
+def parse_setting(name: str, text: str) -> Any:
+    """Return the value of a setting that is set to this text.
+
+    Raises:
+        UsageError: there is no such setting.
+        ConfigurationError: the text is no valid value of it.
+    """
+    if name not in SETTINGS:
+        raise UsageError(f"there is no setting `{name}`", _nearest_hint(name))
+    return _checked(name, text, "config set")
 
 
 def _from_file(path: Path) -> dict[str, Given]:

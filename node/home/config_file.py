@@ -10,14 +10,17 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeAlias
 
 from node.home.config import load_config
 from node.home.faults import explaining_faults
 from node.home.files import write_file
 from protocol.errors import ConfigurationError
 
+Value: TypeAlias = str | bool | int | float | list[str]
 
-def change_settings(path: Path, changes: Mapping[str, str | bool | None]) -> None:
+
+def change_settings(path: Path, changes: Mapping[str, Value | None]) -> None:
     """Set settings in the file; None removes one. The file's folder must exist.
 
     Raises:
@@ -39,7 +42,7 @@ def change_settings(path: Path, changes: Mapping[str, str | bool | None]) -> Non
         write_file(path.resolve(), text.encode())  # keeps a symbolic link to the file
 
 
-def _with_setting(text: str, name: str, value: str | bool | None) -> str:
+def _with_setting(text: str, name: str, value: Value | None) -> str:
     line = _line(name, value)
     found = re.search(rf"^[ \t]*{name}[ \t]*=[^\n]*(\n|\Z)", text, re.MULTILINE)
     if found is not None:
@@ -49,7 +52,7 @@ def _with_setting(text: str, name: str, value: str | bool | None) -> str:
     return text + ("" if not text or text.endswith("\n") else "\n") + f"{line}\n"
 
 
-def _line(name: str, value: str | bool | None) -> str:
+def _line(name: str, value: Value | None) -> str:
     # JSON's literals and escapes are also valid TOML.
     return "" if value is None else f"{name} = {json.dumps(value)}"
 

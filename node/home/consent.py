@@ -151,7 +151,7 @@ def plan_network(
     has_anybody = bool(network.bootstrap or network.dht or network.lists or has_met)
     if not (is_wanted or defined.is_own or has_anybody):
         return Offline(
-            f"the network is off: no peer in {network.name} is known. `arnode join LINE` "
+            f"the network is off: no peer in {network.name} is known. `arnode network join LINE` "
             f"joins a network by an invite, `arnode start --network {network.name}` starts this one"
         )
     if ask is None:

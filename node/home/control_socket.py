@@ -116,7 +116,9 @@ class ControlServer:
         except Exception:  # noqa: BLE001 (a supervisor: one bad command must not end the node)
             _log.exception("a command failed")
             return _fault(
-                ArnodeError("the running node failed to execute the command", "see `arnode logs`")
+                ArnodeError(
+                    "the running node failed to execute the command", "see `arnode home logs`"
+                )
             )
         return reply
 
@@ -142,11 +144,11 @@ def call(
         except TimeoutError as fault:
             raise ArnodeError(
                 f"the node did not answer `{command}` within {timeout_s:g} s",
-                "see `arnode logs`; it may be busy for a moment",
+                "see `arnode home logs`; it may be busy for a moment",
             ) from fault
         except ConnectionError as fault:
             raise NotRunningError(
-                "the node stopped before it answered", "see `arnode logs`"
+                "the node stopped before it answered", "see `arnode home logs`"
             ) from fault
     return _value_of(reply)
 
@@ -160,7 +162,7 @@ def document(reply: Message) -> dict[str, Message]:
 
 def nonsense() -> ArnodeError:
     """Return the error for a reply of an unexpected form."""
-    return ArnodeError("the node's answer is invalid", "see `arnode logs`")
+    return ArnodeError("the node's answer is invalid", "see `arnode home logs`")
 
 
 def is_running(path: Path) -> bool:

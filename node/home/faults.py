@@ -14,9 +14,7 @@ from pathlib import Path
 from protocol.errors import ArnodeError, ConfigurationError, UsageError
 
 DISK_FULL_HINT = "free some space there and start again; earlier commits are intact"
-DAMAGED_HINT = (
-    "run `arnode fsck`, then `arnode fsck --rebuild` (it keeps a copy of the damaged file)"
-)
+DAMAGED_HINT = "run `arnode home fsck`, then `arnode home fsck --rebuild` (it copies damaged files)"
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
@@ -69,7 +67,7 @@ def _database_error(fault: sqlite3.Error, place: Path) -> ArnodeError | None:
     if code == sqlite3.SQLITE_IOERR:
         return ArnodeError(
             f"reading or writing the store {place} failed: {fault}",
-            "check the disk (space, quota, `dmesg`), then run `arnode fsck`",
+            "check the disk (space, quota, `dmesg`), then run `arnode home fsck`",
         )
     return None
 

@@ -1,9 +1,9 @@
 """A fleet: the nodes of one owner, given by a list of their keys that the owner's key signs.
 
 The machines of a fleet can be far apart, connected only by the internet. Each remains a node with
-records of its own. `friends = "fleet:KEY"` names the owner. `arnode friends sign`, in the home of
-that key, writes the list. `arnode friends take` stores a newer list on a node. A key that was
-removed from the list is untrusted again.
+records of its own. `friends = "fleet:KEY"` names the owner. `arnode network friends sign`, in the
+home of that key, writes the list. `arnode network friends take` stores a newer list on a node. A
+key that was removed from the list is untrusted again.
 
 Machines that only make runs for a node are not nodes. Settings name them by their `ssh` host name,
 or by the address of a Ray cluster.
@@ -71,7 +71,7 @@ def kept_list(home: Home, owner: bytes) -> SignedList | None:
     if isinstance(read, Rejected):
         raise ConfigurationError(
             f"{home.fleet_list}: {read.reason}",
-            "move it away and copy the list again: `arnode friends take FILE`",
+            "move it away and copy the list again: `arnode network friends take FILE`",
         )
     return read
 
@@ -86,7 +86,7 @@ def take_list(home: Home, owner: bytes, data: bytes) -> SignedList:
     if isinstance(read, Rejected):
         raise UsageError(
             f"that is not a list of this fleet: {read.reason}",
-            "`arnode friends sign KEY…` in the owner's home prints one",
+            "`arnode network friends sign KEY…` in the owner's home prints one",
         )
     kept = kept_list(home, owner)
     if kept is not None and kept.written_s > read.written_s:

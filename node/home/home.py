@@ -106,8 +106,8 @@ class Home:
     people = _HomePath("people.json")  # the user's friends and blocked keys
     fleet_list = _HomePath("fleet.txt")  # the signed list of the user's nodes
     power = _HomePath("power-limits.json")  # the cards' limits before this node lowered them
-    replications = _HomePath("replications")  # one file for each run of `arnode replicate`
-    comparisons = _HomePath("comparisons")  # blocks and homes of `arnode compare-programs`
+    replications = _HomePath("replications")  # one file for each run of `arnode task replicate`
+    comparisons = _HomePath("comparisons")  # blocks and homes of `arnode agent compare`
     web_tokens = _HomePath("web-tokens.json")  # tokens of the running server: to read, to control
     fleet_key = _HomePath("fleet-key")  # the key with which the user's other nodes read this one
     fleet = _HomePath("fleet.json")  # the user's other nodes, with their fleet keys

@@ -55,7 +55,7 @@ _WANTED: Final = {
     "bootstrap": f"an address is like {EXAMPLE}",
     "lists": f"a list is at an address like https://example.org/peers.txt or {DNSADDR}example.org",
     "tasks": "a task is named by its name or the 64 hex digits of its id (`arnode task show`)",
-    "authors": "a key is 64 hex digits: `arnode key show` prints your own",
+    "authors": "a key is 64 hex digits: `arnode home key show` prints your own",
 }
 
 
@@ -193,7 +193,7 @@ def _lists_key(table: dict[str, object], place: str, lists: tuple[str, ...]) -> 
         if lists:
             raise ConfigurationError(
                 f"{place}: `lists` without `lists_key`: anyone could write these lists",
-                'write lists_key = "…": `arnode key show` prints the key of the signer',
+                'write lists_key = "…": `arnode home key show` prints the key of the signer',
             )
         return None
     text = table["lists_key"]
@@ -201,7 +201,7 @@ def _lists_key(table: dict[str, object], place: str, lists: tuple[str, ...]) -> 
     if key is None or not is_key(key):
         raise ConfigurationError(
             f"{place}: `lists_key` is not an author's key, {2 * AUTHOR_BYTES} hex digits",
-            "`arnode key show` prints the signer's key",
+            "`arnode home key show` prints the signer's key",
         )
     if not lists:
         raise ConfigurationError(
@@ -232,7 +232,7 @@ def _secret(table: dict[str, object], place: str) -> bytes | None:
     if secret is None:  # the error must not show its value
         raise ConfigurationError(
             f"{place}: `secret` is not {2 * SECRET_BYTES} hex digits",
-            "copy it from another member's file, or join with a line from `arnode invite`",
+            "copy it from another member's file, or join with a line from `arnode network invite`",
         )
     return secret
 

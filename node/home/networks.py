@@ -58,8 +58,8 @@ def find_network(home: Home, name: str) -> Defined:
     hint = f"did you mean `{near[0]}`? " if near else ""
     raise UsageError(
         f"there is no network {name!r} here",
-        f"{hint}known: {', '.join(known)}; `arnode join LINE` adds one, `arnode network init "
-        "NAME` creates one",
+        f"{hint}known: {', '.join(known)}; `arnode network join LINE` adds one, "
+        "`arnode network init NAME` creates one",
     )
 
 

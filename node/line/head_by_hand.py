@@ -76,7 +76,7 @@ def manifest_of(store: Store, line: Line) -> TaskManifest:
     """Return the manifest of a line's task."""
     manifest = store.records.manifest(line.task)
     if manifest is None:
-        raise ArnodeError("the line's task is not recorded here", "run `arnode fsck`")
+        raise ArnodeError("the line's task is not recorded here", "run `arnode home fsck`")
     return manifest
 
 

@@ -10,8 +10,8 @@
 4. Adopt. The caller moves the verified head to a candidate that passes, and records it.
 
 This module decides steps 1, 2 and 3. The loop's trials plan their runs in the store
-(`node.line.pair_trial`). `verify` hands its claim to the loop. `compare` and `replicate` keep their
-runs themselves (`node.on_demand.measuring`). All of them call `next_of_confirmation`.
+(`node.line.pair_trial`). `verify` hands its claim to the loop. `compare` and `task replicate` keep
+their runs themselves (`node.on_demand.measuring`). All of them call `next_of_confirmation`.
 
 This module is pure. Metrics are in 1e-9 units of the task's metric. `sign` is +1 for a metric to
 minimise and −1 for one to maximise.

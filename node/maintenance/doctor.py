@@ -243,7 +243,7 @@ def _key(home: Home) -> Diagnosis:
     return _problem(
         reused_words(number),
         "an older copy of this home was started, or two copies of it run: stop all copies, then "
-        "run `arnode key renew`; the new key names this one, and no measurement is lost",
+        "run `arnode home key renew`; the new key names this one, and no measurement is lost",
     )
 
 

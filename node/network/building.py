@@ -63,7 +63,7 @@ def build_host(settings: HostSettings) -> BasicHost:
     if settings.secret is not None and len(settings.secret) != SECRET_BYTES:
         raise ConfigurationError(
             f"a private network's secret is {SECRET_BYTES} bytes, not {len(settings.secret)}",
-            "copy the whole invite that `arnode invite` prints",
+            "copy the whole invite that `arnode network invite` prints",
         )
     apply_patches()
     private = Ed25519PrivateKey.from_bytes(settings.transport_seed)

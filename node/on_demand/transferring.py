@@ -1,4 +1,4 @@
-"""The command `arnode carry`: transfer patches from another rung, and wait for the decisions.
+"""The command `arnode try --from`: transfer patches from another rung, and wait for the decisions.
 
 If a node runs, it gets the request over its socket. Otherwise this process acts as the node until
 all patches are decided and the kept patches had their common promotion trial. Either way the
@@ -32,7 +32,7 @@ from protocol.manifest import TaskManifest
 from protocol.units import from_nano
 
 _LOOKED_AT = 20  # of the newest records
-_STAYS = "the rest stays in the queue: the same `arnode carry` or `arnode start` continues it"
+_STAYS = "the rest stays in the queue: the same `arnode try --from` or `arnode start` continues it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

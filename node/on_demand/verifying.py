@@ -93,7 +93,9 @@ def _verified(home: Home, store: Store, job: Job[RerunStep]) -> Verified:
     step = job.step
     manifest = store.records.manifest(job.line.task)
     if manifest is None:
-        raise ArnodeError("the store lacks the record of the claim's task", "run `arnode fsck`")
+        raise ArnodeError(
+            "the store lacks the record of the claim's task", "run `arnode home fsck`"
+        )
     marks = marks_of(store, Blobs(home.blobs), job.line.task, step.tree)
     return Verified(
         manifest=manifest,

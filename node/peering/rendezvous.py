@@ -155,8 +155,8 @@ class Rendezvous:
             )
         elif not self._peers():
             _log.info(
-                "no peer found yet (%d DHT servers answered); next try in %g min. `arnode invite` "
-                "prints a line to invite someone",
+                "no peer found yet (%d DHT servers answered); next try in %g min. "
+                "`arnode network invite` prints a line to invite someone",
                 *(last.answered, again_min),
             )
 

@@ -75,7 +75,7 @@ def correct_call(
             raise ArnodeError(
                 f"question {number} may still be in progress",
                 f"wait {math.ceil(left_s / 60)} min until its time limit is over, then run"
-                f" `arnode spending --correct {number}` with its cost again",
+                f" `arnode agent spending --correct {number}` with its cost again",
             )
         charge = Charge(
             tokens_in=call.charge.tokens_in if fixed.tokens_in is None else fixed.tokens_in,
@@ -122,5 +122,6 @@ def _time(ts_ms: int) -> str:
 
 def _unknown(number: int) -> ArnodeError:
     return ArnodeError(
-        f"there is no question {number}", "`arnode spending` lists today's questions by number"
+        f"there is no question {number}",
+        "`arnode agent spending` lists today's questions by number",
     )

@@ -138,7 +138,7 @@ def hint_for(fault: CompletionFault, config: Config, choice: ModelChoice, keys: 
             return "wait for the next day, or raise `usd_per_day` (or the limit in the message)"
         case "overflow":
             return "configure a longer context for the model, or choose another model"
-    return "try again later; see `arnode logs`"
+    return "try again later; see `arnode home logs`"
 
 
 def _models(choice: ModelChoice, key: str | None, watch: KeyWatch) -> str:

@@ -83,7 +83,7 @@ async def _linked(
         count = wanted or (link.gpus if on_cards else link.cpus)
         if not count:
             raise ConfigurationError(
-                "the Ray cluster has no CPU core", "add a machine: `arnode ray worker ADDRESS`"
+                "the Ray cluster has no CPU core", "add a machine: `arnode worker ray-join ADDRESS`"
             )
         yield link, count
 

@@ -60,7 +60,7 @@ async def _serve(end: socket.socket) -> None:
 
 
 def _connect(address: str, lanes: Message) -> list[Message]:
-    hint = "start one with `arnode ray head`; its token must be the same as on this machine"
+    hint = "start one with `arnode worker ray-head`; its token must be the same as on this machine"
     try:
         if address not in (AUTO, LOCAL):  # Ray itself takes minutes to give up
             host, _, port = address.rpartition(":")

@@ -87,7 +87,7 @@ def checked_token(path: Path) -> Path:
         if not path.exists():
             raise ConfigurationError(
                 f"there is no token for Ray at {path}",
-                "copy it from the machine of Ray's head (`arnode ray head` creates it), and "
+                "copy it from the machine of Ray's head (`arnode worker ray-head` creates it), and "
                 "make it readable only by you",
             )
         if stat.S_IMODE(path.stat().st_mode) & 0o077:

@@ -85,5 +85,5 @@ class OpenHome:
                 )
         manifest = self.store.records.manifest(key.task)
         if manifest is None:
-            raise ArnodeError("the line's task is missing here", "run `arnode fsck`")
+            raise ArnodeError("the line's task is missing here", "run `arnode home fsck`")
         return key, manifest

@@ -1,4 +1,4 @@
-"""The data of `arnode peers`: connected peers, and their identities as far as they are proven."""
+"""The data of `arnode network peers`: connected peers, and their identities if proven."""
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING

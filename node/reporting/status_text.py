@@ -125,7 +125,8 @@ def print_peers(document: Mapping[str, Any]) -> None:
     """Print the peers document, one row per peer."""
     if document["network"] is None:
         click.echo(
-            "this node is not connected to a network: see `arnode join` and `arnode start --yes`"
+            "this node is not connected to a network: see `arnode network join` and "
+            "`arnode start --yes`"
         )
         return
     for peer in document["peers"]:

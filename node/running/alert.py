@@ -89,7 +89,7 @@ def end_of(fault: Exception) -> Alert:
     if isinstance(fault, ArnodeError):
         reason = f"{fault.message} (hint: {fault.hint})" if fault.hint else fault.message
     else:
-        reason = f"an internal error, {type(fault).__name__}: see `arnode logs`"
+        reason = f"an internal error, {type(fault).__name__}: see `arnode home logs`"
     # Quotes of arnode's own messages remain, as ' instead of `, because ` is markup.
     fitting = fit_line(reason.replace("`", "'"), _FAULT_CHARACTERS)
     shown = _LINKS.sub(_REPLACEMENT, plain(fitting))

@@ -93,7 +93,7 @@ class Node:
             raise UsageError(
                 f"the running node works on {self.session.task.name}, not on the task to try the"
                 " patches on",
-                "run `arnode stop` first, then `arnode carry` again",
+                "run `arnode stop` first, then `arnode try --from` again",
             )
         above = self.session.task.manifest
         candidates = request.candidates(

@@ -24,7 +24,7 @@ Listing: TypeAlias = tuple[NamedDigest, ...]  # paths and blobs
 
 BLOB_LIMIT_BYTES = 1 << 20  # what peers accept, docs/protocol.md
 _LISTING = codec_of(Annotated[Listing, Items(1, MAX_FILES)])
-_HINT = "run `arnode fsck`; a later run or a peer with the blob restores it"
+_HINT = "run `arnode home fsck`; a later run or a peer with the blob restores it"
 
 
 class Blobs:
@@ -89,7 +89,7 @@ class Blobs:
             return None
         try:
             value = decode(self.get(tree), limit_bytes=LIMIT_BYTES)
-        except ArnodeError:  # damaged: `arnode fsck` reports it
+        except ArnodeError:  # damaged: `arnode home fsck` reports it
             return None
         found = value if isinstance(value, Rejected) else _LISTING.read(value)
         return None if isinstance(found, Rejected) else found

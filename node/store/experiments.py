@@ -95,6 +95,7 @@ class Filter:
     stage: str | None = None
     origin: str | None = None
     words: str = ""
+    since_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,6 +171,7 @@ class Experiments:
             "stage = :stage": wanted.stage,
             "origin = :origin": wanted.origin,
             "instr(lower(title), lower(:words))": wanted.words or None,
+            "ts_ms >= :since_ms": wanted.since_ms,
         }
         where = " AND ".join(one for one, value in conditions.items() if value is not None) or "1"
         values: dict[str, object] = {
@@ -179,6 +181,7 @@ class Experiments:
             "stage": wanted.stage,
             "origin": wanted.origin,
             "words": wanted.words,
+            "since_ms": wanted.since_ms,
         }
         ((total,),) = self._database.rows(f"SELECT count(*) FROM experiment WHERE {where}", values)  # noqa: S608 (constants)
         column, order = _SORTED_BY[by], "ASC" if is_rising else "DESC"

@@ -127,7 +127,7 @@ def _explaining_git(path: Path) -> Iterator[None]:
         output = str(fault.stderr).strip().splitlines()
         raise ArnodeError(
             f"git failed in the journal {path}: {output[-1].strip() if output else fault.status}",
-            "run `arnode fsck`, then `arnode fsck --rebuild`; records are not touched",
+            "run `arnode home fsck`, then `arnode home fsck --rebuild`; records are not touched",
         ) from fault
 
 

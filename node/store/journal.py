@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 REFS = "refs/arnode/"
 TABLE = "results.tsv"
 NOTES = "notes.md"
-_HINT = "`arnode fsck --rebuild` rebuilds the journal and keeps the edited copy"
+_HINT = "`arnode home fsck --rebuild` rebuilds the journal and keeps the edited copy"
 
 
 class JournalEditedError(ArnodeError):

@@ -75,7 +75,7 @@ async def _answer(request: BaseRequest, handle: RequestHandler) -> web.StreamRes
         if isinstance(fault, ConnectionError) and not request.protocol.connected:
             raise  # the client is gone
         _log.exception("a request failed")
-        response = problem(500, "internal error", "see `arnode logs`")
+        response = problem(500, "internal error", "see `arnode home logs`")
     response.headers.update(SECURITY_HEADERS)
     return response
 

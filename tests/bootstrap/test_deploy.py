@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent.parent
 DEPLOY = ROOT / "bootstrap" / "deploy"
 STATE = "/state"
-COMMAND = ["bootstrap", "run"]
+COMMAND = ["network", "bootstrap"]
 
 
 def instructions() -> list[tuple[str, str]]:

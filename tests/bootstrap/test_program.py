@@ -20,8 +20,8 @@ LISTEN = "/ip4/127.0.0.1/tcp/0"
 
 @contextlib.contextmanager
 def bootstrap_node(home: Path, network: str) -> Iterator[subprocess.Popen[bytes]]:
-    """`arnode bootstrap run` at work: it listens when the block begins."""
-    words = ("bootstrap", "run", "--network", network, "--http", "none", "--listen", LISTEN)
+    """`arnode network bootstrap` at work: it listens when the block begins."""
+    words = ("network", "bootstrap", "--network", network, "--http", "none", "--listen", LISTEN)
     process = subprocess.Popen([*COMMAND, *words], env=environment(home), stderr=subprocess.PIPE)
     assert process.stderr is not None
     try:
@@ -47,10 +47,10 @@ def read_json(home: Path, *words: str) -> dict[str, Any]:
 
 def test_commands_on_its_home_reach_it(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    assert "needs the address" in fault_of(home, "invite", code=2)
+    assert "needs the address" in fault_of(home, "network", "invite", code=2)
     answered(home, "network", "init", "lab", "--private")
     with bootstrap_node(home, "lab") as process:
-        invite = answered(home, "invite")
+        invite = answered(home, "network", "invite")
         invited = read_invite(invite.stdout)
         assert invited.name == "lab"
         assert invited.secret is not None
@@ -65,9 +65,9 @@ def test_commands_on_its_home_reach_it(tmp_path: Path) -> None:
         node = read_json(home, "network", "show")["node"]
         assert node["addresses"] == [str(address)]
         assert node["peer_id"] == address.peer
-        assert read_json(home, "peers")["peers"] == []
+        assert read_json(home, "network", "peers")["peers"] == []
         assert read_json(home, "leaderboard")["network"] == "lab"
-        for words in (("pause",), ("propose", "--print-prompt")):
+        for words in (("pause",), ("agent", "propose", "--print-prompt")):
             assert "does no research" in fault_of(home, *words, code=2)
         answered(home, "stop")
         assert process.wait(PATIENCE_S) == 0

@@ -65,14 +65,22 @@ def ids(home: Path) -> list[bytes]:
         (("leaderboard", "--task", "tinny"), 2, "tiny"),
         (("show", "0123456789"), 2, "arnode log"),
         (("diff", "0123456789"), 2, "arnode log"),
-        (("adopt", "0123456789"), 2, "arnode start"),
+        (("head", "--set", "0123456789"), 2, "arnode start"),
         (("head",), 2, "arnode start"),
-        (("revert",), 2, "arnode start"),
+        (
+            ("head", "--undo"),
+            2,
+            "arnode start",
+        ),
         (("export", "results.csv"), 2, "results.tsv"),
         (("stop",), 3, "arnode start"),
         (("pause",), 3, "arnode start"),
-        (("logs",), 3, "arnode start"),
-        (("key", "show"), 6, "arnode start"),
+        (
+            ("home", "logs"),
+            3,
+            "arnode start",
+        ),
+        (("home", "key", "show"), 6, "arnode start"),
     ],
 )
 def test_a_word_that_cannot_be_meant_is_answered_with_what_can(
@@ -125,7 +133,7 @@ def test_broken_settings_are_reported_by_file_and_key(
     home: Path, content: bytes, said: str
 ) -> None:
     (home / "config.toml").write_bytes(content)
-    for words in (("start",), ("status",), ("config", "check")):
+    for words in (("start",), ("status",), ("home", "config", "check")):
         fault = fault_of(home, *words, code=6)
         assert said in fault
         assert "config.toml" in fault
@@ -172,7 +180,7 @@ def test_a_second_node_on_one_home_is_refused(copied: Path) -> None:
         fault = fault_of(copied, "start", *UNHURRIED_FLAGS, code=6, run=arnode)
         assert f"pid {os.getpid()}" in fault
         assert "arnode stop" in fault
-        assert "another node" in fault_of(copied, "revert", code=6)
+        assert "another node" in fault_of(copied, "head", "--undo", code=6)
 
 
 @pytest.mark.parametrize(
@@ -232,7 +240,7 @@ def test_a_full_disk_is_one_error_and_with_room_again_the_node_goes_on(
         filler.unlink()
         assert ids(home)[: len(before)] == before
         answered(home, "start", *UNHURRIED_FLAGS, "--max-experiments", "1")
-        assert arnode_json(home, "fsck")["problems"] == []
+        assert arnode_json(home, "home", "fsck")["problems"] == []
 
 
 @pytest.mark.parametrize(
@@ -275,11 +283,11 @@ def test_a_corrupted_page_is_reported_and_fixed_from_the_records(copied: Path) -
         data[page * PAGE_BYTES : page * PAGE_BYTES + 64] = b"\xa5" * 64
     store.write_bytes(data)
     for words in (("log",), ("start", *UNHURRIED_FLAGS)):
-        assert "arnode fsck" in fault_of(copied, *words, code=1)
-    assert "rebuild" in fault_of(copied, "fsck", code=1)
-    answered(copied, "fsck", "--rebuild")
+        assert "arnode home fsck" in fault_of(copied, *words, code=1)
+    assert "rebuild" in fault_of(copied, "home", "fsck", code=1)
+    answered(copied, "home", "fsck", "--rebuild")
     assert ids(copied) == before
-    assert arnode_json(copied, "fsck")["problems"] == []
+    assert arnode_json(copied, "home", "fsck")["problems"] == []
 
 
 def test_a_single_page_of_nothing_is_noticed_before_anything_is_written(copied: Path) -> None:
@@ -291,9 +299,9 @@ def test_a_single_page_of_nothing_is_noticed_before_anything_is_written(copied: 
         ((page,),) = database.execute(rows).fetchall()
     data[(page - 1) * PAGE_BYTES : page * PAGE_BYTES] = bytes(PAGE_BYTES)
     store.write_bytes(data)
-    assert "arnode fsck" in fault_of(copied, "start", *UNHURRIED_FLAGS, code=1)
+    assert "arnode home fsck" in fault_of(copied, "start", *UNHURRIED_FLAGS, code=1)
     assert store.read_bytes() == data
-    answered(copied, "fsck", "--rebuild")
+    answered(copied, "home", "fsck", "--rebuild")
     assert ids(copied) == before
 
 
@@ -301,10 +309,10 @@ def test_a_missing_blob_is_reported_and_derived_again(copied: Path) -> None:
     head = arnode_json(copied, "status")["lines"][0]["head"]["tree"]
     source = answered(copied, "head").stdout
     (copied / "blobs" / head[:2] / head).unlink()
-    assert "arnode fsck" in fault_of(copied, "head", code=1)
-    assert "rebuild" in fault_of(copied, "fsck", code=1)
+    assert "arnode home fsck" in fault_of(copied, "head", code=1)
+    assert "rebuild" in fault_of(copied, "home", "fsck", code=1)
     shutil.copytree(Path(UNHURRIED_FLAGS[1]), copied / "data" / "tasks" / "unhurried")
-    answered(copied, "fsck", "--rebuild")
+    answered(copied, "home", "fsck", "--rebuild")
     assert answered(copied, "head").stdout == source
 
 
@@ -317,12 +325,12 @@ def test_an_edited_journal_stops_no_research_and_is_kept_aside(copied: Path) -> 
             check=True,
             capture_output=True,
         )
-    assert "rebuild" in fault_of(copied, "fsck", code=1)
+    assert "rebuild" in fault_of(copied, "home", "fsck", code=1)
     before = len(ids(copied))
     started = answered(copied, "start", *UNHURRIED_FLAGS, "--max-experiments", "1")
     assert "the journal was not updated" in started.stderr
     assert len(ids(copied)) > before
-    answered(copied, "fsck", "--rebuild")
+    answered(copied, "home", "fsck", "--rebuild")
     (aside,) = [path for path in (copied / "journal").iterdir() if "aside" in path.name]
     assert (aside / "solve.py").read_text() == "mine = True\n"
     assert (journal / "solve.py").read_text() == answered(copied, "head").stdout

@@ -1,4 +1,4 @@
-"""`carry`: what a node found on one rung is judged on the next by its own rule, on real runs."""
+"""`try --from`: finds of one rung are judged on the next by its own rule, on real runs."""
 
 import shutil
 from pathlib import Path
@@ -32,19 +32,19 @@ def rung(tmp_path: Path, sums: tuple[str, str]) -> str:
 def test_a_find_is_transferred_up_and_judged_there(
     tmp_path: Path, sums: tuple[str, str], rung: str
 ) -> None:
-    place, folder, to = tmp_path / "home", tmp_path / "work", ("--to", rung)
+    place, folder, to = tmp_path / "home", tmp_path / "work", ("--task", rung)
     Home(place).prepare()
     folder.mkdir()
-    fault = fault_of(place, "carry", *to, code=2)
+    fault = fault_of(place, "try", "--from", "below", *to, code=2)
     assert "has not worked on the rung below rung" in fault
     for off in (9, 3):  # the first leaves the baseline where it is
         (folder / "solve.py").write_text(SOLVE.replace("OFF = 8", f"OFF = {off}"))
         arnode(place, "try", "--folder", str(folder), *sums)
         if off == 9:
-            fault = fault_of(place, "carry", *to, code=2)
+            fault = fault_of(place, "try", "--from", "below", *to, code=2)
             assert "is its baseline: there is nothing to transfer" in fault
     newest = arnode_json(place, "log")["experiments"][0]
-    document = arnode_json(place, "carry", newest["id"], *to)
+    document = arnode_json(place, "try", "--from", newest["id"], *to)
     (change,) = document["changes"]
     assert change["found_on"]["patch"] == newest["patch"]
     assert change["decision"] in ("kept", "screened_out", "rechecked_out")
@@ -55,15 +55,15 @@ def test_a_find_is_transferred_up_and_judged_there(
         assert manifest is not None
         assert carried.found_on is not None
         assert manifest.below == carried.found_on.task
-    said = answered(place, "transfer").stdout
+    said = answered(place, "leaderboard", "--transfer").stdout
     assert "kept or confirmed in" in said
-    again = arnode_json(place, "transfer")["carried"]
+    again = arnode_json(place, "leaderboard", "--transfer")["carried"]
     assert [one["patch"] for one in again] == [newest["patch"]]
-    learnt = arnode_json(place, "insights", *sums)
+    learnt = arnode_json(place, "log", "--importance", *sums)
     assert {one["task"]["name"] for one in learnt["kinds"]} == {"sums", "rung"}
     assert (
         "kinds of change, and how many patches were kept:"
-        in answered(place, "insights", *sums).stdout
+        in answered(place, "log", "--importance", *sums).stdout
     )
 
 

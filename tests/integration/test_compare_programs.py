@@ -61,7 +61,7 @@ def test_blocks_alternate_and_what_they_brought_is_measured(
     tmp_path: Path, texts: Path, task: tuple[str, str]
 ) -> None:
     home = tmp_path / "home"
-    words = ("compare-programs", str(texts / "bold.md"), str(texts / "timid.md"), *task)
+    words = ("agent", "compare", str(texts / "bold.md"), str(texts / "timid.md"), *task)
     spans = ("--for", "4m", "--block", "2m", "--runs", "1")
     with LlmServer(reply) as server:
         # Blocks end by experiments: how many fit into seconds depends on who else is here.
@@ -91,7 +91,7 @@ def test_a_kill_in_a_block_leaves_nothing_behind_and_the_command_goes_on(
     tmp_path: Path,
 ) -> None:
     home = tmp_path / "home"
-    words = ("compare-programs", "search", "search", *UNHURRIED_FLAGS)
+    words = ("agent", "compare", "search", "search", *UNHURRIED_FLAGS)
     spans = ("--for", "26s", "--block", "12s")
     begun = subprocess.Popen([*COMMAND, *words, *spans], env=environment(home))
     _await(lambda: any(Home(home).comparisons.glob("*/0*/node.sock")))

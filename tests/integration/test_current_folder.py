@@ -145,7 +145,7 @@ def test_compare_programs_starts_nodes_that_import_nothing_from_there(
     traps: Traps, home: Path
 ) -> None:
     spans = ("--for", "10m", "--block", "5m")
-    words = ("compare-programs", "search", "search", *UNHURRIED_FLAGS, *spans)
+    words = ("agent", "compare", "search", "search", *UNHURRIED_FLAGS, *spans)
     begun = subprocess.Popen(
         [*ISOLATED, *words], env=environment(home), cwd=traps.folder, stderr=subprocess.PIPE
     )

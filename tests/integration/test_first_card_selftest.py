@@ -75,5 +75,5 @@ def test_a_selftest_is_paused_restarted_and_ended(
         assert again == f"Resume: arnode start --task {UNHURRIED_TASK}"
     else:
         assert node.said[-1] == "arnode: interrupted"
-    assert arnode_json(home, "fsck")["problems"] == []
+    assert arnode_json(home, "home", "fsck")["problems"] == []
     assert arnode_json(home, "status")["lines"] == []

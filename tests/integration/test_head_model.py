@@ -73,7 +73,7 @@ def test_a_replay_of_its_training_measures_the_same_public_figure(
 ) -> None:
     (entry,) = arnode_json(home, "log")["experiments"]
     recorded, *_ = arnode_json(home, "show", entry["id"])["body"]["runs"]
-    arnode_json(home, "replay", entry["id"], str(tmp_path / "replay"))
+    arnode_json(home, "export", "experiment", entry["id"], str(tmp_path / "replay"))
     words = (*TASK_FLAGS, "--source", str(tmp_path / "replay" / "train.py"))
     # In this process, whose zygotes have imported torch.
     said = answered(home, "run", *words, "--seed", str(recorded["seed"]), "--json").stdout

@@ -111,7 +111,9 @@ def test_the_holdout_is_in_no_prompt_log_page_record_store_or_journal(
         "holdout    files that replace visible ones"
         in answered(home, "task", "show", str(task)).stdout
     )
-    prompt = arnode(home, "propose", "--print-prompt", *named, env={"ARNODE_AGENT": "ollama:small"})
+    prompt = arnode(
+        home, "agent", "propose", "--print-prompt", *named, env={"ARNODE_AGENT": "ollama:small"}
+    )
     assert "SLOPE" in prompt.stdout
     checked = arnode(home, "task", "check", str(task))
     for said in (prompt, checked, answered(home, "log", "--json"), answered(home, "report")):

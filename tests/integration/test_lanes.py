@@ -55,7 +55,7 @@ def test_a_night_of_two_lanes_is_one_line_with_one_history(copied: Path) -> None
             if (one.part, one.name) == ("train", "train")
         ]
     assert any(max(a[0], b[0]) < min(a[1], b[1]) for a, b in combinations(training, 2))
-    assert arnode_json(copied, "fsck")["problems"] == []
+    assert arnode_json(copied, "home", "fsck")["problems"] == []
 
 
 @pytest.mark.soak
@@ -72,7 +72,7 @@ def test_what_a_kill_cut_off_on_two_lanes_is_made_again_with_its_seeds(copied: P
         assert (again.seed, again.tree) == (run.seed, run.tree)
         assert again.outcome is not None
         assert again.outcome.run.seed == run.seed
-    assert arnode_json(copied, "fsck")["problems"] == []
+    assert arnode_json(copied, "home", "fsck")["problems"] == []
 
 
 @pytest.mark.soak
@@ -95,7 +95,7 @@ def test_what_a_pause_ended_on_two_lanes_is_made_again_with_its_seeds(copied: Pa
         assert (again.seed, again.tree) == (run.seed, run.tree)
         assert again.outcome is not None
         assert again.outcome.run.status == "ok"
-    assert arnode_json(copied, "fsck")["problems"] == []
+    assert arnode_json(copied, "home", "fsck")["problems"] == []
 
 
 def test_more_lanes_than_cores_are_one_error_before_anything_runs(copied: Path) -> None:

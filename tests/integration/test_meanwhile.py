@@ -33,7 +33,7 @@ def test_tiny_runs_until_the_first_shards_are_there_and_the_rest_comes_while_it_
             node.wait_for("all training text is here")
             node.interrupt()
             assert node.end() == 0
-    assert arnode_json(home, "fsck")["problems"] == []
+    assert arnode_json(home, "home", "fsck")["problems"] == []
 
 
 @pytest.mark.soak
@@ -74,5 +74,5 @@ def test_a_node_killed_meanwhile_goes_on(home: Path, shards: Path, tmp_path: Pat
             node.wait_for("task unpinned on")
             node.interrupt()
             node.end()
-    assert arnode_json(home, "fsck")["problems"] == []
+    assert arnode_json(home, "home", "fsck")["problems"] == []
     assert not list(Home(home).data.glob("pins/.*-*"))

@@ -103,11 +103,20 @@ def swarm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Swarm]:
             return stack.enter_context(running(machine, root / name, *words, **_QUIET, **listen))
 
         bootstrap = start(
-            machines.outside, "bootstrap", "bootstrap", "run", "--network", "lab", "--http", "none"
+            machines.outside,
+            "bootstrap",
+            "network",
+            "bootstrap",
+            "--network",
+            "lab",
+            "--http",
+            "none",
         )
         address = bootstrap.address()
         assert address.startswith(f"/ip4/{OUTSIDE}/tcp/{PORT}/p2p/")
-        invited = answered(well_known, "invite", "--network", "lab", "--address", address)
+        invited = answered(
+            well_known, "network", "invite", "--network", "lab", "--address", address
+        )
         line = invited.stdout.strip()
         arnode(root / "a", "join", line)
         a = start(machines.a, "a", "start", "--yes", "--name", "anna")
@@ -118,7 +127,7 @@ def swarm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Swarm]:
 
 
 def peers(program: Program) -> dict[str, dict[str, Any]]:
-    found = arnode_json(program.home, "peers")["peers"]
+    found = arnode_json(program.home, "network", "peers")["peers"]
     return {peer["name"]: peer for peer in found if peer["name"]}
 
 
@@ -140,7 +149,7 @@ def test_two_behind_routers_meet_through_the_relay(swarm: Swarm) -> None:
         assert (status["name"], status["reach"]) == ("lab", "relay")
         relayed = [address for address in status["addresses"] if "/p2p-circuit/p2p/" in address]
         assert relayed[0].startswith(f"/ip4/{OUTSIDE}/tcp/{PORT}/p2p/")
-    assert "through a relay" in answered(swarm.a.home, "peers").stdout
+    assert "through a relay" in answered(swarm.a.home, "network", "peers").stdout
     assert "reached through a relay" in answered(swarm.a.home, "status").stdout
 
 
@@ -158,12 +167,21 @@ def test_what_one_publishes_arrives_at_the_other(swarm: Swarm) -> None:
 def test_who_has_no_secret_is_refused(swarm: Swarm, tmp_path: Path) -> None:
     home = tmp_path / "outsider"
     arnode(home, "network", "init", "lab")
-    words = ("bootstrap", "run", "--network", "lab", "--bootstrap", swarm.address, "--http", "none")
+    words = (
+        "network",
+        "bootstrap",
+        "--network",
+        "lab",
+        "--bootstrap",
+        swarm.address,
+        "--http",
+        "none",
+    )
     listen = {"ARNODE_LISTEN": f"/ip4/{OUTSIDE}/tcp/{PORT + 1}"}
     with running(swarm.machines.outside, home, *words, **listen) as outsider:
         own = outsider.address()
         time.sleep(_TRYING_S)
-        peers_of_a = arnode_json(swarm.a.home, "peers")["peers"]
+        peers_of_a = arnode_json(swarm.a.home, "network", "peers")["peers"]
         outsider.process.terminate()  # and so it keeps its book
         outsider.process.wait(timeout=_WITHIN_S)
     (tried,) = json.loads((Home(home).networks / "lab.addresses.json").read_text())["addresses"]

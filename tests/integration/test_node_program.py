@@ -72,11 +72,13 @@ def test_the_records_form_a_chain_of_verified_signatures(worked: Path) -> None:
         own = store.records.own()  # reads no record whose signature is wrong
     assert [record.seq for record in own] == list(range(len(own)))
     assert [record.prev for record in own] == [None, *(record.id for record in own[:-1])]
-    assert {record.author.hex() for record in own} == {arnode_json(worked, "key", "show")["author"]}
+    assert {record.author.hex() for record in own} == {
+        arnode_json(worked, "home", "key", "show")["author"]
+    }
 
 
 def test_store_blobs_and_journal_are_whole(worked: Path) -> None:
-    assert arnode_json(worked, "fsck")["problems"] == []
+    assert arnode_json(worked, "home", "fsck")["problems"] == []
 
 
 def test_the_journal_reads_as_a_lab_notebook(worked: Path) -> None:
@@ -133,7 +135,7 @@ def test_a_replay_measures_the_same_public_figure_and_its_json_is_as_documented(
 ) -> None:
     entry = next(e for e in arnode_json(worked, "log")["experiments"] if e["stage"] == "screen")
     folder = tmp_path / "replay"
-    description = arnode_json(worked, "replay", entry["id"], str(folder))
+    description = arnode_json(worked, "export", "experiment", entry["id"], str(folder))
     assert description["tree"] == entry["tree"]
     recorded = arnode_json(worked, "show", entry["id"])["body"]["runs"]
     seeds = [word for run in recorded for word in ("--seed", str(run["seed"]))]
@@ -150,7 +152,7 @@ def test_a_replay_measures_the_same_public_figure_and_its_json_is_as_documented(
 
 def test_a_replayed_folder_names_its_command(worked: Path, tmp_path: Path) -> None:
     entry = arnode_json(worked, "log")["experiments"][0]
-    answered(worked, "replay", entry["id"], str(tmp_path / "replay"))
+    answered(worked, "export", "experiment", entry["id"], str(tmp_path / "replay"))
     script = (tmp_path / "replay" / "replay.sh").read_text()
     assert "exec arnode run --source solve.py" in script
     assert json.loads((tmp_path / "replay" / "replay.json").read_text())["record"] == entry["id"]
@@ -202,11 +204,11 @@ def test_the_head_is_adopted_and_reverted_with_a_record_of_each(copied: Path) ->
     entries = arnode_json(copied, "log")["experiments"]
     screened = next(entry for entry in entries if entry["stage"] == "screen")
     before = arnode_json(copied, "status")["lines"][0]["head"]["tree"]
-    refused = fault_of(copied, "adopt", screened["id"][:12], code=7)
+    refused = fault_of(copied, "head", "--set", screened["id"][:12], code=7)
     assert "--unverified" in refused
-    answered(copied, "adopt", screened["id"][:12], "--unverified")
+    answered(copied, "head", "--set", screened["id"][:12], "--unverified")
     assert arnode_json(copied, "status")["lines"][0]["head"]["tree"] == screened["tree"]
-    answered(copied, "revert")
+    answered(copied, "head", "--undo")
     assert arnode_json(copied, "status")["lines"][0]["head"]["tree"] == before
     with Store.open_read_only(Home(copied)) as store:
         bodies = [record.body for record in store.records.own()[-2:]]
@@ -214,7 +216,7 @@ def test_the_head_is_adopted_and_reverted_with_a_record_of_each(copied: Path) ->
     moves = [(b.from_tree.hex(), b.to_tree.hex()) for b in bodies if isinstance(b, AdoptBody)]
     assert moves == [(before, screened["tree"]), (screened["tree"], before)]
     assert next(b.unverified for b in bodies if isinstance(b, AdoptBody))
-    assert arnode_json(copied, "fsck")["problems"] == []
+    assert arnode_json(copied, "home", "fsck")["problems"] == []
 
 
 # A running node
@@ -225,7 +227,7 @@ def test_a_running_node_is_asked_paused_resumed_and_stopped(copied: Path) -> Non
         node.wait_for(MEASURING)
         assert arnode_json(copied, "status")["running"] is True
         assert "another node" in fault_of(copied, "start", *UNHURRIED_FLAGS, code=6)
-        assert "running" in fault_of(copied, "revert", code=1)
+        assert "running" in fault_of(copied, "head", "--undo", code=1)
         document = arnode_json(copied, "pause")
         assert (document["paused"], document["until"], document["runs_ended"]) == (True, None, 1)
         node.wait_until(lambda: used_ticks(node.process.pid) == 0)
@@ -239,8 +241,8 @@ def test_a_running_node_is_asked_paused_resumed_and_stopped(copied: Path) -> Non
         answered(copied, "stop")
         assert node.end() == 0
     assert "no node is running" in fault_of(copied, "stop", code=3)
-    assert arnode_json(copied, "fsck")["problems"] == []
-    assert node.said[0] in answered(copied, "logs").stdout
+    assert arnode_json(copied, "home", "fsck")["problems"] == []
+    assert node.said[0] in answered(copied, "home", "logs").stdout
 
 
 @pytest.mark.soak
@@ -269,7 +271,7 @@ def test_the_first_interrupt_finishes_the_run_at_hand_and_the_second_ends_at_onc
         node.wait_for("stopping after the current run; Ctrl-C again to stop now")
         assert node.end() == 0
     # Ctrl-C reaches the whole process group, but neither runs nor the journal's git.
-    assert "journal was not updated" not in answered(copied, "logs").stdout
+    assert "journal was not updated" not in answered(copied, "home", "logs").stdout
     with Store.open_read_only(Home(copied)) as store:
         (line,) = store.jobs.lines()
         first_jobs = store.jobs.open_jobs(line.key, *KINDS)
@@ -286,4 +288,4 @@ def test_the_first_interrupt_finishes_the_run_at_hand_and_the_second_ends_at_onc
         for run in first_runs:
             again = store.jobs.runs_of(run.job_id)[run.ordinal]
             assert (again.seed, again.tree) == (run.seed, run.tree)
-    assert arnode_json(copied, "fsck")["problems"] == []
+    assert arnode_json(copied, "home", "fsck")["problems"] == []

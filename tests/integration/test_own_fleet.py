@@ -22,21 +22,23 @@ def test_what_one_node_keeps_is_tried_by_the_other_before_it_is_a_claim(tmp_path
         Home(home).prepare()
         keys.append(load_keys(Home(home)).author.public.hex())
     listed = tmp_path / "fleet.txt"
-    listed.write_text(answered(one, "friends", "sign", *keys).stdout)
+    listed.write_text(answered(one, "network", "friends", "sign", *keys).stdout)
     for home in (one, other):
         Home(home).config.write_text(f'friends = "fleet:{keys[0]}"\n')
-        answered(home, "friends", "take", str(listed))
+        answered(home, "network", "friends", "take", str(listed))
     arnode(one, "network", "init", "lab", "--private")
     # A session this short tries nothing early, so that what it keeps is no claim for ten minutes.
     with running_node(one, "--network", "lab", "--yes", "--for", "20m", task=TASK) as finder:
         finder.wait_until(lambda: bool(addresses(one)))
         here = addresses(one)[0]
-        line = answered(one, "invite", "--network", "lab", "--address", here).stdout.strip()
+        line = answered(
+            one, "network", "invite", "--network", "lab", "--address", here
+        ).stdout.strip()
         # It has no ideas of its own: what it tries is the other's.
         with running_node(other, "--join", line, "--agent", "none", task=TASK) as hearer:
             hearer.wait_for("task tiny-short on")
             hearer.wait_until(lambda: bool(of_peers(other)))
-            (peer,) = arnode_json(other, "peers")["peers"]
+            (peer,) = arnode_json(other, "network", "peers")["peers"]
             assert (peer["author"], peer["trust"]) == (keys[0], "own fleet")
             hearer.interrupt()
             assert hearer.end() == 0

@@ -52,7 +52,9 @@ def test_a_gain_is_found_by_one_and_fetched_verified_and_adopted_by_the_other(
         finder.wait_for("confirmed after .* it is the new head")
         answered(one, "pause")  # the machine is the other's from now on
         here = addresses(one)[0]
-        line = answered(one, "invite", "--network", "lab", "--address", here).stdout.strip()
+        line = answered(
+            one, "network", "invite", "--network", "lab", "--address", here
+        ).stdout.strip()
         output = fault_of(other, "run", "--task", task.id.hex(), code=2)
         assert "there is no task" in output
         with running_node(other, "--join", line, "--yes", "--agent", "none") as hearer:

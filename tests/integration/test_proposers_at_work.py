@@ -168,5 +168,5 @@ def test_two_models_one_with_a_text_of_its_own_share_the_experiments(copied: Pat
     reported = {(one["model"], one["program"]): one for one in line["origins"] if one["model"]}
     assert len(reported) == 3
     assert all(one["tried"] for one in reported.values())
-    calls = arnode_json(copied, "spending")["calls"]
+    calls = arnode_json(copied, "agent", "spending")["calls"]
     assert {"small", "small#bold", "other"} <= {one["model"] for one in calls}

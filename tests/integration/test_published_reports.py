@@ -99,7 +99,9 @@ def test_what_one_running_node_publishes_is_read_at_another(tmp_path: Path) -> N
     with running_node(one, "--network", "lab", *alone, task=flags) as author:
         author.wait_until(lambda: bool(addresses(one)))
         author.wait_until(lambda: bool(arnode_json(one, "log")["experiments"]))
-        line = answered(one, "invite", "--network", "lab", "--address", addresses(one)[0]).stdout
+        line = answered(
+            one, "network", "invite", "--network", "lab", "--address", addresses(one)[0]
+        ).stdout
         with running_node(other, "--join", line.strip(), *alone, task=flags) as reader:
             reader.wait_for("task sums on")  # before that its store is being made
             words = ("report", "--publish", "--yes", "--title", "A night of sums")

@@ -1,4 +1,4 @@
-"""`arnode replicate`: real runs of two findings, interrupted and killed on the way."""
+"""`arnode task replicate`: real runs of two findings, interrupted and killed on the way."""
 
 import json
 import os
@@ -66,7 +66,7 @@ def kept_lines(home: Path) -> list[bytes]:
 
 def ended_by(home: Path, catalogue: Path, number: signal.Signals, when: str) -> tuple[int, str]:
     """Run it, send a signal once it has said something, and return its exit code and output."""
-    words = (*COMMAND, "replicate", str(catalogue), *TASK_FLAGS)
+    words = (*COMMAND, "task", "replicate", str(catalogue), *TASK_FLAGS)
     with subprocess.Popen(
         words,
         env=environment(home),
@@ -92,7 +92,7 @@ def ended_by(home: Path, catalogue: Path, number: signal.Signals, when: str) -> 
 def test_what_was_measured_before_an_interrupt_and_a_kill_is_not_measured_again(
     home: Path, catalogue: Path
 ) -> None:
-    words = ("replicate", str(catalogue), *TASK_FLAGS)
+    words = ("task", "replicate", str(catalogue), *TASK_FLAGS)
     code, table = ended_by(home, catalogue, signal.SIGINT, "to judge: at most")
     assert code == 130
     assert "own-rates" in table

@@ -20,7 +20,9 @@ def test_it_goes_on_behind_what_its_peers_have_of_it(tmp_path: Path) -> None:
     with running_node(peer, "--network", "lab", "--yes", "--agent", "none", task=TASK) as other:
         other.wait_until(lambda: bool(addresses(peer)))
         here = addresses(peer)[0]
-        line = answered(peer, "invite", "--network", "lab", "--address", here).stdout.strip()
+        line = answered(
+            peer, "network", "invite", "--network", "lab", "--address", here
+        ).stdout.strip()
         with running_node(
             home, "--join", line, "--yes", "--max-experiments", "2", task=TASK
         ) as node:

@@ -58,7 +58,7 @@ def test_an_aim_is_shown_one_of_three_is_run_and_the_prompt_is_printed(copied: P
         with running_node(copied, "--network", "none", env=settings, command=LIGHT_COMMAND) as node:
             node.wait_for("the planner large aims at")
             node.wait_until(lambda: bool(written()) and aims_shown(server) > 0)
-            document = arnode_json(copied, "propose", "--print-prompt")
+            document = arnode_json(copied, "agent", "propose", "--print-prompt")
             (line,) = arnode_json(copied, "status")["lines"]
             node.interrupt()
             assert node.end() == 0
@@ -90,5 +90,5 @@ def test_an_aim_is_shown_one_of_three_is_run_and_the_prompt_is_printed(copied: P
     assert first.idea.tokens == 4 * ONE
     (line,) = arnode_json(copied, "status")["lines"]
     assert (line["planner"]["model"], line["planner"]["aim"]) == ("large", AIM)
-    booked = {call["model"] for call in arnode_json(copied, "spending")["calls"]}
+    booked = {call["model"] for call in arnode_json(copied, "agent", "spending")["calls"]}
     assert booked == {"small", "planner", "reviewer"}

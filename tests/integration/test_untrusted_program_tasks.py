@@ -104,7 +104,9 @@ def hostile_peers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostileP
     with running_node(one, "--network", "lab", "--yes", "--agent", "none", task=flags) as liar:
         liar.wait_until(lambda: bool(addresses(one)))
         here = addresses(one)[0]
-        line = answered(one, "invite", "--network", "lab", "--address", here).stdout.strip()
+        line = answered(
+            one, "network", "invite", "--network", "lab", "--address", here
+        ).stdout.strip()
         with running_node(other, "--join", line, "--yes", "--agent", "none") as hearer:
             hearer.wait_for("task unhurried on")
             hearer.wait_until(lambda: all(is_announced(other, task) for task in (sums, trapped)))
@@ -141,7 +143,7 @@ def test_a_judge_that_attacks_is_contained_and_a_claim_that_is_inflated_refuted(
     (row,) = arnode_json(home, "leaderboard", "--task", hostile_peers.sums.id.hex())["rows"]
     assert row["result"] == hostile_peers.claim.hex()
     assert (row["others"]["refuted"], row["here"]["verdict"]) == (1, "refuted")
-    assert arnode_json(home, "fsck")["problems"] == []
+    assert arnode_json(home, "home", "fsck")["problems"] == []
 
 
 @pytest.mark.soak

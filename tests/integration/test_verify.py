@@ -48,7 +48,7 @@ def test_a_forged_claim_is_refuted_and_a_broken_one_says_nothing(
         assert [body.verdict for body in bodies] == ["refuted", "unrunnable"]
         assert not any("obey" in str(run.reason) for body in bodies for run in body.runs)
         assert store.records.listed("result", KEY.public)
-    assert arnode_json(home, "fsck")["problems"] == []
+    assert arnode_json(home, "home", "fsck")["problems"] == []
 
 
 def test_a_bundle_that_was_tampered_with_is_not_run(

@@ -154,7 +154,7 @@ def test_an_end_is_reported_with_its_fix_and_a_bug_without_its_words() -> None:
     full = end_of(DiskFullError("the disk is full: /home/me/records.db", DISK_FULL_HINT))
     assert "the disk is full: /home/me/records.db (hint: free some space" in full.text
     bug = end_of(ValueError("<@everyone>"))
-    assert "ValueError: see 'arnode logs'" in bug.text
+    assert "ValueError: see 'arnode home logs'" in bug.text
     assert "everyone" not in bug.text
 
 

@@ -221,7 +221,7 @@ def test_rerun_travel_with_what_they_answer(
     assert record.id in gather(notebook.store, Blobs(home.blobs), claim).records
     path, folder = tmp_path / "answer.bundle", tmp_path / "replayed"
     write_bundle(path, gather(notebook.store, Blobs(home.blobs), record))
-    arnode(capsys, "replay", str(path), str(folder))
+    arnode(capsys, "export", "experiment", str(path), str(folder))
     assert (folder / "train.py").read_bytes() == BETTER["train.py"]
     assert f"--seed {answer.runs[0].seed}" in (folder / "replay.sh").read_text()
 
@@ -253,7 +253,7 @@ def test_it_is_exported_checked_imported_and_replayed(
     shown = json.loads(arnode(capsys, "show", claim[:12], "--json"))
     assert shown["level"] == "claimed"
     folder = tmp_path / "replayed"
-    arnode(capsys, "replay", str(path), str(folder))
+    arnode(capsys, "export", "experiment", str(path), str(folder))
     assert (folder / "train.py").read_bytes() == BETTER["train.py"]
     rows = json.loads(arnode(capsys, "leaderboard", "--json"))["rows"]
     assert [row["result"] for row in rows] == [claim]
@@ -280,7 +280,9 @@ def test_checking_a_bundle_says_what_its_code_does_beyond_arithmetic(
     lines = arnode(capsys, "verify", str(path), "--check-only").splitlines()
     assert [f"marked: {mark}" for mark in marks] == lines[-3:-1]
     assert "never adopted automatically" in lines[-1]
-    said = json.loads(arnode(capsys, "replay", str(path), str(tmp_path / "out"), "--json"))
+    said = json.loads(
+        arnode(capsys, "export", "experiment", str(path), str(tmp_path / "out"), "--json")
+    )
     assert said["marks"] == marks
 
 

@@ -1,36 +1,26 @@
 """The command line: light, helpful about mistakes, and true to its exit codes."""
 
-import importlib
 import os
 import pwd
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-import click
 import pytest
 
 from node.commands import cli
-from node.commands.cli import COMMANDS, main
+from node.commands.cli import COMMANDS, CommandEntry, main
 from node.home.home import Home
 from protocol.errors import ArnodeError
 from tests.node.examples import BASELINE, BETTER, Notebook, patch_body, result_body, run
 
 HEAVY = ("torch", "litellm", "libp2p", "aiohttp", "numpy", "git", "rich", "trainer", "agent")
 EVERYDAY = [
-    "start",
-    "status",
-    "try",
-    "head",
-    "leaderboard",
-    "verify",
-    "log",
-    "show",
-    "view",
-    "report",
-    "doctor",
-]
+    "start", "stop", "status", "view", "log", "show", "head", "try", "task", "verify",
+    "leaderboard", "demo",
+]  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -61,23 +51,36 @@ def test_the_command_line_is_light() -> None:
     assert loaded.isdisjoint(HEAVY)
 
 
-def test_every_command_of_the_table_is_there_with_help_for_itself() -> None:
+def all_entries() -> Iterator[tuple[str, CommandEntry]]:
     for name, entry in COMMANDS.items():
-        command = getattr(importlib.import_module(entry.module), entry.attribute)
-        assert isinstance(command, click.Command)
+        yield name, entry
+        yield from (entry.group or {}).items()
+
+
+def test_every_command_of_the_table_is_there_with_help_for_itself() -> None:
+    for name, entry in all_entries():
+        command = entry.load(name)
         assert command.name == name
         assert command.help
 
 
-def test_help_lists_the_everyday_commands_first(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_first_screen_has_twelve_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert arnode("--help") == 0
     lines = capsys.readouterr().out.splitlines()
     listed = [line.split()[0] for line in lines if line.strip() and line.split()[0] in COMMANDS]
-    assert listed[:11] == EVERYDAY
-    assert set(listed) == set(COMMANDS)
+    assert listed == EVERYDAY
+    assert lines[-1] == "`arnode help --all` lists all commands."
 
 
-@pytest.mark.parametrize("words", [(), ("config",)])
+def test_all_commands_are_listed_on_demand(capsys: pytest.CaptureFixture[str]) -> None:
+    assert arnode("help", "--all") == 0
+    lines = capsys.readouterr().out.splitlines()
+    listed = [line.split()[0] for line in lines if line.strip() and line.split()[0] in COMMANDS]
+    assert listed == list(COMMANDS)
+    assert len(COMMANDS) <= 28
+
+
+@pytest.mark.parametrize("words", [(), ("home", "config"), ("network",)])
 def test_without_a_command_the_help_is_shown(
     capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
 ) -> None:
@@ -91,17 +94,52 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "hint"), [("lgo", "arnode log"), ("staus", "arnode status"), ("qqqq", "--help")]
+    ("words", "hint"),
+    [
+        ("lgo", "did you mean `arnode log`?"),
+        ("staus", "did you mean `arnode status`?"),
+        ("invite", "it is `arnode network invite`"),
+        ("config", "it is `arnode home config`"),
+        ("qqqq", "`arnode --help` lists the commands"),
+        ("network lst", "`arnode network --help` lists the commands"),
+    ],
 )
-def test_an_unknown_command_names_the_nearest(
-    capsys: pytest.CaptureFixture[str], word: str, hint: str
+def test_an_unknown_command_is_two_lines_with_a_hint(
+    capsys: pytest.CaptureFixture[str], words: str, hint: str
 ) -> None:
-    assert arnode(word) == 2
+    assert arnode(*words.split()) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    first, second = err.splitlines()
-    assert first == f"arnode: there is no command `{word}`"
-    assert hint in second
+    assert err.splitlines() == [
+        f"arnode: there is no command `arnode {words}`",
+        f"  hint: {hint}",
+    ]
+
+
+@pytest.mark.parametrize("word", ["list", "strat", "stat", "rn", "tyr", "rerun", "verfy", "pasue"])
+def test_no_guess_suggests_a_command_that_does_something(
+    capsys: pytest.CaptureFixture[str], word: str
+) -> None:
+    assert arnode(word) == 2
+    hint = capsys.readouterr().err.splitlines()[1]
+    for name in ("start", "stop", "run", "try", "resume", "verify", "pause", "import"):
+        assert f"`arnode {name}`" not in hint
+
+
+@pytest.mark.parametrize(
+    ("word", "real"),
+    [("ls", "log"), ("history", "log"), ("best", "head"), ("ui", "view"), ("dashboard", "view")],
+)
+def test_words_of_other_tools_do_what_they_say(
+    capsys: pytest.CaptureFixture[str], word: str, real: str
+) -> None:
+    assert arnode(word, "--help") == 0
+    assert capsys.readouterr().out.startswith(f"Usage: arnode {real} ")
+
+
+def test_version_is_understood_as_a_word(capsys: pytest.CaptureFixture[str]) -> None:
+    assert arnode("version") == 0
+    assert capsys.readouterr().out.startswith("arnode 0.")
 
 
 @pytest.mark.parametrize("words", [("log", "--nope"), ("show",), ("--nope",), ("log", "-n", "0")])
@@ -119,7 +157,7 @@ def test_an_error_is_two_lines_and_its_own_exit_code(
 ) -> None:
     at_home.prepare()
     at_home.config.write_text('tsk = "tiny"\n')
-    assert arnode("config", "check") == 6
+    assert arnode("home", "config", "check") == 6
     out, err = capsys.readouterr()
     assert out == ""
     first, second = err.splitlines()
@@ -136,7 +174,7 @@ def test_an_error_shows_the_end_of_what_a_program_printed(
         raise ArnodeError("the baseline failed", "look at it", printed=printed)
 
     monkeypatch.setattr(Home, "locate", fail)
-    assert arnode("paths") == 1
+    assert arnode("home", "paths") == 1
     first, *lines, hint = capsys.readouterr().err.splitlines()
     assert (first, hint) == ("arnode: the baseline failed", "  hint: look at it")
     assert len(lines) == 40
@@ -144,9 +182,9 @@ def test_an_error_shows_the_end_of_what_a_program_printed(
 
 
 def test_tracebacks_come_with_debug_only(at_home: Home, capsys: pytest.CaptureFixture[str]) -> None:
-    assert arnode("key", "show") == 6
+    assert arnode("home", "key", "show") == 6
     assert "Traceback" not in capsys.readouterr().err
-    assert arnode("key", "show", "--debug") == 6
+    assert arnode("home", "key", "show", "--debug") == 6
     assert "Traceback" in capsys.readouterr().err
 
 
@@ -157,7 +195,7 @@ def test_a_fault_of_our_own_is_no_traceback_either(
         raise ZeroDivisionError("\x1b[2J")
 
     monkeypatch.setattr(Home, "locate", explode)
-    assert arnode("paths") == 1
+    assert arnode("home", "paths") == 1
     err = capsys.readouterr().err
     assert "internal error: ZeroDivisionError: \\x1b[2J" in err
     assert "--debug" in err
@@ -173,7 +211,7 @@ def test_an_interrupt_is_130(at_home: Home) -> None:
         "from node.commands.cli import main; main(sys.argv[1:])"
     )
     child = subprocess.Popen(
-        [sys.executable, "-c", program, "logs", "-f"],
+        [sys.executable, "-c", program, "home", "logs", "-f"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -196,7 +234,7 @@ def test_a_reader_that_stops_early_gets_no_complaint(at_home: Home) -> None:
     program = "import sys; from node.commands.cli import main; main(sys.argv[1:])"
     reader, writer = os.pipe()
     with subprocess.Popen(
-        [sys.executable, "-c", program, "logs", "-n", "100000"],
+        [sys.executable, "-c", program, "home", "logs", "-n", "100000"],
         stdout=writer,
         stderr=subprocess.PIPE,
         env={**os.environ, "ARNODE_HOME": str(at_home.root)},
@@ -226,15 +264,15 @@ def test_completion_completes_commands() -> None:
         env={
             **os.environ,
             "_ARNODE_COMPLETE": "bash_complete",
-            "COMP_WORDS": "arnode fs",
-            "COMP_CWORD": "1",
+            "COMP_WORDS": "arnode home fs",
+            "COMP_CWORD": "2",
         },
     )
     assert done.stdout.splitlines() == ["plain,fsck"]
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", ">&- 2>&- <&-"])
-@pytest.mark.parametrize("words", ["paths", "log", "doctor --help"])
+@pytest.mark.parametrize("words", ["home paths", "log", "doctor --help"])
 def test_streams_that_are_closed_are_no_fault(words: str, closed: str, tmp_path: Path) -> None:
     command = f"{sys.executable} -m node {words} {closed}; echo $? > ended"
     subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, check=True)
@@ -276,7 +314,13 @@ def test_a_user_whom_nobody_knows_needs_no_home_folder(
 
 
 def test_reading_commands_leave_no_home_behind(at_home: Home, tmp_path: Path) -> None:
-    for words in (("log",), ("log", "--json"), ("paths",), ("config", "show"), ("fsck",)):
+    for words in (
+        ("log",),
+        ("log", "--json"),
+        ("home", "paths"),
+        ("home", "config", "show"),
+        ("home", "fsck"),
+    ):
         assert arnode(*words) == 0
     assert not at_home.root.exists()
 
@@ -304,7 +348,7 @@ def test_a_request_to_end_is_an_interrupt(
         "os.execv(sys.argv[1], sys.argv[1:])"
     )
     with subprocess.Popen(
-        [sys.executable, "-c", become, sys.executable, "-m", "node", "logs", "-f"],
+        [sys.executable, "-c", become, sys.executable, "-m", "node", "home", "logs", "-f"],
         env={**os.environ, "ARNODE_HOME": str(tmp_path)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

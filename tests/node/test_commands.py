@@ -307,7 +307,7 @@ def test_replay_lays_out_source_environment_and_command(
     session: dict[str, Record], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     folder = tmp_path / "again"
-    out = arnode(capsys, "replay", session["kept"].id.hex()[:10], str(folder))
+    out = arnode(capsys, "export", "experiment", session["kept"].id.hex()[:10], str(folder))
     assert (folder / "train.py").read_bytes() == BETTER["train.py"]
     description = json.loads((folder / "replay.json").read_text())
     assert description["env"] == {"torch": "2.13.0"}
@@ -327,10 +327,12 @@ def test_replay_overwrites_nothing(
 ) -> None:
     (tmp_path / "train.py").write_text("mine = True\n")
     for target in (tmp_path, tmp_path / "train.py"):
-        err = arnode(capsys, "replay", session["kept"].id.hex(), str(target), code=2)
+        err = arnode(capsys, "export", "experiment", session["kept"].id.hex(), str(target), code=2)
         assert "not an empty folder" in err
     assert (tmp_path / "train.py").read_text() == "mine = True\n"
-    missing = arnode(capsys, "replay", session["task"].id.hex(), str(tmp_path / "x"), code=2)
+    missing = arnode(
+        capsys, "export", "experiment", session["task"].id.hex(), str(tmp_path / "x"), code=2
+    )
     assert "no source" in missing
 
 
@@ -371,10 +373,10 @@ def test_key_show_prints_public_halves_only(
     session: dict[str, Record], home: Home, capsys: pytest.CaptureFixture[str]
 ) -> None:
     keys = load_keys(home)
-    document = json.loads(arnode(capsys, "key", "show", "--json"))
+    document = json.loads(arnode(capsys, "home", "key", "show", "--json"))
     assert document["author"] == keys.author.public.hex()
     assert document["transport"] == keys.transport.public.hex()
-    shown = arnode(capsys, "key", "show")
+    shown = arnode(capsys, "home", "key", "show")
     seeds = [line.split()[1] for line in home.key.read_text().splitlines()[1:]]
     assert all(seed not in shown + json.dumps(document) for seed in seeds)
 
@@ -383,10 +385,10 @@ def test_key_renew_reports_the_new_key_and_where_the_old_one_is(
     session: dict[str, Record], home: Home, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = load_keys(home).author.public.hex()
-    renewed = json.loads(arnode(capsys, "key", "renew", "--json"))
+    renewed = json.loads(arnode(capsys, "home", "key", "renew", "--json"))
     assert renewed["author"] != before
     assert Path(renewed["old"]).name == f"key-{before[:12]}"
-    assert renewed["author"] in arnode(capsys, "key", "show")
+    assert renewed["author"] in arnode(capsys, "home", "key", "show")
 
 
 def test_paths_and_config_say_where_things_are(
@@ -395,15 +397,15 @@ def test_paths_and_config_say_where_things_are(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert json.loads(arnode(capsys, "paths", "--json"))["store"] == str(home.store)
-    assert str(home.journal) in arnode(capsys, "paths")
-    assert arnode(capsys, "config", "path").strip() == str(home.config)
-    assert "the defaults apply" in arnode(capsys, "config", "check")
+    assert json.loads(arnode(capsys, "home", "paths", "--json"))["store"] == str(home.store)
+    assert str(home.journal) in arnode(capsys, "home", "paths")
+    assert arnode(capsys, "home", "config", "path").strip() == str(home.config)
+    assert "the defaults apply" in arnode(capsys, "home", "config", "check")
     monkeypatch.setenv("ARNODE_NAME", "bench")
-    document = json.loads(arnode(capsys, "config", "show", "--json"))
+    document = json.loads(arnode(capsys, "home", "config", "show", "--json"))
     assert document["config"]["name"] == "bench"
     assert document["origins"]["name"] == "ARNODE_NAME"
-    assert "ARNODE_NAME" in arnode(capsys, "config", "show")
+    assert "ARNODE_NAME" in arnode(capsys, "home", "config", "show")
 
 
 def test_fsck_says_what_is_wrong_and_fixes_it(
@@ -414,11 +416,11 @@ def test_fsck_says_what_is_wrong_and_fixes_it(
 ) -> None:
     Journal(home, notebook.store, notebook.blobs, LINE).catch_up()
     notebook.store.close()
-    assert "are intact" in arnode(capsys, "fsck")
+    assert "are intact" in arnode(capsys, "home", "fsck")
     notebook.blobs.path(BETTER.tree).write_bytes(b"?")
-    assert "fsck --rebuild" in arnode(capsys, "fsck", code=1)
-    assert "rebuilt" in arnode(capsys, "fsck", "--rebuild")
-    document = json.loads(arnode(capsys, "fsck", "--json"))
+    assert "fsck --rebuild" in arnode(capsys, "home", "fsck", code=1)
+    assert "rebuilt" in arnode(capsys, "home", "fsck", "--rebuild")
+    document = json.loads(arnode(capsys, "home", "fsck", "--json"))
     assert (document["ok"], document["problems"]) == (True, [])
 
 
@@ -426,7 +428,7 @@ def test_fsck_does_not_fix_next_to_a_running_node(
     session: dict[str, Record], home: Home, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with home.lock():
-        assert "another node" in arnode(capsys, "fsck", "--rebuild", code=6)
+        assert "another node" in arnode(capsys, "home", "fsck", "--rebuild", code=6)
         with Store.open_read_only(home) as reader:
             assert len(reader.experiments.listed()) == 4
 
@@ -434,7 +436,10 @@ def test_fsck_does_not_fix_next_to_a_running_node(
 def test_logs_before_any_node_ran_say_so(
     session: dict[str, Record], home: Home, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert "no node has run" in arnode(capsys, "logs", code=3)
+    assert "no node has run" in arnode(capsys, "home", "logs", code=3)
     home.log.write_text("one\ntwo\nthree\n")
-    assert arnode(capsys, "logs", "-n", "2") == "two\nthree\n"
-    assert json.loads(arnode(capsys, "logs", "-n", "1", "--json")) == {"v": 1, "line": "three"}
+    assert arnode(capsys, "home", "logs", "-n", "2") == "two\nthree\n"
+    assert json.loads(arnode(capsys, "home", "logs", "-n", "1", "--json")) == {
+        "v": 1,
+        "line": "three",
+    }

@@ -133,7 +133,7 @@ def test_nobody_is_asked_to_join_a_network_where_nobody_is_known(home: Home) -> 
     for ask in (user, None):
         decided = plan(home, ask=ask, has_met=False, dht=False)
         assert isinstance(decided, Offline)
-        assert "`arnode join LINE`" in decided.reason
+        assert "`arnode network join LINE`" in decided.reason
         assert len(decided.reason.splitlines()) == 1
     assert user.asked == []
     assert not home.config.exists()
@@ -184,7 +184,7 @@ def test_a_start_at_a_terminal_asks_only_where_peers_are_known(
     assert agreed_network(home, Config(dht=False), Wishes(), TaskOf.EVERYBODY) is None
     said = capsys.readouterr().err
     assert ("Join the network `main`?" in said) is is_known
-    assert ("`arnode join LINE`" in said) is not is_known
+    assert ("`arnode network join LINE`" in said) is not is_known
 
 
 def test_four_lines_say_what_will_happen(home: Home) -> None:

@@ -136,7 +136,7 @@ def test_a_file_that_is_no_database_is_an_error_with_its_fix(home: Home, session
     for opening in (Store.open, Store.open_read_only):
         with pytest.raises(DamagedStoreError) as caught:
             opening(home)
-        assert "arnode fsck" in caught.value.hint
+        assert "arnode home fsck" in caught.value.hint
     with home.lock():
         repair(home)
     assert examine(home) == []
@@ -285,7 +285,7 @@ def test_a_file_that_may_not_grow_is_an_error_and_loses_nothing(
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
         signal.signal(signal.SIGXFSZ, before)
-    assert "arnode fsck" in caught.value.hint or "free some space" in caught.value.hint
+    assert "arnode home fsck" in caught.value.hint or "free some space" in caught.value.hint
     kept = notebook.store.records.own()
     assert notebook.kept().seq == len(kept) + 1
     Journal(home, notebook.store, notebook.blobs, LINE).catch_up()

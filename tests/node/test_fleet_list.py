@@ -94,21 +94,23 @@ def test_a_fleet_is_named_signed_and_taken_by_command(
         at[home] = load_keys(home).author.public
     file = tmp_path / "list"
     monkeypatch.setenv("ARNODE_HOME", str(owner.root))
-    assert "64 hex digits" in arnode(capsys, "friends", "sign", "12ab", code=2)
-    file.write_text(arnode(capsys, "friends", "sign", at[node].hex()))
+    assert "64 hex digits" in arnode(capsys, "network", "friends", "sign", "12ab", code=2)
+    file.write_text(arnode(capsys, "network", "friends", "sign", at[node].hex()))
     monkeypatch.setenv("ARNODE_HOME", str(node.root))
-    assert "names no fleet" in arnode(capsys, "friends", "take", str(file), code=2)
+    assert "names no fleet" in arnode(capsys, "network", "friends", "take", str(file), code=2)
     for wrong in ("ada", FLEET, f"{FLEET}12"):
         node.config.write_text(f'friends = "{wrong}"\n')
-        assert "`friends`" in arnode(capsys, "friends", code=6)
+        assert "`friends`" in arnode(capsys, "network", "friends", code=6)
     node.config.write_text(f'friends = "{FLEET}{at[owner].hex()}"\n')
-    output = arnode(capsys, "friends", "take", str(file))
+    output = arnode(capsys, "network", "friends", "take", str(file))
     assert "the fleet has 1 nodes, including this one" in output
-    fleet = json.loads(arnode(capsys, "friends", "--json"))["fleet"]
+    fleet = json.loads(arnode(capsys, "network", "friends", "--json"))["fleet"]
     assert fleet == sorted(key.hex() for key in at.values())
-    assert f"fleet    {at[node].hex()}" in arnode(capsys, "friends")
+    assert f"fleet    {at[node].hex()}" in arnode(capsys, "network", "friends")
     file.write_bytes(file.read_bytes()[:-9])
-    assert "not a list of this fleet" in arnode(capsys, "friends", "take", str(file), code=2)
+    assert "not a list of this fleet" in arnode(
+        capsys, "network", "friends", "take", str(file), code=2
+    )
 
 
 def test_a_setting_names_a_fleet_by_its_owner() -> None:

@@ -1,4 +1,4 @@
-"""`arnode gc` removes unreferenced blobs only."""
+"""`arnode home gc` removes unreferenced blobs only."""
 
 import json
 from pathlib import Path
@@ -22,7 +22,7 @@ def at_home(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def collect(capsys: pytest.CaptureFixture[str]) -> dict[str, int]:
     """Run it and return its figures."""
-    figures: dict[str, int] = json.loads(arnode(capsys, "gc", "--json"))
+    figures: dict[str, int] = json.loads(arnode(capsys, "home", "gc", "--json"))
     return figures
 
 
@@ -69,4 +69,4 @@ def test_what_was_imported_stays(
 
 def test_a_running_node_is_not_disturbed(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
     with home.lock():
-        assert "another node" in arnode(capsys, "gc", code=6)
+        assert "another node" in arnode(capsys, "home", "gc", code=6)

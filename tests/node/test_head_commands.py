@@ -53,7 +53,7 @@ def test_show_lists_the_marks_of_a_patch(
         "marks:\n  train.py line 2: import os (import)\n"
         "  train.py line 3: os.system('id') (module)\n"
     ) in arnode(capsys, "show", marked)[0]
-    arnode(capsys, "adopt", marked, "--unverified")
+    arnode(capsys, "head", "--set", marked, "--unverified")
     adoption = line_writer.store.records.listed("adopt")[0].id.hex()
     shown = json.loads(arnode(capsys, "show", adoption, "--json")[0])["marks"]
     assert [mark["text"] for mark in shown] == ["import os", "os.system('id')"]
@@ -78,12 +78,12 @@ def test_a_marked_tree_is_refused_until_the_user_takes_the_risk(
     line_writer: LineWriter, peer_author: PeerAuthor, capsys: pytest.CaptureFixture[str]
 ) -> None:
     marked = peer_author.patch(BASELINE, MARKED).hex()
-    _, err = arnode(capsys, "adopt", marked, code=7)
+    _, err = arnode(capsys, "head", "--set", marked, code=7)
     assert "does more than arithmetic: train.py line 2: import os (import), and 1 more" in err
     assert "--unverified" in err
     assert line_writer.store.records.listed("adopt") == []
 
-    out, err = arnode(capsys, "adopt", marked, "--unverified")
+    out, err = arnode(capsys, "head", "--set", marked, "--unverified")
     assert "unverified: not confirmed here" in out
     assert err.splitlines() == [
         "marked: train.py line 2: import os (import)",
@@ -101,10 +101,10 @@ def test_an_untrusted_tree_is_adopted_without_its_prose(
     line_writer: LineWriter, peer_author: PeerAuthor, capsys: pytest.CaptureFixture[str]
 ) -> None:
     patch = peer_author.patch(BASELINE, WORDY).hex()
-    assert "was not confirmed here" in arnode(capsys, "adopt", patch, code=7)[1]
+    assert "was not confirmed here" in arnode(capsys, "head", "--set", patch, code=7)[1]
     own = [record.kind for record in line_writer.store.records.own()]
     assert "patch" not in own
-    arnode(capsys, "adopt", patch, "--unverified")
+    arnode(capsys, "head", "--set", patch, "--unverified")
     assert arnode(capsys, "head") == ("LEARNING_RATE = 0.3\nMORE = 1\n", "")
     assert line_writer.store.records.own()[-2].kind == "patch"
 

@@ -36,11 +36,11 @@ def test_the_id_of_a_row_of_the_board_is_taken_everywhere(
     assert "+LEARNING_RATE = 0.5" in arnode(capsys, "diff", shown)
     assert "claims a gain" in arnode(capsys, "verify", shown, "--check-only")
     again = tmp_path / "again"
-    arnode(capsys, "replay", shown, str(again))
+    arnode(capsys, "export", "experiment", shown, str(again))
     assert (again / "train.py").read_bytes() == IDEA["train.py"]
-    assert "verified head is now" in arnode(capsys, "adopt", shown, "--unverified")
-    transfer = arnode(capsys, "transfer", shown)
-    assert transfer == arnode(capsys, "transfer", transfer.split()[0])
+    assert "verified head is now" in arnode(capsys, "head", "--set", shown, "--unverified")
+    transfer = arnode(capsys, "leaderboard", "--transfer", shown)
+    assert transfer == arnode(capsys, "leaderboard", "--transfer", transfer.split()[0])
 
 
 def test_a_claim_whose_patch_is_not_here_has_a_diff(

@@ -255,7 +255,9 @@ def claim_in_lab(home: Home, store: Store, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize("how", ["flag", "setting", "running node"])
-@pytest.mark.parametrize(("command", "shown"), [("leaderboard", "rows"), ("transfer", "patches")])
+@pytest.mark.parametrize(
+    ("command", "shown"), [("leaderboard", "rows"), ("leaderboard", "--transfer", "patches")]
+)
 def test_boards_are_those_of_the_network_in_force(
     claim_in_lab: None,
     home: Home,

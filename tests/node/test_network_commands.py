@@ -57,19 +57,19 @@ def test_a_private_network_goes_from_one_home_to_another(
 ) -> None:
     author = key(3).hex()
     arnode("network", "init", "lab", "--private", "--bootstrap", ADDRESS, "--author", author)
-    line = arnode("invite", "--network", "lab").strip()
+    line = arnode("network", "invite", "--network", "lab").strip()
     assert "anyone who has the invite can join" in arnode.err
     made = find_network(at_home, "lab").network
     monkeypatch.setenv("ARNODE_HOME", str(other.root))
-    assert "network lab is in use here" in arnode("join", line)
+    assert "network lab is in use here" in arnode("network", "join", line)
     assert arnode.err == "next: `arnode start`\n"
     assert find_network(other, "lab").network == made
-    config = json.loads(arnode("config", "show", "--json"))["config"]
+    config = json.loads(arnode("home", "config", "show", "--json"))["config"]
     assert (config["net"], config["online"]) == ("lab", None)
 
 
 def test_a_public_network_s_invite_holds_no_secret(arnode: Arnode) -> None:
-    document = json.loads(arnode("invite", "--address", ADDRESS, "--json"))
+    document = json.loads(arnode("network", "invite", "--address", ADDRESS, "--json"))
     assert document["network"] == "main"
     assert document["addresses"] == [ADDRESS]
     assert document["private"] is False
@@ -160,10 +160,13 @@ def test_init_does_not_overwrite(arnode: Arnode, at_home: Home) -> None:
         (("network", "init", "lab", "--author", "abc"), "not an author's key"),
         (("network", "init", "none"), "not a network name"),
         (("network", "show", "labb"), "no network 'labb'"),
-        (("invite",), "needs the address"),
-        (("invite", "--address", "/dns4/a_b/tcp/1/p2p/x"), "not a DNS name"),
-        (("invite", "--address", "/ip4/192.0.2.1/tcp/1/p2p/Qm"), "not a peer id"),
-        (("invite", "--network", "lab"), "no network 'lab'"),
+        (
+            ("network", "invite"),
+            "needs the address",
+        ),
+        (("network", "invite", "--address", "/dns4/a_b/tcp/1/p2p/x"), "not a DNS name"),
+        (("network", "invite", "--address", "/ip4/192.0.2.1/tcp/1/p2p/Qm"), "not a peer id"),
+        (("network", "invite", "--network", "lab"), "no network 'lab'"),
         (("join", "arnode1abc"), "not a complete invite"),
         (("join", "hello"), "does not begin"),
     ],
@@ -184,14 +187,14 @@ def test_an_invite_has_the_running_node_s_addresses_the_farthest_reaching_first(
     reported: Message = {"name": "main", "addresses": [loopback, private, ADDRESS, "garbage", 7]}
     given = str(address(2))
     with running(at_home, reported):
-        document = json.loads(arnode("invite", "--json", "--address", given))
+        document = json.loads(arnode("network", "invite", "--json", "--address", given))
     assert document["addresses"] == [given, ADDRESS, private, loopback]
 
 
 def test_a_node_of_another_network_has_no_addresses_to_share(arnode: Arnode, at_home: Home) -> None:
     for reported in ({"name": "lab", "addresses": [ADDRESS]}, {"name": None, "peers": 0}):
         with running(at_home, reported):
-            arnode("invite", code=2)
+            arnode("network", "invite", code=2)
 
 
 def test_an_invite_is_to_the_running_node_s_network_unless_one_is_named(
@@ -199,18 +202,20 @@ def test_an_invite_is_to_the_running_node_s_network_unless_one_is_named(
 ) -> None:
     arnode("network", "init", "lab", "--private", "--bootstrap", str(address(3)))
     with running(at_home, {"name": "lab", "addresses": [ADDRESS]}):
-        document = json.loads(arnode("invite", "--json"))
+        document = json.loads(arnode("network", "invite", "--json"))
         assert "this invite is for the network lab\n" in arnode.err
         assert (document["network"], document["private"]) == ("lab", True)
         assert document["addresses"] == [ADDRESS, str(address(3))]
-        asked = json.loads(arnode("invite", "--json", "--network", "main", "--address", ADDRESS))
+        asked = json.loads(
+            arnode("network", "invite", "--json", "--network", "main", "--address", ADDRESS)
+        )
         assert asked["network"] == "main"
         assert (
             "the running node is connected to the network lab: nodes that join main cannot find it"
             in arnode.err
         )
     with running(at_home, {"name": None}):
-        arnode("invite", "--address", ADDRESS)
+        arnode("network", "invite", "--address", ADDRESS)
         assert "invite is for the network main\n" in arnode.err
         assert "connected to no network" in arnode.err
 
@@ -220,28 +225,28 @@ def test_an_invite_without_a_running_node_is_to_the_network_in_force(
 ) -> None:
     arnode("network", "init", "lab", "--bootstrap", ADDRESS)
     monkeypatch.setenv("ARNODE_NET", "lab")
-    assert json.loads(arnode("invite", "--json"))["network"] == "lab"
+    assert json.loads(arnode("network", "invite", "--json"))["network"] == "lab"
     assert arnode.err == "this invite is for the network lab\n"
 
 
 def test_an_invite_for_this_machine_only_says_so(arnode: Arnode) -> None:
-    arnode("invite", "--address", str(address(1, host="ip4/127.0.0.1")))
+    arnode("network", "invite", "--address", str(address(1, host="ip4/127.0.0.1")))
     assert "this machine only" in arnode.err
 
 
 def test_an_invite_holds_the_first_eight_addresses(arnode: Arnode) -> None:
     flags = [word for n in range(12) for word in ("--address", str(address(n)))]
-    document = json.loads(arnode("invite", "--json", *flags))
+    document = json.loads(arnode("network", "invite", "--json", *flags))
     assert document["addresses"] == [str(address(n)) for n in range(MAX_ADDRESSES)]
 
 
 def test_a_line_can_come_by_standard_input(
     arnode: Arnode, other: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    line = arnode("invite", "--address", ADDRESS)
+    line = arnode("network", "invite", "--address", ADDRESS)
     monkeypatch.setenv("ARNODE_HOME", str(other.root))
     monkeypatch.setattr("sys.stdin", io.StringIO(line))
-    document = json.loads(arnode("join", "-", "--json"))
+    document = json.loads(arnode("network", "join", "-", "--json"))
     assert document["network"] == "main"
     assert document["addresses"] == [ADDRESS]
     assert find_network(other, "main").is_own
@@ -251,9 +256,9 @@ def test_a_variable_that_goes_before_is_named(
     arnode: Arnode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arnode("network", "init", "lab", "--bootstrap", ADDRESS)
-    line = arnode("invite", "--network", "lab")
+    line = arnode("network", "invite", "--network", "lab")
     monkeypatch.setenv("ARNODE_NET", "main")
-    arnode("join", line)
+    arnode("network", "join", line)
     assert "ARNODE_NET names another network" in arnode.err
 
 
@@ -268,9 +273,9 @@ def test_a_start_names_a_variable_that_goes_before_its_network(
 
 
 def test_a_running_node_is_to_be_started_again(arnode: Arnode, at_home: Home) -> None:
-    line = arnode("invite", "--address", ADDRESS)
+    line = arnode("network", "invite", "--address", ADDRESS)
     with running(at_home, {"name": None}):
-        arnode("join", line)
+        arnode("network", "join", line)
     assert "`arnode stop`, then `arnode start`" in arnode.err
 
 
@@ -279,17 +284,17 @@ def test_settings_take_addresses(
 ) -> None:
     two = [ADDRESS, str(address(2))]
     monkeypatch.setenv("ARNODE_BOOTSTRAP", ", ".join(two))
-    assert json.loads(arnode("config", "show", "--json"))["config"]["bootstrap"] == two
-    assert ", ".join(two) in arnode("config", "show")
+    assert json.loads(arnode("home", "config", "show", "--json"))["config"]["bootstrap"] == two
+    assert ", ".join(two) in arnode("home", "config", "show")
     monkeypatch.setenv("ARNODE_BOOTSTRAP", "/ip4/192.0.2.1/tcp/1")
-    arnode("config", "check", code=6)
+    arnode("home", "config", "check", code=6)
     assert "no /p2p/ID at its end" in arnode.err
     monkeypatch.delenv("ARNODE_BOOTSTRAP")
     at_home.prepare()
     at_home.config.write_text(f"bootstrap = {json.dumps(two)}\n")
-    assert json.loads(arnode("config", "show", "--json"))["config"]["bootstrap"] == two
+    assert json.loads(arnode("home", "config", "show", "--json"))["config"]["bootstrap"] == two
     at_home.config.write_text("bootstrap = [1]\n")
-    arnode("config", "check", code=6)
+    arnode("home", "config", "check", code=6)
     at_home.config.write_text('net = "none"\n')
-    arnode("config", "check", code=6)
+    arnode("home", "config", "check", code=6)
     assert "online = false" in arnode.err

@@ -132,7 +132,7 @@ def test_an_unknown_network_names_the_nearest(home: Home) -> None:
         ),
         ('name = "lab"\nlists_key = 7', "`lists_key` is not an author's key", "key show"),
         (f'name = "lab"\nlists = {["https://a.org"] * 9}', "has 9 entries, more than 8", "fewer"),
-        ('name = "lab"\nsecret = 7', "`secret` is not 64 hex digits", "arnode invite"),
+        ('name = "lab"\nsecret = 7', "`secret` is not 64 hex digits", "arnode network invite"),
         ('name = "lab"\n# ' + "x" * (1 << 18), "bytes, more than", "shorter"),
     ],
 )

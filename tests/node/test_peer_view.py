@@ -1,4 +1,4 @@
-"""Whom `arnode peers` shows: an author only where a profile binds the key of that connection."""
+"""`arnode network peers` shows an author only if a profile binds the connection's key."""
 
 from types import SimpleNamespace
 from typing import cast

@@ -313,16 +313,18 @@ def test_people_are_named_by_command(
 ) -> None:
     monkeypatch.setenv("ARNODE_HOME", str(home.root))
     ada.claims(rated("0.5"), 0.9)
-    assert "is a friend" in arnode(capsys, "friends", "add", ada.digits)
+    assert "is a friend" in arnode(capsys, "network", "friends", "add", ada.digits)
     assert read_people(home.people).friends == {ada.key.public}
-    assert "is blocked" in arnode(capsys, "block", ada.key.public.hex())
+    assert "is blocked" in arnode(capsys, "network", "block", ada.key.public.hex())
     assert read_people(home.people) == People(blocked=frozenset([ada.key.public]))
-    assert ada.key.public.hex() in arnode(capsys, "friends", "--json")
-    assert "is neither a friend nor blocked" in arnode(capsys, "friends", "remove", ada.digits)
+    assert ada.key.public.hex() in arnode(capsys, "network", "friends", "--json")
+    assert "is neither a friend nor blocked" in arnode(
+        capsys, "network", "friends", "remove", ada.digits
+    )
     assert read_people(home.people) == People()
-    assert "no known key begins" in arnode(capsys, "block", "00000000", code=2)
+    assert "no known key begins" in arnode(capsys, "network", "block", "00000000", code=2)
     home.people.write_text('{"friends": ["x"]}')
-    assert "not a list of friends" in arnode(capsys, "friends", code=6)
+    assert "not a list of friends" in arnode(capsys, "network", "friends", code=6)
 
 
 def test_who_made_up_a_head_gets_no_second_confirmation(bench: Bench, ada: PeerAuthor) -> None:

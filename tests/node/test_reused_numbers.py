@@ -43,7 +43,7 @@ def test_start_status_and_doctor_say_that_a_number_was_given_twice(
     found = doctor._key(home)
     assert found.status == "problem"
     assert said in found.detail
-    assert "`arnode key renew`" in found.hint
+    assert "`arnode home key renew`" in found.hint
     asyncio.run(bench.research().run())
     assert any(said in line and "`arnode doctor`" in line for line in bench.said)
     document = status_document(store, author=KEY.public, net="main", sandbox="full")

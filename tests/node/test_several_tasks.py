@@ -127,7 +127,16 @@ def test_one_line_needs_no_word(
 @pytest.mark.parametrize(
     "words",
     [
-        *(("head",), ("log",), ("report",), ("leaderboard",), ("transfer",)),
+        *(
+            ("head",),
+            ("log",),
+            ("report",),
+            ("leaderboard",),
+            (
+                "leaderboard",
+                "--transfer",
+            ),
+        ),
         ("export", "results.tsv"),
     ],
 )

@@ -81,4 +81,4 @@ def test_a_step_that_does_not_read_is_damage_with_a_fix(
         job = store.jobs.open_job(LINE, broken, created_ms=0)
         with pytest.raises(DamagedStoreError) as caught:
             store.jobs.get(job.id, type(step))
-        assert "arnode fsck" in caught.value.hint
+        assert "arnode home fsck" in caught.value.hint

@@ -97,12 +97,12 @@ def test_it_is_shown(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("ARNODE_HOME", str(home.root))
-    claim = ada.claims(IDEA, 6.0, title="a better rate")
-    text = arnode(capsys, "transfer")
+    ada.claims(IDEA, 6.0, title="a better rate")
+    text = arnode(capsys, "leaderboard", "--transfer")
     assert "a better rate" in text
     assert f"{HARDWARE_CLASS:<20}" in text
     assert "claimed" in text
-    document = json.loads(arnode(capsys, "transfer", claim.hex()[:12], "--json"))
+    document = json.loads(arnode(capsys, "leaderboard", "--transfer", "--json"))
     (patch,) = document["patches"]
     cell = patch["classes"][HARDWARE_CLASS]
     assert (cell["verdict"], cell["keys"]) == ("untested", 0)

@@ -48,16 +48,31 @@ def arnode(home: Path, *words: str, within_s: float = 60) -> "subprocess.Complet
     ("words", "code", "why", "hint"),
     [
         (
-            ["ray", "head", "--host", "8.8.8.8"],
+            ["worker", "ray-head", "--host", "8.8.8.8"],
             2,
             "not an address in a private network",
             "10.0.0.1",
         ),
-        (["ray", "head", "--host", "attic"], 2, "'attic' is not an IP address", "10.0.0.1"),
-        (["ray", "head", "--host", "::"], 2, "not an address in a private network", "10.0.0.1"),
-        (["ray", "worker", "auto"], 2, "auto is not another machine's", "10.0.0.1:6379"),
-        (["ray", "worker", "10.0.0.1"], 2, "is not the address of a Ray cluster", "10.0.0.1:6379"),
-        (["ray", "worker", "10.0.0.1:6379"], 6, "there is no token for Ray", "`arnode ray head`"),
+        (["worker", "ray-head", "--host", "attic"], 2, "'attic' is not an IP address", "10.0.0.1"),
+        (
+            ["worker", "ray-head", "--host", "::"],
+            2,
+            "not an address in a private network",
+            "10.0.0.1",
+        ),
+        (["worker", "ray-join", "auto"], 2, "auto is not another machine's", "10.0.0.1:6379"),
+        (
+            ["worker", "ray-join", "10.0.0.1"],
+            2,
+            "is not the address of a Ray cluster",
+            "10.0.0.1:6379",
+        ),
+        (
+            ["worker", "ray-join", "10.0.0.1:6379"],
+            6,
+            "there is no token for Ray",
+            "`arnode worker ray-head`",
+        ),
         (["start", "--ray", "8.8.8.8:6379"], 6, "not an address in a private network", "auto"),
         (["start", "--ray", "local", "--lane", "attic"], 6, "are both set", "--ray and --lane"),
         (["start", "--lane", "-oProxyCommand=touch"], 6, "is not a machine's name", "gpu1"),
@@ -94,7 +109,7 @@ def test_a_token_that_others_can_read_is_refused(tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir(mode=0o700)
     (home / "config.toml").write_text(f'ray_token = "{token}"\n')
-    fault = fault_of(home, "ray", "worker", "10.0.0.1:6379", code=6)
+    fault = fault_of(home, "worker", "ray-join", "10.0.0.1:6379", code=6)
     assert f"other users can read the token {token}" in fault
     assert f"chmod 600 {token}" in fault
 
@@ -243,10 +258,10 @@ def test_the_container_of_the_node_is_the_machine_of_the_head() -> None:
     assert set(services) == {"node", "worker"}
     (script,) = services["node"]["command"]
     address = services["node"]["networks"]["fleet"]["ipv4_address"]
-    assert f"arnode ray head --host {address}" in script
+    assert f"arnode worker ray-head --host {address}" in script
     # The lanes of machines that have not joined yet are waited for only if they are asked for.
     assert re.search(rf"exec arnode start --ray {address}:6379 --lanes \S+", script)
-    assert services["worker"]["command"][:3] == ["ray", "worker", f"{address}:6379"]
+    assert services["worker"]["command"][:3] == ["worker", "ray-join", f"{address}:6379"]
     assert {"state:/state", "token:/token"} <= set(services["node"]["volumes"])
     assert services["worker"]["volumes"] == ["token:/token"]  # nothing of the node's key
 

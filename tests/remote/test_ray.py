@@ -162,4 +162,4 @@ def test_a_cluster_that_is_not_there_is_one_clear_error(lane_home: LaneHome) -> 
 
     with pytest.raises(ArnodeError, match=r"no answer from 127\.0\.0\.1:1") as fault:
         asyncio.run(reach())
-    assert "arnode ray head" in fault.value.hint
+    assert "arnode worker ray-head" in fault.value.hint

@@ -70,7 +70,7 @@ def attic(tmp_path: Path, lane_home: LaneHome, monkeypatch: pytest.MonkeyPatch) 
 
 
 def config_of(**other: object) -> Config:
-    command = (sys.executable, "-m", "node", "lane")
+    command = (sys.executable, "-m", "node", "worker", "lane")
     given = {"task": str(UNHURRIED_TASK), "lane_hosts": (f"{HOST}:2",), "lane_command": command}
     return replace(Config(), **{**given, **other})  # type: ignore[arg-type]
 

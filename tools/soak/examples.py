@@ -54,7 +54,7 @@ def run_example(home: Path, name: str, *, minutes: float = 20, lanes: str = "aut
         "holds": bool(
             head is not None
             and head["verdict"] == "confirmed"
-            and _run_json(root, "fsck")["ok"]
+            and _run_json(root, "home", "fsck")["ok"]
             and (gap is None or gap["after"] < gap["before"])
         ),
         "task": name,

@@ -246,7 +246,7 @@ def _faults(place: Path) -> dict[str, object]:
     if len(set(drawn)) != len(drawn):
         wrong.append("a run was counted twice")
     check = subprocess.run(
-        [sys.executable, "-m", "node", "fsck"],
+        [sys.executable, "-m", "node", "home", "fsck"],
         env={**os.environ, "ARNODE_HOME": str(place)},
         capture_output=True,
         text=True,

@@ -69,7 +69,7 @@ def _figures(
     noise_sd = stdev(public["baseline"])
     published = _published_interval(root)
     table = _read_table(next((root / "journal").glob("*/results.tsv")))
-    fsck = json.loads(_arnode(root, "fsck", "--json"))
+    fsck = json.loads(_arnode(root, "home", "fsck", "--json"))
     gain_sd = gain / status["noise_sd"]
     return {
         "holds": bool(

@@ -1,4 +1,4 @@
-"""`compare-programs` on real blocks: the hours until it decides which of two gains more.
+"""`agent compare` on real blocks: the hours until it decides which of two gains more.
 
 A scripted model follows its instructions: it proposes shorter rows, which gain much on this task,
 often or never, and otherwise a constant without effect. All else is as shipped, including the

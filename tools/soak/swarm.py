@@ -97,7 +97,7 @@ class Swarm:
         """Start the bootstrap node, then the members, and wait until all networks are up."""
         create_network(self.bootstrap, Network(name=NETWORK, tasks=(MANIFEST.id.hex(),)))
         place = self._places(0)
-        command = ["-m", "node", "bootstrap", "run", "--network", NETWORK, "--http", "none"]
+        command = ["-m", "node", "network", "bootstrap", "--network", NETWORK, "--http", "none"]
         self._served = await self._run(
             self.bootstrap, place, [*command, "--listen", place.listen], stdout=None
         )

@@ -174,7 +174,7 @@ async def _played(place: Path, group: _Group, longest_s: float) -> list[list[tup
     async with aclosing(Cast(place, is_temporary=False)) as cast:
         create_network(Home(place / "bootstrap"), Network(name=NETWORK))
         bootstrap = await cast.start(
-            "bootstrap", ARNODE, ("bootstrap", "run", "--http", "none"), _SETTINGS
+            "bootstrap", ARNODE, ("network", "bootstrap", "--http", "none"), _SETTINGS
         )
         line = write_invite(Network(name=NETWORK, bootstrap=(await address_of(bootstrap),)))
         start = ("start", "--task", group.task, "--join", line, "--yes")

@@ -209,7 +209,7 @@ def figures(stand_in: StandIn) -> dict[str, object]:
     problems = [*recomputed(Home(stand_in.home)), *_table_problems(stand_in)]
     said = Counter(seen.decision for seen in stand_in.seen[1:])
     verdicts = Counter(seen.promotion_trial for seen in stand_in.seen if seen.promotion_trial)
-    fsck = stand_in.types("arnode fsck --json", code=None).stdout
+    fsck = stand_in.types("arnode home fsck --json", code=None).stdout
     problems += json.loads(fsck)["problems"]
     return {
         "edits": len(stand_in.seen) - 1,

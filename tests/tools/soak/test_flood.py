@@ -45,4 +45,4 @@ def test_research_goes_on_while_outsiders_flood_the_node(home: Path) -> None:
         node.interrupt()
         assert node.end() == 0
     assert flood.wait(PATIENCE_S) < 0
-    arnode(home, "fsck")
+    arnode(home, "home", "fsck")

@@ -1,4 +1,4 @@
-"""`replay`: write an experiment into a folder, to be read and run again."""
+"""`export experiment`: write an experiment into a folder, to be read and run again."""
 
 import json
 import shlex
@@ -23,11 +23,11 @@ from protocol.rerun import RerunBody
 from protocol.source import Source
 
 
-@click.command()
+@click.command("experiment")
 @click.argument("id", metavar="ID|BUNDLE")
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @json_option()
-def replay(id: str, folder: Path, as_json: bool) -> None:  # noqa: A002 (the argument's name)
+def export_experiment(id: str, folder: Path, as_json: bool) -> None:  # noqa: A002 (the argument's name)
     """Write an experiment's exact source, environment and command into a new folder.
 
     The first argument is the id of an experiment, or a bundle file.
