@@ -232,8 +232,8 @@ def test_a_task_that_others_announced_is_everybody_s_in_that_network(
         (TaskOf.EVERYBODY, None, None),
         (TaskOf.ITS_USER, None, "only in private networks"),
         (TaskOf.ITS_USER, bytes(32), None),
-        (TaskOf.THIS_MACHINE, None, "stays on this machine"),
-        (TaskOf.THIS_MACHINE, bytes(32), "stays on this machine"),
+        (TaskOf.THIS_MACHINE, None, "no other node of lab has the task"),
+        (TaskOf.THIS_MACHINE, bytes(32), "no other node of lab has the task"),
     ],
 )
 def test_what_is_published_where(
@@ -298,7 +298,7 @@ def test_nothing_of_a_private_task_is_published(
     night: Night, capsys: pytest.CaptureFixture[str]
 ) -> None:
     message = arnode(capsys, "report", *NIGHT, "--publish", "--yes", code=7)
-    assert "stays on this machine" in message
+    assert "no other node of main has the task" in message
     assert own_reports(night.store) == []
 
 

@@ -103,13 +103,13 @@ def test_head_is_that_of_the_session(
 ) -> None:
     text, tiny = BASELINE["train.py"].decode(), BETTER["train.py"].decode()
     out, err = arnode(capsysbinary, "head")  # nothing says which session: what was measured last
-    assert (out, "of task my-text" in err, "--task takes: tiny" in err) == (text, True, True)
+    assert (out, "shows task my-text" in err, "--task takes: tiny" in err) == (text, True, True)
     remember_session(two, LINE)
     out, err = arnode(capsysbinary, "head")
-    assert (out, "of task tiny" in err) == (tiny, True)
+    assert (out, "shows task tiny" in err) == (tiny, True)
     out, err = arnode(capsysbinary, "head", "--task", "my-text")
-    assert (out, "of task my-text" in err) == (text, True)
-    assert "of task tiny" in arnode(capsysbinary, "export", "results.tsv")[1]
+    assert (out, "shows task my-text" in err) == (text, True)
+    assert "shows task tiny" in arnode(capsysbinary, "export", "results.tsv")[1]
 
 
 def test_one_line_needs_no_word(

@@ -225,5 +225,5 @@ def test_evidence_does_not_depend_on_the_unit(
 
 
 def test_unpaired_runs_are_no_evidence() -> None:
-    with pytest.raises(ValueError, match="paired"):
+    with pytest.raises(ValueError, match="as many base runs as candidate runs"):
         evidence([1.0, 2.0], [1.0])

@@ -72,7 +72,7 @@ def test_a_task_whose_metric_is_a_time_has_one_lane(short_task: Task) -> None:
 
 def test_proposers_are_shown_the_target(short_task: Task) -> None:
     words = LanguageModel().words(with_target(short_task, 0.85).manifest)
-    assert "is worse than 0.85 by the evaluator fails" in words.measured
+    assert "the evaluator scores worse than 0.85 fails" in words.measured
     assert "is worse than" not in LanguageModel().words(short_task.manifest).measured
 
 

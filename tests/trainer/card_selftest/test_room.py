@@ -163,8 +163,8 @@ def test_a_shape_that_did_not_fit_is_not_tried_again(monkeypatch: pytest.MonkeyP
     needs = {640: 100, 512: 0.1, 384: 0.1, 256: 0.1}
     size, faults, _ = sized(monkeypatch, large, needs_gib=needs)
     assert size == TABLE[2]
-    assert [fault.said.partition(" rows")[0] for fault in faults] == [
-        f"9x640, {rows}" for rows in (128, 64, 32, 16, 8, 4, 2, 1)
+    assert [fault.said.partition("x2048 needs")[0] for fault in faults] == [
+        f"9x640, micro-batch {rows}" for rows in (128, 64, 32, 16, 8, 4, 2, 1)
     ]
 
 

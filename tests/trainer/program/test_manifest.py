@@ -260,7 +260,7 @@ FAULTS: dict[str, tuple[dict[str, str], str, str]] = {
     "fixed and drawn": (
         {"instances": DRAWN + 'fixed = ["a"]\n'},
         "instances.fixed clashes with",
-        "omit it",
+        "omit `public` and `secret`",
     ),
     "a duplicate instance": (
         {"instances": '[instances]\nfixed = ["a", "a"]\n'},
@@ -356,7 +356,7 @@ def test_a_word_that_is_not_known_here_is_not_run(tmp_path: Path, name: str) -> 
     assert TaskManifest.from_value(unlike.to_value()) == unlike
     with pytest.raises(ConfigurationError, match=f"its {name} is ") as fault:
         kind_of(unlike)
-    assert "install the version" in fault.value.hint
+    assert "install the arnode version" in fault.value.hint
 
 
 def test_another_evaluator_budget_or_scale_is_not_run(tmp_path: Path) -> None:
