@@ -188,7 +188,7 @@ def test_every_command_that_a_page_names_exists(page: Path) -> None:
 
 
 def test_help_lists_every_command_of_the_readme() -> None:
-    done = in_process(["--help"], os.environ)
+    done = in_process(["help", "--all"], os.environ)
     assert done.returncode == 0
     listed = {line.split()[0] for line in done.stdout.splitlines() if line.startswith("  ")}
     assert {line.split()[1] for line in arnode_lines()} <= listed

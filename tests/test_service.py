@@ -11,13 +11,12 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
-import click
 import pytest
 
-from node.commands import cli
 from node.home.config import SETTINGS
 from protocol.errors import ConfigurationError, SafetyError, UsageError
 from tests.bootstrap.test_deploy import instructions_in
+from tests.node.test_commands import command_of
 
 DOCS = Path(__file__).parent.parent / "docs"
 FILES = ("service.md", "arnode.service", "Containerfile")
@@ -69,11 +68,9 @@ def engine_flags(words: list[str]) -> list[str]:
 def test_every_command_of_the_files_is_one_and_has_these_flags() -> None:
     reported = list(documented_commands())
     names = [words[0] for words in reported]
-    assert {"start", "doctor", "status", "report", "join", "stop"} <= set(names)
+    assert {"start", "doctor", "status", "report", "network", "stop"} <= set(names)
     for words in reported:
-        context = click.Context(cli.cli)
-        command = cli.cli.get_command(context, words[0])
-        assert command is not None, words
+        command = command_of(words)
         flags = {flag for param in command.params for flag in param.opts}
         assert {word for word in words[1:] if word.startswith("-")} <= flags, words
 

@@ -5,13 +5,15 @@ import re
 import shutil
 import stat
 import subprocess
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, tzinfo
 from pathlib import Path
 
+import click
 import pytest
 
-from node.commands import history
+from node.commands import cli, history
 from node.commands.cli import main
 from node.commands.record_text import fields_for_people
 from node.home.home import Home
@@ -49,6 +51,19 @@ def session(home: Home, notebook: Notebook, monkeypatch: pytest.MonkeyPatch) -> 
     assert line is None
     notebook.save_line()
     return records
+
+
+def command_of(words: Sequence[str]) -> click.Command:
+    """Return the command that these words of a command line name."""
+    command: click.Command = cli.cli
+    context = click.Context(command)
+    for word in words:
+        if not isinstance(command, click.Group):
+            break
+        found = command.get_command(context, word)
+        assert found is not None, words
+        command = found
+    return command
 
 
 def arnode(capsys: pytest.CaptureFixture[str], *words: str, code: int = 0) -> str:

@@ -256,7 +256,7 @@ def claim_in_lab(home: Home, store: Store, monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.parametrize("how", ["flag", "setting", "running node"])
 @pytest.mark.parametrize(
-    ("command", "shown"), [("leaderboard", "rows"), ("leaderboard", "--transfer", "patches")]
+    ("command", "shown"), [("leaderboard", "rows"), ("leaderboard --transfer", "patches")]
 )
 def test_boards_are_those_of_the_network_in_force(
     claim_in_lab: None,
@@ -267,7 +267,7 @@ def test_boards_are_those_of_the_network_in_force(
     shown: str,
     how: str,
 ) -> None:
-    asked: Callable[..., str] = partial(arnode, capsys, command, "--json")
+    asked: Callable[..., str] = partial(arnode, capsys, *command.split(), "--json")
     elsewhere = json.loads(asked())
     assert (elsewhere["network"], elsewhere[shown]) == ("main", [])
     if how == "running node":
@@ -282,15 +282,15 @@ def test_boards_are_those_of_the_network_in_force(
     assert [row["tree"] for row in document[shown]] == [TREES[0].hex()]
 
 
-@pytest.mark.parametrize("command", ["leaderboard", "transfer"])
+@pytest.mark.parametrize("command", ["leaderboard", "leaderboard --transfer"])
 def test_a_network_without_a_board_names_those_that_have_one(
     claim_in_lab: None, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
     with pytest.raises(SystemExit):
-        main([command])
+        main(command.split())
     assert "network main yet" in (said := capsys.readouterr().err)
     assert "other networks with leaderboards: lab (`--network NAME`)" in said
-    assert "no network 'labb'" in arnode(capsys, command, "--network", "labb", code=2)
+    assert "no network 'labb'" in arnode(capsys, *command.split(), "--network", "labb", code=2)
 
 
 @pytest.mark.parametrize(

@@ -167,8 +167,8 @@ def test_init_does_not_overwrite(arnode: Arnode, at_home: Home) -> None:
         (("network", "invite", "--address", "/dns4/a_b/tcp/1/p2p/x"), "not a DNS name"),
         (("network", "invite", "--address", "/ip4/192.0.2.1/tcp/1/p2p/Qm"), "not a peer id"),
         (("network", "invite", "--network", "lab"), "no network 'lab'"),
-        (("join", "arnode1abc"), "not a complete invite"),
-        (("join", "hello"), "does not begin"),
+        (("network", "join", "arnode1abc"), "not a complete invite"),
+        (("network", "join", "hello"), "does not begin"),
     ],
 )
 def test_what_cannot_be_meant_is_one_error(

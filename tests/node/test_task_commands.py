@@ -47,11 +47,11 @@ def test_a_task_that_is_not_prepared_is_listed_and_has_no_id(
     [
         ("task", "show"),
         ("run", "--task"),
-        ("skill", "--task"),
+        ("agent", "skill", "--task"),
         ("compare", "baseline", "x", "--task"),
-        ("replicate", "--task"),
+        ("task", "replicate", "--task"),
     ],
-    ids=lambda words: words[0],
+    ids=" ".join,
 )
 def test_what_needs_it_says_how_to_prepare_it(
     capsys: pytest.CaptureFixture[str], words: tuple[str, ...]

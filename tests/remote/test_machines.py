@@ -9,11 +9,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import click
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from node.commands import cli
 from node.home.fleet import LaneMachine, lane_host, own_host, ray_cluster
 from node.home.home import Home
 from node.remote.ray_setup import environment, head_command, local_options, worker_command
@@ -23,6 +21,7 @@ from protocol.errors import Rejected
 from protocol.record_kinds import ResultBody
 from tests.conftest import UNHURRIED_TASK
 from tests.integration.nodes import fault_of
+from tests.node.test_commands import command_of
 from tests.remote.programs import ended_runs, programs_in
 from trainer.host.interpreter import program_command
 
@@ -95,7 +94,7 @@ def test_what_cannot_be_is_one_clear_error(
 
 
 def test_a_lane_that_nobody_speaks_with_says_so(tmp_path: Path) -> None:
-    done = arnode(tmp_path / "home", "lane")
+    done = arnode(tmp_path / "home", "worker", "lane")
     assert done.returncode == 2
     fault, hint = done.stderr.splitlines()
     assert "must be started by a node" in fault
@@ -220,18 +219,11 @@ def documented_commands() -> Iterator[list[str]]:
 
 def test_every_command_of_the_page_and_files_is_one_and_has_these_flags() -> None:
     documented = list(documented_commands())
-    assert {words[0] for words in documented} >= {"start", "status", "ray", "paths", "stop"}
+    assert {words[0] for words in documented} >= {"start", "status", "worker", "home", "stop"}
     for words in documented:
-        context = click.Context(cli.cli)
-        command = cli.cli.get_command(context, words[0])
-        assert command is not None, words
-        rest = words[1:]
-        if isinstance(command, click.Group):
-            command = command.get_command(context, rest[0])
-            assert command is not None, words
-            rest = rest[1:]
+        command = command_of(words)
         flags = {flag for param in command.params for flag in param.opts}
-        assert {word for word in rest if word.startswith("--")} <= flags, words
+        assert {word for word in words if word.startswith("--")} <= flags, words
 
 
 def test_the_worker_unit_names_what_there_is() -> None:
