@@ -1,4 +1,4 @@
-"""`skill`, `propose` and `try`: commands with which an agent or a person makes experiments."""
+"""`agent skill`, `agent propose` and `try`: make experiments as an agent or a person."""
 
 import shlex
 from collections.abc import Mapping

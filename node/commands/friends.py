@@ -1,4 +1,4 @@
-"""`friends` and `block`: authors whose claims come first or are ignored, and the user's fleet."""
+"""`network friends` and `network block`: preferred and ignored authors, and the user's fleet."""
 
 import time
 from dataclasses import replace

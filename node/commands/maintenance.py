@@ -1,4 +1,4 @@
-"""`doctor`, `fsck` and `gc`: check the machine, check and repair the home, and free space."""
+"""`doctor`, `home fsck` and `home gc`: check the machine, repair the home, and free space."""
 
 from dataclasses import asdict
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`spending`: list what each question to a model or coding agent cost on a day; correct a cost."""
+"""`agent spending`: list the cost of each question to a model or coding agent; correct one."""
 
 import math
 from collections.abc import Mapping

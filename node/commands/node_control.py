@@ -1,4 +1,4 @@
-"""`start`, and the commands to a running node: `status`, `peers`, `stop`, `pause`, `resume`."""
+"""`start`, and the commands to a running node, such as `status`, `stop` and `pause`."""
 
 from datetime import datetime
 from pathlib import Path

@@ -125,7 +125,7 @@ def test_what_cannot_be_compared_is_reported(
     monkeypatch.chdir(texts)
     task = () if "--task" in words else UNHURRIED_FLAGS
     code = 6 if "#" in words[1] else 2  # a setting's text is missing, as at a start
-    assert expected in fault_of(tmp_path / "home", "compare-programs", *words, *task, code=code)
+    assert expected in fault_of(tmp_path / "home", "agent", "compare", *words, *task, code=code)
 
 
 def _await(happens: Callable[[], bool]) -> None:
