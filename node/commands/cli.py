@@ -8,6 +8,7 @@ import difflib
 import errno
 import io
 import os
+import re
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,8 @@ import click
 from protocol.errors import ArnodeError, UsageError
 
 EXIT_INTERRUPTED = 130
+# The flag for what people type as an argument: `start tiny`, `run train.py`.
+_FLAG_OF_ARGUMENT = {"start": "--task", "run": "--source", "log": "--task", "try": "--folder"}
 SHOWS_ALL = "arnode.all"  # in a context's `meta`: the help lists all commands
 # Errors of a write to standard output. Such an error names no file.
 _UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
@@ -278,8 +281,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         code = fault.exit_code
     except click.ClickException as fault:
         context = fault.ctx if isinstance(fault, click.UsageError) else None
-        hint = f"see `{context.command_path if context else 'arnode'} --help`"
-        code = _report(fault.format_message(), hint, fault.exit_code, is_debugging)
+        message = fault.format_message()
+        code = _report(message, _flag_hint(message, context), fault.exit_code, is_debugging)
     except (KeyboardInterrupt, click.Abort):
         code = _report("interrupted", "", EXIT_INTERRUPTED, is_debugging)
     except BrokenPipeError:
@@ -296,6 +299,17 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except Exception as fault:  # noqa: BLE001 (the outermost supervisor)
         code = _report_bug(fault, is_debugging)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _flag_hint(message: str, context: click.Context | None) -> str:
+    """Return a hint that names the flag that an unexpected argument lacks, or the help."""
+    if context is None:
+        return "see `arnode --help`"
+    extra = re.fullmatch(r"Got unexpected extra argument \((.+)\)", message)
+    flag = _FLAG_OF_ARGUMENT.get(context.info_name or "")
+    if extra and flag:
+        return f"did you mean `{context.command_path} {flag} {extra[1]}`?"
+    return f"see `{context.command_path} --help`"
 
 
 def _drop_output() -> None:

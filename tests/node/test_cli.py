@@ -137,6 +137,22 @@ def test_words_of_other_tools_do_what_they_say(
     assert capsys.readouterr().out.startswith(f"Usage: arnode {real} ")
 
 
+@pytest.mark.parametrize(
+    ("line", "hint"),
+    [
+        ("start tiny", "did you mean `arnode start --task tiny`?"),
+        ("run train.py", "did you mean `arnode run --source train.py`?"),
+        ("start tiny sql", "see `arnode start --help`"),
+        ("head tiny", "see `arnode head --help`"),
+    ],
+)
+def test_an_argument_without_its_flag_gets_the_flag_named(
+    capsys: pytest.CaptureFixture[str], line: str, hint: str
+) -> None:
+    assert arnode(*line.split()) == 2
+    assert capsys.readouterr().err.splitlines()[1] == f"  hint: {hint}"
+
+
 def test_version_is_understood_as_a_word(capsys: pytest.CaptureFixture[str]) -> None:
     assert arnode("version") == 0
     assert capsys.readouterr().out.startswith("arnode 0.")

@@ -5,6 +5,7 @@ import re
 import shutil
 import stat
 import subprocess
+import tomllib
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, tzinfo
@@ -458,3 +459,83 @@ def test_logs_before_any_node_ran_say_so(
         "v": 1,
         "line": "three",
     }
+
+
+def test_the_log_shows_what_was_kept_and_what_is_new(
+    session: dict[str, Record], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def ids(*words: str) -> list[str]:
+        entries = json.loads(arnode(capsys, "log", "--json", *words))["experiments"]
+        return [entry["id"] for entry in entries]
+
+    assert len(ids()) > 1
+    assert ids("--kept") == [session["kept"].id.hex()]
+    assert ids("--since", "2020-01-01") == ids()
+    assert ids("--since", "1h") == []
+    assert "is not a time" in arnode(capsys, "log", "--since", "5x", code=2)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "written"),
+    [
+        ("lanes", "2", 2),
+        ("peer_share", "0.5", 0.5),
+        ("online", "true", True),
+        ("task", "tiny", "tiny"),
+        ("agent", "search,claude", ["search", "claude"]),
+    ],
+)
+def test_a_setting_is_changed_by_command(
+    home: Home,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    key: str,
+    value: str,
+    written: object,
+) -> None:
+    monkeypatch.setenv("ARNODE_HOME", str(home.root))
+    home.prepare()
+    home.config.write_text("# mine\nmdns = false\n")
+    assert f"{key} = {value}" in arnode(capsys, "home", "config", "set", key, value)
+    text = home.config.read_text()
+    assert text.startswith("# mine\nmdns = false\n")
+    assert tomllib.loads(text) == {"mdns": False, key: written}
+    shown = json.loads(arnode(capsys, "home", "config", "show", "--json"))["config"]
+    assert shown[key] == written
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("lane", "2"), "there is no setting `lane`"),
+        (("peer_share", "7"), "`peer_share` takes a number from 0 to 1"),
+        (("online", "maybe"), "`online` takes true or false"),
+    ],
+)
+def test_a_wrong_setting_changes_nothing(
+    home: Home,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    words: tuple[str, ...],
+    said: str,
+) -> None:
+    monkeypatch.setenv("ARNODE_HOME", str(home.root))
+    code = 2 if "no setting" in said else 6
+    assert said in arnode(capsys, "home", "config", "set", *words, code=code)
+    assert not home.config.exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("head --set abcd --undo", "exclude other options"),
+        ("head --undo --working", "exclude other options"),
+        ("head --unverified", "--unverified needs --set"),
+        ("try --from below -m why", "--from excludes"),
+        ("try --from tiny --folder .", "--from excludes"),
+    ],
+)
+def test_options_that_exclude_each_other_are_one_error(
+    session: dict[str, Record], capsys: pytest.CaptureFixture[str], line: str, said: str
+) -> None:
+    assert said in arnode(capsys, *line.split(), code=2)

@@ -79,9 +79,9 @@ def test_the_api_answers_with_the_objects_that_commands_print(
         f"records/{kept}": ("show", kept),
         f"records/{kept}/diff": ("diff", kept),
         f"records/{patch}": ("show", patch),
-        "spending": ("spending",),
+        "spending": ("agent", "spending"),
         "report?since=1000d": ("report", "--since", "1000d"),
-        "transfer": ("transfer",),
+        "transfer": ("leaderboard", "--transfer"),
         "tasks": ("task", "list"),
         of_board: ("leaderboard", "--class", HARDWARE_CLASS),
     }.items():
