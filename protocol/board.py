@@ -230,7 +230,7 @@ class _Candidate:
         )
 
     def with_opinions(self, opinions: Opinions) -> "_Candidate":
-        """Return a copy with other authors' opinions, ranked by a gain they measured, if any."""
+        """Return a copy with other authors' verdicts. A gain that they measured ranks the row."""
         rerun = opinions.rerun(but=self.claim.author)
         if rerun is None:
             return replace(self, opinions=opinions)

@@ -142,7 +142,7 @@ class Named(NamedTuple):
 
 
 class Items(NamedTuple):
-    """A note with the least and most items of a `tuple[…, ...]`."""
+    """An annotation of a `tuple[…, ...]`: the least and the largest number of its items."""
 
     low: int
     high: int

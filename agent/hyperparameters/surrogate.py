@@ -148,7 +148,7 @@ class _Contrasts:
         return ends
 
     def spread(self, weights: Floats) -> Floats:
-        """Return the weights of points [points] that equal these weights of contrasts."""
+        """Convert weights of contrasts to the equivalent weights of the points [points]."""
         of_points = np.zeros(len(self.points))
         np.add.at(of_points, self._ends, weights)
         np.subtract.at(of_points, self._starts, weights[:-1])

@@ -288,7 +288,7 @@ def _files(heading: str, given: PromptInput) -> str:
 
 
 def _curve(given: PromptInput) -> Iterator[str]:
-    """Yield the loss of the present source, unless a failed version is shown."""
+    """Yield the current source's loss curve; nothing if the prompt shows a failed version."""
     base = given.brief.base
     if given.context.crash is None and base and base.curve:
         yield curve_line(base)

@@ -72,7 +72,7 @@ _UNREAD = "--marks checks the rows' code; unread: its language cannot be checked
     "--marks",
     "is_read",
     is_flag=True,
-    help="Show what each row's code does beyond arithmetic.",
+    help="Show what each row's code does besides computing, such as opening files.",
 )
 @click.option(
     "--transfer",

@@ -20,7 +20,7 @@ from protocol.errors import UsageError
     metavar="NAME[:PARTS]",
     multiple=True,
     help="A task's name, folder or id (default: tiny; nanochat with a usable NVIDIA card). Several "
-    "tasks take turns; a turn lasts PARTS (default 1) times --turn.",
+    "tasks take turns; a task with :2 gets turns twice as long as --turn.",
 )
 @click.option("--turn", metavar="SPAN", help="The length of a turn, with several tasks [10m].")
 @setting_option("text")

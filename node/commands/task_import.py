@@ -86,7 +86,7 @@ def import_() -> None:
 )
 @click.option(
     "--unit", default="",
-    help="The metric's unit, such as ms; printed seconds are converted [as printed].",
+    help="The metric's unit, such as ms; printed seconds are converted [the printed unit].",
 )  # fmt: skip
 @click.option(
     "--limit", "limit_s", type=click.IntRange(1, 86_400),
@@ -94,7 +94,7 @@ def import_() -> None:
 )  # fmt: skip
 @click.option(
     "--repeats", type=click.IntRange(1, 64),
-    help="How often a run calls the command, to average its results [from the noise].",
+    help="How many times a run calls the command; results are averaged [chosen from the noise].",
 )  # fmt: skip
 @click.option(
     "--with", "extra_files", type=click.Path(path_type=Path), multiple=True,

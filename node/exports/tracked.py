@@ -48,7 +48,7 @@ class TrackedLine:
 
     @property
     def key(self) -> str:
-        """The line's name for files and projects. Its task id changes when the task is edited."""
+        """The line's name in files and trackers. Edits of the task do not change it."""
         return f"arnode-{self.task}-{self._digits}-{self.hardware_class}"
 
     @property

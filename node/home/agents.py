@@ -81,7 +81,7 @@ def named_agent(entry: str) -> NamedAgent:
 
 
 def entry_of(word: str, text: str) -> str:
-    """Return the entry for a proposer's word and the name of its instructions (`word#text`)."""
+    """Split `word#text`: return the proposer of that word, and the name of its instructions."""
     return f"{word}{_MARK}{text}" if text else word
 
 

@@ -30,9 +30,9 @@ _SHARPNESS: Final = 3  # twice the gain per hour gets eight times the time
 
 @dataclass
 class FadingYield:
-    """The total gain of one use of device time, and the time spent on it; older data weigh less.
+    """The total gain from one kind of work, and the device time spent on it; older data weigh less.
 
-    Data count half as much once more time has passed than `half_runs` runs of the task take.
+    The weight of data halves in the time that `half_runs` runs of the task take.
     """
 
     nano: float = 0.0

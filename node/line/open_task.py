@@ -107,7 +107,7 @@ class Session:
 
     @property
     def metric_tolerance(self) -> float:
-        """The audits' tolerance in the metric's unit, the largest over the devices."""
+        """The difference in the metric that an audit tolerates, the largest of all devices."""
         return max(runner.metric_tolerance for runner in self.runners)
 
     def split(self, nonce: bytes) -> bytes:

@@ -31,7 +31,7 @@ class ReferenceRunStep(JobStep):
         return RunDescription("working line", "reference_run", "one more reference run")
 
     def advance(self, line_context: LineContext, job: Job[Any], runs: list[PlannedRun]) -> None:
-        """Add the run to the reference runs; leave a working line that fails repeatedly."""
+        """Add the run to the reference runs; abandon a working line whose runs fail repeatedly."""
         (run,) = runs
         if run.outcome is None:
             return

@@ -284,7 +284,7 @@ class Agenda:
         return NextRun(stack or self._open_promotion_trial(now))
 
     def end_once_all_is_answered(self, now: Situation) -> NextRun | None:
-        """End a session on demand once its work is decided, a stopped session after its trial."""
+        """End an on-demand session once its work is decided, a stopped session after its trial."""
         if not (self.judging.is_last or self._is_all_answered()):
             return None
         self.is_over = self.judging.is_last or not now.jobs

@@ -196,7 +196,7 @@ class Peers:
     def instead_of_own(self) -> Idea | None:
         """Return peers' claims for a node that is out of ideas, even beyond their share of runs.
 
-        The node does not await more claims for a stack either, since it has nothing else to do.
+        Nor does it wait for enough claims to try together, since it has nothing else to do.
         """
         return (self.idea() or self.stack()) if self._share else None
 

@@ -44,7 +44,7 @@ class Fate(Enum):
 class MessageFate:
     """A message's fate, and the reason as one of a few fixed texts.
 
-    `strays`: the number of strays that the message counts as.
+    `strays`: the number of unwanted messages that it counts as against the peer that sent it.
     """
 
     fate: Fate

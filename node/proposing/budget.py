@@ -95,7 +95,9 @@ class ModelCostBudget:
         return self.settle_charge(reservation, self._charge(possible))
 
     def settle_charge(self, reservation: Reservation, actual: Charge | None) -> Charge:
-        """Charge the cost of a question or a visit, and return it. None: charge the reservation."""
+        """Charge what a model's answer or an agent's visit cost, and return it.
+
+        If the cost is None (unknown), charge the reserved amount."""
         if not model_calls.settle(self.database, reservation.number, actual):
             _log.warning("question %d was settled already", reservation.number)
             return Charge(tokens_in=0, tokens_out=0, usd_nano=0)

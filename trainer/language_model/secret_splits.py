@@ -104,7 +104,7 @@ def coarse_metric(nano: int, *, noise_floor_nano: int, most_nano: int) -> int:
 
 
 def coarse_audit(statistics: AuditStatistics, tolerance: Tolerance) -> Audit:
-    """Round an audit's figures to multiples of tau.
+    """Round an audit's figures to multiples of its tolerance tau.
 
     The mean is rounded to the nearest multiple, the standard error and the largest difference to
     the next higher one.

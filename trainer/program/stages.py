@@ -74,7 +74,7 @@ class ProgramStages:
     ) -> None:
         """Raise ConfigurationError if this machine lacks what the task needs.
 
-        It may need a card, for which `device` must not be None, or a counter of instructions.
+        It may need a card (`device` must not be None) or the processor's counter of instructions.
         """
         if counts_instructions(task.manifest):
             require_counter()

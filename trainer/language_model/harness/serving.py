@@ -1,4 +1,4 @@
-"""The work of `make_dataloader` in role serve: answer rows of tokens for an evaluator.
+"""The work of `make_dataloader` in the role `serve`: it answers an evaluator about rows of tokens.
 
 The tag of a request selects the answer for each row from `ANSWERS`. The evaluator outside chooses
 the tags and interprets the answers (`trainer.language_model.evaluator`).
