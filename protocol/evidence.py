@@ -13,13 +13,13 @@ floats. The e-process is valid after any pair, so no stopping rule confirms more
     noise    = isqrt(floor(scatter / (2·n·(n-1))))
 
 b and c are the figures of the base and the candidate, d = b - c. Z is the difference of their
-means, SS the sum of squares around the means, E(Z) the e-value of Z (`protocol.statistics`). C[n] is
-the value of h·Z²/SS, in millionths and rounded up, at which ln E(Z) reaches ln 20 with h = n/2 and
-2·(n-1) degrees of freedom. The scatter of the differences replaces that of the runs where it is
+means, SS the sum of squares around the means, E(Z) the e-value of Z (`protocol.statistics`). C[n]
+is the value of h·Z²/SS, in millionths and rounded up, at which ln E(Z) reaches ln 20 with h = n/2
+and 2·(n-1) degrees of freedom. The scatter of the differences replaces that of the runs where it is
 larger (a seed that is lucky for one and unlucky for the other). s is the task's noise floor, the
-least spread that is assumed. The pairs exclude exactly the gains that are further than `reach` from the mean, so the
-interval is valid under any stopping rule. The estimate is the mean minus the average bias of
-selection (`protocol.statistics.less_luck`).
+least spread that is assumed. The pairs exclude exactly the gains that are further than `reach` from
+the mean, so the interval is valid under any stopping rule. The estimate is the mean minus the
+average bias of selection (`protocol.statistics.less_luck`).
 
 The two runs of a pair of programs (`protocol.styles`) use the same instances. Where the
 instances are drawn, only the scatter of the differences counts and s is at least a twelfth of the

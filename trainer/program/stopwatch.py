@@ -88,7 +88,7 @@ class Stopwatch:
             looking[0].cancel()
 
     def _end(self, alone_s: float) -> float:
-        """Return the event loop's time at which the limit ends. On an idle machine the limit is `alone_s`."""
+        """Return the event loop's time at which the limit ends: after `alone_s` on an idle machine."""
         return alone_s + self._limit_s * (self._stretch() - 1)
 
     def _stretch(self) -> float:
