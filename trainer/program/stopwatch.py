@@ -88,7 +88,7 @@ class Stopwatch:
             looking[0].cancel()
 
     def _end(self, alone_s: float) -> float:
-        """Return the event loop's time at which the limit ends: after `alone_s` on an idle machine."""
+        """Return when the limit ends, in the event loop's time: after `alone_s` if idle."""
         return alone_s + self._limit_s * (self._stretch() - 1)
 
     def _stretch(self) -> float:
