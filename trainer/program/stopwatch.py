@@ -88,7 +88,7 @@ class Stopwatch:
             looking[0].cancel()
 
     def _end(self, alone_s: float) -> float:
-        """Return when the limit ends, in the event loop's time: after `alone_s` if idle."""
+        """Return the event-loop time at which the limit ends: `alone_s` if the machine is idle."""
         return alone_s + self._limit_s * (self._stretch() - 1)
 
     def _stretch(self) -> float:
