@@ -192,7 +192,9 @@ class CommandProposer:
 def _unfit(checked: Checked) -> Rejected:
     """Return the reason that a source may not run."""
     if checked.fault or not checked.marks:
-        return Rejected(f"its version cannot be run: {checked.fault or 'it cannot be parsed'}")
+        return Rejected(
+            f"the files that it wrote cannot be run: {checked.fault or 'it cannot be parsed'}"
+        )
     finding = checked.marks[0]
     return Rejected(f"its version is rejected: {finding.path}, line {finding.line}: {finding.text}")
 

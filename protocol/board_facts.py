@@ -35,7 +35,8 @@ IMPLAUSIBLE: Final = "implausible"  # flags a gain above the task's max_step
 class BoardClaim:
     """The facts of one result of the stage `confirm`. If `gain` is None, it counts only as a try.
 
-    `anchor_gain` is the gain over the anchor, on the split where its lower bound is smaller.
+    `anchor_gain` is the gain over the task's baseline (the anchor), on the split with the smaller
+    lower bound.
     `noise_nano` is the standard deviation of one run. `published` holds (seed, public figure) of
     the candidate's runs, only in the class `any`, whose figures do not depend on the machine.
     """

@@ -65,7 +65,7 @@ class Repeated:
         return cls(seed=run.seed, nano=run.metric_nano, grain_nano=grain_nano)
 
     def contradicts(self, published_nano: int) -> bool:
-        """Return True if the published figure differs by more than one grain."""
+        """Return True if the published figure differs by more than one rounding step."""
         return abs(self.nano - published_nano) > self.grain_nano
 
 

@@ -191,7 +191,7 @@ def _plain(given: PromptInput, name: str, heading: str, rows: Sequence[str], ran
 
 
 def _failed(history: Sequence[Outcome]) -> Iterator[Outcome]:
-    """Yield the newest failures, one for each reason and last line."""
+    """Yield the newest failures, one for each reason and last line of output."""
     seen: set[tuple[str, str]] = set()
     for outcome in reversed(history):
         failure = (outcome.reason, outcome.last_line)

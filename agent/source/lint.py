@@ -34,7 +34,7 @@ class Lint:
         self._options = Options(names, self._parents, own.reached)
 
     def run(self) -> Iterator[tuple[What, ast.AST]]:
-        """Yield the kind of each finding with its code."""
+        """Yield the kind of each finding, and the syntax node that it is about."""
         for node in ast.walk(self._module):
             for what, culprit in self._marks(node):
                 yield what, self._tree.shown(culprit)
@@ -169,7 +169,7 @@ class Lint:
             yield "reflection"
 
     def _alone_marks(self, node: ast.Attribute | ast.Name | ast.Call) -> Iterator[What]:
-        """Yield a finding if a module, or a name with a restricted call, is used as a value."""
+        """Yield a finding if a module or a restricted function is used as a value, not called."""
         parent = self._parents[id(node)]
         is_load = isinstance(node, ast.Call) or isinstance(node.ctx, ast.Load)
         if not is_load or self._names.is_followed(parent):

@@ -127,7 +127,7 @@ class Names:
         return any(scope.is_local for scope in scopes)
 
     def is_unclear(self, node: ast.Name) -> bool:
-        """Return whether a name may stand for more than is tracked."""
+        """Return whether a name may have values that this analysis does not track."""
         return any(one.is_unclear for one in self._found(node))
 
     def is_bound(self, node: ast.Name) -> bool:

@@ -45,7 +45,7 @@ class Options:
         return None
 
     def _step(self, node: ast.expr, seen: set[int]) -> tuple[list[Entry], list[ast.expr]] | None:
-        """Return the entries of an expression and the expressions that it may stand for."""
+        """Return the options listed in an expression, and expressions whose value it may have."""
         if (written := self._written(node)) is not None:
             return written, []
         if isinstance(node, ast.IfExp):

@@ -148,7 +148,7 @@ def _print_proposal(document: Mapping[str, Any]) -> None:
     "--from",
     "place",
     metavar="TASK|ID|below",
-    help="Try patches of another task's head or of the rung below, or one patch, not a folder.",
+    help="Instead of a folder, try one patch, or those of another task's head or the rung below.",
 )
 @task_options()
 @json_option("Print one JSON document.")

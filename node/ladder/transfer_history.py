@@ -85,7 +85,7 @@ class TransferHistory:
 
     @property
     def holds_on(self) -> int:
-        """The number of later places where the change was kept or confirmed."""
+        """On how many further tasks or hardware classes the change was kept or confirmed."""
         return sum(place.holds for place in self.places)
 
 
@@ -178,7 +178,7 @@ def _together(parts: Sequence[Place | None]) -> Place | None:
 
 
 def _best(places: Iterable[Place]) -> list[Place]:
-    """Return the strongest result for each author and place.
+    """Return only the strongest result of each author on each task and hardware class.
 
     A trial in pairs is stronger than single runs. Among equally strong results, the latest wins.
     """

@@ -39,7 +39,7 @@ def open_trial(line_writer: LineWriter, step: T) -> Job[T]:
 
 
 def introducer_of(line_writer: LineWriter, claim: bytes) -> str:
-    """Return the introducer whose budget the trial of a peer's result draws on."""
+    """Return the neighbour that first delivered a peer's result; it pays for the result's trial."""
     return line_writer.store.records.introducer(claim) or _NOBODY
 
 

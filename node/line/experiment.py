@@ -219,7 +219,7 @@ def close_experiment(
 
     If its base is no longer the working line, a submitted source is queued again: it has no edits
     that could be applied to the new base, and its figures are only valid for the old base. A
-    transfer waits in its own job, which only a decision closes.
+    transfer needs no new queueing: its job stays open until it is kept or discarded.
     """
     idea, kept = step.idea, step.decision == "kept"
     store = line_writer.store

@@ -30,8 +30,9 @@ _HOUR_MS: Final = 3_600_000
 class ArmState:
     """A proposer's state: its `share` of the latest slots, and its results in all known slots.
 
-    `gain_sd` is the total gain of its kept patches by fresh runs, in standard deviations of one
-    run. `waiting` is the reason it is not asked now; "" if it may be asked.
+    A slot is one turn to propose an experiment. `gain_sd` is the total gain of its kept patches,
+    measured after they were kept, in standard deviations of one run. `waiting`
+    is the reason it is not asked now; "" if it may be asked.
     """
 
     name: str

@@ -32,7 +32,7 @@ class TrainedModel:
 
 
 def with_budget(task: Task, amount: int | None) -> Task:
-    """Return a task with another budget, in its own unit, and a time limit in proportion.
+    """Return a task whose budget is `amount`, in the same unit, with a time limit in proportion.
 
     Raises UsageError for a task without a model, such as a program.
     """

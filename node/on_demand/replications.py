@@ -103,7 +103,7 @@ def _interval(judged: Judgement | None) -> str:
 
 
 def as_json(replication: Replication, policy: Policy) -> dict[str, object]:
-    """Return a finding as a JSON document; its figures are in the metric's unit."""
+    """Return the replication of a finding as JSON, with figures in the metric's unit."""
     finding, confirmation = replication.candidate.finding, replication.confirmation
     judged = confirmation.latest
     return {

@@ -102,7 +102,7 @@ class Ingest:
         return self._records[peer].takes() and self._bytes[peer].takes(len(one.wire))
 
     async def _read(self, wires: Sequence[bytes]) -> Read:
-        """Parse the wires that may be new; skip authors whose records do not count."""
+        """Parse the encoded records that may be new, without those of ignored authors."""
         read: Read = []
         unread: list[bytes] = []
         for start in range(0, len(wires), _DEDUPED_AT_ONCE):

@@ -98,7 +98,7 @@ def arms_of(config: Config) -> tuple[Arm, ...]:
     if config.agent_command and len(programs) > 1 and "command" not in _words(config):
         raise ConfigurationError(
             f"`agent_command` is one command, but `agent` has {' and '.join(programs)}",
-            "remove `agent_command`, or use the name `command` for its agent in `agent`",
+            "remove `agent_command`, or write `command` in `agent` for the agent that it starts",
         )
     return tuple(Arm(choice=_chosen_by(one.word, config), text=one.text) for one in named)
 

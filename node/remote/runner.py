@@ -126,7 +126,7 @@ class RemoteRunner:
         self._send(["hurry"])
 
     def notify_waits(self, on_wait: Callable[[], None]) -> None:
-        """Call `on_wait` whenever a run starts to wait for an idle minute."""
+        """Call `on_wait` whenever a run starts to wait until other programs rest."""
         self._on_wait = on_wait
 
     def notify_presence(self, on_change: Callable[[], None]) -> None:

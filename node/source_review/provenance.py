@@ -263,8 +263,8 @@ class _Walk:
     def _first_on(self, way: list[PatchRecord], stack: PatchRecord) -> int:
         """Return the index of the first patch in `way` that the combined patch `stack` contains.
 
-        It is the patch in `way` with the same base as `stack`. If there is none, it is the patch
-        whose base is the tree with which the line's branch began. Otherwise the index is 0.
+        That is the first patch with the same base as `stack`, else the one made on the first tree
+        of the line's branch, else index 0.
         """
         bases = [patch.body.base for patch in way]
         roots = [

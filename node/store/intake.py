@@ -357,8 +357,8 @@ class Intake:
         """Remove records if more than `most` are stored that fulfil the SQL condition `where`.
 
         Remove so many that 1 % of `most` is free, so that not every new record causes a removal.
-        The authors with the most records lose some first. Records of this node and of proven
-        authors stay.
+        The authors with the most records lose some first. Records of this node, and of
+        authors with a result confirmed here, stay.
         """
         ((total,),) = self._database.rows(
             f"SELECT coalesce(sum(count), 0) FROM record_counts WHERE {where}"  # noqa: S608 (constants)

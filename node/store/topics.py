@@ -151,7 +151,7 @@ class Topics:
                 self._put(one.topics, one.patch, ts_ms, held=True)
 
     def note_equivocation(self, new: Extract, twins: Sequence[RecordRef]) -> None:
-        """Add an author's records with one sequence number to the network's `common_news`.
+        """Add the records that an author signed with the same sequence number to `common_news`.
 
         This happens only if several of them are in the new record's network: together they prove
         the equivocation, and every reader of the author's news needs this proof.

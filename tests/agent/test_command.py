@@ -184,7 +184,7 @@ def test_a_crash_is_laid_out_and_the_proposal_is_still_of_the_base() -> None:
         (edited(Source.of({"train.py": b"\xff"})), FIT, "train.py is not UTF-8 at byte 0"),
         (
             edited(), Checked(fingerprint=None, fault="too large"),
-            "its version cannot be run: too large",
+            "the files that it wrote cannot be run: too large",
         ),
         (
             edited(), Checked(fingerprint=MARK, marks=(SOCKET,)),

@@ -35,7 +35,7 @@ class LaneWork:
         self._all.add(self)
 
     def begin(self, sandbox: Sandbox) -> None:
-        """Start to count a sandbox."""
+        """Start to count a sandbox's processor time as this lane's."""
         self._began_s[sandbox] = sandbox.cpu_s()
 
     def end(self, sandbox: Sandbox) -> None:

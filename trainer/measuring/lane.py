@@ -34,7 +34,7 @@ class LaneRunner(Protocol):
 
     @property
     def is_timed(self) -> bool:
-        """True if the baseline's cost there is known in this session."""
+        """True if this session knows the baseline's cost on this lane."""
 
     @property
     def metric_tolerance(self) -> float:

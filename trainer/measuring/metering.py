@@ -225,7 +225,7 @@ async def _until_next_step(began_s: float) -> None:
 
 
 def next_step_s(lasted_s: float) -> float:
-    """Return the first step at or after `lasted_s`, in seconds."""
+    """Return the first of the fixed reporting times that is at or after `lasted_s`, in seconds."""
     steps = math.ceil(_STEPS_PER_DOUBLING * math.log2(max(lasted_s, _FIRST_STEP_S) / _FIRST_STEP_S))
     return float(max(lasted_s, _FIRST_STEP_S * 2 ** (steps / _STEPS_PER_DOUBLING)))
 

@@ -233,7 +233,7 @@ class Attacker:
         return gains
 
     async def _believed_claims(self) -> AsyncIterator[Remark]:
-        """Replace numbers by claimed scores, and report if the judge returns these."""
+        """Put false scores into answers as numbers, and report if the judge returns one."""
         if self._bench.manifest.metric.name in MEASURED:
             return
         believed = defaultdict[str, list[bool]](list)

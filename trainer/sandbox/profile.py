@@ -81,7 +81,7 @@ class Profile:
 
     @property
     def is_gated(self) -> bool:
-        """True if `syscall_gate` stops it from opening files before it sees text to score."""
+        """True if `syscall_gate` ends all opening of files before there is text to score."""
         return self.role == "serve"
 
 

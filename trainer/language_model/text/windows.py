@@ -306,7 +306,7 @@ def _agreeing(letters: Bytes, hashes: Hashes) -> Iterator[tuple[int, int, int]]:
 
 
 def _shared_before(text: bytes, offset: int, path: Path, position: int, window: int) -> int | None:
-    """Return how many bytes before the block the shared passage begins.
+    """Return how many bytes before `offset` the passage begins that the text shares with the file.
 
     Return None if the passage is shorter than a window.
     """

@@ -58,7 +58,7 @@ def put(instance: int, encoding: str) -> int:
 
 
 def hand_over(writing: int, encoding: str) -> None:
-    """Write the answer to a pipe. Raises SystemExit if there is none."""
+    """Write the answer to the pipe `writing`. Raises SystemExit without an answer."""
     if encoding == FOLDERS:
         _hand_over_folder(writing)
         return
