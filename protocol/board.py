@@ -230,7 +230,10 @@ class _Candidate:
         )
 
     def with_opinions(self, opinions: Opinions) -> "_Candidate":
-        """Return a copy with other authors' opinions, ranked by a gain they measured, if any."""
+        """Return a copy of this candidate with other authors' opinions.
+
+        If one of these authors measured the gain, the copy is ranked by that measurement.
+        """
         rerun = opinions.rerun(but=self.claim.author)
         if rerun is None:
             return replace(self, opinions=opinions)

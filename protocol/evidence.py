@@ -12,8 +12,10 @@ floats. The e-process is valid after any pair, so no stopping rule confirms more
     estimate = floor(10^6 · (Σd ∓ min(|Σd|, floor(noise / 2))) / n), towards zero
     noise    = isqrt(floor(scatter / (2·n·(n-1))))
 
-b and c are the figures of the base and the candidate, d = b - c. C[n] is the value of h·Z²/SS, in
-millionths and rounded up, at which ln E(Z) reaches ln 20 with h = n/2 and 2·(n-1) degrees of
+b and c are the figures of the base and the candidate, d = b - c. E(Z) is the e-value of a mean
+difference Z whose variance is that of one run divided by h (`protocol.statistics.log_e_value`). SS
+is the sum of squares that the variance of one run is estimated from. C[n] is the value of h·Z²/SS,
+in millionths and rounded up, at which ln E(Z) reaches ln 20 with h = n/2 and 2·(n-1) degrees of
 freedom. The scatter of the differences replaces that of the runs where it is larger (a seed that is
 lucky for one and unlucky for the other). s is the task's noise floor, the least spread that is
 assumed. The pairs exclude exactly the gains that are further than `reach` from the mean, so the

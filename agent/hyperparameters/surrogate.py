@@ -148,7 +148,10 @@ class _Contrasts:
         return ends
 
     def spread(self, weights: Floats) -> Floats:
-        """Return the weights of points [points] that equal these weights of contrasts."""
+        """Convert weights of contrasts into the equivalent weights of the points, [points].
+
+        A contrast is the metric at a candidate's point minus the metric at its base's point.
+        """
         of_points = np.zeros(len(self.points))
         np.add.at(of_points, self._ends, weights)
         np.subtract.at(of_points, self._starts, weights[:-1])

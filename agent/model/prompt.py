@@ -288,7 +288,10 @@ def _files(heading: str, given: PromptInput) -> str:
 
 
 def _curve(given: PromptInput) -> Iterator[str]:
-    """Yield the loss of the present source, unless a failed version is shown."""
+    """Yield the training losses of the source to be changed, if known.
+
+    Yield nothing if the prompt asks to repair a version that failed.
+    """
     base = given.brief.base
     if given.context.crash is None and base and base.curve:
         yield curve_line(base)

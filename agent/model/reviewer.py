@@ -104,7 +104,7 @@ class ReviewPrompt:
 
     @classmethod
     def of(cls, given: PromptInput, proposals: Sequence[Proposal]) -> "ReviewPrompt":
-        """Return the prompt for proposals, which it shows in the given order."""
+        """Return a prompt that asks which proposal to run and shows them in the given order."""
         return cls(
             prompt=prompt_of(given, role=_ROLE, closing=()),
             forms=tuple(_proposals(given, proposals, lines) for lines in _DIFF_LINES),

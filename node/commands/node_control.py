@@ -19,8 +19,9 @@ from protocol.errors import UsageError
     "tasks",
     metavar="NAME[:PARTS]",
     multiple=True,
-    help="A task's name, folder or id (default: tiny; nanochat with a usable NVIDIA card). Several "
-    "tasks take turns; a turn lasts PARTS (default 1) times --turn.",
+    help="A task's name, folder or id (default: tiny; nanochat with a usable NVIDIA card). Repeat "
+    "this option for several tasks, which take turns. The number PARTS (default 1) multiplies the "
+    "length of the task's turns, which --turn sets.",
 )
 @click.option("--turn", metavar="SPAN", help="The length of a turn, with several tasks [10m].")
 @setting_option("text")

@@ -86,7 +86,8 @@ def import_() -> None:
 )
 @click.option(
     "--unit", default="",
-    help="The metric's unit, such as ms; printed seconds are converted [as printed].",
+    help="The metric's unit, such as ms; figures printed in another unit are"
+    " converted [the printed unit].",
 )  # fmt: skip
 @click.option(
     "--limit", "limit_s", type=click.IntRange(1, 86_400),
@@ -94,7 +95,7 @@ def import_() -> None:
 )  # fmt: skip
 @click.option(
     "--repeats", type=click.IntRange(1, 64),
-    help="How often a run calls the command, to average its results [from the noise].",
+    help="How often a run calls the command; its score is the mean [chosen by the noise].",
 )  # fmt: skip
 @click.option(
     "--with", "extra_files", type=click.Path(path_type=Path), multiple=True,

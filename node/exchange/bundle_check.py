@@ -33,7 +33,7 @@ class BundleFinding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundClaim:
-    """A consistent claim. `target` is the id of the result that makes it, if a result does."""
+    """A consistent claim. `target` is its result record's id; None if no result makes it."""
 
     manifest: TaskManifest
     base: Source

@@ -48,7 +48,10 @@ class TrackedLine:
 
     @property
     def key(self) -> str:
-        """The line's name for files and projects. Its task id changes when the task is edited."""
+        """The line's name in file names and as a project's name.
+
+        It contains the task's id. An edited task has another id, so its lines have other names.
+        """
         return f"arnode-{self.task}-{self._digits}-{self.hardware_class}"
 
     @property

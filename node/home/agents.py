@@ -81,7 +81,10 @@ def named_agent(entry: str) -> NamedAgent:
 
 
 def entry_of(word: str, text: str) -> str:
-    """Return the entry for a proposer's word and the name of its instructions (`word#text`)."""
+    """Return the entry of the setting for a proposer, `word#text` or `word`.
+
+    `word` is the proposer's name in the setting. `text` is the name of its instructions, or "".
+    """
     return f"{word}{_MARK}{text}" if text else word
 
 

@@ -32,7 +32,8 @@ _SHARPNESS: Final = 3  # twice the gain per hour gets eight times the time
 class FadingYield:
     """The total gain of one use of device time, and the time spent on it; older data weigh less.
 
-    Data count half as much once more time has passed than `half_runs` runs of the task take.
+    The weight of a figure halves whenever as much time has been spent on this use as `half_runs`
+    runs of the task take.
     """
 
     nano: float = 0.0

@@ -98,8 +98,9 @@ def _baselines_sd(store: Store, line: LineKey) -> float:
     """Return the scatter of the baseline's own runs; 0 if they all measure the same.
 
     The scatter of runs with one seed is used if it is not 0: these have the same instances, like
-    the runs of a pair. Otherwise the scatter between seeds is used: two nearly equal programs
-    differ by no more than instances do.
+    the runs of a pair. Otherwise the scatter between seeds is used, which have different instances.
+    For two nearly equal programs, the difference varies between instances by no more than the
+    score of one program does.
     """
     for job in reversed(store.jobs.closed_jobs(line, BaselineStep)):
         runs = [one.run for one in store.jobs.runs_of(job.id) if one.run and one.run.status == "ok"]

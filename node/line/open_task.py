@@ -107,7 +107,7 @@ class Session:
 
     @property
     def metric_tolerance(self) -> float:
-        """The audits' tolerance in the metric's unit, the largest over the devices."""
+        """The largest error of a score that audits on any device accept, in the metric's unit."""
         return max(runner.metric_tolerance for runner in self.runners)
 
     def split(self, nonce: bytes) -> bytes:

@@ -31,7 +31,7 @@ class ReferenceRunStep(JobStep):
         return RunDescription("working line", "reference_run", "one more reference run")
 
     def advance(self, line_context: LineContext, job: Job[Any], runs: list[PlannedRun]) -> None:
-        """Add the run to the reference runs; leave a working line that fails repeatedly."""
+        """Add the run to the reference runs; react if the last two runs of the line failed."""
         (run,) = runs
         if run.outcome is None:
             return
@@ -67,7 +67,8 @@ def close_reference_run(
 def handle_failing_line(line_writer: LineWriter) -> str | None:
     """If the line's last two reference runs failed, react and return a message.
 
-    A working line with patches on the head returns to the head. A failing head is put in doubt.
+    If the working line has patches on the head, it is reset to the head. Otherwise the head itself
+    fails, so it is queued to be measured again.
     """
     line, store = line_writer.known_line, line_writer.store
     since = max((job.id for job in store.jobs.closed_jobs(line.key, HeadRecheckStep)), default=0)

@@ -144,7 +144,7 @@ class Slots:
         )
 
     async def close(self) -> None:
-        """Cancel all writing in progress."""
+        """Cancel the proposals that are being written."""
         for one in self._slow.values():
             await one.close()
 

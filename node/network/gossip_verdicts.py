@@ -44,7 +44,8 @@ class Fate(Enum):
 class MessageFate:
     """A message's fate, and the reason as one of a few fixed texts.
 
-    `strays`: the number of strays that the message counts as.
+    `strays`: how much the message adds to its forwarder's count of messages with the wrong network,
+    topic or time.
     """
 
     fate: Fate
@@ -74,7 +75,7 @@ class GossipJudge:
         self._of_forwarder: Buckets[PeerId] = Buckets(clock, UNKNOWN_OF_FORWARDER)
 
     def judge(self, topic: str, forwarder: PeerId, data: bytes) -> MessageFate:
-        """Return the fate of a message in a topic. The caller counts strays and faults."""
+        """Return the fate of a message in a topic. The caller counts it against its forwarder."""
         record = parse_record(data)
         if isinstance(record, Rejected):
             return NO_RECORD

@@ -96,7 +96,7 @@ def task_meant(home: Home, config: Config, *, is_named: bool) -> tuple[Config, T
                 raise
             raise UsageError(
                 f"the last session worked on {of_session}, which is not found under that name",
-                "name its folder with --task, or a text of your own with --text",
+                "name its folder with --task, or the file or folder of your own text with --text",
             ) from fault
 
 

@@ -28,7 +28,8 @@ def models_at(
 ) -> list[str] | None:
     """Return the models that an OpenAI-compatible server lists; None without a valid answer.
 
-    An answer is invalid if its names reveal a key of `watch` (default: the key that is sent).
+    An answer is invalid if its model names reveal an API key. `watch` detects the keys to look for;
+    by default that is only `key`, which is sent to the server.
     """
     match _fetched(f"{url.rstrip('/')}/models", key, timeout_s):
         case {"data": list() as listed}:

@@ -205,7 +205,7 @@ def _head_at(
 
 
 def _lessons(store: Store, line: Line, span: TimeSpan, author: bytes) -> tuple[str, ...]:
-    """Return this node's own insights on the line, oldest first."""
+    """Return the lessons that this node published about the line in a span, oldest first."""
     own = [one for one in store.records.listed("insight", author) if one.ts_ms in span]
     return tuple(
         one.body.message

@@ -223,7 +223,7 @@ class Experiments:
         return _experiment(rows[0]) if rows else None
 
     def lines(self) -> list[LineKey]:
-        """Return the lines that have rows."""
+        """Return the lines with experiments in the table."""
         rows = self._database.rows("SELECT DISTINCT task, class FROM experiment")
         return [LineKey(task=task, hardware_class=name) for task, name in rows]
 

@@ -74,7 +74,8 @@ class ProgramStages:
     ) -> None:
         """Raise ConfigurationError if this machine lacks what the task needs.
 
-        It may need a card, for which `device` must not be None, or a counter of instructions.
+        Some tasks need a card; then `device` must name it. Some need a processor that counts the
+        instructions a process executes.
         """
         if counts_instructions(task.manifest):
             require_counter()

@@ -88,7 +88,11 @@ class Stopwatch:
             looking[0].cancel()
 
     def _end(self, alone_s: float) -> float:
-        """Return the loop time at which the limit ends; it is `alone_s` on an idle machine."""
+        """Return the event loop's time at which the limit ends.
+
+        On a machine without other processes this is `alone_s`. It is later the more processor time
+        other processes use.
+        """
         return alone_s + self._limit_s * (self._stretch() - 1)
 
     def _stretch(self) -> float:
