@@ -136,7 +136,7 @@ class Mapped:
 
 
 class Named(NamedTuple):
-    """A note with a field's name in the map, if it differs from the attribute's."""
+    """An annotation with a field's name in the map, if it differs from the attribute's."""
 
     name: str
 
@@ -170,7 +170,7 @@ def codec_of(annotation: object) -> Codec[Any]:
     """Return the codec of a field with this annotation.
 
     Raises:
-        TypeError: neither the type nor the notes determine a codec.
+        TypeError: neither the type nor its annotations determine a codec.
     """
     kind, notes, has_none = _taken_apart(annotation)
     noted = (note for note in notes if isinstance(note, Codec))
@@ -189,7 +189,7 @@ def _field(attribute: str, annotation: object) -> _Field | None:
 
 
 def _taken_apart(annotation: object) -> tuple[object, list[object], bool]:
-    """Return the bare type, the notes on it, and whether None is allowed."""
+    """Return the bare type, its annotations, and whether None is allowed."""
     notes: list[object] = []
     has_none = False
     while True:

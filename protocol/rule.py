@@ -309,7 +309,7 @@ def judge(
 ) -> Judgement:
     """Judge the pairs so far, or ask for another pair.
 
-    A gain below `minimum_gain` (twice the audit's tolerance) is never confirmed.
+    A gain below `minimum_gain` (twice the error that an audit accepts) is never confirmed.
     """
     verdict = _verdict(evidence, policy, claim, minimum_gain)
     return Judgement(

@@ -39,7 +39,7 @@ def usage_line(brief: Brief) -> str:
 
 
 def curve_line(base: BaseFigures) -> str:
-    """Return the loss that the present source printed in training, at most eight points."""
+    """Return a line with losses that the present source printed in training, at most eight."""
     points = ", ".join(f"{step}: {loss:.4g}" for step, loss in _thinned(base.curve))
     return f"The loss that it prints in training, by step: {points}."
 

@@ -1,4 +1,4 @@
-"""The capability lint: it finds what a source does beyond arithmetic by reading its AST.
+"""The capability lint: it finds in a source's AST what it does beyond plain computation.
 
 Each kind of task has an allow-list (`agent.source.allow_lists`) of what a source may use:
 
@@ -46,7 +46,7 @@ _KINDS: tuple[What, ...] = get_args(What)  # if a finding has several kinds, the
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CapabilityFinding(Mapped):
-    """A finding of something beyond arithmetic: its line (from 1), its kind, and the code."""
+    """A finding of the lint: the file, the line (from 1), the kind, and the code."""
 
     path: Annotated[str, single_line(1, MAX_PATH)]
     line: Positive

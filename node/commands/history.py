@@ -270,7 +270,7 @@ def _metric(store: Store, record: Record) -> MetricSpec | None:
 
 
 def _marks_shown(record: Record, marks: list[MarkDocument] | None) -> str | list[str] | None:
-    """Describe what a record's source does beyond arithmetic (its capability marks).
+    """Describe what a record's source does beyond plain computation (its capability marks).
 
     Return None if the record has no source, "none" if the source has no marks, and another text
     if the source is missing here.

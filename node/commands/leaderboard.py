@@ -37,8 +37,8 @@ from trainer.cards.cards import probe_devices
 
 _TOP = 20
 _READ = (
-    "code: what a row's code does beyond arithmetic (see `show`); unread: its language cannot be"
-    " checked; not here: its source is missing."
+    "code: what a row's code does beyond plain computation (see `show`); unread: its language"
+    " cannot be checked; not here: its source is missing."
 )
 _UNREAD = "--marks checks the rows' code; unread: its language cannot be checked."
 
@@ -101,8 +101,8 @@ def leaderboard(
     row's id.
 
     --marks checks the code of each row, which takes half a second per row. A mark names something
-    beyond arithmetic that the code does and the task's baseline does not. Only Python is checked;
-    code in other languages is shown as unread.
+    beyond plain computation, such as opening files, that the code does and the task's baseline does
+    not. Only Python is checked; code in other languages is shown as unread.
     """
     filters = _filters(wanted)
     if shows_transfer:

@@ -122,7 +122,7 @@ def _print_verified(verified: "Verified") -> None:
 
 
 def _print_marks(marks: Sequence[CapabilityFinding] | None) -> None:
-    """Print what the code does beyond arithmetic, or that the code was not checked."""
+    """Print what the code does beyond plain computation, or that the code was not checked."""
     if marks is None:
         click.echo("its code was not checked, because some of it is missing here")
         return

@@ -235,9 +235,9 @@ def _spoken(runs: Sequence[Run]) -> int:
 
 
 def transfer_lines(store: Store, line: LineKey) -> tuple[str, ...]:
-    """Return text for proposers: one row per transferred change of this node, the latest last.
+    """Return text for proposers: one line per transferred change of this node, the latest last.
 
-    The rows after them state which share of a gain transfers between two tasks.
+    The lines after them state which share of a gain transfers between two tasks.
     """
     changes = [change for change in transfer_histories(store) if _is_own(store, change)]
     if not changes:

@@ -25,7 +25,7 @@ from protocol.source import Source
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartLess:
-    """A part of the head, and the working line with and without it."""
+    """A patch of the head, and the working line with and without it."""
 
     part: bytes
     rest: Source
@@ -33,13 +33,13 @@ class PartLess:
 
 
 def open_ablation(line_writer: LineWriter) -> Job[RerunStep] | None:
-    """Queue the trial of the next part; return None if no part is left to remove."""
+    """Queue the trial without the next patch; return None if no patch is left to remove."""
     found = next_part(line_writer)
     return _open(line_writer, found.part, found.rest, found.working) if found else None
 
 
 def next_part(line_writer: LineWriter) -> PartLess | None:
-    """Return the part that `open_ablation` would try next."""
+    """Return the patch that `open_ablation` would try to remove next."""
     jobs = line_writer.store.jobs.closed_jobs(line_writer.key, RerunStep)
     asked = {(job.step.part, job.step.tree) for job in jobs}
     working = line_writer.explored

@@ -136,7 +136,7 @@ def branch_of(store: Store, line: Line) -> Job[BranchStep] | None:
 
 
 def kept_in(store: Store, stack: Sequence[bytes]) -> int:
-    """Return the number of kept patches in a stack, without the patch that begins a branch."""
+    """Return the number of kept patches in a line's stack, without one that begins a branch."""
     return len(stack) - _begins_branch(store, stack[:1])
 
 

@@ -32,10 +32,10 @@ class Idea(Mapped):
     model and the instructions that it was written with, `tokens` and `usd_nano` its cost.
 
     For a peer's idea, `author` is set, and `claim_milli` is the claimed gain in thousandths of a
-    standard deviation. A stack of several claims has `co_authors`, one for each claim after the
-    first. A transfer from another rung has `found_on`. `carried` and `submission` are the jobs in
-    which a transfer or a submission waited. `arm` is the proposer whose slot was used for one of
-    this node's ideas, named as in the setting `agent`.
+    standard deviation. An idea that combines several claims has `co_authors`, one for each claim
+    after the first. A transfer from another rung has `found_on`. `carried` and `submission` are the
+    jobs in which a transfer or a submission waited. `arm` is the proposer whose slot was used for
+    one of this node's ideas, named as in the setting `agent`.
     """
 
     base: Digest

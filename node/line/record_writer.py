@@ -223,7 +223,7 @@ class RecordWriter:
         )
 
     def insight(self, message: str, evidence: Sequence[bytes]) -> Record:
-        """Record an insight: a lesson from a series of results."""
+        """Record an insight: a lesson, in words, from a series of results."""
         return self._append(
             InsightBody(
                 task=self.subject.manifest.id,

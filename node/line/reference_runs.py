@@ -67,7 +67,8 @@ def close_reference_run(
 def handle_failing_line(line_writer: LineWriter) -> str | None:
     """If the line's last two reference runs failed, react and return a message.
 
-    A working line with patches on the head returns to the head. A failing head is put in doubt.
+    If the working line has patches on the head, it is reset to the head. Otherwise the head itself
+    fails, so it is queued to be measured again.
     """
     line, store = line_writer.known_line, line_writer.store
     since = max((job.id for job in store.jobs.closed_jobs(line.key, HeadRecheckStep)), default=0)

@@ -110,7 +110,7 @@ class Agenda:
         self._is_judged_at_last = False  # in a session on demand: make a promotion trial at the end
 
     def want(self, mark: bytes) -> None:
-        """Keep a session on demand open until the experiment on this source is decided.
+        """Keep a session for submitted work open until the experiment on this source is decided.
 
         `mark` is the source's fingerprint.
         """
@@ -118,7 +118,7 @@ class Agenda:
             self._wanted.add(mark)
 
     def want_job(self, job: Job[Any], *, is_judged: bool = False) -> None:
-        """Keep a session on demand open until this job is done.
+        """Keep a session for submitted work open until this job is done.
 
         With `is_judged`, also keep it open until a promotion trial of the kept patches has ended.
         """
@@ -296,7 +296,7 @@ class Agenda:
         return _started(self._openings.recheck_head(now)) if may_recheck else None
 
     def try_a_peers_claim(self, now: Situation) -> NextRun | None:
-        """Try the best tree of the leaderboard, or audit a claim."""
+        """Try the best tree of the leaderboard, or re-run a claim unchanged."""
         if self.goal.is_on_demand or now.jobs:
             return None
         return _started(self._openings.peers_claim(now))
@@ -314,7 +314,7 @@ class Agenda:
         return NextRun(self._openings.idea(idea, now)) if idea else None
 
     def try_transfers(self, now: Situation) -> NextRun | None:
-        """Try transfers from another task. A session on demand tries no further ideas."""
+        """Try transfers from another task. A session for submitted work tries no further ideas."""
         if run := self._openings.carried(now):
             return NextRun(run)
         if not self.goal.is_on_demand:
@@ -354,7 +354,7 @@ class Agenda:
         return NextRun(self._openings.experiment(now) or self._open_without_ideas(now))
 
     def _is_all_answered(self) -> bool:
-        """Return True if this session is on demand and all its work is decided."""
+        """Return True if this session is for submitted work and all of that is decided."""
         if not self.goal.is_on_demand:
             return False
         is_open = self._store.jobs.open_ids(self._line_writer.key)

@@ -175,7 +175,7 @@ class Ideas:
             self._again.append(idea)
 
     async def close(self) -> None:
-        """Cancel all writing in progress."""
+        """Cancel the proposals and the planner's aim that are being written."""
         await self._slots.close()
         if self._planning is not None:
             await self._planning.close()

@@ -113,7 +113,7 @@ class Openings:
         return self.begin(job, now) if job else None
 
     def peers_claim(self, now: Situation) -> PlannedRun | None:
-        """Try the best tree of the leaderboard against the head, or audit a claim."""
+        """Try the best tree of the leaderboard against the head, or re-run a claim unchanged."""
         peers = self._peers
         if peers is None:
             return None

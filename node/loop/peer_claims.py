@@ -2,7 +2,7 @@
 
 A peer's best tree may be tried as a whole against the verified head (catch up). A patch, or several
 patches together, may be tried on the working line like an idea of this node. A claim may be re-run
-as it was made (audit). Authors whose claims were confirmed here are preferred, but that never
+as it was made (`audit`). Authors whose claims were confirmed here are preferred, but that never
 affects a verdict. This node adopts only what it confirmed itself.
 """
 
@@ -194,16 +194,17 @@ class Peers:
         return None
 
     def instead_of_own(self) -> Idea | None:
-        """Return peers' claims for a node that is out of ideas, even beyond their share of runs.
+        """Return an idea from peers' claims for a node that is out of ideas of its own.
 
         Nor does it wait for enough claims to try together, since it has nothing else to do.
         """
         return (self.idea() or self.stack()) if self._share else None
 
     def stack(self) -> Idea | None:
-        """Return trusted authors' claims that the working line lacks, before it is judged.
+        """Return one idea that combines the trusted authors' claims that the working line lacks.
 
-        None once all of them are in the line or were tried in vain.
+        It is tried before the line's promotion trial. None once all of these claims are in the line
+        or were tried in vain.
         """
         rates = self.rates()
         stackable = [offer for offer in self.offers(rates) if _may_be_stacked(offer, rates)]
@@ -290,7 +291,7 @@ class Peers:
     def _made_on(self, working: Source, offers: Iterable[Offer]) -> list[Ported]:
         """Apply offers' patches in order to a tree; skip those that add nothing or conflict.
 
-        Stop at the largest number of patches that a stack may have.
+        Stop at the largest number of patches that one idea may combine.
         """
         made: list[Ported] = []
         waiting = list(offers)
@@ -356,9 +357,10 @@ class Peers:
 
 
 def _may_be_stacked(offer: Offer, rates: Mapping[bytes, AuthorRate]) -> bool:
-    """Return True if an offer may join a stack: from this class, and by a trusted author.
+    """Return True if an offer may be tried together with others.
 
-    A gain on other hardware is tried alone. It may be no gain here, without its author's fault.
+    It must be from this hardware class and by a trusted author. A gain on other hardware is tried
+    alone. It may be no gain here, without its author's fault.
     """
     return offer.is_near and _author_status(rates, offer.author) == "trusted"
 

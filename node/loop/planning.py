@@ -69,7 +69,7 @@ def _last_aim(store: Store, key: LineKey) -> PlannerAim | None:
 
 
 class Planning:
-    """The writing of aims: a planner writes the next one whenever it is due.
+    """Lets a planner write the next aim whenever one is due.
 
     `say` reports each new aim, and the reason for a missing one whenever that changes.
     """

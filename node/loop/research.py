@@ -286,8 +286,8 @@ class Research:
     def _do_reference_runs_hold(self) -> bool:
         """Return True if this session may use the working line's stored reference runs.
 
-        Measurements differ a little from day to day. A session on demand accepts this difference
-        instead of making two new reference runs.
+        Measurements differ a little from day to day. A session for submitted work accepts this
+        difference instead of making two new reference runs.
         """
         return self._agenda.goal.is_on_demand or self._agenda.goal.measures_the_same
 

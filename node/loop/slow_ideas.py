@@ -86,7 +86,7 @@ class SlowIdeas:
         return None
 
     async def close(self) -> None:
-        """Cancel writing in progress."""
+        """Cancel the proposal that is being written, if any."""
         if self._writing is not None:
             self._writing.cancel()
             await asyncio.gather(self._writing, return_exceptions=True)

@@ -204,7 +204,8 @@ class GuardedPubsub(Pubsub):
     async def _passes(self, message: Message, forwarder: ID) -> bool:
         """Return True if a message may be passed on.
 
-        An invalid or stray message counts against its forwarder.
+        An invalid message, or one with the wrong network, topic or time, counts against its
+        forwarder.
         """
         (topic,), peer = message.topicIDs, PeerId(str(forwarder))
         try:

@@ -74,7 +74,7 @@ class GossipJudge:
         self._of_forwarder: Buckets[PeerId] = Buckets(clock, UNKNOWN_OF_FORWARDER)
 
     def judge(self, topic: str, forwarder: PeerId, data: bytes) -> MessageFate:
-        """Return the fate of a message in a topic. The caller counts strays and faults."""
+        """Return the fate of a message in a topic. The caller counts it against its forwarder."""
         record = parse_record(data)
         if isinstance(record, Rejected):
             return NO_RECORD

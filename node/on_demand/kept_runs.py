@@ -23,8 +23,8 @@ class KeptRun(Mapped):
     """A finished run of a tree, and the facts of its session that are needed to judge it.
 
     `setting` is the digest of everything else that the metric depends on. `tolerance_nano` is the
-    tolerance of audits. `memorised_nano` is the largest gain that the tree could reach by
-    memorising the text. Both are in 1e-9 of the metric's unit.
+    largest error of a score that an audit accepts. `memorised_nano` is the largest gain that the
+    tree could reach by memorising the text. Both are in 1e-9 of the metric's unit.
     """
 
     setting: Annotated[bytes, hexadecimal(32)]

@@ -192,9 +192,10 @@ def weigh(
 ) -> Confirmation:
     """Return the state of a trial, given its ended runs with their trees, oldest first.
 
-    `tolerance` is the tolerance of audits. `memorised` is the largest gain that the candidate could
-    reach by memorising the text. Both are in the metric's unit. The trial ends with the verdict:
-    no pairs are added for other readers, since the trial is not published.
+    `tolerance` is the largest error of a score that an audit accepts. `memorised` is the largest
+    gain that the candidate could reach by memorising the text. Both are in the metric's unit. The
+    trial ends with the verdict: no pairs are added for other readers, since the trial is not
+    published.
     """
     planned = [
         PlannedRun(

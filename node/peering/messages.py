@@ -178,7 +178,7 @@ class RecordsPage(Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlobPart(Mapped):
-    """A question for a part of a blob: one that the record names, or a file in a tree it names."""
+    """A request for some bytes of a blob that a record names, or of a file in a tree it names."""
 
     blob: Digest
     record: Annotated[Digest, Named("of")]

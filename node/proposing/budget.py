@@ -64,14 +64,15 @@ class ModelCostBudget:
         return self._reserve(self._charge(most_of(question)))
 
     def reserve_visit(self, most: Charge) -> Reservation | CompletionFault:
-        """Reserve the largest cost of a coding agent's visit."""
+        """Reserve the largest cost of one call of a coding agent (a visit)."""
         return self._reserve(most, is_visit=True)
 
     def settle(
         self, reservation: Reservation, usage: Usage | None, *, answer_bytes: int = 0
     ) -> Charge:
-        """Charge the usage that a server reports, and return it. None: charge the reservation.
+        """Charge the usage that a server reports, and return the charge.
 
+        If the usage is None, the whole reservation is charged.
         More answer tokens than reserved are charged only if the answer has as many bytes. A second
         call for the same reservation changes nothing.
         """

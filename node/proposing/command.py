@@ -111,7 +111,7 @@ def command_fault(
 
 
 def terms_of(agent: str, config: Config, home: Home, *, env: Mapping[str, str]) -> VisitTerms:
-    """Return the costs of an agent's visits.
+    """Return the costs of an agent's visits (calls, each for one proposal).
 
     Raises ConfigurationError if the program or folders are missing.
     """
@@ -170,7 +170,7 @@ def _terms(
 
 
 def _within(terms: VisitTerms, word: str) -> str:
-    """Return a word of the command with a visit's limits filled in."""
+    """Return a word of the command with the limits of one call of the agent filled in."""
     values = {
         "{usd}": f"{terms.stop_usd:g}",
         "{tokens}": str(terms.stop_tokens),

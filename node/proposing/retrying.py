@@ -35,7 +35,7 @@ class Ladder:
     again: Mapping[FaultKind, int] = field(default_factory=lambda: _AGAIN)
 
     def wait_s(self, fault: CompletionFault, tries: int, chance: random.Random) -> float | None:
-        """Return the seconds to wait after try number `tries` (from 1); None: do not try again."""
+        """Return the seconds to wait after try number `tries` (from 1); None if it was the last."""
         if tries > self.again.get(fault.kind, 0):
             return None
         usual_s = min(self.first_s * 2.0 ** (tries - 1), self.longest_s)

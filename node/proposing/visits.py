@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visit:
-    """The result of a visit, the usage that the program reported, and its duration in seconds."""
+    """The result of a visit, the usage that the agent reported, and the visit's seconds."""
 
     result: Edited | Rejected
     reported: ReportedUsage | None

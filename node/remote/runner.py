@@ -107,7 +107,10 @@ class RemoteRunner:
 
     @property
     def metric_tolerance(self) -> float:
-        """The tolerance of the lane's audits, in the metric's unit; 0 before `calibrate`."""
+        """The largest error of a score that the lane's audits accept; 0 before `calibrate`.
+
+        It is in the metric's unit.
+        """
         return self._tolerance
 
     async def open(self) -> None:

@@ -24,7 +24,7 @@ from protocol.rerun import RerunBody
 
 
 class MarkDocument(TypedDict):
-    """A finding of the capability lint: code beyond arithmetic, with its file, line and kind."""
+    """Code that does something beyond plain computation, with its file, line and kind."""
 
     path: str
     line: int

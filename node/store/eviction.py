@@ -29,7 +29,7 @@ _SHOWN_EVERY = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collected:
-    """The numbers of removed blobs, bytes and intents, and of records released from quarantine."""
+    """Numbers of removed blobs, bytes and announced ideas, and of records out of quarantine."""
 
     blobs: int
     bytes: int

@@ -90,7 +90,7 @@ class ImportedLog:
 
     @property
     def read(self) -> tuple[ImportedRow, ...]:
-        """The rows that are experiments."""
+        """The rows that describe experiments."""
         return tuple(row for row in self.rows if row.is_read)
 
     @property

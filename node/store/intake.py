@@ -161,9 +161,11 @@ class Intake:
         return report
 
     def settle(self, *, now_ms: int) -> tuple[int, IntakeReport]:
-        """Remove intents older than a day, and store quarantined records whose time has come.
+        """Remove outdated intents, and store quarantined records that are no longer too early.
 
-        Return the number of removed intents, and the report on the records from quarantine.
+        An intent announces an idea that its author tries soon; it is outdated after a day. Records
+        are quarantined while their timestamps are too far in the future. Return the number of
+        removed intents, and the report on the records from quarantine.
         """
         forgotten = self._forget_old_intents(now_ms)
         report = IntakeReport()

@@ -20,7 +20,7 @@ State = Literal["reserved", "settled", "unknown"]
 class ModelCostTotals:
     """The numbers of calls, visits and tokens, and the cost in 1e-9 USD.
 
-    A visit is one session of a coding agent. Visits count as calls too.
+    A visit is one call of a coding agent, for one proposal. Visits count as calls too.
     """
 
     calls: int = 0

@@ -106,8 +106,9 @@ def coarse_metric(nano: int, *, noise_floor_nano: int, most_nano: int) -> int:
 def coarse_audit(statistics: AuditStatistics, tolerance: Tolerance) -> Audit:
     """Round an audit's figures to multiples of its tolerance tau.
 
-    The mean is rounded to the nearest multiple, the standard error and the largest difference to
-    the next higher one.
+    An audit compares reported log-probabilities with those that the model gives when its targets
+    are withheld (`trainer.language_model.evaluator`). The mean difference is rounded to
+    the nearest multiple, the standard error and the largest difference to the next higher one.
 
     In an audit that passes, all differences are within one tau. So the figures reveal little more
     than that it passed.

@@ -112,7 +112,10 @@ class Stages:
 
     @property
     def metric_tolerance(self) -> float:
-        """The audit's tolerance in the metric's unit; 0 before there is a baseline."""
+        """The largest error of a score that an audit accepts; 0 before there is a baseline.
+
+        It is in the metric's unit.
+        """
         if self.baseline_cost is None:
             return 0.0
         return self._audited.tolerance.mean * self.splits.worth_of_one

@@ -14,7 +14,7 @@ _LOOKED_S = 0.5
 
 
 class Supply:
-    """Stores the requested parts. With a budget of tokens each seed has one part of its own."""
+    """Stores the requested parts of the data. With a budget of tokens each seed has one part."""
 
     def __init__(self, data: TaskData, budget_tokens: int) -> None:
         self._data = data
@@ -33,7 +33,8 @@ class Supply:
     async def part(self, seed: int, number: int) -> Sealed:
         """Return a part of the training data. A budget of tokens keeps only the latest seed's.
 
-        Raises NotThereYet for a part that is still being loaded.
+        With a budget of tokens, return the seed's only part, and drop the part of the seed before.
+        Raises NotThereYet if the part is still being loaded.
         """
         async with self._making:
             parts, is_complete = self._data.training_parts, self._data.is_complete

@@ -1,7 +1,8 @@
 """The work of `make_dataloader` in the role `serve`: it answers an evaluator about rows of tokens.
 
-The tag of a request selects the answer for each row from `ANSWERS`. The evaluator outside chooses
-the tags and interprets the answers (`trainer.language_model.evaluator`).
+The tag of a request selects a function in `ANSWERS`, which computes the answer from the model's
+logits. The evaluator runs outside the sandbox. It chooses the tags and interprets the answers
+(`trainer.language_model.evaluator`).
 """
 
 import contextlib
@@ -26,7 +27,7 @@ _REHEARSED_ROWS = 3
 
 @torch.no_grad()
 def serve(model: nn.Module, autocast: contextlib.AbstractContextManager[object]) -> NoReturn:
-    """Load the weights into a model, then answer rows of tokens under `autocast` until killed.
+    """Load the weights into a model, then run it on requested rows under `autocast` until killed.
 
     Raises ValueError for weights of another model, RuntimeError or TypeError for a model that
     answers made-up tokens wrongly.

@@ -116,6 +116,6 @@ async function relatedView(visit, { related }) {
 function marksSection(marks) {
   if (marks === null || marks === undefined) return null;
   const item = (mark) => element("li", {}, quoted(typeof mark === "string" ? mark : Object.values(mark).join(" · ")));
-  const none = element("p", { class: "soft" }, "Beyond arithmetic, the code does nothing that the task's baseline does not do.");
+  const none = element("p", { class: "soft" }, "Beyond plain computation, the code does nothing that the task's baseline does not do.");
   return section("What the code does that the baseline does not", marks.length > 0 ? element("ul", {}, marks.map(item)) : none);
 }
