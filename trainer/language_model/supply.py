@@ -31,7 +31,7 @@ class Supply:
         return len(self._data.training_parts) + len(self._data.coming)
 
     async def part(self, seed: int, number: int) -> Sealed:
-        """Return a part of the training data. A budget of tokens keeps only the latest seed's.
+        """Return a part of the training data.
 
         With a budget of tokens, return the seed's only part, and drop the part of the seed before.
         Raises NotThereYet if the part is still being loaded.
