@@ -118,7 +118,7 @@ def swarm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Swarm]:
             well_known, "network", "invite", "--network", "lab", "--address", address
         )
         line = invited.stdout.strip()
-        arnode(root / "a", "join", line)
+        arnode(root / "a", "network", "join", line)
         a = start(machines.a, "a", "start", "--yes", "--name", "anna")
         a.wait_until(lambda: a.reach() == "relay")
         b = start(machines.b, "b", "start", "--join", line, "--name", "bert")

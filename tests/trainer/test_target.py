@@ -62,7 +62,7 @@ def test_who_comes_there_in_fewer_steps_takes_a_smaller_share_and_who_does_not_f
     assert half_way.metric_nano < whole.metric_nano
     assert (missed.status, missed.metric_nano) == ("timeout", None)
     assert missed.reason is not None
-    assert missed.reason.endswith("not to the target of 3")
+    assert missed.reason.endswith("not the target of 3")
 
 
 def test_a_task_whose_metric_is_a_time_has_one_lane(short_task: Task) -> None:
