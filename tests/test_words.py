@@ -46,8 +46,6 @@ ORDINARY = {
     "a kind of task": "names the folder to write, in a list of what can be added",
     "alerts": "a label, in a paragraph of several",
     "kept": "defined under Recheck in the glossary",
-    "missed": "a label, in an item of two",
-    "not": "emphasis",
     "reads": "emphasis: which records count, in the specification",
     "remains": "names a label of the same page",
 }

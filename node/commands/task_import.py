@@ -144,6 +144,7 @@ def init(
 def _write(draft: TaskDraft, into: Path | None, as_json: bool) -> None:
     target = into or Path(draft.name)
     write_draft(draft, target)
+    folder = plain(str(target))
     document = {
         "folder": str(target),
         "name": draft.name,
@@ -152,8 +153,8 @@ def _write(draft: TaskDraft, into: Path | None, as_json: bool) -> None:
     }
     print_result(
         document,
-        f"{plain(str(target))}: the task {draft.name}",
+        f"{folder}: the task {draft.name}",
         *(f"  {plain(note)}" for note in draft.notes),
-        f"  try it: arnode task check {plain(str(target))}",
+        f"  next: `arnode task check {folder}`, then `arnode start --task {folder}`",
         as_json=as_json,
     )

@@ -41,7 +41,7 @@ def test_it_says_what_would_make_it_trusted_and_what_to_do_next(tmp_path: Path) 
     into = tmp_path / "made"
     said = ran("import", "kernelbot", str(FOLDERS / EXAMPLES["kernelbot"]), "--into", str(into))
     assert "  self-scored: To make it a trusted task, " in said
-    assert f"  try it: arnode task check {into}" in said
+    assert f"  next: `arnode task check {into}`, then `arnode start --task {into}`" in said
 
 
 def test_a_task_may_be_self_scored_on_request(tmp_path: Path) -> None:

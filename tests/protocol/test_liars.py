@@ -1,8 +1,8 @@
 """A set of records in which three of ten authors lie, and each column of its leaderboard.
 
 Honest authors measure small true gains, re-run each other's claims and publish their results. Liars
-invent large gains with steady runs, and confirm each other with any number of keys. The README
-describes to a newcomer what this test shows.
+invent large gains with steady runs, and confirm each other with any number of keys.
+docs/leaderboards.md describes to a newcomer what this test shows.
 """
 
 import hashlib
