@@ -53,7 +53,8 @@ TIMEOUT_S = 600
 def shell_lines(page: str) -> Iterator[str]:
     """Yield the commands of a page's shell blocks, in order."""
     for block in re.findall(r"^```sh\n(.*?)^```$", page, re.DOTALL | re.MULTILINE):
-        yield from filter(None, block.splitlines())
+        lines = (line.partition("  #")[0].rstrip() for line in block.splitlines())
+        yield from filter(None, lines)
 
 
 def arnode_lines() -> list[str]:
