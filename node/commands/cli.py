@@ -217,8 +217,8 @@ class LazyGroup(click.Group):
             for group, entry in COMMANDS.items():
                 if entry.group and word in entry.group:
                     return f"it is `{path} {group} {word}`"
-            near = difflib.get_close_matches(word, _HARMLESS, 1, 0.6)
-            if near:
+            near = difflib.get_close_matches(word, COMMANDS, 1, 0.6)
+            if near and near[0] in _HARMLESS:
                 return f"did you mean `{path} {near[0]}`?"
         return f"`{path} --help` lists the commands"
 
