@@ -142,5 +142,4 @@ def test_the_files_name_no_host_and_only_settings_that_there_are() -> None:
             "file:///opt/arnode/docs/service.md"
         }
     assert {"peers_in_container", "online"} <= set(SETTINGS)
-    readme = (DOCS.parent / "README.md").read_text(encoding="utf-8")
-    assert "(docs/service.md)" in readme
+    assert "(service.md)" in (DOCS / "install.md").read_text(encoding="utf-8")

@@ -22,7 +22,7 @@ from protocol.errors import ArnodeError, UsageError
 
 EXIT_INTERRUPTED = 130
 # The flag for what people type as an argument: `start tiny`, `run train.py`.
-_FLAG_OF_ARGUMENT = {"start": "--task", "run": "--source", "log": "--task", "try": "--folder"}
+_FLAG_OF_ARGUMENT = {"start": "--task", "run": "--source", "log": "--task", "leaderboard": "--task"}
 SHOWS_ALL = "arnode.all"  # in a context's `meta`: the help lists all commands
 # Errors of a write to standard output. Such an error names no file.
 _UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
@@ -169,11 +169,34 @@ _SYNONYMS = {
     "ui": "view",
     "dashboard": "view",
 }
+# What people call things, and the commands that show them.
+_MEANT: Mapping[str, str] = {
+    **dict.fromkeys(("settings", "setting", "configure", "options"), "home config"),
+    **dict.fromkeys(("cost", "costs", "usage", "budget", "money"), "agent spending"),
+    **dict.fromkeys(("model", "models", "llm", "proposer", "proposers"), "agent"),
+    **dict.fromkeys(("node", "nodes", "peer", "people", "swarm"), "network peers"),
+    **dict.fromkeys(("list", "results", "trials", "experiments", "runs"), "log"),
+    **dict.fromkeys(("progress", "info", "ps", "top"), "status"),
+    **dict.fromkeys(("code", "source", "cat"), "head"),
+    **dict.fromkeys(("web", "open", "gui", "page"), "view"),
+    **dict.fromkeys(("tasks", "problems"), "task list"),
+    **dict.fromkeys(("machines", "hosts", "lanes", "cluster"), "worker"),
+    **dict.fromkeys(("files", "where", "folder"), "home paths"),
+    "init": "task init",
+}
 # Only these are suggested for a wrong word: a guess must not start, stop or change anything.
 _HARMLESS = (
     "status", "view", "log", "show", "head", "task", "leaderboard", "doctor", "diff", "report",
     "network", "agent", "home", "worker", "help",
 )  # fmt: skip
+
+
+def meant(word: str) -> str | None:
+    """Return the command that a word of people or of a group means, such as `home config`."""
+    for group, entry in COMMANDS.items():
+        if entry.group and word in entry.group and word not in _MEANT:
+            return f"{group} {word}"
+    return _MEANT.get(word) or _SYNONYMS.get(word)
 
 
 class LazyGroup(click.Group):
@@ -213,14 +236,14 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
     def _hint(self, path: str, word: str) -> str:
-        if self._sections is _SECTIONS:
-            for group, entry in COMMANDS.items():
-                if entry.group and word in entry.group:
-                    return f"it is `{path} {group} {word}`"
-            near = difflib.get_close_matches(word, _HARMLESS, 1, 0.6)
-            if near:
-                return f"did you mean `{path} {near[0]}`?"
-        return f"`{path} --help` lists the commands"
+        if self._sections is not _SECTIONS:
+            return f"`{path} --help` lists the commands"
+        if found := meant(word):
+            return f"see `{path} {found}`"
+        near = difflib.get_close_matches(word, [*COMMANDS, *_SYNONYMS, *_MEANT], 1, 0.65)
+        if near and near[0] in _HARMLESS:
+            return f"did you mean `{path} {near[0]}`?"
+        return f"`{path} help --all` lists all commands"
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the everyday commands; with `--all`, every section."""
@@ -282,7 +305,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except click.ClickException as fault:
         context = fault.ctx if isinstance(fault, click.UsageError) else None
         message = fault.format_message()
-        code = _report(message, _flag_hint(message, context), fault.exit_code, is_debugging)
+        word = f"arnode {given[0]}" if given and given[0] in COMMANDS else "arnode"
+        hint = _flag_hint(message, context, word)
+        code = _report(message, hint, fault.exit_code, is_debugging)
     except (KeyboardInterrupt, click.Abort):
         code = _report("interrupted", "", EXIT_INTERRUPTED, is_debugging)
     except BrokenPipeError:
@@ -301,10 +326,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _flag_hint(message: str, context: click.Context | None) -> str:
+def _flag_hint(message: str, context: click.Context | None, word: str) -> str:
     """Return a hint that names the flag that an unexpected argument lacks, or the help."""
     if context is None:
-        return "see `arnode --help`"
+        return f"see `{word} --help`"
     extra = re.fullmatch(r"Got unexpected extra argument \((.+)\)", message)
     flag = _FLAG_OF_ARGUMENT.get(context.info_name or "")
     if extra and flag:

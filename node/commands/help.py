@@ -5,7 +5,7 @@ import textwrap
 
 import click
 
-from node.commands.cli import SHOWS_ALL, cli
+from node.commands.cli import SHOWS_ALL, cli, meant
 from node.terminal.glossary import glossary
 from protocol.errors import UsageError
 
@@ -32,8 +32,8 @@ def help(context: click.Context, words: tuple[str, ...], shows_all: bool) -> Non
         click.echo(textwrap.fill(f"{term}: {meaning}", _COLUMNS))
     else:
         known = [*cli.list_commands(parent), *glossary()]
-        near = difflib.get_close_matches(term, known, 1, 0.5)
-        hint = f"did you mean `arnode help {near[0]}`?" if near else "`arnode help` lists commands"
+        found = meant(term) or next(iter(difflib.get_close_matches(term, known, 1, 0.7)), None)
+        hint = f"see `arnode help {found}`" if found else "`arnode help --all` lists all commands"
         raise UsageError(f"there is no command or term `{term}`", hint)
 
 

@@ -44,7 +44,7 @@ def ids(home: Path) -> list[bytes]:
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (("strat",), 2, "did you mean `arnode start`"),
+        (("strat",), 2, "there is no command"),
         (("start", "--gpu"), 2, "--gpu"),
         (("start", "--for", "eight"), 2, "45m"),
         (("start", "--for", "0s"), 2, "1s"),

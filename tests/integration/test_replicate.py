@@ -148,7 +148,7 @@ def test_what_was_measured_before_an_interrupt_and_a_kill_is_not_measured_again(
 def test_a_word_or_file_that_cannot_be_meant_is_answered_with_what_can(
     tmp_path: Path, catalogue: Path, words: Callable[[Path], Any], code: int, said: str
 ) -> None:
-    assert said in fault_of(tmp_path / "empty", "replicate", *words(catalogue), code=code)
+    assert said in fault_of(tmp_path / "empty", "task", "replicate", *words(catalogue), code=code)
 
 
 def _with(path: Path, old: str, new: str) -> str:

@@ -98,9 +98,14 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     [
         ("lgo", "did you mean `arnode log`?"),
         ("staus", "did you mean `arnode status`?"),
-        ("invite", "it is `arnode network invite`"),
-        ("config", "it is `arnode home config`"),
-        ("qqqq", "`arnode --help` lists the commands"),
+        ("invite", "see `arnode network invite`"),
+        ("config", "see `arnode home config`"),
+        ("settings", "see `arnode home config`"),
+        ("cost", "see `arnode agent spending`"),
+        ("nodes", "see `arnode network peers`"),
+        ("trials", "see `arnode log`"),
+        ("init", "see `arnode task init`"),
+        ("qqqq", "`arnode help --all` lists all commands"),
         ("network lst", "`arnode network --help` lists the commands"),
     ],
 )
@@ -143,7 +148,9 @@ def test_words_of_other_tools_do_what_they_say(
         ("start tiny", "did you mean `arnode start --task tiny`?"),
         ("run train.py", "did you mean `arnode run --source train.py`?"),
         ("start tiny sql", "see `arnode start --help`"),
+        ("leaderboard tiny", "did you mean `arnode leaderboard --task tiny`?"),
         ("head tiny", "see `arnode head --help`"),
+        ("start --task", "see `arnode start --help`"),
     ],
 )
 def test_an_argument_without_its_flag_gets_the_flag_named(

@@ -32,4 +32,4 @@ def test_an_unknown_word_is_an_error_that_names_the_nearest(
 ) -> None:
     error = arnode(capsys, "help", "workin", "line", code=2)
     assert "there is no command or term `workin line`" in error
-    assert "hint: did you mean `arnode help working line`?" in error
+    assert "hint: see `arnode help working line`" in error

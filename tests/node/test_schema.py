@@ -96,7 +96,7 @@ def test_a_home_of_another_format_is_refused_and_left_as_it_is(
     assert hashlib.sha256(home.store.read_bytes()).hexdigest() == before
 
 
-@pytest.mark.parametrize("words", [["status"], ["log"], ["start"], ["fsck", "--rebuild"]])
+@pytest.mark.parametrize("words", [["status"], ["log"], ["start"], ["home", "fsck", "--rebuild"]])
 def test_commands_say_so_in_one_error_that_names_the_fix(
     home: Home,
     monkeypatch: pytest.MonkeyPatch,

@@ -403,7 +403,7 @@ def test_neither_side_is_ever_without_time(entries: list[tuple[str, float, float
 
 
 def test_a_first_stack_that_brought_much_pays_for_no_time_that_finds_nothing() -> None:
-    entries = [("find", 0.3, 15.0), ("try", "--from", 0.08, 3.0), ("own", 0.01, 6.0)]
+    entries = [("find", 0.3, 15.0), ("carry", 0.08, 3.0), ("own", 0.01, 6.0)]
     shares = [time_share_of(entries).share_below()]
     for _ in range(6):
         entries.append(("find", 0.0, 2.0))

@@ -20,7 +20,7 @@ _MAX_BYTES = 4 << 20  # four times a catalogue of hundreds of whole scripts
 def nearest(word: str, possible: Iterable[str]) -> str:
     """Return a hint that names the possible word most similar to `word`, or all possible words."""
     known = sorted(possible)
-    similar = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    similar = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     return f"did you mean {similar[0]!r}?" if similar else f"possible: {', '.join(known)}"
 
 
