@@ -22,9 +22,9 @@ def test_lines_on_which_nothing_is_a_gain() -> None:
     nulls = figures("decisions")["null_streams_with_an_adoption"]
     few, many = nulls["1000 runs"], nulls["10000 runs"]
     assert few["of"] == many["of"] == 2_000
-    said = f"of 2,000 simulated lines of 1,000 runs {percent(few['share'])} adopt something"
+    said = f"In simulation {percent(few['share'])} of 2,000 lines of 1,000 runs did"
     assert said in PUBLISHED
-    assert f"of 10,000 runs {percent(many['share'])}" in PUBLISHED
+    assert f"{percent(many['share'])} of 2,000 lines of 10,000 runs" in PUBLISHED
     assert all(one["to"] <= 0.05 for one in nulls.values()), "whatever the noise"
 
 
@@ -32,8 +32,8 @@ def test_intervals_hold_what_is_truly_there() -> None:
     reported = figures("decisions")["told_of_gains"]["first_trial"]
     least = min(one["intervals_that_hold"]["share"] for one in reported.values())
     small = reported["0.5"]["of_confirmed"]["share"]
-    assert f"holds it in {percent(least)} of simulated trials" in PUBLISHED
-    assert f"in {percent(small)} of those of half a standard deviation that pass" in PUBLISHED
+    assert f"true gain in {percent(least)} of simulated trials or more" in PUBLISHED
+    assert f"only {percent(small)} of those that pass with a true gain of half an sd" in PUBLISHED
 
 
 def test_made_up_claims_are_refuted() -> None:

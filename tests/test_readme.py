@@ -53,7 +53,8 @@ TIMEOUT_S = 600
 def shell_lines(page: str) -> Iterator[str]:
     """Yield the commands of a page's shell blocks, in order."""
     for block in re.findall(r"^```sh\n(.*?)^```$", page, re.DOTALL | re.MULTILINE):
-        yield from filter(None, block.splitlines())
+        lines = (line.partition("  #")[0].rstrip() for line in block.splitlines())
+        yield from filter(None, lines)
 
 
 def arnode_lines() -> list[str]:
@@ -161,14 +162,15 @@ def test_every_arnode_command_of_the_readme_works(
 def test_what_is_not_run_is_right() -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    for line in shell_lines(README):
+    (packages,) = re.findall(r"`apt-get install --yes ([^`]+)`", README)
+    assert {"make", "git", "bubblewrap", "python3-venv"} == set(packages.split())
+    install = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
+    for line in (*shell_lines(README), *shell_lines(install)):
         match shlex.split(line):
             case ["arnode", *_]:
                 pass
             case ["make", target]:
                 assert target in targets
-            case ["apt-get", "install", "--yes", *packages]:
-                assert {"make", "git", "bubblewrap", "python3-venv"} == set(packages)
             case ["python3", "-m", "venv", folder] | [".", folder]:
                 assert "/" not in folder or folder == ".venv/bin/activate"
             case [pip, "install", "."] if pip.endswith("/bin/pip"):

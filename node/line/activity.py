@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from node.line.trial import Confirmation
-from node.terminal.vocabulary import gain_words, sd_words, word
+from node.terminal.vocabulary import gain_words, many, sd_words, word
 from protocol.codecs import fit_line
 from trainer.measuring.loss_curve import LossCurve, LossPoint
 
@@ -167,7 +167,7 @@ class Activity:
         latest, verdict = confirmation.latest, word(confirmation.verdict)
         gain = f", {gain_words(latest, spec='+.4f')}" if latest else ""
         adopted = ": it is the new head" if confirmation.move == "pass" else ""
-        shown = f"{what} {verdict} after {len(confirmation.pairs)} pairs{gain}{adopted}"
+        shown = f"{what} {verdict} after {many(len(confirmation.pairs), 'pair')}{gain}{adopted}"
         self.judged(shown, record=record)
 
     def judged(self, shown: str, *, record: bytes | None) -> None:

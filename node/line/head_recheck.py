@@ -23,7 +23,7 @@ from node.line.pair_trial import HeadTrial, note_of
 from node.line.trial import Confirmation
 from node.store.jobs import Job, Line, PlannedRun
 from node.store.store import Store
-from node.terminal.vocabulary import word
+from node.terminal.vocabulary import many, word
 from protocol.codecs import single_line
 from protocol.errors import ArnodeError
 from protocol.fields import Digest
@@ -69,9 +69,9 @@ class HeadRecheckStep(HeadTrial):
         else:
             is_open = head_recheck_reason(line_context.store, line) is not None
             outcome = f"stays, {word('recheck_pending')}" if is_open else "stays"
-        pairs = len(confirmation.pairs)
+        pairs = many(len(confirmation.pairs), "pair")
         line_context.activity.judged(
-            f"the head in doubt {outcome} ({word(confirmation.verdict)} after {pairs} pairs)",
+            f"the head in doubt {outcome} ({word(confirmation.verdict)} after {pairs})",
             record=record.id,
         )
 

@@ -217,6 +217,6 @@ def note_of(confirmation: Confirmation, overfit: str | None = None) -> str:
     if latest is None or judgement is None:
         return confirmation.reason
     return (
-        f"{judgement.verdict} after {len(confirmation.pairs)} pairs on the secret split: "
+        f"{judgement.verdict} after {many(len(confirmation.pairs), 'pair')} on the secret split: "
         f"{gain_words(latest)}"
     )

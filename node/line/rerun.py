@@ -23,7 +23,7 @@ from node.store.blobs import BLOB_LIMIT_BYTES
 from node.store.experiments import ABLATION
 from node.store.jobs import Job, LineKey, PlannedRun
 from node.store.store import Store
-from node.terminal.vocabulary import word
+from node.terminal.vocabulary import many, word
 from protocol.codecs import binary, integer, single_line
 from protocol.evidence import Evidence, SupportedVerdict, least_nano
 from protocol.fields import OPTIONAL, Digest, Named
@@ -187,7 +187,7 @@ class RerunStep(PairTrial):
         """Return the verdict after this many pairs, in words."""
         gain = "" if self.measured_nano is None else f", gain {self.measured_nano / NANO:.4f}"
         why = f": {self.reason}" if self.reason else ""
-        return f"{word(self.verdict)} after {pairs} pairs{gain}{why}"
+        return f"{word(self.verdict)} after {many(pairs, 'pair')}{gain}{why}"
 
 
 def step_of(wanted: WantedClaim, *, key: SigningKey, store: Store, line: LineKey) -> RerunStep:
