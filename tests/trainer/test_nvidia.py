@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import sysconfig
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -106,7 +107,11 @@ def seen(tmp_path: Path, include: str) -> dict[str, object]:
     return found
 
 
-needs_compiler = pytest.mark.skipif(shutil.which("gcc") is None, reason="there is no C compiler")
+HEADERS = Path(sysconfig.get_path("include"), "Python.h")
+needs_compiler = pytest.mark.skipif(
+    shutil.which("gcc") is None or not HEADERS.exists(),
+    reason="there is no C compiler, or no headers of Python",
+)
 
 
 @needs_compiler
