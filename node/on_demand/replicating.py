@@ -194,7 +194,7 @@ def setting_of(
     `findings` are all findings of the catalogue. The secret split is derived from the digest too:
     it is fixed together with the findings, and another catalogue has another split.
     """
-    secret = hashlib.sha256(b"arnode task replicate" + load_secret(home)).digest()
+    secret = hashlib.sha256(b"arnode replicate" + load_secret(home)).digest()
     env = decisive(Env.of(device.environment)).to_value()
     sources = [reapply(finding.edits, task.source) for finding in findings]
     trees: list[Value] = [*sorted({source.tree for source in sources if source})]
