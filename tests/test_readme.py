@@ -25,7 +25,7 @@ import pytest
 
 from agent.source.literals import find_hyperparameters
 from docs.configuration import with_agents, with_settings
-from node.commands.cli import COMMANDS
+from node.commands.table import COMMANDS
 from node.home.config import SETTINGS, Config, load_config
 from node.home.home import Home
 from tests.conftest import DEAF_TASK

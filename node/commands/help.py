@@ -5,7 +5,8 @@ import textwrap
 
 import click
 
-from node.commands.cli import SHOWS_ALL, cli, meant
+from node.commands.cli import cli
+from node.commands.table import SHOWS_ALL, meant
 from node.terminal.glossary import glossary
 from protocol.errors import UsageError
 

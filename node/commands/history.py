@@ -24,7 +24,7 @@ from node.store.jobs import LineKey
 from node.store.named_tasks import labels, task_named
 from node.store.records import begins, only_one
 from node.store.store import Store
-from node.terminal.durations import moment_before
+from node.terminal.durations import ms_before
 from node.terminal.terminal import console, print_json, wants_color
 from node.terminal.vocabulary import wording
 from protocol.codecs import plain, printed_lines
@@ -81,7 +81,7 @@ def log(
             Filter(
                 task=named_task,
                 decision="kept" if kept else None,
-                since_ms=None if since is None else _milliseconds(since),
+                since_ms=None if since is None else ms_before(since, datetime.now().astimezone()),
             ),
             by="n",
             is_rising=False,
@@ -102,11 +102,6 @@ def log(
             click.echo("no experiments yet: `arnode start` makes the first", err=True)
         for one in imported:
             print_imported(one, wanted)
-
-
-def _milliseconds(since: str) -> int:
-    now = datetime.now().astimezone()
-    return round(moment_before(since, now).timestamp() * 1000)
 
 
 @click.command()

@@ -22,7 +22,7 @@ def show_importance(task: str | None, *, as_json: bool) -> None:
     """
     from node.on_demand.insights import ask_for_insights
 
-    learnt = ask_for_insights(task=task, text=None)
+    learnt = ask_for_insights(task)
     if as_json:
         print_json(_document(learnt))
         return

@@ -16,7 +16,7 @@ from node.home.keyfile import identity_of, read_keys
 from node.reporting.concluded import TimeSpan
 from node.reporting.night import SHOWN, as_markdown, whole_night
 from node.reporting.report import report_of
-from node.terminal.durations import moment_before
+from node.terminal.durations import ms_before
 from node.terminal.progress import reporting
 from node.terminal.terminal import console, print_json
 from protocol.codecs import plain
@@ -102,7 +102,7 @@ def report(
     net = config_of(home).net
     until_ms = clock_ms()
     now = datetime.fromtimestamp(until_ms / 1000).astimezone()
-    since_ms = round(moment_before(since, now).timestamp() * 1000)
+    since_ms = ms_before(since, now)
     span = TimeSpan(since_ms=since_ms, until_ms=until_ms)
     if card is not None:
         _write_card(card, span, net, task)

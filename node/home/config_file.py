@@ -10,17 +10,15 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeAlias
 
 from node.home.config import load_config
 from node.home.faults import explaining_faults
 from node.home.files import write_file
+from node.home.values import Given
 from protocol.errors import ConfigurationError
 
-Value: TypeAlias = str | bool | int | float | list[str]
 
-
-def change_settings(path: Path, changes: Mapping[str, Value | None]) -> None:
+def change_settings(path: Path, changes: Mapping[str, Given]) -> None:
     """Set settings in the file; None removes one. The file's folder must exist.
 
     Raises:
@@ -42,7 +40,7 @@ def change_settings(path: Path, changes: Mapping[str, Value | None]) -> None:
         write_file(path.resolve(), text.encode())  # keeps a symbolic link to the file
 
 
-def _with_setting(text: str, name: str, value: Value | None) -> str:
+def _with_setting(text: str, name: str, value: Given) -> str:
     line = _line(name, value)
     found = re.search(rf"^[ \t]*{name}[ \t]*=[^\n]*(\n|\Z)", text, re.MULTILINE)
     if found is not None:
@@ -52,7 +50,7 @@ def _with_setting(text: str, name: str, value: Value | None) -> str:
     return text + ("" if not text or text.endswith("\n") else "\n") + f"{line}\n"
 
 
-def _line(name: str, value: Value | None) -> str:
+def _line(name: str, value: Given) -> str:
     # JSON's literals and escapes are also valid TOML.
     return "" if value is None else f"{name} = {json.dumps(value)}"
 

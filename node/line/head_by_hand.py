@@ -83,10 +83,10 @@ def manifest_of(store: Store, line: Line) -> TaskManifest:
 def tree_of(store: Store, line: Line, wanted: str) -> bytes:
     """Return the tree for an id, which may be the id of a record or of a tree of this line."""
     own = (entry.tree for entry in store.experiments.listed(line.key))
-    return tree_meant(store, {line.verified, line.working, *own}, wanted)
+    return _tree_meant(store, {line.verified, line.working, *own}, wanted)
 
 
-def tree_meant(store: Store, trees: Collection[bytes], wanted: str) -> bytes:
+def _tree_meant(store: Store, trees: Collection[bytes], wanted: str) -> bytes:
     """Return the tree for the first digits of an id: one of `trees`, or a record's tree.
 
     Raises UsageError if the digits match nothing, or more than one.

@@ -6,7 +6,6 @@ store itself. Nothing is run or recorded.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import cast
 
 from agent.proposal import NullProposer
@@ -40,17 +39,17 @@ class Learnt:
     names: Mapping[bytes, str]
 
 
-def ask_for_insights(*, task: str | None, text: Path | None) -> Learnt:
+def ask_for_insights(task: str | None) -> Learnt:
     """Return the lessons on the requested line. Raises ArnodeError."""
     home = Home.here()
-    if is_running(home.socket) and not (task or text):
+    if is_running(home.socket) and not task:
         importance: Mapping[str, Message] = document(
             call(home.socket, "importance", timeout_s=PATIENCE_S)
         )
         with Store.open_read_only(home) as store:
             line = line_of_session(store)
     else:
-        line, importance = _alone(task, text)
+        line, importance = _alone(task)
     with Store.open_read_only(home) as store:
         manifest = store.records.manifest(line.task) if line else None
         if line is None or manifest is None:
@@ -61,11 +60,11 @@ def ask_for_insights(*, task: str | None, text: Path | None) -> Learnt:
     return Learnt(line=line, importance=importance, kinds=kinds, names=names)
 
 
-def _alone(task: str | None, text: Path | None) -> tuple[LineKey, Mapping[str, Message]]:
+def _alone(task: str | None) -> tuple[LineKey, Mapping[str, Message]]:
     """Open the store for a task and compute the main effects."""
     from agent.hyperparameters.importance import importance_of  # imports numpy
 
-    command = find_command_session(task, text)
+    command = find_command_session(task, None)
     home, config = command.home, command.config
     with open_line(home, config, command.task.manifest, command.task.source) as line_resources:
         line_writer = line_resources.line_writer

@@ -13,7 +13,7 @@ from node.reporting.peers_part import Interval, OwnClaim, RemovedPatch, TriedCla
 from node.reporting.queries import OfNight
 from node.reporting.report import Head, LineReport, Report, report_of
 from node.store.imported import Imported
-from node.terminal.durations import moment_before
+from node.terminal.durations import ms_before
 from protocol.record_kinds import Origin
 from protocol.units import NANO, from_nano
 
@@ -52,7 +52,7 @@ def report_page(at: OpenHome, query: OfNight) -> ReportDocument:
     """Return the report from a moment until now. Raises UsageError if `since` is not valid."""
     until_ms = clock_ms()
     now = datetime.fromtimestamp(until_ms / 1000).astimezone()
-    since_ms = round(moment_before(query.since, now).timestamp() * 1000)
+    since_ms = ms_before(query.since, now)
     span = TimeSpan(since_ms=since_ms, until_ms=until_ms)
     return report_document(report_of(at.store, span, net=at.net), None)
 

@@ -69,6 +69,11 @@ def parse_duration(text: str) -> float:
     return float(span_s)
 
 
+def ms_before(text: str, now: datetime) -> int:
+    """Return `moment_before` in milliseconds since 1970."""
+    return round(moment_before(text, now).timestamp() * 1000)
+
+
 def moment_before(text: str, now: datetime) -> datetime:
     """Return the past moment that a duration, a time of day or a date denotes.
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from node.commands import cli
-from node.commands.cli import COMMANDS, CommandEntry, main
+from node.commands.cli import main
+from node.commands.table import COMMANDS, CommandEntry
 from node.home.home import Home
 from protocol.errors import ArnodeError
 from tests.node.examples import BASELINE, BETTER, Notebook, patch_body, result_body, run

@@ -4,7 +4,7 @@ import re
 from dataclasses import replace
 
 from node.commands.agents import instructions
-from node.commands.cli import COMMANDS
+from node.commands.table import COMMANDS
 from trainer.task_folder.task import Task
 
 
