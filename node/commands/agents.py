@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from agent.model.figures import keep_rule
-from node.commands.basics import json_option, print_result, task_options
+from node.commands.basics import json_option, print_result, refuse_other_options, task_options
 from node.home.config import config_of
 from node.home.home import Home
 from node.terminal.terminal import print_json
 from protocol.codecs import plain
-from protocol.errors import UsageError
 from protocol.rule import DEFAULT, screening_policy
 from protocol.styles import Style
 from protocol.units import NANO, from_nano
@@ -170,8 +169,7 @@ def try_(
     through one promotion trial. A gain on the other task is no evidence on this one.
     """
     if place is not None:
-        if why or folder is not None or text is not None:
-            raise UsageError("--from excludes -m, --folder and --text", "leave them out")
+        refuse_other_options("--from", "place", "task", "as_json")
         from node.commands.carrying import try_from
 
         try_from(place, to=task, as_json=as_json)

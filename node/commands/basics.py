@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from node.home import values
 from node.home.config import SETTINGS, config_of, load_config
 from node.home.home import Home
 from node.terminal.terminal import print_json
+from protocol.errors import UsageError
 
 if TYPE_CHECKING:
     from node.store.blobs import Blobs
@@ -26,13 +28,28 @@ F = TypeVar("F", bound=Callable[..., Any])
 MOST_SHOWN: Final = 10**9  # rows of a list; SQLite integers end at 2**63 - 1
 _ID_DIGITS: Final = 12
 
+
+class Count(click.IntRange):
+    """A whole number within limits. Its errors name the limits."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the number. Raises click.BadParameter."""
+        try:
+            number: int = super().convert(value, param, ctx)
+        except click.BadParameter:
+            least = f"from {self.min}" if self.min is not None else ""
+            most = f" to {self.max}" if self.max is not None and self.max < MOST_SHOWN else " up"
+            self.fail(f"{value!r} is not a whole number {least}{most}", param, ctx)
+        return number
+
+
 line_option = click.option("--task", help="The task; needed if this home has worked on several.")
 board_option = click.option("--task", help="The task; needed if several tasks have a leaderboard.")
 network_option = click.option(
     "--network", "named", metavar="NAME", help="The network (default: the one in use)."
 )
 pairs_option = click.option(
-    "--pairs", type=click.IntRange(2, 100), help="The largest number of pairs (default 16)."
+    "--pairs", type=Count(2, 100), help="The largest number of pairs (default 16)."
 )
 
 
@@ -68,13 +85,29 @@ def setting_option(name: str, help: str | None = None) -> Callable[[F], F]:  # n
     return click.option(
         setting.option,
         name,
-        type=click.IntRange(1) if kind.read is values.count else flag.type,
+        type=Count(1) if kind.read is values.count else flag.type,
         metavar=flag.metavar,
         multiple=flag.is_repeated,
         is_flag=kind.read is values.switch,
         default=None,
         help=help or flag.help,
     )
+
+
+def refuse_other_options(flag: str, *allowed: str) -> None:
+    """Raise UsageError if the command line has an option that `flag` would leave unused.
+
+    `allowed` are the parameters of the options that `flag` uses, and its own.
+    """
+    context = click.get_current_context()
+    unused = [
+        option.opts[-1]
+        for option in context.command.params
+        if option.name not in allowed
+        and context.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE
+    ]
+    if unused:
+        raise UsageError(f"{flag} does not use {' and '.join(unused)}", "leave them out")
 
 
 @contextmanager

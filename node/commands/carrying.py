@@ -1,11 +1,11 @@
 """`try --from`: try the patches of one rung on another rung."""
 
-import re
 from typing import TYPE_CHECKING, Final
 
 import click
 
 from node.commands.basics import hex_or_none
+from node.store.records import ID_PREFIX
 from node.terminal.terminal import print_json
 from node.terminal.vocabulary import word
 from protocol.codecs import plain
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from node.on_demand.transferring import TransferReport
 
 BELOW: Final = "below"
-_ID: Final = re.compile("[0-9a-f]{8,64}")
 
 
 def try_from(place: str, *, to: str | None, as_json: bool) -> None:
@@ -27,7 +26,7 @@ def try_from(place: str, *, to: str | None, as_json: bool) -> None:
     """
     from node.on_demand.transferring import decision_words, transfer_patches
 
-    is_id = _ID.fullmatch(place) is not None
+    is_id = ID_PREFIX.fullmatch(place) is not None
     what, rung = (place, None) if is_id else ("head", None if place == BELOW else place)
     found = transfer_patches(what, to=to, rung=rung)
     if as_json:

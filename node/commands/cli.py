@@ -20,7 +20,13 @@ from protocol.errors import ArnodeError
 
 EXIT_INTERRUPTED = 130
 # The flag for what people type as an argument: `start tiny`, `run train.py`.
-_FLAG_OF_ARGUMENT = {"start": "--task", "run": "--source", "log": "--task", "leaderboard": "--task"}
+_FLAG_OF_ARGUMENT = {
+    **dict.fromkeys(("start", "log", "leaderboard", "report"), "--task"),
+    "run": "--source",
+    "pause": "--for",
+}
+# What people type to follow a list as it grows.
+_FOLLOW = re.compile(r"No such option '?(-f|-w|--follow|--watch)\b")
 # Errors of a write to standard output. Such an error names no file.
 _UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
@@ -35,7 +41,7 @@ def _print_version(context: click.Context, _: click.Parameter, asked: bool) -> N
 
 @click.command(cls=AllCommands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
-    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version,
+    "-V", "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version,
     help="Print the version.",
 )  # fmt: skip
 @click.option(
@@ -101,6 +107,8 @@ def _flag_hint(message: str, context: click.Context | None, word: str) -> str:
     flag = _FLAG_OF_ARGUMENT.get(context.info_name or "")
     if extra and flag:
         return f"did you mean `{context.command_path} {flag} {extra[1]}`?"
+    if _FOLLOW.match(message):
+        return "`arnode view` shows a running node live; `arnode home logs -f` follows its log"
     return f"see `{context.command_path} --help`"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from node.commands.basics import json_option, setting_option, task_options
+from node.commands.basics import Count, json_option, setting_option, task_options
 from node.home.agents import AGENT
 from node.home.faults import explaining_faults
 from node.home.home import program_file
@@ -68,7 +68,7 @@ _OPEN = 5  # exit code if there is no verdict, as in `compare`
 )
 @click.option(
     "--runs",
-    type=click.IntRange(1, 50),
+    type=Count(1, 50),
     default=3,
     help="How many new runs measure each block's result [3].",
 )

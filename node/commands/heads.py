@@ -11,7 +11,15 @@ from pathlib import Path
 import click
 
 from agent.source.capabilities import CapabilityFinding
-from node.commands.basics import hex_or_none, json_option, line_option, reading, short, shown_line
+from node.commands.basics import (
+    Count,
+    hex_or_none,
+    json_option,
+    line_option,
+    reading,
+    short,
+    shown_line,
+)
 from node.home.config import config_of
 from node.home.control_socket import is_running
 from node.home.faults import empty_folder
@@ -52,7 +60,7 @@ from protocol.source import Source
 )
 @click.option(
     "--budget",
-    type=click.IntRange(1, 10**15),
+    type=Count(1, 10**15),
     help="With --weights: another budget than the task's, in the same unit.",
 )
 @click.option(

@@ -7,7 +7,14 @@ from datetime import datetime
 import click
 
 from agent.source.capabilities import CapabilityFinding
-from node.commands.basics import MOST_SHOWN, json_option, reading, short
+from node.commands.basics import (
+    MOST_SHOWN,
+    Count,
+    json_option,
+    reading,
+    refuse_other_options,
+    short,
+)
 from node.commands.imported import print_imported
 from node.commands.record_text import fields_for_people, print_fields
 from node.exchange.bundle import Subject
@@ -46,7 +53,7 @@ _STAGE_COLUMNS = (
 
 @click.command()
 @click.option(
-    "-n", "--limit", type=click.IntRange(1, MOST_SHOWN), help=f"How many, newest first [{_SHOWN}]."
+    "-n", "--limit", type=Count(1, MOST_SHOWN), help=f"How many, newest first [{_SHOWN}]."
 )
 @click.option("--task", help="Show only this task, and no imported results.")
 @click.option("--kept", is_flag=True, help="Show only experiments whose patch was kept.")
@@ -69,6 +76,7 @@ def log(
 ) -> None:
     """List this node's experiments, newest first, and imported files."""
     if importance:
+        refuse_other_options("--importance", "importance", "task", "as_json")
         from node.commands.insights import show_importance
 
         show_importance(task, as_json=as_json)

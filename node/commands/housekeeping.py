@@ -11,7 +11,8 @@ from pathlib import Path
 
 import click
 
-from node.commands.basics import MOST_SHOWN, json_option, print_result
+from node.commands.basics import MOST_SHOWN, Count, json_option, print_result
+from node.commands.table import CommandGroup
 from node.home.config import SETTINGS, load_config, parse_setting
 from node.home.config_file import change_settings
 from node.home.home import Home
@@ -50,9 +51,7 @@ def paths(as_json: bool) -> None:
 
 @click.command()
 @click.option("-f", "--follow", is_flag=True, help="Keep printing new lines.")
-@click.option(
-    "-n", "--limit", type=click.IntRange(0, MOST_SHOWN), default=_SHOWN_LINES, show_default=True
-)
+@click.option("-n", "--limit", type=Count(0, MOST_SHOWN), default=_SHOWN_LINES, show_default=True)
 @json_option("Print JSON lines.")
 def logs(follow: bool, limit: int, as_json: bool) -> None:
     """Show the node's log."""
@@ -100,7 +99,7 @@ def _coming(path: Path, position: int) -> Iterator[str]:
         time.sleep(_POLL_S)
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def key() -> None:
     """Show and renew the node's keys."""
 
@@ -140,7 +139,7 @@ def renew_key(as_json: bool) -> None:
     )
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def config() -> None:
     """Show and check settings. Flags override ARNODE_* variables, which override config.toml."""
 

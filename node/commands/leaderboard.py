@@ -6,12 +6,14 @@ import click
 
 from node.commands.basics import (
     MOST_SHOWN,
+    Count,
     board_option,
     boards_elsewhere,
     json_option,
     network_of,
     network_option,
     reading,
+    refuse_other_options,
 )
 from node.commands.imported import print_best
 from node.home.config import config_of
@@ -56,7 +58,7 @@ _UNREAD = "--marks checks the rows' code; unread: its language cannot be checked
 )
 @click.option(
     "--top",
-    type=click.IntRange(1, MOST_SHOWN),
+    type=Count(1, MOST_SHOWN),
     default=_TOP,
     show_default=True,
     help="The largest number of rows.",
@@ -104,12 +106,13 @@ def leaderboard(
     beyond plain computation, such as opening files, that the code does and the task's baseline does
     not. Only Python is checked; code in other languages is shown as unread.
     """
-    filters = _filters(wanted)
     if shows_transfer:
+        refuse_other_options("--transfer", "shows_transfer", "task", "named", "as_json")
         from node.commands.transfer import show_transfer
 
         show_transfer(task, named, as_json=as_json)
         return
+    filters = _filters(wanted)
     config = config_of(Home.here())
     with reading() as (store, blobs):
         imported = store.imported.listed()

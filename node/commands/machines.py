@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from node.commands.basics import Count
 from node.home.home import Home
 from protocol.errors import Rejected, UsageError
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _LANES = click.option(
-    "--lanes", type=click.IntRange(1), metavar="N", help="The number of lanes [one per core]."
+    "--lanes", type=Count(1), metavar="N", help="The number of lanes [one per core]."
 )
 
 
@@ -25,7 +26,7 @@ _LANES = click.option(
     metavar="IP",
     help="This machine's address for the others [127.0.0.1].",
 )
-@click.option("--port", type=click.IntRange(1, 65535), help="The port of Ray's head node [6379].")
+@click.option("--port", type=Count(1, 65535), help="The port of Ray's head node [6379].")
 @_LANES
 def ray_head(host: str, port: int | None, lanes: int | None) -> None:
     """Run the head of a Ray cluster of your machines until it is stopped.

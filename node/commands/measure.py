@@ -9,7 +9,7 @@ from statistics import fmean, stdev
 
 import click
 
-from node.commands.basics import json_option, pairs_option, task_options
+from node.commands.basics import Count, json_option, pairs_option, task_options
 from node.line.run_estimates import runs_duration_text, trial_duration_text, usual_pairs
 from node.line.splits import random_seed
 from node.line.trial import Pair
@@ -43,13 +43,13 @@ REJECTED = 7
 @click.option(
     "--seeds",
     default=1,
-    type=click.IntRange(1, 100),
+    type=Count(1, 100),
     help="How many runs to make, each with a new seed.",
 )
 @click.option(
     "--seed",
     "given",
-    type=click.IntRange(0, MAX_SEED),
+    type=Count(0, MAX_SEED),
     multiple=True,
     help="Make a run with this seed; repeat for several.",
 )

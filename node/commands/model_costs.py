@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from node.commands.basics import json_option
+from node.commands.basics import Count, json_option
 from node.home.clock import clock_ms
 from node.home.config import config_of
 from node.home.home import Home
@@ -26,7 +26,7 @@ _DAY = click.DateTime(formats=["%Y-%m-%d"])
 @click.option(
     "--correct",
     "number",
-    type=click.IntRange(1, 10**15),
+    type=Count(1, 10**15),
     help="The number of the question to correct.",
 )
 @click.option(
@@ -34,12 +34,8 @@ _DAY = click.DateTime(formats=["%Y-%m-%d"])
     type=click.FloatRange(0, _MOST_USD, max_open=True),
     help="What the provider charged, in USD.",
 )
-@click.option(
-    "--tokens-in", type=click.IntRange(0, 10**9), help="The number of tokens in the prompt."
-)
-@click.option(
-    "--tokens-out", type=click.IntRange(0, 10**9), help="The number of tokens in the answer."
-)
+@click.option("--tokens-in", type=Count(0, 10**9), help="The number of tokens in the prompt.")
+@click.option("--tokens-out", type=Count(0, 10**9), help="The number of tokens in the answer.")
 @click.option("--why", default="", help="A note for yourself.")
 @json_option("Print one JSON document.")
 def spending(

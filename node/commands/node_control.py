@@ -143,6 +143,11 @@ def peers(as_json: bool) -> None:
 )
 def stop(after_promotion_trial: bool) -> None:
     """Stop the running node after its current run."""
+    from node.home.control_socket import is_running
+    from protocol.errors import NotRunningError
+
+    if not is_running(Home.here().socket):
+        raise NotRunningError("no node is running on this home", "there is nothing to stop")
     _call("stop", {"after_promotion_trial": after_promotion_trial})
     click.echo("stopping; `arnode status` shows when it has stopped", err=True)
 

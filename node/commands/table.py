@@ -167,6 +167,7 @@ _MEANT: Mapping[str, str] = {
     **dict.fromkeys(("tasks", "problems"), "task list"),
     **dict.fromkeys(("machines", "hosts", "lanes", "cluster"), "worker"),
     **dict.fromkeys(("files", "where", "folder"), "home paths"),
+    **dict.fromkeys(("login", "signup", "register", "account"), "network"),
     "init": "task init",
 }
 # Only these are suggested for a wrong word: a guess must not start, stop or change anything.
@@ -183,7 +184,24 @@ def meant(word: str) -> str | None:
     return _MEANT.get(word) or grouped or _SYNONYMS.get(word)
 
 
-class LazyGroup(click.Group):
+class CommandGroup(click.Group):
+    """A group of commands that answers a wrong word with a hint."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Resolve a command. Raises UsageError with a hint if there is none."""
+        word, path = args[0], ctx.command_path
+        if not word.startswith("-") and self.get_command(ctx, word) is None:
+            raise UsageError(f"there is no command `{path} {word}`", self.hint(ctx, word))
+        return super().resolve_command(ctx, args)
+
+    def hint(self, ctx: click.Context, word: str) -> str:
+        """Return a hint for a word that is no command of this group."""
+        return f"its commands: {', '.join(self.list_commands(ctx))}"
+
+
+class LazyGroup(CommandGroup):
     """A group of commands, each imported only when it is used."""
 
     def __init__(
@@ -200,19 +218,6 @@ class LazyGroup(click.Group):
         """Import one command."""
         entry = self._entries.get(cmd_name)
         return None if entry is None else entry.load(cmd_name)
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Resolve a command. Raises UsageError with a hint if there is none."""
-        word, path = args[0], ctx.command_path
-        if word not in self._entries and not word.startswith("-"):
-            raise UsageError(f"there is no command `{path} {word}`", self.hint(path, word))
-        return super().resolve_command(ctx, args)
-
-    def hint(self, path: str, word: str) -> str:
-        """Return a hint for a word that is no command of this group, whose words are `path`."""
-        return f"`{path} --help` lists the commands"
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands with their summaries."""
@@ -231,8 +236,9 @@ class AllCommands(LazyGroup):
         """Resolve a command or a synonym. Raises UsageError with a hint if there is none."""
         return super().resolve_command(ctx, [_SYNONYMS.get(args[0], args[0]), *args[1:]])
 
-    def hint(self, path: str, word: str) -> str:
+    def hint(self, ctx: click.Context, word: str) -> str:
         """Return a hint that names no command that starts, stops or changes something unasked."""
+        path = ctx.command_path
         if found := meant(word):
             return f"see `{path} {found}`"
         near = difflib.get_close_matches(word, [*COMMANDS, *_SYNONYMS, *_MEANT], 1, 0.65)

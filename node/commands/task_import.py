@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import click
 
-from node.commands.basics import F, json_option, print_result
+from node.commands.basics import Count, F, json_option, print_result
 from node.commands.guessing import GivenOptions, measured_by_trial
 from node.commands.plugin_group import PluginGroup
 from node.commands.tasks import task
@@ -89,11 +89,11 @@ def import_() -> None:
     help="The metric's unit, such as ms; printed seconds are converted [the printed unit].",
 )  # fmt: skip
 @click.option(
-    "--limit", "limit_s", type=click.IntRange(1, 86_400),
+    "--limit", "limit_s", type=Count(1, 86_400),
     help="The command's time limit in seconds [10 times its slowest trial run].",
 )  # fmt: skip
 @click.option(
-    "--repeats", type=click.IntRange(1, 64),
+    "--repeats", type=Count(1, 64),
     help="How many times a run calls the command; results are averaged [chosen from the noise].",
 )  # fmt: skip
 @click.option(

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import click
 
-from node.commands.basics import json_option, print_result, short
+from node.commands.basics import Count, json_option, print_result, short
 from node.commands.checking import check
 from node.commands.replicate import replicate
+from node.commands.table import CommandGroup
 from node.home.config import config_of
 from node.home.control_socket import call
 from node.home.faults import explaining_faults
@@ -27,7 +28,7 @@ from trainer.task_kinds import kind_of, load_task, settled_task, text_task, word
 _POLL_S = 1.0
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def task() -> None:
     """List, show and prepare tasks."""
 
@@ -113,7 +114,7 @@ def _noise(floor_nano: int) -> str:
 @click.option(
     "--for",
     "limit_s",
-    type=click.IntRange(1, 86_400_000),
+    type=Count(1, 86_400_000),
     default=120,
     help="How many seconds to wait for the files.",
 )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from agent.source.capabilities import CapabilityFinding
-from node.commands.basics import hex_or_none, json_option, print_result, reading, short
+from node.commands.basics import Count, hex_or_none, json_option, print_result, reading, short
 from node.commands.measure import EXITS, REJECTED, run_json
 from node.exchange.bundle import Bundle, Subject, read_bundle
 from node.exchange.bundle_check import check_bundle, claimed_by, manifest_of, marks_in
@@ -36,7 +36,7 @@ _SHOWN_MARKS = 3
 @click.argument("claim", metavar="ID|BUNDLE")
 @click.option(
     "--pairs",
-    type=click.IntRange(2, VERIFY_MOST_PAIRS),
+    type=Count(2, VERIFY_MOST_PAIRS),
     help="The largest number of pairs (default 20).",
 )
 @click.option(

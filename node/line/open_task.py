@@ -9,7 +9,6 @@ untrusted code.
 
 import asyncio
 import hmac
-import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -24,7 +23,7 @@ from node.home.keyfile import load_secret
 from node.home.sandboxing import require_peer_sandbox
 from node.line.splits import split_key
 from node.store.blobs import Blobs
-from node.store.records import PREFIX_DIGITS
+from node.store.records import ID_PREFIX
 from node.store.store import Store
 from node.terminal.progress import Progress, in_thread
 from protocol.errors import UsageError
@@ -41,11 +40,11 @@ from trainer.measuring.models import KeptModels
 from trainer.runner import Runner
 from trainer.sandbox.compiled import CompiledCode
 from trainer.sandbox.visible import visible_tree
+from trainer.task_folder.folder import OWN_TASKS, find_folder
 from trainer.task_folder.task import Task
 from trainer.task_kinds import builtin_ids, kind_of, load_task, text_task
 from trainer.task_kinds import untrusted_task as assembled
 
-_ID = re.compile(rf"[0-9a-f]{{{PREFIX_DIGITS},64}}")
 AUTO: Final = "auto"  # the setting's value
 STAND_IN: Final = "tiny"  # needs no card and no downloaded data
 OF_CARDS: Final = "nanochat"
@@ -147,6 +146,12 @@ class Session:
         """Close the runners and their waiting sandboxes."""
         for runner in self.runners:
             await runner.close()
+
+
+def require_known(home: Home, name: str) -> None:
+    """Raise UsageError if there is no task with this name, folder or id. Reads no task file."""
+    if name != AUTO and known_by_id(home, name) is None:
+        find_folder(name, home.data / OWN_TASKS)
 
 
 def find_task(home: Home, *, name: str, text: Path | None, progress: Progress) -> Task:
@@ -291,7 +296,7 @@ def untrusted_task(home: Home, wanted: str) -> Task | None:
 
 def known_by_id(home: Home, wanted: str) -> TaskManifest | None:
     """Return the one task whose id starts with these digits, if it was announced here."""
-    if not _ID.fullmatch(wanted) or not home.store.exists():
+    if not ID_PREFIX.fullmatch(wanted) or not home.store.exists():
         return None
     with Store.open_read_only(home) as store:
         found = [store.records.manifest(task) for task in store.records.tasks_by_prefix(wanted)]

@@ -19,6 +19,7 @@ from node.line.splits import fresh_nonce, random_seed
 from node.line.trial import Confirmation, MetricReading, Pair, next_of_confirmation
 from node.store.blobs import Blobs
 from node.store.jobs import PlannedRun, StoredOutcome
+from node.store.records import ID_PREFIX
 from node.store.store import Store
 from node.terminal.durations import slept_words
 from protocol.errors import Rejected, UsageError
@@ -62,8 +63,11 @@ def find_source(home: Home, task: Task, wanted: str) -> Source:
         if isinstance(fault, Rejected):
             raise UsageError(f"{wanted} cannot be measured: {fault.reason}", "fix the file")
         return source
-    if "/" in wanted or wanted.endswith(".py"):
-        raise UsageError(f"there is no file {wanted}", "name a file, a tree or an id")
+    if wanted not in WORDS and not ID_PREFIX.fullmatch(wanted):
+        raise UsageError(
+            f"`{wanted}` is neither a file here nor an id",
+            "name a file, the id of a tree or record, `baseline`, `head` or `working`",
+        )
     with Store.open_read_only(home) as store:
         if task.id not in {line.task for line in store.jobs.lines()}:
             raise UsageError(

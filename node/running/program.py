@@ -28,7 +28,7 @@ from node.home.keyfile import keep_to_oneself, load_keys
 from node.home.network_definition import Network
 from node.home.sandboxing import require_sandbox
 from node.ladder.time_share import FIRST, Effort
-from node.line.open_task import STAND_IN, find_task
+from node.line.open_task import STAND_IN, find_task, require_known
 from node.line.run_estimates import run_seconds
 from node.loop.research import Research
 from node.loop.session_plan import Goal
@@ -87,6 +87,9 @@ def start_node(
     require_sandbox(config)
     are_elsewhere(config)  # report unusable settings before any data loads
     chosen_cards(config.gpus)  # report missing cards before any data loads
+    if not config.text:
+        for name in [share.task for share in shares] or [config.task]:
+            require_known(home, name)  # report a misspelled task before the home is made
     with (
         at_work(home, config, to_terminal=not sys.stdout.isatty()),
         open_alerts(home, config) as alerts,

@@ -4,6 +4,7 @@ Bytes from the database are parsed like bytes from a peer. Invalid bytes mean th
 damaged.
 """
 
+import re
 from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ from protocol.record_kinds import PatchBody, TaskBody
 from protocol.records import Record, parse_again, parse_record, payload_id
 
 PREFIX_DIGITS = 4
+ID_PREFIX = re.compile(rf"[0-9a-f]{{{PREFIX_DIGITS},64}}")
 # Matches the records of author ?1 with number ?2. Naming the sorts lets SQLite use an index.
 WITH_SEQ = f"author = ?1 AND seq = ?2 AND sort IN {SORTS}"
 _SHOWN_EVERY = 1_000

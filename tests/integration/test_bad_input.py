@@ -73,7 +73,7 @@ def ids(home: Path) -> list[bytes]:
             "arnode start",
         ),
         (("export", "results.csv"), 2, "results.tsv"),
-        (("stop",), 3, "arnode start"),
+        (("stop",), 3, "nothing to stop"),
         (("pause",), 3, "arnode start"),
         (
             ("home", "logs"),

@@ -107,7 +107,9 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
         ("trials", "see `arnode log`"),
         ("init", "see `arnode task init`"),
         ("qqqq", "`arnode help --all` lists all commands"),
-        ("network lst", "`arnode network --help` lists the commands"),
+        ("login", "see `arnode network`"),
+        ("task chekc", "its commands: check, fetch, import, init, list, prepare, replicate, show"),
+        ("home config ls", "its commands: check, path, set, show"),
     ],
 )
 def test_an_unknown_command_is_two_lines_with_a_hint(
@@ -152,6 +154,11 @@ def test_words_of_other_tools_do_what_they_say(
         ("leaderboard tiny", "did you mean `arnode leaderboard --task tiny`?"),
         ("head tiny", "see `arnode head --help`"),
         ("start --task", "see `arnode start --help`"),
+        ("pause 2h", "did you mean `arnode pause --for 2h`?"),
+        (
+            "status --watch",
+            "`arnode view` shows a running node live; `arnode home logs -f` follows its log",
+        ),
     ],
 )
 def test_an_argument_without_its_flag_gets_the_flag_named(
@@ -174,6 +181,33 @@ def test_a_wrong_flag_is_two_lines_and_exit_2(
     err = capsys.readouterr().err.splitlines()
     assert len(err) == 2
     assert "--help" in err[1]
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ("log -n abc", "'abc' is not a whole number from 1 up"),
+        ("run --seeds 500", "'500' is not a whole number from 1 to 100"),
+        ("log --importance --kept -n 3", "--importance does not use --limit and --kept"),
+        ("leaderboard --transfer --level here", "--transfer does not use --level"),
+        ("try --from below -m x", "--from does not use -m"),
+        ("compare a b", "`a` is neither a file here nor an id"),
+        ("stop", "no node is running on this home"),
+    ],
+)
+def test_a_fault_in_the_arguments_is_named(
+    at_home: Home, capsys: pytest.CaptureFixture[str], line: str, fault: str
+) -> None:
+    assert arnode(*line.split()) in (2, 3)
+    assert fault in capsys.readouterr().err.splitlines()[0]
+
+
+def test_a_start_with_a_misspelled_task_leaves_no_home(
+    at_home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert arnode("start", "--task", "tinny") == 2
+    assert "there is no task 'tinny'" in capsys.readouterr().err
+    assert not at_home.root.exists()
 
 
 def test_an_error_is_two_lines_and_its_own_exit_code(
