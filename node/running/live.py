@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.padding import Padding
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -278,11 +279,11 @@ def _now(activity: Activity) -> RenderableType:
 def _evidence(confirmation: Confirmation) -> RenderableType:
     """Return the progress of the promotion trial: working line against verified head, in pairs."""
     latest, pairs = confirmation.latest, len(confirmation.pairs)
-    summary = f"  {many(pairs, 'pair')}"
+    summary = many(pairs, "pair")
     if latest:
         summary += f": {gain_words(latest, spec='+.4f')}"
     fewest, most = max(0, ANCHOR_PAIRS - pairs), max(0, DEFAULT.max_pairs - pairs)
-    return Text(f"{summary}; {fewest} to {most} more", "cyan")
+    return Padding(Text(f"{summary}; {fewest} to {most} more", "cyan"), (0, 0, 0, 2))
 
 
 def _events(activity: Activity, idle_cards: str) -> list[Text]:
