@@ -16,6 +16,7 @@ from typing import NoReturn
 import click
 
 from node.commands.table import COMMANDS, AllCommands
+from node.terminal.terminal import AsciiStream, is_ascii_terminal, say
 from protocol.errors import ArnodeError
 
 EXIT_INTERRUPTED = 130
@@ -121,7 +122,8 @@ def _open_missing_streams() -> None:
     """Make sure that the three standard streams and a home folder exist.
 
     A closed stream is connected to the null device, so that no other file gets its descriptor.
-    Output that the encoding cannot represent is written as backslash escapes.
+    Output that the encoding cannot represent is written as backslash escapes; a terminal in a
+    locale without UTF-8 gets ASCII.
     """
     for number in range(3):
         try:
@@ -134,6 +136,10 @@ def _open_missing_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    if is_ascii_terminal(sys.stdout):
+        sys.stdout = AsciiStream(sys.stdout.buffer, encoding="ascii", line_buffering=True)
+    if is_ascii_terminal(sys.stderr):
+        sys.stderr = AsciiStream(sys.stderr.buffer, encoding="ascii", line_buffering=True)
     if os.path.expanduser("~") == "~":  # noqa: PTH111 (no HOME, and no entry in passwd)
         os.environ["HOME"] = "/nonexistent"  # Debian's name for it
 
@@ -164,9 +170,9 @@ def _report(message: str, hint: str, code: int, is_debugging: bool, printed: str
         traceback.print_exc()
     from protocol.codecs import plain, printed_lines
 
-    print(f"arnode: {plain(message)}", file=sys.stderr)
+    say(f"arnode: {plain(message)}", err=True)
     for line in printed_lines(printed):
         print(f"  {line}", file=sys.stderr)
     if hint:
-        print(f"  hint: {plain(hint)}", file=sys.stderr)
+        say(f"  hint: {plain(hint)}", err=True)
     return code

@@ -32,7 +32,7 @@ from node.store.named_tasks import labels, task_named
 from node.store.records import begins, only_one
 from node.store.store import Store
 from node.terminal.durations import ms_before
-from node.terminal.terminal import console, print_json, wants_color
+from node.terminal.terminal import console, print_json, say, wants_color
 from node.terminal.vocabulary import wording
 from protocol.codecs import plain, printed_lines
 from protocol.manifest import MetricSpec
@@ -43,7 +43,7 @@ from protocol.units import from_nano
 
 _SHOWN = 30
 _APART = ("body", "timeline", "text")  # parts of a record printed below its other fields
-_BAR_WIDTH = 40
+_BAR_WIDTH = 24
 _STAGE_COLUMNS = (
     *map(words_column, ("sandbox", "stage")),
     *map(figures_column, ("at", "took")),
@@ -107,7 +107,7 @@ def log(
             )
             _print_failure(store, experiments[0])
         elif not imported:
-            click.echo("no experiments yet: `arnode start` makes the first", err=True)
+            say("no experiments yet: `arnode start` makes the first", err=True)
         for one in imported:
             print_imported(one, wanted)
 
@@ -150,12 +150,15 @@ def show(id: str, raw: bool, as_json: bool) -> None:  # noqa: A002 (the command 
     shown["marks"] = _marks_shown(record, document["marks"])
     shown["time"] = _time(record.ts_ms, "%Y-%m-%d %H:%M:%S")
     print_fields(shown)
-    click.echo()
+    say()
     print_fields({"body": fields_for_people(record.body, metric)})
     print_timelines(document["timeline"])
     if isinstance(record.body, ReportBody):
         missing = f"its text is not here: `arnode report --fetch {short(record.id)}` fetches it"
-        click.echo(f"\n{document['text'] or missing}")
+        if document["text"]:
+            click.echo(f"\n{document['text']}")
+        else:
+            say(f"\n{missing}")
 
 
 def _print_experiment(
@@ -164,32 +167,30 @@ def _print_experiment(
     """Print an experiment's decision and reason, its runs and its diff."""
     entry, unit = details["experiment"], plain(metric.unit)
     decision, after, gain = wording(entry["decision"]).word, entry["metric"], entry["gain"]
-    click.echo(f"{plain(entry['title'])}\n")
+    say(f"{plain(entry['title'])}\n")
     if after is None:
-        click.echo(decision)
+        say(decision)
     elif gain is None:
-        click.echo(f"{decision}  {after:.6f} {unit}")
+        say(f"{decision}  {after:.6f} {unit}")
     else:
         before = after + metric.sign * gain
-        click.echo(f"{decision}  {before:.6f} → {after:.6f} {unit}, gain {gain:+.6f}")
+        say(f"{decision}  {before:.6f} → {after:.6f} {unit}, gain {gain:+.6f}")
     why = [details["words"], plain(details["note"])]
-    click.echo(f"why: {'; '.join(filter(None, why))}")
+    say(f"why: {'; '.join(filter(None, why))}", hang=5)
     for run in details["runs"]:
         figure = "" if run["metric"] is None else f"  {run['metric']:.6f}"
         failed = f"  {plain(run['reason'])}" if run["reason"] else ""
         flags = f"  {', '.join(run['flags'])}" if run["flags"] else ""
-        click.echo(
-            f"run: {run['role']:<9} seed {run['seed']}  {run['status']}{figure}{failed}{flags}"
-        )
+        say(f"run: {run['role']:<9} seed {run['seed']}  {run['status']}{figure}{failed}{flags}")
     if any(run["reason"] for run in details["runs"]):
         for line in printed_lines(details["log_tail"] or ""):
             click.echo(line)
-    click.echo(f"when: {_time(entry['ts'], '%Y-%m-%d %H:%M:%S')}")
+    say(f"when: {_time(entry['ts'], '%Y-%m-%d %H:%M:%S')}")
     print_fields({"id": entry["id"], "marks": marks})
     if details["diff"]:
-        click.echo()
-        _print_diff(details["diff"])
-    click.echo(f"\nthe whole record: arnode show {entry['id'][:12]} --raw")
+        say()
+        _print_diff(details["diff"].rstrip())
+    say(f"\nthe whole record: arnode show {entry['id'][:12]} --raw")
 
 
 @click.command()
@@ -222,7 +223,7 @@ def _print_failure(store: Store, latest: Experiment) -> None:
     reasons = [run.reason for run in runs if run.reason]
     outcomes = store.jobs.outcomes_of(runs)
     if reasons and outcomes:
-        click.echo(f"\n{short(latest.id)} failed: {plain(reasons[-1])}")
+        say(f"\n{short(latest.id)} failed: {plain(reasons[-1])}")
         for line in printed_lines(outcomes[-1].log_tail):
             click.echo(line)
 
@@ -294,13 +295,13 @@ def print_timelines(runs: list[TimelineDocument]) -> None:
     for run in runs:
         stages = run["stages"]
         whole_ms = max(one["at_ms"] + one["ms"] for one in stages)
-        click.echo()
+        say()
         where = f" on {plain(run['machine'])}" if run["machine"] else ""
-        click.echo(f"run with seed {run['seed']} ({run['role']}, {run['status']}){where}:")
+        say(f"run with seed {run['seed']} ({run['role']}, {run['status']}){where}:")
         if curve := run["curve"]:
             (first, before), (last, after) = curve[0], curve[-1]
             losses = f"{before:.4f} at step {first:,}, {after:.4f} at step {last:,}"
-            click.echo(f"its reported loss: {losses}")
+            say(f"its reported loss: {losses}")
         rows = [
             (
                 one["sandbox"],

@@ -31,7 +31,7 @@ from node.reporting.queries import Level
 from node.reporting.terminal import print_blocks
 from node.store.imported import Imported
 from node.store.measured_here import choose_board
-from node.terminal.terminal import console, print_json
+from node.terminal.terminal import console, print_json, say
 from node.terminal.vocabulary import why_unranked
 from protocol.board import Row
 from protocol.errors import UsageError
@@ -151,7 +151,7 @@ def _show_no_board(
     if as_json:
         print_json(no_board_document(net, imported, top=top))
         return
-    click.echo(
+    say(
         f"no leaderboard of the network {net} yet: `arnode start` makes one when its first"
         f" promotion trial passes{elsewhere}",
         err=True,

@@ -10,11 +10,12 @@ from node.home.home import Home
 from node.maintenance.fsck import examine, repair
 from node.store.eviction import collect
 from node.terminal.progress import reporting
-from node.terminal.terminal import print_json
+from node.terminal.terminal import print_json, say
 from protocol.codecs import plain
 from protocol.errors import ArnodeError, ConfigurationError
 
 _EXIT_PROBLEM = 6
+_DETAIL = 25  # the column of what a check found
 
 
 @click.command()
@@ -35,9 +36,9 @@ def doctor(self_test: bool, as_json: bool) -> None:
     for check in examine_machine(Home.here()):
         checks.append(check)
         if not as_json:
-            click.echo(f"  {check.status:<8} {check.name:<10} {plain(check.detail)}")
+            say(f"  {check.status:<8} {check.name:<12}  {plain(check.detail)}", hang=_DETAIL)
             if check.hint:
-                click.echo(f"  {'':<8} {'':<10} hint: {plain(check.hint)}")
+                say(f"{'':{_DETAIL}}hint: {plain(check.hint)}")
     is_well = all(check.status != "problem" for check in checks)
     if as_json:
         print_json({"ok": is_well, "checks": [asdict(check) for check in checks]})
@@ -69,11 +70,11 @@ def _selftest_cards(*, as_json: bool) -> None:
     home, report = Home.here(), Path(REPORT)
     home.prepare()
     with home.lock():  # no node of this home uses the card meanwhile
-        results = run_selftests(wanted, say=lambda line: click.echo(plain(line), err=True))
+        results = run_selftests(wanted, say=lambda line: say(plain(line), err=True))
         for result, _ in results:
             save_report(result, home.data)
     write_report(results, report)
-    click.echo(f"the report is {report.resolve()}; it does not identify you or your node", err=True)
+    say(f"the report is {report.resolve()}; it does not identify you or your node", err=True)
     if as_json:
         print_json({"reports": [result.document(card) for result, card in results]})
     if not all(result.passed for result, _ in results):

@@ -9,7 +9,7 @@ from node.commands.basics import json_option, reading, setting_option, warn_if_v
 from node.home.config import config_of
 from node.home.home import Home
 from node.home.values import Given
-from node.terminal.terminal import print_json
+from node.terminal.terminal import print_json, say
 from protocol.errors import UsageError
 
 
@@ -149,7 +149,7 @@ def stop(after_promotion_trial: bool) -> None:
     if not is_running(Home.here().socket):
         raise NotRunningError("no node is running on this home", "there is nothing to stop")
     _call("stop", {"after_promotion_trial": after_promotion_trial})
-    click.echo("stopping; `arnode status` shows when it has stopped", err=True)
+    say("stopping; `arnode status` shows when it has stopped", err=True)
 
 
 @click.command()
@@ -186,7 +186,7 @@ def pause(duration: str | None, at_end: bool, as_json: bool) -> None:
                 else "`arnode resume`"
             )
             lost = "the current run ends first" if at_end else Lost(runs=runs, seconds=seconds)
-            click.echo(f"paused until {end}; {lost}", err=True)
+            say(f"paused until {end}; {lost}", err=True)
         case _:
             raise nonsense()
 

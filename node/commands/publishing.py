@@ -14,7 +14,6 @@ import click
 from node.commands.basics import print_result, short
 from node.home.clock import clock_ms
 from node.home.config import Config, config_of
-from node.home.consent import ask_at_terminal
 from node.home.control_socket import Message, call, document
 from node.home.current_network import current_network, running_member
 from node.home.home import Home
@@ -32,7 +31,7 @@ from node.store.intake import Quotas
 from node.store.named_tasks import labels, task_named
 from node.store.store import Store
 from node.terminal.progress import reporting
-from node.terminal.terminal import console, print_json
+from node.terminal.terminal import ask_at_terminal, console, print_json
 from protocol.codecs import plain
 from protocol.errors import ArnodeError, NotRunningError, SafetyError, UsageError
 from protocol.records import Record
@@ -124,9 +123,11 @@ def _agreed(
     lines = [
         *(f"{plain(one.body.title)}  ({len(one.text):,} bytes of text)" for one in drafts),
         *(f"{plain(name)} is left out: {why}" for name, why in refused),
-        f"Publishing in {network} under your key {author}… is permanent. All nodes there get the",
-        "figures and a title. Anyone who asks gets the text that `arnode report` prints, with",
-        "titles, reasons, device hours and what models cost.",
+        (
+            f"Publishing in {network} under your key {author}… is permanent. All nodes there get "
+            "the figures and a title. Anyone who asks gets the text that `arnode report` prints, "
+            "with titles, reasons, device hours and what models cost."
+        ),
     ]
     return ask_at_terminal(lines, "Publish it?")
 

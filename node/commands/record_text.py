@@ -3,9 +3,7 @@
 from collections.abc import Mapping
 from decimal import Decimal
 
-import click
-
-from node.terminal.terminal import to_json
+from node.terminal.terminal import say, to_json
 from protocol.codecs import plain
 from protocol.fields import Mapped
 from protocol.manifest import MetricSpec
@@ -60,14 +58,14 @@ def print_fields(fields: Mapping[str, object], *, indent: str = "") -> None:
     """Print fields. The items of a map or list are indented below its name."""
     for name, value in fields.items():
         if isinstance(value, dict):
-            click.echo(f"{indent}{name}:")
+            say(f"{indent}{name}:")
             print_fields(value, indent=indent + "  ")
         elif isinstance(value, list) and value:
-            click.echo(f"{indent}{name}:")
+            say(f"{indent}{name}:")
             for item in value:
-                click.echo(f"{indent}  {_in_one_line(item)}")
+                say(f"{indent}  {_in_one_line(item)}")
         else:
-            click.echo(f"{indent}{name}: {_in_one_line(value)}")
+            say(f"{indent}{name}: {_in_one_line(value)}")
 
 
 def _in_one_line(value: object) -> str:

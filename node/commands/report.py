@@ -18,7 +18,7 @@ from node.reporting.night import SHOWN, as_markdown, whole_night
 from node.reporting.report import report_of
 from node.terminal.durations import ms_before
 from node.terminal.progress import reporting
-from node.terminal.terminal import console, print_json
+from node.terminal.terminal import console, print_json, say
 from protocol.codecs import plain
 from protocol.errors import UsageError
 
@@ -127,7 +127,7 @@ def report(
     elif form is None and sys.stdout.isatty():
         from node.reporting.terminal import print_blocks
 
-        print_blocks(console(), *whole_night(found, None), shown=SHOWN, is_cut=False)
+        print_blocks(console(), *whole_night(found, None), shown=SHOWN)
     else:
         click.echo(as_markdown(found, None), nl=False)
 
@@ -156,4 +156,4 @@ def _write_card(path: Path, span: TimeSpan, net: str, task: str | None) -> None:
                 f"cannot write {path}: {(fault.strerror or 'refused').lower()}",
                 "name a file in an existing folder",
             ) from fault
-    click.echo(f"{plain(str(path))}: {line.task} on {line.hardware_class}", err=True)
+    say(f"{plain(str(path))}: {line.task} on {line.hardware_class}", err=True)

@@ -179,15 +179,6 @@ def _has_library() -> bool:
     return find_spec("libp2p") is not None
 
 
-def ask_at_terminal(lines: list[str], question: str) -> bool:
-    """Show the lines and ask on stderr. The default answer is no."""
-    import click
-
-    for line in lines:
-        click.echo(line, err=True)
-    return click.confirm(question, default=False, err=True)
-
-
 def with_settings(network: Network, config: Config) -> Network:
     """Return a network with the settings applied.
 

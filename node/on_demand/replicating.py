@@ -10,7 +10,6 @@ import asyncio
 import hashlib
 import itertools
 import random
-import sys
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +27,7 @@ from node.on_demand.session import CommandSession, calibrated_session
 from node.source_review.adoption import concern, describe
 from node.source_review.inspection import inspect
 from node.terminal.interrupts import STOPPING, until_interrupted
+from node.terminal.terminal import say
 from protocol.encoding import Value, encode
 from protocol.errors import ConfigurationError
 from protocol.hygiene import check_for_task
@@ -225,7 +225,7 @@ async def measure_open(
 
         def interrupted() -> None:
             stopping.set()
-            print(STOPPING, file=sys.stderr)
+            say(STOPPING, err=True)
 
         await until_interrupted(work, first=interrupted)
 

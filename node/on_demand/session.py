@@ -35,6 +35,7 @@ from node.store.named_tasks import line_of_session, task_source
 from node.store.store import Store
 from node.terminal.interrupts import STOPPING
 from node.terminal.progress import Progress, reporting
+from node.terminal.terminal import say
 from protocol.errors import UsageError
 from protocol.manifest import TaskManifest
 from trainer.cards.cards import chosen_cards, probe_devices
@@ -168,7 +169,7 @@ async def act_as_node(
             show = hand_in(node)
             following = asyncio.create_task(_repeat(show))
             try:
-                stopping = partial(print, STOPPING, file=sys.stderr)
+                stopping = partial(say, STOPPING, err=True)
                 await run_node(node, answers_of(node), on_interrupt=stopping)
                 show()
             finally:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import msgspec
 
-from node.reporting.staircase import PointsDocument, columns_in, picture
+from node.reporting.staircase import REPORT_WIDTH, PointsDocument, columns_in, picture
 from node.reporting.tasks import MetricDocument
 from protocol.codecs import plain
 
@@ -108,9 +108,12 @@ class Plot(_Tagged, frozen=True, tag="plot"):
     caption: Text
     points: PointsDocument
 
-    def drawn(self) -> "RichText":
-        """Return the plot as text. If there are many experiments, a column shows several."""
-        return picture(columns_in(self.points))
+    def drawn(self, width: int = REPORT_WIDTH) -> "RichText":
+        """Return the plot as text of at most `width` columns.
+
+        If there are many experiments, a column shows several.
+        """
+        return picture(columns_in(self.points), self.head_words, min(width, REPORT_WIDTH))
 
 
 class QuotedLines(_Tagged, frozen=True, tag="lines"):

@@ -6,7 +6,7 @@ A column shows one or several experiments.
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypedDict, cast
+from typing import TYPE_CHECKING, Final, Literal, TypedDict, cast
 
 from rich.text import Text
 
@@ -22,7 +22,7 @@ _MARKS: dict[Mark, str] = {"kept": "●", "discarded": "·", "failed": "×"}
 _WORKING_STYLE, _HEAD_STYLE = "cyan", "bold green"
 _MARGIN = 0.2  # fraction of the curves' range; marks beyond it are drawn at the edge
 _LABEL_WIDTH = 8
-_REPORT_WIDTH = 78
+REPORT_WIDTH: Final = 78
 _REPORT_HEIGHT = 12
 
 
@@ -143,27 +143,24 @@ def staircase(history: Sequence[Column], *, width: int, height: int) -> Text:
     return plot
 
 
-def picture(history: Sequence[Column]) -> Text:
-    """Return the plot with its legend, in the size for reports."""
-    plot = staircase(history, width=_REPORT_WIDTH, height=_REPORT_HEIGHT)
-    return Text.assemble(plot, "\n", legend(), no_wrap=True, overflow="crop")
+def picture(history: Sequence[Column], head_words: str, width: int) -> Text:
+    """Return the plot with its legend, in the height for reports."""
+    plot = staircase(history, width=width, height=_REPORT_HEIGHT)
+    return Text.assemble(plot, "\n", legend(head_words, width), no_wrap=True, overflow="crop")
 
 
-def legend() -> Text:
-    """Return the legend of curves and marks, to print below the plot."""
-    indent = " " * (_LABEL_WIDTH + 3)
-    return Text.assemble(
-        indent,
-        ("━", _HEAD_STYLE), (" verified head   ", "bright_black"),
-        ("─", _WORKING_STYLE), (" working line   ", "bright_black"),
-        *(
-            part
-            for mark in _MARKS
-            for part in (_pen(mark), (f" {word(mark)}   ", "bright_black"))
-        ),
-        no_wrap=True,
-        overflow="crop",
+def legend(head_words: str, width: int) -> Text:
+    """Return the legend of curves and marks, to print below the plot, in one line or two."""
+    curves = Text.assemble(
+        ("━", _HEAD_STYLE), (f" {head_words}   ", "bright_black"),
+        ("─", _WORKING_STYLE), (" working line", "bright_black"),
     )  # fmt: skip
+    marks = Text("   ").join(
+        Text.assemble(_pen(mark), (f" {word(mark)}", "bright_black")) for mark in _MARKS
+    )
+    indent = " " * (_LABEL_WIDTH + 3)
+    fits = len(indent) + curves.cell_len + 3 + marks.cell_len <= width
+    return Text.assemble(indent, curves, "   " if fits else f"\n{indent}", marks, no_wrap=True)
 
 
 def _pen(mark: Mark) -> tuple[str, str]:

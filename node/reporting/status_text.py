@@ -5,9 +5,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import click
-
 from node.reporting.status import DECISIONS, VERDICTS
+from node.terminal.terminal import NO_BREAK, say
 from node.terminal.vocabulary import (
     counted,
     gap_words,
@@ -21,7 +20,7 @@ from node.terminal.vocabulary import (
 )
 from protocol.codecs import plain
 
-_COLUMNS = 80
+_VALUES = 17  # the column of the values of a line of research
 _INTENTS = 3
 _REACH = {"direct": ", reached from outside", "relay": ", reached through a relay", "unknown": ""}
 
@@ -31,32 +30,34 @@ def print_status(document: Mapping[str, Any]) -> None:
     node = document["node"]
     state = "running" if document["running"] else "not running"
     author = (node["author"] or "")[:12] or "no key yet"
-    click.echo(f"{state}  {plain(node['name'])}  author {author}  sandbox {document['sandbox']}")
+    sandbox = f"sandbox {document['sandbox']}".replace(" ", NO_BREAK)
+    parts = state, plain(node["name"]), f"author {author}".replace(" ", NO_BREAK), sandbox
+    say("  ".join(filter(None, parts)))
     if (number := node["reused"]) is not None:
-        click.echo(f"{reused_words(number)}: see `arnode doctor`")
+        say(f"{reused_words(number)}: see `arnode doctor`")
     if self_test := document["self_test"]:
-        click.echo(plain(self_test["stage"]))
+        say(plain(self_test["stage"]))
     if network := document["network"]["name"]:
         count = document["network"]["peers"]
         reach = _REACH[document["network"]["reach"]]
-        click.echo(f"network {network}, {count} {'peer' if count == 1 else 'peers'}{reach}")
+        say(f"network {network}, {count} {'peer' if count == 1 else 'peers'}{reach}")
         if lost := document["network"]["lost_messages"]:
             summary = many(lost, "message", "messages")
-            click.echo(f"  {summary} arrived too fast to be read; they are fetched again")
+            say(f"  {summary} arrived too fast to be read; they are fetched again")
         if dht := document["network"]["dht"]:
-            click.echo(f"  {dht_words(dht)}")
+            say(f"  {dht_words(dht)}")
         for known in document["network"]["lists"]:
-            click.echo(f"  {list_words(known)}")
+            say(f"  {list_words(known)}")
     else:
-        click.echo(f"network {document['network']['in_use']}, not connected")
+        say(f"network {document['network']['in_use']}, not connected")
     cost = document["cost"]
     if calls := cost["calls_today"]:
         asked = f"{calls} {'question' if calls == 1 else 'questions'}"
         tokens, usd = cost["tokens_today"], cost["usd_today"]
-        click.echo(f"models today (UTC): {asked}, {tokens} tokens, {usd:.4f} USD")
+        say(f"models today (UTC): {asked}, {tokens} tokens, {usd:.4f} USD")
     if not document["lines"]:
         next_step = "" if document["running"] else ": `arnode start`"
-        click.echo(f"nothing has been measured here yet{next_step}")
+        say(f"nothing has been measured here yet{next_step}")
     for line in document["lines"]:
         _print_line(line)
     if lanes := document["remote_lanes"]:
@@ -67,8 +68,7 @@ def parting_words(line: Mapping[str, Any] | None, again: str) -> str:
     """Return the last text of a session: the verified head, unverified patches, how to resume.
 
     `line` is the `line_document` of the session's line, None if nothing was measured. `again` is
-    the command that resumes. If the text is longer than 80 columns, the command is on a second
-    line.
+    the command that resumes; it stays on one line.
     """
     head = line["head"]["metric"] if line else None
     if line is None or head is None:
@@ -81,19 +81,19 @@ def parting_words(line: Mapping[str, Any] | None, again: str) -> str:
         summary = f"{before}{head:.4f} {verified}"
     if line and (keeps := line["working"]["keeps"]):
         summary += f", {many(keeps, 'patch', 'patches')} not verified yet"
-    words = f"stopped: {summary}. Resume: {again}"
-    return words if len(words) <= _COLUMNS else words.replace(" Resume:", "\nResume:")
+    command = plain(again).replace(" ", NO_BREAK)
+    return f"stopped: {summary}. Resume:{NO_BREAK}{command}"
 
 
 def print_lanes(lanes: Sequence[Mapping[str, Any]]) -> None:
     """Print the state of remote lanes: open lanes counted by machine, other lanes one by one."""
     count = Counter(lane["machine"] for lane in lanes if lane["stage"] == "open")
     there = ", ".join(f"{plain(machine)} ({many})" for machine, many in sorted(count.items()))
-    click.echo(f"\n{sum(count.values())} of {len(lanes)} lanes are open: {there or 'none'}")
+    say(f"\n{sum(count.values())} of {len(lanes)} lanes are open: {there or 'none'}")
     for lane in lanes:
         if lane["stage"] != "open":
             summary = f"{lane['stage']}: {lane['fault']}" if lane["fault"] else lane["stage"]
-            click.echo(f"  lane {lane['lane']}  {plain(summary)}")
+            say(f"  lane {lane['lane']}  {plain(summary)}")
 
 
 def dht_words(dht: Mapping[str, Any]) -> str:
@@ -124,7 +124,7 @@ def list_words(known: Mapping[str, Any]) -> str:
 def print_peers(document: Mapping[str, Any]) -> None:
     """Print the peers document, one row per peer."""
     if document["network"] is None:
-        click.echo(
+        say(
             "this node is not connected to a network: see `arnode network join` and "
             "`arnode start --yes`"
         )
@@ -133,50 +133,50 @@ def print_peers(document: Mapping[str, Any]) -> None:
         name = plain(peer["name"]) if peer["name"] else "unknown"
         latency = "–" if peer["latency_ms"] is None else f"{peer['latency_ms']:.0f} ms"
         relay = "" if peer["direct"] else "  through a relay"
-        click.echo(
+        say(
             f"{peer['peer']}  {name}  author {(peer['author'] or '–')[:12]}  {peer['trust']}"
             f"  {', '.join(peer['classes']) or '–'}  {peer['records']} records  {latency}{relay}"
         )
     if not document["peers"]:
-        click.echo(f"network {document['network']}: no peers are connected yet")
+        say(f"network {document['network']}: no peers are connected yet")
 
 
 def _print_line(line: Mapping[str, Any]) -> None:
     head, counts, verified = line["head"], line["experiments"], line["verification"]
     metric = "–" if head["metric"] is None else f"{head['metric']:.6f}"
     lanes = f", {count} lanes" if (count := line["lanes"]) > 1 else ""
-    click.echo(f"\n{plain(line['task']['name'])} on {line['class']}{lanes}")
+    say(f"\n{plain(line['task']['name'])} on {line['class']}{lanes}")
     scoring = line["scoring"]
     if (why := why_unranked(scoring)) is not None:
-        click.echo(f"  {why}")
+        say(f"  {why}")
     runs = mean_text(head["runs"], head["metric_sd"])
     recheck_pending = f", {word('recheck_pending')}" if head["recheck_pending"] else ""
     called = head_words(scoring)
     if (baseline := line["baseline"]) is not None:
-        click.echo(f"  baseline       {'':12}  {baseline:.6f}")
-    click.echo(f"  {called}  {head['tree'][:12]}  {metric} ({runs}){recheck_pending}")
+        say(f"  baseline       {'':12}  {baseline:.6f}", hang=_VALUES)
+    say(f"  {called}  {head['tree'][:12]}  {metric} ({runs}){recheck_pending}", hang=_VALUES)
     if (known := line["best_known"]) is not None and line["gap"] is not None:
-        click.echo(f"  best known     {known:.6f}  {gap_words(line['gap'])}")
+        say(f"  best known     {'':12}  {known:.6f}  {gap_words(line['gap'])}", hang=_VALUES)
     working = line["working"]
     level = "" if working["metric"] is None else f"{working['metric']:.6f}  "
-    click.echo(f"  working line   {working['tree'][:12]}  {level}{_on_top(working)}")
-    click.echo(f"  experiments    {counts['total']}: {counted(counts, DECISIONS)}")
-    click.echo(f"  verification   {counted(verified, VERDICTS)}")
+    say(f"  working line   {working['tree'][:12]}  {level}{_on_top(working)}", hang=_VALUES)
+    say(f"  experiments    {counts['total']}: {counted(counts, DECISIONS)}", hang=_VALUES)
+    say(f"  verification   {counted(verified, VERDICTS)}", hang=_VALUES)
     for intent in line["intents"][:_INTENTS]:
-        click.echo(f"  peers try      {plain(intent['title'])} ({intent['author'][:12]})")
+        say(f"  peers try      {plain(intent['title'])} ({intent['author'][:12]})", hang=_VALUES)
     if now := line["now"]:
         at_work = f": {plain(now['title'])}" if now["title"] else ""
         pausing = ", then a pause" if now["title"] and now["paused"] else ""
-        click.echo(f"  now            {plain(now['stage'])}{at_work}{pausing}")
+        say(f"  now            {plain(now['stage'])}{at_work}{pausing}", hang=_VALUES)
         share = f", training {line['counted_share']:.0%} of the time"
-        click.echo(f"  pace           {line['per_hour']:.0f} runs an hour{share}")
+        say(f"  pace           {line['per_hour']:.0f} runs an hour{share}", hang=_VALUES)
     if len(proposers := line["proposers"]) > 1:
         for one in proposers:
-            click.echo(f"  proposes       {_proposer_words(one)}")
+            say(f"  proposes       {_proposer_words(one)}", hang=_VALUES)
     if planner := line["planner"]:
         waiting = f"; waiting: {plain(planner['waiting'])}" if planner["waiting"] else ""
         aim = plain(planner["aim"] or "none yet")
-        click.echo(f"  planner's aim  {aim} ({plain(planner['model'])}{waiting})")
+        say(f"  planner's aim  {aim} ({plain(planner['model'])}{waiting})", hang=_VALUES)
 
 
 def _proposer_words(one: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from node.loop.in_flight import InFlight, Lost
 from node.loop.pausing import Pause
 from node.reporting.queries import Nothing
 from node.reporting.status import status_document
-from node.running.first_card import UntestedCard, say
+from node.running.first_card import UntestedCard, report
 from node.store.store import Store
 from node.web.commands import DONE, Answer, Done, Paused, PauseFor, Stop, on_socket
 from trainer.sandbox.tier import probe_tier
@@ -77,13 +77,13 @@ class _SelfTestControl:
         self.pausing.begin(for_s, self.resume)
         lost = Lost() if at_end else await self._in_flight.end_all()
         restart_note = ": the card repeats its self-test after that" if lost.runs else ""
-        say(f"{self.pausing.stage}{restart_note}")
+        report(f"{self.pausing.stage}{restart_note}")
         self._wake.set()
         return lost
 
     def resume(self) -> None:
         self.pausing.end()
-        say("resumed")
+        report("resumed")
         self._wake.set()
 
     async def stop(self) -> None:

@@ -10,6 +10,7 @@ from node.home.config import Config
 from node.home.home import Home
 from node.line.open_task import AUTO, OF_CARDS, STAND_IN
 from node.running.stand_in import awaited_download, download_text, find_no_room
+from node.terminal.terminal import say
 from protocol.codecs import plain
 from protocol.errors import ConfigurationError
 from trainer.card_selftest.machine import devices_to_test, selftest_of
@@ -39,8 +40,8 @@ class UntestedCard:
 
     async def run_selftest(self, home: Home) -> bool:
         """Run the self-test, store its result, and return True if the card is usable."""
-        say(f"{self.name} runs its self-test; this happens once and takes some minutes:")
-        selftest = selftest_of(self.device, self.card, say=say, known=self.known)
+        report(f"{self.name} runs its self-test; this happens once and takes some minutes:")
+        selftest = selftest_of(self.device, self.card, say=report, known=self.known)
         result = await selftest.run()
         save_report(result, home.data)
         return result.passed
@@ -64,7 +65,7 @@ def task_here(home: Home, config: Config) -> TaskHere:
         return TaskHere(task=config.task)
     found = probe_wanted(config.gpus)
     if found.fault and config.task == AUTO:
-        say(f"{found.fault}; `{STAND_IN}` runs on the processor; `nvidia-smi` may show more")
+        report(f"{found.fault}; `{STAND_IN}` runs on the processor; `nvidia-smi` may show more")
     wanted = devices_to_test(found)
     if not wanted:
         return TaskHere(task=STAND_IN if config.task == AUTO else OF_CARDS)
@@ -82,11 +83,11 @@ def task_here(home: Home, config: Config) -> TaskHere:
     for fault in faults:
         if fault.ends_it and config.task == OF_CARDS:
             raise ConfigurationError(f"{fault.name}: {fault.said}", fault.hint)
-        say(str(fault))
+        report(str(fault))
     if any(fault.ends_it for fault in faults):
         return TaskHere(task=STAND_IN)
     if download:
-        say(f"{OF_CARDS} is fetched for {card.name}: {download_text(download)}")
+        report(f"{OF_CARDS} is fetched for {card.name}: {download_text(download)}")
     known = tuple(fault for fault in before.faults if fault.is_kept) if before else ()
     return TaskHere(
         task=OF_CARDS, untested_card=UntestedCard(device=device, card=card, known=known)
@@ -101,11 +102,11 @@ def _say_other_classes(home: Home) -> None:
             continue
         slug = cards[0].hardware_class.slug
         command = f"ARNODE_HOME={quote(f'{home.root}-{slug}')} arnode start --gpus {slug}"
-        say(f"this node uses {used[0].name}; start another one for {cards[0].name}: `{command}`")
+        report(f"this node uses {used[0].name}; start another one for {cards[0].name}: `{command}`")
 
 
-def say(line: str) -> None:
+def report(line: str) -> None:
     """Write a line to the log and, in a terminal, to standard error."""
     _log.info("%s", line)
     if sys.stdout.isatty():  # otherwise the log goes only to its file
-        print(plain(line), file=sys.stderr, flush=True)
+        say(plain(line), err=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.padding import Padding
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -24,6 +25,7 @@ from node.reporting.status import head_metrics
 from node.store.experiments import Experiment
 from node.store.jobs import Line
 from node.terminal.interrupts import STOPPING
+from node.terminal.terminal import seen
 from node.terminal.vocabulary import (
     gain_words,
     gap_to,
@@ -36,7 +38,6 @@ from node.terminal.vocabulary import (
     word,
     wording,
 )
-from protocol.codecs import plain
 from protocol.rule import DEFAULT
 from protocol.units import NANO, from_nano
 from trainer.cards.cards import idle_cards
@@ -50,24 +51,26 @@ _PLOT_HEIGHT = (5, 9)
 _TABLE_SHARE = 10  # terminal rows for the table; the plot grows only if more are free
 _FRAME = 4  # terminal rows of the border and its padding
 _EVENTS = 2
-_ID_DIGITS = 8
-_RUNNING = Text("Ctrl-C finishes the current run and stops; nothing is lost", "dim")
+_RUNNING = Text("Ctrl-C finishes this run and stops; nothing is lost", "dim")
 _STOPPING = Text(STOPPING, "bold yellow")
 
 
-def draw(node: "Node", asked: str = "") -> RenderableType:
-    """Return the picture of a node now; `asked` replaces the text at its bottom."""
+def draw(node: "Node", asked: str = "", *, has_ended: bool = False) -> RenderableType:
+    """Return the picture of a node now; `asked` replaces the text at its bottom.
+
+    If the node has ended, its picture shows no current run.
+    """
     session, line = node.session, node.line_resources.line_writer.line
-    lanes = f", {len(session.runners)} lanes" if len(session.runners) > 1 else ""
     mark = scoring_mark(session.task.manifest.scoring)
     title = Text.assemble(
         ("arnode", "bold"),
-        f" · {plain(session.task.name)}{mark} on {session.subject.hardware_class}{lanes}",
+        f" · {seen(session.task.name)}{mark} on {session.subject.hardware_class}",
     )
+    now = Text("stopped", "cyan") if has_ended else _now(node.research.activity)
     return Panel(
-        _opening(_now(node.research.activity)) if line is None else _picture(node, line),
+        _opening(now) if line is None else _picture(node, line, now),
         title=title,
-        subtitle=_subtitle(node, asked),
+        subtitle=None if has_ended else _subtitle(node, asked),
         border_style="blue",
         box=box.ROUNDED,
         padding=(1, 2),
@@ -94,6 +97,7 @@ class _Picture:
     now: RenderableType
     evidence: RenderableType | None
     history: Sequence[Column]
+    legend: Callable[[int], Text]
     entries: Sequence[Experiment]
     table: Callable[[Sequence[Experiment]], RenderableType]
     events: Sequence[Text]
@@ -113,8 +117,9 @@ class _Picture:
             yield staircase(self.history, width=options.max_width, height=height)
             left -= height + 1
             if height == _PLOT_HEIGHT[1]:
-                yield legend()
-                left -= 1
+                under = self.legend(options.max_width)
+                yield under
+                left -= len(under.plain.split("\n"))
         if self.entries and left >= _ROWS[0] + 2:
             yield Text("")
             yield self.table(self.entries[-min(_ROWS[1], left - 2) :])
@@ -124,7 +129,6 @@ class _Picture:
 def _rows(entries: Sequence[Experiment], *, unit: str, noise_sd: float) -> RenderableType:
     """Return the table of experiments, the newest at the bottom."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim", expand=True)
-    table.add_column("id", no_wrap=True, width=_ID_DIGITS)
     table.add_column(unit, justify="right", no_wrap=True)
     table.add_column("gain", justify="right", no_wrap=True)
     table.add_column("decision", no_wrap=True)
@@ -133,29 +137,29 @@ def _rows(entries: Sequence[Experiment], *, unit: str, noise_sd: float) -> Rende
         gain = None if entry.gain_nano is None else entry.gain_nano / NANO / noise_sd
         outcome = wording(entry.decision)
         table.add_row(
-            Text(entry.id.hex()[:_ID_DIGITS], "bright_black"),
             _number(from_nano(entry.metric_nano)),
             "" if gain is None else sd_words(gain),
             outcome.word,
-            plain(entry.title),
+            seen(entry.title),
             style=outcome.style,
         )
     return table
 
 
-def _picture(node: "Node", line: Line) -> _Picture:
+def _picture(node: "Node", line: Line, now: RenderableType) -> _Picture:
     store, activity = node.line_resources.store, node.research.activity
     entries = store.experiments.listed(line.key, newest_first=True, limit=_HISTORY)[::-1]
     metric = node.session.task.manifest.metric
     return _Picture(
         headline=_headline(node, line, entries),
-        now=_now(activity),
+        now=now,
         evidence=_evidence(activity.confirmation) if activity.confirmation else None,
         history=columns(entries, _start(node, line, entries)),
+        legend=partial(legend, head_words(node.session.task.manifest.scoring)),
         entries=entries,
         table=partial(_rows, unit=metric.name, noise_sd=node.research.screening_sd),
         events=_events(activity, idle_cards(node.session.task.manifest)),
-        footer=_footer(activity),
+        footer=_footer(activity, len(node.session.runners)),
     )
 
 
@@ -167,10 +171,10 @@ def _headline(node: "Node", line: Line, entries: Sequence[Experiment]) -> Render
     head = _head_metric(node, line, entries)
     working = _mean([nano / NANO for nano in line.reference_nano])
     noise_sd = node.research.noise_sd
-    table = Table.grid(padding=(0, 3), expand=True)
+    table = Table.grid(padding=(0, 2), expand=True)
     for width in (len("verified head"), 6, 8):
         table.add_column(no_wrap=True, min_width=width)
-    table.add_column(style="bright_black", no_wrap=True, ratio=1, overflow="ellipsis")
+    table.add_column(style="bright_black", ratio=1)
     table.add_row(
         "baseline", _number(baseline), "", f"{unit}, {sd_text(noise_sd, digits=4)} of one run"
     )
@@ -182,7 +186,7 @@ def _headline(node: "Node", line: Line, entries: Sequence[Experiment]) -> Render
     )
     branch = branch_of(store, line)
     keeps = many(kept_in(store, line.stack), "patch", "patches")
-    patches = f"{keeps} {plain(branch.step.title) if branch else 'on top'}, not verified yet"
+    patches = f"{keeps} {seen(branch.step.title) if branch else 'on top'}, not verified yet"
     table.add_row(
         Text("working line", "cyan"),
         Text(_number(working) if line.stack else _number(head), "cyan"),
@@ -193,7 +197,7 @@ def _headline(node: "Node", line: Line, entries: Sequence[Experiment]) -> Render
     if program is not None and program.best_known is not None:
         known = program.best_known / NANO
         gap = "" if head is None else gap_words(gap_to(known, head, sign=sign))
-        table.add_row("best known", _number(known), gap, "")
+        table.add_row("best known", _number(known), "", gap)
     if floor_nano := node.session.data.floor_nano:
         table.add_row("entropy", _number(floor_nano / NANO), "", "of the text's generator")
     return table
@@ -267,7 +271,7 @@ def _now(activity: Activity) -> RenderableType:
         summary += f", {len(waits_s)} waiting for a quiet minute, {_clock(max(waits_s))} at most"
     return _OneLine(
         Text.assemble(("▶ ", "bold cyan"), (f"{activity.stage_text}  ", "cyan")),
-        Text(plain(activity.title)),
+        Text(seen(activity.title)),
         Text(summary, "bright_black"),
     )
 
@@ -275,11 +279,11 @@ def _now(activity: Activity) -> RenderableType:
 def _evidence(confirmation: Confirmation) -> RenderableType:
     """Return the progress of the promotion trial: working line against verified head, in pairs."""
     latest, pairs = confirmation.latest, len(confirmation.pairs)
-    summary = f"  {many(pairs, 'pair')}"
+    summary = many(pairs, "pair")
     if latest:
         summary += f": {gain_words(latest, spec='+.4f')}"
     fewest, most = max(0, ANCHOR_PAIRS - pairs), max(0, DEFAULT.max_pairs - pairs)
-    return Text(f"{summary}; {fewest} to {most} more", "cyan", no_wrap=True, overflow="ellipsis")
+    return Padding(Text(f"{summary}; {fewest} to {most} more", "cyan"), (0, 0, 0, 2))
 
 
 def _events(activity: Activity, idle_cards: str) -> list[Text]:
@@ -289,16 +293,15 @@ def _events(activity: Activity, idle_cards: str) -> list[Text]:
     shown = messages[-_EVENTS:]
     if idle_cards:
         shown.append(idle_cards)
-    return [Text(plain(line), "bright_black", no_wrap=True, overflow="ellipsis") for line in shown]
+    return [Text(seen(line), "bright_black") for line in shown]
 
 
-def _footer(activity: Activity) -> RenderableType:
+def _footer(activity: Activity, lanes: int) -> RenderableType:
+    where = f" on {lanes} lanes" if lanes > 1 else ""
     return Text(
-        f"{many(activity.runs, 'run')} in {_span(activity.elapsed_s)}, "
+        f"{many(activity.runs, 'run')} in {_span(activity.elapsed_s)}{where}, "
         f"{activity.runs_per_hour:.0f} an hour, training {activity.counted_share:.0%} of the time",
         "bright_black",
-        no_wrap=True,
-        overflow="ellipsis",
     )
 
 

@@ -1,7 +1,6 @@
 """The web page of a running node, and the link with which its owner opens it."""
 
 import contextlib
-import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ from node.home.values import NO_PAGE
 from node.reporting.now import now_document
 from node.running.answers import answers_of
 from node.running.node import Node
+from node.terminal.terminal import say
 from node.web.commands import Answer, OpenPage
 from protocol.errors import UsageError
 
@@ -46,7 +46,7 @@ def page_place(home: Home, config: Config) -> Iterator[PagePlace | None]:
 
     with listening(*address_of(config.web)) as listener, issued(home.web_tokens) as tokens:
         if listener.notice is not None:
-            print(listener.notice, file=sys.stderr, flush=True)
+            say(listener.notice, err=True)
         credentials = Credentials(tokens=tokens, fleet_key=fleet_key(home.fleet_key))
         yield PagePlace(listener=listener, credentials=credentials, codes=Codes())
 
@@ -78,7 +78,7 @@ async def with_page(
     )
     async with serving(site, place.listener) as served:
         if is_shown:
-            print(f"page: {served.link('steer')}", file=sys.stderr, flush=True)
+            say(f"page: {served.link('steer')}", err=True)
         yield {**answers, "page": _links(served)}
 
 

@@ -18,7 +18,6 @@ from node.home.consent import (
     Offline,
     TaskOf,
     Wishes,
-    ask_at_terminal,
     network_terms,
     plan_network,
 )
@@ -55,6 +54,7 @@ from node.running.turns import TURN_S, TimeShare, Turn, Turns, for_a_turn, run_i
 from node.store.named_tasks import line_of_session
 from node.store.store import Store
 from node.terminal.progress import reporting
+from node.terminal.terminal import ask_at_terminal, say
 from protocol.codecs import plain
 from protocol.errors import ConfigurationError, UsageError
 from trainer.cards.cards import chosen_cards, idle_cards
@@ -97,11 +97,11 @@ def start_node(
     ):
         chosen = choose(config, means.keys, means.environment)
         if config.agent == AUTO:
-            print(plain(chosen.reason), file=sys.stderr)
+            say(plain(chosen.reason), err=True)
         for arm in chosen.arms:
             _say_limits(home, config, arm, means)
         for role_text in words_of_roles(config, chosen.arms):
-            print(plain(role_text), file=sys.stderr)
+            say(plain(role_text), err=True)
         start = _Start(
             home=home,
             config=config,
@@ -135,7 +135,7 @@ def start_node(
             with reporting() as progress:
                 task = find_task(home, name=config.task, text=text, progress=progress)
             if idle := idle_cards(task.manifest):
-                print(plain(idle), file=sys.stderr)
+                say(plain(idle), err=True)
             require_texts(home, start.arms, [task.name])
             whose = TaskOf.of(task, data_dir=home.data)
             network = agreed_network(home, config, wishes, whose)
@@ -150,7 +150,7 @@ def _print_state(home: Home, again: str) -> None:
         key = line_of_session(store)
         line = store.jobs.line(key) if key else None
         words = parting_words(line_document(store, line) if line else None, again)
-    print(plain(words, lines=True), file=sys.stderr)
+    say(words, err=True, hang=0)
 
 
 def _again(home: Home, config: Config) -> str:
@@ -171,7 +171,7 @@ def _say_limits(home: Home, config: Config, arm: Arm, means: Means) -> None:
             words = f"a day may cost {config.usd_per_day:g} USD (`usd_per_day`)"
         case OwnChoice():
             return
-    print(plain(f"{arm.name}: {words}"), file=sys.stderr)
+    say(plain(f"{arm.name}: {words}"), err=True)
 
 
 @contextlib.contextmanager
@@ -210,7 +210,7 @@ def agreed_network(home: Home, config: Config, wishes: Wishes, whose: TaskOf) ->
     if isinstance(plan, Offline):
         _log.info("%s", plan.reason)
         if sys.stdout.isatty():  # otherwise the log goes only to its file
-            print(plain(plan.reason), file=sys.stderr)
+            say(plain(plan.reason), err=True)
         return None
     ways = {"the DHT": plan.dht, "signed lists": plan.lists}
     others = " and ".join(way for way, is_there in ways.items() if is_there)
@@ -335,7 +335,7 @@ def _start_in_turn(start: _Start, turns: Turns, wishes: Wishes) -> Coroutine[Non
 def _print_message(message: str) -> None:
     _log.warning("%s", message)
     if sys.stdout.isatty():  # otherwise the log goes only to its file
-        print(plain(message), file=sys.stderr)
+        say(plain(message), err=True)
 
 
 async def _run(

@@ -40,6 +40,7 @@ async def run_node(
 
 async def run_watched(node: Node, answers: Mapping[str, Answer]) -> None:
     """Run a node as `run_node` does, with a live view that is redrawn continuously."""
+    from rich.constrain import Constrain
     from rich.live import Live
 
     from node.running.live import draw
@@ -49,12 +50,17 @@ async def run_watched(node: Node, answers: Mapping[str, Answer]) -> None:
     screen = console()
     size = screen.size
 
-    def redraw() -> None:
+    def picture(*, has_ended: bool = False) -> Constrain:
+        # The terminal echoes Ctrl-C as `^C` next to the picture; at the margin it would scroll.
+        picture = draw(node, last_trial.words, has_ended=has_ended)
+        return Constrain(picture, screen.width - len("^C"))
+
+    def redraw(*, has_ended: bool = False) -> None:
         nonlocal size
         if screen.size != size:  # lines that a narrower terminal wrapped would stay above
             size = screen.size
             screen.clear()
-        live.update(draw(node, last_trial.words), refresh=True)
+        live.update(picture(has_ended=has_ended), refresh=True)
 
     def asks() -> bool:
         is_asked = last_trial.ask()
@@ -62,7 +68,7 @@ async def run_watched(node: Node, answers: Mapping[str, Answer]) -> None:
         return is_asked
 
     with Live(
-        draw(node),
+        picture(),
         console=screen,
         auto_refresh=False,
         transient=False,
@@ -79,4 +85,4 @@ async def run_watched(node: Node, answers: Mapping[str, Answer]) -> None:
         finally:
             last_trial.close()
             drawing.cancel()
-            redraw()
+            redraw(has_ended=True)

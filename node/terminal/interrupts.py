@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, Final
 
-STOPPING: Final = "stopping after the current run; Ctrl-C again to stop now"
+STOPPING: Final = "stopping after this run; Ctrl-C again to stop now"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 

@@ -1,13 +1,13 @@
 """Progress of long steps on stderr: one line of text per step, repeated for long steps."""
 
 import asyncio
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeAlias, TypeVar
 
+from node.terminal.terminal import say
 from protocol.codecs import plain
 
 Progress: TypeAlias = Callable[[str, float], None]  # the step, and the share done, 0 to 1
@@ -55,7 +55,7 @@ def reporting() -> Iterator[Progress]:
         is_new, now_s = what != last, time.monotonic()
         if is_new or now_s - shown_s >= _INTERVAL_S:
             known = "" if share >= 1 else " …" if is_new else f" … {share:.0%}"
-            print(f"  {plain(what)}{known}", file=sys.stderr, flush=True)
+            say(f"  {plain(what)}{known}", err=True)
             last, shown_s = what, now_s
 
     yield progress

@@ -2,16 +2,24 @@
 
 A title or a log message can contain escape sequences that rewrite the screen or the clipboard. So
 every text from elsewhere goes through `protocol.codecs.plain`.
+
+In a terminal, text wraps between words, and a command in backticks stays on one line. If the locale
+is not UTF-8, such as `LC_ALL=C`, a terminal gets ASCII only. Files and pipes get whole lines in
+UTF-8.
 """
 
 import io
 import json
+import locale
 import os
 import re
+import shutil
 import sys
+import textwrap
 from collections.abc import Mapping
-from typing import IO, TYPE_CHECKING, cast
+from typing import IO, TYPE_CHECKING, Final, TextIO, cast
 
+from protocol.codecs import plain
 from protocol.encoding import Value
 
 if TYPE_CHECKING:
@@ -20,6 +28,82 @@ if TYPE_CHECKING:
 # Spaces at the end of a line of text, before its final colour codes.
 _PADDING = re.compile(r" +((?:\x1b\[[0-9;]*m)*)$", re.MULTILINE)
 _ENDLESS = 100_000  # characters: wider than any table
+_BACKTICKED = re.compile(r"`[^`\n]*`")
+NO_BREAK: Final = "\xa0"
+_FIGURES = dict(zip("─━│┃┤█▶●·–┐└┘┌┓┗┛┏╭╮╰╯", "-=|#||>*.-" + 12 * "+", strict=True))
+_ASCII: Final = str.maketrans({**_FIGURES, "→": "->", "…": "...", "×": "x"})
+
+
+class AsciiStream(io.TextIOWrapper):
+    """A terminal's stream that spells every character in ASCII.
+
+    In text that was already laid out, such as the live view, an ellipsis keeps its width.
+    """
+
+    def write(self, text: str) -> int:
+        super().write(spelt_in_ascii(text.replace("…", "~")))
+        return len(text)
+
+
+def spelt_in_ascii(text: str) -> str:
+    """Return text in ASCII: arnode's own symbols by similar ones, other characters as escapes."""
+    return text.translate(_ASCII).encode("ascii", "backslashreplace").decode("ascii")
+
+
+def is_ascii_terminal(stream: TextIO) -> bool:
+    """Return True if this stream is a terminal in a locale without UTF-8.
+
+    Python writes UTF-8 in the C locale, too. So the stream's own encoding is no answer.
+    """
+    return stream.isatty() and locale.getencoding().lower().replace("-", "") != "utf8"
+
+
+def seen(text: str) -> str:
+    """Return untrusted text as stdout can show it, before its width is measured."""
+    stream = getattr(sys.stdout, "rich_proxied_file", sys.stdout)  # in a live view
+    return spelt_in_ascii(plain(text)) if isinstance(stream, AsciiStream) else plain(text)
+
+
+def say(text: str = "", *, err: bool = False, hang: int | None = None) -> None:
+    """Print lines of text that is safe to print. In a terminal, long lines wrap between words.
+
+    Further lines of a wrapped line are indented by `hang` columns, by default two more than its
+    first line. A no-break space keeps two words on one line.
+    """
+    stream = sys.stderr if err else sys.stdout
+    if isinstance(stream, AsciiStream):
+        text = NO_BREAK.join(map(spelt_in_ascii, text.split(NO_BREAK)))
+    if stream.isatty():
+        width = shutil.get_terminal_size().columns
+        text = "\n".join(_wrapped(line, width, hang) for line in text.split("\n"))
+    print(text.replace(NO_BREAK, " "), file=stream, flush=True)
+
+
+def ask_at_terminal(lines: list[str], question: str) -> bool:
+    """Show the lines and ask on stderr. The default answer is no."""
+    import click
+
+    for line in lines:
+        say(line, err=True)
+    return click.confirm(question, default=False, err=True)
+
+
+def _wrapped(line: str, width: int, hang: int | None) -> str:
+    """Return a line in several lines of at most `width` columns; a longer word is not broken."""
+    if len(line) <= width or " " not in line.strip():
+        return line
+    indent = len(line) - len(line.lstrip()) + 2 if hang is None else hang
+    return "\n".join(
+        textwrap.wrap(
+            _BACKTICKED.sub(lambda found: found[0].replace(" ", NO_BREAK), line),
+            width,
+            subsequent_indent=" " * indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+            expand_tabs=False,
+            replace_whitespace=False,
+        )
+    )
 
 
 def print_json(document: Mapping[str, object]) -> None:

@@ -268,7 +268,7 @@ def test_the_first_interrupt_finishes_the_run_at_hand_and_the_second_ends_at_onc
     with running_node(copied) as node:
         node.wait_for_status(stage="screen")
         node.interrupt()
-        node.wait_for("stopping after the current run; Ctrl-C again to stop now")
+        node.wait_for("stopping after this run; Ctrl-C again to stop now")
         assert node.end() == 0
     # Ctrl-C reaches the whole process group, but neither runs nor the journal's git.
     assert "journal was not updated" not in answered(copied, "home", "logs").stdout
@@ -279,7 +279,7 @@ def test_the_first_interrupt_finishes_the_run_at_hand_and_the_second_ends_at_onc
     with running_node(copied) as node:
         node.wait_for(" sd ")
         node.interrupt()
-        node.wait_for("stopping after the current run; Ctrl-C again to stop now")
+        node.wait_for("stopping after this run; Ctrl-C again to stop now")
         node.interrupt()
         assert node.end() == 130
     found = decisions(copied)

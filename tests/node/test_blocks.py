@@ -54,10 +54,14 @@ def blocks_with(words: str) -> list[Block]:
     ]
 
 
-def printed(*blocks: Block, shown: int | None = None, width: int = 400, is_cut: bool = True) -> str:
+def printed(
+    *blocks: Block,
+    shown: int | None = None,
+    width: int = 400,
+) -> str:
     file = io.StringIO()
     console = Console(file=file, width=width, color_system=None, highlight=False, markup=False)
-    print_blocks(console, *blocks, shown=shown, is_cut=is_cut)
+    print_blocks(console, *blocks, shown=shown)
     return file.getvalue()
 
 
@@ -157,9 +161,9 @@ def test_a_long_list_says_how_much_is_left_out() -> None:
 def test_figures_stand_on_the_right_and_words_wrap_where_they_may() -> None:
     wide = table(
         [words_column("title", wraps=True), figures_column("gain")],
-        [(quoted("a b c d e f g h"), "+1"), ("x", "+100")],
+        [(quoted("a word " * 9), "+1"), ("x", "+100")],
     )
-    lines = printed(wide, width=16).splitlines()
+    lines = printed(wide, width=40).splitlines()
     assert [line[-4:] for line in lines[:2]] == ["gain", "  +1"]
     assert len(lines) == 4
 
@@ -190,6 +194,29 @@ def test_a_link_leads_to_a_file_and_a_style_is_for_terminals() -> None:
     assert printed(block) == "a<b kept\n"
 
 
+def test_columns_that_do_not_fit_are_printed_below_their_row() -> None:
+    columns = [
+        words_column("id"),
+        figures_column("gain"),
+        figures_column("rerun"),
+        words_column("here"),
+        words_column("title", wraps=True),
+    ]
+    rows = [("a1b2", "+0.1", "", "confirmed", "a gain"), ("c3", "+10.2", "+1", "", "another gain")]
+
+    def shown(width: int) -> list[str]:
+        return [line.rstrip() for line in printed(table(columns, rows), width=width).splitlines()]
+
+    assert shown(24) == [
+        *("id     gain  rerun", "a1b2   +0.1", "  here: confirmed;", "  title: a gain"),
+        *("c3    +10.2     +1", "  title: another gain"),
+    ]
+    assert shown(30) == [
+        *("id     gain  rerun  here", "a1b2   +0.1         confirmed", "  a gain"),
+        *("c3    +10.2     +1", "  another gain"),
+    ]
+
+
 @pytest.mark.parametrize("width", [40, 80, 120, 200])
 def test_a_report_s_table_is_whole_at_any_width(width: int) -> None:
     columns = [
@@ -199,7 +226,7 @@ def test_a_report_s_table_is_whole_at_any_width(width: int) -> None:
         words_column("here", wraps=True),
     ]
     row = ("a gain of somebody's", "51cbd13cbcec", "+0.001234", "confirmed in 5 pairs of 8 planned")
-    shown = printed(table(columns, [row, row]), width=width, is_cut=False)
+    shown = printed(table(columns, [row, row]), width=width)
     for word in " ".join(row).split():
         assert shown.count(word) >= 2
     assert max(map(len, shown.splitlines())) <= width

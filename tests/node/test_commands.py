@@ -241,10 +241,10 @@ def test_show_says_where_the_seconds_of_own_runs_went(
     assert lines[at + 1] == "its reported loss: 5.4000 at step 50, 1.0000 at step 480"
     assert [line.split() for line in lines[-5:]] == [
         ["train", "import", "-3.00", "s", "2.50", "s", "ahead"],
-        ["train", "attempt", "0.00", "s", "1.00", "s", "█" * 4],
+        ["train", "attempt", "0.00", "s", "1.00", "s", "█" * 2],
         ["train", "build", "1.00", "s", "0.50", "s", "█"],
-        ["train", "train", "1.50", "s", "4.50", "s", "█" * 17],
-        ["score", "score", "7.00", "s", "4.00", "s", "█" * 15],
+        ["train", "train", "1.50", "s", "4.50", "s", "█" * 10],
+        ["score", "score", "7.00", "s", "4.00", "s", "█" * 9],
     ]
 
 

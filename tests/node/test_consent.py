@@ -15,7 +15,6 @@ from node.home.consent import (
     Offline,
     TaskOf,
     Wishes,
-    ask_at_terminal,
     network_terms,
     plan_network,
 )
@@ -25,6 +24,7 @@ from node.home.networks import Defined, create_network
 from node.peering.book import AddressBook, AddressSource
 from node.peering.book_file import book_path, write_book
 from node.running.program import agreed_network
+from node.terminal.terminal import ask_at_terminal
 from protocol.errors import ConfigurationError, UsageError
 from protocol.keys import SigningKey
 from tests.node.peer_addresses import address, key

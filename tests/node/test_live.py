@@ -168,7 +168,7 @@ def test_an_interrupt_shows_at_once(
     home.prepare()
     monkeypatch.setenv("FORCE_COLOR", "1")
     asyncio.run(run_watched(node, {}))
-    assert "stopping after the current run; Ctrl-C again to stop now" in shown[0]
+    assert "stopping after this run; Ctrl-C again to stop now" in shown[0]
     assert "again to stop now" in list(node.research.activity.messages)[-1]
 
 
@@ -209,3 +209,29 @@ def test_a_line_without_reference_runs_is_drawn(home: Home, store: Store) -> Non
     line_writer = with_baseline(home, store)
     line_writer.save(replace(line_writer.known_line, reference_nano=()))
     assert "verified head" in drawn(node_of(home, store))
+
+
+@pytest.mark.parametrize("width", [58, 78, 118])
+def test_only_titles_are_shortened_in_a_narrow_terminal(
+    home: Home, store: Store, width: int
+) -> None:
+    worked(home, store)
+    node = node_of(home, store)
+    node.research.activity.say("40 s are too short to verify anything: " * 3)
+    shown = drawn(node, width=width)
+    cut = [line for line in shown.splitlines() if "…" in line]
+    assert [line for line in cut if "LEARNING_RATE" not in line] == []
+    assert "Ctrl-C finishes this run and stops; nothing is lost" in shown
+
+
+def test_the_last_picture_shows_no_run(home: Home, store: Store) -> None:
+    worked(home, store)
+    node = node_of(home, store)
+    node.research.activity.running("a title", "screen", "first run")
+    console = Console(file=io.StringIO(), width=80, height=40, color_system=None)
+    console.print(draw(node, has_ended=True))
+    assert isinstance(console.file, io.StringIO)
+    shown = console.file.getvalue()
+    assert "stopped" in shown
+    for word in ("▶", "a title", "Ctrl-C"):
+        assert word not in shown

@@ -1,7 +1,10 @@
 """JSON is ASCII with its version first, and colour is for people."""
 
 import json
+import os
+import pty
 import re
+import subprocess
 import sys
 
 import pytest
@@ -9,7 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from node.terminal.terminal import console, print_json, to_json, wants_color
+from node.terminal.terminal import NO_BREAK, console, print_json, say, to_json, wants_color
 
 
 def test_json_begins_with_its_version_and_is_ascii(capsys: pytest.CaptureFixture[str]) -> None:
@@ -92,3 +95,54 @@ def test_without_colours_a_picture_is_drawn_again_all_the_same(
     assert "after" in shown
     assert ("before" in shown) == is_redrawn
     assert not re.search(r"\x1b\[[0-9;]*m", shown)
+
+
+def shown_by(
+    monkeypatch: pytest.MonkeyPatch, width: int, words: str, hang: int | None = None
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(width))
+    say(words, hang=hang)
+
+
+def test_a_long_line_wraps_between_words_and_is_indented(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown_by(monkeypatch, 20, "  ok    a b c d e f g h i j", hang=8)
+    assert capsys.readouterr().out == "  ok    a b c d e f\n        g h i j\n"
+
+
+def test_a_command_and_a_word_are_never_broken(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown_by(monkeypatch, 20, "to go on: `arnode start --task a`")
+    shown_by(monkeypatch, 20, f"  {'f' * 64}")
+    shown_by(monkeypatch, 20, f"name a  author{NO_BREAK}51cbd13cbcec", hang=0)
+    assert capsys.readouterr().out.splitlines() == [
+        *("to go on:", "  `arnode start --task a`"),
+        f"  {'f' * 64}",
+        *("name a", "author 51cbd13cbcec"),
+    ]
+
+
+def test_a_pipe_gets_whole_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    say("a word → " * 100)
+    assert capsys.readouterr().out == "a word → " * 100 + "\n"
+
+
+@pytest.mark.parametrize(
+    ("locale", "wanted"),
+    [("C", "0.1 -> 0.2 =- \\xe9 ..."), ("C.UTF-8", "0.1 → 0.2 ━─ é …")],
+)
+def test_a_terminal_without_utf_8_gets_ascii(locale: str, wanted: str) -> None:
+    ours, theirs = pty.openpty()
+    program = (
+        "import node.commands.cli as cli; from node.terminal.terminal import say;"
+        "cli._open_missing_streams(); say('0.1 → 0.2 ━─ é …')"
+    )
+    env = {**os.environ, "LC_ALL": locale, "COLUMNS": "80"}
+    subprocess.run([sys.executable, "-c", program], env=env, stdout=theirs, check=True)
+    os.close(theirs)
+    shown = os.read(ours, 1000).decode()
+    os.close(ours)
+    assert shown.rstrip() == wanted
