@@ -78,15 +78,17 @@ def settled_task(
 
 
 def trial_answers(
-    task: Task, instances: Iterable[bytes], *, on_holdout: bool = False
+    task: Task, runs: Iterable[tuple[int, bytes]], *, on_holdout: bool = False
 ) -> AsyncGenerator[bytes, None]:
-    """Yield the answers of a program's baseline to instances, without judging them.
+    """Yield the answers of a program's baseline, without judging them.
 
-    `on_holdout`: use the holdout's files. Raises RunFailed.
+    `runs` have a seed and an instance each. `on_holdout`: use the holdout's files.
+
+    Raises RunFailed.
     """
     from trainer.program.unjudged import unjudged_answers
 
-    return unjudged_answers(task, instances, on_holdout=on_holdout)
+    return unjudged_answers(task, runs, on_holdout=on_holdout)
 
 
 def text_task(path: Path, *, data_dir: Path) -> Task:

@@ -30,16 +30,16 @@ class GivenOptions:
     direction: Direction | None
     unit: str
     limit_s: int | None
-    repeats: int | None
+    repeats: int
 
     @property
     def is_all(self) -> bool:
         """True if nothing is left to be guessed."""
-        return bool(self.direction and self.unit and self.limit_s and self.repeats)
+        return bool(self.direction and self.unit and self.limit_s)
 
 
 def measured_by_trial(wanted: Wanted, given: GivenOptions, *, agrees: bool) -> Measured:
-    """Return a command's direction, unit, limit and repeats, from flags or else from trial runs.
+    """Return a command's direction, unit, limit and noise, from flags or else from trial runs.
 
     Raises UsageError if the direction is neither given nor confirmed, click.Abort if the user
     declines, ConfigurationError if the command fails in its trial run.
@@ -59,17 +59,17 @@ def measured_by_trial(wanted: Wanted, given: GivenOptions, *, agrees: bool) -> M
             direction=given.direction,
             unit=given.unit,
             limit_s=given.limit_s or LIMIT_S,
-            repeats=given.repeats or 1,
+            repeats=given.repeats,
         )
     guess = guess_from(reports, wanted.metric, unit=given.unit)
     direction = given.direction or guess.direction
-    repeats = given.repeats or guess.repeats
     measured = Measured(
         direction=direction or "min",
         unit=guess.unit,
         limit_s=given.limit_s or guess.limit_s,
-        repeats=repeats,
-        noise_floor=guess.noise_floor(repeats),
+        repeats=given.repeats,
+        noise_floor=guess.noise_floor(given.repeats),
+        is_exact=guess.is_exact and given.repeats == 1,
         opened=guess.opened,
     )
     for line in _shown(wanted, given, guess, measured, reports, knows=direction is not None):
@@ -96,7 +96,7 @@ def _confirm(given: GivenOptions, *, agrees: bool) -> None:
     elif given.direction is None:
         raise UsageError(
             "these guesses need to be confirmed at a terminal",
-            "--yes accepts them; or give --direction, --unit, --limit and --repeats",
+            "--yes accepts them; or give --direction, --unit and --limit",
         )
 
 
@@ -125,7 +125,6 @@ def _shown(
     lines += [
         f"unit       {measured.unit or 'none printed'}",
         f"limit      {measured.limit_s} s",
-        f"repeats    {measured.repeats} per run",
         f"noise      {_noise(guess, measured)}",
     ]
     if measured.opened:
@@ -136,6 +135,8 @@ def _shown(
 def _noise(guess: Guess, measured: Measured) -> str:
     if guess.noise_sd is None:
         return "unknown: a node's first session measures it"
+    if measured.is_exact:
+        return "none: all trial runs printed the same number, so one pair of runs decides"
     if measured.noise_floor == UNKNOWN_NOISE:
         return "none: all trial runs printed the same number"
     return f"sd {measured.noise_floor:.3g} of a run"

@@ -7,7 +7,7 @@ import click
 
 from node.commands.cli import cli
 from node.commands.table import SHOWS_ALL, meant
-from node.terminal.glossary import glossary
+from node.terminal.glossary import explained, glossary
 from protocol.errors import UsageError
 
 _COLUMNS = 80
@@ -29,12 +29,13 @@ def help(context: click.Context, words: tuple[str, ...], shows_all: bool) -> Non
         click.echo(cli.get_help(parent))
     elif text := _help_of(parent, words):
         click.echo(text)
-    elif meaning := glossary().get(term):
-        click.echo(textwrap.fill(f"{term}: {meaning}", _COLUMNS))
+    elif found := explained(term):
+        for name in found:
+            click.echo(textwrap.fill(f"{name}: {glossary()[name]}", _COLUMNS))
     else:
         known = [*cli.list_commands(parent), *glossary()]
-        found = meant(term) or next(iter(difflib.get_close_matches(term, known, 1, 0.7)), None)
-        hint = f"see `arnode help {found}`" if found else "`arnode help --all` lists all commands"
+        near = meant(term) or next(iter(difflib.get_close_matches(term, known, 1, 0.7)), None)
+        hint = f"see `arnode help {near}`" if near else "`arnode help --all` lists all commands"
         raise UsageError(f"there is no command or term `{term}`", hint)
 
 

@@ -18,7 +18,7 @@ from node.exchange.importers import Importer, Option
 from node.home.plugins import IMPORTERS, Found
 from protocol.codecs import plain
 from trainer.importing.command import Measured, Wanted, draft_of
-from trainer.importing.draft import TaskDraft, write_draft
+from trainer.importing.draft import TaskDraft, require_empty, write_draft
 
 _RESERVED = frozenset({"as-json", "as_json", "folder", "help", "into", "json"})
 
@@ -93,8 +93,8 @@ def import_() -> None:
     help="The command's time limit in seconds [10 times its slowest trial run].",
 )  # fmt: skip
 @click.option(
-    "--repeats", type=Count(1, 64),
-    help="How many times a run calls the command; results are averaged [chosen from the noise].",
+    "--repeats", type=Count(1, 64), default=1, show_default=True,
+    help="How many times a run calls the command; results are averaged.",
 )  # fmt: skip
 @click.option(
     "--with", "extra_files", type=click.Path(path_type=Path), multiple=True,
@@ -115,7 +115,7 @@ def init(
     direction: Literal["min", "max"] | None,
     unit: str,
     limit_s: int | None,
-    repeats: int | None,
+    repeats: int,
     extra_files: tuple[Path, ...],
     holdout: Path | None,
     agrees: bool,
@@ -136,7 +136,8 @@ def init(
         holdout=holdout,
     )
     given = GivenOptions(direction=direction, unit=unit, limit_s=limit_s, repeats=repeats)
-    draft_of(wanted, Measured(direction=direction or "min"))  # report faults before the trial runs
+    early = draft_of(wanted, Measured(direction=direction or "min"))
+    require_empty(into or Path(early.name))  # report all faults before the trial runs
     measured = measured_by_trial(wanted, given, agrees=agrees)
     _write(draft_of(wanted, measured), into, as_json)
 

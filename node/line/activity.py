@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from node.line.trial import Confirmation
-from node.terminal.vocabulary import gain_words, many, sd_words, word
+from node.terminal.vocabulary import MOST_SD, gain_words, many, sd_words, word
 from protocol.codecs import fit_line
 from trainer.measuring.loss_curve import LossCurve, LossPoint
 
@@ -155,7 +155,7 @@ class Activity:
     ) -> None:
         """Log the decision on an experiment."""
         measured = "" if metric is None else f"{metric:.4f}  "
-        gain = "" if gain_sd is None else f"{sd_words(gain_sd)}  "
+        gain = "" if gain_sd is None or abs(gain_sd) >= MOST_SD else f"{sd_words(gain_sd)}  "
         self._log(_line(f"{word(decision):<{_WORD_WIDTH}} {measured}{gain}{title}", record))
 
     def weighing(self, confirmation: Confirmation) -> None:

@@ -65,7 +65,12 @@ class BaselineStep(JobStep):
         line_context.noise.refresh()
         mean = fmean(run.metric_nano for run in ended if run.metric_nano is not None) / NANO
         often = "twice" if wanted == BASELINE_RUNS else f"{wanted} times"
-        line_context.activity.say(f"baseline measured {often}: {mean:.4f}", record=record.id)
+        metric = line_context.session.task.manifest.metric
+        better = "lower" if metric.direction == "min" else "higher"
+        line_context.activity.say(
+            f"baseline measured {often}: {metric.name} {mean:.4f}, {better} is better",
+            record=record.id,
+        )
         line_context.on_record()
 
     def open_again(self, line_writer: LineWriter) -> Job[Any]:

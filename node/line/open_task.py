@@ -23,6 +23,7 @@ from node.home.keyfile import load_secret
 from node.home.sandboxing import require_peer_sandbox
 from node.line.splits import split_key
 from node.store.blobs import Blobs
+from node.store.named_tasks import folder_of_name
 from node.store.records import ID_PREFIX
 from node.store.store import Store
 from node.terminal.progress import Progress, in_thread
@@ -40,7 +41,7 @@ from trainer.measuring.models import KeptModels
 from trainer.runner import Runner
 from trainer.sandbox.compiled import CompiledCode
 from trainer.sandbox.visible import visible_tree
-from trainer.task_folder.folder import OWN_TASKS, find_folder
+from trainer.task_folder.folder import OWN_TASKS, builtin_tasks, find_folder
 from trainer.task_folder.task import Task
 from trainer.task_kinds import builtin_ids, kind_of, load_task, text_task
 from trainer.task_kinds import untrusted_task as assembled
@@ -151,7 +152,7 @@ class Session:
 def require_known(home: Home, name: str) -> None:
     """Raise UsageError if there is no task with this name, folder or id. Reads no task file."""
     if name != AUTO and known_by_id(home, name) is None:
-        find_folder(name, home.data / OWN_TASKS)
+        find_folder(named_task(home, name), home.data / OWN_TASKS)
 
 
 def find_task(home: Home, *, name: str, text: Path | None, progress: Progress) -> Task:
@@ -312,9 +313,15 @@ def lacking(blobs: Blobs, manifest: TaskManifest) -> list[bytes]:
 
 
 def named_task(home: Home, name: str) -> str:
-    """Return the task that a setting names; choose one for `auto`, by the cards' self-tests."""
+    """Return the task that a setting names; choose one for `auto`, by the cards' self-tests.
+
+    A name that this home knows from an earlier folder means that folder, wherever one is.
+    """
     if name != AUTO:
-        return name
+        if name in builtin_tasks() or Path(name).exists() or not home.store.exists():
+            return name
+        with Store.open_read_only(home) as store:
+            return folder_of_name(store, name) or name
     results = [
         load_report(SelfTestConditions.of(card.device), home.data) for card in probe_cards().cards
     ]

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import pairwise
 from statistics import median
 from typing import Final, Self
 
@@ -139,6 +140,7 @@ class SessionPlan:
         self._began_s = clock_s()
         self._opening: Opening | None = None
         self._latest_s: deque[float] = deque(maxlen=_RECENT)
+        self._ended_s: deque[float] = deque(maxlen=_RECENT)
 
     # Recording
 
@@ -157,6 +159,7 @@ class SessionPlan:
         session is too short to verify anything.
         """
         self._latest_s.append(run_s)
+        self._ended_s.append(self.clock_s())
         opening, self._opening = self._opening, None
         return too_short(self.span, run_s, opening) if self.span and opening else None
 
@@ -167,6 +170,12 @@ class SessionPlan:
         It is the median of the latest runs, since some runs wait for an idle machine.
         """
         return median(self._latest_s) if self._latest_s else None
+
+    @property
+    def _gap_s(self) -> float:
+        """The usual time between the ends of two runs, which includes what happens between runs."""
+        gaps_s = [after - before for before, after in pairwise(self._ended_s)]
+        return median(gaps_s) if gaps_s else 0.0
 
     # The end
 
@@ -279,14 +288,19 @@ class SessionPlan:
         if span is None or run_s is None:
             return False
         return is_time_to_judge(
-            span, run_s, needs_anchor=needs_anchor, pairs=self._pairs, tries=self._tries
+            span,
+            run_s,
+            needs_anchor=needs_anchor,
+            pairs=self._pairs,
+            tries=self._tries,
+            gap_s=self._gap_s,
         )
 
 
 def fewest_pairs(style: Style) -> int:
     """Return the fewest pairs with which a promotion trial can pass by the rules of `style`."""
     if style.name != "differences":
-        return ANCHOR_PAIRS
+        return style.anchor_pairs(ANCHOR_PAIRS)
     return max(_PAIRS_OF_DIFFERENCES, style.least_pairs)
 
 
@@ -308,7 +322,13 @@ def runs_of_promotion_trial(*, needs_anchor: bool, pairs: int = ANCHOR_PAIRS) ->
 
 
 def is_time_to_judge(
-    span: Span, run_s: float, *, needs_anchor: bool, pairs: int = ANCHOR_PAIRS, tries: int = _TRIED
+    span: Span,
+    run_s: float,
+    *,
+    needs_anchor: bool,
+    pairs: int = ANCHOR_PAIRS,
+    tries: int = _TRIED,
+    gap_s: float = 0.0,
 ) -> bool:
     """Return True if a session should begin its promotion trial now, if there are patches to judge.
 
@@ -320,8 +340,9 @@ def is_time_to_judge(
     least = runs_of_promotion_trial(needs_anchor=needs_anchor, pairs=pairs)
     if span.whole_s < (least + _BEFORE) * run_s:
         return span.left_s >= span.whole_s - 1.5 * run_s  # one measures the cost of the baseline
-    # Nothing checks while a run is made: a span as short as one run could be missed.
-    latest_s = (least + max(1, tries // 2)) * run_s
+    # Nothing checks during a run: a span as short as one run, or as the gap between the ends of two
+    # runs (`gap_s`), could be missed.
+    latest_s = least * run_s + max(max(1, tries // 2) * run_s, 2 * gap_s)
     begins_s = max(latest_s, min((least + tries) * run_s, span.whole_s / 2))
     # The last of its runs may begin at the session's last moment.
     return (least - 1) * run_s < span.left_s <= begins_s

@@ -50,8 +50,8 @@ class _Trial:
         return {path for path, _ in program.fixed_files} if program else set()
 
     async def runs(self, seeds: Sequence[int], *, on_holdout: bool = False) -> list[Report]:
-        instances = [json.dumps({"seed": seed}).encode() for seed in seeds]
-        answers = trial_answers(self.task, instances, on_holdout=on_holdout)
+        runs = [(seed, json.dumps({"seed": seed}).encode()) for seed in seeds]
+        answers = trial_answers(self.task, runs, on_holdout=on_holdout)
         async with aclosing(answers):
             return [report_of(answer) async for answer in answers]
 

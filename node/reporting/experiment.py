@@ -13,7 +13,7 @@ from node.store.blobs import Blobs
 from node.store.experiments import Experiment
 from node.store.jobs import StoredOutcome
 from node.store.store import Store
-from node.terminal.vocabulary import wording
+from node.terminal.vocabulary import WORDINGS, wording
 from protocol.errors import ArnodeError, UsageError
 from protocol.evidence import Evidence
 from protocol.gains import FigureScale, pairs_of
@@ -100,6 +100,7 @@ def one_experiment_document(store: Store, blobs: Blobs, wanted: str) -> OneExper
     # A recheck's runs were used to select the patch, so they do not show how large the gain is.
     pairs = _pairs(body.runs) if body.stage == "confirm" else []
     outcomes = store.jobs.outcomes_of(body.runs)
+    reason, _, note = body.note.partition(": ")  # the loop's notes begin with its decision
     return {
         "experiment": experiment_document(entry),
         "record": record_document(store, blobs, record),
@@ -107,8 +108,8 @@ def one_experiment_document(store: Store, blobs: Blobs, wanted: str) -> OneExper
         "pairs": pairs,
         "runs": [_run(run, outcomes) for run in body.runs],
         **_gain(body, manifest, pairs),
-        "words": _words(store, entry),
-        "note": body.note,
+        "words": _words(store, entry, reason),
+        "note": note if reason in WORDINGS else body.note,
         "log_tail": outcomes[-1].log_tail if outcomes else None,
         "lineage": _lineage(store, entry),
     }
@@ -119,9 +120,13 @@ def experiment_page(at: OpenHome, query: OfId) -> OneExperimentDocument:
     return one_experiment_document(at.store, at.blobs, query.id)
 
 
-def _words(store: Store, entry: Experiment) -> str:
-    """Return the reason for an experiment's decision, and a later finding that it was overfit."""
-    words = wording(entry.decision).meaning
+def _words(store: Store, entry: Experiment, reason: str) -> str:
+    """Return the reason for an experiment's decision, and a later finding that it was overfit.
+
+    `reason` is the decision that its note names, which is more exact than "discarded".
+    """
+    is_named = entry.decision == "discarded" and reason in WORDINGS
+    words = wording(reason if is_named else entry.decision).meaning
     stacks = store.jobs.closed_jobs(entry.line, PromotionTrial)
     was_overfit = any(
         job.step.measured and job.step.measured.is_overfit and entry.patch in job.step.stack

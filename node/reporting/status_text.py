@@ -81,6 +81,8 @@ def parting_words(line: Mapping[str, Any] | None, again: str) -> str:
         summary = f"{before}{head:.4f} {verified}"
     if line and (keeps := line["working"]["keeps"]):
         summary += f", {many(keeps, 'patch', 'patches')} not verified yet"
+        if (working := line["working"]["metric"]) is not None:
+            summary += f" ({working:.4f})"
     command = plain(again).replace(" ", NO_BREAK)
     return f"stopped: {summary}. Resume:{NO_BREAK}{command}"
 

@@ -25,6 +25,17 @@ def remember_folder(store: Store, task: Task, wanted: str) -> None:
         store.set_meta(_FOLDER + task.id.hex(), str(folder.resolve()).encode())
 
 
+def folder_of_name(store: Store, name: str) -> str | None:
+    """Return the folder of the one task of this name that this home worked on, if it is there."""
+    kept = (
+        store.meta(_FOLDER + line.task.hex())
+        for line in store.jobs.lines()
+        if _name(store, line.task) == name
+    )
+    folders = {folder.decode() for folder in kept if folder and Path(folder.decode()).is_dir()}
+    return folders.pop() if len(folders) == 1 else None
+
+
 def task_source(store: Store, task_id: bytes) -> str | None:
     """Return the value that `--task` takes for a task of this home: its folder, else its name."""
     if folder := store.meta(_FOLDER + task_id.hex()):

@@ -531,8 +531,8 @@ def test_a_wrong_setting_changes_nothing(
         ("head --set abcd --undo", "exclude other options"),
         ("head --undo --working", "exclude other options"),
         ("head --unverified", "--unverified needs --set"),
-        ("try --from below -m why", "--from excludes"),
-        ("try --from tiny --folder .", "--from excludes"),
+        ("try --from below -m why", "--from does not use"),
+        ("try --from tiny --folder .", "--from does not use"),
     ],
 )
 def test_options_that_exclude_each_other_are_one_error(

@@ -9,7 +9,7 @@ from tests.node.test_commands import arnode
 def test_a_term_of_the_glossary_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(glossary()) == 40
     text = arnode(capsys, "help", "Promotion", "trial")
-    assert text.startswith("promotion trial: pairs of the verified head and the working line")
+    assert text.startswith("promotion trial: a trial makes pairs of the verified head")
     assert all(len(line) <= 80 for line in text.splitlines())
 
 
@@ -25,6 +25,16 @@ def test_a_command_is_explained_as_by_its_own_help(
     words: tuple[str, ...], beginning: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert arnode(capsys, "help", *words).startswith(beginning)
+
+
+@pytest.mark.parametrize(
+    ("word", "term"),
+    [("sd", "noise"), ("kept", "recheck"), ("trial", "promotion trial"), ("judge", "task")],
+)
+def test_a_word_within_a_definition_is_explained_by_it(
+    capsys: pytest.CaptureFixture[str], word: str, term: str
+) -> None:
+    assert f"{term}: " in arnode(capsys, "help", word)
 
 
 def test_an_unknown_word_is_an_error_that_names_the_nearest(

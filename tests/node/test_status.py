@@ -235,8 +235,10 @@ def test_the_last_line_of_a_session_names_what_is_verified_what_is_not_and_how_t
         "stopped: nothing was measured yet. Resume: arnode start"
     )
     keep(line_writer, "0.2")
-    assert last_line(line_of(line_writer), "arnode start") == (
-        "stopped: still the baseline, 1 patch not verified yet. Resume: arnode start"
+    line = line_of(line_writer)
+    line["working"] = {**line["working"], "metric": 0.2}
+    assert last_line(line, "arnode start") == (
+        "stopped: still the baseline, 1 patch not verified yet (0.2000). Resume: arnode start"
     )
     promotion_trial(line_writer, gain_nano=GAIN_NANO)
     line = line_of(line_writer)
@@ -246,7 +248,7 @@ def test_the_last_line_of_a_session_names_what_is_verified_what_is_not_and_how_t
     )
     keep(line_writer, "0.3")
     words = parting_words(line_of(line_writer), "arnode start --task circles-26")
-    assert words.split(" ")[-2:] == ["yet.", "Resume:\xa0arnode\xa0start\xa0--task\xa0circles-26"]
+    assert words.split(" ")[-2:] == ["(1.4800).", "Resume:\xa0arnode\xa0start\xa0--task\xa0circles-26"]
 
 
 def test_the_heads_metric_comes_from_its_latest_confirmation(line_writer: LineWriter) -> None:

@@ -111,7 +111,6 @@ def test_what_a_trial_run_shows_is_reported_and_taken(scripted: Path, tmp_path: 
         "direction  min: lower is better ('delay' in its name)",
         "unit       ms",
         "limit      10 s",
-        "repeats    1 per run",
         "noise      none: all trial runs printed the same number",
         "opened     data/rows.txt, fit.py, score.sh",
     ):
@@ -120,6 +119,36 @@ def test_what_a_trial_run_shows_is_reported_and_taken(scripted: Path, tmp_path: 
     assert "data/rows.txt" in table["files"]
     assert "data/unread.txt" not in table["files"]
     assert (table["limit_s"], table["metric"]["unit"], table["noise_floor"]) == (10, "ms", 0)
+
+
+@pytest.mark.parametrize(
+    ("seed", "instances"),
+    [
+        ('int(os.environ["ARNODE_SEED"])', {"public": 1, "secret": 1}),
+        ("7", {"fixed": ["the command"]}),
+    ],
+)
+def test_trial_runs_have_different_seeds_and_a_command_that_ignores_them_is_exact(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: str, instances: dict[str, object]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ARNODE_HOME", str(tmp_path / "home"))
+    text = f"import os, random\nprint('loss', random.Random({seed}).random())\n"
+    (tmp_path / "fit.py").write_text(text)
+    line = ["--target", "fit.py", "--eval", "python fit.py", "--metric", "loss", "--yes"]
+    said = ran("init", *line)
+    assert ("one pair of runs decides" in said) == ("fixed" in instances)
+    assert ("ARNODE_SEED" in said) == ("fixed" in instances)
+    table = tomllib.loads((tmp_path / "fit-loss" / "task.toml").read_text())
+    assert table["instances"] == instances
+    assert (table["noise_floor"] == 0) == ("fixed" in instances)
+
+
+def test_a_folder_that_is_not_empty_is_refused_before_any_trial_run(
+    scripted: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match="is not empty"):
+        ran(*SCRIPTED, "--yes", "--into", str(scripted))
 
 
 def test_flags_go_before_what_a_trial_run_shows(scripted: Path, tmp_path: Path) -> None:

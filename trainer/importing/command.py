@@ -33,6 +33,10 @@ from trainer.importing.self_scored import (
 LIMIT_S: Final = 600
 _SHELL_SCRIPTS: Final = frozenset({".sh", ".bash"})
 _COMMAND_FILE: Final = "arnode_command.py"  # next to the script of a trial run
+_SEEDLESS: Final = (
+    "its number is the same for every seed; if it draws random numbers, seed them from ARNODE_SEED,"
+    " or a gain may hold for one seed only"
+)
 _TRUST: Final = (
     "To make the task trusted, let the program print its answer for an instance that judge.py"
     " makes, and let check(instance, answer) compute the metric from it."
@@ -59,8 +63,8 @@ class Wanted:
 class Measured:
     """The facts about a command, from a trial run or from the user.
 
-    `unit` is the unit of its number, "" if it has none. `opened` are the files of the folder that
-    the command opened.
+    `unit` is the unit of its number, "" if it has none. `is_exact`: the number depends on no seed
+    and on no clock. `opened` are the files of the folder that the command opened.
     """
 
     direction: Direction
@@ -68,6 +72,7 @@ class Measured:
     limit_s: int = LIMIT_S
     repeats: int = 1
     noise_floor: float = UNKNOWN_NOISE
+    is_exact: bool = False
     opened: Sequence[str] = ()
 
 
@@ -143,10 +148,14 @@ def _self_scored(wanted: Wanted, measured: Measured) -> SelfScored:
         limit_s=measured.limit_s,
         repeats=measured.repeats,
         noise_floor=measured.noise_floor,
+        is_exact=measured.is_exact and wanted.holdout is None,
         toolchains=toolchains_of([wanted.command], _shell_scripts(fixed.values())),
         description=f"The command is `{wanted.command}`.",
         trust=_TRUST,
-        notes=(f"the command may run for {measured.limit_s} s (`limit_s` in task.toml)",),
+        notes=(
+            f"the command may run for {measured.limit_s} s (`limit_s` in task.toml)",
+            *([_SEEDLESS] if measured.is_exact else []),
+        ),
     )
 
 

@@ -51,6 +51,12 @@ class TaskDraft:
         return str(self.table["name"])
 
 
+def require_empty(into: Path) -> None:
+    """Raise UsageError if a new folder would replace files."""
+    if into.exists() and (not into.is_dir() or any(into.iterdir())):
+        raise UsageError(f"{into} exists and is not empty", "name another folder with --into")
+
+
 def write_draft(draft: TaskDraft, into: Path) -> None:
     """Write a complete task folder, or nothing if an error occurs.
 
@@ -58,8 +64,7 @@ def write_draft(draft: TaskDraft, into: Path) -> None:
     written or one of its files is refused.
     """
     was_there = into.exists()
-    if was_there and (not into.is_dir() or any(into.iterdir())):
-        raise UsageError(f"{into} exists and is not empty", "name another folder with --into")
+    require_empty(into)
     try:
         _write(draft, into)
     except BaseException as error:

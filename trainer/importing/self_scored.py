@@ -98,6 +98,7 @@ class SelfScored:
     - `repeats`: the number of times that a run calls the evaluator.
     - `noise_floor`: the standard deviation of the mean of these calls, `UNKNOWN_NOISE` if not
       measured.
+    - `is_exact`: the evaluator's figure depends on no seed, so a run has one fixed instance.
     - `guards`: limits that the evaluator itself enforces.
     """
 
@@ -115,6 +116,7 @@ class SelfScored:
     limit_s: int
     repeats: int = 1
     noise_floor: float = UNKNOWN_NOISE
+    is_exact: bool = False
     memory_gb: float = 2.0
     device: str = "cpu"
     packages_without: frozenset[str] = frozenset()
@@ -140,7 +142,7 @@ class SelfScored:
                 "scoring": "the candidate reports its own figures; nothing verifies them",
                 "threads": "more than one, so that the program may start processes",
                 "toolchains": "its scripts may call their commands",
-                "noise_floor": noise_comment(self.noise_floor),
+                "noise_floor": "none" if self.is_exact else noise_comment(self.noise_floor),
                 "metric.max_step": "the largest plausible gain is unknown",
             },
             files={
@@ -201,7 +203,8 @@ class SelfScored:
             "aggregate": "mean",
             "max_step": WIDEST_STEP,
         }
-        table["instances"] = {"public": self.repeats, "secret": self.repeats}
+        drawn: dict[str, Value] = {"public": self.repeats, "secret": self.repeats}
+        table["instances"] = {"fixed": ["the command"]} if self.is_exact else drawn
         if self.holdout:
             table["private"] = True
             table["data"] = {"holdout": HOLDOUT_FOLDER}

@@ -1,4 +1,4 @@
-"""Reports of trial runs of a command, and guesses from them: direction, unit, limit, repeats.
+"""Reports of trial runs of a command, and guesses from them: direction, unit, limit, noise.
 
 A report is untrusted, since it comes from a candidate's sandbox. The guesses only take effect when
 the user confirms them.
@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from statistics import fmean, stdev
+from statistics import stdev
 from typing import Final
 
 from protocol.codecs import plain
@@ -25,9 +25,6 @@ _ALL_RUNS_S: Final = 60.0  # of trial runs, except the first two
 _TIMES_SLOWEST: Final = 10
 _LEAST_LIMIT_S: Final = 10
 _MOST_LIMIT_S: Final = 86_400
-_WANTED_NOISE: Final = 0.01  # of the mean: repeats reduce the noise of a run to this
-_MOST_REPEATS: Final = 8
-_REPEATS_S: Final = 30.0
 _MOST_NAMES: Final = 64
 _LONGEST: Final = 4000
 
@@ -46,6 +43,12 @@ _HIGHER: Final = {
     "passed", "passes", "precision", "profit", "qps", "r2", "recall", "reward", "rewards", "rouge",
     "rps", "score", "scores", "similarity", "solved", "speed", "speedup", "throughput", "tps",
     "utility", "wins", "yield",
+}  # fmt: skip
+
+_TIMED: Final = _TIMES | {
+    "cpu", "cycles", "delay", "duration", "elapsed", "flops", "fps", "gflops", "iops", "latency",
+    "makespan", "ms", "ns", "ops", "per", "qps", "rps", "runtime", "speed", "speedup", "throughput",
+    "time", "times", "tps", "us", "wall",
 }  # fmt: skip
 
 
@@ -76,15 +79,16 @@ class Guess:
 
     `direction` is None if neither the metric's name nor its unit shows if more or less is better.
     `because` is the reason for a guessed direction. `noise_sd` is the standard deviation of a
-    single call of the command, None if there were too few calls.
+    single call of the command, None if there were too few calls. `is_exact`: it depends on no seed
+    and on no clock.
     """
 
     direction: Direction | None
     because: str
     unit: str
     limit_s: int
-    repeats: int
     noise_sd: float | None
+    is_exact: bool
     opened: tuple[str, ...]
 
     def noise_floor(self, repeats: int) -> float:
@@ -134,25 +138,14 @@ def guess_from(reports: Sequence[Report], metric: str, *, unit: str = "") -> Gue
         because=because,
         unit=unit,
         limit_s=min(limit_s, _MOST_LIMIT_S),
-        repeats=_repeats(known, sd, slowest_s),
         noise_sd=sd,
+        is_exact=sd == 0 and not _is_timed(metric, unit),
         opened=tuple(sorted(opened)),
     )
 
 
-def _repeats(figures: Sequence[float], sd: float | None, seconds: float) -> int:
-    if not sd:
-        return 1
-    wanted_sd = _WANTED_NOISE * abs(fmean(figures))
-    wanted = (
-        _MOST_REPEATS if not wanted_sd else math.ceil(min(_MOST_REPEATS, (sd / wanted_sd) ** 2))
-    )
-    return max(1, min(wanted, int(_REPEATS_S / max(seconds, 0.01))))
-
-
 def _direction(metric: str, unit: str) -> tuple[Direction | None, str]:
-    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", metric).lower()
-    words = re.findall(r"[a-z]+\d?", spaced.replace("/", "_per_"))
+    words = _words_of(metric)
     for word, after in pairwise(words):
         if word == "per" and after in _TIMES:
             return "max", f"{metric} is a rate"
@@ -167,6 +160,17 @@ def _direction(metric: str, unit: str) -> tuple[Direction | None, str]:
     if unit == "x":
         return "max", "a factor"
     return None, ""
+
+
+def _words_of(metric: str) -> list[str]:
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", metric).lower()
+    return re.findall(r"[a-z]+\d?", spaced.replace("/", "_per_"))
+
+
+def _is_timed(metric: str, unit: str) -> bool:
+    """Return True if a metric is a time or a rate, whose equal figures were only rounded."""
+    is_time = bool(unit) and in_unit(1.0, unit, "s") is not None
+    return is_time or not _TIMED.isdisjoint(_words_of(metric))
 
 
 def _unit_in_name(metric: str) -> str:

@@ -10,9 +10,9 @@ from trainer.task_folder.task import Task
 
 
 async def unjudged_answers(
-    task: Task, instances: Iterable[bytes], *, on_holdout: bool = False
+    task: Task, runs: Iterable[tuple[int, bytes]], *, on_holdout: bool = False
 ) -> AsyncGenerator[bytes, None]:
-    """Yield the baseline's answers to instances, each from a new sandbox.
+    """Yield the baseline's answers to runs, given as seed and instance, each in a new sandbox.
 
     `on_holdout` uses the holdout's files and discards the baseline's output. Raises RunFailed.
     """
@@ -20,11 +20,11 @@ async def unjudged_answers(
     builder = Builder(task.manifest, recipe_of(task), work)
     try:
         package = await builder.package(task.source)
-        for number, instance in enumerate(instances):
+        for seed, instance in runs:
             instance_run = InstanceRun(
                 package=package.secret if on_holdout else package.sealed,
                 instance=instance,
-                seed=number,
+                seed=seed,
                 name="the trial run",
                 keeps_output=not on_holdout,
             )

@@ -54,16 +54,19 @@ def test_a_timeout_is_ten_times_the_slowest_run() -> None:
     assert guess_from([report(seconds=9e9)], "x").limit_s == 86_400
 
 
-def test_a_run_repeats_what_scatters_within_bounds_and_its_noise_is_that_of_the_mean() -> None:
+def test_the_noise_of_a_run_is_that_of_the_mean_of_its_calls() -> None:
     calm = guess_from([report(100.0), report(100.0)], "x")
-    assert (calm.repeats, calm.noise_floor(1)) == (1, 0.0)
+    assert (calm.is_exact, calm.noise_floor(1)) == (True, 0.0)
     loud = guess_from([report(90.0), report(110.0), report(100.0)], "x")
-    assert loud.repeats == 8
+    assert not loud.is_exact
     assert loud.noise_floor(4) == pytest.approx(5.0)
-    slow = guess_from([report(90.0, seconds=12.0), report(110.0, seconds=12.0)], "x")
-    assert slow.repeats == 2
     assert guess_from([report(1.0)], "x").noise_sd is None
     assert guess_from([report(1.0)], "x").noise_floor(1) == 0.0
+
+
+@pytest.mark.parametrize("metric", ["latency", "fit_time", "tokens_per_s", "speedup"])
+def test_equal_times_are_not_taken_for_exact(metric: str) -> None:
+    assert not guess_from([report(0.1), report(0.1)], metric).is_exact
 
 
 def test_slow_commands_are_tried_less_often() -> None:
