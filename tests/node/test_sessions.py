@@ -134,7 +134,7 @@ def test_the_trial_begins_in_time_where_much_happens_between_runs(time: Time) ->
     plan = SessionPlan(Goal(duration_s=60.0), now=time.now, clock_s=time, pairs=1, tries=1)
     begun_at = []
     while not plan.is_over:
-        time.now_s += 1.9
+        time.now_s += 1.7
         plan.took(0.4)
         if plan.is_time_to_judge(needs_anchor=True) and plan.left_s < 30:
             begun_at.append(plan.left_s)

@@ -248,7 +248,8 @@ def test_the_last_line_of_a_session_names_what_is_verified_what_is_not_and_how_t
     )
     keep(line_writer, "0.3")
     words = parting_words(line_of(line_writer), "arnode start --task circles-26")
-    assert words.split(" ")[-2:] == ["(1.4800).", "Resume:\xa0arnode\xa0start\xa0--task\xa0circles-26"]
+    resume = "Resume:\xa0arnode\xa0start\xa0--task\xa0circles-26"
+    assert words.split(" ")[-2:] == ["(1.4800).", resume]
 
 
 def test_the_heads_metric_comes_from_its_latest_confirmation(line_writer: LineWriter) -> None:
