@@ -8,7 +8,7 @@ import { dropToken, openSession } from "./session.js";
 import { Visit, faultText } from "./visit.js";
 
 const THEME = "arnode.theme";
-const HIDDEN = { store: ["steering"], bootstrap: ["now", "night", "experiments", "fleet", "steering"] };
+const HIDDEN = { store: ["settings"], bootstrap: ["overview", "experiments", "workers", "settings"] };
 const NO_SESSION = "open this page with the link that `arnode view` prints";
 
 const part = document.getElementById("part");
@@ -36,7 +36,7 @@ async function begin() {
   listen(session);
 }
 
-const home = ({ kind }) => (kind === "bootstrap" ? "#/boards" : "#/now");
+const home = ({ kind }) => (kind === "bootstrap" ? "#/boards" : "#/overview");
 
 // Moves the focus itself, because the skip link's fragment would be read as a route.
 function skipInPlace() {

@@ -14,12 +14,12 @@ from tests.web.page.visitor import Visitor
 def test_the_code_is_gone_from_the_address_and_the_token_is_in_this_tab_alone(
     visitor: Visitor, chromium: Any, served: ServedHome
 ) -> None:
-    assert visitor.page.url == f"{served.url}#/now"
+    assert visitor.page.url == f"{served.url}#/overview"
     assert visitor.page.evaluate("() => document.cookie") == ""
     assert visitor.page.evaluate("() => sessionStorage.getItem('arnode.token').length") > 20
     visitor.page.reload()
     visitor.settle()
-    assert visitor.text("h1") == "Now"
+    assert visitor.text("h1") == "Overview"
 
 
 def test_without_a_code_it_says_how_to_open_it(chromium: Any, served: ServedHome) -> None:
@@ -180,7 +180,7 @@ def test_lanes_of_other_machines_are_reported(visitor: Visitor) -> None:
         {"lane": 1, "machine": "", "stage": "left out", "fault": HOSTILE, "times_lost": 0},
     ]
     pretend_status(visitor, remote_lanes=lanes)
-    visitor.go("fleet")
+    visitor.go("workers")
     found = visitor.page.locator("table >> nth=1").locator("tbody tr")
     found.nth(1).wait_for()
     rows = found.all_inner_texts()
@@ -205,7 +205,7 @@ def test_where_several_propose_each_ones_share_is_reported(visitor: Visitor) -> 
 def test_where_one_proposes_alone_no_shares_are_shown(visitor: Visitor) -> None:
     pretend_status(visitor, line={"proposers": [*PROPOSERS[:1]]})
     visitor.go("network")
-    visitor.go("now")
+    visitor.go("overview")
     assert visitor.page.locator("table[aria-label='Results so far']").count() == 1
     assert visitor.page.locator("table[aria-label='Proposers']").count() == 0
 
@@ -235,7 +235,7 @@ def test_a_planner_without_an_aim_says_so_and_why_it_rests(visitor: Visitor) -> 
     planner = {**PLANNER, "aim": None, "written": None, "waiting": "its budget of today is spent"}
     pretend_status(visitor, line={"planner": planner})
     visitor.go("network")
-    visitor.go("now")
+    visitor.go("overview")
     shown = visitor.page.locator("section", has_text="Aim of the proposers").last.inner_text()
     assert "No aim is set." in shown
     assert "Planning is paused: its budget of today is spent" in shown
@@ -245,6 +245,6 @@ def test_a_planner_without_an_aim_says_so_and_why_it_rests(visitor: Visitor) -> 
 def test_where_nobody_plans_no_aim_is_shown(visitor: Visitor) -> None:
     pretend_status(visitor, line={"planner": None})
     visitor.go("network")
-    visitor.go("now")
+    visitor.go("overview")
     assert visitor.page.locator("table[aria-label='Results so far']").count() == 1
     assert visitor.page.get_by_text("Aim of the proposers").count() == 0
