@@ -3,11 +3,14 @@
 import { element, refill, setText } from "./dom.js";
 import { Events } from "./events.js";
 import { Fault, Unproven } from "./api.js";
+import { refreshTimes } from "./figures.js";
+import { explainTerms } from "./glossary.js";
 import { routeOf } from "./routes.js";
 import { dropToken, openSession } from "./session.js";
 import { Visit, faultText } from "./visit.js";
 
 const THEME = "arnode.theme";
+const TIMES_MS = 30_000;
 const HIDDEN = { store: ["settings"], bootstrap: ["overview", "experiments", "workers", "settings"] };
 const NO_SESSION = "open this page with the link that `arnode view` prints";
 
@@ -33,6 +36,8 @@ async function begin() {
   document.querySelector(".brand").href = home(session);
   if (location.hash === "" || location.hash === "#") history.replaceState(null, "", home(session));
   go(true);
+  explainTerms(session.api);
+  setInterval(refreshTimes, TIMES_MS);
   listen(session);
 }
 
@@ -73,7 +78,8 @@ async function show(session, isFirst) {
   } catch (fault) {
     if (shown.signal.aborted || fault.name === "AbortError") return;
     refill(part, place);
-    place.append(faultText(fault));
+    const again = route === null || fault.status === 404 ? null : () => show(session, true);
+    place.append(faultText(fault, again));
     if (!(fault instanceof Fault)) console.error(fault);
   }
   part.removeAttribute("aria-busy");
