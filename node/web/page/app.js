@@ -5,6 +5,7 @@ import { Events } from "./events.js";
 import { Fault, Unproven } from "./api.js";
 import { refreshTimes } from "./figures.js";
 import { explainTerms } from "./glossary.js";
+import { listenForKeys } from "./keys.js";
 import { routeOf } from "./routes.js";
 import { dropToken, openSession } from "./session.js";
 import { Visit, faultText } from "./visit.js";
@@ -37,6 +38,7 @@ async function begin() {
   if (location.hash === "" || location.hash === "#") history.replaceState(null, "", home(session));
   go(true);
   explainTerms(session.api);
+  listenForKeys();
   setInterval(refreshTimes, TIMES_MS);
   listen(session);
 }
@@ -102,6 +104,7 @@ async function listen({ api, kind }) {
     onConnection: (isLive) => {
       setText(standing, isLive ? "live" : "disconnected, reconnecting");
       standing.className = isLive ? "live" : "lost";
+      bus.dispatchEvent(new CustomEvent("connection", { detail: { isLive } }));
     },
   });
   try {

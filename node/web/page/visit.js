@@ -1,6 +1,7 @@
 // A visit to one view of the page. It gives the view its data and events until the reader leaves.
 
 import { append, element, refill, setText, skeleton } from "./dom.js";
+import { addKey } from "./keys.js";
 
 export class Visit {
   #leaving = new AbortController();
@@ -47,6 +48,11 @@ export class Visit {
   // Calls `handle` with the data of every event of a kind.
   on(kind, handle) {
     this.#bus.addEventListener(kind, ({ detail }) => handle(detail), { signal: this.signal });
+  }
+
+  // Registers a key of the keyboard while this view is shown (keys.js).
+  key(key, words, action) {
+    if (!this.signal.aborted) addKey(key, words, action, { signal: this.signal });
   }
 
   every(ms, called) {
