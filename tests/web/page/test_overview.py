@@ -91,7 +91,8 @@ def test_the_result_comes_first_with_gains_in_sd(visitor: Visitor) -> None:
 def test_it_says_when_the_next_promotion_trial_is_due(visitor: Visitor, served: ServedHome) -> None:
     assert "Promotion trial in progress" in visitor.text(".trial")
     before = served.now
-    served.now = {"now": {**at_work("WARMUP → 3"), "evidence": None}}
+    waiting: Any = {"now": {**at_work("WARMUP → 3"), "evidence": None}}
+    served.now = waiting
     try:
         for working, words in (
             ({"trial_after": 7, "trial_by_ms": DUE_MS}, "due after 7 more kept patches, or at"),
