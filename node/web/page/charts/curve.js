@@ -53,7 +53,7 @@ function optionsOf(names) {
   return {
     height: HEIGHT,
     scales: { x: { time: false } },
-    axes: [{ label: "step", size: 30 }, { label: "loss", size: 56, values: (plot, splits) => splits.map((one) => String(Number(one.toPrecision(4)))) }],
+    axes: [{ label: "step", size: 30, values: (plot, splits) => splits.map((one) => (Number.isInteger(one) ? one.toLocaleString() : "")) }, { label: "loss", size: 56, values: (plot, splits) => splits.map((one) => String(Number(one.toPrecision(4)))) }],
     series: [
       {},
       ...names.map((name, at) => ({
