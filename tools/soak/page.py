@@ -1,4 +1,4 @@
-"""The page's performance in a browser: first paint, delay of updates, stalls of lists, and cost.
+"""The page's performance in a browser: opening, filters, updates, stalls of lists, and cost.
 
 A home with 10,000 experiments is served as a node does, and viewed in Chromium on the same
 machine. Then one experiment a second arrives for five minutes, as many as some nodes make in an
@@ -25,13 +25,31 @@ _LOADS: Final = 5
 _LOOKS: Final = 10
 _IDLE_S: Final = 60.0
 _BUSY_S: Final = 300.0
-_WISHES: Final = {"first_paint_ms": 300, "live_ms": 1000, "stall_ms": 100, "idle_share": 0.01}
+_FILTERS: Final = 5
+_WISHES: Final = {
+    "first_paint_ms": 300,
+    "opening_task_ms": 200,
+    "filter_ms": 100,
+    "live_ms": 1000,
+    "stall_ms": 100,
+    "idle_share": 0.01,
+}
 _LONG_TASKS: Final = """() => {
   window.longTasks = [];
   new PerformanceObserver((list) => {
     for (const { duration } of list.getEntries()) window.longTasks.push(duration);
   }).observe({ type: "longtask" });
 }"""
+
+_FILTER: Final = """() => new Promise((done) => {
+  const choice = document.querySelector("select[name=decision]");
+  const count = document.querySelector(".count");
+  const since = performance.now();
+  new MutationObserver(() => requestAnimationFrame(() => done(performance.now() - since)))
+    .observe(count, { childList: true, characterData: true, subtree: true });
+  choice.value = "kept";
+  choice.dispatchEvent(new Event("change"));
+})"""
 
 
 def run_page(home: Path) -> Mapping[str, object]:
@@ -42,6 +60,7 @@ def run_page(home: Path) -> Mapping[str, object]:
     with chromium() as browser, ServedHome(place) as served, _visiting(browser, served) as visitor:
         figures: dict[str, float] = {
             **_opening(visitor),
+            "filter_ms": statistics.median(_filters_ms(visitor)),
             "live_ms": max(_live_ms(visitor, served)),
             "stall_ms": max(_stalls_ms(visitor, full)),
             "idle_share": _idle_share(visitor),
@@ -60,13 +79,19 @@ def _visiting(browser: Any, served: ServedHome) -> Iterator[Visitor]:
 
 
 def _opening(visitor: Visitor) -> dict[str, float]:
-    """Return the median times of the first paint and of the complete first part."""
+    """Return the median times of the first paint and of the complete overview.
+
+    Also return the longest task of the browser while the overview opens.
+    """
+    visitor.page.add_init_script(f"({_LONG_TASKS})()")
     paints: list[float] = []
+    tasks: list[float] = []
     whole: list[float] = []
     for _ in range(_LOADS):
         visitor.page.reload()
         visitor.settle()
         whole.append(visitor.page.evaluate("() => performance.now()"))
+        tasks += visitor.page.evaluate("() => window.longTasks")
         paints.append(
             visitor.page.evaluate(
                 "() => performance.getEntriesByName('first-contentful-paint')[0].startTime"
@@ -75,11 +100,21 @@ def _opening(visitor: Visitor) -> dict[str, float]:
     return {
         "first_paint_ms": round(statistics.median(paints)),
         "whole_ms": round(statistics.median(whole)),
+        "opening_task_ms": round(max(tasks, default=0.0)),
     }
+
+
+def _filters_ms(visitor: Visitor) -> Iterator[float]:
+    """Yield the times from the choice of a filter to the list of what it leaves."""
+    for _ in range(_FILTERS):
+        visitor.go("network")
+        visitor.go("experiments")
+        yield round(visitor.page.evaluate(_FILTER), 1)
 
 
 def _live_ms(visitor: Visitor, served: ServedHome) -> Iterator[float]:
     """Yield the delays from the store (experiments) and the node (runs) to the page."""
+    visitor.go("overview")
     visitor.page.wait_for_selector("#standing.live")
     for number in range(_LOOKS):
         with Store.open(served.home) as store:
@@ -124,7 +159,7 @@ def _longest_stall_ms(visitor: Visitor) -> float:
 
 def _idle_share(visitor: Visitor) -> float:
     """Return the server's use of a core while a page is open and nothing happens."""
-    visitor.go("now")
+    visitor.go("overview")
     visitor.page.wait_for_selector("#standing.live")
     before_s = _cpu_s()
     visitor.page.wait_for_timeout(1000 * _IDLE_S)
