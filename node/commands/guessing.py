@@ -50,11 +50,12 @@ def measured_by_trial(wanted: Wanted, given: GivenOptions, *, agrees: bool) -> M
             limit_s = given.limit_s or LIMIT_S
             reports = try_command(wanted, progress, unit=given.unit, limit_s=limit_s)
     except (NotPreparedError, SafetyError) as fault:
+        why = fault.lacks if isinstance(fault, NotPreparedError) else fault.message
         if given.direction is None:
             raise UsageError(
-                f"cannot try the command here: {fault.message}", "give --direction min or max"
+                f"cannot try the command here: {why}", "give --direction min or max"
             ) from fault
-        click.echo(f"the command was not tried: {plain(fault.message)}", err=True)
+        click.echo(f"the command was not tried: {plain(why)}", err=True)
         return Measured(
             direction=given.direction,
             unit=given.unit,

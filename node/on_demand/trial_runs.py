@@ -6,6 +6,7 @@ shows whether the command reports a number.
 
 import asyncio
 import json
+import shlex
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -161,6 +162,16 @@ def _lacking(trial: _Trial, report: Report) -> list[str]:
 def _about_missing(wanted: Wanted, report: Report) -> str:
     """Return a hint about the files that the command did not find."""
     names = [name.removeprefix(_PLACE) for name in report.missing[:5]]
+    words, root = shlex.split(wanted.command), wanted.root
+    if absolute := next((one for one in (*words, *names) if Path(one).is_relative_to(root)), None):
+        relative = Path(absolute).relative_to(root)
+        return f"the sandbox has other paths: write {relative} instead of {absolute}"
+    if (root / words[0]).is_file() and words[0].endswith(".py"):
+        return f"name the interpreter: --eval {shlex.quote(f'python {wanted.command}')}"
+    folders = {Path(word).parent for word in words if (root / word).is_file()} - {Path()}
+    within = [one for one in folders if any((root / one / name).exists() for name in names)]
+    if within:
+        return f"the command runs in {root}: begin it with `cd {within[0]} &&`"
     there = [name for name in names if is_path(name) and (wanted.root / name).exists()]
     if there:
         return f"add {' '.join(f'--with {name}' for name in there)}"

@@ -144,6 +144,29 @@ def test_trial_runs_have_different_seeds_and_a_command_that_ignores_them_is_exac
     assert (table["noise_floor"] == 0) == ("fixed" in instances)
 
 
+@pytest.mark.parametrize(
+    ("command", "hint"),
+    [
+        ("python {place}/code/fit.py", "write code/fit.py instead of {place}/code/fit.py"),
+        ("code/fit.py", "name the interpreter: --eval 'python code/fit.py'"),
+        ("python code/fit.py", "begin it with `cd code &&`"),
+    ],
+)
+def test_a_command_for_another_place_gets_a_hint_that_helps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, hint: str
+) -> None:
+    place = tmp_path / "place"
+    (place / "code").mkdir(parents=True)
+    (place / "code" / "rows.txt").write_text("1\n")
+    (place / "code" / "fit.py").write_text("print('loss', len(open('rows.txt').read()))\n")
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("ARNODE_HOME", str(tmp_path / "home"))
+    line = ["--target", "code/fit.py", "--eval", command.format(place=place), "--metric", "loss"]
+    with pytest.raises(ConfigurationError) as caught:
+        ran("init", *line, "--yes")
+    assert hint.format(place=place) in caught.value.hint
+
+
 def test_a_folder_that_is_not_empty_is_refused_before_any_trial_run(
     scripted: Path, tmp_path: Path
 ) -> None:

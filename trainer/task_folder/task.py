@@ -110,6 +110,7 @@ class NotPreparedError(ConfigurationError):
         )
         self.kind = kind
         self.title = title
+        self.lacks = lacks
         self.unknown = unknown
         self.download = download
 
