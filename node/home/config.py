@@ -100,6 +100,21 @@ class Config:
     `agent = "claude"` ([all values](llm.md#who-proposes)), or [several](llm.md#several-at-once).
     The built-in search proposes while a model or agent has no proposal."""
 
+    approve: str = setting(
+        "off",
+        ValueKind(take.approval, '"off", "wait", a time span like "30m", or "30m:skip"'),
+        Flag(
+            "Run no proposal before you approve it; after SPAN it runs, or with :skip it does not "
+            "(default: wait). Peers' claims keep their own rules.",
+            metavar="[wait|SPAN|SPAN:skip]",
+            bare="wait",
+        ),
+    )
+    """[Which proposals wait for your approval](llm.md#approve-proposals) (`arnode approve`), of the
+    built-in search too: `"off"`: none; `"wait"`: all, until you answer; `"30m"`: all, but they run
+    after 30 minutes without an answer; `"30m:skip"`: they are dropped then. Spans have one unit:
+    `s`, `m`, `h` or `d`. Peers' claims, transfers and submitted sources never wait."""
+
     planner: str | None = setting(None, agents.MODEL)
     """A language model, named as in `agent`. After every 12 experiments it writes what models and
     coding agents should aim at ([Roles](llm.md#roles))."""
