@@ -382,7 +382,8 @@ class Config:
 
     notify: tuple[str, ...] = setting((), NOTIFY)
     """Where [short messages](service.md#notifications) are sent when there is a new verified head,
-    a claim of yours is refuted, the node stops by itself or the disk fills up:
+    a claim of yours is refuted, a proposal waits for you, the node stops by itself or the disk
+    fills up:
     `["ntfy:https://ntfy.example.org/TOPIC", "webhook:https://example.org/hook",
     "command:/home/me/tell --now"]`."""
 

@@ -170,6 +170,9 @@ def _print_line(line: Mapping[str, Any]) -> None:
         click.echo(f"  now            {plain(now['stage'])}{at_work}{pausing}")
         share = f", training {line['counted_share']:.0%} of the time"
         click.echo(f"  pace           {line['per_hour']:.0f} runs an hour{share}")
+    if waiting := line["proposals_waiting"]:
+        wait = "waits" if waiting == 1 else "wait"
+        click.echo(f"  approval       {many(waiting, 'proposal')} {wait} for you: `arnode approve`")
     if len(proposers := line["proposers"]) > 1:
         for one in proposers:
             click.echo(f"  proposes       {_proposer_words(one)}")

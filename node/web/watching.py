@@ -65,9 +65,9 @@ class ChangeWatch:
         waiting = sum(step.state == "waiting" for step in jobs.values())
         changed = [number for number, step in jobs.items() if step != before.get(number)]
         ended = sorted(before.keys() - jobs.keys())
+        found = [find_proposal(store, number) for number in (*ended, *changed)]
         return [
-            ("proposal", {**proposal_document(store, find_proposal(store, one)), "open": waiting})
-            for one in (*ended, *changed)
+            ("proposal", {**proposal_document(store, job), "waiting": waiting}) for job in found
         ]
 
     def _new(self, open_home: OpenHome, since: int) -> list[tuple[Kind, Mapping[str, Any]]]:
