@@ -75,14 +75,6 @@ def open_proposal(line_writer: LineWriter, idea: Idea) -> ProposalJob:
     return job
 
 
-def move_proposal(line_writer: LineWriter, job: ProposalJob, idea: Idea) -> ProposalJob:
-    """Store the same idea on the present working line, and count its canonical AST as tried."""
-    with line_writer.store.transaction():
-        moved = line_writer.store.jobs.update_step(job, replace(job.step, idea=idea))
-        line_writer.store.jobs.mark_tried(line_writer.key.task, idea.fingerprint)
-    return moved
-
-
 def settle_proposal(store: Store, job: ProposalJob, state: State, *, now_ms: int) -> ProposalJob:
     """Store a decision that nobody made: on an unanswered or an outdated proposal."""
     return _decide(store, job, replace(job.step, state=state, decided_ms=now_ms))

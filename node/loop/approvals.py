@@ -19,7 +19,6 @@ from node.line.proposals import (
     State,
     answer_span_ms,
     has_run,
-    move_proposal,
     note_rule,
     open_proposal,
     proposals_of,
@@ -59,6 +58,8 @@ class Approvals:
         self._say = say
         self._clock_ms = clock_ms
         self._span_ms = answer_span_ms(rule)
+        self._moved_to = b""
+        self._moved: dict[bytes, Idea | None] = {}  # ideas by their trees, on that working line
 
     @property
     def is_on(self) -> bool:
@@ -106,31 +107,45 @@ class Approvals:
         rejected = [step.idea for step in rejections_of(self._store, self._line_writer.key)]
         return any((edits and edits == idea.edits) or title == idea.title for idea in rejected)
 
-    def settle(self) -> None:
-        """Decide what nobody answered in time; move the others to the present working line.
+    def next(self) -> Idea | None:
+        """Return the first idea that may run, on the present working line; None without one."""
+        self.settle()
+        job = next((job for job in self.open if job.step.runs), None)
+        # Move it again: on a full disk, a tree that no job refers to may be gone.
+        idea = None if job is None else self._on_working_line(job.step.idea)
+        return None if job is None or idea is None else replace(idea, submission=job.id)
 
-        Drop those that no longer fit, or whose source was run meanwhile.
+    def settle(self) -> None:
+        """Decide what nobody answered in time.
+
+        Drop what no longer fits the working line, or whose source was run meanwhile. A proposal
+        keeps its base until it runs, so that the owner edits what was shown.
         """
         for job in self.open:
-            if job.step.state == "waiting" and (state := self._unanswered(job)):
-                job = self._settled(job, state)
-                if not job.step.runs:
-                    continue
-            idea = self._current(job.step.idea)
-            if idea is None:
-                self._settled(job, "outdated")
-            elif idea != job.step.idea:
-                move_proposal(self._line_writer, job, idea)
+            state = self._unanswered(job) if job.step.state == "waiting" else None
+            settled = job if state is None else self._settled(job, state)
+            is_open = state is None or settled.step.runs
+            if is_open and self._current(settled) is None:
+                self._settled(settled, "outdated")
 
-    def _current(self, idea: Idea) -> Idea | None:
+    def _current(self, job: ProposalJob) -> Idea | None:
         """Return an idea on the present working line; None if it does not fit or was run."""
+        idea, working = job.step.idea, self._line_writer.known_line.working
+        if self._moved_to != working:
+            self._moved_to, self._moved = working, {}
+        if idea.tree not in self._moved:
+            self._moved[idea.tree] = self._on_working_line(idea)
+        moved = self._moved[idea.tree]
+        is_old = moved and has_run(self._store, self._line_writer.key, moved.fingerprint)
+        return None if is_old else moved
+
+    def _on_working_line(self, idea: Idea) -> Idea | None:
         moved = moved_idea(self._line_writer, idea)
         if moved is None and idea.proposer == EDITED:  # the owner's source runs as it is
             moved = replace(idea, base=self._line_writer.known_line.working, edits=())
-        if moved is None or has_run(self._store, self._line_writer.key, moved.fingerprint):
-            return None
-        is_moved = moved.base != idea.base
-        is_there = is_moved and moved.fingerprint == fingerprint(self._line_writer.explored)
+        if moved is None or moved.base == idea.base:
+            return moved
+        is_there = moved.fingerprint == fingerprint(self._line_writer.explored)
         return None if is_there else moved
 
     def _unanswered(self, job: ProposalJob) -> State | None:

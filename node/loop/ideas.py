@@ -120,9 +120,8 @@ class Ideas:
         If the owner must approve ideas, one that was approved is returned, and new ones are offered
         as long as fewer than `MOST_OPEN` wait.
         """
-        self.approvals.settle()
-        if idea := next((job for job in self.approvals.open if job.step.runs), None):
-            return replace(idea.step.idea, submission=idea.id)
+        if idea := self.approvals.next():
+            return idea
         if not self.approvals.is_on:
             return self._new()
         self._offer()

@@ -4,6 +4,7 @@ import asyncio
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 
@@ -54,8 +55,8 @@ class Clock:
         return self.now_ms
 
 
-def ideas_of(home: Home, line_writer: LineWriter, rule: str = "wait", **more: object) -> Ideas:
-    bench = Bench(home=home, store=line_writer.store, approve=rule, **more)  # type: ignore[arg-type]
+def ideas_of(home: Home, line_writer: LineWriter, rule: str = "wait", **more: Any) -> Ideas:
+    bench = Bench(home=home, store=line_writer.store, approve=rule, **more)
     return bench.loop_assembly(line_writer).ideas
 
 
@@ -63,7 +64,7 @@ def titles(store: Store, state: str = "waiting") -> list[str]:
     return [job.step.idea.title for job in open_proposals(store) if job.step.state == state]
 
 
-def offered(home: Home, line_writer: LineWriter, **more: object) -> Ideas:
+def offered(home: Home, line_writer: LineWriter, **more: Any) -> Ideas:
     """Ideas of which as many wait as may."""
     ideas = ideas_of(home, line_writer, **more)
     assert ideas.take() is None
@@ -113,9 +114,10 @@ def test_a_proposal_is_decided_once(home: Home, line_writer: LineWriter) -> None
         approve(store, one, now_ms=NOW_MS)
     reject(store, one, "on second thoughts", now_ms=NOW_MS)  # it has not begun
     reject(store, other, "", now_ms=NOW_MS)
-    for decide in (approve, lambda *a, now_ms: reject(*a, "", now_ms=now_ms)):
-        with pytest.raises(UsageError, match="is rejected already"):
-            decide(store, other, now_ms=NOW_MS)
+    with pytest.raises(UsageError, match="is rejected already"):
+        approve(store, other, now_ms=NOW_MS)
+    with pytest.raises(UsageError, match="is rejected already"):
+        reject(store, other, "", now_ms=NOW_MS)
     with pytest.raises(UsageError, match="there is no proposal 999"):
         approve(store, 999, now_ms=NOW_MS)
 
@@ -262,13 +264,29 @@ def test_what_waits_moves_with_the_working_line_or_is_dropped(
     idea = ideas.take()
     assert idea is not None
     assert line_writer.source(idea.tree)["train.py"] == b"LEARNING_RATE = 0.1\nK0 = 1\nEXTRA = 1\n"
-    assert {job.step.idea.base for job in open_proposals(store)} == {other.tree}
+    assert {job.step.idea.base for job in open_proposals(store)} == {BASELINE.tree}  # as shown
     keep(line_writer, "0.9")  # in the line that they change
     said: list[str] = []
     approvals = Approvals(line_writer, "wait", say=said.append)
     approvals.settle()
     assert open_proposals(store) == []
     assert len(said) == MOST_OPEN
+
+
+def test_an_edit_of_what_was_shown_keeps_what_was_kept_meanwhile(
+    home: Home, line_writer: LineWriter
+) -> None:
+    store = line_writer.store
+    ideas = offered(home, line_writer, ideas=0, proposer=Insertions())
+    number = open_proposals(store)[0].id
+    other = BASELINE.replacing("train.py", BASELINE["train.py"] + b"EXTRA = 1\n")
+    line_writer.blobs.put_source(other)
+    line_writer.save(replace(line_writer.known_line, working=other.tree))
+    files = {"train.py": b"LEARNING_RATE = 0.1\nK0 = 2\n"}
+    edit(store, line_writer.blobs, number, files, now_ms=NOW_MS)
+    idea = ideas.take()
+    assert idea is not None
+    assert line_writer.source(idea.tree)["train.py"] == b"LEARNING_RATE = 0.1\nK0 = 2\nEXTRA = 1\n"
 
 
 def test_a_source_that_was_tried_by_hand_meanwhile_is_not_run_again(

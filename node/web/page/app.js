@@ -6,6 +6,7 @@ import { Fault, Unproven } from "./api.js";
 import { routeOf } from "./routes.js";
 import { dropToken, openSession } from "./session.js";
 import { Visit, faultText } from "./visit.js";
+import { countInTitle } from "./waiting.js";
 
 const THEME = "arnode.theme";
 const HIDDEN = { store: ["steering"], bootstrap: ["now", "night", "experiments", "fleet", "steering"] };
@@ -34,6 +35,7 @@ async function begin() {
   if (location.hash === "" || location.hash === "#") history.replaceState(null, "", home(session));
   go(true);
   listen(session);
+  countInTitle(session, bus);
 }
 
 const home = ({ kind }) => (kind === "bootstrap" ? "#/boards" : "#/now");

@@ -6,6 +6,7 @@ import { lineChooser, noLine, ofLine, chosenLine } from "../line.js";
 import { atMostEvery, fill, announce } from "../visit.js";
 import { badge, wording } from "../words.js";
 import * as figures from "../figures.js";
+import { approvalSection } from "./approval.js";
 import { AtWork } from "./at_work.js";
 import { headline } from "./headline.js";
 import { plannerView, proposersView } from "./proposers.js";
@@ -19,6 +20,7 @@ export async function show(visit) {
   const work = new AtWork(visit);
   visit.show(element("section", { "aria-label": "Current runs" }, work.place));
   work.begin();
+  visit.show(approvalSection(visit));
   const again = () => dispatchEvent(new Event("hashchange"));
   if (line === null) {
     visit.show(noLine());
