@@ -90,7 +90,7 @@ def test_what_waits_is_announced_counted_and_approved_in_place(
     owner.go("now")
     owner.page.get_by_text("Nothing waits.").wait_for()
     (number,) = propose(deciding.home, "0.5")
-    owner.page.wait_for_selector("text=waits for you")
+    owner.page.get_by_role("link", name="0.5").wait_for()
     owner.page.wait_for_function("() => document.title.startsWith('(1) ')")
     owner.page.wait_for_function(
         "() => document.getElementById('announcement').textContent.startsWith('waits for your')"
@@ -140,9 +140,9 @@ def test_who_only_reads_decides_nothing(chromium: Any, deciding: DecidingHome) -
     (number,) = propose(deciding.home, "0.5")
     context = chromium.new_context()
     with Visitor(context, deciding.link(steers=False)) as reader:
-        for view in ("now", f"proposals/{number}"):
+        for view, shown in (("now", "text=0.5"), (f"proposals/{number}", "text=waits for you")):
             reader.go(view)
-            reader.page.wait_for_selector("text=waits for you")
+            reader.page.wait_for_selector(shown)
             assert reader.page.get_by_role("button", name="Approve").count() == 0
         assert "`arnode approve` decides" in reader.page.locator("#part").inner_text()
     context.close()

@@ -7,7 +7,9 @@ import * as figures from "../figures.js";
 import { announce, attempt, faultText } from "../visit.js";
 
 const MOST_NOTE = 1_000; // characters
-const ROWS = 24; // of the editor
+const ROWS = [4, 24]; // of the editor, at least and at most
+const DAY_MS = 86_400_000;
+const CLOCK = new Intl.DateTimeFormat(undefined, { timeStyle: "short" });
 const STATES = {
   waiting: ["waits for you", "working"],
   approved: ["approved", "good"],
@@ -45,17 +47,26 @@ function listView(visit, { approve, proposals }) {
   const content =
     proposals.length === 0
       ? element("p", { class: "soft" }, "Nothing waits. A new proposal appears here before it runs.")
-      : element("ul", { class: "latest" }, proposals.map((one) => itemView(visit, one)));
+      : element("ul", { class: "to-decide" }, proposals.map((one) => itemView(visit, one)));
   return section("Waiting for your decision", content);
 }
 
 function itemView(visit, proposal) {
   const { id, title: name, state } = proposal;
   const outcome = element("div", {});
-  const item = element("li", {}, stateBadge(state), link(`proposals/${id}`, quoted(name)), element("span", { class: "soft" }, summary(proposal), dueWords(proposal)));
-  if (state === "waiting" && visit.maySteer) item.append(approveButton(visit, proposal, outcome, { label: `Approve ${plain(name)}` }));
-  item.append(outcome);
-  return item;
+  const isOpen = state === "waiting" && visit.maySteer;
+  return element(
+    "li",
+    {},
+    element(
+      "div",
+      {},
+      element("p", {}, link(`proposals/${id}`, quoted(name)), state === "waiting" ? null : [" ", stateBadge(state)]),
+      element("p", { class: "soft" }, summary(proposal), dueWords(proposal)),
+      outcome,
+    ),
+    isOpen ? approveButton(visit, proposal, outcome, { label: `Approve ${plain(name)}` }) : null,
+  );
 }
 
 // The view of one proposal.
@@ -154,7 +165,8 @@ function rejecting(visit, { id, title: name }, read) {
 function editing(visit, { id, title: name }, files, read) {
   const outcome = element("div", {});
   const editors = Object.entries(files).map(([file, text]) => {
-    const editor = element("textarea", { class: "source", rows: String(ROWS), spellcheck: "false", autocomplete: "off", wrap: "off" });
+    const rows = Math.min(ROWS[1], Math.max(ROWS[0], text.split("\n").length));
+    const editor = element("textarea", { class: "source", rows: String(rows), spellcheck: "false", autocomplete: "off", wrap: "off" });
     editor.value = text;
     return [file, editor];
   });
@@ -182,7 +194,8 @@ function stateBadge(state) {
 
 function dueWords({ state, due, due_skips: skips }) {
   if (state !== "waiting" || !figures.isKnown(due)) return null;
-  return ` It ${skips ? "is dropped" : "runs"} at ${figures.time(due)} if you do not answer.`;
+  const at = due - Date.now() < DAY_MS ? CLOCK.format(due) : figures.time(due);
+  return ` It ${skips ? "is dropped" : "runs"} at ${at} if you do not answer.`;
 }
 
 function whoProposed({ proposer, model }) {
@@ -194,5 +207,5 @@ function summary(proposal) {
   const parts = [["by ", whoProposed(proposal)]];
   if (figures.isKnown(runS)) parts.push(`, a run takes ${figures.span(runS)}`);
   if (figures.isKnown(usd)) parts.push(`, ${usd.toFixed(4)} USD spent`);
-  return parts;
+  return [...parts, "."];
 }

@@ -18,9 +18,8 @@ const LATEST = 8;
 export async function show(visit) {
   const { lines, line } = await chosenLine(visit);
   const work = new AtWork(visit);
-  visit.show(element("section", { "aria-label": "Current runs" }, work.place));
+  visit.show(approvalSection(visit), element("section", { "aria-label": "Current runs" }, work.place));
   work.begin();
-  visit.show(approvalSection(visit));
   const again = () => dispatchEvent(new Event("hashchange"));
   if (line === null) {
     visit.show(noLine());
