@@ -19,32 +19,34 @@ from node.store.store import Store
 from protocol.patches import unified_diff
 from protocol.units import from_nano
 
+ProposalDocument = TypedDict(
+    "ProposalDocument",
+    {
+        "id": int,
+        "ts": int,
+        "task": str,
+        "class": str,
+        "title": str,
+        "why": str,
+        "proposer": str,
+        "model": str | None,
+        "state": str,
+        "note": str,
+        "decided": int | None,
+        "due": int | None,
+        "due_skips": bool,
+        "run_s": float | None,
+        "usd": float | None,
+        "tokens": int | None,
+        "result": str | None,
+    },
+)
+"""A proposal, who proposed it, its estimated cost and the owner's decision.
 
-class ProposalDocument(TypedDict):
-    """A proposal, who proposed it, its estimated cost and the owner's decision.
-
-    `run_s` are the seconds of one run here, null if unknown; `usd` and `tokens` are what writing it
-    cost. While it waits, it is decided at `due` if nobody answers (null: never): it then runs, or
-    is dropped with `due_skips`. `result` is its experiment, null before that ended.
-    """
-
-    id: int
-    ts: int
-    task: str
-    hardware_class: str
-    title: str
-    why: str
-    proposer: str
-    model: str | None
-    state: str
-    note: str
-    decided: int | None
-    due: int | None
-    due_skips: bool
-    run_s: float | None
-    usd: float | None
-    tokens: int | None
-    result: str | None
+`run_s` are the seconds of one run here, null if unknown; `usd` and `tokens` are what writing it
+cost. While it waits, it is decided at `due` if nobody answers (null: never): it then runs, or is
+dropped with `due_skips`. `result` is its experiment, null before that ended.
+"""
 
 
 class ProposalsDocument(TypedDict):
@@ -115,7 +117,7 @@ def proposal_document(store: Store, job: ProposalJob) -> ProposalDocument:
         "id": job.id,
         "ts": job.created_ms,
         "task": manifest.name if manifest else "",
-        "hardware_class": job.line.hardware_class,
+        "class": job.line.hardware_class,
         "title": idea.title,
         "why": idea.why,
         "proposer": idea.proposer,

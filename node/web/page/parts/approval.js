@@ -95,7 +95,7 @@ function proposalView(visit, { proposal, diff, files }, read) {
 }
 
 function header(proposal) {
-  const { state, why, note, ts, task, hardware_class: hardwareClass, run_s: runS, usd, tokens, decided, result } = proposal;
+  const { state, why, note, ts, task, class: hardwareClass, run_s: runS, usd, tokens, decided, result } = proposal;
   return element(
     "div",
     { class: "verdict" },
