@@ -4,15 +4,19 @@ import asyncio
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
-from agent.proposal import NoProposal, Rejection
+from agent.proposal import Context, NoProposal, Proposal, Rejection
+from node.commands.node_control import start
+from node.home.config import load_config
 from node.home.home import Home
 from node.line.experiment import COMBINING, ExperimentStep
 from node.line.idea import EDITED, Idea
 from node.line.line_writer import LineWriter
+from node.line.promotion_trial import PromotionTrial
 from node.line.proposals import (
     answer_span_ms,
     approve,
@@ -27,20 +31,25 @@ from node.loop.ideas import Ideas
 from node.loop.research import Research
 from node.loop.session_plan import Goal
 from node.loop.slow_ideas import SlowIdeas
+from node.on_demand.block import ComparisonBlock, Contender
 from node.running.alert_watching import AlertWatch
+from node.store.model_calls import ModelCostLimits
 from node.store.store import Store
-from protocol.errors import UsageError
+from protocol.errors import ConfigurationError, UsageError
 from protocol.record_kinds import PatchBody, ResultBody
+from protocol.rule import DEFAULT
 from tests.node.examples import BASELINE, KEY, LINE
 from tests.node.line_writers import (
     BASE_NANO,
+    GAIN_NANO,
     conclude,
     keep,
     proposal_of,
     with_baseline,
 )
-from tests.node.scripted import Bench, Insertions, ScriptedRunner, better, until
+from tests.node.scripted import Bench, ExampleTask, Insertions, Rates, ScriptedRunner, better, until
 from tests.node.test_slow_ideas import Scribe
+from trainer.task_folder.task import Task
 
 NOW_MS = 1_790_000_000_000
 
@@ -478,3 +487,111 @@ def test_each_proposal_is_announced_once(home: Home, store: Store) -> None:
     assert '"LEARNING_RATE → 0.200"' in alert.text
     assert alert.figures["id"] == open_proposals(store)[0].id
     assert list(watch.news()) == []
+
+
+def test_a_promotion_trial_goes_on_while_proposals_wait(home: Home, store: Store) -> None:
+    with_baseline(home, store)
+    tree, gain = better("0.200", gain_nano=8 * GAIN_NANO)
+    bench = Bench(
+        home=home,
+        store=store,
+        runner=ScriptedRunner(outcomes={tree: gain}),
+        policy=replace(DEFAULT, promotion_trial_hours=-1e6),  # one is due as soon as one is kept
+        proposer=_First(Rates(1), Insertions()),
+        approve="wait",
+    )
+
+    async def work() -> None:
+        research = bench.research()
+        running = asyncio.create_task(research.run())
+        await until(lambda: len(open_proposals(store)) == MOST_OPEN)
+        approve(store, first_waiting(store), now_ms=NOW_MS)
+        research.look()
+        await until(lambda: bool(store.jobs.closed_jobs(LINE, PromotionTrial)))
+        research.stop()
+        await running
+
+    asyncio.run(work())
+    assert "adopted" in bench.decisions()
+    (tried,) = store.jobs.closed_jobs(LINE, ExperimentStep)
+    assert tried.step.idea.title == "LEARNING_RATE → 0.200"
+
+
+@dataclass
+class _First:
+    """Proposes what the first proposer has, then what the second has."""
+
+    first: Rates
+    second: Insertions
+
+    def propose(self, context: Context) -> Proposal | None:
+        return self.first.propose(context) or self.second.propose(context)
+
+
+def test_lanes_take_what_is_approved_and_no_more(home: Home, store: Store) -> None:
+    with_baseline(home, store)
+    bench = Bench(
+        home=home,
+        store=store,
+        others=[ScriptedRunner()],
+        is_shared=True,
+        goal=Goal(max_experiments=3),
+        approve="wait",
+    )
+
+    async def work() -> None:
+        research = bench.research()
+        running = asyncio.create_task(research.run())
+        await until(lambda: "waiting for your decision on 3" in research.activity.stage_text)
+        for job in open_proposals(store)[:2]:
+            approve(store, job.id, now_ms=NOW_MS)
+        research.look()
+        await until(lambda: len(store.jobs.closed_jobs(LINE, ExperimentStep)) == 2)
+        await until(lambda: "waiting for your decision on 1" in research.activity.stage_text)
+        approve(store, first_waiting(store), now_ms=NOW_MS)
+        research.look()
+        await running
+
+    asyncio.run(work())
+    assert len(store.jobs.closed_jobs(LINE, ExperimentStep)) == 3
+    assert open_proposals(store) == []
+
+
+# The setting
+
+
+@pytest.mark.parametrize("word", ["off", "wait", "30m", "90s", "2d:skip"])
+def test_values_of_the_setting_are_accepted(tmp_path: Path, word: str) -> None:
+    settings = load_config(tmp_path / "none", env={"ARNODE_APPROVE": word})
+    assert settings.config.approve == word
+
+
+@pytest.mark.parametrize("word", ["", "on", "0m", "30", "1h30m", "wait:skip", "9999d", "-1m"])
+def test_other_values_are_refused(tmp_path: Path, word: str) -> None:
+    with pytest.raises(ConfigurationError, match="approve"):
+        load_config(tmp_path / "none", env={"ARNODE_APPROVE": word})
+
+
+@pytest.mark.parametrize(
+    ("words", "value"),
+    [
+        ([], None),
+        (["--approve"], "wait"),
+        (["--approve", "--for", "1h"], "wait"),
+        (["--approve", "30m:skip"], "30m:skip"),
+    ],
+)
+def test_the_flag_alone_means_to_wait(words: list[str], value: str | None) -> None:
+    assert start.make_context("start", words).params["approve"] == value
+
+
+def test_blocks_of_a_comparison_wait_for_nobody(home: Home) -> None:
+    block = ComparisonBlock(
+        home=home,
+        side=Contender(name="search", agents=("search",)),
+        task=cast("Task", ExampleTask()),
+        folder="tiny",
+        seconds=1.0,
+        limits=ModelCostLimits(),
+    )
+    assert block._environment()["ARNODE_APPROVE"] == "off"
