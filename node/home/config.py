@@ -104,8 +104,8 @@ class Config:
         "off",
         ValueKind(take.approval, '"off", "wait", a time span like "30m", or "30m:skip"'),
         Flag(
-            "Run no proposal before you approve it; after SPAN it runs, or with :skip it does not "
-            "(default: wait). Peers' claims keep their own rules.",
+            "Run no proposal before you approve it. Without an answer it runs after SPAN, or is "
+            "dropped with SPAN:skip. Peers' claims keep their own rules.",
             metavar="[wait|SPAN|SPAN:skip]",
             bare="wait",
         ),

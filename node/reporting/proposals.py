@@ -2,6 +2,7 @@
 
 from typing import TypedDict
 
+from node.line.idea import EDITED
 from node.line.proposals import (
     NO_APPROVAL,
     ProposalJob,
@@ -43,9 +44,10 @@ ProposalDocument = TypedDict(
 )
 """A proposal, who proposed it, its estimated cost and the owner's decision.
 
-`run_s` are the seconds of one run here, null if unknown; `usd` and `tokens` are what writing it
-cost. While it waits, it is decided at `due` if nobody answers (null: never): it then runs, or is
-dropped with `due_skips`. `result` is its experiment, null before that ended.
+`proposer` is named as in the setting `agent`. `run_s` are the seconds of one run here, null if
+unknown; `usd` and `tokens` are what writing it cost. While it waits, it is decided at `due` if
+nobody answers (null: never): it then runs, or is dropped with `due_skips`. `result` is its
+experiment, null before that ended.
 """
 
 
@@ -120,7 +122,7 @@ def proposal_document(store: Store, job: ProposalJob) -> ProposalDocument:
         "class": job.line.hardware_class,
         "title": idea.title,
         "why": idea.why,
-        "proposer": idea.proposer,
+        "proposer": EDITED if idea.proposer == EDITED else idea.arm or idea.proposer,
         "model": idea.model,
         "state": "begun" if has_begun else step.state,
         "note": step.note,

@@ -54,7 +54,7 @@ function listView(visit, { approve, proposals }) {
 function itemView(visit, proposal) {
   const { id, title: name, state } = proposal;
   const outcome = element("div", {});
-  const isOpen = state === "waiting" && visit.maySteer;
+  const isOpen = state === "waiting" && maySteer(visit);
   return element(
     "li",
     {},
@@ -115,11 +115,13 @@ function header(proposal) {
   );
 }
 
-const canDecide = (visit, { state }) => visit.maySteer && ["waiting", "approved", "edited", "unanswered"].includes(state);
+const maySteer = (visit) => visit.maySteer && visit.kind === "node"; // only a running node decides here
+const canDecide = (visit, { state }) => maySteer(visit) && ["waiting", "approved", "edited", "unanswered"].includes(state);
 
 function undecidable(visit, { state }) {
-  if (visit.maySteer || state !== "waiting") return null;
-  return element("p", { class: "soft" }, "This token can only read. `arnode approve` decides, or a link of `arnode view` that can steer.");
+  if (maySteer(visit) || state !== "waiting") return null;
+  const words = visit.kind === "node" ? "This token can only read. `arnode approve` decides, or a link of `arnode view` that can steer." : "No node is running: `arnode approve` decides.";
+  return element("p", { class: "soft" }, words);
 }
 
 function decisions(visit, proposal, files, read) {
