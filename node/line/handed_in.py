@@ -80,7 +80,7 @@ def submit(line_writer: LineWriter, source: Source, *, title: str, why: str) -> 
     )
     if not is_known:
         title = title or summary_of(base, source)
-        open_submission(line_writer, source, mark=mark, title=title, why=why)
+        open_submission(line_writer, source, fingerprint=mark, title=title, why=why)
     return mark
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Final, Self
 
 from agent.proposal import Proposal
-from agent.source.canonical import fingerprint
+from agent.source.canonical import fingerprint as fingerprint_of
 from agent.source.edits import reapply
 from node.line.line_writer import LineWriter
 from node.store.jobs import Job
@@ -132,20 +132,20 @@ def moved_idea(line_writer: LineWriter, idea: Idea) -> Idea | None:
     if source is None:
         return None
     tree = line_writer.blobs.put_source(source)
-    return replace(idea, base=working, tree=tree, fingerprint=fingerprint(source))
+    return replace(idea, base=working, tree=tree, fingerprint=fingerprint_of(source))
 
 
 def open_submission(
-    line_writer: LineWriter, source: Source, *, mark: bytes, title: str, why: str
+    line_writer: LineWriter, source: Source, *, fingerprint: bytes, title: str, why: str
 ) -> Job[SubmissionStep]:
     """Queue a submitted source and count its canonical AST as tried."""
     step = SubmissionStep(
         tree=line_writer.blobs.put_source(source),
-        fingerprint=mark,
+        fingerprint=fingerprint,
         title=fit_line(title, MAX_TITLE),
         why=fit_text(why, MAX_WHY),
     )
     with line_writer.store.transaction():
         job = line_writer.open_job(step)
-        line_writer.store.jobs.mark_tried(line_writer.key.task, mark)
+        line_writer.store.jobs.mark_tried(line_writer.key.task, fingerprint)
     return job
