@@ -105,14 +105,23 @@ NO_END: Final = Left()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rejection:
+    """A proposal that the owner rejected: its title, and the owner's note, maybe empty."""
+
+    title: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Brief:
     """The task in words. `program` is the user's instructions, read again for every proposal.
 
     `measured` has one point per line on how this kind of task measures a change. `noise_sd` is the
     noise of one run here, in the metric's unit. `base` has the working line's figures. `policy`
     says when a change is kept. `imports` are modules that a source may import in addition to those
-    it already has. `notes` are the owner's latest notes. `planner_aim` is the planning model's
-    text, "" without a planner. `left` is what may still be spent.
+    it already has. `notes` are the owner's latest notes, `rejections` the latest proposals that the
+    owner rejected. `waiting` has the titles of proposals that wait for the owner. `planner_aim` is
+    the planning model's text, "" without a planner. `left` is what may still be spent.
     """
 
     task: str
@@ -129,6 +138,8 @@ class Brief:
     imports: frozenset[str]
     policy: Policy = DEFAULT
     notes: tuple[str, ...] = ()
+    rejections: tuple[Rejection, ...] = ()
+    waiting: tuple[str, ...] = ()
     planner_aim: str = ""
     left: Left = NO_END
 

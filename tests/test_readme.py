@@ -232,10 +232,10 @@ def test_the_page_on_configuration_names_the_flags_of_start() -> None:
 
     page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
     (sentence,) = re.findall(
-        r"^`arnode start` has the flags (.*?) for\s+fifteen", page, re.DOTALL | re.MULTILINE
+        r"^`arnode start` has the flags (.*?) for\s+sixteen", page, re.DOTALL | re.MULTILINE
     )
     flags = [SETTINGS[one.name].option for one in start.params if one.name in SETTINGS]
-    assert len(flags) == 15
+    assert len(flags) == 16
     assert set(re.findall(r"`(--[a-z-]+)`", sentence)) == set(flags)
 
 

@@ -90,6 +90,18 @@ _PLANNED = """\
 Another model, which sees what you see, chose an aim for the next experiments. Let your change \
 serve that aim, unless it contradicts the owner's words or the rules above; they take precedence:"""
 
+_REJECTED = """\
+# Rejected by the owner
+The owner rejected these proposals before they ran, the latest last:
+{titles}
+Do not propose them again, nor the same change in other words."""
+
+_WAITING = """\
+# Waiting for the owner
+These proposals wait until the owner lets them run:
+{titles}
+Propose another idea, not one of these in other words."""
+
 _DRAFTED = """\
 # Proposed already
 Several proposals are written for this one experiment, and one of them will be run. Earlier ones:
@@ -231,6 +243,9 @@ def fence_of(context: Context, secret: bytes) -> QuoteFence:
     words += context.drafted
     if context.brief is not None and context.brief.planner_aim:
         words.append(context.brief.planner_aim)
+    if context.brief is not None:
+        words += [one.title for one in context.brief.rejections]
+        words += context.brief.waiting
     if context.crash is not None:
         words += [context.crash.source.tree.hex(), context.crash.key, context.crash.title]
         words += [context.crash.reason, context.crash.log_tail[-_HASHED_CHARS:]]
@@ -300,6 +315,28 @@ def _notes(given: PromptInput) -> Iterator[str]:
         yield "\n".join(["# The owner's notes, the latest last", *notes])
 
 
+def _rejections(given: PromptInput) -> Iterator[str]:
+    """Yield the proposals that the owner rejected, and the owner's reasons."""
+    rejections = given.brief.rejections
+    if not rejections:
+        return
+    rows = [f"{at}. {one_line(one.title, MAX_TITLE)}" for at, one in enumerate(rejections, 1)]
+    rejected = _REJECTED.format(titles=given.fence.quote("their titles", rows))
+    reasons = [
+        f"- {at}: " + one.note.replace("\n", "\n  ")
+        for at, one in enumerate(rejections, 1)
+        if one.note
+    ]
+    yield "\n".join([rejected, *(["The owner's reasons, by number:", *reasons] if reasons else [])])
+
+
+def _waiting(given: PromptInput) -> Iterator[str]:
+    """Yield the titles of proposals that wait for the owner."""
+    if waiting := given.brief.waiting:
+        titles = given.fence.quote("their titles", [one_line(one, MAX_TITLE) for one in waiting])
+        yield _WAITING.format(titles=titles)
+
+
 def _planner_aim(given: PromptInput) -> Iterator[str]:
     """Yield the planner's aim, except for a repair, which retains the idea that failed."""
     if given.brief.planner_aim and given.context.crash is None:
@@ -352,7 +389,7 @@ def _crash(given: PromptInput) -> Iterator[Section]:
 
 
 _GROUND: Final[tuple[Write, ...]] = (_task, _program, _rules, _quotes)
-_WISHES: Final[tuple[Write, ...]] = (_notes, _planner_aim, _left)
+_WISHES: Final[tuple[Write, ...]] = (_notes, _rejections, _waiting, _planner_aim, _left)
 # In reading order. If space is short, the sections' ranks decide which are left out.
 _HISTORY: Final[tuple[Callable[[PromptInput], Iterator[Section]], ...]] = (
     own_work.experiment_counts,

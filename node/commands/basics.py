@@ -82,15 +82,16 @@ def setting_option(name: str, help: str | None = None) -> Callable[[F], F]:  # n
     flag, kind = setting.flag, setting.kind
     if flag is None:
         raise KeyError(name)
+    bare: dict[str, Any] = {"is_flag": False, "flag_value": flag.bare} if flag.bare else {}
     return click.option(
         setting.option,
         name,
         type=Count(1) if kind.read is values.count else flag.type,
         metavar=flag.metavar,
         multiple=flag.is_repeated,
-        is_flag=kind.read is values.switch,
         default=None,
         help=help or flag.help,
+        **{"is_flag": kind.read is values.switch, **bare},
     )
 
 

@@ -29,6 +29,7 @@ from protocol.errors import UsageError
 @setting_option("ray")
 @setting_option("lane_hosts")
 @setting_option("agent")
+@setting_option("approve")
 @setting_option("max_experiments")
 @setting_option("ladder")
 @click.option("--for", "duration", metavar="SPAN", help="Stop after this long, like 8h or 45m.")

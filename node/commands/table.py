@@ -73,6 +73,7 @@ _SECTIONS: Mapping[str, Mapping[str, CommandEntry]] = {
         {
             "pause": ("node_control", "Pause the node."),
             "resume": ("node_control", "End a pause."),
+            "approve": ("approving", "Decide what may run."),
             "doctor": ("maintenance", "Check this machine."),
         }
     ),

@@ -100,6 +100,21 @@ class Config:
     `agent = "claude"` ([all values](llm.md#who-proposes)), or [several](llm.md#several-at-once).
     The built-in search proposes while a model or agent has no proposal."""
 
+    approve: str = setting(
+        "off",
+        ValueKind(take.approval, '"off", "wait", a time span like "30m", or "30m:skip"'),
+        Flag(
+            "Run no proposal before you approve it. Without an answer it runs after SPAN, or is "
+            "dropped with SPAN:skip. Peers' claims keep their own rules.",
+            metavar="[wait|SPAN|SPAN:skip]",
+            bare="wait",
+        ),
+    )
+    """[Which proposals wait for your approval](llm.md#approve-proposals) (`arnode approve`), of the
+    built-in search too: `"off"`: none; `"wait"`: all, until you answer; `"30m"`: all, but they run
+    after 30 minutes without an answer; `"30m:skip"`: they are dropped then. Spans have one unit:
+    `s`, `m`, `h` or `d`. Peers' claims, transfers and submitted sources never wait."""
+
     planner: str | None = setting(None, agents.MODEL)
     """A language model, named as in `agent`. After every 12 experiments it writes what models and
     coding agents should aim at ([Roles](llm.md#roles))."""
@@ -367,7 +382,8 @@ class Config:
 
     notify: tuple[str, ...] = setting((), NOTIFY)
     """Where [short messages](service.md#notifications) are sent when there is a new verified head,
-    a claim of yours is refuted, the node stops by itself or the disk fills up:
+    a claim of yours is refuted, a proposal waits for you, the node stops by itself or the disk
+    fills up:
     `["ntfy:https://ntfy.example.org/TOPIC", "webhook:https://example.org/hook",
     "command:/home/me/tell --now"]`."""
 

@@ -34,7 +34,8 @@ class ValueKind(Generic[T]):
 class Flag:
     """A command's flag for a setting: its help, and the name and type of its value.
 
-    `option`: the flag's name, if it differs from the setting's.
+    `option`: the flag's name, if it differs from the setting's. `bare`: the value of the flag
+    without a value; "" if it needs one.
     """
 
     help: str
@@ -42,6 +43,7 @@ class Flag:
     type: Callable[[str], object] | None = None
     is_repeated: bool = False
     option: str = ""
+    bare: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -83,6 +83,7 @@ short_name = text_if(lambda name: name.isprintable() and name == _NAME.read(name
 net = text_if(lambda name: name != NO_NETWORK and re.fullmatch(NAME_PATTERN, name))
 variable = text_if(re.compile(r"[A-Z][A-Z0-9_]{0,63}").fullmatch)
 url = text_if(_is_server)
+approval = text_if(re.compile(r"off|wait|[1-9][0-9]{0,2}[smhd](:skip)?").fullmatch)
 
 
 def addresses(value: Given) -> tuple[str, ...]:

@@ -195,7 +195,7 @@ class RecordedExperiment:
 def open_experiment(line_writer: LineWriter, idea: Idea) -> Job[ExperimentStep]:
     """Queue an idea's screen and count its canonical AST as tried.
 
-    The job that held the submitted source, if any, is closed.
+    The job that held the submitted source or the proposal, if any, is closed.
     """
     step = ExperimentStep(idea=idea, reference_nano=line_writer.known_line.reference_nano)
     with line_writer.store.transaction():

@@ -13,11 +13,11 @@ from node.line.idea import open_submission
 from node.line.line_writer import LineWriter
 from protocol.errors import ArnodeError, Rejected, UsageError
 from protocol.hygiene import MAX_FILE_BYTES, check_for_task
+from protocol.manifest import TaskManifest
 from protocol.patches import unified_diff
 from protocol.source import Source
 from trainer.host.folder_files import FolderFile, check_inside
 from trainer.sandbox.untrusted_git import UntrustedRepository
-from trainer.task_folder.task import Task
 
 
 def read_folder(folder: Path, editable: Sequence[str]) -> Source:
@@ -25,9 +25,9 @@ def read_folder(folder: Path, editable: Sequence[str]) -> Source:
     return Source.of({name: _read(folder, name) for name in editable})
 
 
-def check_submission(source: Source, task: Task) -> None:
-    """Raise UsageError unless this source may be run."""
-    fault = check_for_task(source, task.manifest, baseline=task.source)
+def check_submission(source: Source, manifest: TaskManifest, baseline: Source) -> None:
+    """Raise UsageError unless this source may be run; `baseline` is the task's own source."""
+    fault = check_for_task(source, manifest, baseline=baseline)
     if isinstance(fault, Rejected):
         raise UsageError(
             f"this source cannot be tried: {fault.reason}", "fix the file and try again"

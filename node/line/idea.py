@@ -3,10 +3,12 @@
 This module turns a proposal into an idea, which never changes afterwards.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Final, Self
 
 from agent.proposal import Proposal
+from agent.source.canonical import fingerprint as fingerprint_of
+from agent.source.edits import reapply
 from node.line.line_writer import LineWriter
 from node.store.jobs import Job
 from protocol.codecs import fit_line, fit_text, long_text, single_line
@@ -17,6 +19,7 @@ from protocol.remarks import MAX_TITLE
 from protocol.source import Source
 
 SUBMITTED: Final = "try"  # the proposer of sources submitted by people or other programs
+EDITED: Final = "edited"  # the proposer of proposals that the owner edited
 
 _MAX_EDITS: Final = 64
 _MAX_ARM: Final = 200
@@ -34,8 +37,8 @@ class Idea(Mapped):
     For a peer's idea, `author` is set, and `claim_milli` is the claimed gain in thousandths of a
     standard deviation. An idea that combines several claims has `co_authors`, one for each claim
     after the first. A transfer from another rung has `found_on`. `carried` and `submission` are the
-    jobs in which a transfer or a submission waited. `arm` is the proposer whose slot was used for
-    one of this node's ideas, named as in the setting `agent`.
+    jobs in which a transfer, or a submission or a proposal, waited. `arm` is the proposer whose
+    slot was used for one of this node's ideas, named as in the setting `agent`.
     """
 
     base: Digest
@@ -117,6 +120,19 @@ class SubmissionStep(Mapped):
 
     KIND: ClassVar = "submission"
     IS_ON_ONE_SPLIT: ClassVar = False  # it has no runs
+
+
+def moved_idea(line_writer: LineWriter, idea: Idea) -> Idea | None:
+    """Return an idea moved to the present working line; None if its edits do not fit."""
+    working = line_writer.known_line.working
+    # On a full disk, a waiting tree may be deleted early, as no job refers to it yet.
+    if idea.base == working and line_writer.blobs.lacking(idea.tree) == []:
+        return idea
+    source = reapply(idea.edits, line_writer.source(working)) if idea.edits else None
+    if source is None:
+        return None
+    tree = line_writer.blobs.put_source(source)
+    return replace(idea, base=working, tree=tree, fingerprint=fingerprint_of(source))
 
 
 def open_submission(

@@ -12,6 +12,7 @@ from node.home.clock import boottime_s
 from node.ladder.transfer_selector import TransferSelector
 from node.line.attempts import Attempt, attempt_of
 from node.line.environment_change import is_head_failing, needs_head_recheck
+from node.line.experiment import COMBINING
 from node.line.invalidation import has_reference_runs
 from node.line.job_kinds import HEAD_TRIALS, KINDS
 from node.line.line_context import LineContext
@@ -140,6 +141,8 @@ class Agenda:
 
     def begin(self) -> None:
         """Give the plan the line's state at the session's start, before the first run."""
+        if not self.goal.is_on_demand:
+            self._ideas.approvals.begin()
         line, reference_runs = self._line_writer.line, self._policy.reference_runs
         if not self._store.jobs.open_jobs(self._line_writer.key, *HEAD_TRIALS):
             baseline = self._line_context.session.task.manifest.baseline_tree
@@ -345,7 +348,7 @@ class Agenda:
 
     def explore_elsewhere(self, now: Situation) -> NextRun | None:
         """If due, combine or ablate patches, or begin or end a branch, once no job is open."""
-        if not self._exploring.is_due:
+        if not self._exploring.is_due or self._ideas.approvals.holds(COMBINING):
             return None
         return WAIT if now.jobs else _started(self._openings.next(now))
 
@@ -365,6 +368,8 @@ class Agenda:
     def _open_without_ideas(self, now: Situation) -> PlannedRun | None:
         if now.running:  # a current run may still move the working line
             return None
+        if self._ideas.approvals.waiting:
+            return self._openings.more_of_peers(now)
         if self._ideas.begin_writing():
             return None  # a model or a coding agent is about to propose
         return self._openings.instead_of_ideas(now) or self._open_last(now)

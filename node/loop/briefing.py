@@ -23,6 +23,7 @@ from agent.proposal import (
     HyperparameterImportance,
     Left,
     PeerPatch,
+    Rejection,
 )
 from agent.source.allow_lists import allow_list
 from node.home.clock import clock_ms
@@ -30,6 +31,7 @@ from node.home.home import program_file
 from node.home.people import People
 from node.ladder.transfer_history import transfer_lines
 from node.line.line_writer import LineWriter
+from node.line.proposals import proposals_of, rejections_of
 from node.loop.imported_tries import ImportedTries
 from node.loop.insights import insights_of
 from node.loop.others_tries import OthersTries
@@ -48,6 +50,7 @@ from trainer.task_kinds import words_of
 MOST_BYTES: Final = 64 * 1024
 _INTERVAL_SD: Final = 1.96  # half the width of a 95 % interval
 _LOOKED_AT: Final = 4  # latest runs of the base, searched for one that printed a curve
+_REJECTIONS: Final = 10  # the latest, shown in prompts
 _EXPERIMENTS: Final = 10  # between two estimates of importance
 
 
@@ -213,6 +216,11 @@ class Briefing:
             imports=allow_list(manifest.kind).imports,
             policy=self.policy,
             notes=notes_in_force(store, self.line_writer.key, now_ms=now_ms),
+            rejections=tuple(
+                Rejection(title=step.idea.title, note=step.note)
+                for step in rejections_of(store, self.line_writer.key)[-_REJECTIONS:]
+            ),
+            waiting=tuple(job.step.idea.title for job in proposals_of(store, self.line_writer.key)),
             planner_aim=planned.text if planned else "",
             left=replace(left, usd=self.usd_left()),
         )

@@ -12,14 +12,15 @@ import math
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from functools import partial
+from typing import Final
 
 from agent.proposal import Context, Left, Proposal, Proposer
 from agent.source.canonical import fingerprint
-from agent.source.edits import reapply
 from node.line.experiment import ExperimentStep
-from node.line.idea import SUBMITTED, Idea, SubmissionStep
+from node.line.idea import SUBMITTED, Idea, SubmissionStep, moved_idea
 from node.line.line_writer import LineWriter
 from node.line.rung_transfer import UNFIT, rung_transfer_ideas
+from node.loop.approvals import MOST_OPEN, Approvals
 from node.loop.briefing import Briefing, Importance
 from node.loop.outcomes import Outcomes
 from node.loop.planning import PlannerState, Planning
@@ -28,6 +29,7 @@ from node.loop.slow_ideas import SlowIdeas
 from node.store.jobs import Job
 from protocol.source import Source
 
+_MOST_REJECTED: Final = 50  # proposals in a row that the owner rejected on another working line
 _MOST_PASSED_OVER = 8  # proposals skipped since peers try them; a proposal may be expensive
 
 
@@ -42,6 +44,7 @@ class Ideas:
         briefing: Briefing,
         proposer: Proposer,
         slots: Slots,
+        approvals: Approvals,
         seed: int,
         planning: Planning | None = None,
     ) -> None:
@@ -50,6 +53,7 @@ class Ideas:
         self._briefing = briefing
         self._proposer = proposer
         self._slots = slots
+        self.approvals = approvals
         self._planning = planning
         self._seed = seed
         self._left: Callable[[], Left] = Left
@@ -111,12 +115,25 @@ class Ideas:
         return idea
 
     def take(self) -> Idea | None:
-        """Return a new idea to try on the working line; None if out of ideas."""
-        idea = self._next()
-        if idea is not None:
-            self._handed_out += 1
-            self._tried.add(idea.fingerprint)
-        return idea
+        """Return a new idea to try on the working line; None without one that may run.
+
+        If the owner must approve ideas, one that was approved is returned, and new ones are offered
+        as long as fewer than `MOST_OPEN` wait.
+        """
+        if idea := self.approvals.next():
+            return idea
+        if not self.approvals.is_on:
+            return self._new()
+        self._offer()
+        return None
+
+    def admit(self, idea: Idea) -> Idea | None:
+        """Return an idea that may run at once; offer it to the owner if it may not."""
+        if idea.author is not None or not self.approvals.is_on:
+            return idea
+        self._tried.add(idea.fingerprint)
+        self.approvals.offer(idea)
+        return None
 
     def prepare(self) -> None:
         """Start writing the next proposals unless they are ready, and the planner's next aim."""
@@ -127,8 +144,8 @@ class Ideas:
         if self._prepared is None:
             propose = asyncio.to_thread(self._proposer.propose, self.context())
             self._prepared = asyncio.create_task(propose)
-        if (writer := self._slots.wanted(self._number)) is not None:
-            self._begin(writer)
+        if not self.approvals.is_on:  # otherwise they write when there is room for a proposal
+            self._begin_owner()
 
     def begin_writing(self) -> bool:
         """Start every slow proposer that may write; return True if any is writing."""
@@ -141,6 +158,10 @@ class Ideas:
     def are_being_written(self) -> bool:
         """True while a slow proposer is writing."""
         return any(writer.is_writing for writer in self._slots.writers())
+
+    def _begin_owner(self) -> None:
+        if (writer := self._slots.wanted(self._number)) is not None:
+            self._begin(writer)
 
     def _begin(self, writer: SlowIdeas) -> None:
         context = self.context(arm=writer.name, text=writer.text)
@@ -171,7 +192,7 @@ class Ideas:
         """Queue a promising experiment with an outdated base for the new working line."""
         # The first try bears the cost of writing it.
         tried = replace(job.step.idea, parents=(patch,), tokens=None, usd_nano=None)
-        if (idea := self._moved(tried)) is not None:
+        if (idea := moved_idea(self._line_writer, tried)) is not None:
             self._again.append(idea)
 
     async def close(self) -> None:
@@ -188,12 +209,34 @@ class Ideas:
         """Return the first idea that waits to be tried again; drop ideas that no longer fit."""
         while self._again:
             # The working line may have changed again since.
-            idea = self._moved(self._again[0])
+            idea = moved_idea(self._line_writer, self._again[0])
             if idea is not None and self._is_new(idea.base, idea.fingerprint):
                 self._again[0] = idea
                 return idea
             self._again.pop(0)
         return None
+
+    def _new(self) -> Idea | None:
+        idea = self._next()
+        if idea is not None:
+            self._handed_out += 1
+            self._tried.add(idea.fingerprint)
+        return idea
+
+    def _offer(self) -> None:
+        """Offer new ideas to the owner, at most as many as this session may still try.
+
+        There is no hurry: once something waits, a slow proposer may finish its proposal.
+        """
+        left = self._left().experiments
+        most = MOST_OPEN if left is None else min(left, MOST_OPEN)
+        while (count := len(self.approvals.open)) < most:
+            self._begin_owner()
+            if count and self._slots.is_owner_awaited:
+                return
+            if (idea := self._new()) is None:
+                return
+            self.approvals.offer(idea)
 
     def _next(self) -> Idea | None:
         if written := self._written():
@@ -202,7 +245,11 @@ class Ideas:
         prepared, self._prepared = self._prepared, None
         ready = prepared.result() if prepared and prepared.done() else None
         taken = self._line_writer.others_titles(self._line_writer.known_line.working)
-        if ready and (not self._is_new(ready.parent, ready.fingerprint) or ready.title in taken):
+        if ready and (
+            not self._is_new(ready.parent, ready.fingerprint)
+            or ready.title in taken
+            or self.approvals.is_rejected(ready.edits, ready.title)
+        ):
             ready = None
         proposal = ready or self._untaken(taken)
         return Idea.of(self._line_writer, proposal, arm=SEARCH) if proposal else None
@@ -212,34 +259,29 @@ class Ideas:
         for writer in self._slots.writers():
             written = writer.take()
             idea = (
-                self._moved(Idea.of(self._line_writer, written, arm=writer.name))
+                moved_idea(self._line_writer, Idea.of(self._line_writer, written, arm=writer.name))
                 if written
                 else None
             )
-            if idea and self._is_new(idea.base, idea.fingerprint):
+            if idea is None or self.approvals.is_rejected(idea.edits):
+                continue
+            if self._is_new(idea.base, idea.fingerprint):
                 self._slots.take(writer.name)
                 return idea
         return None
 
-    def _moved(self, idea: Idea) -> Idea | None:
-        """Return an idea moved to the current working line; None if its edits do not fit."""
-        working = self._line_writer.known_line.working
-        # On a full disk, a waiting tree may be deleted early, as no job refers to it yet.
-        if idea.base == working and self._line_writer.blobs.lacking(idea.tree) == []:
-            return idea
-        source = reapply(idea.edits, self._line_writer.source(working)) if idea.edits else None
-        if source is None:
-            return None
-        tree = self._line_writer.blobs.put_source(source)
-        return replace(idea, base=working, tree=tree, fingerprint=fingerprint(source))
-
     def _untaken(self, taken: Collection[str]) -> Proposal | None:
         """Return a proposal that no other node is trying or, if there is none, any proposal."""
         passed_over: dict[bytes, Proposal] = {}
-        while len(passed_over) < _MOST_PASSED_OVER:
+        rejected = 0
+        while len(passed_over) < _MOST_PASSED_OVER and rejected < _MOST_REJECTED:
             proposal = self._proposer.propose(self.context(passed_over))
             if proposal is None:
                 break
+            if self.approvals.is_rejected(proposal.edits, proposal.title):
+                rejected += 1
+                self._tried.add(proposal.fingerprint)
+                continue
             if proposal.title not in taken:
                 return proposal
             passed_over[proposal.fingerprint] = proposal

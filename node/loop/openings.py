@@ -143,14 +143,20 @@ class Openings:
             return self.idea(theirs, now)
         return self._own(now)
 
+    def more_of_peers(self, now: Situation) -> PlannedRun | None:
+        """Try more of peers' claims than their share while there is nothing of this node to run."""
+        if self._peers and not now.skips_untrusted and (theirs := self._peers.instead_of_own()):
+            return self.idea(theirs, now)
+        return None
+
     def instead_of_ideas(self, now: Situation) -> PlannedRun | None:
         """When out of ideas, try more of peers' claims, else begin an ablation of the head.
 
         An ablation begins only if the working line has no patches that the head lacks. If neither
         is possible, return from a branch that is no better than the head.
         """
-        if self._peers and not now.skips_untrusted and (theirs := self._peers.instead_of_own()):
-            return self.idea(theirs, now)
+        if run := self.more_of_peers(now):
+            return run
         job = open_ablation(self._line_writer) if self._exploring.is_at_head else None
         if job and (run := self.begin(job, now)):
             return run
@@ -163,7 +169,8 @@ class Openings:
         """On a plateau, combine two patches, begin an ablation or branch to another tree."""
         found = self._exploring.open_next()
         if isinstance(found, Idea):
-            return self.idea(found, now)
+            idea = self._ideas.admit(found)
+            return self.idea(idea, now) if idea else None
         return self.begin(found, now) if found else None
 
     def _own(self, now: Situation) -> PlannedRun | None:

@@ -34,6 +34,7 @@ from node.loop.slots import ArmState
 from node.store.jobs import Job, LineKey, PlannedRun, StoredOutcome
 from node.terminal.durations import slept_words
 from node.terminal.interrupts import STOPPING
+from node.terminal.vocabulary import many
 from protocol.source import Source
 from trainer.host.power_state import Steady
 from trainer.measuring.loss_curve import LossCurve
@@ -171,6 +172,10 @@ class Research:
         mark = submit(self._line_writer, source, title=title, why=why)
         self._ideas.mark_tried(mark)
         self._agenda.want(mark)
+        self._wake.set()
+
+    def look(self) -> None:
+        """Look for work again, as the owner decided on a proposal."""
         self._wake.set()
 
     def rerun(self, wanted: WantedClaim) -> int:
@@ -315,6 +320,8 @@ class Research:
                 self._report_open_work()
             self.activity.say(rest.why)  # otherwise a terminal would show nothing for hours
         waits = "waiting for a proposal" if self._ideas.are_being_written else "nothing to do"
+        if waiting := self._ideas.approvals.waiting:
+            waits = f"waiting for your decision on {many(waiting, 'proposal')}: `arnode approve`"
         why = rest.why if rest else waits
         self.activity.idle(self.pausing.stage if self.pausing.is_on else why)
         left_s = min(
@@ -322,6 +329,7 @@ class Research:
             rest.left_s if rest else math.inf,
             self._agenda.judging.stack_rests_s or math.inf,
             self._ideas.rests_s,
+            self._ideas.approvals.answer_due_s,
         )
         try:
             async with asyncio.timeout(min(left_s, _NAP_S) if math.isfinite(left_s) else None):

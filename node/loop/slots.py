@@ -118,6 +118,13 @@ class Slots:
         """Return all slow proposers, starting with the one that owns the next experiment slot."""
         return sorted(self._slow.values(), key=lambda one: one.name != self._drawn)
 
+    @property
+    def is_owner_awaited(self) -> bool:
+        """True if the owner of the next slot is writing, and no slow proposer has finished."""
+        owner = None if self._drawn is None else self._slow.get(self._drawn)
+        is_ready = any(one.is_ready for one in self._slow.values())
+        return owner is not None and owner.is_writing and not is_ready
+
     def take(self, name: str) -> None:
         """Count a slot as taken by an arm.
 

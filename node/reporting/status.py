@@ -13,6 +13,7 @@ from node.line.branch import branch_of, kept_in, most_keeps
 from node.line.catch_up import CatchUpStep
 from node.line.head_recheck import head_recheck_reason
 from node.line.job_kinds import HEAD_TRIALS
+from node.line.proposals import proposals_of
 from node.line.rerun import RerunStep
 from node.loop.planning import PlannerState, aim_in_force
 from node.proposing.budget import spent_today
@@ -192,6 +193,9 @@ def line_document(
         "now": _now(live) if live else None,
         "proposers": [_proposer(one) for one in live.arm_states] if live else [],
         "planner": _planner(store, line, live),
+        "proposals_waiting": sum(
+            job.step.state == "waiting" for job in proposals_of(store, line.key)
+        ),
     }
 
 

@@ -172,6 +172,10 @@ def _print_line(line: Mapping[str, Any]) -> None:
         say(f"  now            {plain(now['stage'])}{at_work}{pausing}", hang=_VALUES)
         share = f", training {line['counted_share']:.0%} of the time"
         say(f"  pace           {line['per_hour']:.0f} runs an hour{share}", hang=_VALUES)
+    if waiting := line["proposals_waiting"]:
+        verb = "waits" if waiting == 1 else "wait"
+        wait = f"{many(waiting, 'proposal')} {verb} for you: `arnode approve`"
+        say(f"  approval       {wait}", hang=_VALUES)
     if len(proposers := line["proposers"]) > 1:
         for one in proposers:
             say(f"  proposes       {_proposer_words(one)}", hang=_VALUES)

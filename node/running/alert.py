@@ -13,12 +13,13 @@ from node.terminal.vocabulary import many
 from protocol.codecs import fit_line, plain
 from protocol.errors import ArnodeError
 
-AlertKind: TypeAlias = Literal["head", "refuted", "ended", "disk"]
+AlertKind: TypeAlias = Literal["head", "refuted", "proposal", "ended", "disk"]
 Figures: TypeAlias = Mapping[str, str | float | None]
 
 KINDS: Final[Mapping[AlertKind, tuple[str, str]]] = {
     "head": ("change of a head", "changes of a head"),
     "refuted": ("refuted claim", "refuted claims"),
+    "proposal": ("proposal that waits for you", "proposals that wait for you"),
     "ended": ("end of the node", "ends of the node"),
     "disk": ("warning about the disk", "warnings about the disk"),
 }

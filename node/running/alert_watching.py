@@ -14,6 +14,7 @@ from typing import Final
 from node.home.files import LITTLE_BYTES, TOO_LITTLE_BYTES, free_bytes
 from node.line.head_by_hand import manifest_of
 from node.line.job_kinds import HEAD_TRIALS
+from node.line.proposals import open_proposals
 from node.line.trial import Measured
 from node.running.alert import Alert, cleaned, quoted
 from node.running.alerts import Alerts
@@ -54,6 +55,7 @@ class AlertWatch:
         self._number = store.records.last_number()
         self._refuted = {key: self._counts(key) for key in self._own_boards()}
         self._levels_reported = 0
+        self._job = store.jobs.last_job()
 
     def news(self) -> Iterator[Alert]:
         """Yield new alerts, those about heads first."""
@@ -62,6 +64,7 @@ class AlertWatch:
             for line in self._store.jobs.lines():
                 yield from self._moves(line, after)
             yield from self._refutations(after)
+        yield from self._proposals()
         yield from self._disk()
 
     # Heads
@@ -170,6 +173,29 @@ class AlertWatch:
                 "refuted": row.refuted,
             },
         )
+
+    # Proposals
+
+    def _proposals(self) -> Iterator[Alert]:
+        """Yield an alert once for each proposal that waits for the owner."""
+        after, self._job = self._job, self._store.jobs.last_job()
+        if self._job == after:
+            return
+        waiting = [job for job in open_proposals(self._store) if job.step.state == "waiting"]
+        for job in waiting:
+            manifest = self._store.records.manifest(job.line.task)
+            if job.id <= after or manifest is None:
+                continue
+            yield Alert(
+                kind="proposal",
+                text=f"a proposal for {manifest.name} waits for your decision, {len(waiting)} in"
+                f" all: {quoted(job.step.idea.title)} (arnode approve {job.id})",
+                figures={
+                    **_place(manifest, job.line.hardware_class),
+                    "id": job.id,
+                    "waiting": len(waiting),
+                },
+            )
 
     # The disk
 

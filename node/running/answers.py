@@ -11,6 +11,7 @@ from node.home.fleet import people_of
 from node.line.handed_in import check_submission
 from node.line.hypotheses import complete, register
 from node.line.open_task import lacking
+from node.line.proposals import ProposalJob, approve, edit, reject
 from node.loop.authors import author_rates
 from node.loop.in_flight import Lost
 from node.proposing.advice import advice, prompt_document
@@ -18,7 +19,7 @@ from node.reporting.knowledge import ImportanceDocument, importance_document
 from node.reporting.owner import ProgramDocument, program_document
 from node.reporting.peers import peers_document, trust_in
 from node.reporting.publishing import read_draft, sign_report
-from node.reporting.queries import Nothing
+from node.reporting.queries import Nothing, OfProposal
 from node.reporting.status import status_document
 from node.running.card_selftest import pause_document
 from node.running.node import Node
@@ -26,6 +27,7 @@ from node.running.questions import RerunRequest
 from node.running.transfer_request import TransferRequest
 from node.store.blobs import Blobs
 from node.store.notes import keep_note
+from node.store.store import Store
 from node.web.commands import (
     COMMANDS,
     DONE,
@@ -33,7 +35,9 @@ from node.web.commands import (
     Carry,
     ClosedHypothesis,
     Completed,
+    Decided,
     Done,
+    EditedProposal,
     Handed,
     NewHypothesis,
     OfDigest,
@@ -42,6 +46,7 @@ from node.web.commands import (
     Propose,
     Queued,
     Registered,
+    RejectProposal,
     Said,
     Say,
     SignReport,
@@ -108,7 +113,8 @@ class NodeAnswers:
     async def submit(self, asked: Submit) -> Handed:
         """Queue a user's source as an experiment. Raises UsageError if it cannot be tried."""
         source = Source.of(asked.files)
-        check_submission(source, self._node.session.task)
+        task = self._node.session.task
+        check_submission(source, task.manifest, task.source)
         self._node.research.submit(source, title=asked.title, why=asked.why)
         return {"mark": fingerprint(source).hex()}
 
@@ -146,6 +152,28 @@ class NodeAnswers:
         kept = keep_note(line_resources.store, line, asked.text, now_ms=clock_ms())
         line_resources.keep_journal()
         return {"ts": kept.ts_ms}
+
+    async def approve(self, asked: OfProposal) -> Decided:
+        """Let a proposal run. Raises UsageError."""
+        return self._decided(approve(self._store, asked.id, now_ms=clock_ms()))
+
+    async def reject(self, asked: RejectProposal) -> Decided:
+        """Drop a proposal, with a note for its proposer. Raises UsageError."""
+        return self._decided(reject(self._store, asked.id, asked.note, now_ms=clock_ms()))
+
+    async def edit(self, asked: EditedProposal) -> Decided:
+        """Run the owner's source instead of a proposal's. Raises UsageError."""
+        blobs = self._node.line_resources.line_writer.blobs
+        edited = edit(self._store, blobs, asked.id, asked.files, now_ms=clock_ms())
+        return self._decided(edited)
+
+    def _decided(self, job: ProposalJob) -> Decided:
+        self._node.research.look()
+        return {"state": job.step.state}
+
+    @property
+    def _store(self) -> Store:
+        return self._node.line_resources.store
 
     async def register(self, asked: NewHypothesis) -> Registered:
         """Announce a hypothesis. Raises UsageError."""

@@ -31,6 +31,7 @@ from node.line.line_writer import LineWriter
 from node.line.noise import RunNoise
 from node.line.open_task import Session
 from node.loop.agenda import Agenda
+from node.loop.approvals import Approvals
 from node.loop.briefing import Briefing, ProgramText
 from node.loop.exploring import Exploring
 from node.loop.ideas import Ideas
@@ -141,6 +142,7 @@ class LoopAssembly:
                 seed=seed,
                 hour_usd=config.device_hour_usd,
             ),
+            approvals=Approvals(line_writer, config.approve, say=say),
             seed=seed,
             planning=Planning(planner, line_writer, say=say) if planner else None,
         )

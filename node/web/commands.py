@@ -13,7 +13,7 @@ import msgspec
 from node.home.control_socket import Handler, Message
 from node.reporting.knowledge import ImportanceDocument
 from node.reporting.owner import ProgramDocument
-from node.reporting.queries import Id, Nothing
+from node.reporting.queries import Id, Nothing, OfProposal
 from protocol.errors import UsageError
 
 Title = Annotated[str, msgspec.Meta(min_length=1, max_length=120)]
@@ -103,6 +103,30 @@ class ClosedHypothesis(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     result: Id | None = None
 
 
+class RejectProposal(OfProposal, frozen=True):
+    """A proposal to drop, and a note that its proposer reads."""
+
+    note: Annotated[str, msgspec.Meta(max_length=1000)] = ""
+
+
+class EditProposal(OfProposal, frozen=True):
+    """A proposal, and the full text of each file to run instead of the proposed one."""
+
+    files: Files
+
+    def meant(self) -> "EditedProposal":
+        """Return the command for the node."""
+        files = {name: text.encode() for name, text in self.files.items()}
+        return EditedProposal(id=self.id, files=files)
+
+
+class EditedProposal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A proposal, and the bytes of each file to run instead of the proposed one."""
+
+    id: int
+    files: dict[str, bytes]
+
+
 class OfDigest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The digest of a task, a record or a submitted source."""
 
@@ -143,6 +167,12 @@ class Said(TypedDict):
     """The time at which a note was stored, in milliseconds since 1970."""
 
     ts: int
+
+
+class Decided(TypedDict):
+    """The decision on a proposal."""
+
+    state: str
 
 
 class Registered(TypedDict):
@@ -223,6 +253,7 @@ class Command:
             ) from fault
 
 
+_PROPOSAL: Final = "/proposals/{id}"
 _COMPLETE: Final = "POST /intents/{id}/complete"
 _Json = dict[str, Any]
 COMMANDS: Final = (
@@ -237,6 +268,16 @@ COMMANDS: Final = (
     ),
     Command("program", Nothing, ProgramDocument, "GET /program", "The instructions of proposers."),
     Command("note", Say, Said, "POST /notes", "Send a note to the proposers."),
+    Command("approve", OfProposal, Decided, f"POST {_PROPOSAL}/approve", "Let a proposal run."),
+    Command("reject", RejectProposal, Decided, f"POST {_PROPOSAL}/reject", "Drop a proposal."),
+    Command(
+        "edit",
+        EditedProposal,
+        Decided,
+        f"POST {_PROPOSAL}/edit",
+        "Run your source instead of a proposal's.",
+        EditProposal,
+    ),
     Command("register", NewHypothesis, Registered, "POST /intents", "Register a hypothesis."),
     Command("complete", ClosedHypothesis, Completed, _COMPLETE, "Close a hypothesis."),
     Command("verify", Verify, Queued, "POST /verify", "Re-run a claim here.", VerifyRecord),

@@ -19,7 +19,9 @@ from aiohttp import web
 
 from node.web.problems import HttpFault
 
-Kind: TypeAlias = Literal["now", "experiment", "record", "job", "notes", "gap", "status"]
+Kind: TypeAlias = Literal[
+    "now", "experiment", "record", "job", "proposal", "notes", "gap", "status"
+]
 
 HEARTBEAT_S: Final = 15.0
 _LOOK_S: Final = 0.5

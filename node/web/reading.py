@@ -21,6 +21,7 @@ from node.reporting.lineage import lineage_document
 from node.reporting.open_home import BoardCache, OpenHome
 from node.reporting.owner import hypotheses_document, notes_document, try_document
 from node.reporting.progress import progress_document
+from node.reporting.proposals import proposal_page, proposals_page
 from node.reporting.published import published_page, report_text
 from node.reporting.queries import Nothing
 from node.reporting.records import diff_document, record_page, records_page
@@ -92,6 +93,8 @@ _READERS: Final[tuple[tuple[str, str, Callable[[OpenHome, Any], Any]], ...]] = (
     ("/transfer", "Gains by hardware class.", transfer_page),
     ("/notes", "The owner's notes.", notes_document),
     ("/hypotheses", "The hypotheses.", hypotheses_document),
+    ("/proposals", "Proposals that wait for the owner.", proposals_page),
+    ("/proposals/{id}", "One proposal.", proposal_page),
     ("/insights", "Insights from experiments.", insights_document),
     ("/reports", "Published reports.", published_page),
     ("/reports/{id}/text", "The text of a published report.", report_text),

@@ -70,11 +70,8 @@ class Route:
 
     async def _asked(self, request: web.Request) -> msgspec.Struct:
         """Parse the arguments of a request. Raises HttpFault if they do not fit the route."""
-        words = dict(request.match_info)
         kinds = {one.encode_name: one.type for one in msgspec.structs.fields(self.asks)}
-        for name, word in words.items():
-            if not _is(word, kinds[name]):
-                raise HttpFault(404, f"this is not a valid {name}", "use one that the API returned")
+        words = {name: _named(name, word, kinds) for name, word in request.match_info.items()}
         query = _query(request)
         is_read = self.method == "GET"
         more = query if is_read else await _body(request, self.most_bytes)
@@ -86,12 +83,15 @@ class Route:
         return _converted({**more, **words}, self.asks, strict=not is_read)
 
 
-def _is(word: str, kind: Any) -> bool:
+def _named(name: str, word: str, kinds: Mapping[str, Any]) -> Any:
+    """Return an argument that the path names. Raises HttpFault if it is invalid."""
+    fault = HttpFault(404, f"this is not a valid {name}", "use one that the API returned")
+    if not word.isprintable():  # `$` in a pattern also matches before a final newline
+        raise fault
     try:
-        msgspec.convert(word, kind, strict=False)
-    except msgspec.ValidationError:
-        return False
-    return word.isprintable()  # `$` in a pattern also matches before a final newline
+        return msgspec.convert(word, kinds[name], strict=False)
+    except msgspec.ValidationError as invalid:
+        raise fault from invalid
 
 
 def _query(request: web.Request) -> dict[str, str]:

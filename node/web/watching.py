@@ -4,10 +4,13 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from node.line.proposals import ProposalStep, find_proposal, open_proposals
 from node.reporting.experiments import experiment_document
 from node.reporting.jobs import JobDocument, open_jobs_document
 from node.reporting.now import NowDocument
 from node.reporting.open_home import OpenHome
+from node.reporting.proposals import proposal_document
+from node.store.store import Store
 from node.web.events import Kind
 from node.web.reading import Library
 
@@ -27,6 +30,7 @@ class ChangeWatch:
         self._sent_now: Mapping[str, Any] | None = None
         self._sent_s = 0.0
         self._sent_jobs: dict[int, JobDocument] = {}
+        self._sent_proposals: dict[int, ProposalStep] = {}
         self._experiment = self._record = -1
 
     async def __call__(self) -> list[tuple[Kind, Mapping[str, Any]]]:
@@ -52,7 +56,19 @@ class ChangeWatch:
         jobs = {job["job"]: job for job in open_jobs_document(store, self._sent_jobs)}
         changed += [("job", job) for job in jobs.values() if job != self._sent_jobs.get(job["job"])]
         self._sent_jobs = {number: job for number, job in jobs.items() if job["state"] == "open"}
-        return changed
+        return changed + self._proposals(store)
+
+    def _proposals(self, store: Store) -> list[tuple[Kind, Mapping[str, Any]]]:
+        """Return the proposals that are new, were decided or began since the last call."""
+        jobs = {job.id: job.step for job in open_proposals(store)}
+        before, self._sent_proposals = self._sent_proposals, jobs
+        waiting = sum(step.state == "waiting" for step in jobs.values())
+        changed = [number for number, step in jobs.items() if step != before.get(number)]
+        ended = sorted(before.keys() - jobs.keys())
+        found = [find_proposal(store, number) for number in (*ended, *changed)]
+        return [
+            ("proposal", {**proposal_document(store, job), "waiting": waiting}) for job in found
+        ]
 
     def _new(self, open_home: OpenHome, since: int) -> list[tuple[Kind, Mapping[str, Any]]]:
         store = open_home.store

@@ -243,6 +243,7 @@ class Bench:
     slow: Sequence[SlowIdeas] = ()
     planner: ModelPlanner | None = None
     has_hyperparameters: bool = False  # slots of their own, besides those
+    approve: str = "off"
     has_company: bool = False
     waits_for: str = ""
     forks_untrusted: bool = True
@@ -285,7 +286,7 @@ class Bench:
         """Return the loop's parts, without peers' patches, which take a child process each."""
         return LoopAssembly.of(
             self.home,
-            Config(planner=self.planner.model if self.planner else None),
+            Config(planner=self.planner.model if self.planner else None, approve=self.approve),
             line_writer,
             self.session().task,
             noise=RunNoise(line_writer),

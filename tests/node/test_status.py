@@ -51,7 +51,7 @@ LINE_FIELDS = {
     "task", "scoring", "best_known", "gap", "class", "devices", "lanes", "baseline", "head",
     "working",
     "noise_sd", "experiments", "per_hour", "counted_share", "verification", "intents", "now",
-    "proposers", "planner",
+    "proposers", "planner", "proposals_waiting",
 }  # fmt: skip
 PROPOSER_FIELDS = {"name", "share", "slots", "gain_per_hour", "device_hours", "usd", "waiting"}
 NESTED = {

@@ -66,7 +66,7 @@ def test_a_folder_without_the_file_is_an_error_that_names_both(folder: Path) -> 
 )
 def test_what_may_not_run_is_refused(text: str, said: str) -> None:
     with pytest.raises(UsageError) as caught:
-        check_submission(of(text), TASK)
+        check_submission(of(text), TASK.manifest, TASK.source)
     assert said in caught.value.message
     assert caught.value.hint
 

@@ -9,6 +9,7 @@ import { listenForKeys } from "./keys.js";
 import { routeOf } from "./routes.js";
 import { dropToken, openSession } from "./session.js";
 import { Visit, faultText } from "./visit.js";
+import { countInTitle } from "./waiting.js";
 
 const THEME = "arnode.theme";
 const TIMES_MS = 30_000;
@@ -41,6 +42,7 @@ async function begin() {
   listenForKeys();
   setInterval(refreshTimes, TIMES_MS);
   listen(session);
+  countInTitle(session, bus);
 }
 
 const home = ({ kind }) => (kind === "bootstrap" ? "#/boards" : "#/overview");

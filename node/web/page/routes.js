@@ -6,6 +6,7 @@ const ROUTES = [
   [/^experiments$/, "experiments", () => import("./parts/experiments.js")],
   [/^experiments\/([^/]+)$/, "experiments", () => import("./parts/experiment.js")],
   [/^compare\/([^/]+)\/([^/]+)$/, "experiments", () => import("./parts/compare.js")],
+  [/^proposals\/([^/]+)$/, "overview", () => import("./parts/approval.js")],
   [/^boards$/, "boards", () => import("./parts/boards.js")],
   [/^boards\/([^/]+)\/([^/]+)$/, "boards", () => import("./parts/board.js")],
   [/^records\/([^/]+)$/, "boards", () => import("./parts/claim.js")],

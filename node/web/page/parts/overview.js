@@ -7,6 +7,7 @@ import { lineChooser, ofLine, chosenLine } from "../line.js";
 import { atMostEvery, fill, announce } from "../visit.js";
 import { badge, wording } from "../words.js";
 import * as figures from "../figures.js";
+import { approvalSection } from "./approval.js";
 import { AtWork } from "./at_work.js";
 import { plannerView, proposersView } from "./proposers.js";
 import { Trial, resultView } from "./result.js";
@@ -22,7 +23,7 @@ export async function show(visit) {
   const work = new AtWork(visit);
   const again = () => dispatchEvent(new Event("hashchange"));
   if (line === null) {
-    visit.show(nothingYet(status), work.running, work.machine);
+    visit.show(approvalSection(visit), nothingYet(status), work.running, work.machine);
     visit.on("experiment", again); // the first experiment has ended
     await work.begin();
     return;
@@ -34,6 +35,7 @@ export async function show(visit) {
   const latestPlace = element("div", {});
   visit.show(
     element("div", { class: "toolbar" }, lineChooser(lines, line, again), element("span", { class: "end" }, link("report", "Report of the last day"))),
+    approvalSection(visit),
     element("section", { "aria-label": "Result so far" }, result, trial.place),
     plot,
     element("div", { class: "at-work" }, work.running, section("Latest experiments", latestPlace)),
