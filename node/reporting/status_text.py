@@ -30,7 +30,7 @@ def print_status(document: Mapping[str, Any]) -> None:
     node = document["node"]
     state = "running" if document["running"] else "not running"
     author = (node["author"] or "")[:12] or "no key yet"
-    sandbox = f"sandbox {document['sandbox']}".replace(" ", NO_BREAK)
+    sandbox = f"sandbox tier {document['sandbox']}".replace(" ", NO_BREAK)
     parts = state, plain(node["name"]), f"author {author}".replace(" ", NO_BREAK), sandbox
     say("  ".join(filter(None, parts)))
     if (number := node["reused"]) is not None:
