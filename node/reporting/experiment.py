@@ -101,7 +101,7 @@ def one_experiment_document(store: Store, blobs: Blobs, wanted: str) -> OneExper
     pairs = _pairs(body.runs) if body.stage == "confirm" else []
     outcomes = store.jobs.outcomes_of(body.runs)
     return {
-        "experiment": experiment_document(entry),
+        "experiment": experiment_document(store, entry),
         "record": record_document(store, blobs, record),
         "diff": _diff(store, blobs, record),
         "pairs": pairs,

@@ -14,6 +14,7 @@ from node.line.open_task import lacking
 from node.loop.authors import author_rates
 from node.loop.in_flight import Lost
 from node.proposing.advice import advice, prompt_document
+from node.reporting.experiment import experiment_found
 from node.reporting.knowledge import ImportanceDocument, importance_document
 from node.reporting.owner import ProgramDocument, program_document
 from node.reporting.peers import peers_document, trust_in
@@ -47,6 +48,8 @@ from node.web.commands import (
     SignReport,
     Stop,
     Submit,
+    TagExperiment,
+    Tagged,
     Verify,
 )
 from protocol.errors import ArnodeError, UsageError
@@ -146,6 +149,12 @@ class NodeAnswers:
         kept = keep_note(line_resources.store, line, asked.text, now_ms=clock_ms())
         line_resources.keep_journal()
         return {"ts": kept.ts_ms}
+
+    async def tag(self, asked: TagExperiment) -> Tagged:
+        """Add and remove tags of an experiment. Raises UsageError."""
+        store = self._node.line_resources.store
+        entry, _ = experiment_found(store, asked.id)
+        return {"tags": [*store.tags.change(entry.id, add=asked.add, remove=asked.remove)]}
 
     async def register(self, asked: NewHypothesis) -> Registered:
         """Announce a hypothesis. Raises UsageError."""
