@@ -19,8 +19,8 @@ from protocol.records import Record
 from tests.node.examples import BASELINE, BETTER, KEY, LINE, patch_body, result_body, run
 from tests.node.line_writers import with_baseline
 from tests.node.test_commands import arnode
+from tests.node.test_live import node_of
 from tests.node.test_page_api import answer, ask
-from tests.node.test_publishing import node_of
 
 HOSTILE_VALUE = '"<script>window.__hurt=1</script>"'
 
