@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from node.peering.rendezvous import Rendezvous
     from node.remote.lanes import RemoteLanes
 
+_HOUR_MS = 3_600_000
 DECISIONS: tuple[Decision, ...] = ("kept", "discarded", "failed", "rejected")
 VERDICTS: tuple[RerunVerdict, ...] = (
     "confirmed", "smaller", "refuted", "unconfirmed", "unrunnable",
@@ -261,18 +262,20 @@ def _working(store: Store, line: Line) -> Message:
     """Return the state of the working line. `branch` names its root, null if its root is the head.
 
     `metric` is the mean of its reference runs, null without any or without kept patches. After
-    `trial_after` more kept patches its promotion trial is due at the latest. `trial_after` is null
-    without kept patches or on a branch.
+    `trial_after` more kept patches its promotion trial is due, and at `trial_by_ms` (milliseconds
+    since 1970) at the latest. Both are null without kept patches or on a branch.
     """
     branch, keeps = branch_of(store, line), kept_in(store, line.stack)
     is_counted = bool(line.stack) and branch is None
     most = most_keeps(store.records.manifest(line.task), DEFAULT)
+    hours = DEFAULT.promotion_trial_hours
     return {
         "tree": line.working.hex(),
         "metric": _mean([nano / NANO for nano in line.reference_nano]) if line.stack else None,
         "keeps": keeps,
         "branch": branch.step.title if branch else None,
         "trial_after": max(0, most - keeps) if is_counted else None,
+        "trial_by_ms": line.promotion_trial_ms + round(hours * _HOUR_MS) if is_counted else None,
     }
 
 

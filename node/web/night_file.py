@@ -36,7 +36,7 @@ _TEMPLATE: Final = """\
 <title>arnode: $title</title>
 <style>$style</style>
 <script type="importmap">$modules</script>
-<script type="application/json" id="night">$night</script>
+<script type="application/json" id="report">$report</script>
 <script type="module">$begin</script>
 </head>
 <body>
@@ -70,7 +70,7 @@ def as_file(report: Report, zone: tzinfo | None) -> str:
         title=html.escape(night["title"]),
         style=style,
         modules=modules,
-        night=data.replace("<", "\\u003c"),
+        report=data.replace("<", "\\u003c"),
         begin=begin,
         text=html_of(night["blocks"]),
     )

@@ -22,6 +22,7 @@ from node.reporting.open_home import OpenHome
 from node.reporting.owner import ProgramDocument, program_document
 from node.reporting.queries import Nothing
 from node.reporting.status import status_document
+from node.terminal.glossary import glossary
 from node.web.commands import COMMANDS, Answer, Command
 from node.web.connection_limits import ConnectionLimiter
 from node.web.events import Events
@@ -73,6 +74,12 @@ class OfDay(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A day (UTC). The default is today."""
 
     day: Annotated[str, msgspec.Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")] | None = None
+
+
+class GlossaryDocument(TypedDict):
+    """The definition of each term, as in docs/glossary.md."""
+
+    terms: dict[str, str]
 
 
 class SessionDocument(TypedDict):
@@ -177,6 +184,9 @@ class Site:
         async def now(_: ApiRequest) -> NowDocument:
             return self.now()
 
+        async def terms(_: ApiRequest) -> GlossaryDocument:
+            return {"terms": glossary()}
+
         async def fleet(_: ApiRequest) -> FleetDocument:
             return await Fleet.of(self.home.fleet).document()
 
@@ -221,6 +231,7 @@ class Site:
             ),
             route("/session", "What the token may do.", SessionDocument, session),
             route("/now", "What is running.", NowDocument, now),
+            route("/glossary", "The terms of the glossary.", GlossaryDocument, terms),
             *([] if self.credentials is None else of_owner),
         ]
 

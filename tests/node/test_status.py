@@ -56,7 +56,7 @@ PROPOSER_FIELDS = {"name", "share", "slots", "gain_per_hour", "device_hours", "u
 NESTED = {
     "task": {"id", "name"},
     "head": {"tree", "metric", "metric_sd", "runs", "recheck_pending"},
-    "working": {"tree", "metric", "keeps", "branch", "trial_after"},
+    "working": {"tree", "metric", "keeps", "branch", "trial_after", "trial_by_ms"},
     "experiments": {"total", "kept", "discarded", "failed", "rejected"},
     "verification": {"queued", "confirmed", "smaller", "refuted", "unconfirmed", "unrunnable"},
 }
@@ -221,6 +221,8 @@ def test_experiments_and_promotion_trials_are_counted_by_what_came_of_them(
     }  # fmt: skip
     assert line["working"]["keeps"] == 1
     assert line["working"]["trial_after"] == DEFAULT.keeps_per_promotion_trial - 1
+    since_ms = line_writer.known_line.promotion_trial_ms
+    assert line["working"]["trial_by_ms"] == since_ms + DEFAULT.promotion_trial_hours * 3_600_000
 
 
 def test_the_last_line_of_a_session_names_what_is_verified_what_is_not_and_how_to_go_on(

@@ -124,7 +124,7 @@ def _longest_stall_ms(visitor: Visitor) -> float:
 
 def _idle_share(visitor: Visitor) -> float:
     """Return the server's use of a core while a page is open and nothing happens."""
-    visitor.go("now")
+    visitor.go("overview")
     visitor.page.wait_for_selector("#standing.live")
     before_s = _cpu_s()
     visitor.page.wait_for_timeout(1000 * _IDLE_S)

@@ -3,12 +3,16 @@
 import { element, refill, setText } from "./dom.js";
 import { Events } from "./events.js";
 import { Fault, Unproven } from "./api.js";
+import { refreshTimes } from "./figures.js";
+import { explainTerms } from "./glossary.js";
+import { listenForKeys } from "./keys.js";
 import { routeOf } from "./routes.js";
 import { dropToken, openSession } from "./session.js";
 import { Visit, faultText } from "./visit.js";
 
 const THEME = "arnode.theme";
-const HIDDEN = { store: ["steering"], bootstrap: ["now", "night", "experiments", "fleet", "steering"] };
+const TIMES_MS = 30_000;
+const HIDDEN = { store: ["settings"], bootstrap: ["overview", "experiments", "workers", "settings"] };
 const NO_SESSION = "open this page with the link that `arnode view` prints";
 
 const part = document.getElementById("part");
@@ -33,10 +37,13 @@ async function begin() {
   document.querySelector(".brand").href = home(session);
   if (location.hash === "" || location.hash === "#") history.replaceState(null, "", home(session));
   go(true);
+  explainTerms(session.api);
+  listenForKeys();
+  setInterval(refreshTimes, TIMES_MS);
   listen(session);
 }
 
-const home = ({ kind }) => (kind === "bootstrap" ? "#/boards" : "#/now");
+const home = ({ kind }) => (kind === "bootstrap" ? "#/boards" : "#/overview");
 
 // Moves the focus itself, because the skip link's fragment would be read as a route.
 function skipInPlace() {
@@ -73,7 +80,8 @@ async function show(session, isFirst) {
   } catch (fault) {
     if (shown.signal.aborted || fault.name === "AbortError") return;
     refill(part, place);
-    place.append(faultText(fault));
+    const again = route === null || fault.status === 404 ? null : () => show(session, true);
+    place.append(faultText(fault, again));
     if (!(fault instanceof Fault)) console.error(fault);
   }
   part.removeAttribute("aria-busy");
@@ -96,6 +104,7 @@ async function listen({ api, kind }) {
     onConnection: (isLive) => {
       setText(standing, isLive ? "live" : "disconnected, reconnecting");
       standing.className = isLive ? "live" : "lost";
+      bus.dispatchEvent(new CustomEvent("connection", { detail: { isLive } }));
     },
   });
   try {

@@ -3,6 +3,7 @@
 const SVG = "http://www.w3.org/2000/svg";
 // Controls, formatting (bidi overrides), surrogates, private use, and line separators.
 const UNSEEN = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Zl}\p{Zp}]/gu;
+const COPIED_MS = 2_000;
 const PILE = /(\p{M}{3})\p{M}+/gu;
 const UNSEEN_BUT_LINES = /(?![\n\t])[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Zl}\p{Zp}]/gu;
 
@@ -118,4 +119,38 @@ export function table(caption, columns, rows) {
   );
   made.setAttribute("aria-label", plain(caption));
   return scrollable(element("div", { class: "wide" }, made), caption);
+}
+
+// Returns gray bars in place of content that is being loaded.
+export function skeleton(lines = 3) {
+  const bars = Array.from({ length: lines }, () => element("span", { "aria-hidden": "true" }));
+  return element("div", { class: "skeleton" }, element("span", { class: "unseen" }, "Loading …"), bars);
+}
+
+// Returns what is shown where nothing is there yet: what will be there, and the command that fills it.
+export function emptyState(title, text, command = null) {
+  return element("div", { class: "empty" }, element("strong", {}, title), element("p", {}, text), command === null ? null : commandLine(command));
+}
+
+// Returns a command with a button that copies it.
+export function commandLine(command) {
+  const code = element("code", {}, command);
+  const button = element("button", { type: "button", class: "quiet", "aria-label": `Copy ${command}` }, "Copy");
+  button.addEventListener("click", async () => {
+    try {
+      await navigator.clipboard.writeText(command);
+      setText(button, "Copied");
+    } catch {
+      getSelection().selectAllChildren(code); // without the permission, only select it
+      setText(button, "Selected");
+    }
+    setTimeout(() => setText(button, "Copy"), COPIED_MS);
+  });
+  return element("div", { class: "command" }, code, button);
+}
+
+// Returns a term of the glossary, explained on hover and on keyboard focus (glossary.js). `shown` are
+// the words of the sentence if they differ. Not for use inside links and buttons.
+export function term(word, shown = word) {
+  return element("dfn", { class: "term", tabindex: "0", "data-term": word }, shown);
 }

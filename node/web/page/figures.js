@@ -1,5 +1,7 @@
 // Formats of metrics, gains with their sign, times, durations, sizes and ids.
 
+import { element, setText } from "./dom.js";
+
 const NOTHING = "–";
 const MINUS = "−";
 const ID_DIGITS = 8;
@@ -8,19 +10,26 @@ const DAY_AND_TIME = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", t
 const MINUTE_S = 60;
 export const HOUR_S = 3600;
 const DAY_S = 86_400;
+const RECENT_S = 14 * DAY_S; // older times are shown in full
 const GAP_DIGITS = 9; // decimals of a metric
 const SMALL_GAP = 1e-3;
 
 export const isKnown = (value) => value !== null && value !== undefined && Number.isFinite(value);
 
-export function metric(value) {
-  return isKnown(value) ? withMinus(value.toFixed(digitsOf(value))) : NOTHING;
+// Formats a metric. `sd`, its noise, limits the decimals: they end one place after the sd's first digit.
+export function metric(value, sd = null) {
+  return isKnown(value) ? withMinus(value.toFixed(digitsOf(value, sd))) : NOTHING;
 }
 
-export function signed(value) {
+export function signed(value, sd = null) {
   if (!isKnown(value)) return NOTHING;
-  const text = value.toFixed(digitsOf(value));
+  const text = value.toFixed(digitsOf(value, sd));
   return withMinus(value < 0 ? text : `+${text}`);
+}
+
+// Formats a gain with its size in standard deviations of one run: `+0.0123 (+4.1 sd)`.
+export function gain(value, sd = null) {
+  return isKnown(value) && sd > 0 ? `${signed(value, sd)} (${deviations(value / sd, 1)})` : signed(value);
 }
 
 // The distance of a metric from the best known value. Small distances are not rounded to zero.
@@ -38,7 +47,8 @@ export function deviations(value, digits = 2) {
   return `${withMinus(value < 0 ? text : `+${text}`)} sd`;
 }
 
-function digitsOf(value) {
+function digitsOf(value, sd) {
+  if (sd > 0) return Math.min(GAP_DIGITS, Math.max(0, 1 - Math.round(Math.log10(sd))));
   const size = Math.abs(value);
   if (size >= 10_000) return 1;
   return size >= 100 ? 3 : 6;
@@ -73,6 +83,25 @@ export function size(bytes) {
 
 export function time(ts) {
   return isKnown(ts) ? DAY_AND_TIME.format(ts) : NOTHING;
+}
+
+// Returns a time as "3 min ago", with the full time on hover. `refreshTimes` keeps it true.
+export function ago(ts) {
+  if (!isKnown(ts)) return NOTHING;
+  return element("time", { class: "ago", datetime: new Date(ts).toISOString(), title: time(ts) }, agoWords(ts));
+}
+
+export function refreshTimes() {
+  for (const one of document.querySelectorAll("time.ago")) setText(one, agoWords(Date.parse(one.dateTime)));
+}
+
+function agoWords(ts) {
+  const seconds = Math.max(0, (Date.now() - ts) / 1000);
+  if (seconds < MINUTE_S) return "just now";
+  if (seconds < HOUR_S) return `${Math.floor(seconds / MINUTE_S)} min ago`;
+  if (seconds < DAY_S) return `${Math.floor(seconds / HOUR_S)} h ago`;
+  if (seconds < RECENT_S) return `${many(Math.floor(seconds / DAY_S), "day")} ago`;
+  return time(ts);
 }
 
 export function span(seconds) {

@@ -1,8 +1,8 @@
 // A report as a self-contained file: shows the report that is stored in the file itself.
 
 import { refill } from "./dom.js";
-import { nightView } from "./parts/night.js";
+import { reportView } from "./parts/report.js";
 
-const night = JSON.parse(document.getElementById("night").textContent);
+const report = JSON.parse(document.getElementById("report").textContent);
 const never = new AbortController();
-refill(document.getElementById("part"), nightView(night, { signal: never.signal, open: () => {} }));
+refill(document.getElementById("part"), reportView(report, { signal: never.signal, open: () => {} }));

@@ -1,18 +1,18 @@
 // Maps fragments such as `#/experiments/ID?q=TEXT` to modules, each loaded at its first use.
 
 const ROUTES = [
-  [/^now$/, "now", () => import("./parts/now.js")],
-  [/^night$/, "night", () => import("./parts/night.js")],
+  [/^overview$/, "overview", () => import("./parts/overview.js")],
+  [/^report$/, "overview", () => import("./parts/report.js")],
   [/^experiments$/, "experiments", () => import("./parts/experiments.js")],
   [/^experiments\/([^/]+)$/, "experiments", () => import("./parts/experiment.js")],
   [/^compare\/([^/]+)\/([^/]+)$/, "experiments", () => import("./parts/compare.js")],
   [/^boards$/, "boards", () => import("./parts/boards.js")],
   [/^boards\/([^/]+)\/([^/]+)$/, "boards", () => import("./parts/board.js")],
   [/^records\/([^/]+)$/, "boards", () => import("./parts/claim.js")],
-  [/^knowledge(?:\/(importance|transfer|lineage|insights|reports))?$/, "knowledge", () => import("./parts/knowledge.js")],
+  [/^insights(?:\/(importance|transfer|lineage|lessons|reports))?$/, "insights", () => import("./parts/insights.js")],
   [/^network$/, "network", () => import("./parts/network.js")],
-  [/^fleet$/, "fleet", () => import("./parts/fleet.js")],
-  [/^steering$/, "steering", () => import("./parts/steering.js")],
+  [/^workers$/, "workers", () => import("./parts/workers.js")],
+  [/^settings$/, "settings", () => import("./parts/settings.js")],
 ];
 
 // Returns the route of a fragment, or null if the page has no such view.

@@ -35,6 +35,6 @@ function codeOfFragment() {
   const text = location.hash.slice(1);
   if (text === "" || text.startsWith("/")) return null;
   // The code works only once, so keep it out of history and bookmarks.
-  history.replaceState(null, "", `${location.pathname}${location.search}#/now`);
+  history.replaceState(null, "", `${location.pathname}${location.search}#/overview`);
   return text;
 }

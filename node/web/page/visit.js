@@ -1,6 +1,7 @@
 // A visit to one view of the page. It gives the view its data and events until the reader leaves.
 
-import { append, element, refill, setText } from "./dom.js";
+import { append, element, refill, setText, skeleton } from "./dom.js";
+import { addKey } from "./keys.js";
 
 export class Visit {
   #leaving = new AbortController();
@@ -49,6 +50,11 @@ export class Visit {
     this.#bus.addEventListener(kind, ({ detail }) => handle(detail), { signal: this.signal });
   }
 
+  // Registers a key of the keyboard while this view is shown (keys.js).
+  key(key, words, action) {
+    if (!this.signal.aborted) addKey(key, words, action, { signal: this.signal });
+  }
+
   every(ms, called) {
     const timer = setInterval(called, ms);
     this.signal.addEventListener("abort", () => clearInterval(timer));
@@ -75,9 +81,15 @@ export function announce(text) {
   setText(document.getElementById("announcement"), text);
 }
 
-export function faultText(fault) {
-  const place = element("div", { class: "fault", role: "alert" }, element("p", {}, fault.message));
-  return fault.hint ? append(place, element("p", { class: "soft" }, fault.hint)) : place;
+// Returns a fault with its hint. `again` is called by a button "Try again".
+export function faultText(fault, again = null) {
+  return element(
+    "div",
+    { class: "fault", role: "alert" },
+    element("p", {}, fault.message),
+    fault.hint ? element("p", { class: "soft" }, fault.hint) : null,
+    again ? element("button", { type: "button", class: "quiet", on: { click: again } }, "Try again") : null,
+  );
 }
 
 // Runs a control's action and shows its message or fault in `place`. The control is disabled meanwhile.
@@ -93,12 +105,18 @@ export async function attempt(control, place, action) {
   }
 }
 
-// Fills a place with what `made` returns, or with its fault.
+// Fills a place with what `made` returns, or with its fault. Bars show that an empty place is loading.
 export async function fill(place, made) {
+  if (place.childElementCount === 0) refill(place, skeleton());
   try {
     refill(place, await made());
   } catch (fault) {
-    if (fault.name !== "AbortError") refill(place, faultText(fault));
+    if (fault.name === "AbortError") return place;
+    const again = () => {
+      refill(place);
+      fill(place, made);
+    };
+    refill(place, faultText(fault, again));
   }
   return place;
 }

@@ -11,8 +11,8 @@ from tests.web.page.visitor import Visitor
 
 LOOKS = ((1440, "light"), (390, "dark"), (1440, "dark"), (390, "light"))
 PARTS: dict[str, Callable[[Full], str]] = {
-    "now": lambda _: "now",
-    "night": lambda _: "night?since=1000d",
+    "overview": lambda _: "overview",
+    "report": lambda _: "report?since=1000d",
     "experiments": lambda _: "experiments",
     "experiment": lambda full: f"experiments/{full.confirmed}",
     "hostile experiment": lambda full: f"experiments/{full.hostile}",
@@ -20,14 +20,14 @@ PARTS: dict[str, Callable[[Full], str]] = {
     "boards": lambda _: "boards",
     "board": lambda full: f"boards/{full.task}/{HARDWARE_CLASS}?network=main",
     "claim": lambda full: f"records/{full.claim}",
-    "importance": lambda _: "knowledge/importance",
-    "transfer": lambda _: "knowledge/transfer",
-    "lineage": lambda _: "knowledge/lineage",
-    "insights": lambda _: "knowledge/insights",
-    "reports": lambda _: "knowledge/reports",
+    "importance": lambda _: "insights/importance",
+    "transfer": lambda _: "insights/transfer",
+    "lineage": lambda _: "insights/lineage",
+    "lessons": lambda _: "insights/lessons",
+    "reports": lambda _: "insights/reports",
     "network": lambda _: "network",
-    "fleet": lambda _: "fleet",
-    "steering": lambda _: "steering",
+    "workers": lambda _: "workers",
+    "settings": lambda _: "settings",
 }
 
 

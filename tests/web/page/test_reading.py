@@ -1,25 +1,28 @@
 """Reading the page: what is live, lists of any length, keys alone."""
 
+import re
 from typing import Any
 
 import pytest
 
 from node.store.store import Store
+from node.terminal.glossary import glossary
 from tests.web.page.boards import ROWS, pretend_board
 from tests.web.page.full_store import EXPERIMENTS, HOSTILE, Full, add_one
 from tests.web.page.served import PLANNER, PROPOSERS, ServedHome, at_address, at_work
+from tests.web.page.test_words import MODULES
 from tests.web.page.visitor import Visitor
 
 
 def test_the_code_is_gone_from_the_address_and_the_token_is_in_this_tab_alone(
     visitor: Visitor, chromium: Any, served: ServedHome
 ) -> None:
-    assert visitor.page.url == f"{served.url}#/now"
+    assert visitor.page.url == f"{served.url}#/overview"
     assert visitor.page.evaluate("() => document.cookie") == ""
     assert visitor.page.evaluate("() => sessionStorage.getItem('arnode.token').length") > 20
     visitor.page.reload()
     visitor.settle()
-    assert visitor.text("h1") == "Now"
+    assert visitor.text("h1") == "Overview"
 
 
 def test_without_a_code_it_says_how_to_open_it(chromium: Any, served: ServedHome) -> None:
@@ -180,7 +183,7 @@ def test_lanes_of_other_machines_are_reported(visitor: Visitor) -> None:
         {"lane": 1, "machine": "", "stage": "left out", "fault": HOSTILE, "times_lost": 0},
     ]
     pretend_status(visitor, remote_lanes=lanes)
-    visitor.go("fleet")
+    visitor.go("workers")
     found = visitor.page.locator("table >> nth=1").locator("tbody tr")
     found.nth(1).wait_for()
     rows = found.all_inner_texts()
@@ -205,7 +208,7 @@ def test_where_several_propose_each_ones_share_is_reported(visitor: Visitor) -> 
 def test_where_one_proposes_alone_no_shares_are_shown(visitor: Visitor) -> None:
     pretend_status(visitor, line={"proposers": [*PROPOSERS[:1]]})
     visitor.go("network")
-    visitor.go("now")
+    visitor.go("overview")
     assert visitor.page.locator("table[aria-label='Results so far']").count() == 1
     assert visitor.page.locator("table[aria-label='Proposers']").count() == 0
 
@@ -235,7 +238,7 @@ def test_a_planner_without_an_aim_says_so_and_why_it_rests(visitor: Visitor) -> 
     planner = {**PLANNER, "aim": None, "written": None, "waiting": "its budget of today is spent"}
     pretend_status(visitor, line={"planner": planner})
     visitor.go("network")
-    visitor.go("now")
+    visitor.go("overview")
     shown = visitor.page.locator("section", has_text="Aim of the proposers").last.inner_text()
     assert "No aim is set." in shown
     assert "Planning is paused: its budget of today is spent" in shown
@@ -245,6 +248,60 @@ def test_a_planner_without_an_aim_says_so_and_why_it_rests(visitor: Visitor) -> 
 def test_where_nobody_plans_no_aim_is_shown(visitor: Visitor) -> None:
     pretend_status(visitor, line={"planner": None})
     visitor.go("network")
-    visitor.go("now")
+    visitor.go("overview")
     assert visitor.page.locator("table[aria-label='Results so far']").count() == 1
     assert visitor.page.get_by_text("Aim of the proposers").count() == 0
+
+
+def test_a_term_is_explained_to_pointer_and_keys(visitor: Visitor) -> None:
+    page = visitor.page
+    page.evaluate(
+        "async () => document.getElementById('part').prepend("
+        "(await import('./dom.js')).term('noise', 'the noise'))"
+    )
+    page.locator(".term").first.focus()
+    page.wait_for_selector("[role=tooltip] >> text=noise: the standard deviation of the score")
+    assert page.locator(".term[aria-describedby=meaning]").count() == 1
+    page.keyboard.press("Escape")
+    page.wait_for_selector("[role=tooltip]", state="hidden")
+    page.locator(".term").first.hover()
+    page.wait_for_selector("[role=tooltip]")
+
+
+def test_terms_named_by_the_page_are_in_the_glossary() -> None:
+    named = {
+        word
+        for path in MODULES
+        for word in re.findall(r'\bterm\("([^"]+)"', path.read_text(encoding="utf-8"))
+    }
+    assert named <= glossary().keys(), named - glossary().keys()
+
+
+def test_what_cannot_be_read_is_tried_again(visitor: Visitor) -> None:
+    visitor.page.route("**/api/v1/reports", lambda route: route.abort())
+    visitor.go("insights/reports")
+    visitor.page.wait_for_selector(".fault >> text=does not answer")
+    visitor.page.unroute("**/api/v1/reports")
+    visitor.page.get_by_role("button", name="Try again").click()
+    visitor.page.wait_for_selector("text=No published reports yet.")
+
+
+def test_figures_have_the_digits_that_the_noise_leaves(visitor: Visitor) -> None:
+    shown = visitor.page.evaluate(
+        "async () => { const figures = await import('./figures.js'); return ["
+        "figures.metric(1.463212, 0.0094), figures.metric(1.463212, 0.0031),"
+        "figures.metric(12345.6, 80), figures.metric(1.5), figures.gain(0.01234, 0.003),"
+        "figures.gain(-0.01234), figures.gain(null, 0.003),"
+        "figures.ago(Date.now() - 200000).textContent, figures.ago(null)]; }"
+    )
+    assert shown == [
+        "1.463",
+        "1.4632",
+        "12346",
+        "1.500000",
+        "+0.0123 (+4.1 sd)",
+        "−0.012340",
+        "–",
+        "3 min ago",
+        "–",
+    ]

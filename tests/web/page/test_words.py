@@ -37,7 +37,7 @@ def test_modules_make_no_markup_of_words_and_are_of_a_size_to_be_read() -> None:
 def test_what_is_loaded_first_is_named_in_the_page() -> None:
     page = (PAGE / "index.html").read_text(encoding="utf-8")
     named = {PAGE / name for name in re.findall(r'modulepreload" href="([^"]+)"', page)}
-    assert needed_by("app.js") <= named <= needed_by("app.js") | needed_by("parts/now.js")
+    assert needed_by("app.js") <= named <= needed_by("app.js") | needed_by("parts/overview.js")
 
 
 def needed_by(name: str) -> set[Path]:

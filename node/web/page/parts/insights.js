@@ -1,22 +1,26 @@
-// Insights in words with their evidence: this node's, then peers'.
+// Insights: five views of the results so far.
 
-import { element, link, quotedLines, section } from "../dom.js";
-import * as figures from "../figures.js";
+import { element, link } from "../dom.js";
+
+export const title = "Insights";
+const VIEWS = {
+  importance: ["Importance of hyperparameters", () => import("./importance.js")],
+  transfer: ["Transfer", () => import("./transfer.js")],
+  lineage: ["Lineage", () => import("./lineage.js")],
+  lessons: ["Lessons", () => import("./lessons.js")],
+  reports: ["Published reports", () => import("./reports.js")],
+};
 
 export async function show(visit) {
-  const { insights } = await visit.get("insights");
-  const [own, others] = [insights.filter(({ own }) => own), insights.filter(({ own }) => !own)];
-  visit.show(listed("Learned here", own, "No insights yet."), listed("From peers", others, "No insights yet."));
-}
-
-function listed(name, insights, none) {
-  if (insights.length === 0) return section(name, element("p", { class: "soft" }, none));
-  const item = ({ id, author, own, text, ts, class: hardware, evidence }) =>
-    element(
-      "li",
-      {},
-      quotedLines(text, { isProse: true }),
-      element("p", { class: "soft" }, [own ? "this node" : `key ${figures.short(author)}`, hardware, figures.time(ts)].filter(Boolean).join(" · "), " · ", link(`records/${id}`, "record"), evidence?.length > 0 ? [" · evidence: ", evidence.map((one) => [link(`records/${one}`, figures.short(one)), " "])] : null),
-    );
-  return section(name, element("ol", { class: "plain-list quoted-list" }, insights.map(item)));
+  const wanted = visit.parameters[0] ?? "importance";
+  const [name, load] = VIEWS[wanted];
+  const item = ([path, [words]]) => {
+    const made = link(`insights/${path}`, words);
+    if (path === wanted) made.setAttribute("aria-current", "page");
+    return element("li", {}, made);
+  };
+  visit.setTitle(`Insights: ${name.toLowerCase()}`);
+  visit.show(element("nav", { class: "views", "aria-label": "Views" }, element("ul", {}, Object.entries(VIEWS).map(item))));
+  const { show: fill } = await load();
+  await fill(visit);
 }

@@ -1,4 +1,4 @@
-// Now: the current runs, the next patches, and the progress of the line.
+// Overview: the current runs, the next patches, and the progress of the line.
 
 import { Staircase } from "../charts/staircase.js";
 import { element, link, plain, refill, quoted, section } from "../dom.js";
@@ -10,7 +10,7 @@ import { AtWork } from "./at_work.js";
 import { headline } from "./headline.js";
 import { plannerView, proposersView } from "./proposers.js";
 
-export const title = "Now";
+export const title = "Overview";
 const REREAD_MS = 8_000; // the answer contains all experiments; between two answers events update the page
 const LATEST = 8;
 
@@ -25,7 +25,7 @@ export async function show(visit) {
     visit.on("experiment", again); // the first experiment has ended
     return;
   }
-  visit.show(lineChooser(lines, line, again));
+  visit.show(element("div", { class: "toolbar" }, lineChooser(lines, line, again), link("report", "Report of the last day")));
   const figuresPlace = element("div", {});
   const plotPlace = element("div", {}, element("p", { class: "soft" }, "Loading all experiments …"));
   const proposersPlace = element("div", {}, proposersOf(line));

@@ -8,7 +8,7 @@ from tests.web.page.visitor import Visitor
 
 
 def test_a_pause_of_an_hour_is_sent_to_the_node(visitor: Visitor, served: ServedHome) -> None:
-    visitor.go("steering")
+    visitor.go("settings")
     visitor.page.get_by_label("How long").select_option("3600")
     visitor.page.get_by_role("button", name="Pause").click()
     visitor.page.wait_for_selector("text=Paused.")
@@ -18,7 +18,7 @@ def test_a_pause_of_an_hour_is_sent_to_the_node(visitor: Visitor, served: Served
 
 
 def test_a_stop_is_asked_about_once_more(visitor: Visitor, served: ServedHome) -> None:
-    visitor.go("steering")
+    visitor.go("settings")
     before = len(served.requests)
     visitor.page.get_by_role("button", name="Stop …").click()
     assert len(served.requests) == before
@@ -42,7 +42,7 @@ def test_a_claim_is_verified_from_its_page(
 def test_who_only_reads_has_nothing_to_press(chromium: Any, served: ServedHome, full: Full) -> None:
     context = chromium.new_context()
     with Visitor(context, served.link(steers=False)) as reader:
-        reader.go("steering")
+        reader.go("settings")
         assert reader.page.locator("#part button").count() == 0
         reader.go(f"records/{full.claim}")
         assert reader.page.get_by_role("button", name="Verify here").count() == 0

@@ -1,4 +1,4 @@
-// Steering: commands and notes to the node, and earlier notes.
+// Settings: commands and notes to the node, and earlier notes.
 
 import { element, section } from "../dom.js";
 import { fill } from "../visit.js";
@@ -8,7 +8,7 @@ import { notesView } from "./notes.js";
 import { programView } from "./program.js";
 import { spendingView } from "./spending.js";
 
-export const title = "Steering";
+export const title = "Settings";
 
 export async function show(visit) {
   const parts = [

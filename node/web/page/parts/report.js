@@ -13,10 +13,10 @@ export async function show(visit) {
   const place = element("div", {}, element("p", { class: "soft" }, "Loading …"));
   const read = (since) =>
     fill(place, async () => {
-      const night = await visit.get(withQuery("report", { since }));
-      visit.remember(withQuery("night", { since }));
-      visit.setTitle(night.title);
-      return nightView(night, { signal: visit.signal, open: (id) => (location.hash = `#/experiments/${id}`) });
+      const report = await visit.get(withQuery("report", { since }));
+      visit.remember(withQuery("report", { since }));
+      visit.setTitle(report.title);
+      return reportView(report, { signal: visit.signal, open: (id) => (location.hash = `#/experiments/${id}`) });
     });
   const select = element("select", {}, SPANS.map(([value, words]) => element("option", { value, selected: value === wanted }, words)));
   select.addEventListener("change", () => read(select.value));
@@ -25,16 +25,16 @@ export async function show(visit) {
 }
 
 // A report without its title. `open(id)` is called when an experiment is chosen in a plot.
-export function nightView(night, { signal, open }) {
-  return element("article", { class: "night" }, night.blocks.map((block) => blockView(block, night, { signal, open })));
+export function reportView(report, { signal, open }) {
+  return element("article", { class: "report" }, report.blocks.map((block) => blockView(block, report, { signal, open })));
 }
 
-function blockView(block, night, chosen) {
+function blockView(block, report, chosen) {
   switch (block.kind) {
     case "heading":
       return element(`h${Math.min(6, block.level)}`, {}, spans(block.text));
     case "list":
-      return listView(block.items, night.shown);
+      return listView(block.items, report.shown);
     case "table":
       return tableView(block);
     case "plot":

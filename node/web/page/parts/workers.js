@@ -1,9 +1,9 @@
-// Fleet: several nodes in one table. This page's node queries the other nodes, each with its own key.
+// Workers: several nodes in one table. This page's node queries the other nodes, each with its own key.
 
 import { element, plain, refill, quoted, section, table } from "../dom.js";
 import * as figures from "../figures.js";
 
-export const title = "Fleet";
+export const title = "Workers";
 const REREAD_MS = 5_000;
 
 export async function show(visit) {
