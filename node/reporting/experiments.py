@@ -139,7 +139,7 @@ def experiments_page(at: OpenHome, query: OfExperiments) -> ExperimentsDocument:
         stage=query.stage,
         origin=query.origin,
         words=query.q,
-        tag=query.tag,
+        tags=tuple(query.tag.split(",")) if query.tag else (),
         since_ms=None if since is None else ms_before(since, datetime.now().astimezone()),
     )
     total, rows = at.store.experiments.page(

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from node.store.tags import TAG_PATTERN
 from node.terminal.durations import moment_before
 from protocol.errors import UsageError
 
@@ -19,6 +20,7 @@ Sort = Annotated[
         pattern="^(ts|metric|gain|title|decision|stage|origin|memory|[A-Z][A-Z0-9_]{0,63})$"
     ),
 ]
+TagNames = Annotated[str, msgspec.Meta(pattern=f"^{TAG_PATTERN}(,{TAG_PATTERN}){{0,9}}$")]
 Order = Literal["asc", "desc"]
 Name = Annotated[str, msgspec.Meta(max_length=64)]
 Words = Annotated[str, msgspec.Meta(max_length=200)]
@@ -42,7 +44,8 @@ class OfTask(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class OfExperiments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A filter and an order of experiments.
 
-    `q` is searched in titles, or is the first digits of an id. `since` is a time as in `arnode log
+    `q` is searched in titles, or is the first digits of an id. `tag` is one tag, or several with
+    commas, all of which an experiment must have. `since` is a time as in `arnode log
     --since`. `sort` is a column, or a hyperparameter in capitals, whose new values are compared.
     """
 
@@ -52,7 +55,7 @@ class OfExperiments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     decision: Name | None = None
     stage: Name | None = None
     origin: Name | None = None
-    tag: Name | None = None
+    tag: TagNames | None = None
     since: Name | None = None
     sort: Sort = "ts"
     order: Order = "desc"

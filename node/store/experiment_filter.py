@@ -21,7 +21,8 @@ _DIGITS: Final = re.compile("[0-9a-fA-F]{4,64}")
 class Filter:
     """A filter of rows; None means any.
 
-    `words` must occur in the title, in upper or lower case, or be the first digits of the id.
+    `words` must occur in the title, in upper or lower case, or be the first digits of the id. Rows
+    must have all `tags`.
     """
 
     task: bytes | None = None
@@ -30,7 +31,7 @@ class Filter:
     stage: str | None = None
     origin: str | None = None
     words: str = ""
-    tag: str | None = None
+    tags: tuple[str, ...] = ()
     since_ms: int | None = None
 
     def sql(self) -> tuple[str, dict[str, object]]:
@@ -45,7 +46,10 @@ class Filter:
             "stage = :stage": self.stage,
             "origin = :origin": self.origin,
             in_words: self.words or None,
-            "id IN (SELECT experiment FROM tag WHERE name = :tag)": self.tag,
+            **{
+                f"id IN (SELECT experiment FROM tag WHERE name = :tag{at})": tag  # noqa: S608 (a number)
+                for at, tag in enumerate(self.tags)
+            },
             "ts_ms >= :since_ms": self.since_ms,
         }
         values: dict[str, object] = {
@@ -55,7 +59,7 @@ class Filter:
             "stage": self.stage,
             "origin": self.origin,
             "words": self.words,
-            "tag": self.tag,
+            **{f"tag{at}": tag for at, tag in enumerate(self.tags)},
             "since_ms": self.since_ms,
         }
         where = " AND ".join(one for one, value in conditions.items() if value is not None)

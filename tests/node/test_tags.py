@@ -74,9 +74,9 @@ def test_a_diff_that_is_no_diff_changes_nothing(store: Store) -> None:
 def test_experiments_are_found_by_tag_time_and_id(store: Store) -> None:
     one, other = (experiment(store, "", title=title) for title in ("one", "other"))
     store.tags.change(one.id, add=["good", STAR])
-    assert titles(store, Filter(tag="good")) == ["one"]
-    assert titles(store, Filter(tag=STAR)) == ["one"]
-    assert titles(store, Filter(tag="goo")) == []
+    assert titles(store, Filter(tags=("good",))) == ["one"]
+    assert titles(store, Filter(tags=(STAR, "good"))) == ["one"]
+    assert titles(store, Filter(tags=("goo", STAR))) == []
     assert titles(store, Filter(words=other.id.hex()[:9].upper())) == ["other"]
     assert titles(store, Filter(since_ms=other.ts_ms)) == ["other"]
     assert store.experiments.counts("tag", Filter()) == {"good": 1, STAR: 1}
@@ -164,3 +164,6 @@ def test_what_a_list_can_be_filtered_by_is_counted(home: Home, store: Store) -> 
     assert answer(home, "experiments?sort=rate").status == 400
     assert answer(home, "experiments?since=tomorrow").status == 400
     assert answer(home, "experiments?since=1d").status == 200
+    assert answer(home, "experiments?tag=good").json["total"] == 1
+    assert answer(home, "experiments?tag=good,star").json["total"] == 0
+    assert answer(home, "experiments?tag=good,").status == 400
