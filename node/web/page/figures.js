@@ -32,6 +32,17 @@ export function gain(value, sd = null) {
   return isKnown(value) && sd > 0 ? `${signed(value, sd)} (${deviations(value / sd, 1)})` : signed(value);
 }
 
+// Formats the noise of a metric, one standard deviation, with two digits.
+export function noise(sd) {
+  if (!isKnown(sd) || sd <= 0) return NOTHING;
+  return sd.toFixed(Math.min(GAP_DIGITS, Math.max(0, 1 - Math.floor(Math.log10(sd)))));
+}
+
+// Formats a number of unknown noise, such as a loss, with four significant digits.
+export function rounded(value) {
+  return isKnown(value) ? withMinus(String(Number(value.toPrecision(4)))) : NOTHING;
+}
+
 // The distance of a metric from the best known value. Small distances are not rounded to zero.
 export function gap(value) {
   const size = Math.abs(Number(value.toFixed(GAP_DIGITS)));
@@ -56,9 +67,9 @@ function digitsOf(value, sd) {
 
 const withMinus = (text) => text.replace("-", MINUS);
 
-export function interval(lower, upper) {
+export function interval(lower, upper, sd = null) {
   if (!isKnown(lower) || !isKnown(upper)) return "too few pairs for an interval";
-  return `95 % interval ${signed(lower)} to ${signed(upper)}`;
+  return `95 % interval ${signed(lower, sd)} to ${signed(upper, sd)}`;
 }
 
 export function share(value) {

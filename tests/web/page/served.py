@@ -167,8 +167,20 @@ def at_work(title: str) -> Any:
         "paused": False,
         "until": None,
         "runs": [
-            {"title": title, "stage": "screen", "text": "first run", "seconds": 12.0},
-            {"title": HOSTILE[0], "stage": "screen", "text": "first run", "seconds": 3.0},
+            {
+                "title": title,
+                "stage": "screen",
+                "text": "first run",
+                "seconds": 12.0,
+                "curve": [(step, 2.4 + 3.1 / (1 + step / 9)) for step in range(5, 125, 5)],
+            },
+            {
+                "title": HOSTILE[0],
+                "stage": "screen",
+                "text": "first run",
+                "seconds": 3.0,
+                "curve": [(step, 2.5 + 3.0 / (1 + step / 8)) for step in range(5, 45, 5)],
+            },
         ],
         "next": [{"title": HOSTILE[2], "stage": "recheck", "text": "second run"}],
         "evidence": {"pairs": 3, "share": 0.4, "gain": 0.02, "lower": -0.01, "upper": 0.05},

@@ -5,6 +5,8 @@ import { element } from "../dom.js";
 
 export { uPlot };
 
+const FONT = "12px system-ui, sans-serif";
+const LABEL_PX = 18; // room for an axis title
 const probe = element("span", { hidden: true });
 const inks = new Map();
 
@@ -22,7 +24,10 @@ const axis = (more) => ({
   stroke: () => ink("soft"),
   grid: { stroke: () => ink("rule"), width: 1 },
   ticks: { stroke: () => ink("rule"), width: 1 },
-  font: "12px system-ui, sans-serif",
+  font: FONT,
+  labelFont: FONT,
+  labelGap: 2,
+  labelSize: LABEL_PX,
   ...more,
 });
 

@@ -5,19 +5,22 @@ import * as figures from "../figures.js";
 import { chart, ink, uPlot } from "./chart.js";
 
 const HEIGHT = 180;
-const INKS = ["head", "working", "bad", "worse", "soft"];
+const INKS = Array.from({ length: 8 }, (_, at) => `series-${at + 1}`);
 const DASHES = [[], [6, 3], [2, 3], [8, 3, 2, 3], [1, 2]];
 
 export class Curves {
   #plot = null;
   #names = [];
   #signal;
+  #hasLegend;
   #ending = new AbortController();
   #legend = element("div", {});
   #picture = element("div", { class: "plot" });
 
-  constructor({ label, signal }) {
+  // Without a legend, the caller shows the samples (`sampleOf`) next to the names.
+  constructor({ label, signal, hasLegend = true }) {
     this.#signal = signal;
+    this.#hasLegend = hasLegend;
     this.place = element("figure", { class: "curves", "aria-label": label }, this.#picture, this.#legend);
   }
 
@@ -36,7 +39,7 @@ export class Curves {
     this.#ending.abort();
     this.#ending = new AbortController();
     this.#plot = null;
-    refill(this.#legend, legendOf(names));
+    refill(this.#legend, this.#hasLegend ? legendOf(names) : null);
     // An element has its width only once it is on the page.
     requestAnimationFrame(() => {
       if (this.#signal.aborted || names !== this.#names) return;
@@ -50,7 +53,7 @@ function optionsOf(names) {
   return {
     height: HEIGHT,
     scales: { x: { time: false } },
-    axes: [{}, { values: (plot, splits) => splits.map((one) => String(Number(one.toPrecision(4)))) }],
+    axes: [{ label: "step", size: 30 }, { label: "loss", size: 56, values: (plot, splits) => splits.map((one) => String(Number(one.toPrecision(4)))) }],
     series: [
       {},
       ...names.map((name, at) => ({
@@ -68,21 +71,23 @@ function optionsOf(names) {
 
 function legendOf(names) {
   if (names.length < 2) return null;
-  const item = (name, at) => {
-    const stroke = drawn("path", {
-      class: `line ${INKS[at % INKS.length]}`,
-      d: "M0 7H16",
-      "stroke-dasharray": DASHES[Math.floor(at / INKS.length) % DASHES.length].join(" ") || null,
-    });
-    const sample = drawn("svg", { viewBox: "0 0 16 14", class: "sample", "aria-hidden": "true" }, stroke);
-    return append(element("li", {}), sample, plain(name));
-  };
+  const item = (name, at) => append(element("li", {}), sampleOf(at), plain(name));
   return element("ul", { class: "legend" }, names.map(item));
+}
+
+// Returns a short piece of the curve with this index.
+export function sampleOf(at) {
+  const stroke = drawn("path", {
+    class: `line ${INKS[at % INKS.length]}`,
+    d: "M0 7H16",
+    "stroke-dasharray": DASHES[Math.floor(at / INKS.length) % DASHES.length].join(" ") || null,
+  });
+  return drawn("svg", { viewBox: "0 0 16 14", class: "sample", "aria-hidden": "true" }, stroke);
 }
 
 // A curve's last point in words, for readers who cannot see the plot.
 export function curveWords(curve) {
   if (!curve || curve.length === 0) return "";
   const [step, loss] = curve.at(-1);
-  return `loss ${figures.metric(loss)} at step ${step.toLocaleString()}`;
+  return `loss ${figures.rounded(loss)} at step ${step.toLocaleString()}`;
 }

@@ -43,6 +43,6 @@ export function pairsPlot(gains, { gain, lower, upper }) {
 
 export const isWhole = ({ base, candidate }) => figures.isKnown(base) && figures.isKnown(candidate);
 
-export function gainWords(gain, lower, upper) {
-  return figures.isKnown(gain) ? `gain ${figures.signed(gain)}, ${figures.interval(lower, upper)}` : "no gain measured yet";
+export function gainWords(gain, lower, upper, sd = null) {
+  return figures.isKnown(gain) ? `gain ${figures.gain(gain, sd)}, ${figures.interval(lower, upper, sd)}` : "no gain measured yet";
 }

@@ -1,41 +1,54 @@
-// The progress of a line: a mark for each experiment, steps for the head and the working line.
+// The progress of a line: a mark for each experiment, steps for the head and the working line, and a
+// band of one sd of noise around the head. A drag zooms in, a double click shows all again.
 // Experiments without a score are on a strip below. Scores outside the range are drawn at its edge.
 
-import { element, plain, refill, setText } from "../dom.js";
+import { element, plain, refill } from "../dom.js";
 import * as figures from "../figures.js";
 import { wording } from "../words.js";
 import { chart, ink, uPlot } from "./chart.js";
 import { ORDER, drawMarks, legend, markOf } from "./marks.js";
+import { axisTitle, betterWords, scaleOf } from "./scale.js";
+import { Tip } from "./tip.js";
 
 const HEIGHT = 300;
-const MARGIN = 0.25; // shown above and below, as a fraction of the range of both step curves
-const STRIP = 0.07; // fraction of the height, for experiments without a score
+const BAND_ALPHA = 0.16;
+const CROWD = 250; // above this number the discarded experiments are drawn fainter
+const FAINT = 0.45;
+const DOUBLE_CLICK_MS = 250;
 const REACH_PX = 14; // largest distance from the pointer to the selected mark
 const DRAG_PX = 3;
 const INTERVALS = 300; // above this number the intervals would hide the marks
-const FITTED = new Set(["kept", "adopted", "unconfirmed", "overfit", "baseline"]);
 
 export class Staircase {
   #progress;
   #plot;
   #scale;
   #place = element("div", { class: "plot" });
-  #tip = element("div", { class: "tip", hidden: true });
+  #tip;
+  #sd;
+  #height;
+  #opening = null;
+  #reset = element("button", { type: "button", class: "quiet reset", hidden: true }, "Show all");
   #slider;
   #legend = element("div", {});
   #pointed = null;
   #open;
   #places = [];
 
-  // `open(id)` is called when an experiment is chosen.
-  constructor(progress, { open, signal }) {
+  // `open(id)` is called when an experiment is chosen. `sd` is the noise of the metric, if it is known.
+  // `detailOf(id)` loads an experiment for the box at its mark.
+  constructor(progress, { open, signal, sd = null, detailOf = null, height = HEIGHT }) {
     this.#open = open;
+    this.#sd = sd;
+    this.#height = height;
+    this.#tip = new Tip(detailOf);
     this.#take(progress);
     this.#slider = element("div", { class: "chart", tabindex: "0", role: "slider", on: {
       keydown: (event) => this.#press(event),
       blur: () => this.#point(null),
-    } }, this.#place, this.#tip);
-    this.place = element("div", {}, this.#slider, this.#legend);
+    } }, this.#place, this.#tip.place);
+    this.#reset.addEventListener("click", () => this.#showAll());
+    this.place = element("div", { class: "staircase" }, this.#slider, this.#reset, this.#legend);
     this.#describe();
     // An element has its width only once it is on the page.
     requestAnimationFrame(() => {
@@ -43,10 +56,17 @@ export class Staircase {
     });
   }
 
-  put(progress) {
+  put(progress, sd = this.#sd) {
+    this.#sd = sd;
     this.#take(progress);
     this.#describe();
-    this.#plot?.setData(this.#data());
+    this.#plot?.setData(this.#data(), this.#reset.hidden); // a zoom stays
+    if (!this.#reset.hidden) this.#plot?.redraw(false);
+  }
+
+  #showAll() {
+    const [min, max] = this.#across(null, null);
+    this.#plot.setScale("x", { min, max });
   }
 
   #take(progress) {
@@ -61,14 +81,14 @@ export class Staircase {
   #describe() {
     const { metric, head_words: headWords } = this.#progress;
     const count = this.#points.id.length;
-    const label = `${figures.many(count, "experiment")} in ${metric.unit}, ${metric.direction === "max" ? "more" : "less"} is better`;
+    const label = `${figures.many(count, "experiment")} in ${plain(metric.unit)}, ${betterWords(metric)}`;
     this.#slider.setAttribute("aria-label", `${label}; arrow keys move between them, Enter opens one`);
     this.#slider.setAttribute("aria-valuemin", "1");
     this.#slider.setAttribute("aria-valuemax", String(Math.max(1, count)));
     this.#slider.setAttribute("aria-valuenow", String((this.#pointed ?? count - 1) + 1));
     this.#slider.setAttribute("aria-valuetext", count ? this.#textOf(this.#pointed ?? count - 1) : "no experiments yet");
     const shown = new Set(this.#points.decision.map(markOf));
-    refill(this.#legend, legend(shown, [["head", headWords], ["working", "working line"]]));
+    refill(this.#legend, legend(shown, [["head", headWords], ["working", "working line"], ...(this.#sd > 0 ? [["band", `${headWords} ± 1 sd of a run`]] : [])]));
   }
 
   #begin(signal) {
@@ -76,11 +96,11 @@ export class Staircase {
     this.#plot = chart(
       this.#place,
       {
-        height: HEIGHT,
+        height: this.#height,
         scales: { x: { time: false, range: (plot, low, high) => this.#across(low, high) }, y: { range: () => this.#scale.range } },
         axes: [
-          { values: (plot, splits) => splits.map((one) => (Number.isInteger(one) && one > 0 ? String(one) : "")) },
-          { values: (plot, splits) => splits.map((one) => (one < this.#scale.low ? "" : figures.metric(one))) },
+          { label: "experiment", size: 30, values: (plot, splits) => splits.map((one) => (Number.isInteger(one) && one > 0 ? one.toLocaleString() : "")) },
+          { label: axisTitle(this.#progress.metric), size: 64, values: (plot, splits) => splits.map((one) => (one < this.#scale.low ? "" : figures.metric(one, splits[1] - splits[0]))) },
         ],
         series: [
           {},
@@ -88,7 +108,7 @@ export class Staircase {
           { paths: steps, stroke: () => ink("head"), width: 2.6, points: { show: false } },
         ],
         cursor: { y: false, points: { show: false }, drag: { x: true, y: false } },
-        hooks: { drawAxes: [(plot) => this.#drawStrip(plot)], draw: [(plot) => this.#draw(plot)], setCursor: [(plot) => this.#hover(plot)] },
+        hooks: { drawAxes: [(plot) => this.#drawStrip(plot), (plot) => this.#drawBand(plot)], setScale: [() => this.#mark()], draw: [(plot) => this.#draw(plot)], setCursor: [(plot) => this.#hover(plot)] },
       },
       this.#data(),
       signal,
@@ -97,9 +117,48 @@ export class Staircase {
     this.#plot.over.addEventListener("mousedown", ({ clientX }) => (pressedAt = clientX));
     this.#plot.over.addEventListener("click", ({ clientX }) => {
       const isDrag = Math.abs(clientX - pressedAt) > DRAG_PX; // a drag zooms and opens nothing
-      if (this.#pointed !== null && !isDrag) this.#open(this.#points.id[this.#pointed]);
+      if (this.#pointed === null || isDrag) return;
+      const id = this.#points.id[this.#pointed];
+      clearTimeout(this.#opening);
+      // While zoomed, this may be the first half of a double click.
+      if (this.#reset.hidden) this.#open(id);
+      else this.#opening = setTimeout(() => signal.aborted || this.#open(id), DOUBLE_CLICK_MS);
     });
+    this.#plot.over.addEventListener("dblclick", () => clearTimeout(this.#opening));
     this.#plot.over.addEventListener("mouseleave", () => this.#point(null));
+  }
+
+  // Shows the button that ends a zoom.
+  #mark() {
+    const { min, max } = this.#plot?.scales.x ?? {};
+    this.#reset.hidden = this.#plot === undefined || (min <= 1 && max >= this.#points.id.length);
+  }
+
+  // The band of one sd around the verified head.
+  #drawBand(plot) {
+    if (!(this.#sd > 0)) return;
+    const { head } = this.#points;
+    const { left, top, width, height } = plot.bbox;
+    const context = plot.ctx;
+    const x = (at) => plot.valToPos(at + 1, "x", true);
+    const y = (value) => plot.valToPos(value, "y", true);
+    context.save();
+    context.beginPath();
+    context.rect(left, top, width, height);
+    context.clip();
+    context.globalAlpha = BAND_ALPHA;
+    context.fillStyle = ink("head");
+    for (let from = 0; from < head.length; ) {
+      let to = from + 1;
+      while (to < head.length && head[to] === head[from]) to++;
+      const [start, end] = [x(from), x(Math.min(to, head.length - 1))];
+      if (figures.isKnown(head[from])) {
+        const upper = y(head[from] + this.#sd);
+        context.fillRect(start, upper, end - start, y(head[from] - this.#sd) - upper);
+      }
+      from = to;
+    }
+    context.restore();
   }
 
   #across(low, high) {
@@ -138,7 +197,11 @@ export class Staircase {
     context.rect(left, top, width, height);
     context.clip();
     if (inSight.length <= INTERVALS) this.#drawIntervals(plot, context, inSight, ratio);
-    for (const [name, points] of groups) if (points.length > 0) drawMarks(context, name, points, ratio);
+    for (const [name, points] of groups) {
+      if (points.length === 0) continue;
+      context.globalAlpha = name === "discarded" && points.length > CROWD ? FAINT : 1;
+      drawMarks(context, name, points, ratio);
+    }
     context.restore();
   }
 
@@ -187,43 +250,23 @@ export class Staircase {
   #point(at) {
     if (at === this.#pointed) return;
     this.#pointed = at;
-    this.#tip.hidden = at === null;
-    if (at === null || !this.#plot) return;
+    if (at === null || !this.#plot) {
+      this.#tip.hide();
+      return;
+    }
     this.#slider.setAttribute("aria-valuenow", String(at + 1));
     this.#slider.setAttribute("aria-valuetext", this.#textOf(at));
-    setText(this.#tip, this.#textOf(at));
+    const { id, title, decision, metric, ts } = this.#points;
     const [x, y] = this.#places[at].map((one) => one / uPlot.pxRatio);
-    const isRight = x > this.#place.clientWidth / 2;
-    this.#tip.style.transform = `translate(${x}px, ${y}px) translate(${isRight ? "calc(-100% - 10px)" : "10px"}, -110%)`;
-    this.#tip.classList.toggle("low", y < 70);
+    const shown = { id: id[at], title: title[at], decision: decision[at], metric: metric[at], ts: ts[at], unit: this.#progress.metric.unit, sd: this.#sd };
+    this.#tip.show(shown, [x, y], this.#place.clientWidth);
   }
 
   // Returns an experiment's title, decision, score and time.
   #textOf(at) {
     const { title, metric, decision, ts } = this.#points;
     const { word, meaning } = wording(decision[at]);
-    const value = figures.isKnown(metric[at]) ? `${figures.metric(metric[at])} ${this.#progress.metric.unit}` : "no score";
+    const value = figures.isKnown(metric[at]) ? `${figures.metric(metric[at], this.#sd)} ${plain(this.#progress.metric.unit)}` : "no score";
     return `${plain(title[at])} · ${word}${meaning ? `: ${meaning}` : ""} · ${value} · ${figures.time(ts[at])}`;
   }
-}
-
-// Returns the range that fits both step curves and the FITTED experiments, with a margin.
-function scaleOf({ points }) {
-  const values = [...points.head, ...points.working].filter(figures.isKnown);
-  points.metric.forEach((value, at) => {
-    if (figures.isKnown(value) && FITTED.has(points.decision[at])) values.push(value);
-  });
-  if (values.length === 0) values.push(...points.metric.filter(figures.isKnown));
-  const least = values.reduce((one, other) => Math.min(one, other), Infinity);
-  const most = values.reduce((one, other) => Math.max(one, other), -Infinity);
-  const [from, to] = values.length > 0 ? [least, most] : [0, 1];
-  const margin = MARGIN * (to - from) || 0.01 * Math.abs(to) || 1;
-  const [low, high] = [from - margin, to + margin];
-  const strip = STRIP * (high - low);
-  return {
-    low,
-    range: [low - strip, high],
-    at: (value) => (figures.isKnown(value) ? Math.min(high, Math.max(low, value)) : low - strip / 2),
-    shows: (value) => figures.isKnown(value) && value >= low && value <= high,
-  };
 }

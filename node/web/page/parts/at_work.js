@@ -1,22 +1,25 @@
-// The current runs: stage, seconds, loss, evidence of a promotion trial, and the device.
+// The current runs with their loss, the next ones, and then the device and the latest messages.
 
-import { Curves, curveWords } from "../charts/curve.js";
-import { gainWords } from "../charts/pairs.js";
+import { Curves, curveWords, sampleOf } from "../charts/curve.js";
 import { element, facts, plain, refill, setText, quoted } from "../dom.js";
 import * as figures from "../figures.js";
+import { faultText } from "../visit.js";
 
 const MESSAGES = 6;
 const TICK_MS = 1000;
 
+// Two places to put on the page, `running` and `machine`. A card without content is hidden.
 export class AtWork {
+  onNow = () => {};
   #visit;
   #now = null;
   #receivedAt = 0;
+  #isLive = true;
   #what = element("p", { class: "what" });
   #seconds = element("span", { class: "soft" });
+  #state = element("span", {});
   #runs = element("div", {});
   #curves;
-  #evidence = element("div", {});
   #next = element("div", {});
   #device = element("div", {});
   #messages = element("div", {});
@@ -24,48 +27,60 @@ export class AtWork {
 
   constructor(visit) {
     this.#visit = visit;
-    this.#curves = new Curves({ label: "Loss of the current runs", signal: visit.signal });
-    this.place = element(
+    this.#curves = new Curves({ label: "Loss of the current runs", signal: visit.signal, hasLegend: false });
+    this.running = element("section", { class: "card", hidden: true }, element("h2", {}, "Running now ", this.#state), this.#what, this.#curves.place, this.#runs, this.#next);
+    this.machine = element(
       "div",
-      { class: "cards" },
-      element("div", { class: "card wide-card" }, element("h2", {}, "Running now"), this.#what, this.#runs, this.#curves.place, this.#evidence),
-      element("div", { class: "card" }, element("h2", {}, "Next"), this.#next, element("h2", {}, "Device"), this.#device),
-      element("div", { class: "card" }, element("h2", {}, "Latest messages"), this.#messages),
+      { class: "machine", hidden: true },
+      element("section", { class: "card" }, element("h2", {}, "Device"), this.#device),
+      element("section", { class: "card" }, element("h2", {}, "Latest messages"), this.#messages),
     );
   }
 
   async begin() {
     this.#visit.on("now", (data) => this.#put("now" in data ? data.now : data));
+    this.#visit.on("connection", ({ isLive }) => {
+      this.#isLive = isLive;
+      this.#showState();
+    });
     this.#visit.every(TICK_MS, () => this.#tick());
     try {
       const { now } = await this.#visit.get("now");
       if (this.#now === null) this.#put(now);
     } catch (fault) {
-      if (fault.name !== "AbortError") setText(this.#what, fault.message);
+      if (fault.name === "AbortError") return;
+      this.running.hidden = false;
+      refill(this.#what, faultText(fault, () => this.begin()));
     }
   }
 
   #put(now) {
     this.#now = now;
     this.#receivedAt = Date.now();
+    this.onNow(now);
+    this.running.hidden = this.machine.hidden = now === null;
     if (now === null) {
-      const why = this.#visit.kind === "store" ? "The node is not running; the page shows its stored data." : "Nothing is running.";
-      refill(this.#what, why);
-      for (const place of [this.#runs, this.#evidence, this.#next, this.#device, this.#messages]) refill(place);
       this.#shown.clear();
       this.#curves.put([]);
       return;
     }
     this.#showWhat(now);
+    this.#showState();
     this.#tick();
-    const { runs, evidence, next, messages } = now;
+    const { runs, next, messages } = now;
     const device = [now.device, now.runs_done, now.runs_per_hour, now.counted_share];
     this.#redraw(this.#curves.place, runs.map(({ title, curve }) => ({ name: title, curve })), (curves) => this.#curves.put(curves));
     this.#redraw(this.#runs, runs, (data) => refill(this.#runs, runsOf(data)));
-    this.#redraw(this.#evidence, evidence, (data) => refill(this.#evidence, evidenceOf(data)));
     this.#redraw(this.#next, next, (data) => refill(this.#next, nextOf(data)));
     this.#redraw(this.#device, device, () => refill(this.#device, deviceOf(now)));
     this.#redraw(this.#messages, messages, (data) => refill(this.#messages, messagesOf(data)));
+    this.#messages.parentElement.hidden = messages.length === 0;
+  }
+
+  // Marks figures that are no longer updated.
+  #showState() {
+    const last = this.#isLive ? null : element("span", { class: "chip lost" }, "disconnected, last update ", figures.ago(this.#receivedAt));
+    refill(this.#state, last);
   }
 
   // Draws a part of the page again if its data changed.
@@ -82,7 +97,7 @@ export class AtWork {
   }
 
   #tick() {
-    if (this.#now === null) return;
+    if (this.#now === null || !this.#isLive) return;
     const passed = (Date.now() - this.#receivedAt) / 1000;
     const others = this.#now.also_running > 0 ? `, ${this.#now.also_running} more in parallel` : "";
     setText(this.#seconds, `${figures.span(this.#now.seconds + passed)}${others}`);
@@ -92,27 +107,16 @@ export class AtWork {
 // Shows only the loss of a single run, because its other figures are shown above.
 function runsOf(runs) {
   if (runs.length < 2) return runs.map(({ curve }) => element("p", { class: "soft" }, curveWords(curve)));
+  let at = 0; // of the curve; runs without one have no sample
   const item = ({ title, text, seconds, curve }) =>
-    element("li", {}, quoted(title), element("span", { class: "soft" }, ` ${plain(text)}, ${figures.span(seconds)}${curve?.length > 0 ? `, ${curveWords(curve)}` : ""}`));
+    element("li", {}, curve?.length > 0 ? sampleOf(at++) : null, quoted(title), element("span", { class: "soft" }, ` ${plain(text)}, ${figures.span(seconds)}${curve?.length > 0 ? `, ${curveWords(curve)}` : ""}`));
   return element("ul", { class: "plain-list" }, runs.map(item));
 }
 
-function evidenceOf(evidence) {
-  if (!evidence) return null;
-  const { pairs, share, gain, lower, upper } = evidence;
-  const words = `${figures.share(share)} of the evidence after ${figures.many(pairs, "pair")}`;
-  return element(
-    "div",
-    { class: "evidence" },
-    element("label", {}, "Evidence of the promotion trial ", element("meter", { min: "0", max: "1", value: String(share ?? 0) }, words)),
-    element("p", {}, `${words}; ${gainWords(gain, lower, upper)}`),
-  );
-}
-
 function nextOf(next) {
-  if (next.length === 0) return element("p", { class: "soft" }, "the next proposed patch");
+  if (next.length === 0) return null;
   const item = ({ title, text }) => element("li", {}, quoted(title), " ", element("span", { class: "soft" }, plain(text)));
-  return element("ol", { class: "plain-list" }, next.map(item));
+  return [element("h3", {}, "Next"), element("ol", { class: "plain-list" }, next.map(item))];
 }
 
 function deviceOf({ device, runs_done: runs, runs_per_hour: perHour, counted_share: counted }) {
@@ -130,6 +134,5 @@ function deviceOf({ device, runs_done: runs, runs_per_hour: perHour, counted_sha
 }
 
 function messagesOf(messages) {
-  if (messages.length === 0) return element("p", { class: "soft" }, "no messages yet");
   return element("ol", { class: "plain-list messages" }, messages.slice(-MESSAGES).reverse().map((one) => element("li", {}, quoted(one))));
 }

@@ -1,61 +1,86 @@
-// Overview: the current runs, the next patches, and the progress of the line.
+// Overview: the result and its progress, the current runs, the proposers, then device and messages.
 
+import { segment } from "../api.js";
 import { Staircase } from "../charts/staircase.js";
-import { element, link, plain, refill, quoted, section } from "../dom.js";
-import { lineChooser, noLine, ofLine, chosenLine } from "../line.js";
+import { element, emptyState, link, plain, refill, quoted, section, skeleton } from "../dom.js";
+import { lineChooser, ofLine, chosenLine } from "../line.js";
 import { atMostEvery, fill, announce } from "../visit.js";
 import { badge, wording } from "../words.js";
 import * as figures from "../figures.js";
 import { AtWork } from "./at_work.js";
-import { headline } from "./headline.js";
 import { plannerView, proposersView } from "./proposers.js";
+import { Trial, resultView } from "./result.js";
 
 export const title = "Overview";
 const REREAD_MS = 8_000; // the answer contains all experiments; between two answers events update the page
-const LATEST = 8;
+const LATEST = 7;
+const PLOT_PX = 400;
+const NARROW_PX = 320;
 
 export async function show(visit) {
-  const { lines, line } = await chosenLine(visit);
+  const { status, lines, line } = await chosenLine(visit);
   const work = new AtWork(visit);
-  visit.show(element("section", { "aria-label": "Current runs" }, work.place));
-  work.begin();
   const again = () => dispatchEvent(new Event("hashchange"));
   if (line === null) {
-    visit.show(noLine());
+    visit.show(nothingYet(status), work.running, work.machine);
     visit.on("experiment", again); // the first experiment has ended
+    await work.begin();
     return;
   }
-  visit.show(element("div", { class: "toolbar" }, lineChooser(lines, line, again), link("report", "Report of the last day")));
-  const figuresPlace = element("div", {});
-  const plotPlace = element("div", {}, element("p", { class: "soft" }, "Loading all experiments …"));
-  const proposersPlace = element("div", {}, proposersOf(line));
+  const trial = new Trial();
+  const result = element("div", {});
+  const plot = element("div", { class: "progress" });
+  const proposers = element("div", {}, proposersOf(line));
   const latestPlace = element("div", {});
-  visit.show(section("Results so far", figuresPlace, plotPlace), proposersPlace, section("Latest experiments", latestPlace));
+  visit.show(
+    element("div", { class: "toolbar" }, lineChooser(lines, line, again), element("span", { class: "end" }, link("report", "Report of the last day"))),
+    element("section", { "aria-label": "Result so far" }, result, trial.place),
+    plot,
+    element("div", { class: "at-work" }, work.running, section("Latest experiments", latestPlace)),
+    proposers,
+    work.machine,
+  );
+  refill(result, skeleton(4));
   const latest = new Latest(visit, line, latestPlace);
+  work.onNow = (now) => trial.putNow(now);
   await Promise.all([
-    fill(plotPlace, () => progress(visit, line, { figuresPlace, proposersPlace })),
+    work.begin(),
+    fill(plot, () => progress(visit, line, { result, trial, proposers })),
     fill(latestPlace, () => latest.read()),
   ]);
 }
 
-// Draws the staircase and updates it with each experiment.
-async function progress(visit, line, { figuresPlace, proposersPlace }) {
+// What a home without any measurement shows.
+function nothingYet({ running, self_test: selfTest }) {
+  const what = "The result, its progress and the current runs will be shown here.";
+  if (!running) return emptyState("Nothing is measured yet", `${what} Start the node: its first runs measure the task's baseline.`, "arnode start");
+  if (selfTest) return emptyState("The card is being tested", [quoted(selfTest.stage), ". ", what]);
+  return emptyState("The baseline is being measured", what);
+}
+
+// Shows the result and draws the staircase; updates both with each experiment.
+async function progress(visit, line, { result, trial, proposers }) {
   const read = () => visit.get(ofLine("progress", line));
-  let data = await read();
-  const open = (id) => (location.hash = `#/experiments/${id}`);
-  const stairs = new Staircase(data, { open, signal: visit.signal });
   const state = async () => (await visit.get("status")).lines.find((one) => isOf(one, line)) ?? line;
-  const put = async () => {
-    const stands = await state();
-    refill(figuresPlace, headline(data, stands));
-    refill(proposersPlace, proposersOf(stands));
+  let [data, stands] = await Promise.all([read(), state()]);
+  const put = () => {
+    refill(result, resultView(data, stands));
+    trial.putLine(stands);
+    refill(proposers, proposersOf(stands));
   };
-  await put();
+  put();
+  const stairs = new Staircase(data, {
+    open: (id) => (location.hash = `#/experiments/${id}`),
+    signal: visit.signal,
+    sd: stands.noise_sd,
+    detailOf: (id) => visit.get(`experiments/${segment(id)}`),
+    height: innerWidth < 2 * NARROW_PX ? NARROW_PX : PLOT_PX,
+  });
   const reread = atMostEvery(REREAD_MS, async () => {
     try {
-      data = await read();
-      stairs.put(data);
-      await put();
+      [data, stands] = await Promise.all([read(), state()]);
+      stairs.put(data, stands.noise_sd);
+      put();
     } catch (fault) {
       if (fault.name !== "AbortError") announce(fault.message);
     }
@@ -75,8 +100,8 @@ const isOf = (one, other) => one.task.id === other.task.id && one.class === othe
 // Returns the progress with a new experiment added. The next reread updates head and working line.
 function withOneMore(data, { id, ts, metric, decision, stage, title: name }) {
   const { points } = data;
-  if (points.id.at(-1) === id.slice(0, points.id.at(-1)?.length)) return data;
-  const last = { id: id.slice(0, 8), ts, metric, low: null, high: null, head: points.head.at(-1) ?? null, working: points.working.at(-1) ?? null, decision, stage, title: name };
+  if (points.id.at(-1) === id) return data;
+  const last = { id, ts, metric, low: null, high: null, head: points.head.at(-1) ?? null, working: points.working.at(-1) ?? null, decision, stage, title: name };
   const longer = Object.entries(points).map(([column, values]) => [column, [...values, last[column] ?? null]]);
   return { ...data, points: Object.fromEntries(longer) };
 }
@@ -107,15 +132,19 @@ class Latest {
   }
 
   #list() {
-    if (this.#known.length === 0) return element("p", { class: "soft" }, "no experiments yet");
-    const item = ({ id, decision, title: name, metric, gain }) =>
+    const sd = this.#line.noise_sd;
+    const item = ({ id, decision, title: name, metric, gain, ts }) =>
       element(
         "li",
         {},
-        badge(decision),
         link(`experiments/${id}`, quoted(name)),
-        element("span", { class: "soft figure" }, `${figures.metric(metric)} ${figures.isKnown(gain) ? `(${figures.signed(gain)})` : ""}`),
+        element("span", { class: "more" }, badge(decision), element("span", { class: "figure" }, resultOf(metric, gain, sd)), figures.ago(ts)),
       );
     return element("ol", { class: "latest" }, this.#known.map(item));
   }
+}
+
+function resultOf(metric, gain, sd) {
+  if (!figures.isKnown(metric)) return "no score";
+  return `${figures.metric(metric, sd)}${figures.isKnown(gain) ? `, ${figures.gain(gain, sd)}` : ""}`;
 }
