@@ -3,6 +3,7 @@
 import { append, drawn, element, plain, refill } from "../dom.js";
 import * as figures from "../figures.js";
 import { chart, ink, uPlot } from "./chart.js";
+import { pictureButton } from "./picture.js";
 
 const HEIGHT = 180;
 const INKS = Array.from({ length: 8 }, (_, at) => `series-${at + 1}`);
@@ -21,10 +22,12 @@ export class Curves {
   constructor({ label, signal, hasLegend = true }) {
     this.#signal = signal;
     this.#hasLegend = hasLegend;
-    this.place = element("figure", { class: "curves", "aria-label": label }, this.#picture, this.#legend);
+    const save = pictureButton(label, () => this.#plot, () => this.#legend);
+    this.place = element("figure", { class: "curves", "aria-label": label }, this.#picture, element("div", { class: "below-plot" }, this.#legend, save));
   }
 
-  // `runs` are {name, curve} with a curve [[step, loss], …]. Runs without a curve are left out.
+  // `runs` are {name, curve} with a curve [[step, loss], …]. Runs without a curve are left out. `group`
+  // is the number of what a run belongs to: its runs have one colour and different dashes.
   put(runs) {
     const shown = runs.filter(({ curve }) => curve?.length > 0);
     this.place.hidden = shown.length === 0;
@@ -39,17 +42,29 @@ export class Curves {
     this.#ending.abort();
     this.#ending = new AbortController();
     this.#plot = null;
-    refill(this.#legend, this.#hasLegend ? legendOf(names) : null);
+    const looks = looksOf(shown);
+    refill(this.#legend, this.#hasLegend ? legendOf(names, looks) : null);
     // An element has its width only once it is on the page.
     requestAnimationFrame(() => {
       if (this.#signal.aborted || names !== this.#names) return;
       const signal = AbortSignal.any([this.#signal, this.#ending.signal]);
-      this.#plot = chart(this.#picture, optionsOf(names), data, signal);
+      this.#plot = chart(this.#picture, optionsOf(names, looks), data, signal);
     });
   }
 }
 
-function optionsOf(names) {
+// Returns the look of each run, as a number for `sampleOf`.
+function looksOf(runs) {
+  const before = new Map(); // the runs of a group so far
+  return runs.map(({ group }, at) => {
+    if (group === undefined) return at;
+    const number = before.get(group) ?? 0;
+    before.set(group, number + 1);
+    return group + INKS.length * number;
+  });
+}
+
+function optionsOf(names, looks) {
   return {
     height: HEIGHT,
     scales: { x: { time: false } },
@@ -58,8 +73,8 @@ function optionsOf(names) {
       {},
       ...names.map((name, at) => ({
         label: plain(name),
-        stroke: () => ink(INKS[at % INKS.length]),
-        dash: DASHES[Math.floor(at / INKS.length) % DASHES.length],
+        stroke: () => ink(INKS[looks[at] % INKS.length]),
+        dash: DASHES[Math.floor(looks[at] / INKS.length) % DASHES.length],
         width: 1.6,
         spanGaps: true,
         points: { show: false },
@@ -69,9 +84,9 @@ function optionsOf(names) {
   };
 }
 
-function legendOf(names) {
+function legendOf(names, looks) {
   if (names.length < 2) return null;
-  const item = (name, at) => append(element("li", {}), sampleOf(at), plain(name));
+  const item = (name, at) => append(element("li", {}), sampleOf(looks[at]), plain(name));
   return element("ul", { class: "legend" }, names.map(item));
 }
 

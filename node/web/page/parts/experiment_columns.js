@@ -70,11 +70,26 @@ export function forgetColumns(task) {
   localStorage.removeItem(`${REMEMBERED}.${task}`);
 }
 
-// Returns the fixed first columns: selection, star and title.
-export function firstColumns({ box, star }) {
+// Returns the fixed first columns: selection, star and title, and for phones the summary of a row.
+export function firstColumns({ box, star, names, sd }) {
   return [
     { name: "", spoken: "select", part: "chosen", width: 1.6, fill: box },
-    { name: "", spoken: "star", part: "star", width: 1.8, fill: star },
+    { name: "", spoken: "star", part: "star-cell", width: 1.8, fill: star },
     { name: "title", part: "title", sort: "title", width: 14, fill: ({ id, title }) => link(`experiments/${id}`, quoted(title)) },
+    { name: "", spoken: "summary", part: "brief", width: 0, fill: (item) => briefOf(item, names, sd) },
+  ];
+}
+
+// A row in two lines, in place of its columns.
+function briefOf(item, names, sd) {
+  const { decision, metric, gain } = item;
+  const facts = names
+    .filter((name) => !["decision", "metric", "gain"].includes(name))
+    .map((name) => [name, columnOf(name).fill(item, sd)])
+    .filter(([, shown]) => shown !== null && shown.length !== 0)
+    .map(([name, shown]) => element("span", {}, isHyperparameter(name) ? [quoted(name), " "] : null, shown));
+  return [
+    element("span", { class: "main" }, badge(decision), " ", figures.metric(metric, sd), figures.isKnown(gain) ? [" · ", figures.gain(gain, sd)] : null),
+    element("span", { class: "more" }, facts),
   ];
 }
