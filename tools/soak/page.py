@@ -1,4 +1,4 @@
-"""The page's performance in a browser: first paint, delay of updates, stalls of lists, and cost.
+"""The page's performance in a browser: first paint, delay of updates and filters, stalls of lists, and cost.
 
 A home with 10,000 experiments is served as a node does, and viewed in Chromium on the same
 machine. Then one experiment a second arrives for five minutes, as many as some nodes make in an
@@ -25,7 +25,37 @@ _LOADS: Final = 5
 _LOOKS: Final = 10
 _IDLE_S: Final = 60.0
 _BUSY_S: Final = 300.0
-_WISHES: Final = {"first_paint_ms": 300, "live_ms": 1000, "stall_ms": 100, "idle_share": 0.01}
+_WISHES: Final = {
+    "first_paint_ms": 300,
+    "live_ms": 1000,
+    "stall_ms": 100,
+    "filter_ms": 100,
+    "filter_stall_ms": 200,
+    "idle_share": 0.01,
+}
+# Filters and orders of the list: a control and the value that it is given, or a heading to click.
+_FILTERS: Final = (
+    ("decision", "discarded"),
+    ("stage", "screen"),
+    ("origin", "search"),
+    ("since", "30d"),
+    ("sort", "LEARNING_RATE"),
+    ("sort", "title"),
+    ("decision", ""),
+    ("order", "asc"),
+    ("sort", "DEPTH"),
+)
+_FILTERED_MS: Final = """([name, value]) => new Promise((done) => {
+  const control = document.querySelector(`select[name=${name}]`);
+  const since = performance.now();
+  control.value = value;
+  control.dispatchEvent(new Event("change", { bubbles: true }));
+  const look = () => {
+    if (document.querySelector(".list[aria-busy], .coming")) requestAnimationFrame(look);
+    else done(performance.now() - since);
+  };
+  requestAnimationFrame(look);
+})"""
 _LONG_TASKS: Final = """() => {
   window.longTasks = [];
   new PerformanceObserver((list) => {
@@ -44,6 +74,7 @@ def run_page(home: Path) -> Mapping[str, object]:
             **_opening(visitor),
             "live_ms": max(_live_ms(visitor, served)),
             "stall_ms": max(_stalls_ms(visitor, full)),
+            **_filtering(visitor),
             "idle_share": _idle_share(visitor),
             **_memory(visitor, served),
         }
@@ -120,6 +151,15 @@ def _longest_stall_ms(visitor: Visitor) -> float:
             page.mouse.wheel(0, direction * 1500)
         visitor.settle()
     return max(page.evaluate("() => window.longTasks"), default=0.0)
+
+
+def _filtering(visitor: Visitor) -> dict[str, float]:
+    """Return the slowest filter or order of the list, and the longest stall meanwhile."""
+    visitor.go("experiments")
+    visitor.page.evaluate(_LONG_TASKS)
+    times = [visitor.page.evaluate(_FILTERED_MS, one) for one in _FILTERS]
+    stalls = visitor.page.evaluate("() => window.longTasks")
+    return {"filter_ms": round(max(times)), "filter_stall_ms": max(stalls, default=0.0)}
 
 
 def _idle_share(visitor: Visitor) -> float:

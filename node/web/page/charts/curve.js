@@ -14,12 +14,14 @@ export class Curves {
   #names = [];
   #signal;
   #hasLegend;
+  #height;
   #ending = new AbortController();
   #legend = element("div", {});
   #picture = element("div", { class: "plot" });
 
   // Without a legend, the caller shows the samples (`sampleOf`) next to the names.
-  constructor({ label, signal, hasLegend = true }) {
+  constructor({ label, signal, hasLegend = true, height = HEIGHT }) {
+    this.#height = height;
     this.#signal = signal;
     this.#hasLegend = hasLegend;
     const save = pictureButton(label, () => this.#plot, () => this.#legend);
@@ -48,7 +50,7 @@ export class Curves {
     requestAnimationFrame(() => {
       if (this.#signal.aborted || names !== this.#names) return;
       const signal = AbortSignal.any([this.#signal, this.#ending.signal]);
-      this.#plot = chart(this.#picture, optionsOf(names, looks), data, signal);
+      this.#plot = chart(this.#picture, { height: this.#height, ...optionsOf(names, looks) }, data, signal);
     });
   }
 }
@@ -66,7 +68,6 @@ function looksOf(runs) {
 
 function optionsOf(names, looks) {
   return {
-    height: HEIGHT,
     scales: { x: { time: false } },
     axes: [{ label: "step", size: 30 }, { label: "loss", size: 56, values: (plot, splits) => splits.map((one) => String(Number(one.toPrecision(4)))) }],
     series: [

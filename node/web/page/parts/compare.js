@@ -8,7 +8,9 @@ import * as figures from "../figures.js";
 import { badge } from "../words.js";
 import { changeView } from "./experiment_columns.js";
 import { MOST_COMPARED } from "./selection.js";
+import { STAR } from "./tags.js";
 
+const CURVES_PX = 300;
 export const title = "Side by side";
 
 export async function show(visit) {
@@ -51,7 +53,7 @@ function figuresSection(all) {
     ["memory", ({ experiment }) => figures.size(experiment.peak_mem)],
     ["stage", ({ experiment }) => plain(experiment.stage), ({ experiment }) => experiment.stage],
     ["proposer", ({ experiment }) => quoted(experiment.origin), ({ experiment }) => experiment.origin],
-    ["tags", ({ experiment }) => experiment.tags.map((one) => [element("span", { class: "chip" }, plain(one)), " "])],
+    ["tags", ({ experiment }) => experiment.tags.map((one) => [element("span", { class: "chip" }, one === STAR ? "★ starred" : plain(one)), " "])],
     ["time", ({ experiment }) => figures.time(experiment.ts)],
   ];
   const notes = [
@@ -89,15 +91,16 @@ function comparison(caption, all, rows) {
   const made = element(
     "table",
     { class: "compared", "aria-label": caption },
-    element("thead", {}, element("tr", {}, element("td"), all.map(heading))),
+    element("thead", {}, element("tr", {}, element("td", { class: "corner" }), all.map(heading))),
     element("tbody", {}, rows.map(([name, view, value]) => element("tr", {}, element("th", { scope: "row" }, name), all.map((data) => cell(data, view, value))))),
   );
+  made.style.setProperty("--count", String(all.length));
   return scrollable(element("div", { class: "wide" }, made), caption);
 }
 
 function curvesSection(all, signal) {
-  const curves = new Curves({ label: "Loss of the experiments", signal });
-  const runs = all.flatMap(({ experiment, runs: some }, group) => some.map(({ role, seed, curve }) => ({ name: `${plain(experiment.title)}: ${role}, seed ${seed}`, curve, group })));
+  const curves = new Curves({ label: "Loss of the experiments", signal, height: CURVES_PX });
+  const runs = all.flatMap(({ experiment, runs: some }, group) => some.filter(({ role }) => role !== "base").map(({ seed, curve }) => ({ name: `${plain(experiment.title)}, seed ${seed}`, curve, group })));
   curves.put(runs);
   if (!curves.place.hidden) return section("Loss", curves.place);
   return section("Loss", element("p", { class: "soft" }, "These runs printed no loss, so there are no curves."));

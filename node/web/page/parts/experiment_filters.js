@@ -33,11 +33,14 @@ export class Filters {
       const others = tagsIn(wanted.tag).filter((one) => one !== STAR);
       this.#set("tag", (this.#starred.ariaPressed === "true" ? others : [STAR, ...others]).join(","));
     });
+    const unfold = element("button", { type: "button", class: "quiet narrow-only always", "aria-expanded": "false" }, "Filters and order");
+    unfold.addEventListener("click", () => unfold.setAttribute("aria-expanded", String(!this.place.classList.toggle("folded"))));
     const field = (label, control, kind = "") => element("label", { class: `field ${kind}` }, label, control);
     this.place = element(
       "form",
-      { class: "filters", role: "search", "aria-label": "Experiments", on: { submit: (event) => event.preventDefault() } },
-      field("Search", this.#search),
+      { class: "filters folded", role: "search", "aria-label": "Experiments", on: { submit: (event) => event.preventDefault() } },
+      field("Search", this.#search, "always"),
+      unfold,
       field("Decision", this.#select("decision")),
       field("Stage", this.#select("stage")),
       field("Proposer", this.#select("origin")),
