@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Final
 
 _COLUMNS: Final = {
-    "ts": "n",
     "metric": "metric_nano",
     "gain": "gain_nano",
     "title": "title COLLATE NOCASE",
@@ -79,6 +78,8 @@ class SortOrder:
     def sql(self) -> tuple[str, str, dict[str, object]]:
         """Return what the order joins, its ORDER BY clause, and its values by name."""
         order = "ASC" if self.is_rising else "DESC"
+        if self.by == "ts":
+            return "", f"n {order}", {}  # as the index has them
         if column := _COLUMNS.get(self.by):
             return "", f"{column} IS NULL, {column} {order}, n {order}", {}
         join = (

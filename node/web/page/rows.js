@@ -10,6 +10,7 @@ export class RowList {
   #source;
   #columns;
   #sorted;
+  #isSelected;
   #head = element("div", { role: "row", "aria-rowindex": "1", class: "row head" });
   #waiting = skeleton(8);
   #rows = new Map();
@@ -23,8 +24,10 @@ export class RowList {
 
   // A column is {name, part, fill(item), sort, spoken}. `spoken` is the name for screen readers if
   // `name` is empty. `source` has `total`, `at(index)` and `want(first, last)`; it calls
-  // `source.changed` when it has more rows. `empty` is a text or an element.
-  constructor({ caption, kind, columns, source, empty, sorted, signal }) {
+  // `source.changed` when it has more rows. `empty` is a text or an element. `isSelected(item)` says
+  // if a row is drawn as selected.
+  constructor({ caption, kind, columns, source, empty, sorted, signal, isSelected = () => false }) {
+    this.#isSelected = isSelected;
     this.#source = source;
     this.#sorted = sorted;
     this.#empty = element("div", { class: "soft", hidden: true }, empty);
@@ -154,6 +157,7 @@ export class RowList {
     const held = row.contains(document.activeElement);
     row.item = item;
     row.classList.toggle("coming", item === undefined);
+    row.classList.toggle("selected", item !== undefined && this.#isSelected(item));
     const cells = this.#columns.map(({ part, fill }) =>
       element("div", { role: "cell", class: `cell ${part}` }, item === undefined ? null : fill(item, index)),
     );

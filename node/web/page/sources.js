@@ -1,7 +1,7 @@
 // Sources of a list's rows: pages of an answer, loaded when they become visible, or an array.
 
-const PAGE = 200;
-const MOST_PAGES = 60; // in memory; beyond that the oldest are dropped
+const PAGE = 100;
+const MOST_PAGES = 100; // in memory; beyond that the oldest are dropped
 
 export class Pages {
   total = null;

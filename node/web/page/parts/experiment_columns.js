@@ -70,17 +70,20 @@ export function forgetColumns(task) {
   localStorage.removeItem(`${REMEMBERED}.${task}`);
 }
 
-// Returns the fixed first columns: selection, star and title, and for phones the summary of a row.
-export function firstColumns({ box, star, names, sd }) {
+// Returns the fixed first columns: selection, star and title.
+export function firstColumns({ box, star }) {
   return [
     { name: "", spoken: "select", part: "chosen", width: 1.6, fill: box },
     { name: "", spoken: "star", part: "star-cell", width: 1.8, fill: star },
     { name: "title", part: "title", sort: "title", width: 14, fill: ({ id, title }) => link(`experiments/${id}`, quoted(title)) },
-    { name: "", spoken: "summary", part: "brief", width: 0, fill: (item) => briefOf(item, names, sd) },
   ];
 }
 
-// A row in two lines, in place of its columns.
+// Returns one column in place of all others, for phones: two lines under the title.
+export function briefColumn(names, sd) {
+  return { name: "", spoken: "summary", part: "brief", width: 14, fill: (item) => briefOf(item, names, sd) };
+}
+
 function briefOf(item, names, sd) {
   const { decision, metric, gain } = item;
   const facts = names

@@ -8,7 +8,7 @@ import { chosenLine, lineChooser } from "../line.js";
 import { RowList } from "../rows.js";
 import { Pages } from "../sources.js";
 import { atMostEvery, faultText } from "../visit.js";
-import { columnOf, firstColumns, forgetColumns, rememberColumns, shownColumns } from "./experiment_columns.js";
+import { briefColumn, columnOf, firstColumns, forgetColumns, rememberColumns, shownColumns } from "./experiment_columns.js";
 import { ColumnChoice, Filters } from "./experiment_filters.js";
 import { exportButtons } from "./export.js";
 import { importedSection } from "./imported.js";
@@ -20,6 +20,7 @@ const REREAD_MS = 700;
 const FILTERS = ["q", "decision", "stage", "origin", "tag", "since"];
 const STATE = [...FILTERS, "sort", "order"];
 const GAP_REM = 0.9;
+const narrow = matchMedia("(max-width: 40rem)"); // as in the style sheet
 
 export async function show(visit) {
   const { lines, line } = await chosenLine(visit);
@@ -78,8 +79,10 @@ class View {
       this.#imported,
     );
     this.#putFound();
+    this.#setWidths();
     this.#showOrder();
     this.#keys();
+    narrow.addEventListener("change", () => this.#putColumns(), { signal: visit.signal });
     const reread = atMostEvery(REREAD_MS, () => this.#reread());
     visit.on("experiment", reread);
   }
@@ -99,6 +102,7 @@ class View {
       source: this.#pages,
       empty: this.#empty,
       sorted: this.#sorted,
+      isSelected: (item) => this.#selection.has(item),
       signal: this.#visit.signal,
     });
   }
@@ -166,9 +170,15 @@ class View {
   #columns() {
     const sd = this.#ofAll ? null : (this.#line?.noise_sd ?? null);
     const failed = (fault) => refill(this.#faults, fault);
-    const first = firstColumns({ names: this.#names, sd, box: (item) => this.#selection.box(item), star: (item) => starOf(this.#visit, item, failed) });
-    const others = this.#names.map(columnOf);
-    return [...first, ...others.map((one) => ({ ...one, fill: (item) => one.fill(item, sd) }))];
+    const first = firstColumns({ box: (item) => this.#selection.box(item), star: (item) => starOf(this.#visit, item, failed) });
+    if (narrow.matches) return [...first, briefColumn(this.#names, sd)];
+    return [...first, ...this.#names.map(columnOf).map((one) => ({ ...one, fill: (item) => one.fill(item, sd) }))];
+  }
+
+  #putColumns() {
+    this.#list.setColumns(this.#columns());
+    this.#setWidths();
+    this.#showOrder();
   }
 
   #sortBy(sort) {
@@ -184,15 +194,18 @@ class View {
     else rememberColumns(names.length > 0 ? names : ["title"], this.#task);
     this.#names = shownColumns(null, this.#task, this.#found.hyperparameters);
     if (names === null) this.#choice.put(this.#found.hyperparameters);
-    this.#list.setColumns(this.#columns());
-    this.#showOrder();
+    this.#putColumns();
     this.#remember();
   }
 
   #showOrder() {
     for (const show of this.#sorted.shown) show({ sort: this.#wanted.sort || "ts", order: this.#wanted.order || "desc" });
-    const tracks = this.#columns().filter(({ width }) => width > 0).map(({ part, width }) => (part === "title" ? `minmax(${width}rem, 1fr)` : `${width}rem`));
-    const total = this.#columns().reduce((sum, { width }) => sum + width + GAP_REM, 1);
+  }
+
+  #setWidths() {
+    const columns = this.#columns();
+    const tracks = columns.map(({ part, width }) => (part === "title" ? `minmax(${width}rem, 1fr)` : `${width}rem`));
+    const total = columns.reduce((sum, { width }) => sum + width + GAP_REM, 1);
     this.#list.place.style.setProperty("--wide-columns", tracks.join(" "));
     this.#list.place.style.setProperty("--wide", `${total}rem`);
   }

@@ -39,6 +39,10 @@ export class Selection {
     return element("input", { type: "checkbox", value: id, checked: this.#items.has(id), "aria-label": `select: ${plain(title)}`, on: { change } });
   }
 
+  has({ id }) {
+    return this.#items.has(id);
+  }
+
   toggle(item) {
     if (item === undefined) return;
     this.#put(item, !this.#items.has(item.id));
@@ -73,7 +77,10 @@ export class Selection {
 
   #show() {
     const { size } = this.#items;
-    for (const box of document.querySelectorAll(".chosen input")) box.checked = this.#items.has(box.value);
+    for (const box of document.querySelectorAll(".chosen input")) {
+      box.checked = this.#items.has(box.value);
+      box.closest(".row").classList.toggle("selected", box.checked);
+    }
     this.place.hidden = size === 0;
     refill(this.#count, `${figures.many(size, "experiment")} selected`);
     this.#compare.disabled = size < 2 || size > MOST_COMPARED;
