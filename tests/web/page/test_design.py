@@ -18,7 +18,7 @@ PAPERS = ("paper", "raised", "code")
 SERIES = tuple(f"series-{number}" for number in range(1, 9))
 LEAST_TEXT = 4.5  # WCAG 2.2, 1.4.3
 LEAST_GRAPHIC = 3.0  # WCAG 2.2, 1.4.11
-LEAST_DISTANCE = 0.1  # in Oklab; two steps of gray that are easily told apart are this far apart
+LEAST_DISTANCE = 0.1  # in Oklab; two steps of gray that nobody confuses are this far apart
 SIGHT = {
     "common": ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)),
     "protanopia": (
@@ -99,7 +99,7 @@ def test_text_has_contrast_on_the_tints_of_diffs_and_maps(theme: str) -> None:
 
 
 @pytest.mark.parametrize("theme", THEMES)
-def test_series_are_seen_on_paper_and_told_apart(theme: str) -> None:
+def test_series_are_seen_on_paper_and_differ(theme: str) -> None:
     known = colours(theme)
     for name in SERIES:
         for paper in ("paper", "raised"):
@@ -115,3 +115,17 @@ def test_styles_use_the_sizes_of_the_scale() -> None:
     for path in STYLES.glob("*.css"):
         text = re.sub(r":root \{.*?\n\}", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
         assert re.findall(r"font-size: [.0-9]+r?em|border-radius: [.0-9]+r?em", text) == [], path
+
+
+def test_the_document_has_the_measured_contrasts() -> None:
+    text = (Path(node.web.__file__).parents[2] / "docs/design.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([a-z]+)` \| [^|]+ \| ([0-9.]+) \| ([0-9.]+) \|$", text, re.MULTILINE)
+    measured = [
+        (name, *(f"{min(_on_papers(theme, name)):.1f}" for theme in THEMES)) for name in TEXT
+    ]
+    assert rows == measured
+
+
+def _on_papers(theme: str, name: str) -> list[float]:
+    known = colours(theme)
+    return [contrast(known[name], known[paper]) for paper in PAPERS]

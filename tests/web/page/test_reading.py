@@ -197,7 +197,7 @@ def test_where_one_proposes_alone_no_shares_are_shown(visitor: Visitor) -> None:
     pretend_status(visitor, line={"proposers": [*PROPOSERS[:1]]})
     visitor.go("network")
     visitor.go("overview")
-    assert visitor.page.locator("table[aria-label='Results so far']").count() == 1
+    assert visitor.page.locator(".result").count() == 3
     assert visitor.page.locator("table[aria-label='Proposers']").count() == 0
 
 
@@ -237,7 +237,7 @@ def test_where_nobody_plans_no_aim_is_shown(visitor: Visitor) -> None:
     pretend_status(visitor, line={"planner": None})
     visitor.go("network")
     visitor.go("overview")
-    assert visitor.page.locator("table[aria-label='Results so far']").count() == 1
+    assert visitor.page.locator(".result").count() == 3
     assert visitor.page.get_by_text("Aim of the proposers").count() == 0
 
 

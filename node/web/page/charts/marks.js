@@ -4,6 +4,8 @@ import { drawn, element } from "../dom.js";
 import { wording } from "../words.js";
 import { ink } from "./chart.js";
 
+const CROWD = 1_500; // above this number of marks of a kind they are dots
+const DOT = 3; // CSS pixels
 // Each mark's colour, its outline around a point, and whether it is filled.
 const MARKS = {
   discarded: { colour: "soft", outline: circle(2.2) },
@@ -20,8 +22,20 @@ export const ORDER = Object.keys(MARKS);
 
 export const markOf = (decision) => (Object.hasOwn(MARKS, decision) ? decision : "discarded");
 
-// Draws one kind of mark at all of its points, in pixels of the canvas.
+// Draws one kind of mark at all of its points, in pixels of the canvas. A crowd is drawn as dots, which
+// takes a fifth of the time of circles.
 export function drawMarks(context, name, points, ratio) {
+  if (points.length > CROWD) drawDots(context, name, points, Math.round(DOT * ratio));
+  else drawPaths(context, name, points, ratio);
+}
+
+function drawDots(context, name, points, size) {
+  context.fillStyle = ink(MARKS[name].colour);
+  const half = Math.floor(size / 2);
+  for (const [x, y] of points) context.fillRect(Math.round(x) - half, Math.round(y) - half, size, size);
+}
+
+function drawPaths(context, name, points, ratio) {
   const { colour, outline, filled } = MARKS[name];
   const path = new Path2D();
   for (const [x, y] of points) outline(path, x, y, ratio);

@@ -169,9 +169,15 @@ export class Staircase {
     return [low ?? 0, isWhole ? 1.02 * count + 0.5 : Math.max(high, low + 1)];
   }
 
+  // The corners of the two step curves, since most experiments change neither.
   #data() {
     const { id, working, head } = this.#points;
-    return [id.map((_, at) => at + 1), working, head];
+    const corners = [];
+    for (let at = 0; at < id.length; at++) {
+      const isCorner = at === 0 || at === id.length - 1 || working[at] !== working[at - 1] || head[at] !== head[at - 1];
+      if (isCorner) corners.push(at);
+    }
+    return [corners.map((at) => at + 1), corners.map((at) => working[at]), corners.map((at) => head[at])];
   }
 
   #drawStrip(plot) {

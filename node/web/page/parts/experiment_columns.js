@@ -31,7 +31,7 @@ const changeOf = ({ changes }, name) => (Object.hasOwn(changes, name) ? changes[
 function hyperparameterColumn(name) {
   return {
     name,
-    part: "figure change",
+    part: "figure value",
     width: Math.min(14, Math.max(WIDE.text, 3 + 0.55 * name.length)),
     sort: name,
     fill: (item) => changeView(changeOf(item, name)),
