@@ -7,7 +7,7 @@ import { pictureButton } from "./picture.js";
 
 const HEIGHT = 180;
 const INKS = Array.from({ length: 8 }, (_, at) => `series-${at + 1}`);
-const DASHES = [[], [6, 3], [2, 3], [8, 3, 2, 3], [1, 2]];
+const DASHES = [[], [6, 3], [2, 3], [8, 3, 2, 3], [1, 2], [12, 4]];
 
 export class Curves {
   #plot = null;
@@ -29,7 +29,7 @@ export class Curves {
   }
 
   // `runs` are {name, curve} with a curve [[step, loss], …]. Runs without a curve are left out. `group`
-  // is the number of what a run belongs to: its runs have one colour and different dashes.
+  // is the number of what a run belongs to: its runs look alike, and the legend names it once.
   put(runs) {
     const shown = runs.filter(({ curve }) => curve?.length > 0);
     this.place.hidden = shown.length === 0;
@@ -44,7 +44,7 @@ export class Curves {
     this.#ending.abort();
     this.#ending = new AbortController();
     this.#plot = null;
-    const looks = looksOf(shown);
+    const looks = shown.map(({ group }, at) => (group === undefined ? at : lookOf(group)));
     refill(this.#legend, this.#hasLegend ? legendOf(names, looks) : null);
     // An element has its width only once it is on the page.
     requestAnimationFrame(() => {
@@ -55,16 +55,8 @@ export class Curves {
   }
 }
 
-// Returns the look of each run, as a number for `sampleOf`.
-function looksOf(runs) {
-  const before = new Map(); // the runs of a group so far
-  return runs.map(({ group }, at) => {
-    if (group === undefined) return at;
-    const number = before.get(group) ?? 0;
-    before.set(group, number + 1);
-    return group + INKS.length * number;
-  });
-}
+// Returns the look of a group's curves, as a number for `sampleOf`. Groups differ in colour and dashes.
+export const lookOf = (group) => group + INKS.length * (group % DASHES.length);
 
 function optionsOf(names, looks) {
   return {
@@ -88,7 +80,7 @@ function optionsOf(names, looks) {
 function legendOf(names, looks) {
   if (names.length < 2) return null;
   const item = (name, at) => append(element("li", {}), sampleOf(looks[at]), plain(name));
-  return element("ul", { class: "legend" }, names.map(item));
+  return element("ul", { class: "legend" }, names.map((name, at) => (looks.indexOf(looks[at]) === at ? item(name, at) : null)));
 }
 
 // Returns a short piece of the curve with this index.

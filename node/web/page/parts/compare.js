@@ -1,9 +1,9 @@
 // Up to six experiments side by side: their figures, changed hyperparameters, loss curves and diffs.
 
 import { segment } from "../api.js";
-import { Curves, sampleOf } from "../charts/curve.js";
+import { Curves, lookOf, sampleOf } from "../charts/curve.js";
 import { diffView } from "../diff.js";
-import { append, element, emptyState, link, plain, quoted, scrollable, section, skeleton } from "../dom.js";
+import { append, element, emptyState, link, plain, quoted, scrollable, section, skeleton, term } from "../dom.js";
 import * as figures from "../figures.js";
 import { badge } from "../words.js";
 import { changeView } from "./experiment_columns.js";
@@ -44,15 +44,15 @@ function figuresSection(all) {
   const isOneTask = new Set(all.map(({ experiment }) => `${experiment.task} ${experiment.class}`)).size === 1;
   const rows = [
     ["decision", ({ experiment, words }) => [badge(experiment.decision), element("div", { class: "soft" }, plain(words))]],
-    ["score", ({ experiment, sd }) => [figures.metric(experiment.metric, sd), figures.isKnown(experiment.metric) && sd > 0 ? element("span", { class: "soft" }, ` ± ${figures.noise(sd)} (1 sd of a run)`) : null]],
+    [term("score"), ({ experiment, sd }) => [figures.metric(experiment.metric, sd), figures.isKnown(experiment.metric) && sd > 0 ? element("span", { class: "soft" }, ` ± ${figures.noise(sd)} (1 sd of the `, term("noise"), ")") : null]],
     ["gain over its base", ({ experiment, sd }) => figures.gain(experiment.gain, sd)],
-    ["gain in pairs", ({ gain, lower, upper, sd }) => (figures.isKnown(gain) ? [figures.gain(gain, sd), element("div", { class: "soft" }, figures.interval(lower, upper, sd))] : "–")],
+    [["gain in ", term("pair", "pairs")], ({ gain, lower, upper, sd }) => (figures.isKnown(gain) ? [figures.gain(gain, sd), element("div", { class: "soft" }, figures.interval(lower, upper, sd))] : "–")],
     ["base", ({ experiment }) => element("code", {}, figures.short(experiment.parent)), ({ experiment }) => experiment.parent],
-    ["runs", runsView],
+    [term("run", "runs"), runsView],
     ["duration of a run", ({ runs }) => figures.span(mean(runs.map(({ ms }) => ms / 1000)))],
     ["memory", ({ experiment }) => figures.size(experiment.peak_mem)],
     ["stage", ({ experiment }) => plain(experiment.stage), ({ experiment }) => experiment.stage],
-    ["proposer", ({ experiment }) => quoted(experiment.origin), ({ experiment }) => experiment.origin],
+    [term("proposer"), ({ experiment }) => quoted(experiment.origin), ({ experiment }) => experiment.origin],
     ["tags", ({ experiment }) => experiment.tags.map((one) => [element("span", { class: "chip" }, one === STAR ? "★ starred" : plain(one)), " "])],
     ["time", ({ experiment }) => figures.time(experiment.ts)],
   ];
@@ -68,22 +68,24 @@ function runsView({ runs, sd }) {
   return element("ul", { class: "runs-of figure" }, runs.map(run));
 }
 
+const changedTitle = () => ["Changed ", term("hyperparameter", "hyperparameters")];
+
 function changesSection(all) {
   const names = [...new Set(all.flatMap(({ experiment }) => Object.keys(experiment.changes)))].sort();
-  if (names.length === 0) return section("Changed hyperparameters", element("p", { class: "soft" }, "None of these patches changed a constant in capitals."));
+  if (names.length === 0) return section(changedTitle(), element("p", { class: "soft" }, "None of these patches changed a constant in capitals."));
   const changeOf = ({ experiment }, name) => (Object.hasOwn(experiment.changes, name) ? experiment.changes[name] : null);
   const rows = names.map((name) => [
     quoted(name),
     (data) => changeView(changeOf(data, name)) ?? element("span", { class: "soft" }, "not changed"),
     (data) => changeOf(data, name)?.[1] ?? null,
   ]);
-  return section("Changed hyperparameters", element("p", { class: "soft" }, "Values that differ from those of the first experiment are marked."), comparison("Changed hyperparameters", all, rows));
+  return section(changedTitle(), element("p", { class: "soft" }, "Values that differ from those of the first experiment are marked."), comparison("Changed hyperparameters", all, rows));
 }
 
 // A table with a column for each experiment. A row is [name, view, value]; cells whose value differs
 // from the first one are marked.
 function comparison(caption, all, rows) {
-  const heading = ({ experiment }, at) => element("th", { scope: "col" }, sampleOf(at), link(`experiments/${experiment.id}`, quoted(experiment.title)));
+  const heading = ({ experiment }, at) => element("th", { scope: "col" }, sampleOf(lookOf(at)), link(`experiments/${experiment.id}`, quoted(experiment.title)));
   const cell = (data, view, value) => {
     const differs = value !== undefined && value(data) !== value(all[0]);
     return append(element("td", { class: differs ? "differs" : null }), view(data), differs ? element("span", { class: "unseen" }, " (differs from the first)") : null);
@@ -100,7 +102,7 @@ function comparison(caption, all, rows) {
 
 function curvesSection(all, signal) {
   const curves = new Curves({ label: "Loss of the experiments", signal, height: CURVES_PX });
-  const runs = all.flatMap(({ experiment, runs: some }, group) => some.filter(({ role }) => role !== "base").map(({ seed, curve }) => ({ name: `${plain(experiment.title)}, seed ${seed}`, curve, group })));
+  const runs = all.flatMap(({ experiment, runs: some }, group) => some.filter(({ role }) => role !== "base").map(({ curve }) => ({ name: plain(experiment.title), curve, group })));
   curves.put(runs);
   if (!curves.place.hidden) return section("Loss", curves.place);
   return section("Loss", element("p", { class: "soft" }, "These runs printed no loss, so there are no curves."));
@@ -109,7 +111,7 @@ function curvesSection(all, signal) {
 function diffsSection(all) {
   const one = (data, at) => {
     const name = quoted(data.experiment.title);
-    return element("section", {}, element("h3", {}, sampleOf(at), name), diffView(data.diff, `Diff of ${plain(data.experiment.title)}`));
+    return element("section", {}, element("h3", {}, sampleOf(lookOf(at)), name), diffView(data.diff, `Diff of ${plain(data.experiment.title)}`));
   };
   return section("Diffs", scrollable(element("div", { class: "side-by-side" }, all.map(one)), "Diffs side by side"));
 }

@@ -1,6 +1,6 @@
 // The filters of the list of experiments, and the choice of its columns.
 
-import { element, plain, quoted, refill } from "../dom.js";
+import { element, plain, quoted, refill, term } from "../dom.js";
 import * as figures from "../figures.js";
 import { DECISIONS, STAGES, wording } from "../words.js";
 import { NAMES, columnOf, isHyperparameter } from "./experiment_columns.js";
@@ -132,7 +132,7 @@ export class ColumnChoice {
     refill(
       this.#list,
       this.#group("Facts", NAMES.map((name) => [name, columnOf(name).name, null])),
-      listed.length > 0 ? this.#group("Changed hyperparameters", listed.map(({ value, count }) => [value, quoted(value), figures.many(count, "patch", "patches")])) : null,
+      listed.length > 0 ? this.#group(["Changed ", term("hyperparameter", "hyperparameters")], listed.map(({ value, count }) => [value, quoted(value), figures.many(count, "patch", "patches")])) : null,
     );
   }
 
