@@ -119,6 +119,7 @@ def _opening(visitor: Visitor) -> dict[str, float]:
 
 def _live_ms(visitor: Visitor, served: ServedHome) -> Iterator[float]:
     """Yield the delays from the store (experiments) and the node (runs) to the page."""
+    visitor.go("overview")
     visitor.page.wait_for_selector("#standing.live")
     for number in range(_LOOKS):
         with Store.open(served.home) as store:

@@ -293,3 +293,21 @@ def test_figures_have_the_digits_that_the_noise_leaves(visitor: Visitor) -> None
         "3 min ago",
         "–",
     ]
+
+
+def test_what_is_loading_is_shown_as_bars(visitor: Visitor) -> None:
+    held: list[Any] = []
+
+    def hold(route: Any) -> None:
+        held.append(route)
+
+    visitor.page.route("**/api/v1/progress?**", hold)
+    visitor.page.evaluate("() => { location.hash = '#/network'; }")
+    visitor.page.wait_for_selector("h1 >> text=Network")
+    visitor.page.evaluate("() => { location.hash = '#/overview'; }")
+    visitor.page.wait_for_selector(".progress .skeleton >> text=Loading")
+    visitor.page.wait_for_timeout(200)
+    for route in held:
+        route.continue_()
+    visitor.page.wait_for_selector(".progress .staircase")
+    assert visitor.page.locator(".skeleton").count() == 0

@@ -61,7 +61,7 @@ export const lookOf = (group) => group + INKS.length * (group % DASHES.length);
 function optionsOf(names, looks) {
   return {
     scales: { x: { time: false } },
-    axes: [{ label: "step", size: 30 }, { label: "loss", size: 56, values: (plot, splits) => splits.map((one) => String(Number(one.toPrecision(4)))) }],
+    axes: [{ label: "step", size: 30, values: (plot, splits) => splits.map((one) => (Number.isInteger(one) ? one.toLocaleString() : "")) }, { label: "loss", size: 56, values: (plot, splits) => splits.map((one) => String(Number(one.toPrecision(4)))) }],
     series: [
       {},
       ...names.map((name, at) => ({

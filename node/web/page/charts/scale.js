@@ -26,7 +26,7 @@ export function scaleOf({ points }) {
   const [from, to] = values.length > 0 ? [least, most] : [0, 1];
   const margin = MARGIN * (to - from) || 0.01 * Math.abs(to) || 1;
   const [low, high] = [from - margin, to + margin];
-  const strip = STRIP * (high - low);
+  const strip = points.metric.every(figures.isKnown) ? 0 : STRIP * (high - low);
   return {
     low,
     range: [low - strip, high],
