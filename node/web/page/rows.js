@@ -30,7 +30,7 @@ export class RowList {
     this.#isSelected = isSelected;
     this.#source = source;
     this.#sorted = sorted;
-    this.#empty = element("div", { class: "soft", hidden: true }, empty);
+    this.#empty = element("div", { class: typeof empty === "string" ? "soft" : null, hidden: true }, empty);
     this.#table = element(
       "div",
       { role: "table", "aria-label": caption },

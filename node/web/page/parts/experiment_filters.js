@@ -38,7 +38,7 @@ export class Filters {
     const field = (label, control, kind = "") => element("label", { class: `field ${kind}` }, label, control);
     this.place = element(
       "form",
-      { class: "filters folded", role: "search", "aria-label": "Experiments", on: { submit: (event) => event.preventDefault() } },
+      { class: "filters experiment-filters folded", role: "search", "aria-label": "Experiments", on: { submit: (event) => event.preventDefault() } },
       field("Search", this.#search, "always"),
       unfold,
       field("Decision", this.#select("decision")),
