@@ -105,7 +105,7 @@ def jsonl() -> None:
             text = None
             if experiment.patch is not None:
                 text = diff_of(store, blobs, store.records.get(experiment.patch))
-            document = {"v": 1, **experiment_document(experiment), "diff": text}
+            document = {"v": 1, **experiment_document(store, experiment), "diff": text}
             click.echo(json.dumps(document))
 
 

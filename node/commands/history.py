@@ -26,7 +26,8 @@ from node.reporting.records import MarkDocument, diff_of, record_document
 from node.reporting.terminal import print_blocks
 from node.reporting.timeline import TimelineDocument
 from node.source_review.adoption import describe
-from node.store.experiments import Experiment, Filter
+from node.store.experiment_filter import Filter
+from node.store.experiments import Experiment
 from node.store.jobs import LineKey
 from node.store.named_tasks import labels, task_named
 from node.store.records import begins, only_one
@@ -91,15 +92,12 @@ def log(
                 decision="kept" if kept else None,
                 since_ms=None if since is None else ms_before(since, datetime.now().astimezone()),
             ),
-            by="n",
-            is_rising=False,
-            offset=0,
             limit=wanted or -1,
         )
         is_filtered = kept or since is not None or named_task is not None
         imported = [] if is_filtered else store.imported.listed()
         if as_json:
-            print_json(experiments_document(experiments, imported, total=total))
+            print_json(experiments_document(store, experiments, imported, total=total))
             return
         if experiments:
             _print_table(
@@ -186,7 +184,8 @@ def _print_experiment(
         for line in printed_lines(details["log_tail"] or ""):
             click.echo(line)
     say(f"when: {_time(entry['ts'], '%Y-%m-%d %H:%M:%S')}")
-    print_fields({"id": entry["id"], "marks": marks})
+    tags = {"tags": ", ".join(entry["tags"])} if entry["tags"] else {}
+    print_fields({"id": entry["id"], **tags, "marks": marks})
     if details["diff"]:
         say()
         _print_diff(details["diff"].rstrip())

@@ -4,12 +4,11 @@ Only this node's own experiments are exported. Titles may be a peer's text, so t
 plain-text fields, with invisible characters escaped.
 """
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from agent.source.hunks import is_changed
+from agent.source.constants import changed_constants
 from node.line.head_by_hand import manifest_of
 from node.reporting.records import patch_diff
 from node.store.blobs import Blobs
@@ -24,12 +23,6 @@ from protocol.record_kinds import PatchBody, ResultBody
 from protocol.units import NANO
 
 _ID_DIGITS: Final = 8
-_VALUE_CHARACTERS: Final = 250  # the longest parameter value in older versions of MLflow
-# A line of a diff that sets a constant, in any language: `LR = 0.1  # why`, `const LR = 1;`.
-_CONSTANT: Final = re.compile(
-    r"(?:\w+ +){0,3}([A-Z][A-Z0-9_]*)(?:: *[\w<>\[\]]+)? *= *(\S.*?);?(?: +(?:#|//).*)?"
-)
-_LINE_CHARACTERS: Final = 400  # a longer line of a diff is ignored: its value is not readable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,24 +144,3 @@ def _diff(blobs: Blobs, patch: PatchBody) -> str:
         return ""
     text = patch_diff(blobs, patch)
     return "" if isinstance(text, Rejected) else text
-
-
-def changed_constants(diff: str) -> dict[str, tuple[str, str]]:
-    """Return the constants in capitals that a diff changes, with their old and new values.
-
-    The diff is read as lines of text, so that untrusted source is not parsed. A name that is
-    removed or added more than once is omitted, since its values are ambiguous.
-    """
-    removed: dict[str, list[str]] = {}
-    added: dict[str, list[str]] = {}
-    for row in diff.splitlines():
-        if not is_changed(row) or len(row) > _LINE_CHARACTERS:
-            continue
-        if found := _CONSTANT.fullmatch(row[1:].strip()):
-            side = removed if row[0] == "-" else added
-            side.setdefault(found[1], []).append(plain(found[2])[:_VALUE_CHARACTERS])
-    return {
-        name: (removed[name][0], new[0])
-        for name, new in sorted(added.items())
-        if len(new) == 1 and len(removed.get(name, ())) == 1 and removed[name] != new
-    }

@@ -102,7 +102,7 @@ def one_experiment_document(store: Store, blobs: Blobs, wanted: str) -> OneExper
     outcomes = store.jobs.outcomes_of(body.runs)
     reason, _, note = body.note.partition(": ")  # the loop's notes begin with its decision
     return {
-        "experiment": experiment_document(entry),
+        "experiment": experiment_document(store, entry),
         "record": record_document(store, blobs, record),
         "diff": _diff(store, blobs, record),
         "pairs": pairs,

@@ -1,13 +1,17 @@
 """Experiments as `log` and the API show them: this node's own, and imported ones."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import TypedDict
 
 from node.reporting.imported import imported_document
 from node.reporting.open_home import OpenHome
-from node.reporting.queries import OfExperiments
-from node.store.experiments import Experiment, Filter
+from node.reporting.queries import OfExperiments, OfLine
+from node.store.experiment_filter import Filter, SortOrder
+from node.store.experiments import Experiment, Facet
 from node.store.imported import Imported
+from node.store.store import Store
+from node.terminal.durations import ms_before
 from protocol.units import from_nano
 
 ExperimentDocument = TypedDict(
@@ -16,11 +20,14 @@ ExperimentDocument = TypedDict(
         "id": str,
         "ts": int,
         "title": str,
+        "changes": dict[str, tuple[str, str]],
+        "tags": list[str],
         "origin": str,
         "stage": str,
         "status": str,
         "metric": float | None,
         "gain": float | None,
+        "peak_mem": int,
         "decision": str,
         "tree": str,
         "parent": str,
@@ -29,7 +36,11 @@ ExperimentDocument = TypedDict(
         "class": str,
     },
 )
-"""One experiment; times in ms, metric and gain in the metric's unit, ids in hex."""
+"""One experiment; times in ms, metric and gain in the metric's unit, ids in hex.
+
+`changes` has the old and the new value of each constant that its patch changed, and `tags` the
+owner's tags.
+"""
 
 
 class ExperimentsDocument(TypedDict):
@@ -41,27 +52,65 @@ class ExperimentsDocument(TypedDict):
     imported: list[dict[str, object]]
 
 
-def experiment_document(experiment: Experiment) -> ExperimentDocument:
+class CountDocument(TypedDict):
+    """A value, and the number of experiments that have it."""
+
+    value: str
+    count: int
+
+
+class ExperimentFiltersDocument(TypedDict):
+    """The values by which a line's experiments can be filtered or sorted, most frequent first.
+
+    `total` counts all of the experiments. `hyperparameters` are constants that patches changed.
+    """
+
+    total: int
+    decisions: list[CountDocument]
+    stages: list[CountDocument]
+    origins: list[CountDocument]
+    tags: list[CountDocument]
+    hyperparameters: list[CountDocument]
+
+
+def experiment_document(store: Store, experiment: Experiment) -> ExperimentDocument:
     """Return an experiment as JSON."""
-    return {
-        "id": experiment.id.hex(),
-        "ts": experiment.ts_ms,
-        "title": experiment.title,
-        "origin": experiment.origin,
-        "stage": experiment.stage,
-        "status": experiment.status,
-        "metric": from_nano(experiment.metric_nano),
-        "gain": from_nano(experiment.gain_nano),
-        "decision": experiment.decision,
-        "tree": experiment.tree.hex(),
-        "parent": experiment.parent.hex(),
-        "patch": None if experiment.patch is None else experiment.patch.hex(),
-        "task": experiment.task.hex(),
-        "class": experiment.hardware_class,
-    }
+    (document,) = experiment_documents(store, [experiment])
+    return document
+
+
+def experiment_documents(
+    store: Store, experiments: Sequence[Experiment]
+) -> list[ExperimentDocument]:
+    """Return experiments as JSON."""
+    changes = store.experiments.constants.of([one.patch for one in experiments if one.patch])
+    tags = store.tags.of([one.id for one in experiments])
+    return [
+        {
+            "id": one.id.hex(),
+            "ts": one.ts_ms,
+            "title": one.title,
+            "changes": changes.get(one.patch, {}) if one.patch else {},
+            "tags": [*tags.get(one.id, ())],
+            "origin": one.origin,
+            "stage": one.stage,
+            "status": one.status,
+            "metric": from_nano(one.metric_nano),
+            "gain": from_nano(one.gain_nano),
+            "peak_mem": one.peak_mem_bytes,
+            "decision": one.decision,
+            "tree": one.tree.hex(),
+            "parent": one.parent.hex(),
+            "patch": None if one.patch is None else one.patch.hex(),
+            "task": one.task.hex(),
+            "class": one.hardware_class,
+        }
+        for one in experiments
+    ]
 
 
 def experiments_document(
+    store: Store,
     experiments: Sequence[Experiment],
     imported: Sequence[Imported],
     *,
@@ -72,7 +121,7 @@ def experiments_document(
     return {
         "total": total,
         "offset": offset,
-        "experiments": [experiment_document(one) for one in experiments],
+        "experiments": experiment_documents(store, experiments),
         "imported": [imported_document(one) for one in imported],
     }
 
@@ -82,6 +131,7 @@ def experiments_page(at: OpenHome, query: OfExperiments) -> ExperimentsDocument:
 
     Imported files are included only on the first page of a query without filters.
     """
+    since = query.since
     wanted = Filter(
         task=at.task(query.task),
         hardware_class=query.hardware_class,
@@ -89,13 +139,33 @@ def experiments_page(at: OpenHome, query: OfExperiments) -> ExperimentsDocument:
         stage=query.stage,
         origin=query.origin,
         words=query.q,
+        tags=tuple(query.tag.split(",")) if query.tag else (),
+        since_ms=None if since is None else ms_before(since, datetime.now().astimezone()),
     )
     total, rows = at.store.experiments.page(
         wanted,
-        by="n" if query.sort == "ts" else query.sort,
-        is_rising=query.order == "asc",
+        order=SortOrder(by=query.sort, is_rising=query.order == "asc"),
         offset=query.offset,
         limit=query.limit,
     )
     imported = at.store.imported.listed() if wanted == Filter() and query.offset == 0 else []
-    return experiments_document(rows, imported, total=total, offset=query.offset)
+    return experiments_document(at.store, rows, imported, total=total, offset=query.offset)
+
+
+def experiment_filters(at: OpenHome, query: OfLine) -> ExperimentFiltersDocument:
+    """Return the values of a line's experiments, or of all without a task and a class."""
+    wanted = Filter(task=at.task(query.task), hardware_class=query.hardware_class)
+
+    def counts(facet: Facet) -> list[CountDocument]:
+        found = at.store.experiments.counts(facet, wanted)
+        return [{"value": value, "count": count} for value, count in found.items()]
+
+    decisions = counts("decision")
+    return {
+        "total": sum(one["count"] for one in decisions),
+        "decisions": decisions,
+        "stages": counts("stage"),
+        "origins": counts("origin"),
+        "tags": counts("tag"),
+        "hyperparameters": counts("constant"),
+    }

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from node.store.tags import TAG_PATTERN
 from node.terminal.durations import moment_before
 from protocol.errors import UsageError
 
@@ -13,7 +14,13 @@ Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 HardwareClass = Annotated[str, msgspec.Meta(pattern="^[a-z0-9_-]{1,48}$")]
 Number = Annotated[int, msgspec.Meta(ge=1, lt=10**15)]
 Level = Literal["claimed", "others", "here"]
-Sort = Literal["ts", "metric", "gain", "title", "decision"]
+Sort = Annotated[
+    str,
+    msgspec.Meta(
+        pattern="^(ts|metric|gain|title|decision|stage|origin|memory|[A-Z][A-Z0-9_]{0,63})$"
+    ),
+]
+TagNames = Annotated[str, msgspec.Meta(pattern=f"^{TAG_PATTERN}(,{TAG_PATTERN}){{0,9}}$")]
 Order = Literal["asc", "desc"]
 Name = Annotated[str, msgspec.Meta(max_length=64)]
 Words = Annotated[str, msgspec.Meta(max_length=200)]
@@ -35,7 +42,12 @@ class OfTask(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class OfExperiments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A filter and an order of experiments; `q` is searched in titles."""
+    """A filter and an order of experiments.
+
+    `q` is searched in titles, or is the first digits of an id. `tag` is one tag, or several with
+    commas, all of which an experiment must have. `since` is a time as in `arnode log
+    --since`. `sort` is a column, or a hyperparameter in capitals, whose new values are compared.
+    """
 
     task: Name | None = None
     hardware_class: Name | None = msgspec.field(name="class", default=None)
@@ -43,10 +55,16 @@ class OfExperiments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     decision: Name | None = None
     stage: Name | None = None
     origin: Name | None = None
+    tag: TagNames | None = None
+    since: Name | None = None
     sort: Sort = "ts"
     order: Order = "desc"
     offset: Offset = 0
     limit: Limit = 100
+
+    def __post_init__(self) -> None:
+        if self.since is not None:
+            _require_moment(self.since)
 
 
 class OfNight(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -55,10 +73,7 @@ class OfNight(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     since: Name = "24h"
 
     def __post_init__(self) -> None:
-        try:
-            moment_before(self.since, datetime.now().astimezone())
-        except UsageError as fault:
-            raise ValueError(f"{fault.message} ({fault.hint})") from fault
+        _require_moment(self.since)
 
 
 class OfHypotheses(OfLine, frozen=True):
@@ -113,3 +128,11 @@ class OfProposal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A proposal, by its number."""
 
     id: Number
+
+
+def _require_moment(since: str) -> None:
+    """Raise ValueError if `since` is not a time in the past."""
+    try:
+        moment_before(since, datetime.now().astimezone())
+    except UsageError as fault:
+        raise ValueError(f"{fault.message} ({fault.hint})") from fault

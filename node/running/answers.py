@@ -15,6 +15,7 @@ from node.line.proposals import ProposalJob, approve, edit, reject
 from node.loop.authors import author_rates
 from node.loop.in_flight import Lost
 from node.proposing.advice import advice, prompt_document
+from node.reporting.experiment import experiment_found
 from node.reporting.knowledge import ImportanceDocument, importance_document
 from node.reporting.owner import ProgramDocument, program_document
 from node.reporting.peers import peers_document, trust_in
@@ -52,6 +53,8 @@ from node.web.commands import (
     SignReport,
     Stop,
     Submit,
+    TagExperiment,
+    Tagged,
     Verify,
 )
 from protocol.errors import ArnodeError, UsageError
@@ -170,6 +173,12 @@ class NodeAnswers:
     def _decided(self, job: ProposalJob) -> Decided:
         self._node.research.look()
         return {"state": job.step.state}
+
+    async def tag(self, asked: TagExperiment) -> Tagged:
+        """Add and remove tags of an experiment. Raises UsageError."""
+        store = self._node.line_resources.store
+        entry, _ = experiment_found(store, asked.id)
+        return {"tags": [*store.tags.change(entry.id, add=asked.add, remove=asked.remove)]}
 
     @property
     def _store(self) -> Store:

@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
 from typing import Any, Final, Literal
 
+from node.store.changed_constants import ChangedConstants
 from node.store.database import Database
+from node.store.experiment_filter import NEWEST_FIRST, Filter, SortOrder
 from node.store.jobs import LineKey
 from node.store.overfit import overfit_reason
 from node.store.records import Records, parsed
@@ -62,6 +64,7 @@ class Experiment:
 _COLUMNS = ", ".join(
     "class" if field.name == "hardware_class" else field.name for field in fields(Experiment)
 )
+_PAGE_COLUMNS = ", ".join(f"experiment.{name}" for name in _COLUMNS.split(", "))
 _NAMES = [field.name for field in fields(Experiment)]
 _PLACES = ", ".join("?" for _ in fields(Experiment))
 
@@ -70,32 +73,19 @@ def _experiment(row: Sequence[Any]) -> Experiment:
     return Experiment(**dict(zip(_NAMES, row, strict=True)))
 
 
-def is_branching(origin: Origin) -> bool:
-    """Return True if the patch only moves the working line to another tree."""
-    return origin.proposer == BRANCHING
-
-
-Column = Literal["n", "metric", "gain", "title", "decision"]
-_SORTED_BY: Final[dict[Column, str]] = {
-    "n": "n",
-    "metric": "metric_nano",
-    "gain": "gain_nano",
-    "title": "title COLLATE NOCASE",
-    "decision": "decision",
+Facet = Literal["decision", "stage", "origin", "tag", "constant"]
+_FACETS: Final[dict[Facet, tuple[str, str]]] = {
+    "decision": ("decision", ""),
+    "stage": ("stage", ""),
+    "origin": ("origin", ""),
+    "tag": ("name", " JOIN tag ON tag.experiment = experiment.id"),
+    "constant": ("name", " JOIN changed_constant USING (patch)"),
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Filter:
-    """A filter of rows; None means any. `words` must occur in the title, in upper or lower case."""
-
-    task: bytes | None = None
-    hardware_class: str | None = None
-    decision: str | None = None
-    stage: str | None = None
-    origin: str | None = None
-    words: str = ""
-    since_ms: int | None = None
+def is_branching(origin: Origin) -> bool:
+    """Return True if the patch only moves the working line to another tree."""
+    return origin.proposer == BRANCHING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +104,7 @@ class Experiments:
     def __init__(self, database: Database, records: Records) -> None:
         self._database = database
         self._records = records
+        self.constants = ChangedConstants(database)
 
     def derive(self, record: Record) -> None:
         """Update the table from a new record of this node, which must already be stored."""
@@ -127,6 +118,9 @@ class Experiments:
                 f"INSERT OR IGNORE INTO experiment ({_COLUMNS}) VALUES ({_PLACES})",  # noqa: S608 (constants)
                 astuple(self._row(record, record.body)),
             )
+            patch = record.body.patch and self._records.patch(record.body.patch)
+            if record.body.patch and patch:
+                self.constants.derive(record.body.patch, patch)
 
     def listed(
         self,
@@ -158,39 +152,32 @@ class Experiments:
         return [_experiment(row) for row in rows]
 
     def page(
-        self, wanted: Filter, *, by: Column, is_rising: bool, offset: int, limit: int
+        self, wanted: Filter, *, order: SortOrder = NEWEST_FIRST, offset: int = 0, limit: int
     ) -> tuple[int, list[Experiment]]:
-        """Return how many rows match a filter, and one page of them.
-
-        Rows without a value in the sort column come last.
-        """
-        conditions = {
-            "task = :task": wanted.task,
-            "class = :class": wanted.hardware_class,
-            "decision = :decision": wanted.decision,
-            "stage = :stage": wanted.stage,
-            "origin = :origin": wanted.origin,
-            "instr(lower(title), lower(:words))": wanted.words or None,
-            "ts_ms >= :since_ms": wanted.since_ms,
-        }
-        where = " AND ".join(one for one, value in conditions.items() if value is not None) or "1"
-        values: dict[str, object] = {
-            "task": wanted.task,
-            "class": wanted.hardware_class,
-            "decision": wanted.decision,
-            "stage": wanted.stage,
-            "origin": wanted.origin,
-            "words": wanted.words,
-            "since_ms": wanted.since_ms,
-        }
+        """Return how many rows match a filter, and one page of them."""
+        where, values = wanted.sql()
         ((total,),) = self._database.rows(f"SELECT count(*) FROM experiment WHERE {where}", values)  # noqa: S608 (constants)
-        column, order = _SORTED_BY[by], "ASC" if is_rising else "DESC"
+        join, order_by, sought = order.sql()
         rows = self._database.rows(
-            f"SELECT {_COLUMNS} FROM experiment WHERE {where}"  # noqa: S608 (constants)
-            f" ORDER BY {column} IS NULL, {column} {order}, n {order} LIMIT :limit OFFSET :offset",
-            {**values, "limit": limit, "offset": offset},
+            f"SELECT {_PAGE_COLUMNS} FROM experiment{join} WHERE {where}"  # noqa: S608 (constants)
+            f" ORDER BY {order_by} LIMIT :limit OFFSET :offset",
+            {**values, **sought, "limit": limit, "offset": offset},
         )
         return int(total), [_experiment(row) for row in rows]
+
+    def counts(self, by: Facet, wanted: Filter) -> dict[str, int]:
+        """Return how many rows that match a filter have each value, the most frequent first.
+
+        At most 200 values are returned.
+        """
+        where, values = wanted.sql()
+        value, joined = _FACETS[by]
+        rows = self._database.rows(
+            f"SELECT {value}, count(*) AS often FROM experiment{joined} WHERE {where}"  # noqa: S608 (constants)
+            f" GROUP BY {value} ORDER BY often DESC, {value} LIMIT 200",
+            values,
+        )
+        return dict(rows)
 
     def tried(self, line: LineKey) -> dict[str, int]:
         """Return the number of experiments of a line by decision, without moves to another tree."""
@@ -266,6 +253,7 @@ class Experiments:
     def forget_all(self) -> None:
         """Empty the table. The caller derives it again."""
         self._database.rows("DELETE FROM experiment")
+        self.constants.forget_all()
 
     def _row(self, record: Record, body: ResultBody) -> Experiment:
         patch = None if body.patch is None else self._records.patch(body.patch)

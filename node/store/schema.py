@@ -1,9 +1,10 @@
 """The database's tables.
 
-`record` is the source of truth. `experiment`, `task`, `record_counts`, `membership` and the tables
-of `boards` are derived from it and can be rebuilt. `job`, `planned_run`, `line` and `tried` are
-what the research loop needs after a kill. `model_call` has the calls of models, and
-`model_correction` the user's corrections of their cost.
+`record` is the source of truth. `experiment`, `changed_constant`, `task`, `record_counts`,
+`membership` and the tables of `boards` are derived from it and can be rebuilt. `job`,
+`planned_run`, `line` and `tried` are what the research loop needs after a kill. `model_call` has
+the calls of models, and `model_correction` the user's corrections of their cost. `tag` has the
+owner's tags.
 """
 
 import os
@@ -19,8 +20,8 @@ _CHECKPOINT_PAGES = 8_000  # of 4 KiB
 _CACHE_KIB = 16 * 1024
 _BUSY_S = 5.0  # how long SQLite itself waits while another program writes
 APPLICATION_ID = 0x61726E6F  # "arno", so that `file` and fsck recognise the database
-FORMAT: Final = 15  # of the whole home; raised with every change that older code cannot read
-_READS: Final = {14: "edec47a3"}  # the last commit that can read a format
+FORMAT: Final = 16  # of the whole home; raised with every change that older code cannot read
+_READS: Final = {14: "edec47a3", 15: "9adde69f"}  # the last commit that can read each
 _READS_OLDER: Final = "1be73a42"  # the commit that can read all earlier formats
 _SCHEMA: Final = (
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
@@ -66,6 +67,19 @@ _SCHEMA: Final = (
         patch BLOB)""",
     "CREATE INDEX experiment_line ON experiment (task, class, n)",
     "CREATE INDEX experiment_patch ON experiment (patch) WHERE patch IS NOT NULL",
+    # The old and new value of each constant that a patch changed; `number` if the new one is one.
+    """CREATE TABLE changed_constant (
+        patch BLOB NOT NULL,
+        name TEXT NOT NULL,
+        old TEXT NOT NULL,
+        new TEXT NOT NULL,
+        number REAL,
+        PRIMARY KEY (patch, name)) WITHOUT ROWID""",
+    """CREATE TABLE tag (
+        experiment BLOB NOT NULL,
+        name TEXT NOT NULL,
+        PRIMARY KEY (experiment, name)) WITHOUT ROWID""",
+    "CREATE INDEX tag_name ON tag (name, experiment)",
     """CREATE TABLE line (
         task BLOB NOT NULL,
         class TEXT NOT NULL,

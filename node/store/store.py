@@ -22,6 +22,7 @@ from node.store.job_store import JobStore
 from node.store.jobs import LineKey
 from node.store.mirror import Mirror
 from node.store.records import Records, parsed
+from node.store.tags import Tags
 from node.store.topics import Topics
 from node.terminal.progress import Progress, silent
 from protocol.encoding import Value, decode, encode
@@ -48,6 +49,7 @@ class Store:
         self.database = database
         self.records = Records(database)
         self.experiments = Experiments(database, self.records)
+        self.tags = Tags(database)
         self.boards = Boards(database, self.records)
         self.topics = Topics(database)
         self.intake = Intake(database, self.records, self.boards, self.topics, quotas)

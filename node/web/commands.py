@@ -14,12 +14,14 @@ from node.home.control_socket import Handler, Message
 from node.reporting.knowledge import ImportanceDocument
 from node.reporting.owner import ProgramDocument
 from node.reporting.queries import Id, Nothing, OfProposal
+from node.store.tags import TAG_PATTERN
 from protocol.errors import UsageError
 
 Title = Annotated[str, msgspec.Meta(min_length=1, max_length=120)]
 Text = Annotated[str, msgspec.Meta(max_length=2000)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400_000)]  # 1000 days
 Files = Annotated[dict[str, str], msgspec.Meta(min_length=1, max_length=8)]
+Tag = Annotated[str, msgspec.Meta(pattern=f"^{TAG_PATTERN}$")]
 Answer: TypeAlias = Callable[[Any], Awaitable[Any]]
 
 
@@ -94,6 +96,14 @@ class NewHypothesis(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     title: Title
     why: Annotated[str, msgspec.Meta(max_length=1000)] = ""
+
+
+class TagExperiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An experiment, and tags to add to it and to remove. The tag `star` marks a favourite."""
+
+    id: Id
+    add: list[Tag] = []
+    remove: list[Tag] = []
 
 
 class ClosedHypothesis(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -181,6 +191,12 @@ class Registered(TypedDict):
     id: str
 
 
+class Tagged(TypedDict):
+    """The tags that an experiment has now."""
+
+    tags: list[str]
+
+
 class Completed(TypedDict):
     """The final state of a hypothesis."""
 
@@ -255,6 +271,7 @@ class Command:
 
 _PROPOSAL: Final = "/proposals/{id}"
 _COMPLETE: Final = "POST /intents/{id}/complete"
+_TAG: Final = "POST /experiments/{id}/tags"
 _Json = dict[str, Any]
 COMMANDS: Final = (
     Command("status", Nothing, _Json, "GET /status", "The node's status."),
@@ -280,6 +297,7 @@ COMMANDS: Final = (
     ),
     Command("register", NewHypothesis, Registered, "POST /intents", "Register a hypothesis."),
     Command("complete", ClosedHypothesis, Completed, _COMPLETE, "Close a hypothesis."),
+    Command("tag", TagExperiment, Tagged, _TAG, "Add and remove tags of an experiment."),
     Command("verify", Verify, Queued, "POST /verify", "Re-run a claim here.", VerifyRecord),
     Command("pause", PauseFor, Paused, "POST /pause", "Pause the runs and free the device."),
     Command("resume", Nothing, Done, "POST /resume", "End a pause."),

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from node.line.proposals import ProposalStep, find_proposal, open_proposals
-from node.reporting.experiments import experiment_document
+from node.reporting.experiments import experiment_documents
 from node.reporting.jobs import JobDocument, open_jobs_document
 from node.reporting.now import NowDocument
 from node.reporting.open_home import OpenHome
@@ -77,7 +77,7 @@ class ChangeWatch:
         if max(len(rows), len(envelopes)) > _MOST_AT_ONCE:
             return [("gap", {})]
         return [
-            *(("experiment", dict(experiment_document(row))) for row in reversed(rows)),
+            *(("experiment", dict(row)) for row in experiment_documents(store, rows[::-1])),
             *(
                 ("record", {"id": one.id.hex(), "kind": one.kind, "own": one.own})
                 for one in envelopes

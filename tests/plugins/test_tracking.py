@@ -13,13 +13,7 @@ import yaml  # type: ignore[import-untyped]
 from arnode_plugins.mlflow import experiment_id_of, write_mlflow
 from arnode_plugins.trackio import write_trackio
 from arnode_plugins.wandb import write_wandb
-from node.exports.tracked import (
-    TrackedLine,
-    TrackedRun,
-    changed_constants,
-    tracked_line,
-    tracked_runs,
-)
+from node.exports.tracked import TrackedLine, TrackedRun, tracked_line, tracked_runs
 from node.home.home import Home
 from node.store.blobs import Blobs
 from protocol.codecs import plain
@@ -80,29 +74,6 @@ def test_the_same_task_and_class_have_one_name_and_no_other_has() -> None:
     assert one.key == "arnode-a-00000000-cpu"
     assert {one.name, one.key}.isdisjoint({other.name, other.key})
     assert experiment_id_of(one) != experiment_id_of(other)
-
-
-@pytest.mark.parametrize(
-    ("diff", "changed"),
-    [
-        ("-LR = 0.1\n+LR = 0.2\n", {"LR": ("0.1", "0.2")}),
-        ("-LR = 0.1  # slow\n+LR = 0.2  # fast\n", {"LR": ("0.1", "0.2")}),
-        ("-LR: float = 1e-3\n+LR: float = 2e-3\n", {"LR": ("1e-3", "2e-3")}),
-        ("-const SIZE = 3;\n+const SIZE = 4; // more\n", {"SIZE": ("3", "4")}),
-        ('-NAME = "a#b"\n+NAME = "c#d"\n', {"NAME": ('"a#b"', '"c#d"')}),
-        ("-LR = 0.1\n+LR = 0.1  # a remark\n", {}),
-        ("-LR = 0.1\n", {}),
-        ("+LR = 0.1\n", {}),
-        ("-LR = 1\n-LR = 2\n+LR = 3\n", {}),
-        ("-lr = 1\n+lr = 2\n", {}),
-        ("--- LR = 1\n+++ LR = 2\n", {}),
-        (f"-LR = 1{' ' * 5000}x\n+LR = 2\n", {}),
-    ],
-)
-def test_constants_are_read_off_a_diff_as_text(
-    diff: str, changed: dict[str, tuple[str, str]]
-) -> None:
-    assert changed_constants(diff) == changed
 
 
 # MLflow

@@ -1,7 +1,7 @@
 // A list of any length in which only visible rows are elements. Arrow keys move between rows, and Tab
 // reaches only the active one. The style sheet sets the rows' height, which depends on the width.
 
-import { append, element, refill, setText } from "./dom.js";
+import { append, element, refill, setText, skeleton } from "./dom.js";
 
 const SPARE = 6; // extra rows above and below the visible ones
 const CONTROLS = "a, input, button";
@@ -9,6 +9,10 @@ const CONTROLS = "a, input, button";
 export class RowList {
   #source;
   #columns;
+  #sorted;
+  #isSelected;
+  #head = element("div", { role: "row", "aria-rowindex": "1", class: "row head" });
+  #waiting = skeleton(8);
   #rows = new Map();
   #body = element("div", { role: "rowgroup", class: "body" });
   #table;
@@ -18,17 +22,19 @@ export class RowList {
   #active = 0;
   #isDue = false;
 
-  // A column is {name, part, fill(item), sort}. `source` has `total`, `at(index)` and `want(first,
-  // last)`; it calls `source.changed` when it has more rows.
-  constructor({ caption, kind, columns, source, empty, sorted, signal }) {
+  // A column is {name, part, fill(item), sort, spoken}. `spoken` is the name for screen readers if
+  // `name` is empty. `source` has `total`, `at(index)` and `want(first, last)`; it calls
+  // `source.changed` when it has more rows. `empty` is a text or an element. `isSelected(item)` says
+  // if a row is drawn as selected.
+  constructor({ caption, kind, columns, source, empty, sorted, signal, isSelected = () => false }) {
+    this.#isSelected = isSelected;
     this.#source = source;
-    this.#columns = columns;
-    this.#empty = element("p", { class: "soft empty", hidden: true }, empty);
-    const head = element("div", { role: "row", "aria-rowindex": "1", class: "row head" }, columns.map((one) => heading(one, sorted)));
+    this.#sorted = sorted;
+    this.#empty = element("div", { class: typeof empty === "string" ? "soft" : null, hidden: true }, empty);
     this.#table = element(
       "div",
       { role: "table", "aria-label": caption },
-      element("div", { role: "rowgroup", class: "top-row" }, head),
+      element("div", { role: "rowgroup", class: "top-row" }, this.#head),
       this.#body,
     );
     this.#scroller = element(
@@ -48,7 +54,28 @@ export class RowList {
     watcher.observe(this.#scroller);
     signal.addEventListener("abort", () => watcher.disconnect());
     source.changed = () => this.refresh();
-    this.place = element("div", { class: "list" }, this.#scroller, this.#empty);
+    this.place = element("div", { class: "list" }, this.#waiting, this.#scroller, this.#empty);
+    this.setColumns(columns);
+  }
+
+  setColumns(columns) {
+    this.#columns = columns;
+    if (this.#sorted) this.#sorted.shown = [];
+    refill(this.#head, columns.map((one) => heading(one, this.#sorted)));
+    for (const row of this.#rows.values()) row.item = null; // filled again
+    this.refresh();
+  }
+
+  // The item of the row that the keys act on; undefined if it is not loaded.
+  get active() {
+    return this.#source.at(this.#active);
+  }
+
+  // Moves the focus by a number of rows, at first to the active row.
+  move(steps) {
+    if (!this.#source.total) return;
+    const isInside = this.#body.contains(document.activeElement);
+    this.#goTo(isInside ? this.#active + steps : this.#active);
   }
 
   // Draws all rows again from the source.
@@ -82,9 +109,10 @@ export class RowList {
     const { total } = this.#source;
     const isKnown = total !== null;
     this.#empty.hidden = !(isKnown && total === 0);
-    this.#scroller.hidden = isKnown && total === 0;
+    this.#waiting.hidden = isKnown;
+    this.#scroller.hidden = !isKnown || total === 0;
     this.#body.hidden = !isKnown || total === 0;
-    this.place.toggleAttribute("aria-busy", !isKnown);
+    this.place.toggleAttribute("aria-busy", !isKnown || this.#source.isBusy === true);
     if (!isKnown) {
       this.#source.want(0, 0);
       return;
@@ -129,6 +157,7 @@ export class RowList {
     const held = row.contains(document.activeElement);
     row.item = item;
     row.classList.toggle("coming", item === undefined);
+    row.classList.toggle("selected", item !== undefined && this.#isSelected(item));
     const cells = this.#columns.map(({ part, fill }) =>
       element("div", { role: "cell", class: `cell ${part}` }, item === undefined ? null : fill(item, index)),
     );
@@ -154,6 +183,10 @@ export class RowList {
     const target = this.#targetOf(event.key);
     if (target === null || event.ctrlKey || event.altKey || event.metaKey || !this.#source.total) return;
     event.preventDefault();
+    this.#goTo(target);
+  }
+
+  #goTo(target) {
     const index = Math.min(this.#source.total - 1, Math.max(0, target));
     this.#activate(index);
     this.#reveal(index);
@@ -196,8 +229,9 @@ export class RowList {
   }
 }
 
-function heading({ name, part, sort }, sorted) {
-  const made = element("div", { role: "columnheader", class: `cell ${part}` });
+function heading({ name, part, sort, spoken }, sorted) {
+  const made = element("div", { role: "columnheader", class: `cell ${part}`, title: name || null });
+  if (spoken) return append(made, element("span", { class: "unseen" }, spoken));
   if (!sort) return append(made, name);
   const button = element("button", { type: "button", class: "sort", on: { click: () => sorted.by(sort) } }, name);
   sorted.shown.push(({ sort: by, order }) => {

@@ -1,10 +1,11 @@
 // Sources of a list's rows: pages of an answer, loaded when they become visible, or an array.
 
-const PAGE = 200;
-const MOST_PAGES = 60; // in memory; beyond that the oldest are dropped
+const PAGE = 100;
+const MOST_PAGES = 100; // in memory; beyond that the oldest are dropped
 
 export class Pages {
   total = null;
+  isBusy = false; // true while the rows are those of earlier filters
   changed = () => {};
   failed = () => {};
   #read;
@@ -40,13 +41,12 @@ export class Pages {
     this.want(...this.#inSight);
   }
 
-  // Starts over, since filters or sort order have changed.
+  // Starts over, since filters or sort order have changed. The rows stay until the new ones arrive.
   restart() {
-    this.#old.clear();
-    this.total = null;
+    this.isBusy = true;
     this.#inSight = [0, 0];
-    this.#pages.clear();
     this.reread();
+    this.changed();
   }
 
   async #load(number) {
@@ -57,6 +57,8 @@ export class Pages {
       const { total, items } = await this.#read(number * PAGE, PAGE);
       if (turn !== this.#turn) return;
       this.total = total;
+      if (this.isBusy) this.#old.clear();
+      this.isBusy = false;
       this.#pages.set(number, items);
       this.#old.delete(number);
       for (const oldest of this.#pages.keys()) {

@@ -6,13 +6,14 @@ taken in, a head is confirmed in pairs.
 
 import random
 import unicodedata
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from node.home.home import Home
 from node.store.blobs import Blobs
 from node.store.store import Store
-from protocol.record_kinds import FoundOn, Origin, PatchBody, ResultBody, TaskBody
+from protocol.record_kinds import Diff, FoundOn, Origin, PatchBody, ResultBody, TaskBody
 from protocol.records import Record
 from protocol.remarks import InsightBody, IntentBody
 from protocol.runs import Run
@@ -47,6 +48,8 @@ HOSTILE = (
 _SD_NANO = 1_000_000
 _DAY_MS = 86_400_000
 _LATEST_MS = 600_000  # between two experiments
+_VALUE = f'"<img src=x onerror={MARK}=1>"'
+_ALSO = ("DEPTH", "WARMUP_STEPS", f"{'VERY_' * 12}LONG")
 _ORIGINS = ("search", "llm", "command", "combining")
 
 
@@ -108,8 +111,20 @@ def _source(number: int) -> Source:
 
 def _patch(store: Store, number: int, title: str, origin: str) -> Record:
     body: PatchBody = patch_body(BASELINE, _source(number), title=title)
-    ready = replace(body, origin=Origin(proposer=origin))
+    diff = Diff(zlib=zlib.compress(_diff(number, title).encode()))
+    ready = replace(body, origin=Origin(proposer=origin), diff=diff)
     return store.append_own(KEY, ready, ts_ms=_now_ms(store))
+
+
+def _diff(number: int, title: str) -> str:
+    """A diff of one or two constants; that of a hostile title has a hostile value."""
+    old, new = ("0.1", f"{number}.5") if title.startswith("LEARNING") else ('"plain"', _VALUE)
+    name = "LEARNING_RATE" if title.startswith("LEARNING") else "MODE"
+    lines = [f"-{name} = {old}", f"+{name} = {new}"]
+    if number % 3 == 0:
+        also = _ALSO[number // 3 % len(_ALSO)]
+        lines += [f"-{also} = 8", f"+{also} = {number}"]
+    return "--- a/train.py\n+++ b/train.py\n@@ -1 +1 @@\n" + "\n".join(lines) + "\n"
 
 
 def _patches(store: Store, chance: random.Random) -> Sequence[Record]:

@@ -11,13 +11,14 @@ import msgspec
 from agent.proposal import HyperparameterImportance
 from node.home.control_socket import Message
 from node.home.home import Home
+from node.reporting.experiment import experiment_found
 from node.reporting.knowledge import importance_document
 from node.reporting.now import NowDocument
 from node.reporting.peers import peers_document
 from node.reporting.queries import Nothing
 from node.reporting.status import status_document
 from node.store.store import Store
-from node.web.commands import DONE, Answer
+from node.web.commands import DONE, Answer, TagExperiment
 from node.web.listening import LOOPBACK, listening
 from node.web.serving import Served, serving
 from node.web.site import Site
@@ -145,8 +146,14 @@ class ServedHome:
         async def importance(_: Nothing) -> Any:
             return importance_document(SEARCH)
 
+        async def tag(asked: TagExperiment) -> Any:
+            with Store.open(self.home) as store:
+                entry, _ = experiment_found(store, asked.id)
+                return {"tags": [*store.tags.change(entry.id, add=asked.add, remove=asked.remove)]}
+
         return {
             "importance": importance,
+            "tag": tag,
             "status": status,
             "peers": peers,
             "pause": kept("pause", paused),

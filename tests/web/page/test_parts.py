@@ -16,7 +16,7 @@ PARTS: dict[str, Callable[[Full], str]] = {
     "experiments": lambda _: "experiments",
     "experiment": lambda full: f"experiments/{full.confirmed}",
     "hostile experiment": lambda full: f"experiments/{full.hostile}",
-    "compare": lambda full: f"compare/{full.kept}/{full.hostile}",
+    "compare": lambda full: f"compare/{full.kept},{full.hostile}",
     "boards": lambda _: "boards",
     "board": lambda full: f"boards/{full.task}/{HARDWARE_CLASS}?network=main",
     "claim": lambda full: f"records/{full.claim}",

@@ -49,7 +49,7 @@ export function chart(place, { height, axes: [x, y], ...options }, data, signal)
     if (place.clientWidth > 0 && widthOf() !== made.width) made.setSize({ width: widthOf(), height });
   });
   watcher.observe(place);
-  addEventListener("theme", () => recoloured(made), { signal });
+  addEventListener("theme", () => made.redraw(false), { signal });
   signal.addEventListener("abort", () => {
     watcher.disconnect();
     made.destroy();
@@ -57,7 +57,5 @@ export function chart(place, { height, axes: [x, y], ...options }, data, signal)
   return made;
 }
 
-function recoloured(made) {
-  inks.clear();
-  made.redraw(false);
-}
+// Before the charts are drawn again: their own listeners are added later.
+addEventListener("theme", () => inks.clear());

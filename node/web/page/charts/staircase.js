@@ -7,6 +7,7 @@ import * as figures from "../figures.js";
 import { wording } from "../words.js";
 import { chart, ink, uPlot } from "./chart.js";
 import { ORDER, drawMarks, legend, markOf } from "./marks.js";
+import { pictureButton } from "./picture.js";
 import { axisTitle, betterWords, scaleOf } from "./scale.js";
 import { Tip } from "./tip.js";
 
@@ -48,7 +49,8 @@ export class Staircase {
       blur: () => this.#point(null),
     } }, this.#place, this.#tip.place);
     this.#reset.addEventListener("click", () => this.#showAll());
-    this.place = element("div", { class: "staircase" }, this.#slider, this.#reset, this.#legend);
+    const save = pictureButton("Progress", () => this.#plot, () => this.#legend);
+    this.place = element("div", { class: "staircase" }, this.#slider, this.#reset, element("div", { class: "below-plot" }, this.#legend, save));
     this.#describe();
     // An element has its width only once it is on the page.
     requestAnimationFrame(() => {

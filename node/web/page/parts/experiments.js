@@ -1,156 +1,226 @@
-// A table of all experiments, with filters, sorting and search. Two of them can be compared.
+// The list of all experiments: filters, columns, sorting, selection, tags and export. The address has
+// the whole state.
 
 import { withQuery } from "../api.js";
-import { element, link, plain, refill, setText, quoted } from "../dom.js";
+import { append, element, emptyState, refill, setText } from "../dom.js";
 import * as figures from "../figures.js";
 import { chosenLine, lineChooser } from "../line.js";
 import { RowList } from "../rows.js";
 import { Pages } from "../sources.js";
 import { atMostEvery, faultText } from "../visit.js";
-import { DECISIONS, STAGES, badge, wording } from "../words.js";
+import { briefColumn, columnOf, firstColumns, forgetColumns, rememberColumns, shownColumns } from "./experiment_columns.js";
+import { ColumnChoice, Filters } from "./experiment_filters.js";
+import { exportButtons } from "./export.js";
 import { importedSection } from "./imported.js";
+import { Selection } from "./selection.js";
+import { starOf } from "./tags.js";
 
 export const title = "Experiments";
-const TYPING_MS = 250;
 const REREAD_MS = 700;
-const SORTS = { ts: "time", metric: "metric", gain: "gain", title: "title", decision: "decision" };
-const FILTERS = ["q", "decision", "stage", "origin", "sort", "order"];
+const FILTERS = ["q", "decision", "stage", "origin", "tag", "since"];
+const STATE = [...FILTERS, "sort", "order"];
+const GAP_REM = 0.9;
+const narrow = matchMedia("(max-width: 40rem)"); // as in the style sheet
 
 export async function show(visit) {
   const { lines, line } = await chosenLine(visit);
-  const wanted = Object.fromEntries(FILTERS.map((name) => [name, visit.query.get(name) ?? ""]));
-  const ofAll = lines.length > 1 && visit.query.get("all") === "1";
-  const chosen = new Chosen();
-  const count = element("p", { class: "soft count", role: "status" });
-  const faults = element("div", {});
-  const imported = element("div", {});
-  const origins = element("datalist", { id: "origins" });
-  let isFirst = true;
-  const pages = new Pages(async (offset, limit) => {
-    const scope = line === null || ofAll ? {} : { task: line.task.id, class: line.class };
-    const answer = await visit.get(withQuery("experiments", { ...scope, ...wanted, offset, limit }));
-    refill(faults);
-    setText(count, `${figures.many(answer.total, "experiment")}${FILTERS.slice(0, 4).some((name) => wanted[name]) ? " found" : ""}`);
-    if (isFirst) refill(imported, importedSection(answer.imported ?? []));
-    isFirst = false;
-    for (const { origin } of answer.experiments) addOrigin(origins, origin);
-    return { total: answer.total, items: answer.experiments };
-  });
-  pages.failed = (fault) => refill(faults, faultText(fault));
-  const sorted = sorting(wanted, () => again());
-  const list = new RowList({
-    caption: "Experiments",
-    kind: "experiments",
-    columns: columnsOf(chosen),
-    source: pages,
-    empty: "No matching experiments.",
-    sorted,
-    signal: visit.signal,
-  });
-  const again = () => {
-    for (const show of sorted.shown) show({ sort: wanted.sort || "ts", order: wanted.order || "desc" });
-    visit.remember(withQuery("experiments", { ...wanted, all: ofAll ? "1" : "" }));
-    pages.restart();
-    list.toTop();
-  };
-  for (const show of sorted.shown) show({ sort: wanted.sort || "ts", order: wanted.order || "desc" });
-  const reread = atMostEvery(REREAD_MS, () => pages.reread());
-  visit.on("experiment", reread);
-  if (line !== null) visit.show(lineChooser(lines, line, () => dispatchEvent(new Event("hashchange"))));
-  visit.show(filters(wanted, again), origins, faults, element("div", { class: "above-list" }, count, chosen.place), list.place, imported);
+  const view = new View(visit, line, lines);
+  await view.begin(lines);
 }
 
-// The sort order, and the table headers that show it.
-function sorting(wanted, again) {
-  return {
-    shown: [],
-    by(sort) {
-      const isSame = (wanted.sort || "ts") === sort;
-      wanted.order = isSame && (wanted.order || "desc") === "desc" ? "asc" : "desc";
-      wanted.sort = sort;
-      again();
-    },
-  };
-}
+class View {
+  #visit;
+  #line;
+  #ofAll;
+  #scope;
+  #wanted;
+  #names;
+  #found = { total: 0, hyperparameters: [] };
+  #total = null;
+  #count = element("p", { class: "soft count", role: "status" });
+  #faults = element("div", {});
+  #imported = element("div", {});
+  #tagNames = element("datalist", { id: "tags" });
+  #empty = element("div", {});
+  #pages;
+  #list;
+  #filters;
+  #choice;
+  #selection;
+  #sorted;
 
-function filters(wanted, again) {
-  const field = (label, control, kind = "") => element("label", { class: `field ${kind}` }, label, control);
-  const choice = (name, options) =>
-    element(
-      "select",
-      {
-        name,
-        on: {
-          change: ({ target }) => {
-            wanted[name] = target.value;
-            again();
-          },
-        },
-      },
-      options.map(([value, words]) => element("option", { value, selected: wanted[name] === value }, words)),
+  constructor(visit, line, lines) {
+    this.#visit = visit;
+    this.#line = line;
+    this.#ofAll = lines.length > 1 && visit.query.get("all") === "1";
+    this.#scope = line === null || this.#ofAll ? {} : { task: line.task.id, class: line.class };
+    this.#wanted = Object.fromEntries(STATE.map((name) => [name, visit.query.get(name) ?? ""]));
+  }
+
+  get #task() {
+    return this.#scope.task ?? "all";
+  }
+
+  async begin(lines) {
+    const visit = this.#visit;
+    this.#found = await visit.get(withQuery("experiments/filters", this.#scope));
+    if (visit.signal.aborted) return;
+    this.#names = shownColumns(visit.query.get("columns"), this.#task, this.#found.hyperparameters);
+    this.#make();
+    const again = () => dispatchEvent(new Event("hashchange"));
+    if (this.#line !== null) visit.show(lineChooser(lines, this.#line, again));
+    visit.show(
+      this.#filters.place,
+      this.#tagNames,
+      this.#faults,
+      element("div", { class: "above-list" }, this.#count, element("div", { class: "actions" }, this.#buttons())),
+      this.#selection.place,
+      this.#list.place,
+      this.#imported,
     );
-  const typed = (name, more) => {
-    let timer = null;
-    const input = ({ target }) => {
-      clearTimeout(timer);
-      timer = setTimeout(() => {
-        wanted[name] = target.value.trim();
-        again();
-      }, TYPING_MS);
-    };
-    return element("input", { name, type: "search", value: wanted[name], autocomplete: "off", spellcheck: "false", on: { input }, ...more });
-  };
-  return element(
-    "form",
-    { class: "filters", role: "search", "aria-label": "Experiments", on: { submit: (event) => event.preventDefault() } },
-    field("Search", typed("q", { placeholder: "title or id" })),
-    field("Decision", choice("decision", [["", "all"], ...DECISIONS.map((one) => [one, wording(one).word])])),
-    field("Stage", choice("stage", [["", "all"], ...STAGES.map((one) => [one, one])])),
-    field("Proposed by", typed("origin", { list: "origins", placeholder: "anyone" })),
-    field("Sort by", choice("sort", Object.entries(SORTS)), "narrow-only"),
-    field("Order", choice("order", [["desc", "descending"], ["asc", "ascending"]]), "narrow-only"),
-  );
-}
-
-function addOrigin(origins, origin) {
-  const value = plain(origin);
-  if (![...origins.options].some((one) => one.value === value)) origins.append(element("option", { value }));
-}
-
-function columnsOf(chosen) {
-  return [
-    { name: "compare", part: "chosen", fill: (item) => chosen.box(item) },
-    { name: "title", part: "title", sort: "title", fill: ({ id, title: name }) => link(`experiments/${id}`, quoted(name)) },
-    { name: "decision", part: "decision", sort: "decision", fill: ({ decision }) => badge(decision) },
-    { name: "metric", part: "figure metric", sort: "metric", fill: ({ metric }) => figures.metric(metric) },
-    { name: "gain", part: "figure gain", sort: "gain", fill: ({ gain }) => figures.signed(gain) },
-    { name: "stage", part: "stage", fill: ({ stage }) => plain(stage) },
-    { name: "by", part: "origin", fill: ({ origin }) => quoted(origin) },
-    { name: "time", part: "time", sort: "ts", fill: ({ ts }) => figures.time(ts) },
-  ];
-}
-
-// The two experiments to compare. Ticking a third drops the first.
-class Chosen {
-  #ids = [];
-  place = element("p", { class: "chosen-two" });
-
-  constructor() {
-    this.#show();
+    this.#putFound();
+    this.#setWidths();
+    this.#showOrder();
+    this.#keys();
+    narrow.addEventListener("change", () => this.#putColumns(), { signal: visit.signal });
+    const reread = atMostEvery(REREAD_MS, () => this.#reread());
+    visit.on("experiment", reread);
   }
 
-  box({ id, title: name }) {
-    const change = ({ target }) => {
-      this.#ids = target.checked ? [...this.#ids, id].slice(-2) : this.#ids.filter((one) => one !== id);
-      for (const box of document.querySelectorAll(".chosen input")) box.checked = this.#ids.includes(box.value);
-      this.#show();
-    };
-    return element("input", { type: "checkbox", value: id, checked: this.#ids.includes(id), "aria-label": `compare: ${plain(name)}`, on: { change } });
+  #make() {
+    const failed = (fault) => refill(this.#faults, fault);
+    this.#filters = new Filters(this.#wanted, () => this.#again());
+    this.#choice = new ColumnChoice({ shown: () => this.#names, choose: (names) => this.#choose(names) });
+    this.#selection = new Selection(this.#visit, { changed: () => this.#reread(), failed });
+    this.#sorted = { shown: [], by: (sort) => this.#sortBy(sort) };
+    this.#pages = new Pages((offset, limit) => this.#read(offset, limit));
+    this.#pages.failed = (fault) => failed(faultText(fault, () => this.#again()));
+    this.#list = new RowList({
+      caption: "Experiments",
+      kind: "experiments",
+      columns: this.#columns(),
+      source: this.#pages,
+      empty: this.#empty,
+      sorted: this.#sorted,
+      isSelected: (item) => this.#selection.has(item),
+      signal: this.#visit.signal,
+    });
   }
 
-  #show() {
-    const [one, other] = this.#ids;
-    if (other) refill(this.place, link(`compare/${one}/${other}`, "Compare the two"));
-    else refill(this.place, element("span", { class: "soft" }, one ? "tick one more to compare" : "tick two experiments to compare"));
+  #buttons() {
+    const query = () => ({ ...this.#scope, ...this.#wanted });
+    return [this.#choice.place, exportButtons(this.#visit, { wanted: query, columns: () => this.#names, message: this.#faults })];
+  }
+
+  #keys() {
+    const visit = this.#visit;
+    visit.key("j", "next experiment", () => this.#list.move(1));
+    visit.key("k", "previous experiment", () => this.#list.move(-1));
+    visit.key("x", "select the experiment", () => this.#selection.toggle(this.#list.active));
+    visit.key("c", "compare the selected experiments", () => this.#selection.compare());
+  }
+
+  async #read(offset, limit) {
+    const answer = await this.#visit.get(withQuery("experiments", { ...this.#scope, ...this.#wanted, offset, limit }));
+    refill(this.#faults);
+    this.#total = answer.total;
+    this.#showCount();
+    if (offset === 0 && answer.imported?.length > 0 && this.#imported.childElementCount === 0) refill(this.#imported, importedSection(answer.imported));
+    return { total: answer.total, items: answer.experiments };
+  }
+
+  async #reread() {
+    this.#pages.reread();
+    try {
+      this.#found = await this.#visit.get(withQuery("experiments/filters", this.#scope));
+      this.#putFound();
+    } catch {
+      // the list shows the same fault
+    }
+  }
+
+  #putFound() {
+    this.#filters.put(this.#found);
+    this.#choice.put(this.#found.hyperparameters);
+    refill(this.#tagNames, this.#found.tags.map(({ value }) => element("option", { value })));
+    this.#showCount();
+  }
+
+  // Returns whether a filter is set.
+  get #isFiltered() {
+    return FILTERS.some((name) => this.#wanted[name]);
+  }
+
+  #showCount() {
+    if (this.#total === null) return;
+    const all = Math.max(this.#found.total, this.#total);
+    setText(this.#count, this.#isFiltered ? `${this.#total.toLocaleString()} of ${figures.many(all, "experiment")}` : figures.many(this.#total, "experiment"));
+    if (this.#total === 0) refill(this.#empty, this.#isFiltered ? this.#noMatch() : emptyState("No experiments yet", "Each run of a patch will be listed here with its decision, score and changed hyperparameters.", "arnode start"));
+  }
+
+  #noMatch() {
+    const clear = () => {
+      for (const name of FILTERS) this.#wanted[name] = "";
+      this.#filters.show();
+      this.#again();
+    };
+    return append(emptyState("No experiment matches these filters", "Remove one of them, or all."), element("button", { type: "button", class: "quiet", on: { click: clear } }, "Clear the filters"));
+  }
+
+  #columns() {
+    const sd = this.#ofAll ? null : (this.#line?.noise_sd ?? null);
+    const failed = (fault) => refill(this.#faults, fault);
+    const first = firstColumns({ box: (item) => this.#selection.box(item), star: (item) => starOf(this.#visit, item, failed) });
+    if (narrow.matches) return [...first, briefColumn(this.#names, sd)];
+    return [...first, ...this.#names.map(columnOf).map((one) => ({ ...one, fill: (item) => one.fill(item, sd) }))];
+  }
+
+  #putColumns() {
+    this.#list.setColumns(this.#columns());
+    this.#setWidths();
+    this.#showOrder();
+  }
+
+  #sortBy(sort) {
+    const isSame = (this.#wanted.sort || "ts") === sort;
+    this.#wanted.order = isSame && (this.#wanted.order || "desc") === "desc" ? "asc" : "desc";
+    this.#wanted.sort = sort;
+    this.#filters.show();
+    this.#again();
+  }
+
+  #choose(names) {
+    if (names === null) forgetColumns(this.#task);
+    else rememberColumns(names.length > 0 ? names : ["title"], this.#task);
+    this.#names = shownColumns(null, this.#task, this.#found.hyperparameters);
+    if (names === null) this.#choice.put(this.#found.hyperparameters);
+    this.#putColumns();
+    this.#remember();
+  }
+
+  #showOrder() {
+    for (const show of this.#sorted.shown) show({ sort: this.#wanted.sort || "ts", order: this.#wanted.order || "desc" });
+  }
+
+  #setWidths() {
+    const columns = this.#columns();
+    const tracks = columns.map(({ part, width }) => (part === "title" ? `minmax(${width}rem, 1fr)` : `${width}rem`));
+    const total = columns.reduce((sum, { width }) => sum + width + GAP_REM, 1);
+    this.#list.place.style.setProperty("--wide-columns", tracks.join(" "));
+    this.#list.place.style.setProperty("--wide", `${total}rem`);
+  }
+
+  #remember() {
+    const usual = shownColumns(null, this.#task, this.#found.hyperparameters).join(",");
+    const columns = this.#names.join(",");
+    const isUsual = columns === usual && localStorage.getItem(`arnode.columns.${this.#task}`) === null;
+    this.#visit.remember(withQuery("experiments", { ...this.#wanted, all: this.#ofAll ? "1" : "", columns: isUsual ? "" : columns || "title" }));
+  }
+
+  #again() {
+    this.#showOrder();
+    this.#remember();
+    this.#pages.restart();
+    this.#list.toTop();
   }
 }
