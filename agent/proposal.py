@@ -12,6 +12,7 @@ from typing import Final, Literal, Protocol
 
 from agent.completion import NO_COST, ChatMessage, ModelCost
 from agent.source.literals import Scalar
+from agent.trace import TraceStep
 from protocol.codecs import fit_line
 from protocol.ideas import Edit, HyperparameterSpec, Move
 from protocol.regions import Region
@@ -289,7 +290,8 @@ class Proposal:
     `key` names the idea (`hyperparameter:LEARNING_RATE`, `move:rope`), whatever the base. `edits`
     apply the patch to another base; empty if that is impossible. `model` wrote the patch, and
     `program` is the hash of the instructions that the model was given. `parents` are the patches
-    that this one builds on.
+    that this one builds on. `steps` are those of the visit that it comes from, and `trace` is the
+    number under which they are stored.
     """
 
     parent: bytes
@@ -304,15 +306,21 @@ class Proposal:
     program: bytes | None = None
     parents: tuple[bytes, ...] = ()
     cost: ModelCost = NO_COST
+    steps: tuple[TraceStep, ...] = field(default=(), repr=False, compare=False)
+    trace: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoProposal:
-    """The reason a slow proposer has no proposal, and the seconds to wait before asking again."""
+    """The reason a slow proposer has no proposal, and the seconds to wait before asking again.
+
+    `steps` are those of the visit that led to nothing.
+    """
 
     reason: str
     retry_s: float
     cost: ModelCost = NO_COST
+    steps: tuple[TraceStep, ...] = field(default=(), repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
