@@ -48,7 +48,8 @@ class Outcome:
     experiment. `base` is the number of the experiment whose source was changed: 0 for the task's
     own source, None for a source from elsewhere. `seconds` is the duration of one run.
     `was_cut_off`: a run took too long while other programs used its device, so the outcome says
-    nothing about the idea.
+    nothing about the idea. `note` is the owner's note on the experiment; with `leave` its change is
+    not to be proposed again.
     """
 
     key: str
@@ -67,6 +68,8 @@ class Outcome:
     seconds: float | None = None
     last_line: str = ""
     was_cut_off: bool = False
+    note: str = ""
+    leave: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,13 +6,16 @@ from typing import TypedDict
 from node.line.promotion_trial import PromotionTrial
 from node.reporting.experiments import ExperimentDocument, experiment_document
 from node.reporting.open_home import OpenHome
+from node.reporting.owner import NoteDocument, note_document
 from node.reporting.queries import OfId
 from node.reporting.records import RecordDocument, diff_of, record_document
 from node.reporting.tasks import GainDocument, gain_document
 from node.store.blobs import Blobs
 from node.store.experiments import Experiment
 from node.store.jobs import StoredOutcome
+from node.store.notes import experiment_notes
 from node.store.store import Store
+from node.store.traces import trace_of
 from node.terminal.vocabulary import wording
 from protocol.errors import ArnodeError, UsageError
 from protocol.evidence import Evidence
@@ -66,6 +69,8 @@ class OneExperimentDocument(GainDocument):
     """An experiment, its record, its diff, its runs and pairs, and its lineage, newest first.
 
     `words` give the reason for the decision. `log_tail` is the end of its last run's output.
+    `owner_note` is the owner's note on it. `trace` is the number of the visit of a model or a
+    coding agent that proposed it. Both are private to this node.
     """
 
     experiment: ExperimentDocument
@@ -77,6 +82,8 @@ class OneExperimentDocument(GainDocument):
     note: str
     log_tail: str | None
     lineage: list[AncestorDocument]
+    owner_note: NoteDocument | None
+    trace: int | None
 
 
 _STEPS = 50
@@ -100,6 +107,7 @@ def one_experiment_document(store: Store, blobs: Blobs, wanted: str) -> OneExper
     # A recheck's runs were used to select the patch, so they do not show how large the gain is.
     pairs = _pairs(body.runs) if body.stage == "confirm" else []
     outcomes = store.jobs.outcomes_of(body.runs)
+    note = experiment_notes(store, entry.line).get(entry.id)
     return {
         "experiment": experiment_document(entry),
         "record": record_document(store, blobs, record),
@@ -111,6 +119,8 @@ def one_experiment_document(store: Store, blobs: Blobs, wanted: str) -> OneExper
         "note": body.note,
         "log_tail": outcomes[-1].log_tail if outcomes else None,
         "lineage": _lineage(store, entry),
+        "owner_note": note_document(note) if note else None,
+        "trace": trace_of(store.database, entry.id),
     }
 
 

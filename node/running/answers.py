@@ -14,6 +14,7 @@ from node.line.open_task import lacking
 from node.loop.authors import author_rates
 from node.loop.in_flight import Lost
 from node.proposing.advice import advice, prompt_document
+from node.reporting.experiment import experiment_found
 from node.reporting.knowledge import ImportanceDocument, importance_document
 from node.reporting.owner import ProgramDocument, program_document
 from node.reporting.peers import peers_document, trust_in
@@ -141,9 +142,20 @@ class NodeAnswers:
         return program_document(self._node.line_resources.store, self._node.ideas.program)
 
     async def note(self, asked: Say) -> Said:
-        """Store a note that the owner wrote."""
+        """Store a note that the owner wrote. Raises UsageError."""
         line_resources, line = self._node.line_resources, self._node.research.line_key
-        kept = keep_note(line_resources.store, line, asked.text, now_ms=clock_ms())
+        about: bytes | None = None
+        if asked.experiment is not None:
+            entry, _ = experiment_found(line_resources.store, asked.experiment)
+            line, about = entry.line, entry.id
+        kept = keep_note(
+            line_resources.store,
+            line,
+            asked.text,
+            now_ms=clock_ms(),
+            about=about,
+            leave=asked.leave,
+        )
         line_resources.keep_journal()
         return {"ts": kept.ts_ms}
 
