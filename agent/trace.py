@@ -105,7 +105,7 @@ class TraceLog:
         if not self._first:
             self._first = len(messages)
             self.steps += (_prompt(message) for message in messages)
-        elif messages[-1] != self._last:
+        elif messages[-1] is not self._last:  # two replies may say the same
             is_prompt = len(messages) <= self._first  # sent again, shorter
             last = _prompt(messages[-1])
             self.steps.append(last if is_prompt else replace(last, kind="reply"))

@@ -78,10 +78,10 @@ class ReviewedProposer:
                     f"the reviewer {self.reviewer.model}: {review.reason}; the first"
                     " proposal is run instead"
                 )
-            return drafts[0], review.cost, review.steps
+            return drafts[0], review.cost, _as_choices(review.steps)
         self._rest.end()
         self.say(self._words(review, drafts))
-        return review.chosen, review.cost, (*review.steps, *_refusals(review, drafts))
+        return review.chosen, review.cost, (*_as_choices(review.steps), *_refusals(review, drafts))
 
     def _words(self, review: Review, drafts: Sequence[Proposal]) -> str:
         others = [_named(one) for one in drafts if one is not review.chosen]
@@ -100,6 +100,11 @@ def _next_draft_context(context: Context, drafts: Sequence[Proposal]) -> Context
         drafted=tuple(one.title for one in drafts),
         tried=lambda fingerprint: fingerprint in written or context.tried(fingerprint),
     )
+
+
+def _as_choices(steps: Sequence[TraceStep]) -> tuple[TraceStep, ...]:
+    """Return a reviewer's steps, with its answers marked as choices."""
+    return tuple(replace(step, kind="choice") if step.kind == "answer" else step for step in steps)
 
 
 def _refusals(review: Review, drafts: Sequence[Proposal]) -> list[TraceStep]:

@@ -67,12 +67,10 @@ class Redaction:
             value.strip()
             for name, value in env.items()
             if name in listed or is_key(name) or _HOLDS_A_SECRET.fullmatch(name)
+            if not (is_key(name) and is_plain_word(value.strip()))  # such as `not-needed`
         }
-        self._secrets = sorted(
-            (one for one in values if len(one) >= _SHORTEST and not is_plain_word(one)),
-            key=len,
-            reverse=True,
-        )
+        secrets = (one for one in values if len(one) >= _SHORTEST)
+        self._secrets = sorted(secrets, key=len, reverse=True)
         user = Path(env.get("HOME") or Path.home())
         folders = {str(home): "$ARNODE_HOME", str(home.resolve()): "$ARNODE_HOME"}
         folders |= {str(user): "~", str(user.resolve()): "~"}

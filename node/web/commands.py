@@ -94,6 +94,10 @@ class Say(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     experiment: Id | None = None
     leave: bool = False
 
+    def __post_init__(self) -> None:
+        if not self.text and self.experiment is None:
+            raise ValueError("a note to the proposers needs a text")
+
 
 class NewHypothesis(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A hypothesis to test, and the reason why it may hold."""

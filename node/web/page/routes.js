@@ -12,6 +12,7 @@ const ROUTES = [
   [/^knowledge(?:\/(importance|transfer|lineage|insights|reports))?$/, "knowledge", () => import("./parts/knowledge.js")],
   [/^network$/, "network", () => import("./parts/network.js")],
   [/^fleet$/, "fleet", () => import("./parts/fleet.js")],
+  [/^visits(?:\/(\d{1,12}))?$/, "steering", () => import("./parts/visits.js")],
   [/^steering$/, "steering", () => import("./parts/steering.js")],
 ];
 
