@@ -7,6 +7,7 @@ import pytest
 from agent.completion import CompletionFault, ModelCompletion
 from agent.model.reviewed import ReviewedProposer
 from agent.proposal import NoProposal, Proposal
+from agent.source.capabilities import Checked
 from agent.trace import (
     MOST_STEPS,
     StepKind,
@@ -20,7 +21,7 @@ from protocol.errors import Rejected
 from protocol.source import Source
 from tests.agent.contexts import context
 from tests.agent.scripted import SPENT, Model, proposer, replacing
-from tests.agent.test_command import BETTER, FIT, SOCKET, Checked, edited, proposed
+from tests.agent.test_command import BETTER, FIT, SOCKET, edited, proposed
 from tests.agent.test_command import proposer as program
 from tests.agent.test_reviewer import reviewer
 
@@ -96,6 +97,7 @@ def test_a_reviewed_visit_has_every_proposal_and_the_choice() -> None:
     writer, judge = Model(DEEPER, WIDER, HEADS), Model("CHOICE: 1\nWHY: Bold.")
     both = ReviewedProposer(proposer(writer), reviewer(judge), say=lambda _: None)
     made = asyncio.run(both.propose(context()))
+    assert isinstance(made, Proposal)
     assert {step.draft for step in made.steps} == {1, 2, 3, None}
     (choice,) = [step for step in made.steps if step.kind == "choice"]
     assert (choice.who, choice.draft) == ("some/judge", None)

@@ -90,7 +90,7 @@ def test_steps_open_with_the_keyboard_and_say_who_and_what(visitor: Visitor, ful
     assert "some/model" in answer.inner_text()
     assert "6,210 + 412 tokens" in answer.inner_text()
     assert "8.1 s" in answer.inner_text()
-    details = tree.locator("details", has=answer).last
+    details = answer.locator("xpath=..")
     assert details.get_attribute("open") is None
     answer.focus()
     visitor.page.keyboard.press("Enter")
