@@ -1,4 +1,4 @@
-"""What coding agents print is read as steps; anything else is shown as text."""
+"""Output of coding agents is read as steps; anything else is shown as text."""
 
 import json
 

@@ -149,9 +149,9 @@ def test_paths_below_home_folders_lose_the_folder(redaction: Redaction, tmp_path
     assert redaction.cleaned(text) == f"~/work/train.py $ARNODE_HOME/key {tmp_path}-other"
 
 
-@pytest.mark.parametrize("told", [KEY[8:24], KEY[:7:-1], " ".join(KEY[8:])])
-def test_a_text_with_pieces_of_a_key_is_dropped(told: str, redaction: Redaction) -> None:
-    stored = trace_body((TraceStep(kind="output", text=f"see: {told}"), STEPS[0]), redaction)
+@pytest.mark.parametrize("pieces", [KEY[8:24], KEY[:7:-1], " ".join(KEY[8:])])
+def test_a_text_with_pieces_of_a_key_is_dropped(pieces: str, redaction: Redaction) -> None:
+    stored = trace_body((TraceStep(kind="output", text=f"see: {pieces}"), STEPS[0]), redaction)
     assert stored.steps[0].text == DROPPED
     assert stored.steps[1].text == STEPS[0].text
 

@@ -1,4 +1,4 @@
-"""What a model or agent did in a visit, and the owner's note, on an experiment's page."""
+"""The steps of a visit and the owner's note on an experiment's page."""
 
 from dataclasses import replace
 from typing import Any
