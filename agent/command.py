@@ -20,7 +20,7 @@ from agent.proposal import Context, NoProposal, Proposal, ProposerQuestion, repa
 from agent.source.capabilities import Check, Checked
 from agent.source.edits import edits_between
 from agent.source.hunks import hunks_between
-from agent.trace import Refused, TraceLog, TraceStep
+from agent.visit.trace import Refused, TraceLog, TraceStep
 from protocol.codecs import fit_line
 from protocol.errors import Rejected
 from protocol.patches import unified_diff

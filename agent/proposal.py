@@ -12,7 +12,7 @@ from typing import Final, Literal, Protocol
 
 from agent.completion import NO_COST, ChatMessage, ModelCost
 from agent.source.literals import Scalar
-from agent.trace import TraceStep
+from agent.visit.trace import TraceStep
 from protocol.codecs import fit_line
 from protocol.ideas import Edit, HyperparameterSpec, Move
 from protocol.regions import Region

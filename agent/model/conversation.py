@@ -14,7 +14,7 @@ from agent.model.answers.draft import Slip
 from agent.model.answers.joining import whole_lines
 from agent.model.quoting import QuoteFence
 from agent.proposal import NoProposal
-from agent.trace import TraceLog
+from agent.visit.trace import TraceLog
 
 _MAX_TURN = 12_000  # characters of an answer that are sent back to the model
 _MAX_CUT_TURN = 1_000

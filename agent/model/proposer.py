@@ -28,7 +28,7 @@ from agent.source.canonical import fingerprint as fingerprint_of
 from agent.source.capabilities import Check, Checked
 from agent.source.edits import edits_between
 from agent.source.hunks import hunks_between
-from agent.trace import TraceLog
+from agent.visit.trace import TraceLog
 from protocol.source import Source
 
 NAME: Final = "llm"

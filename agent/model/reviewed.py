@@ -15,7 +15,7 @@ from agent.model.asking import Resting
 from agent.model.quoting import MAX_TITLE, one_line
 from agent.model.reviewer import ModelReviewer, Review
 from agent.proposal import Context, NoProposal, Proposal, ProposerQuestion, SlowProposer
-from agent.trace import TraceLog, TraceStep, numbered
+from agent.visit.trace import TraceLog, TraceStep, numbered
 
 MOST_DRAFTS: Final = 3
 

@@ -19,7 +19,7 @@ from agent.model.prompt import prompt_input, prompt_of
 from agent.model.quoting import MAX_TITLE, MAX_WHY, diff_lines, one_line
 from agent.model.sections import GAP, Prompt, PromptInput
 from agent.proposal import Context, NoProposal, Proposal
-from agent.trace import TraceStep
+from agent.visit.trace import TraceStep
 from protocol.patches import unified_diff
 
 _DIFF_LINES: Final = (120, 60, 30, 15)  # shown of each proposal: the first number that fits

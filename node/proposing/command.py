@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from agent.agent_steps import agent_steps
 from agent.command import (
     NOTES,
     TITLE_NAME,
@@ -26,7 +25,8 @@ from agent.command import (
 )
 from agent.reported_usage import NO_USAGE, last_words, reported_usage
 from agent.source.capabilities import Check
-from agent.trace import TraceStep
+from agent.visit.agent_steps import agent_steps
+from agent.visit.trace import TraceStep
 from agent.worker.prices import nano_per_token
 from node.home.config import Config
 from node.home.home import Home

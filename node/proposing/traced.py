@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, replace
 
 from agent.proposal import Context, NoProposal, Proposal, ProposerQuestion, SlowProposer
-from agent.trace import TraceStep, bounded, has_answer, last_refusal
+from agent.visit.trace import TraceStep, bounded, has_answer, last_refusal
 from node.home.clock import clock_ms
 from node.proposing.redaction import DROPPED, Redaction
 from node.store.database import Database

@@ -16,7 +16,7 @@ from agent.command import Assignment, Edited, Ran, Run
 from agent.completion import CompletionFault, ModelCost
 from agent.proposal import NoProposal
 from agent.reported_usage import ReportedUsage
-from agent.trace import TraceStep
+from agent.visit.trace import TraceStep
 from agent.worker.prices import Price, Usage, nano_of
 from node.home.config import Config
 from node.proposing.budget import ModelCostBudget, Reservation

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final, TypedDict
 
-from agent.trace import Refusal, TraceStep
+from agent.visit.trace import Refusal, TraceStep
 from node.reporting.open_home import OpenHome
 from node.reporting.queries import OfTrace, OfVisits
 from node.store.store import Store

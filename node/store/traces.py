@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
 from agent.completion import ModelCost
-from agent.trace import MOST_STEPS, Refusal, TraceStep
+from agent.visit.trace import MOST_STEPS, Refusal, TraceStep
 from node.home.faults import DAMAGED_HINT, DamagedStoreError
 from node.store.database import Database
 from protocol.encoding import decode, encode

@@ -5,8 +5,8 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.agent_steps import agent_steps
 from agent.reported_usage import reported_usage
+from agent.visit.agent_steps import agent_steps
 
 USAGE = {"input_tokens": 4, "cache_read_input_tokens": 900, "output_tokens": 30}
 

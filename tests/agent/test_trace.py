@@ -8,7 +8,7 @@ from agent.completion import CompletionFault, ModelCompletion
 from agent.model.reviewed import ReviewedProposer
 from agent.proposal import NoProposal, Proposal
 from agent.source.capabilities import Checked
-from agent.trace import (
+from agent.visit.trace import (
     MOST_STEPS,
     StepKind,
     TraceLog,

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from agent.proposal import Context, NoProposal, Proposal, ProposerQuestion
-from agent.trace import TraceStep
+from agent.visit.trace import TraceStep
 from node.commands.cli import main
 from node.home.home import Home
 from node.line.experiment import close_experiment, open_experiment

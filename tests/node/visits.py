@@ -1,7 +1,7 @@
 """Visits of models and agents, as they are stored."""
 
 from agent.completion import ModelCost
-from agent.trace import EditedFile, Refusal, TraceStep
+from agent.visit.trace import EditedFile, Refusal, TraceStep
 from node.store.traces import TraceBody, VisitSummary
 
 PROMPT = "You improve the source of an experiment.\n" * 40

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-from agent.trace import Refusal
+from agent.visit.trace import Refusal
 from protocol.hygiene import MAX_FILE_BYTES, MAX_LINES
 
 MAX_ANSWER: Final = 2 * MAX_FILE_BYTES

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from agent.trace import EditedFile, TraceStep, numbered
+from agent.visit.trace import EditedFile, TraceStep, numbered
 from node.store.database import Database
 from node.store.notes import keep_note
 from node.store.store import Store

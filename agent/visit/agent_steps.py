@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from agent.reported_usage import Form, printed_objects
-from agent.trace import TraceStep
+from agent.visit.trace import TraceStep
 
 _MOST_ARGUMENTS: Final = 4_000  # characters of a tool's input
 _CLAUDE: Final = frozenset({"assistant", "user", "result"})
