@@ -14,7 +14,7 @@ from agent.reported_usage import Form, printed_objects
 from agent.visit.trace import TraceStep
 
 _MOST_ARGUMENTS: Final = 4_000  # characters of a tool's input
-_CLAUDE: Final = frozenset({"assistant", "user", "result"})
+_CLAUDE: Final = ("assistant", "user")
 
 
 def agent_steps(printed: str, form: Form) -> tuple[TraceStep, ...]:
