@@ -67,7 +67,10 @@ class TracedProposer:
         return self.proposer.question(context)
 
     def _summary(self, made: Proposal | NoProposal, *, ts_ms: int, seconds: float) -> VisitSummary:
-        cleaned = self.redaction.cleaned
+        def cleaned(text: str) -> str:
+            # SQLite stores no surrogates, which a server's answer may contain.
+            return self.redaction.cleaned(text).encode("utf-8", "replace").decode()
+
         is_proposed = isinstance(made, Proposal)
         return VisitSummary(
             ts_ms=ts_ms,

@@ -203,10 +203,10 @@ def test_a_visit_is_stored_cleaned_and_bounded(store: Store, redaction: Redactio
 
 def test_a_refused_visit_is_stored_with_its_reason(store: Store, redaction: Redaction) -> None:
     steps = (*STEPS, TraceStep(kind="refusal", text="again", refusal="tried"))
-    made = NoProposal(reason=f"no: {KEY}", retry_s=1.0, steps=steps)
+    made = NoProposal(reason=f"no: {KEY}\ud800", retry_s=1.0, steps=steps)
     asyncio.run(traced(store, made, redaction).propose(context()))
     _, (found,) = visits(store.database, offset=0, limit=1)
-    assert (found.refusal, found.reason, found.title) == ("tried", "no: [removed]", "")
+    assert (found.refusal, found.reason, found.title) == ("tried", "no: [removed]?", "")
 
 
 def test_where_nobody_was_asked_nothing_is_stored(store: Store, redaction: Redaction) -> None:

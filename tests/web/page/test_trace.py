@@ -18,6 +18,7 @@ from tests.web.page.test_parts import broken_rules
 from tests.web.page.visitor import Visitor
 
 LOOKS = ((1440, "light"), (390, "dark"), (1024, "dark"), (390, "light"))
+PARTS = ("experiment", "hostile experiment", "visit", "visits", "steering")
 HURTFUL = tuple(
     TraceStep(kind=kind, who=HOSTILE[1], text=f"{HOSTILE[0]}\n{HOSTILE[2]}\n" * 20)
     for kind in ("prompt", "answer", "tool", "output", "thought")
@@ -57,7 +58,9 @@ def numbers(served: ServedHome, full: Full) -> dict[str, int]:
 
 
 @pytest.mark.parametrize(("width", "scheme"), LOOKS)
-@pytest.mark.parametrize("part", ["experiment", "hostile experiment", "visit", "visits"])
+@pytest.mark.parametrize(
+    "part", ["experiment", "hostile experiment", "visit", "visits", "steering"]
+)
 def test_visits_fit_their_window_and_hurt_nobody(
     tab: Visitor, full: Full, numbers: dict[str, int], part: str, width: int, scheme: str
 ) -> None:
@@ -66,10 +69,11 @@ def test_visits_fit_their_window_and_hurt_nobody(
         "hostile experiment": f"experiments/{full.hostile}",
         "visit": f"visits/{numbers['hostile']}",
         "visits": "visits",
+        "steering": "steering",
     }
     tab.go(paths[part])
     tab.look(width, scheme)
-    if part != "visits":
+    if part not in {"visits", "steering"}:
         tab.page.get_by_role("button", name="Open all").click()
         assert tab.page.locator(".trace details:not([open])").count() == 0
     assert tab.overflow_px <= 0

@@ -37,7 +37,7 @@ export async function show(visit) {
 function traced(visit, number) {
   const place = element("div", {}, element("p", { class: "soft" }, "Loading …"));
   fill(place, async () => traceView(await visit.get(`traces/${number}`)));
-  return place;
+  return [place, element("p", {}, link("visits", "All visits of models and agents"))];
 }
 
 export function verdict({ experiment, gain, lower, upper, words, record }) {

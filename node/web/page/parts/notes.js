@@ -6,12 +6,14 @@ import { attempt, faultText } from "../visit.js";
 
 const MOST = 1_000; // characters
 
+const READERS = () => element("p", { class: "soft" }, "Language models and coding agents read these notes for a day. The built-in search reads none of them.");
+
 export async function notesView(visit) {
   const list = element("div", {});
   const read = async () => refill(list, listView((await visit.get("notes")).notes));
   visit.on("notes", () => read().catch((fault) => refill(list, faultText(fault))));
   await read();
-  return [visit.maySteer ? form(visit, read) : null, list];
+  return [READERS(), visit.maySteer ? form(visit, read) : null, list];
 }
 
 function form(visit, read) {
