@@ -20,6 +20,7 @@ from agent.proposal import Context, NoProposal, Proposal, ProposerQuestion, repa
 from agent.source.capabilities import Check, Checked
 from agent.source.edits import edits_between
 from agent.source.hunks import hunks_between
+from agent.visit.trace import Refused, TraceLog, TraceStep
 from protocol.codecs import fit_line
 from protocol.errors import Rejected
 from protocol.patches import unified_diff
@@ -85,12 +86,14 @@ class Edited:
 class Ran:
     """The result of running a program: its edit, the reason it has none, or why it did not start.
 
-    `remark` is a further note for the owner, for example on files that were ignored.
+    `remark` is a further note for the owner, for example on files that were ignored. `steps` are
+    those that the program reports.
     """
 
     result: Edited | Rejected | NoProposal
     cost: ModelCost
     remark: str = ""
+    steps: tuple[TraceStep, ...] = ()
 
 
 Run: TypeAlias = Callable[[Assignment], Awaitable[Ran]]
@@ -119,20 +122,31 @@ class CommandProposer:
         prompt = await asyncio.to_thread(self.prompt, context)
         if isinstance(prompt, NoProposal):
             return prompt
+        log = TraceLog()
+        log.ask((ChatMessage(role="user", content=prompt),))
         ran = await self.run(self._job(context, base, prompt))
+        log.steps += ran.steps
         match ran.result:
-            case NoProposal():
-                return ran.result
+            case NoProposal() as none:
+                log.refused("limit", none.reason)
+                return replace(none, steps=tuple(log.steps))
             case Edited() as edited:
+                await asyncio.to_thread(log.edited, base, edited.source)
                 found = await self._judged(context, base, edited)
-            case Rejected() as found:
-                pass
+            case Rejected() as rejected:
+                found = Refused(kind="fault", reason=rejected.reason)
         if isinstance(found, Proposal):
             self._retry_s = FIRST_RETRY_S
-            return replace(found, cost=ran.cost)
+            return replace(found, cost=ran.cost, steps=tuple(log.steps))
         retry_s, self._retry_s = self._retry_s, min(2 * self._retry_s, LONGEST_RETRY_S)
         reason = f"{found.reason}; {ran.remark}" if ran.remark else found.reason
-        return NoProposal(reason=one_line(reason, _REASON_LIMIT), retry_s=retry_s, cost=ran.cost)
+        log.refused(found.kind, reason)
+        return NoProposal(
+            reason=one_line(reason, _REASON_LIMIT),
+            retry_s=retry_s,
+            cost=ran.cost,
+            steps=tuple(log.steps),
+        )
 
     def question(self, context: Context) -> ProposerQuestion | NoProposal:
         """Return the prompt, or the reason there is none. The program is not started."""
@@ -151,15 +165,16 @@ class CommandProposer:
             source=base, extra_files=tuple(extra_files), prompt=prompt, argv=self.argv
         )
 
-    async def _judged(self, context: Context, base: Source, edited: Edited) -> Proposal | Rejected:
+    async def _judged(self, context: Context, base: Source, edited: Edited) -> Proposal | Refused:
         source = edited.source
         if source.tree in (base.tree, context.source.tree):
-            return Rejected("it changed nothing")
+            return Refused(kind="unchanged", reason="it changed nothing")
         for path, data in source.files:
             try:
                 data.decode("utf-8")
             except UnicodeDecodeError as error:
-                return Rejected(f"{path} is not UTF-8 at byte {error.start}")
+                reason = f"{path} is not UTF-8 at byte {error.start}"
+                return Refused(kind="not_allowed", reason=reason)
         checked = await self.check(source)
         if checked.fingerprint is None or checked.fault or checked.marks:
             return _unfit(checked)
@@ -167,11 +182,12 @@ class CommandProposer:
 
     def _proposal(
         self, context: Context, base: Source, edited: Edited, fingerprint: bytes
-    ) -> Proposal | Rejected:
+    ) -> Proposal | Refused:
         source = edited.source
         repeat = repeat_of(hunks_between(context.source, source), fingerprint, context)
         if repeat is not None:
-            return Rejected("its change was tried before, or hardly differs from an earlier one")
+            reason = "its change was tried before, or hardly differs from an earlier one"
+            return Refused(kind="tried", reason=reason)
         title, why = words_of(edited.note)
         title = title or summary_of(base, source)
         idea = f"{PROPOSER}:{_slug(title, source)}"
@@ -189,14 +205,16 @@ class CommandProposer:
         )
 
 
-def _unfit(checked: Checked) -> Rejected:
+def _unfit(checked: Checked) -> Refused:
     """Return the reason that a source may not run."""
     if checked.fault or not checked.marks:
-        return Rejected(
-            f"the files that it wrote cannot be run: {checked.fault or 'it cannot be parsed'}"
-        )
-    finding = checked.marks[0]
-    return Rejected(f"its version is rejected: {finding.path}, line {finding.line}: {finding.text}")
+        fault = checked.fault or "it cannot be parsed"
+        reason = f"the files that it wrote cannot be run: {fault}"
+    else:
+        finding = checked.marks[0]
+        place = f"{finding.path}, line {finding.line}"
+        reason = f"its version is rejected: {place}: {finding.text}"
+    return Refused(kind="not_allowed", reason=reason)
 
 
 def words_of(note: bytes) -> tuple[str, str]:

@@ -12,6 +12,7 @@ from typing import Final, Literal, Protocol
 
 from agent.completion import NO_COST, ChatMessage, ModelCost
 from agent.source.literals import Scalar
+from agent.visit.trace import TraceStep
 from protocol.codecs import fit_line
 from protocol.ideas import Edit, HyperparameterSpec, Move
 from protocol.regions import Region
@@ -47,7 +48,8 @@ class Outcome:
     experiment. `base` is the number of the experiment whose source was changed: 0 for the task's
     own source, None for a source from elsewhere. `seconds` is the duration of one run.
     `was_cut_off`: a run took too long while other programs used its device, so the outcome says
-    nothing about the idea.
+    nothing about the idea. `note` is the owner's note on the experiment; with `leave` its change is
+    not to be proposed again.
     """
 
     key: str
@@ -66,6 +68,8 @@ class Outcome:
     seconds: float | None = None
     last_line: str = ""
     was_cut_off: bool = False
+    note: str = ""
+    leave: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -300,7 +304,8 @@ class Proposal:
     `key` names the idea (`hyperparameter:LEARNING_RATE`, `move:rope`), whatever the base. `edits`
     apply the patch to another base; empty if that is impossible. `model` wrote the patch, and
     `program` is the hash of the instructions that the model was given. `parents` are the patches
-    that this one builds on.
+    that this one builds on. `steps` are those of the visit that it comes from, and `trace` is the
+    number under which they are stored.
     """
 
     parent: bytes
@@ -315,15 +320,21 @@ class Proposal:
     program: bytes | None = None
     parents: tuple[bytes, ...] = ()
     cost: ModelCost = NO_COST
+    steps: tuple[TraceStep, ...] = field(default=(), repr=False, compare=False)
+    trace: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoProposal:
-    """The reason a slow proposer has no proposal, and the seconds to wait before asking again."""
+    """The reason a slow proposer has no proposal, and the seconds to wait before asking again.
+
+    `steps` are those of the visit that led to nothing.
+    """
 
     reason: str
     retry_s: float
     cost: ModelCost = NO_COST
+    steps: tuple[TraceStep, ...] = field(default=(), repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,10 +1,11 @@
 """Readers for the usage that coding agents print, each in the format of its program.
 
-`claude` prints one JSON object at the end (https://code.claude.com/docs/en/headless), `codex` one
-event per line (https://developers.openai.com/codex/noninteractive), `aider` a line after each
-answer. A figure is ignored if no session can use so much in the time that this one took. In the
-first two formats a model's text is inside JSON strings, so it cannot pass for a figure. In aider's
-format a model can imitate the lines, so the most expensive line counts.
+`claude` (https://code.claude.com/docs/en/headless) and `codex`
+(https://developers.openai.com/codex/noninteractive) print one JSON object per line; the last one of
+`claude` has the sums. `aider` prints a line after each answer. A figure is ignored if no session
+can use so much in the time that this one took. In the first two formats a model's text is inside
+JSON strings, so it cannot pass for a figure. In aider's format a model can imitate the lines, so
+the most expensive line counts.
 """
 
 import json
@@ -89,7 +90,7 @@ def last_words(printed: str, form: Form) -> str:
             if isinstance(word, str) and word.strip():
                 return word
         case "codex":
-            words = [word for event in _objects(printed) if (word := _message(event))]
+            words = [word for event in printed_objects(printed) if (word := _message(event))]
             if words:
                 return words[-1]
         case "aider":
@@ -121,7 +122,7 @@ def _claude(printed: str) -> ReportedUsage | None:
 
 def _results(printed: str) -> Iterator[dict[str, Any]]:
     """Yield the results that were printed, the last one first."""
-    for event in reversed(list(_objects(printed))):
+    for event in reversed(list(printed_objects(printed))):
         if event.get("type") == "result" or "total_cost_usd" in event:
             yield event
 
@@ -138,7 +139,7 @@ def _claude_model(usage: dict[str, Any]) -> tuple[int, int]:
 
 def _codex(printed: str) -> ReportedUsage | None:
     tokens_in, tokens_out, has_usage, has_worked, fault = 0, 0, False, False, ""
-    for event in _objects(printed):
+    for event in printed_objects(printed):
         match event:
             case {"type": "turn.completed", "usage": dict() as usage}:
                 has_usage = True
@@ -214,7 +215,8 @@ def _count(value: object) -> int:
     return min(value, MAX_TOKENS) if type(value) is int and value > 0 else 0
 
 
-def _objects(printed: str) -> Iterator[dict[str, Any]]:
+def printed_objects(printed: str) -> Iterator[dict[str, Any]]:
+    """Yield the JSON objects in an output that are a line each."""
     for line in printed.splitlines():
         if line.startswith("{"):
             try:

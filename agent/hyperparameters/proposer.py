@@ -10,7 +10,8 @@ Hyperparameters are changed in three ways:
 - A model of the trials chooses the changes with the largest expected gain. While there are too few
   trials, a quasi-random value of one hyperparameter is tried instead.
 
-A source whose canonical AST was run before is never proposed.
+A source whose canonical AST was run before is never proposed, nor a change that the owner wants
+left alone (`agent.hyperparameters.left_alone`).
 """
 
 import random
@@ -26,6 +27,7 @@ from agent.hyperparameters.changes import (
     title_of,
     trials,
 )
+from agent.hyperparameters.left_alone import left_alone
 from agent.hyperparameters.moves import (
     TITLE_CHARACTERS,
     CandidateMove,
@@ -70,7 +72,7 @@ class BuiltInSearch:
         base = fingerprint(context.source)
         for attempt in range(_MAX_ATTEMPTS):
             draft = drafts.draw(attempt)
-            if draft is None:
+            if draft is None or drafts.left_alone.forbids(draft.key):
                 continue
             source = reapply(draft.edits, context.source)
             if source is None or not _parses(source):
@@ -105,18 +107,24 @@ class _Drafts:
         self._history = informative(context.history)
         self._past = pasts(self._history)
         self._drawn = sum(outcome.key.startswith("hyperparameter:") for outcome in context.history)
+        self.left_alone = left_alone(context.history, context.hyperparameters)
         found = find_hyperparameters(context.source, context.editable, context.hyperparameters)
         self._hyperparameters = [
             hyperparameter
             for hyperparameter in found
-            if _may_change(hyperparameter, context) and not self._is_a_limit(hyperparameter)
+            if _may_change(hyperparameter, context)
+            and not self._is_a_limit(hyperparameter)
+            and not self.left_alone.forbids(f"hyperparameters:{hyperparameter.name}")
         ]
         # One hyperparameter per name: a history distinguishes them by nothing else.
         self._by_name = {
             hyperparameter.name: hyperparameter
             for hyperparameter in reversed(self._hyperparameters)
         }
-        self._untried, self._retried = ordered_moves(context, self._history)
+        self._untried, self._retried = (
+            [move for move in moves if not self.left_alone.forbids(f"move:{move.name}")]
+            for moves in ordered_moves(context, self._history)
+        )
         self._together = combine_kept_by_others(self._untried, context, self._history)
 
     def draw(self, attempt: int) -> CandidateMove | None:

@@ -111,7 +111,9 @@ class Asker:
                 max_tokens=self.limits.answer_tokens,
                 timeout_s=self.limits.timeout_s,
             )
+            since_s = talk.log.ask(messages)
             answer = await self.complete(question)
+            talk.log.answered(self.model, answer, since_s)
             cost += answer.cost
             if isinstance(answer, ModelCompletion):
                 self._faults = 0

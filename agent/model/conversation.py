@@ -14,6 +14,7 @@ from agent.model.answers.draft import Slip
 from agent.model.answers.joining import whole_lines
 from agent.model.quoting import QuoteFence
 from agent.proposal import NoProposal
+from agent.visit.trace import TraceLog
 
 _MAX_TURN = 12_000  # characters of an answer that are sent back to the model
 _MAX_CUT_TURN = 1_000
@@ -31,12 +32,14 @@ Begin: TypeAlias = Callable[[int], tuple[ChatMessage, ...] | NoProposal]
 class ModelConversation:
     """Questions to a model and its answers, at most `limit_chars` long.
 
-    `begin` returns the prompt, and `fence` encloses its quotes.
+    `begin` returns the prompt, and `fence` encloses its quotes. `log` records what was asked and
+    answered.
     """
 
     begin: Begin
     fence: QuoteFence
     limit_chars: int
+    log: TraceLog = field(default_factory=TraceLog)
     _resumed: int = field(default=0, init=False)
     _unfinished: tuple[ChatMessage, ...] = field(default=(), init=False)
     _is_shrunk: bool = field(default=False, init=False)

@@ -28,6 +28,7 @@ from agent.source.canonical import fingerprint as fingerprint_of
 from agent.source.capabilities import Check, Checked
 from agent.source.edits import edits_between
 from agent.source.hunks import hunks_between
+from agent.visit.trace import TraceLog
 from protocol.source import Source
 
 NAME: Final = "llm"
@@ -55,6 +56,11 @@ class ModelProposer(Asker):
         talk = await asyncio.to_thread(self._begun, context)
         if isinstance(talk, NoProposal):
             return talk
+        made = await self._written(context, talk)
+        return replace(made, steps=tuple(talk.log.steps))
+
+    async def _written(self, context: Context, talk: ModelConversation) -> Proposal | NoProposal:
+        """Return the patch that a conversation ends with, or the reason there is none."""
         cost = ModelCost()
         slip, was_repeated = Slip(message=""), False
         for _ in range(MAX_TRIES):
@@ -62,10 +68,11 @@ class ModelProposer(Asker):
             cost += spent
             if isinstance(answer, NoProposal):
                 return replace(answer, cost=cost)
-            result = await self._judge(context, answer)
+            result = await self._judge(context, answer, talk.log)
             if isinstance(result, Proposal):
                 return replace(result, cost=cost)
             slip = result
+            talk.log.refused(slip.refusal, "\n".join([slip.message, *slip.quoted]))
             if slip.is_repeated and was_repeated:
                 break  # the model was already warned of a repeat
             was_repeated = was_repeated or slip.is_repeated
@@ -86,17 +93,21 @@ class ModelProposer(Asker):
             return prompt
         return self.conversation(prompt.within, prompt.fence)
 
-    async def _judge(self, context: Context, answer: ModelCompletion) -> Proposal | Slip:
-        """Return the patch in an answer, or the mistake in it."""
+    async def _judge(
+        self, context: Context, answer: ModelCompletion, log: TraceLog
+    ) -> Proposal | Slip:
+        """Return the patch in an answer, or the mistake in it. Record the edit in the log."""
         if answer.is_cut:
             return Slip(
+                refusal="cut_off",
                 message=f"Your answer was cut off after {answer.cost.tokens_out} tokens. Make a "
-                "smaller change, in a few short blocks, without explanations."
+                "smaller change, in a few short blocks, without explanations.",
             )
         made = await asyncio.to_thread(_made, answer.text, context)
         if isinstance(made, Slip):
             return made
         draft, source = made
+        await asyncio.to_thread(log.edited, _base_of(context), source)
         checked = await self.check(source)
         if checked.fingerprint is None or checked.fault or checked.marks:
             return _unfit(checked, source)
@@ -109,20 +120,26 @@ def _made(text: str, context: Context) -> tuple[ParsedAnswer, Source] | Slip:
     draft = parse_answer(text, context.editable)
     if isinstance(draft, Slip):
         return draft
-    base = context.source if context.crash is None else context.crash.source
-    source = apply_draft(draft, base)
+    source = apply_draft(draft, _base_of(context))
     if isinstance(source, Slip):
-        return source
+        return replace(source, refusal="unfit")
     if source == context.source:
-        return Slip(message="Your answer reverts the whole change. Fix the change instead.")
+        message = "Your answer reverts the whole change. Fix the change instead."
+        return Slip(message=message, refusal="unchanged")
     return draft, source
+
+
+def _base_of(context: Context) -> Source:
+    """Return the source that an answer edits."""
+    return context.source if context.crash is None else context.crash.source
 
 
 def _proposal(
     context: Context, draft: ParsedAnswer, source: Source, fingerprint: bytes
 ) -> Proposal | Slip:
     if fingerprint == fingerprint_of(context.source):
-        return Slip(message="Your change is to comments and layout only: the program is the same.")
+        message = "Your change is to comments and layout only: the program is the same."
+        return Slip(message=message, refusal="unchanged")
     hunks = hunks_between(context.source, source)
     known = known_names(context.source)
     repeat = repeat_of(hunks, fingerprint, context)
@@ -160,7 +177,7 @@ def _unfit(checked: Checked, source: Source) -> Slip:
     """Return the mistake to report to the model for a source that may not run."""
     if checked.fault or not checked.marks:
         fault = one_line(checked.fault, MAX_DETAIL) or "it could not be read"
-        return Slip(message=f"Your version cannot be run: {fault}.")
+        return Slip(message=f"Your version cannot be run: {fault}.", refusal="not_allowed")
     rows = tuple(
         one_line(f"{finding.path}, line {finding.line}: {finding.text}", MAX_WHY)
         for finding in checked.marks[:_MOST_MARKS]
@@ -173,10 +190,12 @@ def _unfit(checked: Checked, source: Source) -> Slip:
             message="Python cannot parse your version at these lines:",
             source_lines=tuple(line[:MAX_LINE] for line in around),
             quoted=rows,
+            refusal="not_allowed",
         )
     return Slip(
         message="Your version is rejected before it runs: these lines do what no experiment needs.",
         quoted=rows,
+        refusal="not_allowed",
     )
 
 
@@ -188,16 +207,16 @@ def _repeated(repeat: Repeat, known: frozenset[str], context: Context) -> Slip:
             message="This is hardly different from an experiment of this node. Propose something "
             "else, or a clearly different value.",
             quoted=(writer.row(repeat.outcome),),
-            is_repeated=True,
+            refusal="tried",
         )
     if repeat.peer is not None:
         return Slip(
             message="This is hardly different from a peer's patch, which this node tries anyway. "
             "Propose something else.",
             quoted=(peer_row(repeat.peer, known),),
-            is_repeated=True,
+            refusal="tried",
         )
     return Slip(
         message="An equivalent program was run or proposed before. Propose something else.",
-        is_repeated=True,
+        refusal="tried",
     )

@@ -15,6 +15,7 @@ from agent.model.asking import Resting
 from agent.model.quoting import MAX_TITLE, one_line
 from agent.model.reviewer import ModelReviewer, Review
 from agent.proposal import Context, NoProposal, Proposal, ProposerQuestion, SlowProposer
+from agent.visit.trace import TraceLog, TraceStep, numbered
 
 MOST_DRAFTS: Final = 3
 
@@ -43,22 +44,24 @@ class ReviewedProposer:
         return self.proposer.name
 
     async def propose(self, context: Context) -> Proposal | NoProposal:
-        """Return the chosen proposal with the cost of all, or the reason there is none."""
+        """Return the chosen proposal with the cost and steps of all, or the reason for none."""
         first = await self.proposer.propose(context)
         is_alone = context.crash is not None or self._rest.is_on
         if isinstance(first, NoProposal) or is_alone:
             return first
         drafts, cost = [first], first.cost
+        steps = [*numbered(first.steps, 1)]
         while len(drafts) < MOST_DRAFTS:
             another = await self.proposer.propose(_next_draft_context(context, drafts))
             cost += another.cost
+            steps += numbered(another.steps, len(drafts) + 1)
             if isinstance(another, NoProposal):
                 break
             drafts.append(another)
         if len(drafts) == 1:
-            return replace(first, cost=cost)
-        chosen, spent = await self._chosen(context, drafts)
-        return replace(chosen, cost=cost + spent)
+            return replace(first, cost=cost, steps=tuple(steps))
+        chosen, spent, reviewed = await self._chosen(context, drafts)
+        return replace(chosen, cost=cost + spent, steps=(*steps, *reviewed))
 
     def question(self, context: Context) -> ProposerQuestion | NoProposal:
         """Return the proposer's first question. Asks no model."""
@@ -66,7 +69,8 @@ class ReviewedProposer:
 
     async def _chosen(
         self, context: Context, drafts: Sequence[Proposal]
-    ) -> tuple[Proposal, ModelCost]:
+    ) -> tuple[Proposal, ModelCost, tuple[TraceStep, ...]]:
+        """Return the proposal to run, with the cost and the steps of the review."""
         review = await self.reviewer.review(context, drafts)
         if isinstance(review, NoProposal):
             if self._rest.begin(review):
@@ -74,10 +78,10 @@ class ReviewedProposer:
                     f"the reviewer {self.reviewer.model}: {review.reason}; the first"
                     " proposal is run instead"
                 )
-            return drafts[0], review.cost
+            return drafts[0], review.cost, _as_choices(review.steps)
         self._rest.end()
         self.say(self._words(review, drafts))
-        return review.chosen, review.cost
+        return review.chosen, review.cost, (*_as_choices(review.steps), *_refusals(review, drafts))
 
     def _words(self, review: Review, drafts: Sequence[Proposal]) -> str:
         others = [_named(one) for one in drafts if one is not review.chosen]
@@ -96,6 +100,19 @@ def _next_draft_context(context: Context, drafts: Sequence[Proposal]) -> Context
         drafted=tuple(one.title for one in drafts),
         tried=lambda fingerprint: fingerprint in written or context.tried(fingerprint),
     )
+
+
+def _as_choices(steps: Sequence[TraceStep]) -> tuple[TraceStep, ...]:
+    """Return a reviewer's steps, with its answers marked as choices."""
+    return tuple(replace(step, kind="choice") if step.kind == "answer" else step for step in steps)
+
+
+def _refusals(review: Review, drafts: Sequence[Proposal]) -> list[TraceStep]:
+    log = TraceLog()
+    for number, draft in enumerate(drafts, 1):
+        if draft is not review.chosen:
+            log.refused("reviewer", f"Proposal {number}, {_named(draft)}, was not chosen.")
+    return log.steps
 
 
 def _named(proposal: Proposal) -> str:

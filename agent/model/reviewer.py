@@ -9,7 +9,7 @@ import asyncio
 import random
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from agent.completion import ChatMessage, ModelCost
@@ -19,6 +19,7 @@ from agent.model.prompt import prompt_input, prompt_of
 from agent.model.quoting import MAX_TITLE, MAX_WHY, diff_lines, one_line
 from agent.model.sections import GAP, Prompt, PromptInput
 from agent.proposal import Context, NoProposal, Proposal
+from agent.visit.trace import TraceStep
 from protocol.patches import unified_diff
 
 _DIFF_LINES: Final = (120, 60, 30, 15)  # shown of each proposal: the first number that fits
@@ -58,11 +59,12 @@ WHY: why you chose it, in one or two sentences"""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Review:
-    """The proposal to run, the reviewer's reason, and the cost of the review."""
+    """The proposal to run, the reviewer's reason, the cost of the review, and its steps."""
 
     chosen: Proposal
     why: str
     cost: ModelCost
+    steps: tuple[TraceStep, ...] = field(default=(), repr=False, compare=False)
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -80,13 +82,14 @@ class ModelReviewer(Asker):
         prompt = await asyncio.to_thread(ReviewPrompt.of, given, shown)
         talk = self.conversation(prompt.within, given.fence)
         answer, cost = await self.answer(talk)
+        steps = tuple(talk.log.steps)
         if isinstance(answer, NoProposal):
-            return replace(answer, cost=cost)
+            return replace(answer, cost=cost, steps=steps)
         number = choice_in(answer.text, count=len(shown))
         if number is None:
             reason = f"{self.model} chose none of {len(shown)} proposals"
-            return NoProposal(reason=reason, retry_s=0.0, cost=cost)
-        return Review(chosen=shown[number - 1], why=why_in(answer.text), cost=cost)
+            return NoProposal(reason=reason, retry_s=0.0, cost=cost, steps=steps)
+        return Review(chosen=shown[number - 1], why=why_in(answer.text), cost=cost, steps=steps)
 
 
 def in_drawn_order(proposals: Sequence[Proposal], *, seed: int) -> tuple[Proposal, ...]:

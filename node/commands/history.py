@@ -17,6 +17,7 @@ from node.commands.basics import (
 )
 from node.commands.imported import print_imported
 from node.commands.record_text import fields_for_people, print_fields
+from node.commands.traces import print_trace
 from node.exchange.bundle import Subject
 from node.reporting.blocks import Span, Styled, figures_column, name_of, quoted, table, words_column
 from node.reporting.experiment import OneExperimentDocument, one_experiment_document
@@ -115,13 +116,20 @@ def log(
 @click.option(
     "--raw", is_flag=True, help="Print the whole record, and how long each stage of its runs took."
 )
+@click.option(
+    "--trace", is_flag=True, help="Print what the model or agent that proposed it said and did."
+)
 @json_option()
-def show(id: str, raw: bool, as_json: bool) -> None:  # noqa: A002 (the command line's name)
+def show(id: str, raw: bool, trace: bool, as_json: bool) -> None:  # noqa: A002 (the argument's name)
     """Show one experiment, another record, or an imported file.
 
     ID: the first digits of its id, at least four and enough to be unique. The id of a source shows
     the latest result of that source here.
     """
+    if trace:
+        refuse_other_options("--trace", "id", "trace", "as_json")
+        print_trace(id, as_json=as_json)
+        return
     with reading() as (store, blobs):
         imported = {one.id: one for one in store.imported.listed() if begins(one.id, id)}
         meant = only_one(id, imported.keys() | store.records.matching(id).keys())
@@ -183,6 +191,10 @@ def _print_experiment(
     if any(run["reason"] for run in details["runs"]):
         for line in printed_lines(details["log_tail"] or ""):
             click.echo(line)
+    if note := details["owner_note"]:
+        leave = "leave this change alone" if note["leave"] else ""
+        words = ": ".join(filter(None, [leave, plain(" ".join(note["text"].split()))]))
+        say(f"your note: {words}")
     say(f"when: {_time(entry['ts'], '%Y-%m-%d %H:%M:%S')}")
     tags = {"tags": ", ".join(entry["tags"])} if entry["tags"] else {}
     print_fields({"id": entry["id"], **tags, "marks": marks})
@@ -190,6 +202,8 @@ def _print_experiment(
         say()
         _print_diff(details["diff"].rstrip())
     say(f"\nthe whole record: arnode show {entry['id'][:12]} --raw")
+    if details["trace"] is not None:
+        say(f"how it was proposed: arnode show {entry['id'][:12]} --trace")
 
 
 @click.command()

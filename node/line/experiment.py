@@ -24,6 +24,7 @@ from node.line.rung_transfer import end_rung_transfer
 from node.line.trial import MetricReading, next_of_trial
 from node.store.jobs import Job, PlannedRun
 from node.store.store import Store
+from node.store.traces import link_trace
 from node.terminal.vocabulary import MOST_SD, sd_words
 from protocol.codecs import single_line
 from protocol.fields import OPTIONAL, Items, Named
@@ -243,6 +244,8 @@ def close_experiment(
             level_nano=step.level_nano,
         )
         store.jobs.mark_tried(line_writer.key.task, idea.fingerprint, record.id)
+        if idea.trace is not None:
+            link_trace(store.database, idea.trace, record.id)
         if kept:
             line_writer.go_on_from(idea.tree, patch.id, runs[-1:])
         if step.decision == "rebased" and idea.proposer == SUBMITTED:

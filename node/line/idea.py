@@ -38,7 +38,8 @@ class Idea(Mapped):
     standard deviation. An idea that combines several claims has `co_authors`, one for each claim
     after the first. A transfer from another rung has `found_on`. `carried` and `submission` are the
     jobs in which a transfer, or a submission or a proposal, waited. `arm` is the proposer whose
-    slot was used for one of this node's ideas, named as in the setting `agent`.
+    slot was used for one of this node's ideas, named as in the setting `agent`. `trace` is the
+    stored trace of the visit that it comes from (`node.store.traces`).
     """
 
     base: Digest
@@ -61,6 +62,7 @@ class Idea(Mapped):
     carried: Annotated[Natural | None, OPTIONAL] = None
     submission: Annotated[Natural | None, OPTIONAL] = None
     arm: Annotated[str | None, single_line(1, _MAX_ARM), OPTIONAL] = None
+    trace: Annotated[Natural | None, OPTIONAL] = None
 
     @classmethod
     def of(cls, line_writer: LineWriter, proposal: Proposal, *, arm: str | None = None) -> Self:
@@ -83,6 +85,7 @@ class Idea(Mapped):
             tokens=proposal.cost.tokens_in + proposal.cost.tokens_out or None,
             usd_nano=proposal.cost.usd_nano or None,
             arm=arm and fit_line(arm, _MAX_ARM),
+            trace=proposal.trace,
         )
 
     @property

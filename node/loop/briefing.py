@@ -8,7 +8,7 @@ it only now and then, and prompts show the last estimate.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
@@ -22,6 +22,7 @@ from agent.proposal import (
     Context,
     HyperparameterImportance,
     Left,
+    Outcome,
     PeerPatch,
     Rejection,
 )
@@ -38,7 +39,8 @@ from node.loop.others_tries import OthersTries
 from node.loop.outcomes import Outcomes
 from node.loop.peer_reports import reports_of_others
 from node.loop.planning import aim_in_force
-from node.store.notes import notes_in_force
+from node.store.experiments import Experiment
+from node.store.notes import Note, experiment_notes, notes_in_force
 from node.store.program_versions import keep_program
 from protocol.errors import ConfigurationError
 from protocol.rule import DEFAULT, Policy
@@ -51,6 +53,10 @@ MOST_BYTES: Final = 64 * 1024
 _INTERVAL_SD: Final = 1.96  # half the width of a 95 % interval
 _LOOKED_AT: Final = 4  # latest runs of the base, searched for one that printed a curve
 _REJECTIONS: Final = 10  # the latest, shown in prompts
+_TRIALS: Final[Mapping[str, str]] = {  # by stage: what is no outcome of a proposal
+    "baseline": "the baseline",
+    "confirm": "a promotion trial",
+}
 _EXPERIMENTS: Final = 10  # between two estimates of importance
 
 
@@ -166,7 +172,7 @@ class Briefing:
             editable=self.task.editable,
             hyperparameters=self.task.hyperparameters,
             moves=self.task.moves,
-            history=self.outcomes.all,
+            history=self._history(),
             imported=self.imported.outcomes(working, self._run_sd) if self.imported else (),
             tried=tried,
             seed=seed,
@@ -195,6 +201,22 @@ class Briefing:
             assigned_to_others=others.part_of(moves, self.clock_ms()) if others else frozenset(),
         )
 
+    def _history(self) -> tuple[Outcome, ...]:
+        """Return the outcomes of this node, with the owner's notes on them."""
+        notes = {
+            (entry.parent, entry.tree): note
+            for entry, note in self._noted()
+            if entry.stage not in _TRIALS
+        }
+        return self.outcomes.with_notes(notes) if notes else self.outcomes.all
+
+    def _noted(self) -> Iterator[tuple[Experiment, Note]]:
+        """Yield the experiments that the owner wrote notes on."""
+        store = self.line_writer.store
+        for experiment, note in experiment_notes(store, self.line_writer.key).items():
+            if (entry := store.experiments.find(experiment)) is not None:
+                yield entry, note
+
     def _brief(self, left: Left, text: str) -> Brief:
         manifest, program = self.task.manifest, self.texts.get(text, self.program)()
         now_ms, store = self.clock_ms(), self.line_writer.store
@@ -215,7 +237,14 @@ class Briefing:
             base=self._base(),
             imports=allow_list(manifest.kind).imports,
             policy=self.policy,
-            notes=notes_in_force(store, self.line_writer.key, now_ms=now_ms),
+            notes=(
+                *notes_in_force(store, self.line_writer.key, now_ms=now_ms),
+                *(
+                    f"On {_TRIALS[entry.stage]}: {note.text}"
+                    for entry, note in self._noted()
+                    if entry.stage in _TRIALS and note.text
+                ),
+            ),
             rejections=tuple(
                 Rejection(title=step.idea.title, note=step.note)
                 for step in rejections_of(store, self.line_writer.key)[-_REJECTIONS:]

@@ -27,9 +27,11 @@ from node.loop.planning import PlannerState, Planning
 from node.loop.slots import SEARCH, ArmState, Slots
 from node.loop.slow_ideas import SlowIdeas
 from node.store.jobs import Job
+from node.store.traces import refuse_trace
 from protocol.source import Source
 
 _MOST_REJECTED: Final = 50  # proposals in a row that the owner rejected on another working line
+_OUTDATED = "it does not fit the working line any more, or was tried meanwhile"
 _MOST_PASSED_OVER = 8  # proposals skipped since peers try them; a proposal may be expensive
 
 
@@ -268,6 +270,9 @@ class Ideas:
             if self._is_new(idea.base, idea.fingerprint):
                 self._slots.take(writer.name)
                 return idea
+            if written and written.trace is not None:
+                store = self._line_writer.store
+                refuse_trace(store.database, written.trace, "outdated", _OUTDATED)
         return None
 
     def _untaken(self, taken: Collection[str]) -> Proposal | None:

@@ -6,7 +6,7 @@ hyperparameters and the reason for a failure. An experiment's number is the numb
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final, cast
 
@@ -15,6 +15,7 @@ from agent.source.literals import hyperparameter_values
 from node.line.experiment import ExperimentStep
 from node.line.line_writer import LineWriter
 from node.store.jobs import Job, StoredOutcome
+from node.store.notes import Note
 from protocol.runs import Run, patch_score_nano
 from protocol.units import from_nano
 from trainer.task_folder.task import Task
@@ -32,6 +33,7 @@ class Outcomes:
         self._line_writer = line_writer
         self._task = task
         self._all: list[Outcome] = []
+        self._places: dict[tuple[bytes, bytes], int] = {}  # in the list, by base and tree
         self._crash: Crash | None = None
         self._crashed: str | None = None  # the arm whose idea crashed
         # By the trees that they made; the task's own source has number 0.
@@ -41,7 +43,7 @@ class Outcomes:
         jobs = line_writer.store.jobs.closed_jobs(line_writer.key, ExperimentStep)
         for number, job in enumerate(jobs):
             if number < len(jobs) - IN_FULL:
-                self._add(self._decided(job))
+                self._add(self._decided(job), job.step)
             else:
                 self._learn(job, open_then=job.id)
 
@@ -49,6 +51,15 @@ class Outcomes:
     def all(self) -> tuple[Outcome, ...]:
         """All decided experiments."""
         return tuple(self._all)
+
+    def with_notes(self, notes: Mapping[tuple[bytes, bytes], Note]) -> tuple[Outcome, ...]:
+        """Return all decided experiments with the owner's notes, given by base and tree."""
+        noted = list(self._all)
+        for change, note in notes.items():
+            if (place := self._places.get(change)) is not None:
+                leave = bool(note.leave)
+                noted[place] = replace(noted[place], note=note.text, leave=leave)
+        return tuple(noted)
 
     def learn(self, job: Job[ExperimentStep]) -> None:
         """Add the outcome of an experiment; skip an experiment that is tried again."""
@@ -63,7 +74,7 @@ class Outcomes:
         ended = [one.outcome for one in self._line_writer.store.jobs.runs_of(job.id) if one.outcome]
         runs = [one for one in ended if one.run.role == "candidate"]
         last = runs[-1] if runs else None
-        self._add(self._in_full(decided, step, ended))
+        self._add(self._in_full(decided, step, ended), step)
         if step.idea.proposer not in SLOW:
             return
         if step.decision == "failed" and last is not None and not last.run.was_cut_off_by_others:
@@ -89,8 +100,9 @@ class Outcomes:
         """
         return self._numbers.get(tree)
 
-    def _add(self, outcome: Outcome | None) -> None:
+    def _add(self, outcome: Outcome | None, step: ExperimentStep) -> None:
         if outcome is not None:
+            self._places[step.base, step.tree] = len(self._all)
             self._all.append(outcome)
 
     def _decided(self, job: Job[ExperimentStep]) -> Outcome | None:

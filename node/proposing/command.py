@@ -25,6 +25,8 @@ from agent.command import (
 )
 from agent.reported_usage import NO_USAGE, last_words, reported_usage
 from agent.source.capabilities import Check
+from agent.visit.agent_steps import agent_steps
+from agent.visit.trace import TraceStep
 from agent.worker.prices import nano_per_token
 from node.home.config import Config
 from node.home.home import Home
@@ -260,7 +262,13 @@ def _goer(command: _Command) -> Go:
         reported = reported_usage(done.output_tail, command.preset.form)
         if done.status is None and reported is not None and reported != NO_USAGE:
             reported = None  # it was killed before it could report all of its usage
-        return Visit(result=result, reported=reported, seconds=done.seconds, remark=remark)
+        return Visit(
+            result=result,
+            reported=reported,
+            seconds=done.seconds,
+            remark=remark,
+            steps=await _steps(done.output_tail, command.preset, secrets),
+        )
 
     return go
 
@@ -285,6 +293,13 @@ async def _result(
         return edited, f"its last output: {words}" if words else ""
     dropped = done.result.dropped
     return edited, f"it added {', '.join(dropped)}: ignored" if dropped else ""
+
+
+async def _steps(printed: str, preset: Preset, secrets: frozenset[bytes]) -> tuple[TraceStep, ...]:
+    """Return the steps in a program's output, unless it reveals a secret."""
+    if await asyncio.to_thread(shows_secret, printed, secrets):
+        return (TraceStep(kind="output", who="output", text=_NOT_SHOWN),)
+    return await asyncio.to_thread(agent_steps, printed, preset.form)
 
 
 async def _shown(text: str, secrets: frozenset[bytes]) -> str:

@@ -28,7 +28,9 @@ from node.proposing.command import command_proposer
 from node.proposing.keys import ApiKeys, take_keys
 from node.proposing.presets import is_shown_files
 from node.proposing.prompting import fence_secret, open_prompted
+from node.proposing.redaction import Redaction
 from node.proposing.roles import open_role, planner_of, reviewer_of
+from node.proposing.traced import TracedProposer
 from node.source_review.inspection import inspect
 from node.terminal.progress import Progress
 from protocol.errors import ConfigurationError
@@ -151,10 +153,37 @@ async def open_slow(
 ) -> AsyncIterator[SlowProposer | None]:
     """Yield the slow proposer of an arm; None for the hyperparameter search or `none`.
 
-    `reviewer` chooses among a model's proposals for one slot. Raises ArnodeError if the arm cannot
-    work with these settings.
+    Its visits are stored as traces. `reviewer` chooses among a model's proposals for one slot.
+    Raises ArnodeError if the arm cannot work with these settings.
     """
     config = arm.settings(config)
+    opening = _open_untraced(home, config, task, arm, means, progress, reviewer=reviewer)
+    async with opening as proposer:
+        if proposer is None:
+            yield None
+            return
+        named = (*config.agent_variables, *([config.llm_key] if config.llm_key else []))
+        with open_cost_database(home) as database:
+            yield TracedProposer(
+                proposer,
+                database,
+                arm=arm.name,
+                task=task.manifest.id,
+                redaction=Redaction(means.environment, named=named, home=home.root),
+            )
+
+
+@asynccontextmanager
+async def _open_untraced(
+    home: Home,
+    config: Config,
+    task: Task,
+    arm: Arm,
+    means: Means,
+    progress: Progress,
+    *,
+    reviewer: ModelReviewer | None,
+) -> AsyncIterator[SlowProposer | None]:
     match choice := arm.choice:
         case OwnChoice() if choice in (SEARCH, NOBODY):
             yield None

@@ -88,7 +88,7 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
                 "--allowedTools", "Read(./**),Edit(./**)",
                 "--disallowedTools", "Bash,PowerShell,Agent,Task,WebFetch,WebSearch,NotebookEdit",
                 "--strict-mcp-config", "--no-session-persistence",
-                "--output-format", "json", "--max-budget-usd", "{usd}",
+                "--output-format", "stream-json", "--verbose", "--max-budget-usd", "{usd}",
             ),
             form="claude",
             price=_GUESSED,

@@ -16,6 +16,7 @@ from agent.command import Assignment, Edited, Ran, Run
 from agent.completion import CompletionFault, ModelCost
 from agent.proposal import NoProposal
 from agent.reported_usage import ReportedUsage
+from agent.visit.trace import TraceStep
 from agent.worker.prices import Price, Usage, nano_of
 from node.home.config import Config
 from node.proposing.budget import ModelCostBudget, Reservation
@@ -32,12 +33,13 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visit:
-    """The result of a visit, the usage that the agent reported, and the visit's seconds."""
+    """The result of a visit, the usage and steps that the agent reported, and the seconds."""
 
     result: Edited | Rejected
     reported: ReportedUsage | None
     seconds: float
     remark: str = ""
+    steps: tuple[TraceStep, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +116,7 @@ def counted(go: Go, budget: ModelCostBudget, terms: VisitTerms) -> Run:
             raise
         charge = budget.settle_charge(reservation, _believed(visit, reservation, terms))
         cost = ModelCost(calls=1, **asdict(charge))
-        return Ran(result=visit.result, cost=cost, remark=visit.remark)
+        return Ran(result=visit.result, cost=cost, remark=visit.remark, steps=visit.steps)
 
     return run
 

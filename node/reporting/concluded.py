@@ -19,6 +19,7 @@ from node.line.promotion_trial import PromotionTrial
 from node.line.trial import Measured
 from node.store.experiments import ABLATION, BRANCHING, Experiment
 from node.store.jobs import Line
+from node.store.notes import Note, experiment_notes
 from node.store.store import Store
 from node.terminal.progress import Progress
 from protocol.evidence import GAINS
@@ -61,7 +62,7 @@ class ConcludedIdea:
     the gain that the decision was based on, in standard deviations of one run. `authors` are the
     peers whose claims the experiment tries, and `claims` the claimed patches. `claimed_sd` is the
     claimed gain of all these patches together. For a kept patch, `fate` is the outcome of its
-    promotion trial.
+    promotion trial. `owner_note` is the owner's note, which is private.
     """
 
     entry: Experiment
@@ -75,6 +76,7 @@ class ConcludedIdea:
     device_ms: int
     spend: Spend
     fate: Fate | None
+    owner_note: Note | None = None
 
     @property
     def is_kept(self) -> bool:
@@ -123,6 +125,7 @@ class Concluded:
         self._store = store
         self._line = line
         self._entries = entries  # only those of the span
+        self._notes = experiment_notes(store, line.key)
         self._steps: dict[tuple[bytes, bytes], ExperimentStep] = {}
         for job in store.jobs.closed_jobs(line.key, ExperimentStep):
             step = job.step
@@ -172,6 +175,7 @@ class Concluded:
             if step
             else Spend(),
             fate=self._fates.get(entry.patch) if entry.patch and body.stage == "keep" else None,
+            owner_note=self._notes.get(entry.id),
         )
 
     def _confirmation(self, entry: Experiment) -> ConcludedTrial:

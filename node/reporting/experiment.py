@@ -6,13 +6,16 @@ from typing import TypedDict
 from node.line.promotion_trial import PromotionTrial
 from node.reporting.experiments import ExperimentDocument, experiment_document
 from node.reporting.open_home import OpenHome
+from node.reporting.owner import NoteDocument, note_document
 from node.reporting.queries import OfId
 from node.reporting.records import RecordDocument, diff_of, record_document
 from node.reporting.tasks import GainDocument, gain_document
 from node.store.blobs import Blobs
 from node.store.experiments import Experiment
 from node.store.jobs import StoredOutcome
+from node.store.notes import experiment_notes
 from node.store.store import Store
+from node.store.traces import trace_of
 from node.terminal.vocabulary import WORDINGS, wording
 from protocol.errors import ArnodeError, UsageError
 from protocol.evidence import Evidence
@@ -66,6 +69,8 @@ class OneExperimentDocument(GainDocument):
     """An experiment, its record, its diff, its runs and pairs, and its lineage, newest first.
 
     `words` give the reason for the decision. `log_tail` is the end of its last run's output.
+    `owner_note` is the owner's note on it. `trace` is the number of the visit of a model or a
+    coding agent that proposed it. Both are private to this node.
     """
 
     experiment: ExperimentDocument
@@ -77,6 +82,8 @@ class OneExperimentDocument(GainDocument):
     note: str
     log_tail: str | None
     lineage: list[AncestorDocument]
+    owner_note: NoteDocument | None
+    trace: int | None
 
 
 _STEPS = 50
@@ -100,7 +107,8 @@ def one_experiment_document(store: Store, blobs: Blobs, wanted: str) -> OneExper
     # A recheck's runs were used to select the patch, so they do not show how large the gain is.
     pairs = _pairs(body.runs) if body.stage == "confirm" else []
     outcomes = store.jobs.outcomes_of(body.runs)
-    reason, _, note = body.note.partition(": ")  # the loop's notes begin with its decision
+    reason, _, remark = body.note.partition(": ")  # the loop's notes begin with its decision
+    note = experiment_notes(store, entry.line).get(entry.id)
     return {
         "experiment": experiment_document(store, entry),
         "record": record_document(store, blobs, record),
@@ -109,9 +117,11 @@ def one_experiment_document(store: Store, blobs: Blobs, wanted: str) -> OneExper
         "runs": [_run(run, outcomes) for run in body.runs],
         **_gain(body, manifest, pairs),
         "words": _words(store, entry, reason),
-        "note": note if reason in WORDINGS else body.note,
+        "note": remark if reason in WORDINGS else body.note,
         "log_tail": outcomes[-1].log_tail if outcomes else None,
         "lineage": _lineage(store, entry),
+        "owner_note": note_document(note) if note else None,
+        "trace": trace_of(store.database, entry.id),
     }
 
 

@@ -17,6 +17,7 @@ from node.line.promotion_trial import PromotionTrial
 from node.reporting.blocks import (
     Block,
     Plot,
+    Span,
     Text,
     bullets,
     heading,
@@ -47,6 +48,7 @@ from node.reporting.tasks import metric_document
 from node.store.experiments import Decision
 from node.store.imported import Imported
 from node.store.model_calls import ModelCostTotals
+from node.store.notes import Note
 from node.terminal.vocabulary import counted, head_words, many, sd_text, why_unranked, word, wording
 from protocol.evidence import GAINS
 from protocol.rule import DEFAULT
@@ -325,7 +327,15 @@ def _ideas(decision: Decision, among: Iterable[ConcludedIdea]) -> Iterator[Block
 
 def _idea(idea: ConcludedIdea, why: Text) -> Text:
     title, origin = title_of(idea.entry.title), origin_of(idea.origin)
-    return text(title, ": ", origin, by(idea.authors), why, " [", short(idea.entry.id), "]")
+    note = _owner_note(idea.owner_note) if idea.owner_note else ()
+    return text(title, ": ", origin, by(idea.authors), why, note, " [", short(idea.entry.id), "]")
+
+
+def _owner_note(note: Note) -> Text:
+    words: list[Span] = ["leave this change alone"] if note.leave else []
+    if note.text:
+        words.append(quoted(" ".join(note.text.split())))
+    return text("; your note: ", joined(": ", words))
 
 
 def _nearest_first(idea: ConcludedIdea) -> tuple[int, float]:

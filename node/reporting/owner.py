@@ -7,7 +7,7 @@ from node.line.head_by_hand import line_to_show
 from node.line.hypotheses import hypotheses_of
 from node.reporting.open_home import OpenHome
 from node.reporting.queries import OfHypotheses, OfLine, OfTry
-from node.store.notes import notes_of
+from node.store.notes import Note, notes_of
 from node.store.program_versions import program_versions
 from node.store.store import Store
 from protocol.rule import DEFAULT
@@ -15,14 +15,20 @@ from protocol.units import from_nano
 
 
 class NoteDocument(TypedDict):
-    """A note and its time."""
+    """A note and its time.
+
+    `experiment` is the one that it is on, null for a note to the proposers. `leave`: its change is
+    not to be proposed again.
+    """
 
     ts: int
     text: str
+    experiment: str | None
+    leave: bool
 
 
 class NotesDocument(TypedDict):
-    """Notes, oldest first."""
+    """Notes to the proposers and on experiments, oldest first."""
 
     notes: list[NoteDocument]
 
@@ -65,9 +71,19 @@ class HypothesesDocument(TypedDict):
 
 
 def notes_document(at: OpenHome, query: OfLine) -> NotesDocument:
-    """Return the notes on a line."""
+    """Return the notes on a line and its experiments."""
     line, _ = at.line(query)
-    return {"notes": [{"ts": note.ts_ms, "text": note.text} for note in notes_of(at.store, line)]}
+    return {"notes": [note_document(note) for note in notes_of(at.store, line)]}
+
+
+def note_document(note: Note) -> NoteDocument:
+    """Return a note as a document."""
+    return {
+        "ts": note.ts_ms,
+        "text": note.text,
+        "experiment": None if note.about is None else note.about.hex(),
+        "leave": bool(note.leave),
+    }
 
 
 def program_document(store: Store, text: str | None) -> ProgramDocument:

@@ -1,14 +1,14 @@
 """Reports as signed records: figures for programs, and a text for nodes that request it.
 
 A record is about one line. Its text is what `arnode report` prints about that line, with times in
-UTC. The text omits imported files, whose names are private to this machine, and model calls for
-other tasks. If a task must not leave this machine, its reports are not published.
+UTC. The text omits imported files, whose names are private to this machine, the owner's notes, and
+model calls for other tasks. If a task must not leave this machine, its reports are not published.
 """
 
 import hashlib
 from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC
 from typing import Final, cast
 
@@ -157,7 +157,9 @@ def _text(line: LineReport, span: TimeSpan) -> bytes:
 
     Raises ArnodeError if it never fits.
     """
-    alone = Report(span=span, model_costs=ModelCostTotals(), lines=(line,))
+    ideas = tuple(replace(idea, owner_note=None) for idea in line.ideas)
+    without_notes = replace(line, ideas=ideas)
+    alone = Report(span=span, model_costs=ModelCostTotals(), lines=(without_notes,))
     for shown in _SHORTER:
         text = as_markdown(alone, UTC, shown=shown).encode()
         if len(text) <= MOST_TEXT_BYTES:

@@ -118,6 +118,20 @@ class OfJob(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     number: Number
 
 
+class OfVisits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A range of visits of models and agents; `without=experiments`: those that led to none."""
+
+    without: Literal["experiments"] | None = None
+    offset: Offset = 0
+    limit: Limit = 100
+
+
+class OfTrace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A visit of a model or an agent, by its number."""
+
+    number: Number
+
+
 class OfTry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A submitted source, by its fingerprint."""
 

@@ -9,6 +9,7 @@ from node.reporting.concluded import ConcludedIdea, ConcludedTrial, Spend, Stack
 from node.reporting.night import NightDocument, night_document
 from node.reporting.open_home import OpenHome
 from node.reporting.origin_gains import OriginGains
+from node.reporting.owner import note_document
 from node.reporting.peers_part import Interval, OwnClaim, RemovedPatch, TriedClaim, interval_of
 from node.reporting.queries import OfNight
 from node.reporting.report import Head, LineReport, Report, report_of
@@ -117,6 +118,7 @@ def _idea(idea: ConcludedIdea) -> _Json:
         "gain_sd": idea.gain_sd,
         "claimed_sd": idea.claimed_sd,
         "stack": idea.fate,
+        "owner_note": note_document(idea.owner_note) if idea.owner_note else None,
         "authors": [author.hex() for author in idea.authors],
         "device_ms": idea.device_ms,
         **_origin(idea.origin),

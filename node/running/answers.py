@@ -150,9 +150,20 @@ class NodeAnswers:
         return program_document(self._node.line_resources.store, self._node.ideas.program)
 
     async def note(self, asked: Say) -> Said:
-        """Store a note that the owner wrote."""
+        """Store a note that the owner wrote. Raises UsageError."""
         line_resources, line = self._node.line_resources, self._node.research.line_key
-        kept = keep_note(line_resources.store, line, asked.text, now_ms=clock_ms())
+        about: bytes | None = None
+        if asked.experiment is not None:
+            entry, _ = experiment_found(line_resources.store, asked.experiment)
+            line, about = entry.line, entry.id
+        kept = keep_note(
+            line_resources.store,
+            line,
+            asked.text,
+            now_ms=clock_ms(),
+            about=about,
+            leave=asked.leave,
+        )
         line_resources.keep_journal()
         return {"ts": kept.ts_ms}
 

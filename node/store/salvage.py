@@ -21,6 +21,7 @@ from protocol.records import Record, parse_record
 # Jobs come before their runs. `experiment` is derived again.
 _TABLES = (
     *("meta", "record", "line", "job", "planned_run", "tried", "model_call", "model_correction"),
+    *("trace", "trace_result"),
     *("quarantine", "imported", "imported_row", "imported_segment", "tag"),
 )
 Row = dict[str, Any]

@@ -4,7 +4,8 @@
 `membership` and the tables of `boards` are derived from it and can be rebuilt. `job`,
 `planned_run`, `line` and `tried` are what the research loop needs after a kill. `model_call` has
 the calls of models, and `model_correction` the user's corrections of their cost. `tag` has the
-owner's tags.
+owner's tags. `trace` has what was said and done in visits of models and agents, and `trace_result`
+the experiments that came from them.
 """
 
 import os
@@ -21,7 +22,7 @@ _CACHE_KIB = 16 * 1024
 _BUSY_S = 5.0  # how long SQLite itself waits while another program writes
 APPLICATION_ID = 0x61726E6F  # "arno", so that `file` and fsck recognise the database
 FORMAT: Final = 16  # of the whole home; raised with every change that older code cannot read
-_READS: Final = {14: "edec47a3", 15: "9adde69f"}  # the last commit that can read each
+_READS: Final = {14: "edec47a3", 15: "9adde69f"}  # the last commit that can read a format
 _READS_OLDER: Final = "1be73a42"  # the commit that can read all earlier formats
 _SCHEMA: Final = (
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
@@ -231,6 +232,27 @@ _SCHEMA: Final = (
         usd_nano INTEGER NOT NULL,
         why TEXT NOT NULL)""",
     "CREATE INDEX model_correction_call ON model_correction (call)",
+    # A visit of a model or a coding agent. `refusal` is empty if it led to a proposal. `body` has
+    # its steps. Private: no record, bundle or export has any of it.
+    """CREATE TABLE trace (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        ts_ms INTEGER NOT NULL,
+        task BLOB NOT NULL,
+        proposer TEXT NOT NULL,
+        title TEXT NOT NULL,
+        refusal TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        is_answered INTEGER NOT NULL,
+        ms INTEGER NOT NULL,
+        calls INTEGER NOT NULL,
+        tokens_in INTEGER NOT NULL,
+        tokens_out INTEGER NOT NULL,
+        usd_nano INTEGER NOT NULL,
+        body BLOB NOT NULL)""",
+    """CREATE TABLE trace_result (
+        result BLOB PRIMARY KEY,
+        trace INTEGER NOT NULL REFERENCES trace (id) ON DELETE CASCADE) WITHOUT ROWID""",
+    "CREATE INDEX trace_result_trace ON trace_result (trace)",
 )
 
 

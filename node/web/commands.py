@@ -86,9 +86,19 @@ class Submit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Say(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A note of the owner to proposers. It is part of their prompts for a day."""
+    """A note of the owner to proposers, which is part of their prompts for a day.
 
-    text: Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
+    With `experiment` it is a note on this experiment, in place of an earlier one, and stays in the
+    prompts; an empty text removes it. With `leave` the experiment's change is not proposed again.
+    """
+
+    text: Annotated[str, msgspec.Meta(max_length=1000)]
+    experiment: Id | None = None
+    leave: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.text and self.experiment is None:
+            raise ValueError("a note to the proposers needs a text")
 
 
 class NewHypothesis(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -284,7 +294,7 @@ COMMANDS: Final = (
         "The importance of hyperparameters.",
     ),
     Command("program", Nothing, ProgramDocument, "GET /program", "The instructions of proposers."),
-    Command("note", Say, Said, "POST /notes", "Send a note to the proposers."),
+    Command("note", Say, Said, "POST /notes", "A note to the proposers or on an experiment."),
     Command("approve", OfProposal, Decided, f"POST {_PROPOSAL}/approve", "Let a proposal run."),
     Command("reject", RejectProposal, Decided, f"POST {_PROPOSAL}/reject", "Drop a proposal."),
     Command(

@@ -27,6 +27,7 @@ from node.reporting.queries import Nothing
 from node.reporting.records import diff_document, record_page, records_page
 from node.reporting.report_json import report_page
 from node.reporting.tasks import TasksDocument, tasks_document
+from node.reporting.traces import trace_page, visits_page
 from node.reporting.transfer import transfer_page
 from node.store.blobs import Blobs
 from node.store.store import Store
@@ -103,11 +104,15 @@ _READERS: Final[tuple[tuple[str, str, Callable[[OpenHome, Any], Any]], ...]] = (
     ("/tries/{mark}", "A submitted source.", try_document),
     ("/tasks", "The tasks.", _tasks),
 )
+_OF_OWNER: Final[tuple[tuple[str, str, Callable[[OpenHome, Any], Any]], ...]] = (
+    ("/traces", "Visits of models and coding agents.", visits_page),
+    ("/traces/{number}", "One visit, with its steps.", trace_page),
+)
 
 
-def reading_routes(library: Library) -> list[Route]:
-    """Return the read-only routes of the API."""
-    return [_route(library, *one) for one in _READERS]
+def reading_routes(library: Library, *, is_public: bool) -> list[Route]:
+    """Return the read-only routes of the API, without private ones if anyone may read."""
+    return [_route(library, *one) for one in (*_READERS, *(() if is_public else _OF_OWNER))]
 
 
 def _route(

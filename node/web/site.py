@@ -155,7 +155,7 @@ class Site:
         """Return the routes below `API` that the OpenAPI description lists."""
         return [
             *self._own_routes(library),
-            *reading_routes(library),
+            *reading_routes(library, is_public=self.credentials is None),
             *self._command_routes(library),
         ]
 

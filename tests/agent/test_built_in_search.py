@@ -383,3 +383,40 @@ def test_who_knows_that_all_was_tried_in_vain_tries_it_all_the_same() -> None:
         context(moves=MOVES), screened_out_by_others=frozenset(one.title for one in MOVES)
     )
     assert set(firsts(start)) == APPLICABLE | {"move:broken"}
+
+
+def left(key: str, *edits: Edit) -> Outcome:
+    """Return an experiment that the owner wants left alone."""
+    return Outcome(key=key, decision="screened_out", gain_sd=0.1, edits=edits, leave=True)
+
+
+def test_a_hyperparameter_that_is_left_alone_is_never_changed_again() -> None:
+    history = (left("hyperparameter:LR:up"), left("hyperparameters:BATCH+DEPTH"))
+    made = proposals(60, context(history=history))
+    assert len(made) == 60
+    for proposal in made:
+        names = {line.split(" = ")[0] for line in changed_lines(proposal)}
+        assert "LR" not in names
+        assert not {"BATCH", "DEPTH"} <= names
+    assert any("BATCH" in proposal.title for proposal in made)
+
+
+def test_a_move_that_is_left_alone_is_not_made_again() -> None:
+    history = (left("move:relu"), left("moves:silu+tanh"))
+    keys = {one.key for one in proposals(40, context(history=history, moves=MOVES))}
+    assert "move:relu" not in keys
+    assert {"move:silu", "move:tanh", "move:twice"} <= keys
+
+
+def test_another_proposer_s_change_of_a_hyperparameter_is_left_alone_too() -> None:
+    edit = Edit(path="train.py", search="DEPTH = 4\n", replace="DEPTH = 6\n")
+    other = Edit(path="train.py", search="def model(x):", replace="def model(x, y=1):")
+    history = (left("llm:deeper", edit), left("llm:argument", other))
+    made = proposals(60, context(history=history))
+    assert not any("DEPTH" in proposal.title for proposal in made)
+    assert any("BATCH" in proposal.title for proposal in made)
+
+
+def changed_lines(proposal: Proposal) -> list[str]:
+    new = proposal.source["train.py"].decode().splitlines()
+    return [line for line in new if line not in TEXT.splitlines()]

@@ -77,7 +77,13 @@ def with_everything(**changes: Any) -> Context:
             key="hyperparameter:LEARNING_RATE:up",
             edits=(RATE_UP,),
         ),
-        outcome(title="LEARNING_RATE 1e-2 → 7e-3", edits=(RATE_DOWN,), gain_sd=0.2),
+        outcome(
+            title="LEARNING_RATE 1e-2 → 7e-3",
+            edits=(RATE_DOWN,),
+            gain_sd=0.2,
+            note="It needs a longer run.",
+            leave=True,
+        ),
         *(outcome(title="Muon", key="move:muon", edits=MOVES["muon"], gain_sd=-1.0),) * 3,
         outcome("kept", author="aa" * 32, title="Clip", edits=MOVES["clip"], gain_sd=0.9),
     )
@@ -285,3 +291,23 @@ def test_without_a_brief_there_is_no_prompt() -> None:
     found = prompt(context(brief=None), limit_chars=ROOMY, secret=SECRET)
     assert isinstance(found, NoProposal)
     assert found.retry_s > 0
+
+
+def test_the_owner_s_notes_on_experiments_stand_next_to_them() -> None:
+    history = tuple(
+        outcome(number=number, title=f"Idea {number}", note=f"Note {number}.\nMore of it.")
+        for number in range(1, 12)
+    )
+    shown = messages(context(history=history))[1].content
+    section = shown.partition("# The owner's notes on experiments")[2]
+    assert "Note 3." not in section  # the latest eight
+    for number in range(4, 12):
+        words = f"- On experiment {number}: Note {number}. More of it."
+        assert words in section
+        rest = section.partition(words)[2]
+        assert f"Idea {number}" in rest.splitlines()[2]
+    assert "Leave this change alone" not in section
+    left = outcome(number=1, title="# Do what I say", leave=True)
+    section = messages(context(history=(left,)))[1].content
+    assert "- On experiment 1: Leave this change alone" in section
+    assert "\n# Do what I say" not in section  # the title is quoted

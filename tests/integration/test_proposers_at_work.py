@@ -10,6 +10,7 @@ from aiohttp import web
 from node.home.home import Home
 from node.line.experiment import ExperimentStep
 from node.store.store import Store
+from node.store.traces import read_trace, trace_of, visits
 from tests.agent.scripted import replacing
 from tests.integration.nodes import (
     LIGHT_COMMAND,
@@ -39,6 +40,17 @@ def steps_of(home: Path) -> list[ExperimentStep]:
         (line,) = store.jobs.lines()
         jobs = store.jobs.closed_jobs(line.key, ExperimentStep)
         return [job.step for job in jobs]
+
+
+def traces_of(home: Path) -> dict[str, list[tuple[str | None, str]]]:
+    """Return the refusal and the kind of each step, by the title of the experiment."""
+    found = {}
+    with Store.open_read_only(Home(home)) as store:
+        for entry in store.experiments.listed():
+            number = trace_of(store.database, entry.id)
+            if number is not None and (read := read_trace(store.database, number)):
+                found[entry.title] = [(step.refusal, step.kind) for step in read[1].steps]
+    return found
 
 
 def edit(old: str, new: str, title: str) -> Reply:
@@ -101,6 +113,13 @@ def test_a_model_proposes_is_corrected_repairs_and_goes_away(copied: Path) -> No
     cost = arnode_json(copied, "status")["cost"]
     assert cost["tokens_today"] >= (2 + len(written)) * answer
     assert cost["usd_today"] == 0
+    found = traces_of(copied)
+    assert [refusal for refusal, _ in found["Off by 7"]] == [None, None, None, "unfit", *[None] * 3]
+    kinds = ["prompt", "prompt", "answer", "refusal", "reply", "answer", "edit"]
+    assert [kind for _, kind in found["Off by 7"]] == kinds
+    with Store.open_read_only(Home(copied)) as store:
+        _, refused = visits(store.database, offset=0, limit=100, without_result=True)
+    assert "fault" in {one.refusal for one in refused}
 
 
 @pytest.mark.soak
@@ -123,6 +142,7 @@ def test_a_coding_agent_edits_and_its_edit_is_run(copied: Path, tmp_path: Path) 
     assert written() == [("Nearer", "It may do.")]
     patch = arnode_json(copied, "log")["experiments"]
     assert "command" in {entry["origin"] for entry in patch}
+    assert [kind for _, kind in traces_of(copied)["Nearer"]] == ["prompt", "edit"]
 
 
 def test_a_model_without_its_key_is_said_before_anything_starts(tmp_path: Path) -> None:

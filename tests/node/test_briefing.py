@@ -122,3 +122,21 @@ def test_what_the_owner_says_is_reported_for_a_day(
     brief = briefed(line_writer, home).brief
     assert brief is not None
     assert brief.notes == ("try a warm-up",)
+
+
+def test_notes_on_experiments_are_part_of_their_outcomes(
+    home: Home, line_writer: LineWriter
+) -> None:
+    store = line_writer.store
+    one, other = keep(line_writer, "0.9"), keep(line_writer, "0.8")
+    baseline = store.experiments.listed(LINE)[0].id
+    keep_note(store, LINE, "it was the seed", now_ms=1, about=one.result)
+    keep_note(store, LINE, "", now_ms=2, about=other.result, leave=True)
+    keep_note(store, LINE, "slow today", now_ms=3, about=baseline)
+    context = briefed(line_writer, home)
+    assert [(past.note, past.leave) for past in context.history] == [
+        ("it was the seed", False),
+        ("", True),
+    ]
+    assert context.brief is not None
+    assert context.brief.notes == ("On the baseline: slow today",)

@@ -101,7 +101,7 @@ def test_claude_gets_its_words_its_log_in_and_its_own_key(user: Path) -> None:
         "--allowedTools", "Read(./**),Edit(./**)",
         "--disallowedTools", "Bash,PowerShell,Agent,Task,WebFetch,WebSearch,NotebookEdit",
         "--strict-mcp-config", "--no-session-persistence",
-        "--output-format", "json", "--max-budget-usd", "0.5",
+        "--output-format", "stream-json", "--verbose", "--max-budget-usd", "0.5",
     ]  # fmt: skip
     assert environment["ANTHROPIC_API_KEY"] == "a"
     assert environment["LANG"] == "C.UTF-8"

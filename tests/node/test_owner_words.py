@@ -9,11 +9,12 @@ from node.home.faults import DamagedStoreError
 from node.home.home import Home
 from node.line.hypotheses import complete, hypotheses_of, register
 from node.line.line_writer import LineWriter
+from node.reporting.experiment import experiment_page
 from node.reporting.owner import hypotheses_document, notes_document
-from node.reporting.queries import OfHypotheses, OfLine
+from node.reporting.queries import OfHypotheses, OfId, OfLine
 from node.store.blobs import Blobs
 from node.store.journal import NOTES, Journal
-from node.store.notes import keep_note, notes_in_force, notes_of
+from node.store.notes import experiment_notes, keep_note, notes_in_force, notes_of
 from node.store.program_versions import keep_program, program_versions
 from node.store.store import Store
 from protocol.errors import UsageError
@@ -57,6 +58,45 @@ def test_of_very_many_notes_the_oldest_go(store: Store) -> None:
     assert [note.text for note in notes_of(store, LINE)][::199] == ["3", "202"]
 
 
+def test_a_note_on_an_experiment_stays_until_it_is_replaced(
+    home: Home, store: Store, line_writer: LineWriter
+) -> None:
+    one, other = keep(line_writer, "0.2").result, keep(line_writer, "0.3").result
+    keep_note(store, LINE, "it diverged", now_ms=1, about=one)
+    keep_note(store, LINE, "try again", now_ms=2, about=other, leave=True)
+    keep_note(store, LINE, "no, it was the seed", now_ms=3, about=one, leave=True)
+    keep_note(store, LINE, "be bold", now_ms=4)
+    assert notes_in_force(store, LINE, now_ms=5) == ("be bold",)
+    found = experiment_notes(store, LINE)
+    assert {about: (note.text, note.leave) for about, note in found.items()} == {
+        other: ("try again", True),
+        one: ("no, it was the seed", True),
+    }
+    at = open_home_of(home, store)
+    document = experiment_page(at, OfId(id=one.hex()))["owner_note"]
+    assert document == {
+        "ts": 3,
+        "text": "no, it was the seed",
+        "experiment": one.hex(),
+        "leave": True,
+    }
+    keep_note(store, LINE, "  ", now_ms=6, about=one, leave=True)
+    assert experiment_notes(store, LINE)[one].text == ""
+    keep_note(store, LINE, "", now_ms=7, about=one)
+    assert list(experiment_notes(store, LINE)) == [other]
+    assert experiment_page(at, OfId(id=one.hex()))["owner_note"] is None
+
+
+def test_notes_on_experiments_do_not_push_out_those_to_proposers(store: Store) -> None:
+    keep_note(store, LINE, "to all", now_ms=0)
+    for number in range(203):
+        keep_note(store, LINE, "x" * 1000, now_ms=number, about=number.to_bytes(32))
+    kept = notes_of(store, LINE)
+    assert len(kept) == 201
+    assert kept[0].text == "to all"
+    assert kept[1].about == (3).to_bytes(32)
+
+
 def test_the_journal_keeps_what_was_said(home: Home, store: Store, line_writer: LineWriter) -> None:
     journal = Journal(home, store, Blobs(home.blobs), LINE)
     journal.catch_up()
@@ -68,6 +108,16 @@ def test_the_journal_keeps_what_was_said(home: Home, store: Store, line_writer: 
         "## 1970-01-01 00:00:00 UTC\n\nleave the schedule alone\n"
     )
     assert journal.check() == []
+    keep_note(store, LINE, "it diverged", now_ms=0, about=b"\xab" * 32, leave=True)
+    journal.catch_up()
+    assert (
+        (journal.path / NOTES)
+        .read_text()
+        .endswith(
+            "## 1970-01-01 00:00:00 UTC, on experiment abababababab\n\n"
+            "Leave this change alone.\n\nit diverged\n"
+        )
+    )
 
 
 def test_a_hypothesis_is_announced_closed_once_and_the_best_come_first(

@@ -71,7 +71,8 @@ BLOCK = "train.py\n<<<<<<< SEARCH\nWIDTH = 64\n=======\nWIDTH = 96\n>>>>>>> REPL
 class Agent:
     """A preset: its program, its key's variable, how it gets its server, and two scripts.
 
-    `usd` is what its edit is booked as, None where it goes by its own list, which changes.
+    `usd` is what its edit is booked as, None where it goes by its own list, which changes. `steps`
+    are the kinds of what its trace shows of its edit.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Agent:
     title: str
     tokens: tuple[int, int]
     usd: float | None
+    steps: tuple[tuple[str, str], ...]
     settings: tuple[str, ...] = ()
 
 
@@ -112,6 +114,15 @@ AGENTS = {
         title="Widen the model",
         tokens=(4 * USED[0], 4 * USED[1]),
         usd=None,
+        steps=(
+            ("tool", "Read"),
+            ("output", "tool"),
+            ("tool", "Edit"),
+            ("output", "tool"),
+            ("tool", "Write"),
+            ("output", "tool"),
+            ("answer", "claude"),
+        ),
     ),
     "codex": Agent(
         name="codex",
@@ -123,6 +134,12 @@ AGENTS = {
         title="Widen the model",
         tokens=(2 * USED[0], 2 * USED[1]),
         usd=2 * (USED[0] * 5 + USED[1] * 30) / 1e6,  # computed here
+        steps=(
+            ("output", "error"),  # it does not know the model's limits
+            ("tool", "file_change"),
+            ("answer", "codex"),
+            ("output", "turn"),
+        ),
     ),
     "aider": Agent(
         name="aider",
@@ -134,6 +151,7 @@ AGENTS = {
         title="train.py: 1 line changed",
         tokens=(USED[0] + 50, USED[1]),  # of its figure, 1.0k, half a digit may be missing
         usd=0.00305,
+        steps=(("output", "output"),),
         settings=("OPENAI_API_KEY",),
     ),
 }
@@ -226,6 +244,9 @@ def test_an_edit_becomes_a_proposal_that_is_booked(name: str, tmp_path: Path) ->
         assert cost.usd_nano == pytest.approx(agent.usd * 1e9)
     assert came.spent.usd_nano == cost.usd_nano
     assert came.spent.visits == 1
+    assert [(step.kind, step.who) for step in came.said.steps[1:-1]] == [*agent.steps]
+    assert came.said.steps[-1].files[0].path == "train.py"
+    assert not any(KEY in step.text for step in came.said.steps)
     print(
         f"{agent.program().resolve()}: {cost.tokens_in} + {cost.tokens_out} tokens,"
         f" {cost.usd_nano / 1e9} USD, {came.seconds:.1f} s",

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
+from agent.visit.trace import Refusal
 from protocol.hygiene import MAX_FILE_BYTES, MAX_LINES
 
 MAX_ANSWER: Final = 2 * MAX_FILE_BYTES
@@ -66,13 +67,18 @@ class Slip:
     """The reason an answer cannot be used, in a message for the model.
 
     The model sees the message, then `source_lines` unchanged, then `quoted` in a fence.
-    `is_repeated`: the answer was valid, but the idea is not new.
+    `refusal` is the kind of reason.
     """
 
     message: str
     source_lines: tuple[str, ...] = ()
     quoted: tuple[str, ...] = ()
-    is_repeated: bool = False
+    refusal: Refusal = "unreadable"
+
+    @property
+    def is_repeated(self) -> bool:
+        """True if the answer was valid, but the idea is not new."""
+        return self.refusal == "tried"
 
 
 def left_out(lines: Iterable[str], *, known: Sequence[str] = ()) -> Slip | None:

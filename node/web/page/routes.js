@@ -14,6 +14,7 @@ const ROUTES = [
   [/^network$/, "network", () => import("./parts/network.js")],
   [/^workers$/, "workers", () => import("./parts/workers.js")],
   [/^settings$/, "settings", () => import("./parts/settings.js")],
+  [/^visits(?:\/(\d{1,12}))?$/, "settings", () => import("./parts/visits.js")],
 ];
 
 // Returns the route of a fragment, or null if the page has no such view.

@@ -160,6 +160,7 @@ class ServedHome:
             "resume": kept("resume", DONE),
             "stop": kept("stop", DONE),
             "verify": kept("verify", {"job": 1}),
+            "note": kept("note", {"ts": 1_700_000_000_000}),
         }
 
 

@@ -1,4 +1,4 @@
-// One experiment: the decision and its reason, pairs, runs, diff and ancestors.
+// One experiment: the decision and its reason, how it was proposed, pairs, runs, diff and ancestors.
 
 import { segment } from "../api.js";
 import { Curves } from "../charts/curve.js";
@@ -6,9 +6,12 @@ import { gainWords } from "../charts/pairs.js";
 import { diffView } from "../diff.js";
 import { element, facts, link, plain, quoted, quotedLines, section, table } from "../dom.js";
 import * as figures from "../figures.js";
+import { fill } from "../visit.js";
 import { badge } from "../words.js";
+import { mayWrite, noteView } from "./owner_note.js";
 import { pairsSection } from "./pairs.js";
 import { timelineSection } from "./timeline.js";
+import { traceView } from "./trace.js";
 
 export const title = "Experiment";
 
@@ -21,12 +24,20 @@ export async function show(visit) {
     pairsSection(data.pairs, data),
     runsSection(data, visit.signal),
     section("Diff", diffView(data.diff)),
-    data.note ? section("Note", quotedLines(data.note, { isProse: true })) : null,
+    data.owner_note || mayWrite(visit) ? section("Your note", noteView(visit, experiment.id, data.owner_note)) : null,
+    data.trace === null ? null : section("How it was proposed", traced(visit, data.trace)),
+    data.note ? section("Note in the record", quotedLines(data.note, { isProse: true })) : null,
     data.log_tail ? section("End of the log", element("p", { class: "soft" }, "Output of the script. It does not affect the decision."), quotedLines(data.log_tail, { label: "End of the log" })) : null,
     timelineSection(record.timeline),
     lineageSection(data.lineage),
     section("Record", link(`records/${record.id}`, "Record ", element("code", {}, figures.short(record.id)), " and all records that refer to it")),
   );
+}
+
+function traced(visit, number) {
+  const place = element("div", {}, element("p", { class: "soft" }, "Loading …"));
+  fill(place, async () => traceView(await visit.get(`traces/${number}`)));
+  return [place, element("p", {}, link("visits", "All visits of models and agents"))];
 }
 
 export function verdict({ experiment, gain, lower, upper, words, record }) {

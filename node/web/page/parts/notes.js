@@ -1,17 +1,19 @@
 // Notes to the proposers. The next prompt quotes them, and the journal contains them.
 
-import { element, refill, quotedLines } from "../dom.js";
+import { element, link, refill, quotedLines } from "../dom.js";
 import * as figures from "../figures.js";
 import { attempt, faultText } from "../visit.js";
 
 const MOST = 1_000; // characters
+
+const READERS = () => element("p", { class: "soft" }, "Language models and coding agents read these notes for a day. The built-in search reads none of them.");
 
 export async function notesView(visit) {
   const list = element("div", {});
   const read = async () => refill(list, listView((await visit.get("notes")).notes));
   visit.on("notes", () => read().catch((fault) => refill(list, faultText(fault))));
   await read();
-  return [visit.maySteer ? form(visit, read) : null, list];
+  return [READERS(), visit.maySteer ? form(visit, read) : null, list];
 }
 
 function form(visit, read) {
@@ -32,7 +34,8 @@ function form(visit, read) {
 
 function listView(notes) {
   if (notes.length === 0) return element("p", { class: "soft" }, "No notes yet.");
-  const item = ({ ts, text }) => element("li", {}, element("p", { class: "soft" }, figures.time(ts)), quotedLines(text, { isProse: true }));
+  const item = ({ ts, text, experiment, leave }) =>
+    element("li", {}, element("p", { class: "soft" }, figures.time(ts), experiment ? [" · on experiment ", link(`experiments/${experiment}`, figures.short(experiment))] : null, leave ? " · leave this change alone" : null), text ? quotedLines(text, { isProse: true }) : null);
   const newestFirst = [...notes].sort((one, other) => other.ts - one.ts);
   return element("ol", { class: "plain-list quoted-list" }, newestFirst.map(item));
 }
