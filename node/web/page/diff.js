@@ -8,7 +8,7 @@ const SHOWN = 2_000; // lines of text; a button shows the rest
 
 export function diffView(text, label = "Diff") {
   if (!text) return element("p", { class: "soft" }, "There are no changes, or their files are not stored here.");
-  const lines = text.replace(/\n$/, "").split("\n");
+  const lines = text.trimEnd().split("\n");
   const place = scrollable(element("div", { class: "diff" }, lines.slice(0, SHOWN).map(lineView)), label);
   if (lines.length <= SHOWN) return place;
   const more = element("button", { type: "button", on: { click: () => {

@@ -23,6 +23,12 @@ export const ofLine = (path, line, more = {}) => withQuery(path, { task: line.ta
 
 const named = (line) => `${plain(line.task.name)}${MARKS[line.scoring] ?? ""} on ${plain(line.class)}`;
 
+// Returns the noise of an experiment's metric, one sd of a run; null if it is unknown.
+export function noiseOf({ experiment }, { lines }) {
+  const line = (lines ?? []).find((one) => one.task.id === experiment.task && one.class === experiment.class);
+  return line?.noise_sd ?? null;
+}
+
 // A menu of several lines, or the name of the only one.
 export function lineChooser(lines, line, chosen) {
   if (lines.length < 2) return element("p", { class: "soft" }, quoted(named(line)));

@@ -5,6 +5,7 @@ import { Curves, lookOf, sampleOf } from "../charts/curve.js";
 import { diffView } from "../diff.js";
 import { append, element, emptyState, link, plain, quoted, scrollable, section, skeleton, term } from "../dom.js";
 import * as figures from "../figures.js";
+import { noiseOf } from "../line.js";
 import { badge } from "../words.js";
 import { changeView } from "./experiment_columns.js";
 import { MOST_COMPARED } from "./selection.js";
@@ -31,12 +32,6 @@ export async function show(visit) {
   const all = found.map((data) => ({ ...data, sd: noiseOf(data, status) }));
   visit.setTitle(`${all.length} experiments side by side`);
   visit.show(figuresSection(all), changesSection(all), curvesSection(all, visit.signal), diffsSection(all));
-}
-
-// Returns the noise of an experiment's metric, one sd of a run; null if it is unknown.
-function noiseOf({ experiment }, { lines }) {
-  const line = (lines ?? []).find((one) => one.task.id === experiment.task && one.class === experiment.class);
-  return line?.noise_sd ?? null;
 }
 
 function figuresSection(all) {

@@ -6,6 +6,7 @@ import { gainWords } from "../charts/pairs.js";
 import { diffView } from "../diff.js";
 import { element, facts, link, plain, quoted, quotedLines, section, table } from "../dom.js";
 import * as figures from "../figures.js";
+import { noiseOf } from "../line.js";
 import { fill } from "../visit.js";
 import { badge } from "../words.js";
 import { mayWrite, noteView } from "./owner_note.js";
@@ -16,7 +17,8 @@ import { traceView } from "./trace.js";
 export const title = "Experiment";
 
 export async function show(visit) {
-  const data = await visit.get(`experiments/${segment(visit.parameters[0])}`);
+  const [status, found] = await Promise.all([visit.get("status"), visit.get(`experiments/${segment(visit.parameters[0])}`)]);
+  const data = { ...found, sd: noiseOf(found, status) };
   const { experiment, record } = data;
   visit.setTitle(plain(experiment.title) || "Experiment");
   visit.show(
@@ -40,16 +42,16 @@ function traced(visit, number) {
   return [place, element("p", {}, link("visits", "All visits of models and agents"))];
 }
 
-export function verdict({ experiment, gain, lower, upper, words, record }) {
+function verdict({ experiment, gain, lower, upper, words, record, sd }) {
   const { decision, metric, stage, origin, status, ts, tree, parent } = experiment;
   return element(
     "div",
     { class: "verdict" },
     element("p", {}, badge(decision), " ", plain(words)),
     facts([
-      ["metric", figures.metric(metric)],
-      ["gain over the base", figures.isKnown(experiment.gain) ? figures.signed(experiment.gain) : null],
-      ["gain in pairs", figures.isKnown(gain) ? gainWords(gain, lower, upper) : null],
+      ["metric", figures.metric(metric, sd)],
+      ["gain over the base", figures.isKnown(experiment.gain) ? figures.gain(experiment.gain, sd) : null],
+      ["gain in pairs", figures.isKnown(gain) ? gainWords(gain, lower, upper, sd) : null],
       ["stage", plain(stage)],
       ["status", plain(status)],
       ["proposed by", quoted(origin)],
@@ -61,7 +63,7 @@ export function verdict({ experiment, gain, lower, upper, words, record }) {
   );
 }
 
-function runsSection({ runs }, signal) {
+function runsSection({ runs, sd }, signal) {
   if (runs.length === 0) return null;
   const curves = new Curves({ label: "Loss of the runs", signal });
   curves.put(runs.map(({ seed, role, curve }) => ({ name: `${role}, seed ${seed}`, curve })));
@@ -80,7 +82,7 @@ function runsSection({ runs }, signal) {
     String(run.seed),
     plain(run.role),
     plain(run.status),
-    figures.metric(run.metric),
+    figures.metric(run.metric, sd),
     figures.milliseconds(run.ms),
     figures.milliseconds(run.cpu_ms),
     figures.size(run.peak_mem),
