@@ -156,7 +156,8 @@ class Activity:
         """Log the decision on an experiment."""
         measured = "" if metric is None else f"{metric:.4f}  "
         gain = "" if gain_sd is None or abs(gain_sd) >= MOST_SD else f"{sd_words(gain_sd)}  "
-        self._log(_line(f"{word(decision):<{_WORD_WIDTH}} {measured}{gain}{title}", record))
+        again = "; the working line had changed: tried again" if decision == "rebased" else ""
+        self._log(_line(f"{word(decision):<{_WORD_WIDTH}} {measured}{gain}{title}{again}", record))
 
     def weighing(self, confirmation: Confirmation) -> None:
         """Show the state of a trial after a new pair."""
