@@ -1,4 +1,4 @@
-"""What the log says about an experiment."""
+"""The log lines about experiments."""
 
 import pytest
 
