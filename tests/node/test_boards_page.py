@@ -8,7 +8,6 @@ import pytest
 from node.home.home import Home
 from node.line.rerun import WantedClaim, open_rerun
 from node.reporting.boards_page import BoardPage, board_page
-from node.reporting.open_home import BoardCache, OpenHome
 from node.reporting.queries import OfBoard
 from node.store.blobs import Blobs
 from node.store.store import Store
@@ -18,6 +17,7 @@ from protocol.records import MAIN_NET, sign_record
 from protocol.source import Source
 from tests.node.examples import BASELINE, HARDWARE_CLASS, TASK
 from tests.node.line_writers import with_baseline
+from tests.node.open_homes import open_home_of
 from tests.node.peer_authors import PeerAuthor
 from tests.node.test_commands import arnode
 from tests.node.test_leaderboard import NOW_MS
@@ -31,9 +31,7 @@ INVENTED = tuple(15 * gain for gain in NEAR)
 
 def page(home: Home, store: Store, task: bytes, hardware_class: str) -> BoardPage:
     asked = OfBoard(task=task.hex(), hardware_class=hardware_class)
-    blobs = Blobs(home.blobs)
-    at = OpenHome(home=home, net="main", store=store, blobs=blobs, boards=BoardCache())
-    return board_page(at, asked)
+    return board_page(open_home_of(home, store), asked)
 
 
 def board(home: Home, store: Store, *claims: Any, reruns: tuple[Any, ...] = ()) -> BoardPage:
