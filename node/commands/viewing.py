@@ -3,11 +3,17 @@
 import asyncio
 import sys
 import webbrowser
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import click
 
-from node.commands.basics import json_option, print_result, setting_option
+from node.commands.basics import (
+    json_option,
+    print_result,
+    refuse_other_options,
+    setting_option,
+)
 from node.home.config import Config, config_of
 from node.home.control_socket import call, is_running, nonsense
 from node.home.home import Home
@@ -17,6 +23,8 @@ if TYPE_CHECKING:
     from node.web.tokens import Right
 
 _RIGHTS: Final = ("read", "steer")
+_STORED: Final = "no node is running: this command serves its store read-only; Ctrl-C ends it"
+_RECORDED: Final = "this is a recorded night, not yours; Ctrl-C ends it"
 _OPENED: Final = "the link works once, within an hour; `arnode view` prints another"
 
 
@@ -51,6 +59,12 @@ _OPENED: Final = "the link works once, within an hour; `arnode view` prints anot
 @click.option(
     "--new-fleet-key", is_flag=True, help="Replace the fleet key; the old one stops working."
 )
+@click.option(
+    "--demo",
+    "is_demo",
+    is_flag=True,
+    help="Show a recorded night instead of this home, which need not exist.",
+)
 @json_option()
 def view(
     web: str | None,
@@ -61,6 +75,7 @@ def view(
     dropped: tuple[str, ...],
     fleet_key: bool,
     new_fleet_key: bool,
+    is_demo: bool,
     as_json: bool,
 ) -> None:
     """Open the page of this home in a browser.
@@ -70,6 +85,10 @@ def view(
     """
     home = Home.here()
     config = config_of(home, {"web": web})
+    if is_demo:
+        refuse_other_options("--demo", "is_demo", "web", "no_browser", "read_only", "as_json")
+        _show_demo(config, no_browser=no_browser, as_json=as_json)
+        return
     home.prepare()
     if added or dropped:
         _change_fleet(home, added, dropped)
@@ -90,6 +109,21 @@ def view(
                 raise nonsense()
         return
     asyncio.run(_serve(home, config, no_browser=no_browser, as_json=as_json))
+
+
+def _show_demo(config: Config, *, no_browser: bool, as_json: bool) -> None:
+    from node.demo.cast import NETWORK
+    from node.demo.recording import recorded_home
+    from node.store.store import Store
+
+    config = replace(config, net=NETWORK)
+    with recorded_home() as home:
+        with Store.open_read_only(home) as store:
+            recorded_ms = store.records.latest_own_ms()
+        served = _serve(
+            home, config, no_browser=no_browser, as_json=as_json, recorded_ms=recorded_ms
+        )
+        asyncio.run(served)
 
 
 def _print_fleet_key(home: Home, *, is_new: bool, as_json: bool) -> None:
@@ -122,7 +156,14 @@ def _open(link: str, address: str, *, no_browser: bool, as_json: bool) -> None:
         click.echo(_OPENED, err=True)
 
 
-async def _serve(home: Home, config: Config, *, no_browser: bool, as_json: bool) -> None:
+async def _serve(
+    home: Home,
+    config: Config,
+    *,
+    no_browser: bool,
+    as_json: bool,
+    recorded_ms: int | None = None,
+) -> None:
     from node.running.page import page_place
     from node.terminal.interrupts import until_interrupted
     from node.web.serving import serving
@@ -132,14 +173,17 @@ async def _serve(home: Home, config: Config, *, no_browser: bool, as_json: bool)
     with page_place(home, config) as place:
         if place is None:
             raise UsageError("`web` is none: no page is served", "give an address: `--web auto`")
-        site = Site(home=home, kind="store", net=config.net, credentials=place.credentials)
+        site = Site(
+            home=home,
+            kind="store",
+            net=config.net,
+            credentials=place.credentials,
+            recorded_ms=recorded_ms,
+        )
         async with serving(site, place.listener) as served:
             link = served.link("read")
             _open(link, served.url, no_browser=no_browser, as_json=as_json)
-            click.echo(
-                "no node is running: this command serves its store read-only; Ctrl-C ends it",
-                err=True,
-            )
+            click.echo(_STORED if recorded_ms is None else _RECORDED, err=True)
             await until_interrupted(_until(ended), first=ended.set)
 
 

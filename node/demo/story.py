@@ -41,12 +41,12 @@ _LOOKED_S = 0.5
 _QUIET_S = 15.0
 # Neither node proposes patches, so that the demo is short. The finder starts a promotion
 # trial at once for what it keeps, and runs no peer's code. The checker runs only peers' code.
-_FINDER = {
+FINDER = {
     "ARNODE_AGENT": "none",
     "ARNODE_PROMOTION_TRIAL_HOURS": "0.0001",
     "ARNODE_PEER_CODE": "none",
 }
-_CHECKER = {"ARNODE_AGENT": "none", "ARNODE_PEER_SHARE": "1.0"}
+CHECKER = {"ARNODE_AGENT": "none", "ARNODE_PEER_SHARE": "1.0"}
 
 PrintLine = Callable[[str], None]
 
@@ -117,8 +117,8 @@ async def play(
         actors = [
             bootstrap,
             await start("liar", "node.demo.liar", line),
-            await start("finder", ARNODE, "start", *joining, settings=_FINDER),
-            await start("checker", ARNODE, "start", *joining, settings=_CHECKER),
+            await start("finder", ARNODE, "start", *joining, settings=FINDER),
+            await start("checker", ARNODE, "start", *joining, settings=CHECKER),
         ]
         story = _Story(task, actors, print_line)
         async with asyncio.timeout(LIMIT_S):
@@ -137,7 +137,7 @@ class _Story:
         self._line = LineKey(task=task.id, hardware_class=processor().slug)
         self._started_s = self._printed_s = time.monotonic()
         self._is_handed_in = False
-        self._trees = {"liar": idle_patch(task).tree, "finder": _idea(task).tree}
+        self._trees = {"liar": idle_patch(task).tree, "finder": idea(task).tree}
 
     async def run(self) -> None:
         self._say("four nodes run on this machine, each with a key of its own: a bootstrap node,")
@@ -167,7 +167,7 @@ class _Story:
 
     def _hand_in(self) -> None:
         self._is_handed_in = True
-        source = _idea(self._task)
+        source = idea(self._task)
         call(
             self._finder.home.socket,
             "submit",
@@ -268,7 +268,7 @@ def verdicts(store: Store, line: LineKey) -> Iterator[tuple[bytes, Job[Any], str
                 yield patch.tree, trial, "confirmed" if trial.step.passed else "unconfirmed"
 
 
-def _idea(task: Task) -> Source:
+def idea(task: Task) -> Source:
     """Return the task's source with the finder's move.
 
     Raises ArnodeError if the move does not fit the source.

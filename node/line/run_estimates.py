@@ -7,6 +7,7 @@ from typing import Final
 from node.line.baseline import BaselineStep
 from node.line.job_step import ended_runs
 from node.line.rerun import RerunStep
+from node.line.trial import ANCHOR_PAIRS
 from node.store.jobs import LineKey
 from node.store.store import Store
 from node.terminal.durations import span_words
@@ -14,6 +15,8 @@ from protocol.manifest import TaskManifest
 from protocol.styles import Style, StyleName
 from trainer.measuring.outcome import RunOutcome
 
+# Additional pairs of a published re-run, until peers can check its verdict from the record alone.
+_MORE_FOR_OTHERS: Final = 2.0
 # Average number of pairs that confirm a gain of 2 sd. More are needed on drawn instances, as the
 # scatter of differences is not known beforehand.
 _USUAL_PAIRS: Final[Mapping[StyleName, float]] = {"runs": 5.5, "differences": 13.0, "exact": 1.0}
@@ -61,6 +64,23 @@ def trial_duration_text(most: int, run_s: float, *, usual: float, extra_runs: in
     """
     at_most = f"at most {span_words((most * 2 + extra_runs) * run_s)}"
     return f"about {span_words(usual * 2 * run_s)}, {at_most}" if most > usual else at_most
+
+
+def rerun_pairs(manifest: TaskManifest, *, is_published: bool) -> float:
+    """Return the number of pairs that a claim's re-run usually takes on a task."""
+    return usual_pairs(manifest) + (_MORE_FOR_OTHERS if is_published else 0)
+
+
+def rerun_duration_text(
+    manifest: TaskManifest, run_s: float, *, most_pairs: int, is_published: bool
+) -> str:
+    """Return how long a claim's re-run takes, usually and at most, in words."""
+    return trial_duration_text(
+        most_pairs,
+        run_s,
+        usual=rerun_pairs(manifest, is_published=is_published),
+        extra_runs=ANCHOR_PAIRS if is_published else 0,  # of the baseline, if there is a gain
+    )
 
 
 def experiment_duration_text(run_s: float) -> str:

@@ -24,8 +24,8 @@ from node.line.job_step import ended_runs
 from node.line.noise import known_noise
 from node.line.open_task import find_task
 from node.line.rerun import RerunStep, asked_before, step_of
-from node.line.run_estimates import run_seconds, trial_duration_text, usual_pairs
-from node.line.trial import ANCHOR_PAIRS, MetricReading, judge_pairs
+from node.line.run_estimates import rerun_duration_text, run_seconds
+from node.line.trial import MetricReading, judge_pairs
 from node.on_demand.measuring import pair_words
 from node.on_demand.session import act_as_node, follow
 from node.running.node import Node
@@ -44,7 +44,6 @@ from protocol.styles import Style
 from trainer.cards.cards import probe_devices
 from trainer.task_folder.task import NotPreparedError, Task
 
-_MORE_FOR_OTHERS = 2.0  # additional pairs, until peers can check the verdict from the record alone
 _STAYS = "it stays in the queue: the same `arnode verify` or `arnode start` continues it"
 
 
@@ -215,10 +214,8 @@ def _reading(store: Store, manifest: TaskManifest, job: Job[RerunStep]) -> Metri
 
 def _cost(step: RerunStep, manifest: TaskManifest, run_s: float) -> str:
     """Return a sentence about the usual and the maximal duration."""
-    extra_runs = (
-        ANCHOR_PAIRS if step.is_published else 0
-    )  # runs of the baseline, if a gain is found
-    usual = usual_pairs(manifest) + (_MORE_FOR_OTHERS if step.is_published else 0)
-    takes = trial_duration_text(step.max_pairs, run_s, usual=usual, extra_runs=extra_runs)
+    takes = rerun_duration_text(
+        manifest, run_s, most_pairs=step.max_pairs, is_published=step.is_published
+    )
     ways = "; --quick can only refute the claim or find a smaller gain" if step.is_quick else ""
     return f"{takes}; your own research pauses{ways}"

@@ -56,6 +56,7 @@ def table_of(found: Leaderboard, rows: Sequence[Row], code: Code) -> TableBlock:
     ]
     cells = [
         (
+            _ranks(row.rank, found.last_rank(row)),
             *_cells(row, found.here.get(row.tree), needs_recheck=found.needs_recheck(row)),
             *([quoted(code.words(row.tree))] if code.is_shown else []),
             *([quoted(", ".join(row.flags))] if has_flags else []),
@@ -66,13 +67,12 @@ def table_of(found: Leaderboard, rows: Sequence[Row], code: Code) -> TableBlock:
 
 
 def _cells(row: Row, here: Here | None, *, needs_recheck: bool) -> tuple[Span, ...]:
-    """Return a row's cells in the columns that every leaderboard has.
+    """Return a row's cells after its rank in the columns that every leaderboard has.
 
     `here` is this machine's last measurement of the row's tree. `needs_recheck` is True if this
     tree is the verified head and has to be confirmed again.
     """
     return (
-        "-" if row.rank is None else f"{row.rank}{'=' if row.tie else ''}",
         quoted(row.result.hex()[:_ID_DIGITS]),
         _signed(row.gain_anchor_nano),
         _signed(row.gain_anchor_lower_nano),
@@ -82,6 +82,12 @@ def _cells(row: Row, here: Here | None, *, needs_recheck: bool) -> tuple[Span, .
         _others(row),
         _here(here, needs_recheck=needs_recheck),
     )
+
+
+def _ranks(first: int | None, last: int | None) -> str:
+    if first is None:
+        return "-"
+    return str(first) if first == last else f"{first}-{last}"
 
 
 def digests_of(board: Board) -> str:

@@ -3,6 +3,7 @@
 Each row has separate fields for the author's claim, peers' re-runs and this node's measurements.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NotRequired, TypeAlias, TypedDict
@@ -60,11 +61,13 @@ class HereDocument(TypedDict):
 class RowDocument(TypedDict):
     """One tree.
 
-    `title` is the author's, null if this node does not have the patch. `marks` is present if a
-    check of the code was requested, and null if this node does not have the code.
+    The rows from rank `rank` to `rank_last` are equals, which share `rank`. Both are null if the
+    row is not ranked. `title` is the author's, null if this node does not have the patch. `marks`
+    is present if a check of the code was requested, and null if this node does not have the code.
     """
 
     rank: int | None
+    rank_last: int | None
     tie: bool
     tree: str
     author: str
@@ -100,6 +103,15 @@ BoardDocument = TypedDict(
     },
 )
 """The rows of one leaderboard, with unsigned claims from other tools' files next to them."""
+
+
+def last_ranks(board: Board) -> Mapping[int, int]:
+    """Return the last rank of each group of equals, by the rank that its rows share.
+
+    A group's rows share its first rank, so a group of three that begins at 2 ends at 4.
+    """
+    sizes = Counter(row.rank for row in board.rows if row.rank is not None)
+    return {rank: rank + size - 1 for rank, size in sizes.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +166,7 @@ class Leaderboard:
     key: BoardKey
     manifest: TaskManifest
     board: Board
+    last_ranks: Mapping[int, int]
     here: Mapping[bytes, Here]
     recheck_pending: bytes | None
 
@@ -161,10 +174,12 @@ class Leaderboard:
     def of(cls, store: Store, key: BoardKey, manifest: TaskManifest) -> "Leaderboard":
         """Return a leaderboard computed from the present records."""
         line = store.jobs.line(LineKey(task=key.task, hardware_class=key.hardware_class))
+        board = store.boards.get(key)
         return cls(
             key=key,
             manifest=manifest,
-            board=store.boards.get(key),
+            board=board,
+            last_ranks=last_ranks(board),
             here=measured_here(store.boards.own_facts(key)),
             recheck_pending=line.verified if line and head_recheck_reason(store, line) else None,
         )
@@ -200,6 +215,10 @@ class Leaderboard:
             "imported": best_imported(imported, self.manifest.metric.name, top=top),
         }
 
+    def last_rank(self, row: Row) -> int | None:
+        """Return the last rank of a row's group of equals; None if the row is not ranked."""
+        return None if row.rank is None else self.last_ranks[row.rank]
+
     def needs_recheck(self, row: Row) -> bool:
         """Return True if a row is this node's head and has to be measured again."""
         return row.tree == self.recheck_pending
@@ -208,6 +227,7 @@ class Leaderboard:
         here = self.here.get(row.tree)
         row_document: RowDocument = {
             "rank": row.rank,
+            "rank_last": self.last_rank(row),
             "tie": row.tie,
             "tree": row.tree.hex(),
             "author": row.author.hex(),

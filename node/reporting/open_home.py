@@ -49,13 +49,17 @@ class BoardCache:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenHome:
-    """A home, open for reading, and the network in use."""
+    """A home, open for reading, and the network in use.
+
+    `recorded_ms` is the end of a recording, None if the home is in use.
+    """
 
     home: Home
     net: str
     store: Store
     blobs: Blobs
     boards: BoardCache
+    recorded_ms: int | None = None
 
     def task(self, wanted: str | None) -> bytes | None:
         """Return the id of a task given by name or id; None if none is given.

@@ -50,8 +50,11 @@ def report_json(report: Report) -> _Json:
 
 
 def report_page(at: OpenHome, query: OfNight) -> ReportDocument:
-    """Return the report from a moment until now. Raises UsageError if `since` is not valid."""
-    until_ms = clock_ms()
+    """Return the report from a moment until now, or until a recording's end.
+
+    Raises UsageError if `since` is not valid.
+    """
+    until_ms = clock_ms() if at.recorded_ms is None else at.recorded_ms
     now = datetime.fromtimestamp(until_ms / 1000).astimezone()
     since_ms = ms_before(query.since, now)
     span = TimeSpan(since_ms=since_ms, until_ms=until_ms)

@@ -355,6 +355,11 @@ class Records:
         statement = "SELECT coalesce(max(ts_ms), 0) FROM record WHERE own"
         return int(self._database.rows(statement)[0][0])
 
+    def own_author(self) -> bytes | None:
+        """Return the author of this node's latest own record; None before the first."""
+        statement = "SELECT author FROM record WHERE own ORDER BY n DESC LIMIT 1"
+        return next((row[0] for row in self._database.rows(statement)), None)
+
     def count(self, author: bytes | None = None) -> int:
         """Return the number of stored records, of all authors or of one."""
         where, given = ("", ()) if author is None else (" WHERE author = ?", (author,))

@@ -40,11 +40,15 @@ T = TypeVar("T")
 
 
 class Library:
-    """A reader of a home's store, to be used as a context manager. `net` is the network in use."""
+    """A reader of a home's store, to be used as a context manager.
 
-    def __init__(self, home: Home, net: str) -> None:
+    `net` is the network in use. `recorded_ms` is the end of a recording, else None.
+    """
+
+    def __init__(self, home: Home, net: str, recorded_ms: int | None = None) -> None:
         self._home = home
         self._net = net
+        self._recorded_ms = recorded_ms
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="web")
         self._open = ExitStack()
         self._open_home: OpenHome | None = None
@@ -73,6 +77,7 @@ class Library:
                 store=store,
                 blobs=Blobs(self._home.blobs),
                 boards=BoardCache(),
+                recorded_ms=self._recorded_ms,
             )
         return self._open_home
 

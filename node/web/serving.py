@@ -45,7 +45,8 @@ class Served:
 @contextlib.asynccontextmanager
 async def serving(site: Site, listener: Listener) -> AsyncIterator[Served]:
     """Serve a site for the length of a block. The listener stays open afterwards."""
-    async with Library(site.home, site.net) as library, contextlib.AsyncExitStack() as stack:
+    library = Library(site.home, site.net, site.recorded_ms)
+    async with library, contextlib.AsyncExitStack() as stack:
         events = Events(ChangeWatch(library, site.now))
         limiter = ConnectionLimiter()
         app = site.app(library, events, limiter, name=listener.name)

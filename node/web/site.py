@@ -85,11 +85,15 @@ class GlossaryDocument(TypedDict):
 
 
 class SessionDocument(TypedDict):
-    """The rights of a token, and the kind and version of the server."""
+    """The rights of a token, and the kind and version of the server.
+
+    `recorded` is the end of the recording that the server shows, null if it shows a home in use.
+    """
 
     may: list[str]
     kind: str
     version: str
+    recorded: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +101,7 @@ class Site:
     """A home's page and API. Without `credentials` anyone may read and nobody may steer.
 
     `answers` are the running node's handlers of commands, empty if no node runs. `now` returns
-    the node's current activity.
+    the node's current activity. `recorded_ms` is the end of a recording, None for a home in use.
     """
 
     home: Home
@@ -108,6 +112,7 @@ class Site:
     now: Callable[[], NowDocument] = lambda: NOTHING
     more_figures: Callable[[], Iterable[str]] = tuple
     codes: Codes = field(default_factory=Codes)
+    recorded_ms: int | None = None
 
     def app(
         self, library: Library, events: Events, limiter: ConnectionLimiter, *, name: str | None
@@ -181,7 +186,12 @@ class Site:
             }
 
         async def session(request: ApiRequest) -> SessionDocument:
-            return {"may": sorted(request.rights), "kind": self.kind, "version": version("arnode")}
+            return {
+                "may": sorted(request.rights),
+                "kind": self.kind,
+                "version": version("arnode"),
+                "recorded": self.recorded_ms,
+            }
 
         async def now(_: ApiRequest) -> NowDocument:
             return self.now()
@@ -284,6 +294,8 @@ class Site:
 
 def _stored_status(at: OpenHome) -> dict[str, Any]:
     author = read_keys(at.home).author.public if at.home.key.exists() else None
+    if at.recorded_ms is not None:  # without keys
+        author = at.store.records.own_author()
     sandbox = probe_tier().name
     return dict(status_document(at.store, author=author, net=at.net, sandbox=sandbox))
 

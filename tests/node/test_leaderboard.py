@@ -82,7 +82,7 @@ def test_the_document_has_the_promised_fields(claims_world: World, show: Show) -
     assert set(document) == {"v", "network", "task", "class", "rows", "imported"} | digests
     assert document["task"] == {"id": MANIFEST.id.hex(), "name": "tiny"}
     promised = {
-        *("rank", "tie", "tree", "author", "result", "title", "metric"),
+        *("rank", "rank_last", "tie", "tree", "author", "result", "title", "metric"),
         *(
             "gain_anchor",
             "anchor_pairs",

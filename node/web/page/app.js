@@ -3,7 +3,7 @@
 import { element, refill, setText } from "./dom.js";
 import { Events } from "./events.js";
 import { Fault, Unproven } from "./api.js";
-import { refreshTimes } from "./figures.js";
+import { refreshTimes, time } from "./figures.js";
 import { explainTerms } from "./glossary.js";
 import { listenForKeys } from "./keys.js";
 import { routeOf } from "./routes.js";
@@ -55,12 +55,19 @@ function skipInPlace() {
   });
 }
 
-function introduce({ kind, name, version }) {
+function introduce({ kind, name, version, recorded }) {
+  if (recorded !== null) showNotice(recorded);
   const kinds = { store: "stored data only", bootstrap: "bootstrap node" };
   setText(document.getElementById("who"), [name, kinds[kind], version].filter(Boolean).join(" · "));
   for (const hidden of HIDDEN[kind] ?? []) {
     document.querySelector(`#parts a[href="#/${hidden}"]`).parentElement.hidden = true;
   }
+}
+
+// Says on every tab that `arnode view --demo` shows a recording.
+function showNotice(recorded) {
+  const notice = element("p", { class: "notice", role: "note" }, element("strong", {}, "A recorded night, not yours"), `, of ${time(recorded)}. Run your own: `, element("code", {}, "arnode start"));
+  document.getElementById("main").prepend(notice);
 }
 
 async function show(session, isFirst) {

@@ -3,6 +3,8 @@
 import { append, element, refill, setText, skeleton } from "./dom.js";
 import { addKey } from "./keys.js";
 
+const NOT_NOW = 409;
+
 export class Visit {
   #leaving = new AbortController();
   #session;
@@ -81,8 +83,10 @@ export function announce(text) {
   setText(document.getElementById("announcement"), text);
 }
 
-// Returns a fault with its hint. `again` is called by a button "Try again".
+// Returns a fault with its hint. `again` is called by a button "Try again". What is only shown while a
+// node runs is not a fault: the hint says how to start it.
 export function faultText(fault, again = null) {
+  if (again !== null && fault.status === NOT_NOW) return element("div", { class: "empty" }, element("p", {}, `Not shown now: ${fault.message}`), fault.hint ? element("p", { class: "soft" }, fault.hint) : null);
   return element(
     "div",
     { class: "fault", role: "alert" },

@@ -17,6 +17,9 @@ def pretend_board(page: Any) -> None:
         reported = {"v": 1, "network": "main", "task": {"id": "0" * 64, "name": "tiny"}}
         reported |= {"class": "cpu-x86_64", "network_version": 2}
         reported |= {"set_digest": "0" * 64, "board_digest": "0" * 64}
+        reported |= {"noise": 0.01, "scale": [0.0, 1.0], "open_reruns": {}}
+        cost = {"pairs": 7.5, "most_pairs": 20, "time": None}
+        reported |= {"verify": cost, "verify_quick": cost}
         route.fulfill(
             json={**reported, "rows": rows, "imported": [], "total": ROWS, "offset": offset}
         )
@@ -31,6 +34,7 @@ def board_row(number: int) -> dict[str, Any]:
     digits = f"{number:064x}"
     return {
         "rank": number + 1,
+        "rank_last": number + 1,
         "tie": False,
         "tree": digits,
         "author": digits,

@@ -33,7 +33,8 @@ def test_a_claim_is_verified_from_its_page(
     visitor: Visitor, served: ServedHome, full: Full
 ) -> None:
     visitor.go(f"records/{full.claim}")
-    visitor.page.get_by_role("button", name="Verify here").click()
+    visitor.page.get_by_role("button", name="Verify here …").click()
+    visitor.page.get_by_role("dialog").get_by_role("button", name="Verify here").click()
     visitor.page.wait_for_selector("text=Queued as job 1")
     command, arguments = served.requests[-1]
     assert (command, arguments["claim"]) == ("verify", full.claim)

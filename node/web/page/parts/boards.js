@@ -1,14 +1,16 @@
 // The list of leaderboards, one for each task and hardware class.
 
 import { segment } from "../api.js";
-import { element, link, plain, quoted, table } from "../dom.js";
+import { element, emptyState, link, plain, quoted, table, term } from "../dom.js";
 
 export const title = "Leaderboards";
+const RANKS = "A leaderboard ranks the claims on one task and hardware class. What authors claim, what peers measured and what this node measured stay apart.";
 
 export async function show(visit) {
   const { boards } = await visit.get("boards");
   if (boards.length === 0) {
-    visit.show(element("p", {}, "No leaderboard yet: a node makes one when its first promotion trial passes."));
+    const begins = "It begins with the first gain that a node confirms in a promotion trial.";
+    visit.show(emptyState("No leaderboard yet", `${RANKS} ${begins}`, visit.kind === "bootstrap" ? null : "arnode start"));
     return;
   }
   const rows = boards.map((one) => [
@@ -19,7 +21,7 @@ export async function show(visit) {
   ]);
   const columns = [{ name: "task" }, { name: "hardware class" }, { name: "network" }, { name: "rows", figure: true }];
   visit.show(
-    element("p", { class: "soft" }, "A leaderboard ranks the claims on one task and hardware class. It has separate columns for what authors claim, what peers measured and what this node measured."),
+    element("p", { class: "soft" }, "A ", term("leaderboard"), RANKS.slice("A leaderboard".length)),
     table("Leaderboards", columns, rows),
   );
 }

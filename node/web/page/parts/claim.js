@@ -6,7 +6,7 @@ import { element, facts, link, plain, quoted, section } from "../dom.js";
 import * as figures from "../figures.js";
 import { fill } from "../visit.js";
 import { LEVELS, badge } from "../words.js";
-import { KNOWING } from "./board.js";
+import { KNOWING, rankText } from "./board.js";
 import { pairsSection } from "./pairs.js";
 import { fieldsView } from "./fields.js";
 import { timelineSection } from "./timeline.js";
@@ -28,7 +28,7 @@ export async function show(visit) {
   if (body.patch) fill(called, () => calledView(visit, body.patch));
   visit.show(envelope(record));
   if (record.kind === "result" && record.level === "here") visit.show(element("p", {}, link(`experiments/${record.id}`, "Open this record as an experiment of this node")));
-  if (CLAIMS.has(record.kind) && visit.maySteer) visit.show(verifyingSection(visit, record));
+  if (CLAIMS.has(record.kind) && visit.maySteer) visit.show(verifyingSection(visit, record, () => costsOf(visit, body)));
   if (CLAIMS.has(record.kind)) visit.show(await standing(visit, body, record.id));
   visit.show(pairsSection(claimedPairs(body)));
   const related = element("div", {}, element("p", { class: "soft" }, "Loading …"));
@@ -65,6 +65,9 @@ function envelope({ kind, id, author, seq, ts, level, retracted, signature_ok: i
   );
 }
 
+// The document of the claim's leaderboard, which has the costs of re-runs; nearly without rows.
+const costsOf = (visit, { task, class: hardware }) => visit.get(withQuery(`boards/${segment(task)}/${segment(hardware)}`, { limit: 1 }));
+
 // The claim's row on its leaderboard, if it is among the first MOST_ROWS.
 async function standing(visit, { task, class: hardware }, id) {
   const place = element("div", {});
@@ -73,10 +76,11 @@ async function standing(visit, { task, class: hardware }, id) {
     const board = boards.find((one) => one.task.id === task && one.class === hardware);
     if (!board) return null;
     const path = withQuery(`boards/${segment(task)}/${segment(hardware)}`, { network: board.network, limit: MOST_ROWS });
-    const row = (await visit.get(path)).rows.find(({ result }) => result === id);
+    const { rows, noise, scale } = await visit.get(path);
+    const row = rows.find(({ result }) => result === id);
     if (!row) return element("p", { class: "soft" }, `The claim is not among the first ${MOST_ROWS.toLocaleString()} rows of its leaderboard.`);
-    const known = KNOWING.map(([name, fillCell]) => element("div", { class: "card" }, element("h3", {}, name), fillCell(row)));
-    return section(row.rank === null ? "On its leaderboard" : `Rank ${row.rank} on its leaderboard`, element("div", { class: "cards knowing" }, known));
+    const known = KNOWING.map(([name, fillCell]) => element("div", { class: "card" }, element("h3", {}, name), fillCell({ ...row, noise, scale })));
+    return section(row.rank === null ? "On its leaderboard" : `Rank ${rankText(row)} on its leaderboard`, element("div", { class: "cards knowing" }, known));
   });
   return place;
 }

@@ -1,0 +1,26 @@
+"""The night that `arnode view --demo` shows: a home recorded by `tools/demo_night.py`.
+
+The package contains the store and the blobs of that home as a ZIP file, and no keys.
+"""
+
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import as_file, files
+from typing import Final
+
+from node.home.home import PRIVATE_FOLDER, Home
+from node.processes.lifeline import temporary_folder
+
+NIGHT: Final = "night.zip"
+
+
+@contextmanager
+def recorded_home() -> Iterator[Home]:
+    """Unpack the recorded home into a temporary folder, which is removed after the block."""
+    with temporary_folder() as root:
+        home = Home(root / "home")
+        home.root.mkdir(mode=PRIVATE_FOLDER)
+        with as_file(files("node.demo") / NIGHT) as path, zipfile.ZipFile(path) as recorded:
+            recorded.extractall(home.root)
+        yield home

@@ -1,0 +1,54 @@
+"""`arnode view --demo` in a browser: it says on every tab that it is a recording."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.web.page.test_parts import broken_rules
+from tests.web.page.visitor import Visitor
+
+NOTICE = "A recorded night, not yours"
+TABS = ("overview", "experiments", "boards", "network", "report", "insights")
+NOT_NOW = "409"  # what a running node answers; the page says that none runs
+
+
+@pytest.fixture(scope="module", name="link")
+def _link(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Run the command without a home; return the link that it prints."""
+    home: Path = tmp_path_factory.mktemp("demo") / "home"
+    env = {**os.environ, "ARNODE_HOME": str(home)}
+    command = [sys.executable, "-m", "node", "view", "--demo", "--no-browser"]
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as shown:
+        assert shown.stdout is not None
+        yield shown.stdout.readline().strip()
+        shown.send_signal(signal.SIGINT)
+
+
+def test_a_recorded_night_is_read_on_every_tab(chromium: Any, link: str) -> None:
+    context = chromium.new_context(viewport={"width": 1440, "height": 900})
+    with Visitor(context, link) as visitor:
+        assert visitor.page.get_by_role("link", name="Settings").count() == 0
+        for tab, (width, scheme) in zip(
+            TABS,
+            ((390, "dark"), (1440, "light"), (1024, "dark"), (390, "light"), (1024, "light")) * 2,
+            strict=False,
+        ):
+            visitor.go(tab)
+            visitor.look(width, scheme)
+            assert NOTICE in visitor.text(".notice")
+            assert visitor.page.locator(".fault").all_inner_texts() == []
+            assert visitor.overflow_px <= 0
+            assert broken_rules(visitor) == []
+        visitor.go("boards")
+        visitor.page.locator("#part table a").first.click()
+        visitor.page.wait_for_selector(".body .gain-bar.others")
+        assert visitor.page.locator(".body .gain-bar.here").count() > 0
+        assert visitor.page.get_by_role("button", name="Verify").count() == 0
+        assert [fault for fault in visitor.faults if NOT_NOW not in fault] == []
+    context.close()
