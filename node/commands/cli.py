@@ -4,6 +4,7 @@ Two lines of text on stderr say what is wrong and how to fix it. A command's mod
 the command is used (`node.commands.table`).
 """
 
+import difflib
 import errno
 import io
 import os
@@ -11,6 +12,7 @@ import re
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 import click
@@ -26,8 +28,16 @@ _FLAG_OF_ARGUMENT = {
     "run": "--source",
     "pause": "--for",
 }
-# What people type to follow a list as it grows.
-_FOLLOW = re.compile(r"No such option '?(-f|-w|--follow|--watch)\b")
+_FOLLOW = ("-f", "-w", "--follow", "--watch")  # what people type to see a list grow
+# Options of other tools, and what they are called here.
+_MEANT_OPTIONS = {
+    **dict.fromkeys(("--duration", "--time", "--timeout", "--hours"), ("--for",)),
+    **dict.fromkeys(("--model", "--llm", "--proposer"), ("--agent",)),
+    **dict.fromkeys(("--workers", "--jobs", "-j"), ("--lanes",)),
+    **dict.fromkeys(("--port", "--host", "--address"), ("--web",)),
+    **dict.fromkeys(("--trials", "--n-trials", "--runs", "-n"), ("--max-experiments", "--limit")),
+}
+_NEAR = 0.81  # of a misspelled option; options that only look alike are no help
 # Errors of a write to standard output. Such an error names no file.
 _UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
@@ -76,6 +86,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except click.exceptions.NoArgsIsHelpError as fault:
         click.echo(fault.format_message(), err=True)
         code = fault.exit_code
+    except click.NoSuchOption as fault:
+        word = fault.ctx.command_path if fault.ctx else "arnode"
+        message = f"there is no option {fault.option_name} of `{word}`"
+        code = _report(message, _option_hint(fault, word), fault.exit_code, is_debugging)
     except click.ClickException as fault:
         context = fault.ctx if isinstance(fault, click.UsageError) else None
         message = fault.format_message()
@@ -100,17 +114,35 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     sys.exit(code if isinstance(code, int) else 0)
 
 
+def _option_hint(fault: click.NoSuchOption, word: str) -> str:
+    """Return a hint for an option that a command does not have."""
+    wrong = fault.option_name
+    if wrong in _FOLLOW:
+        return "`arnode view` shows a running node live; `arnode home logs -f` follows its log"
+    known = [name for one in fault.ctx.command.params for name in one.opts] if fault.ctx else []
+    means = [one for one in _MEANT_OPTIONS.get(wrong, ()) if one in known]
+    near = means or difflib.get_close_matches(wrong, known, 1, _NEAR)
+    return f"did you mean {near[0]}?" if near else f"see `{word} --help`"
+
+
 def _flag_hint(message: str, context: click.Context | None, word: str) -> str:
     """Return a hint that names the flag that an unexpected argument lacks, or the help."""
     if context is None:
         return f"see `{word} --help`"
+    path = context.command_path
     extra = re.fullmatch(r"Got unexpected extra argument \((.+)\)", message)
     flag = _FLAG_OF_ARGUMENT.get(context.info_name or "")
-    if extra and flag:
-        return f"did you mean `{context.command_path} {flag} {extra[1]}`?"
-    if _FOLLOW.match(message):
-        return "`arnode view` shows a running node live; `arnode home logs -f` follows its log"
-    return f"see `{context.command_path} --help`"
+    if extra and flag and (flag != "--task" or _is_task(extra[1])):
+        return f"did you mean `{path} {flag} {extra[1]}`?"
+    if extra and context.info_name == "log":
+        return f"see `arnode show {extra[1]}`, or `{path} --help`"
+    return f"see `{path} --help`"
+
+
+def _is_task(word: str) -> bool:
+    from trainer.task_folder.folder import TASK_FILE, builtin_tasks
+
+    return word in builtin_tasks() or Path(word, TASK_FILE).is_file()
 
 
 def _drop_output() -> None:

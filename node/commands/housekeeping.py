@@ -17,6 +17,7 @@ from node.home.config import SETTINGS, load_config, parse_setting
 from node.home.config_file import change_settings
 from node.home.home import Home
 from node.home.keyfile import read_keys, renew_keys
+from node.line.open_task import require_known
 from protocol.codecs import plain
 from protocol.errors import NotRunningError
 
@@ -171,13 +172,16 @@ def config_path() -> None:
 def set_config(key: str, value: str) -> None:
     """Change one setting in config.toml; all other lines stay as they are.
 
-    Several values are separated by commas. A running node uses the change after its next start.
+    Several values are separated by commas; "" removes the setting. A running node uses the change
+    after its next start.
     """
     home = Home.here()
-    parsed = parse_setting(key, value)
+    parsed = parse_setting(key, value) if value else None
+    if key == "task" and value:
+        require_known(home, value)
     home.prepare()
     change_settings(home.config, {key: list(parsed) if isinstance(parsed, tuple) else parsed})
-    click.echo(f"{home.config}: {key} = {plain(value)}")
+    click.echo(f"{home.config}: {key} {f'= {plain(value)}' if value else 'has its default'}")
     variable = SETTINGS[key].variable
     if variable in os.environ:
         click.echo(f"{variable} is set and takes precedence", err=True)

@@ -10,7 +10,7 @@ from node.home.config import config_of
 from node.home.home import Home
 from node.home.values import Given
 from node.terminal.terminal import print_json, say
-from protocol.errors import UsageError
+from protocol.errors import NotRunningError, UsageError
 
 
 @click.command()
@@ -144,11 +144,7 @@ def peers(as_json: bool) -> None:
 )
 def stop(after_promotion_trial: bool) -> None:
     """Stop the running node after its current run."""
-    from node.home.control_socket import is_running
-    from protocol.errors import NotRunningError
-
-    if not is_running(Home.here().socket):
-        raise NotRunningError("no node is running on this home", "there is nothing to stop")
+    _require_running("stop")
     _call("stop", {"after_promotion_trial": after_promotion_trial})
     say("stopping; `arnode status` shows when it has stopped", err=True)
 
@@ -168,6 +164,7 @@ def pause(duration: str | None, at_end: bool, as_json: bool) -> None:
     from node.loop.in_flight import Lost
     from node.terminal.durations import clock_words, parse_duration
 
+    _require_running("pause")
     wanted: dict[str, bool | float] = {"at_end": at_end}
     if duration:
         wanted["for_s"] = parse_duration(duration)
@@ -195,7 +192,16 @@ def pause(duration: str | None, at_end: bool, as_json: bool) -> None:
 @click.command()
 def resume() -> None:
     """End a pause of the running node."""
+    _require_running("resume")
     _call("resume", {})
+    click.echo("resumed", err=True)
+
+
+def _require_running(verb: str) -> None:
+    from node.home.control_socket import is_running
+
+    if not is_running(Home.here().socket):
+        raise NotRunningError("no node is running on this home", f"there is nothing to {verb}")
 
 
 def _call(command: str, arguments: dict[str, bool]) -> None:

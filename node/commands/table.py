@@ -168,6 +168,9 @@ _MEANT: Mapping[str, str] = {
     **dict.fromkeys(("tasks", "problems"), "task list"),
     **dict.fromkeys(("machines", "hosts", "lanes", "cluster"), "worker"),
     **dict.fromkeys(("files", "where", "folder"), "home paths"),
+    **dict.fromkeys(("undo", "revert", "rollback", "checkout"), "help head"),
+    **dict.fromkeys(("quit", "exit", "kill", "down"), "help stop"),
+    **dict.fromkeys(("delete", "rm", "remove", "reset", "uninstall"), "home"),
     **dict.fromkeys(("login", "signup", "register", "account"), "network"),
     "init": "task init",
 }
@@ -240,6 +243,9 @@ class AllCommands(LazyGroup):
     def hint(self, ctx: click.Context, word: str) -> str:
         """Return a hint that names no command that starts, stops or changes something unasked."""
         path = ctx.command_path
+        word = word.lower()
+        if word in COMMANDS:
+            return f"commands are in lower case: see `{path} help {word}`"
         if found := meant(word):
             return f"see `{path} {found}`"
         near = difflib.get_close_matches(word, [*COMMANDS, *_SYNONYMS, *_MEANT], 1, 0.65)

@@ -32,7 +32,7 @@ def bundle_of(store: Store, blobs: Blobs, wanted: str) -> Bundle:
     path = Path(wanted)
     if path.is_file():
         return read_bundle(path)
-    if "/" in wanted or wanted.endswith(".bundle"):
+    if "/" in wanted or "." in wanted:
         raise UsageError(f"there is no file {wanted}", "give a bundle's path or a record's id")
     return gather(store, blobs, store.records.find(wanted))
 

@@ -223,7 +223,7 @@ class Config:
 
     gpus: tuple[str, ...] = setting(
         (),
-        ValueKind(take.words, 'NVIDIA cards by number, UUID or class: ["0"]'),
+        ValueKind(take.cards, 'NVIDIA cards by number, UUID or class: ["0"]'),
         Flag("The NVIDIA cards to use, like 0,1 (default: all of a class).", metavar="LIST"),
     )
     """The NVIDIA cards for tasks with a time budget, by number, UUID or class: `["0", "2"]`. Unset:

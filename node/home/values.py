@@ -23,6 +23,7 @@ FREE_PAGE = "auto"
 NEAR = 0.75  # similarity above which an unknown word counts as a misspelling
 _SOCKET = re.compile(r"/ip4/[0-9.]{7,15}/tcp/[0-9]{1,5}|/ip6/[0-9a-f:]{2,39}/tcp/[0-9]{1,5}")
 _NAME = single_line(0, NAME_LIMIT)
+_CARD = re.compile(r"[A-Za-z0-9-]*[0-9][A-Za-z0-9-]*")
 _SWITCH = {"true": True, "1": True, "false": False, "0": False}
 
 Given: TypeAlias = str | int | float | tuple[str, ...] | list[str] | None
@@ -109,6 +110,14 @@ def words(value: Given) -> tuple[str, ...]:
     if not isinstance(words, list | tuple):
         raise TypeError
     return tuple(text(word) for word in words)
+
+
+def cards(value: Given) -> tuple[str, ...]:
+    """Return a list of cards, each by number, UUID or hardware class such as `nvidia-h200`."""
+    named = words(value)
+    if not all(map(_CARD.fullmatch, named)):
+        raise ValueError
+    return named
 
 
 def count(value: Given) -> int:

@@ -69,6 +69,7 @@ def status_document(
     ]
     return {
         "running": research is not None or membership is not None,
+        "paused": research is not None and research.is_paused,
         "node": {
             "author": author.hex() if author else None,
             "name": name,

@@ -29,6 +29,8 @@ def print_status(document: Mapping[str, Any]) -> None:
     """Print the status document as text."""
     node = document["node"]
     state = "running" if document["running"] else "not running"
+    if document["paused"]:
+        state = "paused (`arnode resume` continues)"
     author = (node["author"] or "")[:12] or "no key yet"
     sandbox = f"sandbox tier {document['sandbox']}".replace(" ", NO_BREAK)
     parts = state, plain(node["name"]), f"author {author}".replace(" ", NO_BREAK), sandbox

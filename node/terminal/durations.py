@@ -61,7 +61,9 @@ def parse_duration(text: str) -> float:
     """
     match = _PARTS.fullmatch(text.strip().lower())
     if not match or not any(match.groups()):
-        raise UsageError(f"`{_short(text)}` is not a time span", "write it like 45m, 8h or 1h30m")
+        raise UsageError(
+            f"`{_short(text)}` is not a time span", "write it like 30s, 45m, 8h or 1h30m"
+        )
     days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
     span_s = ((days * 24 + hours) * 60 + minutes) * 60 + seconds
     if not 0 < span_s <= LONGEST_S:

@@ -108,6 +108,9 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
         ("init", "see `arnode task init`"),
         ("qqqq", "`arnode help --all` lists all commands"),
         ("login", "see `arnode network`"),
+        ("revert", "see `arnode help head`"),
+        ("quit", "see `arnode help stop`"),
+        ("Start", "commands are in lower case: see `arnode help start`"),
         ("task chekc", "its commands: check, fetch, import, init, list, prepare, replicate, show"),
         ("home config ls", "its commands: check, path, set, show"),
     ],
@@ -151,6 +154,11 @@ def test_words_of_other_tools_do_what_they_say(
         ("start tiny", "did you mean `arnode start --task tiny`?"),
         ("run train.py", "did you mean `arnode run --source train.py`?"),
         ("start tiny sql", "see `arnode start --help`"),
+        ("log 5", "see `arnode show 5`, or `arnode log --help`"),
+        ("start help", "see `arnode start --help`"),
+        ("start --workers 4", "did you mean --lanes?"),
+        ("start --offline", "see `arnode start --help`"),
+        ("start --tsak tiny", "did you mean --task?"),
         ("leaderboard tiny", "did you mean `arnode leaderboard --task tiny`?"),
         ("head tiny", "see `arnode head --help`"),
         ("start --task", "see `arnode start --help`"),
@@ -193,6 +201,8 @@ def test_a_wrong_flag_is_two_lines_and_exit_2(
         ("try --from below -m x", "--from does not use -m"),
         ("compare a b", "`a` is neither a file here nor an id"),
         ("stop", "no node is running on this home"),
+        ("verify nope.tar.gz", "there is no file nope.tar.gz"),
+        ("home config set task nope", "there is no task 'nope'"),
     ],
 )
 def test_a_fault_in_the_arguments_is_named(
@@ -200,6 +210,17 @@ def test_a_fault_in_the_arguments_is_named(
 ) -> None:
     assert arnode(*line.split()) in (2, 3)
     assert fault in capsys.readouterr().err.splitlines()[0]
+
+
+def test_an_empty_value_removes_a_setting(
+    at_home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert arnode("home", "config", "set", "gpus", "none") == 6
+    assert not at_home.config.exists()
+    assert arnode("home", "config", "set", "gpus", "0,1") == 0
+    assert arnode("home", "config", "set", "gpus", "") == 0
+    assert "gpus" not in at_home.config.read_text()
+    assert "gpus has its default" in capsys.readouterr().out
 
 
 def test_a_start_with_a_misspelled_task_leaves_no_home(

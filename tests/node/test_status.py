@@ -46,7 +46,17 @@ from tests.node.test_slow_ideas import Scribe
 # What scripts rely on; `v` is added where it is printed;
 # `intents`, `lanes`, `now`, the head's `recheck_pending`, the network's `in_use` and `addresses`,
 # and `self_test` are ours.
-FIELDS = {"remote_lanes", "running", "node", "sandbox", "lines", "network", "cost", "self_test"}
+FIELDS = {
+    "remote_lanes",
+    "running",
+    "paused",
+    "node",
+    "sandbox",
+    "lines",
+    "network",
+    "cost",
+    "self_test",
+}
 LINE_FIELDS = {
     "task", "scoring", "best_known", "gap", "class", "devices", "lanes", "baseline", "head",
     "working",
