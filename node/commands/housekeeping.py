@@ -5,6 +5,7 @@ import json
 import os
 import sys
 import time
+import tomllib
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -176,7 +177,7 @@ def set_config(key: str, value: str) -> None:
     after its next start.
     """
     home = Home.here()
-    parsed = parse_setting(key, value) if value else None
+    parsed = parse_setting(key, _listed(value)) if value else None
     if key == "task" and value:
         require_known(home, value)
     home.prepare()
@@ -185,6 +186,17 @@ def set_config(key: str, value: str) -> None:
     variable = SETTINGS[key].variable
     if variable in os.environ:
         click.echo(f"{variable} is set and takes precedence", err=True)
+
+
+def _listed(value: str) -> str:
+    """Return a list in the notation of config.toml as words separated by commas."""
+    if not value.startswith("["):
+        return value
+    try:
+        words = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return value
+    return ",".join(map(str, words))
 
 
 @config.command("check")

@@ -15,11 +15,13 @@ from node.commands.basics import (
 )
 from node.home.addresses import Address, Reach, parse_direct, peer_id
 from node.home.config import config_of
+from node.home.config_file import change_settings
+from node.home.consent import network_terms
 from node.home.control_socket import is_running
 from node.home.current_network import RunningMember, current_network, running_member
 from node.home.home import Home
 from node.home.invites import MAX_ADDRESSES, join_network, read_invite, write_invite
-from node.home.keyfile import read_keys
+from node.home.keyfile import load_keys, read_keys
 from node.home.network_definition import (
     AUTHOR_BYTES,
     MAX_AUTHORS,
@@ -32,6 +34,7 @@ from node.home.networks import all_networks, create_network, find_network
 from node.terminal.terminal import print_json
 from protocol.codecs import plain
 from protocol.errors import Rejected, UsageError
+from trainer.sandbox.tier import probe_tier
 
 _MAX_TYPED = 1 << 16
 # Addresses reachable from elsewhere come first. The rest serve a local network or this machine.
@@ -167,7 +170,7 @@ def init(name: str, private: bool, bootstrap: tuple[str, ...], authors: tuple[st
     )
     click.echo(f"network {name} is defined in {path}")
     click.echo(
-        f"next: `arnode start --network {name}`; then `arnode network invite` for the other nodes",
+        f"next: `arnode start --network {name} --yes`; then `arnode network invite` for others",
         err=True,
     )
 
@@ -223,7 +226,7 @@ def invite(named: str | None, given: tuple[str, ...], as_json: bool) -> None:
 @click.argument("line")
 @json_option()
 def join(line: str, as_json: bool) -> None:
-    """Save the network of an invite and use it from now on.
+    """Save the network of an invite and join it at the next start, which does not ask again.
 
     LINE: the invite, or - to read it from standard input. Then other users of this machine cannot
     see its secret in the list of processes.
@@ -231,6 +234,10 @@ def join(line: str, as_json: bool) -> None:
     home = Home.here()
     network = read_invite(sys.stdin.read(_MAX_TYPED) if line == "-" else line)
     path = join_network(home, network)
+    change_settings(home.config, {"online": True})
+    terms = network_terms(load_keys(home).author.public, probe_tier(), config_of(home))
+    for term in () if as_json else terms:
+        click.echo(f"  {term}", err=True)
     print_result(
         {"network": network.name, "file": str(path), **_reached_at(network)},
         f"network {network.name} is in use here, defined in {path}",

@@ -212,6 +212,14 @@ def test_a_fault_in_the_arguments_is_named(
     assert fault in capsys.readouterr().err.splitlines()[0]
 
 
+def test_a_list_is_set_in_the_notation_of_the_file(
+    at_home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    address = "/ip4/127.0.0.1/tcp/4101"
+    assert arnode("home", "config", "set", "listen", f'["{address}"]') == 0
+    assert f'listen = ["{address}"]' in at_home.config.read_text()
+
+
 def test_an_empty_value_removes_a_setting(
     at_home: Home, capsys: pytest.CaptureFixture[str]
 ) -> None:

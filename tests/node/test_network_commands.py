@@ -62,10 +62,11 @@ def test_a_private_network_goes_from_one_home_to_another(
     made = find_network(at_home, "lab").network
     monkeypatch.setenv("ARNODE_HOME", str(other.root))
     assert "network lab is in use here" in arnode("network", "join", line)
-    assert arnode.err == "next: `arnode start`\n"
+    assert "Peers see this machine's IP address." in arnode.err
+    assert arnode.err.endswith("next: `arnode start`\n")
     assert find_network(other, "lab").network == made
     config = json.loads(arnode("home", "config", "show", "--json"))["config"]
-    assert (config["net"], config["online"]) == ("lab", None)
+    assert (config["net"], config["online"]) == ("lab", True)
 
 
 def test_a_public_network_s_invite_holds_no_secret(arnode: Arnode) -> None:
