@@ -15,7 +15,6 @@ from node.home.home import Home
 from node.reporting.boards_page import board_page, boards_document
 from node.reporting.experiment import experiment_page
 from node.reporting.experiments import experiment_filters, experiments_page
-from node.reporting.hyperparameters import hyperparameters_document, kinds_document
 from node.reporting.jobs import job_document
 from node.reporting.knowledge import insights_document
 from node.reporting.lineage import lineage_document
@@ -91,8 +90,6 @@ _READERS: Final[tuple[tuple[str, str, Callable[[OpenHome, Any], Any]], ...]] = (
     ("/experiments/filters", "What experiments can be filtered and sorted by.", experiment_filters),
     ("/experiments/{id}", "One experiment.", experiment_page),
     ("/progress", "A line's history.", progress_document),
-    ("/hyperparameters", "Experiments by their hyperparameters.", hyperparameters_document),
-    ("/kinds", "Kinds of change.", kinds_document),
     ("/report", "A report on a time span.", report_page),
     ("/lineage", "Sources and the patches between them.", lineage_document),
     ("/records", "Records.", records_page),

@@ -17,7 +17,6 @@ from node.home.config import config_of
 from node.home.home import Home
 from node.home.keyfile import read_keys
 from node.proposing.day import day_document, today
-from node.reporting.knowledge import ImportanceDocument
 from node.reporting.now import NOTHING, NowDocument, gauges
 from node.reporting.open_home import OpenHome
 from node.reporting.owner import ProgramDocument, program_document
@@ -29,7 +28,6 @@ from node.web.connection_limits import ConnectionLimiter
 from node.web.events import Events
 from node.web.fleet import Fleet, FleetDocument
 from node.web.guards import add_security_headers, at_home, knowing, noting, require
-from node.web.importance import StoredImportance
 from node.web.openapi import openapi
 from node.web.problems import HttpFault
 from node.web.reading import Library, reading_routes
@@ -260,15 +258,7 @@ class Site:
         async def program(_: Nothing) -> ProgramDocument:
             return await library.read(lambda at: program_document(at.store, None))
 
-        stored_importance = StoredImportance(self.home)
-
-        async def importance(_: Nothing) -> ImportanceDocument:
-            return await stored_importance.document(library)
-
-        of_store: dict[str, Answer] = {"status": status, "program": program}
-        if self.kind == "store" and self.credentials is not None:  # it costs a process
-            of_store["importance"] = importance
-        answers = {**of_store, **self.answers}
+        answers: dict[str, Answer] = {"status": status, "program": program, **self.answers}
 
         def route(command: Command) -> Route:
             method, path = command.route.split()

@@ -21,7 +21,6 @@ PARTS: dict[str, Callable[[Full], str]] = {
     "board": lambda full: f"boards/{full.task}/{HARDWARE_CLASS}?network=main",
     "claim": lambda full: f"records/{full.claim}",
     "importance": lambda _: "insights/importance",
-    "values": lambda _: "insights/values",
     "transfer": lambda _: "insights/transfer",
     "lineage": lambda _: "insights/lineage",
     "lessons": lambda _: "insights/lessons",

@@ -1,50 +1,29 @@
 // The variation of the score that each hyperparameter explains, and the gains at its values.
 
-import { drawn, element, emptyState, plain, quoted, refill, section, skeleton, table } from "../dom.js";
+import { drawn, element, plain, quoted } from "../dom.js";
 import * as figures from "../figures.js";
-import { fill } from "../visit.js";
 
 const WIDTH = 240;
 const HEIGHT = 90;
 const EDGE = 8;
 
 export async function show(visit) {
-  const [found, kinds] = [element("div", {}), element("div", {})];
-  visit.show(section("Hyperparameters", found), section("Kinds of change", kinds));
-  refill(found, element("p", { class: "soft" }, "Computing the importance from all experiments, which takes some seconds …"), skeleton(3));
-  await Promise.all([
-    fill(kinds, async () => kindsView((await visit.get("kinds")).kinds)),
-    fill(found, async () => importanceView(await visit.get("importance"))), // of the current line
-  ]);
-}
-
-// How many patches of each kind were tried, kept and failed.
-function kindsView(kinds) {
-  if (kinds.length === 0) return emptyState("No change was tried yet", "The kinds of change that were tried and kept will be shown here.", "arnode start");
-  const most = kinds[0].tried;
-  const rows = kinds.map(({ kind, tried, kept, failed }) => [
-    quoted(kind),
-    element("meter", { min: "0", max: String(most), value: String(tried), "aria-label": `${tried} tried` }),
-    String(tried),
-    String(kept),
-    String(failed),
-  ]);
-  return table("Kinds of change", [{ name: "kind" }, { name: "" }, ...["tried", "kept", "failed"].map((name) => ({ name, figure: true }))], rows);
-}
-
-function importanceView({ hyperparameters, explained }) {
-  if (hyperparameters.length === 0) return emptyState("Too few hyperparameters were varied yet", "The part of the score's variation that each hyperparameter explains will be shown here, after some twenty experiments.");
-  return [
+  const { hyperparameters, explained } = await visit.get("importance"); // of the current line
+  if (hyperparameters.length === 0) {
+    visit.show(element("p", {}, "Too few hyperparameters were varied so far to show which ones matter."));
+    return;
+  }
+  visit.show(
     element("p", { class: "soft" }, `In a model of this node's experiments, single hyperparameters explain ${figures.share(explained)} of the variation of the score.`),
     element("ol", { class: "hyperparameters" }, hyperparameters.map(hyperparameterView)),
-  ];
+  );
 }
 
 function hyperparameterView({ name, share, low, high, best, values }) {
   return element(
     "li",
     {},
-    element("h3", {}, quoted(name)),
+    element("h2", {}, quoted(name)),
     element("label", {}, element("meter", { min: "0", max: "1", value: String(share ?? 0) }, figures.share(share)), ` explains ${figures.share(share)} (90 % interval ${figures.share(low)} to ${figures.share(high)})`),
     element("p", { class: "soft" }, "best value in the model: ", quoted(String(best))),
     effectPlot(name, values.map(({ value, gain_sd: gain }) => [value, gain])),

@@ -1,11 +1,10 @@
-// Insights: six views of the results so far.
+// Insights: five views of the results so far.
 
 import { element, link } from "../dom.js";
 
 export const title = "Insights";
 const VIEWS = {
   importance: ["Importance of hyperparameters", () => import("./importance.js")],
-  values: ["Scores by value", () => import("./values.js")],
   transfer: ["Transfer", () => import("./transfer.js")],
   lineage: ["Lineage", () => import("./lineage.js")],
   lessons: ["Lessons", () => import("./lessons.js")],
