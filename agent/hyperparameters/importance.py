@@ -25,8 +25,10 @@ from agent.hyperparameters.changes import HyperparameterTrial, trials
 from agent.hyperparameters.effects import Effects
 from agent.hyperparameters.positions import Cube
 from agent.hyperparameters.surrogate import Surrogate
-from agent.proposal import Context, HyperparameterImportance
+from agent.proposal import Context, HyperparameterImportance, Outcome
 from agent.source.literals import Hyperparameter, Scalar, axis_of, find_hyperparameters
+from protocol.ideas import HyperparameterSpec
+from protocol.source import Source
 
 LEAST_TRIALS: Final = 8  # with fewer, nothing is reported
 _GRID: Final = 9  # values of a hyperparameter along its range
@@ -38,10 +40,20 @@ _INTERVAL: Final = (0.05, 0.95)
 
 
 def importance_of(context: Context) -> tuple[HyperparameterImportance, ...]:
+    """Return the importance of the hyperparameters in a proposer's context."""
+    return importance_in(context.source, context.editable, context.hyperparameters, context.history)
+
+
+def importance_in(
+    source: Source,
+    editable: Sequence[str],
+    specs: tuple[HyperparameterSpec, ...],
+    history: Sequence[Outcome],
+) -> tuple[HyperparameterImportance, ...]:
     """Return the importance of a source's hyperparameters, computed from the latest trials."""
-    found = find_hyperparameters(context.source, context.editable, context.hyperparameters)
+    found = find_hyperparameters(source, editable, specs)
     by_name = {hyperparameter.name: hyperparameter for hyperparameter in reversed(found)}
-    seen = trials(context.history[-_MOST_LOOKED_AT:], context.hyperparameters)
+    seen = trials(history[-_MOST_LOOKED_AT:], specs)
     judged = [trial for trial in seen if trial.outcome.decision != "rejected"]
     return importances([*reversed(by_name.values())], judged[:_MOST_MODELLED])
 

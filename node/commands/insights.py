@@ -1,14 +1,17 @@
 """`log --importance`: which hyperparameters matter, and which kinds of change worked where."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from node.commands.basics import reading
+from node.home.home import Home
+from node.terminal.progress import reporting
 from node.terminal.terminal import print_json
 from protocol.codecs import plain
 
 if TYPE_CHECKING:
-    from node.on_demand.insights import Learnt
+    from node.reporting.importance import ImportanceDocument
 
 _SHOWN = 12  # hyperparameters
 
@@ -20,57 +23,42 @@ def show_importance(task: str | None, *, as_json: bool) -> None:
     interval from resampled experiments. The share is estimated by the built-in search's model. It
     is no evidence, and no decision uses it.
     """
-    from node.on_demand.insights import ask_for_insights
+    from node.reporting.importance import importance_of_line
+    from node.reporting.open_home import BoardCache, OpenHome
+    from node.reporting.queries import OfLine
 
-    learnt = ask_for_insights(task)
+    with reading() as (store, blobs), reporting() as progress:
+        at = OpenHome(home=Home.here(), net="", store=store, blobs=blobs, boards=BoardCache())
+        progress("computing main effects from earlier runs", 0.0)
+        learnt = importance_of_line(at, OfLine(task=task))
     if as_json:
-        print_json(_document(learnt))
+        print_json(learnt)
         return
     _print_hyperparameters(learnt)
     _print_kinds(learnt)
 
 
-def _print_hyperparameters(learnt: "Learnt") -> None:
-    hyperparameters: Any = learnt.importance["hyperparameters"]
-    name = plain(learnt.names[learnt.line.task])
-    if not hyperparameters:
+def _print_hyperparameters(learnt: "ImportanceDocument") -> None:
+    name = plain(learnt["task"]["name"])
+    if not learnt["hyperparameters"]:
         click.echo(f"too few hyperparameters of {name} were varied yet to say which matter")
         return
-    click.echo(
-        f"hyperparameters of {name} on {plain(learnt.line.hardware_class)}, by share of variance:"
-    )
-    for one in hyperparameters[:_SHOWN]:
+    click.echo(f"hyperparameters of {name} on {plain(learnt['class'])}, by share of variance:")
+    for one in learnt["hyperparameters"][:_SHOWN]:
         share = f"{one['share']:.0%} ({one['low']:.0%} to {one['high']:.0%})"
         click.echo(f"  {plain(one['name']):<28} {share:<22} best at {plain(str(one['best']))}")
 
 
-def _print_kinds(learnt: "Learnt") -> None:
-    if not learnt.kinds:
+def _print_kinds(learnt: "ImportanceDocument") -> None:
+    if not learnt["kinds"]:
         click.echo("this node has not tried any patch of its proposers yet")
         return
     click.echo("kinds of change, and how many patches were kept:")
-    for line in dict.fromkeys(one.line for one in learnt.kinds):
-        click.echo(f"  {plain(learnt.names[line.task])} on {plain(line.hardware_class)}")
-        for one in learnt.kinds:
-            if one.line == line:
-                failed = f", {one.failed} failed" if one.failed else ""
-                click.echo(f"    {one.kind:<26} {one.kept} of {one.tried}{failed}")
-
-
-def _document(learnt: "Learnt") -> dict[str, object]:
-    return {
-        "task": {"id": learnt.line.task.hex(), "name": learnt.names[learnt.line.task]},
-        "class": learnt.line.hardware_class,
-        **learnt.importance,
-        "kinds": [
-            {
-                "task": {"id": one.line.task.hex(), "name": learnt.names[one.line.task]},
-                "class": one.line.hardware_class,
-                "kind": one.kind,
-                "tried": one.tried,
-                "kept": one.kept,
-                "failed": one.failed,
-            }
-            for one in learnt.kinds
-        ],
-    }
+    shown: tuple[str, str] | None = None
+    for one in learnt["kinds"]:
+        line = one["task"]["id"], one["class"]
+        if line != shown:
+            click.echo(f"  {plain(one['task']['name'])} on {plain(one['class'])}")
+            shown = line
+        failed = f", {one['failed']} failed" if one["failed"] else ""
+        click.echo(f"    {one['kind']:<26} {one['kept']} of {one['tried']}{failed}")

@@ -8,17 +8,20 @@ hyperparameters and the reason for a failure. An experiment's number is the numb
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Final, cast
+from typing import Final, Protocol, cast
 
 from agent.proposal import DECISION_WORDS, MAX_REPAIRS, Crash, Decision, Outcome, repairs_of
 from agent.source.literals import hyperparameter_values
 from node.line.experiment import ExperimentStep
-from node.line.line_writer import LineWriter
-from node.store.jobs import Job, StoredOutcome
+from node.store.jobs import Job, LineKey, StoredOutcome
 from node.store.notes import Note
+from node.store.store import Store
+from protocol.ideas import HyperparameterSpec
+from protocol.manifest import TaskManifest
 from protocol.runs import Run, patch_score_nano
+from protocol.source import Source
+from protocol.styles import Style
 from protocol.units import from_nano
-from trainer.task_folder.task import Task
 
 IN_FULL: Final = 300  # the latest experiments: each is a source to parse
 SLOW: Final = frozenset({"llm", "command"})  # proposers that write code, and read why it failed
@@ -26,21 +29,46 @@ _LOG_LINES = 50
 _LINE_CHARS: Final = 400
 
 
+class ReadableLine(Protocol):
+    """What is read of a line: its jobs and the sources that ran."""
+
+    @property
+    def store(self) -> Store:
+        """The store that has the line's jobs."""
+
+    @property
+    def key(self) -> LineKey:
+        """The line's task and hardware class."""
+
+    @property
+    def style(self) -> Style:
+        """How results are decided."""
+
+    def source(self, tree: bytes) -> Source:
+        """Return the exact source of a tree that ran here."""
+
+
 class Outcomes:
     """The outcomes of one line, oldest first, and the latest crash worth repairing, if any."""
 
-    def __init__(self, line_writer: LineWriter, task: Task) -> None:
-        self._line_writer = line_writer
-        self._task = task
+    def __init__(
+        self,
+        line: ReadableLine,
+        manifest: TaskManifest,
+        hyperparameters: tuple[HyperparameterSpec, ...],
+    ) -> None:
+        self._line = line
+        self._editable = tuple(path for path, _ in manifest.files)
+        self._hyperparameters = hyperparameters
         self._all: list[Outcome] = []
         self._places: dict[tuple[bytes, bytes], int] = {}  # in the list, by base and tree
         self._crash: Crash | None = None
         self._crashed: str | None = None  # the arm whose idea crashed
         # By the trees that they made; the task's own source has number 0.
-        self._numbers = {line_writer.subject.source.tree: 0}
-        self._scatters = line_writer.style.name != "exact"
+        self._numbers = {manifest.baseline_tree: 0}
+        self._scatters = line.style.name != "exact"
         self._open_then = 0  # the latest experiment that existed when the crash became known
-        jobs = line_writer.store.jobs.closed_jobs(line_writer.key, ExperimentStep)
+        jobs = line.store.jobs.closed_jobs(line.key, ExperimentStep)
         for number, job in enumerate(jobs):
             if number < len(jobs) - IN_FULL:
                 self._add(self._decided(job), job.step)
@@ -63,7 +91,7 @@ class Outcomes:
 
     def learn(self, job: Job[ExperimentStep]) -> None:
         """Add the outcome of an experiment; skip an experiment that is tried again."""
-        alongside = self._line_writer.store.jobs.open_ids(self._line_writer.key)
+        alongside = self._line.store.jobs.open_ids(self._line.key)
         self._learn(job, open_then=max({job.id, *alongside}))
 
     def _learn(self, job: Job[ExperimentStep], *, open_then: int) -> None:
@@ -71,7 +99,7 @@ class Outcomes:
         decided = self._decided(job)
         if decided is None:
             return
-        ended = [one.outcome for one in self._line_writer.store.jobs.runs_of(job.id) if one.outcome]
+        ended = [one.outcome for one in self._line.store.jobs.runs_of(job.id) if one.outcome]
         runs = [one for one in ended if one.run.role == "candidate"]
         last = runs[-1] if runs else None
         self._add(self._in_full(decided, step, ended), step)
@@ -145,7 +173,7 @@ class Outcomes:
             detailed,
             edits=step.idea.edits,
             values=hyperparameter_values(
-                self._line_writer.source(step.tree), self._task.editable, self._task.hyperparameters
+                self._line.source(step.tree), self._editable, self._hyperparameters
             ),
             reason=(runs[-1].reason or "") if has_failed else "",
             last_line=_last_line(own[-1].log_tail) if has_failed else "",
@@ -156,7 +184,7 @@ class Outcomes:
         if fixed >= MAX_REPAIRS:
             return None
         return Crash(
-            source=self._line_writer.source(step.tree),
+            source=self._line.source(step.tree),
             key=key,
             title=step.title,
             status=run.status,

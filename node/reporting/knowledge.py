@@ -1,14 +1,10 @@
-"""Knowledge beyond single results: insights, and the importance of hyperparameters."""
+"""Insights: lessons of series of results, in words."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, TypedDict
+from typing import Final, TypedDict
 
 from node.reporting.open_home import OpenHome
 from node.reporting.queries import OfTask
 from protocol.remarks import InsightBody
-
-if TYPE_CHECKING:
-    from agent.proposal import HyperparameterImportance
 
 _MOST: Final = 500
 _LOOKED_AT: Final = 5_000
@@ -58,49 +54,3 @@ def insights_document(at: OpenHome, query: OfTask) -> InsightsDocument:
         if len(found) == _MOST:
             break
     return {"insights": found}
-
-
-class ValueDocument(TypedDict):
-    """A hyperparameter's value, and its estimated gain over the present value, in sd of one run."""
-
-    value: bool | int | float | str
-    gain_sd: float
-
-
-class HyperparameterDocument(TypedDict):
-    """A hyperparameter, and the share of variance that it explains alone, with a 90 % interval."""
-
-    name: str
-    share: float
-    low: float
-    high: float
-    best: bool | int | float | str
-    values: list[ValueDocument]
-
-
-class ImportanceDocument(TypedDict):
-    """Hyperparameters, the most important first; empty if too few of their values were tried.
-
-    `explained` is the share of variance that all of them explain together.
-    """
-
-    hyperparameters: list[HyperparameterDocument]
-    explained: float
-
-
-def importance_document(found: "Sequence[HyperparameterImportance]") -> ImportanceDocument:
-    """Return the importance of hyperparameters as JSON."""
-    return {
-        "hyperparameters": [
-            {
-                "name": one.name,
-                "share": one.share,
-                "low": one.low,
-                "high": one.high,
-                "best": one.best,
-                "values": [{"value": value, "gain_sd": gain} for value, gain in one.gains],
-            }
-            for one in found
-        ],
-        "explained": min(1.0, sum(one.share for one in found)),
-    }

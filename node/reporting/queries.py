@@ -20,6 +20,7 @@ Sort = Annotated[
         pattern="^(ts|metric|gain|title|decision|stage|origin|memory|[A-Z][A-Z0-9_]{0,63})$"
     ),
 ]
+Constant = Annotated[str, msgspec.Meta(pattern="^[A-Z][A-Z0-9_]{0,63}$")]
 TagNames = Annotated[str, msgspec.Meta(pattern=f"^{TAG_PATTERN}(,{TAG_PATTERN}){{0,9}}$")]
 Order = Literal["asc", "desc"]
 Name = Annotated[str, msgspec.Meta(max_length=64)]
@@ -33,6 +34,12 @@ class OfLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     task: Name | None = None
     hardware_class: Name | None = msgspec.field(name="class", default=None)
+
+
+class OfHyperparameters(OfLine, frozen=True):
+    """A line's experiments that changed a hyperparameter: any, or the one called `name`."""
+
+    name: Constant | None = None
 
 
 class OfTask(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

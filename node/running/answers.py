@@ -1,6 +1,5 @@
 """The answers of a running node to commands, over its socket and over the API."""
 
-import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,7 +15,6 @@ from node.loop.authors import author_rates
 from node.loop.in_flight import Lost
 from node.proposing.advice import advice, prompt_document
 from node.reporting.experiment import experiment_found
-from node.reporting.knowledge import ImportanceDocument, importance_document
 from node.reporting.owner import ProgramDocument, program_document
 from node.reporting.peers import peers_document, trust_in
 from node.reporting.publishing import read_draft, sign_report
@@ -137,13 +135,6 @@ class NodeAnswers:
             who = slow.name if slow else ", ".join(node.config.agent)
             return dict(await prompt_document(node.home, context, who, slow))
         return dict(await advice(context, node.proposers.fast, slow))
-
-    async def importance(self, _: Nothing) -> ImportanceDocument:
-        """Return the importance of each hyperparameter."""
-        from agent.hyperparameters.importance import importance_of  # imports numpy
-
-        found = await asyncio.to_thread(importance_of, self._node.ideas.context())
-        return importance_document(found)
 
     async def program(self, _: Nothing) -> ProgramDocument:
         """Return the current and earlier instructions for proposers."""

@@ -101,7 +101,7 @@ class LoopAssembly:
         exploring = Exploring(
             line_writer, peers=peers, noise_sd=noise.sd, reference_runs=policy.reference_runs
         )
-        outcomes = Outcomes(line_writer, task)
+        outcomes = Outcomes(line_writer, task.manifest, task.hyperparameters)
         claimed = peers and PeerPatches(
             line_writer, peers, net=config.net, noise_sd=noise.sd, most_fresh=most_fresh
         )

@@ -11,7 +11,6 @@ from typing import Annotated, Any, Final, Protocol, TypeAlias, TypedDict, cast
 import msgspec
 
 from node.home.control_socket import Handler, Message
-from node.reporting.knowledge import ImportanceDocument
 from node.reporting.owner import ProgramDocument
 from node.reporting.queries import Id, Nothing, OfProposal
 from node.store.tags import TAG_PATTERN
@@ -286,13 +285,6 @@ _Json = dict[str, Any]
 COMMANDS: Final = (
     Command("status", Nothing, _Json, "GET /status", "The node's status."),
     Command("peers", Nothing, _Json, "GET /peers", "The connected peers."),
-    Command(
-        "importance",
-        Nothing,
-        ImportanceDocument,
-        "GET /importance",
-        "The importance of hyperparameters.",
-    ),
     Command("program", Nothing, ProgramDocument, "GET /program", "The instructions of proposers."),
     Command("note", Say, Said, "POST /notes", "A note to the proposers or on an experiment."),
     Command("approve", OfProposal, Decided, f"POST {_PROPOSAL}/approve", "Let a proposal run."),

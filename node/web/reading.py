@@ -15,6 +15,7 @@ from node.home.home import Home
 from node.reporting.boards_page import board_page, boards_document
 from node.reporting.experiment import experiment_page
 from node.reporting.experiments import experiment_filters, experiments_page
+from node.reporting.hyperparameters import hyperparameters_document
 from node.reporting.jobs import job_document
 from node.reporting.knowledge import insights_document
 from node.reporting.lineage import lineage_document
@@ -88,6 +89,11 @@ def _tasks(at: OpenHome, _: Nothing) -> TasksDocument:
 _READERS: Final[tuple[tuple[str, str, Callable[[OpenHome, Any], Any]], ...]] = (
     ("/experiments", "Experiments.", experiments_page),
     ("/experiments/filters", "What experiments can be filtered and sorted by.", experiment_filters),
+    (
+        "/hyperparameters",
+        "The values of hyperparameters in experiments, with the scores.",
+        hyperparameters_document,
+    ),
     ("/experiments/{id}", "One experiment.", experiment_page),
     ("/progress", "A line's history.", progress_document),
     ("/report", "A report on a time span.", report_page),

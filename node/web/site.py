@@ -17,14 +17,16 @@ from node.home.config import config_of
 from node.home.home import Home
 from node.home.keyfile import read_keys
 from node.proposing.day import day_document, today
+from node.reporting.importance import ImportanceDocument
 from node.reporting.now import NOTHING, NowDocument, gauges
 from node.reporting.open_home import OpenHome
 from node.reporting.owner import ProgramDocument, program_document
-from node.reporting.queries import Nothing
+from node.reporting.queries import Nothing, OfLine
 from node.reporting.status import status_document
 from node.terminal.glossary import glossary
 from node.web.commands import COMMANDS, Answer, Command
 from node.web.connection_limits import ConnectionLimiter
+from node.web.estimates import Estimates
 from node.web.events import Events
 from node.web.fleet import Fleet, FleetDocument
 from node.web.guards import add_security_headers, at_home, knowing, noting, require
@@ -205,12 +207,21 @@ class Site:
             config = config_of(self.home)
             return dict(await library.read(lambda at: day_document(at.store, config, day)))
 
+        estimates = Estimates(self.home, library)
+
         def route(path: str, summary: str, answer: Any, handle: Any, **more: Any) -> Route:
             return Route(
                 method="GET", path=path, summary=summary, answer=answer, handle=handle, **more
             )
 
         of_owner = [
+            route(
+                "/importance",
+                "The importance of a line's hyperparameters, and the kinds of change.",
+                ImportanceDocument,
+                estimates.importance,
+                asks=OfLine,
+            ),
             route("/fleet", "Other nodes of the owner.", FleetDocument, fleet),
             route(
                 "/spending",

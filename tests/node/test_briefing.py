@@ -31,7 +31,7 @@ def briefed(line_writer: LineWriter, home: Home, *, left: Left = NO_END, **parts
     briefing = Briefing(
         line_writer=line_writer,
         task=task,
-        outcomes=Outcomes(line_writer, task),
+        outcomes=Outcomes(line_writer, task.manifest, task.hyperparameters),
         program=lambda: "Lower it.",
         noise_sd=lambda: 0.01,
         **parts,

@@ -20,7 +20,8 @@ from tests.node.scripted import Bench
 
 
 def outcomes_of(line_writer: LineWriter, home: Home) -> Outcomes:
-    return Outcomes(line_writer, Bench(home=home, store=line_writer.store).session().task)
+    task = Bench(home=home, store=line_writer.store).session().task
+    return Outcomes(line_writer, task.manifest, task.hyperparameters)
 
 
 def crashed(

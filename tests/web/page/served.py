@@ -8,11 +8,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from agent.proposal import HyperparameterImportance
 from node.home.control_socket import Message
 from node.home.home import Home
 from node.reporting.experiment import experiment_found
-from node.reporting.knowledge import importance_document
 from node.reporting.now import NowDocument
 from node.reporting.peers import peers_document
 from node.reporting.queries import Nothing
@@ -27,18 +25,6 @@ from tests.node.examples import HARDWARE_CLASS, KEY
 from tests.web.page.full_store import HOSTILE
 
 _WAIT_S = 60
-SEARCH = (
-    HyperparameterImportance(
-        name="LEARNING_RATE",
-        share=0.7,
-        low=0.6,
-        high=0.8,
-        gains=((0.1, -2.0), (0.3, 0.0), (0.6, 1.5)),
-    ),
-    HyperparameterImportance(
-        name="PATTERN", share=0.2, low=0.1, high=0.3, gains=(("SL", 0.0), (HOSTILE[0], 0.4))
-    ),
-)
 PROPOSERS: tuple[dict[str, Message], ...] = (
     {
         "name": "search",
@@ -143,16 +129,12 @@ class ServedHome:
 
         paused = {"paused": True, "until": None, "runs_ended": 0, "seconds_lost": 0.0}
 
-        async def importance(_: Nothing) -> Any:
-            return importance_document(SEARCH)
-
         async def tag(asked: TagExperiment) -> Any:
             with Store.open(self.home) as store:
                 entry, _ = experiment_found(store, asked.id)
                 return {"tags": [*store.tags.change(entry.id, add=asked.add, remove=asked.remove)]}
 
         return {
-            "importance": importance,
             "tag": tag,
             "status": status,
             "peers": peers,
