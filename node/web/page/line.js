@@ -46,8 +46,3 @@ export function lineChooser(lines, line, chosen) {
   );
   return append(element("label", { class: "field" }, "Task and hardware "), select);
 }
-
-// The text for a view without a line.
-export function noLine() {
-  return element("p", {}, "This node has no measurements yet. Its first runs measure the task's baseline.");
-}

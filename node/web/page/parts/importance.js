@@ -1,61 +1,92 @@
-// The variation of the score that each hyperparameter explains, and the gains at its values.
+// Insights, importance: the variation of the score that each hyperparameter explains, and the gains at
+// its values, in the built-in search's model.
 
-import { drawn, element, plain, quoted } from "../dom.js";
+import { withQuery } from "../api.js";
+import { axisOf } from "../charts/axes.js";
+import { pictureButton } from "../charts/picture.js";
+import { drawn, element, emptyState, link, plain, quoted } from "../dom.js";
 import * as figures from "../figures.js";
+import { chosenLine, lineChooser, ofLine } from "../line.js";
+import { fill } from "../visit.js";
 
-const WIDTH = 240;
-const HEIGHT = 90;
-const EDGE = 8;
+const WIDTH = 300;
+const HEIGHT = 150;
+const BOX = { left: 46, right: 12, top: 10, bottom: 40 };
+const BAR = 200;
+const MOST_TICKS = 4;
+const TICK_CHARACTERS = 10;
+const NAME_CHARACTERS = 26;
 
 export async function show(visit) {
-  const { hyperparameters, explained } = await visit.get("importance"); // of the current line
-  if (hyperparameters.length === 0) {
-    visit.show(element("p", {}, "Too few hyperparameters were varied so far to show which ones matter."));
+  const { lines, line } = await chosenLine(visit);
+  if (line === null) {
+    visit.show(nothing());
     return;
   }
-  visit.show(
-    element("p", { class: "soft" }, `In a model of this node's experiments, single hyperparameters explain ${figures.share(explained)} of the variation of the score.`),
+  const place = element("div", {});
+  visit.show(lineChooser(lines, line, () => dispatchEvent(new Event("hashchange"))), place);
+  await fill(place, async () => importanceView(await visit.get(ofLine("importance", line))));
+}
+
+const nothing = () =>
+  emptyState("Too little was varied yet", "The share of the score's variation that each hyperparameter explains will be shown here, once at least 8 experiments changed only hyperparameters.", "arnode start");
+
+function importanceView({ hyperparameters, explained }) {
+  if (hyperparameters.length === 0) return nothing();
+  return [
+    element("p", {}, `On their own, single hyperparameters explain ${figures.share(explained)} of the score's variation in a model of this node's experiments. It is an estimate; no decision uses it.`),
     element("ol", { class: "hyperparameters" }, hyperparameters.map(hyperparameterView)),
-  );
+  ];
 }
 
 function hyperparameterView({ name, share, low, high, best, values }) {
+  const points = values.map(({ value, gain_sd: gain }) => [value, gain]).filter(([, gain]) => figures.isKnown(gain));
   return element(
     "li",
-    {},
-    element("h2", {}, quoted(name)),
-    element("label", {}, element("meter", { min: "0", max: "1", value: String(share ?? 0) }, figures.share(share)), ` explains ${figures.share(share)} (90 % interval ${figures.share(low)} to ${figures.share(high)})`),
-    element("p", { class: "soft" }, "best value in the model: ", quoted(String(best))),
-    effectPlot(name, values.map(({ value, gain_sd: gain }) => [value, gain])),
+    { class: "card" },
+    element("h2", {}, link(withQuery("insights/scatter", { name }), quoted(name))),
+    element("p", { class: "share" }, element("span", { class: "big" }, figures.share(share)), element("span", { class: "soft" }, `90 % interval ${figures.share(low)} to ${figures.share(high)}`)),
+    shareBar(share, low, high),
+    element("p", {}, "best value in the model: ", quoted(typeof best === "number" ? figures.rounded(best) : String(best))),
+    points.length > 0 ? effectPlot(name, points) : null,
   );
 }
 
-// A plot of gain by value: numbers to scale, other values at equal distances.
+// A bar of the share, with its interval as a line.
+function shareBar(share, low, high) {
+  const x = (value) => (BAR * Math.min(1, Math.max(0, value))).toFixed(1);
+  return drawn(
+    "svg",
+    { viewBox: `0 0 ${BAR} 14`, class: "share-bar", "aria-hidden": "true" },
+    drawn("rect", { class: "whole", width: BAR, height: 14, rx: 3 }),
+    drawn("rect", { class: "part", width: x(share), height: 14, rx: 3 }),
+    drawn("path", { class: "interval", d: `M${x(low)} 7H${x(high)}M${x(low)} 3v8M${x(high)} 3v8` }),
+  );
+}
+
+// The gain at each value, relative to the present one.
 function effectPlot(name, points) {
-  const known = points.filter(([, gain]) => figures.isKnown(gain));
-  if (known.length === 0) return null;
-  const isNumeric = known.every(([value]) => typeof value === "number");
-  const words = [...new Set(known.map(([value]) => String(value)))];
-  const across = isNumeric ? scale(known.map(([value]) => value), EDGE, WIDTH - EDGE) : (value) => scale([0, Math.max(1, words.length - 1)], EDGE, WIDTH - EDGE)(words.indexOf(String(value)));
-  const gains = known.map(([, gain]) => gain);
-  const up = scale([...gains, 0], HEIGHT - EDGE, EDGE);
-  const values = isNumeric ? `from ${Math.min(...known.map(([value]) => value))} to ${Math.max(...known.map(([value]) => value))}` : words.join(", ");
-  const caption = `gains between ${Math.min(...gains).toFixed(1)} and ${Math.max(...gains).toFixed(1)} sd at values ${values}`;
-  return element(
-    "figure",
-    { class: "effect" },
-    drawn(
-      "svg",
-      { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": plain(`${name}: ${caption}`) },
-      drawn("path", { class: "axis", d: `M0 ${up(0)}H${WIDTH}` }),
-      known.map(([value, gain]) => drawn("circle", { class: gain > 0 ? "point up" : "point", cx: across(value), cy: up(gain), r: "2.6" })),
-    ),
-    element("figcaption", {}, quoted(caption)),
+  const axis = axisOf(name, points.map(([value]) => (typeof value === "boolean" ? String(value) : value)));
+  const gains = [...points.map(([, gain]) => gain), 0];
+  const [least, most] = [Math.min(...gains), Math.max(...gains)];
+  const reach = most - least || 1;
+  const x = (value) => BOX.left + axis.at(typeof value === "boolean" ? String(value) : value) * (WIDTH - BOX.left - BOX.right);
+  const y = (gain) => BOX.top + ((most - gain) / reach) * (HEIGHT - BOX.top - BOX.bottom);
+  const places = points.map(([value, gain]) => [x(value).toFixed(1), y(gain).toFixed(1), gain]);
+  const words = `gains between ${figures.deviations(least, 1)} and ${figures.deviations(most, 1)} at ${axis.isNumeric ? `values from ${axis.words(points[0][0])} to ${axis.words(points.at(-1)[0])}` : points.map(([value]) => String(value)).join(", ")}`;
+  const every = Math.ceil(axis.ticks.length / MOST_TICKS);
+  const label = (text, length = TICK_CHARACTERS) => (text.length > length ? `${text.slice(0, length - 1)}…` : text);
+  const svg = drawn(
+    "svg",
+    { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": plain(`${name}: ${words}`) },
+    drawn("path", { class: "axis", d: `M${BOX.left} ${HEIGHT - BOX.bottom}H${WIDTH - BOX.right}M${BOX.left} ${BOX.top}V${HEIGHT - BOX.bottom}` }),
+    drawn("path", { class: "zero", d: `M${BOX.left} ${y(0)}H${WIDTH - BOX.right}` }),
+    [...new Set([most, 0, least])].filter((gain, at, all) => all.every((other, place) => place <= at || Math.abs(y(other) - y(gain)) > 11)).map((gain) => drawn("text", { class: "tick", x: BOX.left - 5, y: y(gain) + 4, "text-anchor": "end" }, gain === 0 ? "0" : figures.deviations(gain, 1).replace(" sd", ""))),
+    axis.ticks.filter((_, at) => at % every === 0).map(({ place, words: text }) => drawn("text", { class: "tick", x: BOX.left + place * (WIDTH - BOX.left - BOX.right), y: HEIGHT - BOX.bottom + 15, "text-anchor": "middle" }, label(text))),
+    drawn("text", { class: "tick", x: (BOX.left + WIDTH - BOX.right) / 2, y: HEIGHT - 6, "text-anchor": "middle" }, `${label(plain(name), NAME_CHARACTERS)}${axis.isLog ? ", logarithmic" : ""}`),
+    drawn("text", { class: "tick", x: 10, y: (BOX.top + HEIGHT - BOX.bottom) / 2, "text-anchor": "middle", transform: `rotate(-90 10 ${(BOX.top + HEIGHT - BOX.bottom) / 2})` }, "gain, sd"),
+    axis.isNumeric ? drawn("path", { class: "line working", d: places.map(([across, height], at) => `${at ? "L" : "M"}${across} ${height}`).join("") }) : null,
+    places.map(([across, height, gain]) => drawn("circle", { class: gain > 0 ? "point up" : "point", cx: across, cy: height, r: "3.5" })),
   );
-}
-
-function scale(values, from, to) {
-  const least = Math.min(...values);
-  const reach = Math.max(...values) - least || 1;
-  return (value) => (from + ((value - least) / reach) * (to - from)).toFixed(1);
+  return element("figure", { class: "effect" }, svg, element("div", { class: "below-plot" }, element("figcaption", {}, quoted(words)), pictureButton(`Gain by ${name}`, () => svg)));
 }

@@ -1,10 +1,13 @@
-// Insights: five views of the results so far.
+// Insights: views of the results so far. Each has a permalink.
 
 import { element, link } from "../dom.js";
 
 export const title = "Insights";
 const VIEWS = {
-  importance: ["Importance of hyperparameters", () => import("./importance.js")],
+  importance: ["Importance", () => import("./importance.js")],
+  kinds: ["Kinds of change", () => import("./kinds.js")],
+  scatter: ["Scatter", () => import("./scatter.js")],
+  parallel: ["Parallel coordinates", () => import("./parallel.js")],
   transfer: ["Transfer", () => import("./transfer.js")],
   lineage: ["Lineage", () => import("./lineage.js")],
   lessons: ["Lessons", () => import("./lessons.js")],
@@ -21,6 +24,7 @@ export async function show(visit) {
   };
   visit.setTitle(`Insights: ${name.toLowerCase()}`);
   visit.show(element("nav", { class: "views", "aria-label": "Views" }, element("ul", {}, Object.entries(VIEWS).map(item))));
-  const { show: fill } = await load();
-  await fill(visit);
+  visit.place.querySelector(".views [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+  const { show: fillView } = await load();
+  await fillView(visit);
 }

@@ -1,9 +1,9 @@
 // The ancestry graph of sources, of this node and all peers, with a row for each source.
 
-import { drawn, element, link, plain, quoted } from "../dom.js";
+import { drawn, element, emptyState, link, plain, quoted } from "../dom.js";
 import * as figures from "../figures.js";
 import { rowsOf } from "../graph.js";
-import { chosenLine, lineChooser, noLine, ofLine } from "../line.js";
+import { chosenLine, lineChooser, ofLine } from "../line.js";
 import { RowList } from "../rows.js";
 import { Listed } from "../sources.js";
 import { badge } from "../words.js";
@@ -15,7 +15,7 @@ const MOST_LANES = 10; // further columns are drawn at the last one
 export async function show(visit) {
   const { lines, line } = await chosenLine(visit);
   if (line === null) {
-    visit.show(noLine());
+    visit.show(nothing());
     return;
   }
   visit.show(lineChooser(lines, line, () => dispatchEvent(new Event("hashchange"))));
@@ -35,11 +35,13 @@ export async function show(visit) {
       { name: "time", part: "time", fill: ({ ts }) => figures.time(ts) },
     ],
     source: new Listed(rows),
-    empty: "No patch was kept yet.",
+    empty: nothing(),
     signal: visit.signal,
   });
   visit.show(element("p", { class: "soft" }, `${figures.many(rows.length, "source")}: this node's kept patches and peers' claims. A peer's gain is the claimed one.`), list.place);
 }
+
+const nothing = () => emptyState("No patch was kept yet", "Kept patches and peers' claims will be drawn here, each below the sources that build on it.", "arnode start");
 
 function stepOf({ tree, title, patch }, places) {
   const name = quoted(title || "untitled");

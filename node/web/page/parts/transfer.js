@@ -1,7 +1,7 @@
 // A heat map of each patch's gain on each hardware class, with the kind of evidence in each cell.
 // Below it the transfers between tasks, and the fraction of a gain that transfers.
 
-import { append, element, plain, quoted } from "../dom.js";
+import { append, element, emptyState, plain, quoted } from "../dom.js";
 import * as figures from "../figures.js";
 import { RowList } from "../rows.js";
 import { Listed } from "../sources.js";
@@ -12,7 +12,7 @@ const MOST_CLASSES = 12; // columns; the command line shows further ones
 
 export async function show(visit) {
   const { task, patches, carried, slopes } = await visit.get("transfer");
-  if (patches.length === 0) visit.show(element("p", {}, "No gains were claimed or measured yet."));
+  if (patches.length === 0) visit.show(emptyState("No gains yet", "Each patch's gain on each hardware class will be shown here, claimed or measured. Connected peers add theirs.", "arnode start"));
   else showClasses(visit, task, patches);
   if (carried.length > 0) visit.show(carriedView(carried, slopes));
 }
