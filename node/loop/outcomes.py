@@ -29,8 +29,8 @@ _LOG_LINES = 50
 _LINE_CHARS: Final = 400
 
 
+class ReadableLine(Protocol):
     """The part of a line that is read here: its jobs and the sources that ran."""
-    """What is read of a line: its jobs and the sources that ran."""
 
     @property
     def store(self) -> Store:

@@ -109,4 +109,8 @@ def _here(here: Here | None, *, needs_recheck: bool) -> str:
     if here is None:
         return "not measured"
     verdict_text = word("recheck_pending" if needs_recheck else here.verdict)
-    return verdict_text if here.gain is None else f"{verdict_text} {_signed(here.gain.value_nano)}"
+    if here.anchor_gain is not None:
+        return f"{verdict_text} {_signed(here.anchor_gain.value_nano)}"
+    if here.gain is None:
+        return verdict_text
+    return f"{verdict_text} {_signed(here.gain.value_nano)} over its base"

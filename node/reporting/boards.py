@@ -48,13 +48,18 @@ class OthersDocument(TypedDict):
 
 
 class HereDocument(TypedDict):
-    """This node's last measurement of a tree."""
+    """This node's last measurement of a tree: the gain over the claim's base.
+
+    `gain_anchor` is the gain over the task's baseline, null if these runs did not measure it.
+    """
 
     verdict: str
     gain: float | None
     lower: float | None
     upper: float | None
     pairs: int
+    gain_anchor: float | None
+    gain_anchor_lower: float | None
     recheck_pending: bool
 
 
@@ -225,6 +230,7 @@ class Leaderboard:
 
     def _row(self, row: Row, code: Code) -> RowDocument:
         here = self.here.get(row.tree)
+        over_baseline = gain_document(here.anchor_gain if here else None)
         row_document: RowDocument = {
             "rank": row.rank,
             "rank_last": self.last_rank(row),
@@ -257,6 +263,8 @@ class Leaderboard:
                 "verdict": here.verdict,
                 **gain_document(here.gain),
                 "pairs": here.gain.pairs if here.gain else 0,
+                "gain_anchor": over_baseline["gain"],
+                "gain_anchor_lower": over_baseline["lower"],
                 "recheck_pending": self.needs_recheck(row),
             },
             "env": dict(row.env.items),

@@ -145,5 +145,5 @@ def _measured(board: Leaderboard) -> Iterator[int]:
         if row.gain_rerun_nano is not None:
             yield row.gain_rerun_nano
         here = board.here.get(row.tree)
-        if here is not None and here.gain is not None:
-            yield here.gain.value_nano
+        if here is not None and here.anchor_gain is not None:
+            yield here.anchor_gain.value_nano

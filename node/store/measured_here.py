@@ -4,7 +4,7 @@ They are shown in the leaderboard's third column. The leaderboard's digest never
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 from node.store.boards import BoardKey
@@ -20,10 +20,15 @@ from trainer.task_folder.fields import nearest
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Here:
-    """This node's latest verdict on a tree. `gain` is None without pairs."""
+    """This node's latest verdict on a tree.
+
+    `gain` is over the base of the claim, None without pairs. `anchor_gain` is over the task's
+    baseline, None if it was not measured.
+    """
 
     verdict: RerunVerdict
     gain: Gain | None
+    anchor_gain: Gain | None
 
 
 def measured_here(facts: Iterable[Fact]) -> dict[bytes, Here]:
@@ -35,12 +40,14 @@ def measured_here(facts: Iterable[Fact]) -> dict[bytes, Here]:
     for fact in facts:
         match fact:
             case BoardClaim(gain=gain) if gain is not None:
-                here[fact.tree] = Here(verdict="unconfirmed", gain=gain)
+                here[fact.tree] = Here(
+                    verdict="unconfirmed", gain=gain, anchor_gain=fact.anchor_gain
+                )
             case Vote():
                 word = cast("RerunVerdict", fact.verdict)  # this node signs no other verdicts
-                here[fact.tree] = Here(verdict=word, gain=fact.gain)
+                here[fact.tree] = Here(verdict=word, gain=fact.gain, anchor_gain=fact.anchor_gain)
             case HeadMove() if fact.tree in here:
-                here[fact.tree] = Here(verdict="confirmed", gain=here[fact.tree].gain)
+                here[fact.tree] = replace(here[fact.tree], verdict="confirmed")
     return here
 
 

@@ -127,7 +127,7 @@ def test_the_page_keeps_three_ways_of_knowing_apart(
     }
     assert by_knowing["claimed"][0] == "+0.100000"
     assert by_knowing["others"][1] == "+1 ~1 -0"
-    assert by_knowing["here"] == ["smaller +0.038700"]
+    assert by_knowing["here"] == ["smaller +0.040000"]
     assert second[-1] == ("here words", "not measured")
 
 

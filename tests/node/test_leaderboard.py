@@ -207,7 +207,7 @@ def test_the_table_keeps_the_levels_apart(claims_world: World, show: Show) -> No
     ]
     of_best, of_second = (claims_world.records[number].id.hex()[:12] for number in (2, 3))
     assert best.split()[:3] == ["1", of_best, "+0.100000"]
-    assert best.rstrip().endswith("+1 ~1 -1 ?1  smaller +0.038700")
+    assert best.rstrip().endswith("+1 ~1 -1 ?1  smaller +0.040000")
     assert second.split()[:2] == ["2", of_second]
     assert "not measured" in second
     assert "keys, not people" in text

@@ -28,7 +28,12 @@ def rows() -> list[dict[str, Any]]:
         row |= {"gain_anchor": 0.06 - number / 100, "gain_anchor_lower": 0.02 - number / 200}
         row |= {"rank": 1, "rank_last": 3, "tie": True} if number < 3 else {"gain_anchor": 9.0}
     made[0]["others"] |= {"confirmed": 1, "gain_anchor": 0.04, "gain_anchor_lower": 0.015}
-    made[0]["here"] = {**HERE, "recheck_pending": False}
+    made[0]["here"] = {
+        **HERE,
+        "gain_anchor": 0.03,
+        "gain_anchor_lower": 0.01,
+        "recheck_pending": False,
+    }
     return made
 
 

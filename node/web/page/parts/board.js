@@ -124,12 +124,13 @@ function others({ others: reruns, noise, scale }) {
 
 function here({ here: measured, noise, scale }) {
   if (!measured) return element("span", { class: "soft" }, "not measured");
-  const { gain, lower } = measured;
+  const { gain, gain_anchor: overBaseline, gain_anchor_lower: lower } = measured;
+  const known = figures.isKnown(overBaseline) ? figures.gain(overBaseline, noise) : figures.isKnown(gain) ? `${figures.gain(gain, noise)} over its base` : null;
   return [
     badge(measured.recheck_pending ? "recheck_pending" : measured.verdict),
     element("span", { class: "soft" }, ` ${figures.many(measured.pairs, "pair")}`),
-    gainBar("here", { gain, lower, noise, scale }),
-    figures.isKnown(gain) ? element("span", { class: "more" }, figures.gain(gain, noise)) : null,
+    gainBar("here", { gain: overBaseline, lower, noise, scale }),
+    known === null ? null : element("span", { class: "more" }, known),
   ];
 }
 
