@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 _RIGHTS: Final = ("read", "steer")
 _STORED: Final = "no node is running: this command serves its store read-only; Ctrl-C ends it"
 _RECORDED: Final = "this is a recorded night, not yours; Ctrl-C ends it"
-_OPENED: Final = "the link works once, within an hour; `arnode view` prints another"
+_OPENED: Final = "the link works once, within an hour"
+_NEXT: Final = "; `arnode view` prints another"
 
 
 @click.command()
@@ -104,7 +105,7 @@ def view(
     if is_running(home.socket):
         match call(home.socket, "page", {"steer": not read_only}):
             case {"link": str() as link, "address": str() as address}:
-                _open(link, address, no_browser=no_browser, as_json=as_json)
+                _open(link, address, no_browser=no_browser, as_json=as_json, hint=_OPENED + _NEXT)
             case _:
                 raise nonsense()
         return
@@ -147,13 +148,13 @@ def _change_fleet(home: Home, added: tuple[str, ...], dropped: tuple[str, ...]) 
     fleet.keep(home.fleet)
 
 
-def _open(link: str, address: str, *, no_browser: bool, as_json: bool) -> None:
+def _open(link: str, address: str, *, no_browser: bool, as_json: bool, hint: str) -> None:
     print_result({"link": link, "address": address}, link, as_json=as_json)
     sys.stdout.flush()  # else a program that reads the link waits until the server ends
     if not no_browser and not webbrowser.open(link):
         no_browser = True
     if no_browser and not as_json:
-        click.echo(_OPENED, err=True)
+        click.echo(hint, err=True)
 
 
 async def _serve(
@@ -182,7 +183,8 @@ async def _serve(
         )
         async with serving(site, place.listener) as served:
             link = served.link("read")
-            _open(link, served.url, no_browser=no_browser, as_json=as_json)
+            hint = _OPENED if recorded_ms is not None else _OPENED + _NEXT
+            _open(link, served.url, no_browser=no_browser, as_json=as_json, hint=hint)
             click.echo(_STORED if recorded_ms is None else _RECORDED, err=True)
             await until_interrupted(_until(ended), first=ended.set)
 
