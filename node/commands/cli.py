@@ -37,6 +37,7 @@ _MEANT_OPTIONS = {
     **dict.fromkeys(("--port", "--host", "--address"), ("--web",)),
     **dict.fromkeys(("--trials", "--n-trials", "--runs", "-n"), ("--max-experiments", "--limit")),
 }
+_ID = re.compile(r"[0-9a-f]{4,64}")
 _NEAR = 0.81  # of a misspelled option; options that only look alike are no help
 # Errors of a write to standard output. Such an error names no file.
 _UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
@@ -117,6 +118,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def _option_hint(fault: click.NoSuchOption, word: str) -> str:
     """Return a hint for an option that a command does not have."""
     wrong = fault.option_name
+    if "-help" in sys.argv:
+        return f"did you mean `{word} --help`?"
     if wrong in _FOLLOW:
         return "`arnode view` shows a running node live; `arnode home logs -f` follows its log"
     known = [name for one in fault.ctx.command.params for name in one.opts] if fault.ctx else []
@@ -134,8 +137,8 @@ def _flag_hint(message: str, context: click.Context | None, word: str) -> str:
     flag = _FLAG_OF_ARGUMENT.get(context.info_name or "")
     if extra and flag and (flag != "--task" or _is_task(extra[1])):
         return f"did you mean `{path} {flag} {extra[1]}`?"
-    if extra and context.info_name == "log":
-        return f"see `arnode show {extra[1]}`, or `{path} --help`"
+    if extra and context.info_name == "log" and _ID.fullmatch(extra[1]):
+        return f"see `arnode show {extra[1]}`"
     return f"see `{path} --help`"
 
 

@@ -495,9 +495,13 @@ def _checked(name: str, value: Given, where: str) -> Any:
         ) from fault
 
 
+_AGENTS = ("model", "llm", "proposer")  # what people call the setting
+
+
 def _nearest_hint(name: str) -> str:
-    near = difflib.get_close_matches(name, SETTINGS, 1, 0.0)
-    return f"did you mean `{near[0]}`? Known keys: {', '.join(SETTINGS)}"
+    meant = ["agent"] if name in _AGENTS else difflib.get_close_matches(name, SETTINGS, 1, 0.7)
+    question = f"did you mean `{meant[0]}`? " if meant else ""
+    return f"{question}`arnode home config show` lists the settings"
 
 
 def _line_of(name: str, text: str) -> int:

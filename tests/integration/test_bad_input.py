@@ -52,7 +52,7 @@ def ids(home: Path) -> list[bytes]:
         (("start", "--for", "1h", "--until", "07:00"), 2, "one of them"),
         (("start", "--max-experiments", "0"), 2, "--max-experiments"),
         (("start", "--max-watts", "0"), 2, "--max-watts"),
-        (("start", "--gpus", "zero"), 6, "`gpus` names the NVIDIA card 'zero'"),
+        (("start", "--gpus", "zero"), 6, "`gpus` takes NVIDIA cards by number"),
         (("start", "--gpus", "99", "--task", "nanochat"), 6, "NVIDIA card '99'"),
         (("start", "--task", "tinny"), 2, "tiny"),
         (("start", "--text", "/nowhere/at/all.txt"), 2, "/nowhere/at/all.txt"),
@@ -74,7 +74,7 @@ def ids(home: Path) -> list[bytes]:
         ),
         (("export", "results.csv"), 2, "results.tsv"),
         (("stop",), 3, "nothing to stop"),
-        (("pause",), 3, "arnode start"),
+        (("pause",), 3, "nothing to pause"),
         (
             ("home", "logs"),
             3,
