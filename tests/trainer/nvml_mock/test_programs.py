@@ -29,7 +29,7 @@ def test_doctor_shows_the_card_and_names_its_fault(
     machine.has(RTX4090)
     said = arnode(tmp_path, "doctor", env=env).stdout
     card = "NVIDIA GeForce RTX 4090 (rtx4090-24g), driver 570.133.20, 320 of 450 W"
-    assert f"warning  device       {card}; {CPU_BUILD}\n" in said
+    assert f"warning  device        {card}; {CPU_BUILD}\n" in said
     assert "-m trainer.cards.install_torch cu126`: torch's build for CUDA 12.6 fits" in said
 
 
