@@ -164,10 +164,10 @@ def pause(duration: str | None, at_end: bool, as_json: bool) -> None:
     from node.loop.in_flight import Lost
     from node.terminal.durations import clock_words, parse_duration
 
-    _require_running("pause")
     wanted: dict[str, bool | float] = {"at_end": at_end}
     if duration:
         wanted["for_s"] = parse_duration(duration)
+    _require_running("pause")
     answer = document(call(Home.here().socket, "pause", wanted))
     if as_json:
         print_json(answer)
