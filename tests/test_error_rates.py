@@ -5,7 +5,10 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", ROOT / "docs" / "leaderboards.md"]
+PAGES = [
+    ROOT / "README.md",
+    *(ROOT / "docs" / name for name in ("leaderboards.md", "architecture.md")),
+]
 PUBLISHED = " ".join(" ".join(page.read_text(encoding="utf-8").split()) for page in PAGES)
 BENCH = json.loads((ROOT / "docs" / "bench.json").read_text(encoding="utf-8"))
 
