@@ -12,7 +12,7 @@ from node.home.clock import clock_ms
 from node.home.control_socket import call, document, is_running
 from node.home.home import Home
 from node.line import proposals
-from node.reporting.open_home import BoardCache, OpenHome
+from node.reporting.open_home import OpenHome
 from node.reporting.proposals import ProposalPage, proposal_page, proposals_document
 from node.reporting.queries import OfProposal
 from node.store.blobs import Blobs
@@ -132,24 +132,23 @@ def _report(number: int, state: str, *, as_json: bool) -> None:
 
 
 def _print_source(number: int) -> None:
-    files = _page(number)["files"]
+    with reading() as (store, blobs):
+        files = _page(store, blobs, number)["files"]
     for name, text in files.items():
         if len(files) > 1:
             click.echo(f"# file: {name}")
         click.echo(text, nl=False)
 
 
-def _page(number: int) -> ProposalPage:
-    home = Home.here()
-    with reading() as (store, blobs):
-        at = OpenHome(home=home, net="", store=store, blobs=blobs, boards=BoardCache())
-        return proposal_page(at, OfProposal(id=number))
+def _page(store: Store, blobs: Blobs, number: int) -> ProposalPage:
+    at = OpenHome(home=Home.here(), store=store, blobs=blobs)
+    return proposal_page(at, OfProposal(id=number))
 
 
 def _list(*, as_json: bool) -> None:
-    with reading() as (store, _):
+    with reading() as (store, blobs):
         found = proposals_document(store)
-    pages = [_page(one["id"]) for one in found["proposals"]]
+        pages = [_page(store, blobs, one["id"]) for one in found["proposals"]]
     if as_json:
         listed = [{**page["proposal"], "diff": page["diff"]} for page in pages]
         print_json({**found, "proposals": listed})

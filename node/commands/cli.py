@@ -37,7 +37,6 @@ _MEANT_OPTIONS = {
     **dict.fromkeys(("--port", "--host", "--address"), ("--web",)),
     **dict.fromkeys(("--trials", "--n-trials", "--runs", "-n"), ("--max-experiments", "--limit")),
 }
-_ID = re.compile(r"[0-9a-f]{4,64}")
 _NEAR = 0.81  # of a misspelled option; options that only look alike are no help
 # Errors of a write to standard output. Such an error names no file.
 _UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
@@ -90,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except click.NoSuchOption as fault:
         word = fault.ctx.command_path if fault.ctx else "arnode"
         message = f"there is no option {fault.option_name} of `{word}`"
-        code = _report(message, _option_hint(fault, word), fault.exit_code, is_debugging)
+        code = _report(message, _option_hint(fault, word, given), fault.exit_code, is_debugging)
     except click.ClickException as fault:
         context = fault.ctx if isinstance(fault, click.UsageError) else None
         message = fault.format_message()
@@ -115,10 +114,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _option_hint(fault: click.NoSuchOption, word: str) -> str:
-    """Return a hint for an option that a command does not have."""
+def _option_hint(fault: click.NoSuchOption, word: str, given: Sequence[str]) -> str:
+    """Return a hint for an option that a command does not have; `given` are all words typed."""
     wrong = fault.option_name
-    if "-help" in sys.argv:
+    if "-help" in given:
         return f"did you mean `{word} --help`?"
     if wrong in _FOLLOW:
         return "`arnode view` shows a running node live; `arnode home logs -f` follows its log"
@@ -137,9 +136,15 @@ def _flag_hint(message: str, context: click.Context | None, word: str) -> str:
     flag = _FLAG_OF_ARGUMENT.get(context.info_name or "")
     if extra and flag and (flag != "--task" or _is_task(extra[1])):
         return f"did you mean `{path} {flag} {extra[1]}`?"
-    if extra and context.info_name == "log" and _ID.fullmatch(extra[1]):
+    if extra and context.info_name == "log" and _is_id(extra[1]):
         return f"see `arnode show {extra[1]}`"
     return f"see `{path} --help`"
+
+
+def _is_id(word: str) -> bool:
+    from node.store.records import ID_PREFIX
+
+    return ID_PREFIX.fullmatch(word) is not None
 
 
 def _is_task(word: str) -> bool:

@@ -24,11 +24,11 @@ def show_importance(task: str | None, *, as_json: bool) -> None:
     is no evidence, and no decision uses it.
     """
     from node.reporting.importance import importance_of_line
-    from node.reporting.open_home import BoardCache, OpenHome
+    from node.reporting.open_home import OpenHome
     from node.reporting.queries import OfLine
 
     with reading() as (store, blobs), reporting() as progress:
-        at = OpenHome(home=Home.here(), net="", store=store, blobs=blobs, boards=BoardCache())
+        at = OpenHome(home=Home.here(), store=store, blobs=blobs)
         progress("computing main effects from earlier runs", 0.0)
         learnt = importance_of_line(at, OfLine(task=task))
     if as_json:

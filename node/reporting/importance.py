@@ -20,7 +20,7 @@ from node.home.home import Home
 from node.ladder.kinds import KindOnTask, kinds_tried, rungs_here
 from node.line.open_task import find_task
 from node.loop.outcomes import Outcomes
-from node.reporting.open_home import BoardCache, OpenHome
+from node.reporting.open_home import OpenHome
 from node.reporting.queries import OfLine
 from node.reporting.tasks import TaskName
 from node.store.blobs import Blobs
@@ -64,6 +64,12 @@ KindDocument = TypedDict(
 """A kind of change, and how many patches of it were tried and kept, and how many failed."""
 
 
+class KindsDocument(TypedDict):
+    """Kinds of change by line."""
+
+    kinds: list[KindDocument]
+
+
 ImportanceDocument = TypedDict(
     "ImportanceDocument",
     {
@@ -100,18 +106,33 @@ def importance_of_line(at: OpenHome, query: OfLine) -> ImportanceDocument:
 
     Raises UsageError if this node has no such line.
     """
-    store, (line, manifest) = at.store, at.line(query)
-    lines = rungs_here(store, manifest)
-    kinds = [one for rung in lines for one in kinds_tried(store, rung)]
-    names = labels(store, {line.task, *(one.task for one in lines)})
+    line, manifest = at.line(query)
     found = _importance(at, line, manifest)
+    name = _names(at.store, line, rungs_here(at.store, manifest))[line.task]
     return {
-        "task": {"id": line.task.hex(), "name": names[line.task]},
+        "task": {"id": line.task.hex(), "name": name},
         "class": line.hardware_class,
         "hyperparameters": hyperparameter_documents(found),
         "explained": min(1.0, sum(one.share for one in found)),
-        "kinds": [_kind(one, names[one.line.task]) for one in kinds],
+        **kinds_document(at, query),
     }
+
+
+def kinds_document(at: OpenHome, query: OfLine) -> KindsDocument:
+    """Return the kinds of change of a line and of other rungs of its task's ladder.
+
+    Raises UsageError if this node has no such line.
+    """
+    store, (line, manifest) = at.store, at.line(query)
+    lines = rungs_here(store, manifest)
+    names = _names(store, line, lines)
+    kinds = [one for rung in lines for one in kinds_tried(store, rung)]
+    return {"kinds": [_kind(one, names[one.line.task]) for one in kinds]}
+
+
+def _names(store: Store, line: LineKey, lines: Sequence[LineKey]) -> dict[bytes, str]:
+    """Return the names of the tasks of a line and of other rungs, by id."""
+    return labels(store, {line.task, *(one.task for one in lines)})
 
 
 def _importance(
@@ -186,7 +207,7 @@ def main() -> None:
     try:
         with Store.open_read_only(home) as store:
             blobs = Blobs(home.blobs)
-            at = OpenHome(home=home, net="", store=store, blobs=blobs, boards=BoardCache())
+            at = OpenHome(home=home, store=store, blobs=blobs)
             answer = Answered(
                 document=importance_of_line(at, OfLine(task=task, hardware_class=hardware_class))
             )

@@ -4,7 +4,7 @@ Commands that only print import this module for its types. So that these command
 module imports heavy modules only inside functions.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from node.home.home import Home
@@ -49,16 +49,16 @@ class BoardCache:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenHome:
-    """A home, open for reading, and the network in use.
+    """A home, open for reading, and the network in use, "" if no leaderboard is read.
 
     `recorded_ms` is the end of a recording, None if the home is in use.
     """
 
     home: Home
-    net: str
     store: Store
     blobs: Blobs
-    boards: BoardCache
+    net: str = ""
+    boards: BoardCache = field(default_factory=BoardCache)
     recorded_ms: int | None = None
 
     def task(self, wanted: str | None) -> bytes | None:

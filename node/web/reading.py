@@ -16,6 +16,7 @@ from node.reporting.boards_page import board_page, boards_document
 from node.reporting.experiment import experiment_page
 from node.reporting.experiments import experiment_filters, experiments_page
 from node.reporting.hyperparameters import hyperparameters_document
+from node.reporting.importance import kinds_document
 from node.reporting.jobs import job_document
 from node.reporting.knowledge import insights_document
 from node.reporting.lineage import lineage_document
@@ -94,6 +95,7 @@ _READERS: Final[tuple[tuple[str, str, Callable[[OpenHome, Any], Any]], ...]] = (
         "The values of hyperparameters in experiments, with the scores.",
         hyperparameters_document,
     ),
+    ("/kinds", "Kinds of change.", kinds_document),
     ("/experiments/{id}", "One experiment.", experiment_page),
     ("/progress", "A line's history.", progress_document),
     ("/report", "A report on a time span.", report_page),

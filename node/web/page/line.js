@@ -2,6 +2,7 @@
 
 import { append, element, plain, quoted } from "./dom.js";
 import { withQuery } from "./api.js";
+import { fill } from "./visit.js";
 
 const CHOSEN = "arnode.line";
 
@@ -27,6 +28,19 @@ const named = (line) => `${plain(line.task.name)}${MARKS[line.scoring] ?? ""} on
 export function noiseOf({ experiment }, { lines }) {
   const line = (lines ?? []).find((one) => one.task.id === experiment.task && one.class === experiment.class);
   return line?.noise_sd ?? null;
+}
+
+// Shows the chosen line's view below a menu of lines: `made(line)` loads it, `nothing()` is shown without
+// any line.
+export async function showLine(visit, nothing, made) {
+  const { lines, line } = await chosenLine(visit);
+  if (line === null) {
+    visit.show(nothing());
+    return;
+  }
+  const place = element("div", {});
+  visit.show(lineChooser(lines, line, () => dispatchEvent(new Event("hashchange"))), place);
+  await fill(place, () => made(line));
 }
 
 // A menu of several lines, or the name of the only one.

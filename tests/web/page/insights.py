@@ -97,6 +97,8 @@ def pretend_insights(page: Any, *, count: int = 1_000) -> None:
         route.fulfill(json=hyperparameters(count, query.split("&")[0] or None))
 
     page.route("**/api/v1/hyperparameters?*", answer_values)
+    kinds = {"v": 1, "kinds": importance()["kinds"]}
+    page.route("**/api/v1/kinds?*", lambda route: route.fulfill(json=kinds))
     page.route("**/api/v1/importance?*", lambda route: route.fulfill(json=importance()))
 
 

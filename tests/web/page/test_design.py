@@ -37,7 +37,7 @@ SIGHT = {
         (0.004733, 0.691367, 0.303900),
     ),
 }
-"""What is left of linear red, green and blue (Machado, Oliveira and Fernandes, 2009)."""
+"""Linear colours as people with a colour deficiency see them (Machado and others, 2009)."""
 
 
 def colours(theme: str) -> dict[str, Rgb]:

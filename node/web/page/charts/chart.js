@@ -31,6 +31,23 @@ const axis = (more) => ({
   ...more,
 });
 
+// Returns the index of the place nearest to the pointer, within `reachPx`; null if none is so near,
+// undefined if the pointer is not on the plot. `places` are in pixels of the canvas, null without one.
+export function nearestPlace(plot, places, reachPx, [first, last] = [0, places.length - 1]) {
+  const { left, top } = plot.cursor;
+  if (left === undefined || left < 0) return undefined;
+  const ratio = uPlot.pxRatio;
+  const [x, y] = [left * ratio + plot.bbox.left, top * ratio + plot.bbox.top];
+  let nearest = null;
+  let least = (reachPx * ratio) ** 2;
+  for (let at = Math.max(0, first); at <= Math.min(last, places.length - 1); at++) {
+    if (places[at] === null) continue;
+    const distance = (places[at][0] - x) ** 2 + (places[at][1] - y) ** 2;
+    if (distance < least) [nearest, least] = [at, distance];
+  }
+  return nearest;
+}
+
 // Draws a chart into `place`. `axes` are [x, y], each with its differences from the defaults.
 export function chart(place, { height, axes: [x, y], ...options }, data, signal) {
   const widthOf = () => Math.max(120, place.clientWidth);

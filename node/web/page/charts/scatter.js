@@ -5,7 +5,7 @@
 import { element, plain, refill } from "../dom.js";
 import * as figures from "../figures.js";
 import { rangeOf } from "./axes.js";
-import { chart, ink, uPlot } from "./chart.js";
+import { chart, ink, nearestPlace, uPlot } from "./chart.js";
 import { ORDER, drawMarks, legend, markOf } from "./marks.js";
 import { pictureButton } from "./picture.js";
 import { axisTitle, betterWords } from "./scale.js";
@@ -143,18 +143,8 @@ export class Scatter {
   }
 
   #hover(plot) {
-    const { left, top } = plot.cursor;
-    if (left === undefined || left < 0) return;
-    const ratio = uPlot.pxRatio;
-    const [x, y] = [left * ratio + plot.bbox.left, top * ratio + plot.bbox.top];
-    let nearest = null;
-    let least = (REACH_PX * ratio) ** 2;
-    this.#places.forEach((place, at) => {
-      if (place === null) return;
-      const distance = (place[0] - x) ** 2 + (place[1] - y) ** 2;
-      if (distance < least) [nearest, least] = [at, distance];
-    });
-    this.#point(nearest);
+    const at = nearestPlace(plot, this.#places, REACH_PX);
+    if (at !== undefined) this.#point(at);
   }
 
   #point(at) {

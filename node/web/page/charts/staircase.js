@@ -5,7 +5,7 @@
 import { element, plain, refill } from "../dom.js";
 import * as figures from "../figures.js";
 import { wording } from "../words.js";
-import { chart, ink, uPlot } from "./chart.js";
+import { chart, ink, nearestPlace, uPlot } from "./chart.js";
 import { ORDER, drawMarks, legend, markOf } from "./marks.js";
 import { pictureButton } from "./picture.js";
 import { axisTitle, betterWords, scaleOf } from "./scale.js";
@@ -230,18 +230,9 @@ export class Staircase {
   }
 
   #hover(plot) {
-    const { left, top } = plot.cursor;
-    if (left === undefined || left < 0) return;
-    const ratio = uPlot.pxRatio;
-    const [x, y] = [left * ratio + plot.bbox.left, top * ratio + plot.bbox.top];
-    let nearest = null;
-    let least = (REACH_PX * ratio) ** 2;
-    const [first, last] = [-REACH_PX, REACH_PX].map((reach) => Math.round(plot.posToVal(left + reach, "x")) - 1);
-    for (let at = Math.max(0, first); at <= Math.min(last, this.#places.length - 1); at++) {
-      const distance = (this.#places[at][0] - x) ** 2 + (this.#places[at][1] - y) ** 2;
-      if (distance < least) [nearest, least] = [at, distance];
-    }
-    this.#point(nearest);
+    const range = [-REACH_PX, REACH_PX].map((reach) => Math.round(plot.posToVal(plot.cursor.left + reach, "x")) - 1);
+    const at = nearestPlace(plot, this.#places, REACH_PX, range);
+    if (at !== undefined) this.#point(at);
   }
 
   #press(event) {

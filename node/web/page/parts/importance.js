@@ -6,8 +6,7 @@ import { axisOf } from "../charts/axes.js";
 import { pictureButton } from "../charts/picture.js";
 import { drawn, element, emptyState, link, plain, quoted } from "../dom.js";
 import * as figures from "../figures.js";
-import { chosenLine, lineChooser, ofLine } from "../line.js";
-import { fill } from "../visit.js";
+import { ofLine, showLine } from "../line.js";
 
 const WIDTH = 300;
 const HEIGHT = 150;
@@ -17,16 +16,8 @@ const MOST_TICKS = 4;
 const TICK_CHARACTERS = 10;
 const NAME_CHARACTERS = 26;
 
-export async function show(visit) {
-  const { lines, line } = await chosenLine(visit);
-  if (line === null) {
-    visit.show(nothing());
-    return;
-  }
-  const place = element("div", {});
-  visit.show(lineChooser(lines, line, () => dispatchEvent(new Event("hashchange"))), place);
-  await fill(place, async () => importanceView(await visit.get(ofLine("importance", line))));
-}
+export const show = (visit) =>
+  showLine(visit, nothing, async (line) => importanceView(await visit.get(ofLine("importance", line))));
 
 const nothing = () =>
   emptyState("Too little was varied yet", "The share of the score's variation that each hyperparameter explains will be shown here, once at least 8 experiments changed only hyperparameters.", "arnode start");

@@ -3,8 +3,7 @@
 import { pictureButton } from "../charts/picture.js";
 import { drawn, element, emptyState, plain, quoted, table } from "../dom.js";
 import * as figures from "../figures.js";
-import { chosenLine, lineChooser, ofLine } from "../line.js";
-import { fill } from "../visit.js";
+import { ofLine, showLine } from "../line.js";
 
 const WIDTH = 640;
 const ROW = 34;
@@ -14,16 +13,8 @@ const BAR = 16;
 const NAME_CHARACTERS = 20;
 const PARTS = [["kept", "kept"], ["other", "not kept"], ["failed", "failed or rejected"]];
 
-export async function show(visit) {
-  const { lines, line } = await chosenLine(visit);
-  if (line === null) {
-    visit.show(nothing());
-    return;
-  }
-  const place = element("div", {});
-  visit.show(lineChooser(lines, line, () => dispatchEvent(new Event("hashchange"))), place);
-  await fill(place, async () => kindsView((await visit.get(ofLine("importance", line))).kinds));
-}
+export const show = (visit) =>
+  showLine(visit, nothing, async (line) => kindsView((await visit.get(ofLine("kinds", line))).kinds));
 
 const nothing = () => emptyState("No patch was tried yet", "The kinds of change that this node's proposers try will be shown here, with how many were kept and how many failed.", "arnode start");
 
