@@ -89,6 +89,7 @@ def test_the_result_comes_first_with_gains_in_sd(visitor: Visitor) -> None:
 
 
 def test_it_says_when_the_next_promotion_trial_is_due(visitor: Visitor, served: ServedHome) -> None:
+    visitor.page.locator(".trial", has_text="Promotion trial in progress").wait_for()
     assert "Promotion trial in progress" in visitor.text(".trial")
     before = served.now
     waiting: Any = {"now": {**at_work("WARMUP → 3"), "evidence": None}}
@@ -104,6 +105,9 @@ def test_it_says_when_the_next_promotion_trial_is_due(visitor: Visitor, served: 
             pretend_status(visitor, line={"working": {**known, **working}})
             visitor.go("network")
             visitor.go("overview")
+            visitor.page.locator(
+                ".trial", has_text=words
+            ).wait_for()  # status and `now` arrive apart
             assert words in visitor.text(".trial")
             visitor.page.unroute_all()
     finally:
