@@ -4,40 +4,22 @@ Two lines of text on stderr say what is wrong and how to fix it. A command's mod
 the command is used (`node.commands.table`).
 """
 
-import difflib
 import errno
 import io
 import os
-import re
 import signal
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NoReturn
 
 import click
 
-from node.commands.table import COMMANDS, AllCommands
+from node.commands.hints import usage_hint
+from node.commands.table import AllCommands
 from node.terminal.terminal import AsciiStream, is_ascii_terminal, say
 from protocol.errors import ArnodeError
 
 EXIT_INTERRUPTED = 130
-# The flag for what people type as an argument: `start tiny`, `run train.py`.
-_FLAG_OF_ARGUMENT = {
-    **dict.fromkeys(("start", "log", "leaderboard", "report"), "--task"),
-    "run": "--source",
-    "pause": "--for",
-}
-_FOLLOW = ("-f", "-w", "--follow", "--watch")  # what people type to see a list grow
-# Options of other tools, and what they are called here.
-_MEANT_OPTIONS = {
-    **dict.fromkeys(("--duration", "--time", "--timeout", "--hours"), ("--for",)),
-    **dict.fromkeys(("--model", "--llm", "--proposer"), ("--agent",)),
-    **dict.fromkeys(("--workers", "--jobs", "-j"), ("--lanes",)),
-    **dict.fromkeys(("--port", "--host", "--address"), ("--web",)),
-    **dict.fromkeys(("--trials", "--n-trials", "--runs", "-n"), ("--max-experiments", "--limit")),
-}
-_NEAR = 0.81  # of a misspelled option; options that only look alike are no help
 # Errors of a write to standard output. Such an error names no file.
 _UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
@@ -86,16 +68,14 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except click.exceptions.NoArgsIsHelpError as fault:
         click.echo(fault.format_message(), err=True)
         code = fault.exit_code
-    except click.NoSuchOption as fault:
-        word = fault.ctx.command_path if fault.ctx else "arnode"
-        message = f"there is no option {fault.option_name} of `{word}`"
-        code = _report(message, _option_hint(fault, word, given), fault.exit_code, is_debugging)
-    except click.ClickException as fault:
-        context = fault.ctx if isinstance(fault, click.UsageError) else None
+    except click.UsageError as fault:
         message = fault.format_message()
-        word = f"arnode {given[0]}" if given and given[0] in COMMANDS else "arnode"
-        hint = _flag_hint(message, context, word)
-        code = _report(message, hint, fault.exit_code, is_debugging)
+        if isinstance(fault, click.NoSuchOption):
+            path = fault.ctx.command_path if fault.ctx else "arnode"
+            message = f"there is no option {fault.option_name} of `{path}`"
+        code = _report(message, usage_hint(fault, given), fault.exit_code, is_debugging)
+    except click.ClickException as fault:
+        code = _report(fault.format_message(), "", fault.exit_code, is_debugging)
     except (KeyboardInterrupt, click.Abort):
         code = _report("interrupted", "", EXIT_INTERRUPTED, is_debugging)
     except BrokenPipeError:
@@ -112,45 +92,6 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except Exception as fault:  # noqa: BLE001 (the outermost supervisor)
         code = _report_bug(fault, is_debugging)
     sys.exit(code if isinstance(code, int) else 0)
-
-
-def _option_hint(fault: click.NoSuchOption, word: str, given: Sequence[str]) -> str:
-    """Return a hint for an option that a command does not have; `given` are all words typed."""
-    wrong = fault.option_name
-    if "-help" in given:
-        return f"did you mean `{word} --help`?"
-    if wrong in _FOLLOW:
-        return "`arnode view` shows a running node live; `arnode home logs -f` follows its log"
-    known = [name for one in fault.ctx.command.params for name in one.opts] if fault.ctx else []
-    means = [one for one in _MEANT_OPTIONS.get(wrong, ()) if one in known]
-    near = means or difflib.get_close_matches(wrong, known, 1, _NEAR)
-    return f"did you mean {near[0]}?" if near else f"see `{word} --help`"
-
-
-def _flag_hint(message: str, context: click.Context | None, word: str) -> str:
-    """Return a hint that names the flag that an unexpected argument lacks, or the help."""
-    if context is None:
-        return f"see `{word} --help`"
-    path = context.command_path
-    extra = re.fullmatch(r"Got unexpected extra argument \((.+)\)", message)
-    flag = _FLAG_OF_ARGUMENT.get(context.info_name or "")
-    if extra and flag and (flag != "--task" or _is_task(extra[1])):
-        return f"did you mean `{path} {flag} {extra[1]}`?"
-    if extra and context.info_name == "log" and _is_id(extra[1]):
-        return f"see `arnode show {extra[1]}`"
-    return f"see `{path} --help`"
-
-
-def _is_id(word: str) -> bool:
-    from node.store.records import ID_PREFIX
-
-    return ID_PREFIX.fullmatch(word) is not None
-
-
-def _is_task(word: str) -> bool:
-    from trainer.task_folder.folder import TASK_FILE, builtin_tasks
-
-    return word in builtin_tasks() or Path(word, TASK_FILE).is_file()
 
 
 def _drop_output() -> None:

@@ -105,6 +105,8 @@ def log(
                 store, experiments, [one for one in lines if named_task in (None, one.task)]
             )
             _print_failure(store, experiments[0])
+        elif lines and is_filtered:
+            say("no experiment matches; plain `arnode log` lists all", err=True)
         elif not imported:
             say("no experiments yet: `arnode start` makes the first", err=True)
         for one in imported:

@@ -67,6 +67,8 @@ def run(
     command = find_command_session(task, text)
     print_why_unranked(command.task.manifest)
     wanted = find_source(command.home, command.task, source)
+    what = f"measuring {plain(source)} of the task {plain(command.task.name)}"
+    click.echo(f"{what} without a record; `arnode start` runs the node", err=True)
 
     def show(_source: Source, outcome: RunOutcome) -> None:
         figure = (

@@ -201,7 +201,8 @@ def _require_running(verb: str) -> None:
     from node.home.control_socket import is_running
 
     if not is_running(Home.here().socket):
-        raise NotRunningError("no node is running on this home", f"there is nothing to {verb}")
+        hint = "`arnode start` resumes" if verb == "resume" else f"there is nothing to {verb}"
+        raise NotRunningError("no node is running on this home", hint)
 
 
 def _call(command: str, arguments: dict[str, bool]) -> None:

@@ -170,9 +170,28 @@ _MEANT: Mapping[str, str] = {
     **dict.fromkeys(("files", "where", "folder"), "home paths"),
     **dict.fromkeys(("undo", "revert", "rollback", "checkout"), "help head"),
     **dict.fromkeys(("quit", "exit", "kill", "down"), "help stop"),
-    **dict.fromkeys(("delete", "rm", "remove", "reset", "uninstall"), "home"),
-    **dict.fromkeys(("login", "signup", "register", "account"), "network"),
+    "describe": "show",
     "init": "task init",
+}
+# What people want that no command does, and what there is instead.
+_EXPLAINED: Mapping[str, str] = {
+    **dict.fromkeys(
+        ("delete", "rm", "remove", "reset", "clean", "uninstall", "clear"),
+        "records stay; `arnode help head` says how to go back, `arnode home paths` where files are",
+    ),
+    **dict.fromkeys(
+        ("login", "logout", "signup", "register", "account"),
+        "there are no accounts: `arnode home key` shows this node's key",
+    ),
+    "restart": "`start` resumes what `stop` ended: see `arnode help stop`",
+}
+# The same in groups of commands.
+_MEANT_IN_GROUPS: Mapping[str, str] = {
+    **dict.fromkeys(("ls", "all"), "list"),
+    **dict.fromkeys(("new", "create", "make"), "init"),
+    **dict.fromkeys(("get", "describe", "info", "status", "cat"), "show"),
+    **dict.fromkeys(("dir", "path", "files"), "paths"),
+    **dict.fromkeys(("log",), "logs"),
 }
 # Only these are suggested for a wrong word: a guess must not start, stop or change anything.
 _HARMLESS = (
@@ -202,7 +221,10 @@ class CommandGroup(click.Group):
 
     def hint(self, ctx: click.Context, word: str) -> str:
         """Return a hint for a word that is no command of this group."""
-        return f"its commands: {', '.join(self.list_commands(ctx))}"
+        names = self.list_commands(ctx)
+        if (found := _MEANT_IN_GROUPS.get(word.lower())) in names:
+            return f"did you mean `{ctx.command_path} {found}`?"
+        return f"the commands of `{ctx.command_path}`: {', '.join(names)}"
 
 
 class LazyGroup(CommandGroup):
@@ -246,6 +268,10 @@ class AllCommands(LazyGroup):
         word = word.lower()
         if word in COMMANDS:
             return f"commands are in lower case: see `{path} help {word}`"
+        if word.split()[0] in COMMANDS:
+            return f"leave out the quotes: `{path} {word}`"
+        if said := _EXPLAINED.get(word):
+            return said
         if found := meant(word):
             return f"see `{path} {found}`"
         near = difflib.get_close_matches(word, [*COMMANDS, *_SYNONYMS, *_MEANT], 1, 0.65)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -94,12 +95,12 @@ def verify(
     if as_json:
         print_json(_document(verified))
     else:
-        _print_verified(verified)
+        print_verified(verified)
     rejected = any(run.status == "rejected" for run in verified.runs)
     raise SystemExit(REJECTED if rejected else EXITS[verified.step.verdict])
 
 
-def _print_verified(verified: "Verified") -> None:
+def print_verified(verified: "Verified") -> None:
     """Print the claim, the measurement and what it means."""
     step, metric = verified.step, verified.manifest.metric
     author = short(step.author)
@@ -117,8 +118,9 @@ def _print_verified(verified: "Verified") -> None:
         )
     click.echo(f"{wording(step.verdict).word}: {plain(_meaning(verified))}")
     _print_marks(verified.marks)
-    if step.record:
-        click.echo(f"signed as re-run {short(step.record)}")
+    if step.record and verified.signed_ms:
+        signed = datetime.fromtimestamp(verified.signed_ms / 1000).astimezone()
+        click.echo(f"signed as re-run {short(step.record)} at {signed:%Y-%m-%d %H:%M:%S}")
 
 
 def _print_marks(marks: Sequence[CapabilityFinding] | None) -> None:
@@ -150,6 +152,8 @@ def _meaning(verified: "Verified") -> str:
             return step.reason
         case "refuted", _:
             return "it is worse than its base" if (step.to_nano or 0) < 0 else meaning
+        case "unconfirmed", _ if (step.to_nano or 0) < 0:
+            return "it measured worse than its base here"
         case "unconfirmed", _ if step.is_quick:
             return "it was not refuted; there are too few pairs to confirm it"
         case "unrunnable", _:

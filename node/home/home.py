@@ -158,8 +158,8 @@ class Home:
             except BlockingIOError as fault:
                 holder = self.lock_holder() or "unknown"
                 raise InUseError(
-                    f"another node (pid {holder}) uses the home {self.root}",
-                    "stop it with `arnode stop`, or set ARNODE_HOME to another folder",
+                    f"a node (pid {holder}) is running on the home {self.root}",
+                    "see `arnode status`; `arnode stop` ends it; ARNODE_HOME names another home",
                 ) from fault
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)

@@ -49,13 +49,17 @@ _STAYS = "it stays in the queue: the same `arnode verify` or `arnode start` cont
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verified:
-    """The result of a re-run: all runs, the verdict in `step`, and findings in the claimed code."""
+    """The result of a re-run: all runs, the verdict in `step`, and findings in the claimed code.
+
+    `signed_ms` is the time of its record, in ms since 1970; None without a record.
+    """
 
     manifest: TaskManifest
     hardware_class: str
     step: RerunStep
     runs: tuple[Run, ...]
     marks: tuple[CapabilityFinding, ...] | None  # None if its files are no longer here
+    signed_ms: int | None
 
 
 def verify_claim(question: RerunRequest) -> Verified:
@@ -102,6 +106,7 @@ def _verified(home: Home, store: Store, job: Job[RerunStep]) -> Verified:
         step=step,
         runs=tuple(ended_runs(store.jobs.runs_of(job.id))),
         marks=marks,
+        signed_ms=store.records.get(step.record).ts_ms if step.record else None,
     )
 
 

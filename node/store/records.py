@@ -26,7 +26,10 @@ _SHOWN_EVERY = 1_000
 _ID_DIGITS = 64
 _SHOWN_DIGITS = 12
 _SHOWN_IDS = 5
-_AN_ID = ("an id", "ids are hex digits: see `arnode log`")
+_AN_ID = (
+    "an id",
+    "`arnode log` lists ids, which are hex digits; for a task: `arnode task show NAME`",
+)
 
 
 def parsed(wire: bytes, *, is_verified: bool = False) -> Record:

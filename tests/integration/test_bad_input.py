@@ -180,7 +180,7 @@ def test_a_second_node_on_one_home_is_refused(copied: Path) -> None:
         fault = fault_of(copied, "start", *UNHURRIED_FLAGS, code=6, run=arnode)
         assert f"pid {os.getpid()}" in fault
         assert "arnode stop" in fault
-        assert "another node" in fault_of(copied, "head", "--undo", code=6)
+        assert "is running on the home" in fault_of(copied, "head", "--undo", code=6)
 
 
 @pytest.mark.parametrize(

@@ -226,7 +226,7 @@ def test_a_running_node_is_asked_paused_resumed_and_stopped(copied: Path) -> Non
     with running_node(copied) as node:
         node.wait_for(MEASURING)
         assert arnode_json(copied, "status")["running"] is True
-        assert "another node" in fault_of(copied, "start", *UNHURRIED_FLAGS, code=6)
+        assert "is running on the home" in fault_of(copied, "start", *UNHURRIED_FLAGS, code=6)
         assert "running" in fault_of(copied, "head", "--undo", code=1)
         document = arnode_json(copied, "pause")
         assert (document["paused"], document["until"], document["runs_ended"]) == (True, None, 1)

@@ -17,8 +17,11 @@ import pytest
 from node.commands import cli, history
 from node.commands.cli import main
 from node.commands.record_text import fields_for_people
+from node.commands.verifying import print_verified
 from node.home.home import Home
 from node.home.keyfile import load_keys
+from node.line.rerun import RerunStep
+from node.on_demand.verifying import Verified
 from node.store import records
 from node.store.jobs import StoredOutcome
 from node.store.journal import Journal
@@ -444,7 +447,7 @@ def test_fsck_does_not_fix_next_to_a_running_node(
     session: dict[str, Record], home: Home, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with home.lock():
-        assert "another node" in arnode(capsys, "home", "fsck", "--rebuild", code=6)
+        assert "is running on the home" in arnode(capsys, "home", "fsck", "--rebuild", code=6)
         with Store.open_read_only(home) as reader:
             assert len(reader.experiments.listed()) == 4
 
@@ -473,6 +476,31 @@ def test_the_log_shows_what_was_kept_and_what_is_new(
     assert ids("--since", "2020-01-01") == ids()
     assert ids("--since", "1h") == []
     assert "is not a time" in arnode(capsys, "log", "--since", "5x", code=2)
+    with pytest.raises(SystemExit):
+        main(("log", "--since", "1h"))
+    assert capsys.readouterr().err == "no experiment matches; plain `arnode log` lists all\n"
+
+
+@pytest.mark.parametrize(
+    ("upper_nano", "meaning"),
+    [
+        (-1, "it measured worse than its base here"),
+        (1, "these pairs show no clear gain; there may be a small one"),
+    ],
+)
+def test_a_rerun_that_is_surely_worse_is_no_small_gain(
+    capsys: pytest.CaptureFixture[str], upper_nano: int, meaning: str
+) -> None:
+    step = RerunStep(
+        base=BASELINE.tree, tree=BETTER.tree, target=None, author=KEY.public, gain_nano=None,
+        lower_nano=None, alpha_micro=50_000, max_pairs=20, is_quick=False, is_published=True,
+        proof=bytes(64), verdict="unconfirmed", measured_nano=-2, from_nano=-4, to_nano=upper_nano,
+    )  # fmt: skip
+    verified = Verified(
+        manifest=MANIFEST, hardware_class="cpu", step=step, runs=(), marks=(), signed_ms=None
+    )
+    print_verified(verified)
+    assert f"unconfirmed: {meaning}\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

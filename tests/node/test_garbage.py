@@ -69,4 +69,4 @@ def test_what_was_imported_stays(
 
 def test_a_running_node_is_not_disturbed(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
     with home.lock():
-        assert "another node" in arnode(capsys, "home", "gc", code=6)
+        assert "is running on the home" in arnode(capsys, "home", "gc", code=6)

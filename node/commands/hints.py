@@ -1,0 +1,150 @@
+"""Hints for command lines with a wrong option or argument: what the user probably meant.
+
+A hint names the right spelling of what was typed. It never suggests to start, stop or change
+something that was not asked for. Words that are no command get theirs in `node.commands.table`.
+"""
+
+import difflib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from node.commands.table import COMMANDS
+
+# Options of other tools, and what they are called here.
+_MEANT_OPTIONS = {
+    **dict.fromkeys(
+        ("--duration", "--time", "--timeout", "--hours", "--budget", "--max-time"), ("--for",)
+    ),
+    **dict.fromkeys(("--model", "--llm", "--proposer"), ("--agent",)),
+    **dict.fromkeys(("--workers", "--jobs", "-j"), ("--lanes",)),
+    **dict.fromkeys(("--port", "--host", "--address"), ("--web",)),
+    **dict.fromkeys(("--trials", "--n-trials", "--runs", "-n"), ("--max-experiments", "--limit")),
+    **dict.fromkeys(("--tail", "--lines", "--count", "--max-count"), ("--limit",)),
+    **dict.fromkeys(("-t", "--name", "--problem"), ("--task",)),
+    **dict.fromkeys(("--message", "--why"), ("-m",)),
+}
+_FOLLOW = ("-f", "-w", "--follow", "--watch")  # what people type to see a list grow
+_BACKGROUND = ("-d", "--daemon", "--detach", "--background", "-b")
+_NEAR = 0.81  # of a misspelled option; options that only look alike are no help
+_MOST_LISTED = 7  # options that a hint can list
+# Where the missing argument of a command is found.
+_FOUND_BY = {
+    "ID": "`arnode log` lists ids",
+    "ID|BUNDLE": "`arnode log` and `arnode leaderboard` list ids",
+    "NAME": "`arnode task list` lists names",
+}
+
+
+def usage_hint(fault: click.UsageError, given: Sequence[str]) -> str:
+    """Return a hint for a wrong use of a command; `given` are all words typed."""
+    context = fault.ctx or _context_of(given)
+    match fault:
+        case click.NoSuchOption():
+            return _option_hint(fault.option_name, context, given)
+        case click.MissingParameter(param=click.Parameter() as lacking):
+            return _missing_hint(lacking, context)
+        case click.BadOptionUsage():
+            options = [one for one in context.command.params if fault.option_name in one.opts]
+            return _missing_hint(options[0], context) if options else _help_of(context)
+    extra = re.fullmatch(r"Got unexpected extra arguments? \((.+)\)", fault.format_message())
+    return _argument_hint(extra[1], context) if extra else _help_of(context)
+
+
+def _context_of(given: Sequence[str]) -> click.Context:
+    """Return a context of the command that was typed, since click omits it from some errors."""
+    context = click.Context(click.Command("arnode"), info_name="arnode")
+    group = None
+    for word in given:
+        if group is None:
+            command = COMMANDS[word].load(word) if word in COMMANDS else None
+        else:
+            command = group.get_command(context, word)
+        if command is not None:
+            context = click.Context(command, info_name=word, parent=context)
+            if not isinstance(command, click.Group):
+                break
+            group = command
+    return context
+
+
+def _help_of(context: click.Context) -> str:
+    return f"see `{context.command_path} --help`"
+
+
+def _names(context: click.Context) -> list[str]:
+    return [name for one in context.command.params for name in one.opts if name.startswith("-")]
+
+
+def _option_hint(wrong: str, context: click.Context, given: Sequence[str]) -> str:
+    path, known = context.command_path, _names(context)
+    if "-help" in given:
+        return f"did you mean `{path} --help`?"
+    if " " in wrong:
+        return "leave out the quotes around several words"
+    if wrong in _FOLLOW:
+        return "`arnode view` shows a running node live; `arnode home logs -f` follows its log"
+    if wrong in _BACKGROUND and context.info_name == "start":
+        return "docs/service.md shows how to run it in the background"
+    if context.parent is None:
+        return _hint_before_command(wrong, context, given)
+    means = [one for one in _MEANT_OPTIONS.get(wrong, ()) if one in known]
+    if near := means or difflib.get_close_matches(wrong, known, 1, _NEAR):
+        return f"did you mean {near[0]}?"
+    shown = [max(one.opts, key=len) for one in context.command.params if one.opts[0] in known]
+    is_short = 0 < len(shown) <= _MOST_LISTED
+    return f"its options: {', '.join(shown)}" if is_short else _help_of(context)
+
+
+def _hint_before_command(wrong: str, context: click.Context, given: Sequence[str]) -> str:
+    """Return a hint for an option before the command."""
+    if command := next((word for word in given if word in COMMANDS), None):
+        loaded = COMMANDS[command].load(command)
+        if any(wrong in one.opts for one in loaded.params):
+            return f"options come after the command: `arnode {command} {wrong} …`"
+    name = wrong.lstrip("-")
+    return f"see `arnode {name}`" if name in COMMANDS else _help_of(context)
+
+
+def _missing_hint(lacking: click.Parameter, context: click.Context) -> str:
+    """Return what a missing argument, option or value of an option is."""
+    if isinstance(lacking, click.Option):
+        said = max(lacking.opts, key=len)
+        return f"{said}: {lacking.help}" if lacking.help else _help_of(context)
+    return _FOUND_BY.get(lacking.make_metavar(ctx=context), _help_of(context))
+
+
+def _argument_hint(extra: str, context: click.Context) -> str:
+    """Return a hint for an argument that a command does not take."""
+    path, known = context.command_path, _names(context)
+    takes = [one for one in context.command.params if isinstance(one, click.Argument)]
+    if takes:
+        return f"it takes one {takes[0].make_metavar(ctx=context)}: `{path} --help`"
+    if " " in extra:
+        return "put words that belong together in quotes"
+    if _is_task(extra):
+        usage = f"did you mean `{path} --task {extra}`?"
+        return usage if "--task" in known else f"`{path}` takes no task: leave it out"
+    if "--source" in known and Path(extra).suffix:
+        return f"did you mean `{path} --source {extra}`?"
+    if context.info_name == "pause" and extra[:1].isdigit():
+        return f"did you mean `{path} --for {extra}`?"
+    if "--folder" in known:
+        return f"it takes the edited files of this folder: plain `{path}`, or `--folder PATH`"
+    if _is_id(extra):
+        return f"see `arnode show {extra}`"
+    return f"`{path}` takes no such argument: see `{path} --help`"
+
+
+def _is_id(word: str) -> bool:
+    from node.store.records import ID_PREFIX
+
+    return ID_PREFIX.fullmatch(word) is not None
+
+
+def _is_task(word: str) -> bool:
+    from trainer.task_folder.folder import TASK_FILE, builtin_tasks
+
+    return word in builtin_tasks() or Path(word, TASK_FILE).is_file()
