@@ -167,6 +167,20 @@ class Home:
         finally:
             os.close(descriptor)
 
+    def is_locked(self) -> bool:
+        """Return True while a process holds the lock."""
+        try:
+            descriptor = os.open(self.lock_file, os.O_RDONLY)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
+
     def lock_holder(self) -> int | None:
         """Return the id of the process that last took the lock; None if unknown."""
         try:
