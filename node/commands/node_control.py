@@ -8,7 +8,7 @@ from typing import Final
 import click
 
 from node.commands.basics import json_option, reading, setting_option, warn_if_variable_overrides
-from node.home.config import config_of
+from node.home.config import Config, config_of
 from node.home.home import Home
 from node.home.values import Given
 from node.terminal.terminal import print_json, say
@@ -119,13 +119,15 @@ def start(
 @json_option("Print one JSON document.")
 def status(as_json: bool) -> None:
     """Show what the node is doing; works with and without a running node."""
-    document = _status_document()
+    home = Home.here()
+    config = config_of(home)  # reports faulty settings even while a node runs
+    document = _status_document(home, config)
     if as_json:
         print_json(document)
         return
     from node.reporting.status_text import print_status
 
-    print_status(document)
+    print_status(document, online=config.online)
 
 
 @click.command()
@@ -250,11 +252,9 @@ def _call(command: str, arguments: dict[str, bool]) -> None:
     call(Home.here().socket, command, dict(arguments))
 
 
-def _status_document() -> dict[str, object]:
+def _status_document(home: Home, config: Config) -> dict[str, object]:
     from node.home.control_socket import call, document, is_running
 
-    home = Home.here()
-    config = config_of(home)  # reports faulty settings even while a node runs
     if is_running(home.socket):
         return dict(document(call(home.socket, "status")))
     from node.home.keyfile import read_keys
