@@ -11,6 +11,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 setup: $(VENV)/.installed
 	@./setup-system
+	@$(if $(filter setup,$(MAKECMDGOALS)),echo "arnode is installed in $(VENV). Next: make start (or . $(BIN)/activate; then arnode help)")
 
 # Runtime and test dependencies at the versions of constraints.txt, in one place next to the code. With
 # an NVIDIA driver, the fitting build of torch is installed first; without one, that step is silent.

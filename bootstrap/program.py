@@ -37,7 +37,7 @@ from protocol.topics import all_subscriptions
 from trainer.sandbox.tier import probe_tier
 from trainer.task_kinds import builtin_ids
 
-_ALTERNATIVE: Final = "give `--http` another address of this machine, or leave it out"
+_ALTERNATIVE: Final = "give `--http` another port or another address of this machine, or `none`"
 _log = logging.getLogger("node")
 
 

@@ -92,3 +92,11 @@ def test_where_no_package_manager_is_known_things_are_named_as_they_are(machine:
     done = machine.set_up()
     assert done.returncode == 1
     assert "it needs: bubblewrap.\n" in done.stdout
+
+
+@pytest.mark.parametrize(("goal", "is_said"), [("setup", True), ("start", False)])
+def test_setup_alone_ends_with_what_comes_next(goal: str, is_said: bool) -> None:
+    recipes = subprocess.run(
+        ["make", "--dry-run", goal], cwd=SCRIPT.parent, capture_output=True, text=True, check=True
+    )
+    assert ("Next: make start" in recipes.stdout) == is_said

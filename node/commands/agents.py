@@ -204,6 +204,7 @@ def _document(answer: "TryOutcome") -> dict[str, object]:
         "sd": stdev(reference_metrics) if len(reference_metrics) > 1 else None,
         "decision": attempt.word,
         "because": attempt.because,
+        "against": attempt.against or None,
         "repeat": answer.is_repeat,
         "result": attempt.record and attempt.record.hex(),
         "working": attempt.working.hex(),

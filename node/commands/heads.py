@@ -1,4 +1,4 @@
-"""`head`: show the verified head and its authors, and set it by hand."""
+"""`head`: show the verified head and its authors; change it or the working line by hand."""
 
 import asyncio
 import shlex
@@ -24,7 +24,14 @@ from node.home.config import config_of
 from node.home.control_socket import is_running
 from node.home.faults import empty_folder
 from node.home.home import Home
-from node.line.head_by_hand import manifest_of, move_head, previous_head, the_line, tree_of
+from node.line.head_by_hand import (
+    drop_kept,
+    manifest_of,
+    move_head,
+    previous_head,
+    the_line,
+    tree_of,
+)
 from node.line.head_recheck import head_recheck_reason
 from node.running.line_resources import LineResources, open_line
 from node.source_review.adoption import concern, describe, examine, marks_of
@@ -71,6 +78,12 @@ from protocol.source import Source
 )
 @click.option("--undo", is_flag=True, help="Go back to the previous verified head.")
 @click.option(
+    "--drop",
+    "dropped",
+    metavar="ID",
+    help="Take this kept patch, and those kept after it, out of the working line.",
+)
+@click.option(
     "--unverified",
     is_flag=True,
     help="With --set: set the head although it was not confirmed on this machine.",
@@ -84,6 +97,7 @@ def head(
     budget: int | None,
     wanted: str | None,
     undo: bool,
+    dropped: str | None,
     unverified: bool,
     as_json: bool,
 ) -> None:
@@ -91,18 +105,23 @@ def head(
 
     Without --task it is the head of the current or last session's task. --set and --undo change the
     head instead; the change is recorded. A peer's source is adopted without its comments and
-    docstrings.
+    docstrings. --drop changes only the working line.
     """
     if unverified and wanted is None:
         raise UsageError("--unverified needs --set", "add --set ID")
-    if wanted is not None or undo:
+    changes = (wanted is not None, undo, dropped is not None)
+    if any(changes):
         shown = (working, provenance, weights is not None, budget is not None, as_json)
-        if any(shown) or (wanted is not None and undo):
-            raise UsageError("--set and --undo exclude other options", "give one of them alone")
-        if wanted is None:
-            _undo(task)
-        else:
+        if any(shown) or sum(changes) > 1:
+            raise UsageError(
+                "--set, --undo and --drop exclude other options", "give one of them alone"
+            )
+        if wanted is not None:
             _set(wanted, task, unverified=unverified)
+        elif dropped is not None:
+            _drop(dropped, task)
+        else:
+            _undo(task)
         return
     if as_json and not provenance and weights is None:
         raise UsageError(
@@ -172,6 +191,18 @@ def _undo(task: str | None) -> None:
         line = line_resources.line_writer.known_line
         tree = previous_head(line_resources.store, line, line_resources.keys.author.public)
         _move(line_resources, tree, line_resources.store.experiments.evidence_for(line.key, tree))
+
+
+def _drop(wanted: str, task: str | None) -> None:
+    with _open_line(task) as line_resources:
+        dropped = drop_kept(line_resources.line_writer, wanted)
+        line = line_resources.line_writer.known_line
+    later = many(len(dropped) - 1, "patch", "patches")
+    more = f", and {later} kept after it" if len(dropped) > 1 else ""
+    is_head = " (the verified head)" if line.working == line.verified else ""
+    click.echo(
+        f"dropped {short(dropped[0])}{more}; the working line is now {short(line.working)}{is_head}"
+    )
 
 
 def _why_baseline(kept: int) -> str:

@@ -14,13 +14,14 @@ import click
 
 from node.commands.basics import MOST_SHOWN, Count, json_option, print_result
 from node.commands.table import CommandGroup
-from node.home.config import SETTINGS, load_config, parse_setting
+from node.home.config import SETTINGS, load_config, parse_setting, unused_variables
 from node.home.config_file import change_settings
 from node.home.home import Home
 from node.home.keyfile import read_keys, renew_keys
 from node.line.open_task import require_known
 from protocol.codecs import plain
 from protocol.errors import NotRunningError
+from trainer.host.capacity import usable_cores
 
 _SHOWN_LINES = 50
 _POLL_S = 0.3
@@ -30,25 +31,16 @@ _SHELLS = ("bash", "zsh", "fish")
 @click.command()
 @json_option()
 def paths(as_json: bool) -> None:
-    """Show where the node's files are. ARNODE_HOME selects another home."""
+    """Show where the node's files are, and what each holds. ARNODE_HOME selects another home.
+
+    Some exist only once they are needed.
+    """
     home = Home.here()
-    places = {
-        "home": home.root,
-        "store": home.store,
-        "blobs": home.blobs,
-        "journal": home.journal,
-        "data": home.data,
-        "key": home.key,
-        "config": home.config,
-        "networks": home.networks,
-        "programs": home.programs,
-        "log": home.log,
-        "socket": home.socket,
-    }
-    document = {name: str(place) for name, place in places.items()}
-    print_result(
-        document, *(f"{name:<8} {place}" for name, place in places.items()), as_json=as_json
-    )
+    contents = home.contents()
+    width = max(len(path.name) for path, _ in contents.values())
+    rows = (f"  {path.name:<{width}}  {holds}" for path, holds in contents.values())
+    document = {"home": str(home.root)} | {name: str(path) for name, (path, _) in contents.items()}
+    print_result(document, str(home.root), *rows, as_json=as_json)
 
 
 @click.command()
@@ -203,5 +195,14 @@ def _listed(value: str) -> str:
 def check_config() -> None:
     """Check the settings file and the ARNODE_* variables."""
     path = Home.here().config
-    load_config(path, env=os.environ)
+    config = load_config(path, env=os.environ).config
+    for variable in unused_variables(os.environ):
+        click.echo(f"warning: {plain(variable)} has no effect: there is no such setting", err=True)
+    cores = usable_cores()
+    if config.lanes != "auto" and config.lanes > cores and config.ray is None:
+        click.echo(
+            f"warning: `lanes` is {config.lanes}, but only {cores} cores can be used here, so "
+            "tasks with a token budget do not start",
+            err=True,
+        )
     click.echo(f"{path}: {'valid' if path.exists() else 'no such file, the defaults apply'}")

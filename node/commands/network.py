@@ -199,7 +199,8 @@ def invite(named: str | None, given: tuple[str, ...], as_json: bool) -> None:
     home = Home.here()
     running = running_member(home)
     name = named or current_network(config_of(home), running)
-    network = find_network(home, name).network
+    defined = find_network(home, name)
+    network = defined.network
     own_addresses = [checked_address(text, "--address") for text in given]
     is_there = running is not None and running.network == name
     reachable_at = _nearest_last(running.addresses) if running and is_there else []
@@ -211,6 +212,12 @@ def invite(named: str | None, given: tuple[str, ...], as_json: bool) -> None:
         where = f"the network {running.network}" if running.network else "no network"
         click.echo(
             f"the running node is connected to {where}: nodes that join {name} cannot find it",
+            err=True,
+        )
+    if running is None and defined.is_own:
+        click.echo(
+            "no node is running here: those who join find this machine after "
+            f"`arnode start --network {name} --yes`",
             err=True,
         )
     if network.secret is not None:

@@ -1,16 +1,22 @@
 """`start`, and the commands to a running node, such as `status`, `stop` and `pause`."""
 
+import time
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 
 import click
 
 from node.commands.basics import json_option, reading, setting_option, warn_if_variable_overrides
-from node.home.config import config_of
+from node.home.config import Config, config_of
 from node.home.home import Home
 from node.home.values import Given
 from node.terminal.terminal import print_json, say
 from protocol.errors import NotRunningError, UsageError
+
+_LOOK_S: Final = 0.05
+_FIRST_REPORT_S: Final = 2.0
+_LATER_REPORTS_S: Final = 30.0
 
 
 @click.command()
@@ -113,13 +119,15 @@ def start(
 @json_option("Print one JSON document.")
 def status(as_json: bool) -> None:
     """Show what the node is doing; works with and without a running node."""
-    document = _status_document()
+    home = Home.here()
+    config = config_of(home)  # reports faulty settings even while a node runs
+    document = _status_document(home, config)
     if as_json:
         print_json(document)
         return
     from node.reporting.status_text import print_status
 
-    print_status(document)
+    print_status(document, online=config.online)
 
 
 @click.command()
@@ -142,11 +150,45 @@ def peers(as_json: bool) -> None:
     is_flag=True,
     help="Run the promotion trial of the working line first.",
 )
-def stop(after_promotion_trial: bool) -> None:
-    """Stop the running node after its current run."""
+@json_option("Print one JSON document once the node has ended.")
+def stop(after_promotion_trial: bool, as_json: bool) -> None:
+    """Stop the running node after its current run, and wait until it has ended.
+
+    Ctrl-C ends the wait; the node stops nevertheless.
+    """
     _require_running("stop")
+    home = Home.here()
+    node = home.lock_holder()
     _call("stop", {"after_promotion_trial": after_promotion_trial})
-    say("stopping; `arnode status` shows when it has stopped", err=True)
+    first = "the promotion trial" if after_promotion_trial else "the current run"
+    try:
+        waited_s = _wait_until_ended(home, node, first)
+    except KeyboardInterrupt:
+        say("the node is still stopping; `arnode status` shows when it has ended", err=True)
+        raise
+    if as_json:
+        print_json({"stopped": True, "seconds": round(waited_s, 1)})
+    else:
+        say("stopped", err=True)
+
+
+def _wait_until_ended(home: Home, node: int | None, first: str) -> float:
+    """Wait until a node has released its home, reporting progress; return the seconds.
+
+    `node` is its process id; a node that another process started meanwhile is not waited for.
+    `first` is the work that the node ends first.
+    """
+    began_s = time.monotonic()
+    report_s = _FIRST_REPORT_S
+    while home.is_locked() and home.lock_holder() == node:
+        time.sleep(_LOOK_S)
+        waited_s = time.monotonic() - began_s
+        if waited_s >= report_s:
+            is_first = report_s == _FIRST_REPORT_S
+            more = "; Ctrl-C ends only this wait" if is_first else f", {waited_s:.0f} s so far"
+            say(f"waiting for {first} to end{more} …", err=True)
+            report_s = waited_s + _LATER_REPORTS_S
+    return time.monotonic() - began_s
 
 
 @click.command()
@@ -211,11 +253,9 @@ def _call(command: str, arguments: dict[str, bool]) -> None:
     call(Home.here().socket, command, dict(arguments))
 
 
-def _status_document() -> dict[str, object]:
+def _status_document(home: Home, config: Config) -> dict[str, object]:
     from node.home.control_socket import call, document, is_running
 
-    home = Home.here()
-    config = config_of(home)  # reports faulty settings even while a node runs
     if is_running(home.socket):
         return dict(document(call(home.socket, "status")))
     from node.home.keyfile import read_keys

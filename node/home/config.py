@@ -462,6 +462,16 @@ def _from_file(path: Path) -> dict[str, Given]:
     return table
 
 
+def unused_variables(env: Mapping[str, str]) -> list[str]:
+    """Return the variables that begin like those of settings and are none."""
+    names = {name: name.removeprefix(VARIABLES) for name in sorted(env)}
+    return [
+        variable
+        for variable, name in names.items()
+        if name != variable and name not in _NOT_SETTINGS and name.lower() not in SETTINGS
+    ]
+
+
 def _from_env(env: Mapping[str, str]) -> dict[str, Given]:
     found: dict[str, Given] = {}
     for variable, value in sorted(env.items()):

@@ -45,10 +45,14 @@ def _with_hint(root: Path) -> Iterator[None]:
 
 
 class _HomePath:
-    """A descriptor that returns the path of the file or folder `name` in a home."""
+    """A descriptor that returns the path of the file or folder `name` in a home.
 
-    def __init__(self, name: str) -> None:
+    `holds` is what the user is told that it holds.
+    """
+
+    def __init__(self, name: str, holds: str) -> None:
         self._name = name
+        self.holds = holds
 
     def __get__(self, home: "Home", _: object) -> Path:
         return home.root / self._name
@@ -93,31 +97,37 @@ class Home:
                 pass  # not created yet
         return home
 
-    store = _HomePath("records.db")  # SQLite
-    mirror = _HomePath("own-records.log")  # a second copy of this node's own records
-    blobs = _HomePath("blobs")  # content-addressed files
-    journal = _HomePath("journal")  # one git repository per task and hardware class
-    data = _HomePath("data")  # prepared data of tasks
-    key = _HomePath("key")  # the author and transport seeds
-    secret = _HomePath("secret")  # the secret from which secret splits are drawn
-    config = _HomePath("config.toml")  # the user's settings
-    networks = _HomePath("networks")  # for each network: the user's definition, and an address book
-    programs = _HomePath("programs")  # the user's instructions to proposers, by task
-    people = _HomePath("people.json")  # the user's friends and blocked keys
-    fleet_list = _HomePath("fleet.txt")  # the signed list of the user's nodes
-    power = _HomePath("power-limits.json")  # the cards' limits before this node lowered them
-    replications = _HomePath("replications")  # one file for each run of `arnode task replicate`
-    comparisons = _HomePath("comparisons")  # blocks and homes of `arnode agent compare`
-    web_tokens = _HomePath("web-tokens.json")  # tokens of the running server: to read, to control
-    fleet_key = _HomePath("fleet-key")  # the key with which the user's other nodes read this one
-    fleet = _HomePath("fleet.json")  # the user's other nodes, with their fleet keys
-    ray_token = _HomePath("ray-token")  # the token with which machines join the user's Ray cluster
-    socket = _HomePath("node.sock")  # where the running node accepts commands
-    alerts = _HomePath(
-        "alerts.json"
-    )  # when an alert of each kind was last sent, and alerts not sent yet
-    log = _HomePath("node.log")  # the log of the running node
-    lock_file = _HomePath("lock")  # held by the one process that may write here
+    store = _HomePath("records.db", "all records, experiments and jobs (SQLite)")
+    mirror = _HomePath("own-records.log", "a second copy of this node's own records")
+    blobs = _HomePath("blobs", "sources and other files, by their digest")
+    journal = _HomePath("journal", "one git repository for each task and hardware class")
+    data = _HomePath("data", "prepared data of tasks")
+    key = _HomePath("key", "this node's private keys: back them up, show them to nobody")
+    secret = _HomePath("secret", "the secret from which secret splits are drawn: show it to nobody")
+    config = _HomePath("config.toml", "your settings")
+    networks = _HomePath("networks", "for each network: your definition, and an address book")
+    programs = _HomePath("programs", "your instructions to proposers, by task")
+    people = _HomePath("people.json", "your friends and blocked keys")
+    fleet_list = _HomePath("fleet.txt", "the signed list of your nodes")
+    power = _HomePath("power-limits.json", "the cards' limits before this node lowered them")
+    replications = _HomePath("replications", "one file for each run of `arnode task replicate`")
+    comparisons = _HomePath("comparisons", "blocks and homes of `arnode agent compare`")
+    web_tokens = _HomePath("web-tokens.json", "tokens of the running page: to read, to control")
+    fleet_key = _HomePath("fleet-key", "the key with which your other nodes read this one")
+    fleet = _HomePath("fleet.json", "your other nodes, with their fleet keys")
+    ray_token = _HomePath("ray-token", "the token with which machines join your Ray cluster")
+    socket = _HomePath("node.sock", "where the running node takes commands")
+    alerts = _HomePath("alerts.json", "when alerts were last sent, and those not sent yet")
+    log = _HomePath("node.log", "the log of the node")
+    lock_file = _HomePath("lock", "held by the one process that may write here")
+
+    def contents(self) -> dict[str, tuple[Path, str]]:
+        """Return the path of each file and folder of a home by its name, with what it holds."""
+        return {
+            name: (getattr(self, name), one.holds)
+            for name, one in vars(Home).items()
+            if isinstance(one, _HomePath)
+        }
 
     def prepare(self) -> None:
         """Create the folder for this user alone, or check that it is private."""
@@ -166,6 +176,20 @@ class Home:
             yield
         finally:
             os.close(descriptor)
+
+    def is_locked(self) -> bool:
+        """Return True while a process holds the lock."""
+        try:
+            descriptor = os.open(self.lock_file, os.O_RDONLY)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
 
     def lock_holder(self) -> int | None:
         """Return the id of the process that last took the lock; None if unknown."""

@@ -51,7 +51,8 @@ def write_invite(network: Network) -> str:
     if not network.bootstrap:
         raise UsageError(
             f"an invite to {network.name!r} needs the address of a peer that answers",
-            "give one: `--address /ip4/…/tcp/…/p2p/…`",
+            f"start a node on it (`arnode start --network {network.name} --yes`), or give an "
+            "address: `--address /ip4/…/tcp/…/p2p/…`",
         )
     for what, count, most in (
         ("authors", len(network.authors), MAX_AUTHORS),

@@ -19,6 +19,7 @@ from node.store.jobs import Job, Line, LineKey
 from node.store.store import Store
 from node.terminal.vocabulary import sd_words, wording
 from protocol.codecs import plain
+from protocol.manifest import TaskManifest
 from protocol.record_kinds import ResultBody
 from protocol.rule import Policy, screening_policy
 from protocol.runs import Run, patch_score_nano
@@ -47,13 +48,16 @@ class Judged:
 class Attempt:
     """A decided source with its recorded runs and the metric to report (None on failure).
 
-    `is_working` is True if the source is the working line now. `working` is the working line's
-    tree. `has_moved` is True if the working line had changed by the time of the decision.
+    `against` describes the base that the source was compared with; it is empty for the baseline and
+    after a failure. `is_working` is True if the source is the working line now. `working` is the
+    working line's tree. `has_moved` is True if the working line had changed by the time of the
+    decision.
     """
 
     tree: bytes
     word: Identifier
     because: str = ""
+    against: str = ""
     status: str
     metric_nano: int | None
     runs: tuple[Run, ...] = ()
@@ -155,6 +159,8 @@ def trailer(attempt: Attempt, metric_name: str) -> str:
         rows += _figures(attempt.runs)
     rows.append(("decision", attempt.word))
     rows.append(("because", plain(attempt.because)))
+    if attempt.against:
+        rows.append(("against", attempt.against))
     if attempt.judged:
         rows.append(("promotion_trial", _promotion_trial_words(attempt, attempt.judged)))
     elif attempt.has_moved:
@@ -198,6 +204,7 @@ def _recorded(store: Store, line: Line, mark: bytes, policy: Policy) -> Attempt 
     job = _job_of(store, line, mark)
     if manifest := store.records.manifest(body.task):
         policy = screening_policy(Style.of(manifest), policy)
+    against = _against(line, body, manifest) if manifest and body.status == "ok" else ""
     word: Identifier = "keep" if body.stage in ("baseline", "keep") else "discard"
     if body.status != "ok":
         word = "crash"
@@ -209,6 +216,7 @@ def _recorded(store: Store, line: Line, mark: bytes, policy: Policy) -> Attempt 
         tree=body.tree,
         word=word,
         because=because,
+        against=against,
         status=body.status,
         metric_nano=_speaking(body),
         runs=body.runs,
@@ -242,6 +250,22 @@ def _speaking(body: ResultBody) -> int | None:
     if body.stage != "baseline":
         return patch_score_nano(body.runs)
     return round(fmean(run.metric_nano for run in body.runs if run.metric_nano is not None))
+
+
+def _against(line: Line, body: ResultBody, manifest: TaskManifest) -> str:
+    """Describe the base that a source was compared with, as the line knows it now."""
+    if body.stage == "baseline":
+        return ""
+    names = {
+        line.working: "the working line",
+        line.verified: "the verified head",
+        manifest.baseline_tree: "the baseline",
+    }
+    name = names.get(body.base, "an earlier working line")
+    level = "" if body.level_nano is None else f", {body.level_nano / NANO:.6f}"
+    has_left = line.working not in (body.base, body.tree)
+    now = f"; the working line is now {line.working.hex()[:12]}" if has_left else ""
+    return f"{name} ({body.base.hex()[:12]}{level}){now}"
 
 
 def _because(body: ResultBody, job: Job[ExperimentStep] | None, policy: Policy) -> str:

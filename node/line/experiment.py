@@ -9,6 +9,7 @@ from statistics import fmean
 from typing import Annotated, Any, ClassVar, Final
 
 from node.line.idea import SUBMITTED, Idea, SubmissionStep
+from node.line.implausible import why_implausible
 from node.line.job_step import JobStep, RunDescription, ended_runs
 from node.line.level import (
     LATEST,
@@ -150,6 +151,8 @@ class ExperimentStep(JobStep):
             gain_sd=gain,
             record=record.result,
         )
+        if decision == "kept" and line_context.session.task.manifest.scoring == "self":
+            _warn_if_implausible(line_context, step, ended, gain or 0.0, record.result)
         line_context.on_record()
 
     def is_invalidated(self, runs: list[PlannedRun]) -> bool:
@@ -295,6 +298,19 @@ def _gain_sd(metric_nano: int | None, level_nano: int, reading: MetricReading) -
         return None
     gain_sd = reading.value(level_nano - metric_nano) / reading.screening_sd
     return min(MOST_SD, max(-MOST_SD, gain_sd))
+
+
+def _warn_if_implausible(
+    line_context: LineContext, step: ExperimentStep, runs: list[Run], gain_sd: float, record: bytes
+) -> None:
+    metrics_nano = [run.metric_nano for run in runs if run.metric_nano is not None]
+    base_nano, style = round(step.known_level_nano), line_context.line_writer.style
+    if why := why_implausible(metrics_nano, base_nano, gain_sd=gain_sd, style=style):
+        name = record.hex()[:12]
+        line_context.activity.say(
+            f"self-scored: the program prints its own score, and {why}. Read the diff: "
+            f"arnode show {name}; drop the patch: arnode head --drop {name}"
+        )
 
 
 def _note(decision: str, runs: list[Run], gain_sd: float | None) -> str:

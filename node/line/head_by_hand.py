@@ -1,4 +1,4 @@
-"""Changes of the verified head by hand: which tree may be adopted, and on which evidence.
+"""Changes of the verified head and the working line by hand.
 
 A tree that passes a promotion trial is adopted with `LineWriter.move_to` instead.
 """
@@ -135,11 +135,7 @@ def move_head(
     docstrings. Raises ArnodeError during a trial against the head.
     """
     line, record_writer = line_writer.known_line, line_writer.record_writer
-    if line_writer.store.jobs.open_jobs(line_writer.key, *HEAD_TRIALS):
-        raise ArnodeError(
-            "a promotion trial against the current head is in progress",
-            "let it finish first (`arnode start`, then `arnode stop --after-promotion-trial`)",
-        )
+    _refuse_during_trial(line_writer)
     with line_writer.store.transaction():
         if stripped_from is not None:
             record_writer.stripped(stripped_from.id, stripped_from.body.tree, tree)
@@ -147,3 +143,34 @@ def move_head(
         line_writer.note_move()
         line_writer.save(replace(line, verified=tree, working=tree, stack=(), reference_nano=()))
     return record
+
+
+def drop_kept(line_writer: LineWriter, wanted: str) -> tuple[bytes, ...]:
+    """Take a kept patch out of the working line; return it and the patches kept on top of it.
+
+    They leave the line with it, since their sources contain it. Their records stay, and the line
+    measures its source again before the next screen. `wanted` is the id of the patch or of its
+    experiment. Raises UsageError if the working line has no such patch, and ArnodeError during a
+    trial against the head.
+    """
+    line, records = line_writer.known_line, line_writer.store.records
+    record = records.find(wanted)
+    patch = record.body.patch if isinstance(record.body, ResultBody) else record.id
+    body = records.patch(patch) if patch in line.stack else None
+    if patch is None or body is None:
+        raise UsageError(
+            f"{record.id.hex()[:12]} is no kept patch of the working line",
+            "a promoted patch leaves with its head: `arnode head --undo` returns to the one before",
+        )
+    _refuse_during_trial(line_writer)
+    place = line.stack.index(patch)
+    line_writer.go_on_at(body.base, line.stack[:place], [])
+    return line.stack[place:]
+
+
+def _refuse_during_trial(line_writer: LineWriter) -> None:
+    if line_writer.store.jobs.open_jobs(line_writer.key, *HEAD_TRIALS):
+        raise ArnodeError(
+            "a promotion trial against the current head is in progress",
+            "let it finish first (`arnode start`, then `arnode stop --after-promotion-trial`)",
+        )

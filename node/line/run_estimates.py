@@ -12,6 +12,7 @@ from node.store.jobs import LineKey
 from node.store.store import Store
 from node.terminal.durations import span_words
 from protocol.manifest import TaskManifest
+from protocol.rule import Policy, policy_of
 from protocol.styles import Style, StyleName
 from trainer.measuring.outcome import RunOutcome
 
@@ -66,20 +67,27 @@ def trial_duration_text(most: int, run_s: float, *, usual: float, extra_runs: in
     return f"about {span_words(usual * 2 * run_s)}, {at_most}" if most > usual else at_most
 
 
-def rerun_pairs(manifest: TaskManifest, *, is_published: bool) -> float:
+def most_rerun_pairs(manifest: TaskManifest, policy: Policy) -> int:
+    """Return the largest number of pairs of a claim's re-run, by the rules of the task's style."""
+    return policy_of(Style.of(manifest), policy).max_pairs
+
+
+def rerun_pairs(manifest: TaskManifest, policy: Policy, *, is_published: bool) -> float:
     """Return the number of pairs that a claim's re-run usually takes on a task."""
-    return usual_pairs(manifest) + (_MORE_FOR_OTHERS if is_published else 0)
+    usual = usual_pairs(manifest) + (_MORE_FOR_OTHERS if is_published else 0)
+    return min(most_rerun_pairs(manifest, policy), usual)
 
 
 def rerun_duration_text(
-    manifest: TaskManifest, run_s: float, *, most_pairs: int, is_published: bool
+    manifest: TaskManifest, run_s: float, *, policy: Policy, is_published: bool
 ) -> str:
     """Return how long a claim's re-run takes, usually and at most, in words."""
+    anchors = Style.of(manifest).anchor_pairs(ANCHOR_PAIRS)  # of the baseline, if there is a gain
     return trial_duration_text(
-        most_pairs,
+        most_rerun_pairs(manifest, policy),
         run_s,
-        usual=rerun_pairs(manifest, is_published=is_published),
-        extra_runs=ANCHOR_PAIRS if is_published else 0,  # of the baseline, if there is a gain
+        usual=rerun_pairs(manifest, policy, is_published=is_published),
+        extra_runs=anchors if is_published else 0,
     )
 
 

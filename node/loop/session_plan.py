@@ -29,6 +29,7 @@ _BEFORE: Final = 4  # runs: the fewest before anything may be judged, in a line'
 _TRIED: Final = 2  # a screen and a recheck, without which nothing is kept
 _RECENT: Final = 10
 _SHORTEST_RUN_S: Final = 0.001
+_LONG_RUN_S: Final = 20.0  # starting processes takes a few seconds, little of such a run
 # In simulated lines (`tools/bench/streams.py`) the first gain is then verified after half as many
 # runs. A session of 672 runs, in which the trial is more than this share, would lose 3 %.
 _EARLY_KEEPS: Final = 2
@@ -156,12 +157,16 @@ class SessionPlan:
         """Record the duration of a successful run, less half of the time that its scoring took.
 
         In a pair, the second run trains while the first is scored. Return a warning, once, if this
-        session is too short to verify anything.
+        session is too short to verify anything. The first run of a session also starts processes,
+        which is much of a short run, so the second one is awaited then.
         """
         self._latest_s.append(run_s)
         self._ended_s.append(self.clock_s())
+        if len(self._latest_s) == 1 and run_s < _LONG_RUN_S:
+            return None
         opening, self._opening = self._opening, None
-        return too_short(self.span, run_s, opening) if self.span and opening else None
+        fastest_s = min(self._latest_s)
+        return too_short(self.span, fastest_s, opening) if self.span and opening else None
 
     @property
     def run_s(self) -> float | None:

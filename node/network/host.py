@@ -280,8 +280,8 @@ class NetworkHost:
             if settings.listen and not await self._swarm.listen(*listen_addresses(settings)):
                 raise ConfigurationError(
                     f"cannot listen on {', '.join(settings.listen)}",
-                    "stop the program on that port, or choose another: `listen`, or --listen of a"
-                    " bootstrap node",
+                    "stop the program on that port, or set `listen` to another address (`--listen`"
+                    " of a bootstrap node)",
                 )
             try:
                 yield

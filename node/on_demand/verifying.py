@@ -219,8 +219,6 @@ def _reading(store: Store, manifest: TaskManifest, job: Job[RerunStep]) -> Metri
 
 def _cost(step: RerunStep, manifest: TaskManifest, run_s: float) -> str:
     """Return a sentence about the usual and the maximal duration."""
-    takes = rerun_duration_text(
-        manifest, run_s, most_pairs=step.max_pairs, is_published=step.is_published
-    )
+    takes = rerun_duration_text(manifest, run_s, policy=step.policy, is_published=step.is_published)
     ways = "; --quick can only refute the claim or find a smaller gain" if step.is_quick else ""
     return f"{takes}; your own research pauses{ways}"

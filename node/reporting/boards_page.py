@@ -5,7 +5,12 @@ from itertools import chain
 from typing import Final, TypedDict
 
 from node.line.rerun import RerunStep
-from node.line.run_estimates import rerun_duration_text, rerun_pairs, run_seconds
+from node.line.run_estimates import (
+    most_rerun_pairs,
+    rerun_duration_text,
+    rerun_pairs,
+    run_seconds,
+)
 from node.reporting.boards import BoardDocument, Code, Leaderboard
 from node.reporting.open_home import OpenHome
 from node.reporting.queries import Nothing, OfBoard
@@ -109,11 +114,10 @@ def _run_seconds(store: Store, key: BoardKey) -> float | None:
 
 
 def _cost(manifest: TaskManifest, run_s: float | None, policy: Policy) -> RerunCost:
-    most = policy.max_pairs
-    time = run_s and rerun_duration_text(manifest, run_s, most_pairs=most, is_published=True)
+    time = run_s and rerun_duration_text(manifest, run_s, policy=policy, is_published=True)
     return {
-        "pairs": min(most, rerun_pairs(manifest, is_published=True)),
-        "most_pairs": most,
+        "pairs": rerun_pairs(manifest, policy, is_published=True),
+        "most_pairs": most_rerun_pairs(manifest, policy),
         "time": time or None,
     }
 

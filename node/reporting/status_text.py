@@ -25,8 +25,8 @@ _INTENTS = 3
 _REACH = {"direct": ", reached from outside", "relay": ", reached through a relay", "unknown": ""}
 
 
-def print_status(document: Mapping[str, Any]) -> None:
-    """Print the status document as text."""
+def print_status(document: Mapping[str, Any], *, online: bool | None = None) -> None:
+    """Print the status document as text; `online` is the setting of that name."""
     node = document["node"]
     state = "running" if document["running"] else "not running"
     if document["paused"]:
@@ -51,7 +51,7 @@ def print_status(document: Mapping[str, Any]) -> None:
         for known in document["network"]["lists"]:
             say(f"  {list_words(known)}")
     else:
-        say(f"network {document['network']['in_use']}, not connected")
+        say(_offline_words(document["network"]["in_use"], online))
     cost = document["cost"]
     if calls := cost["calls_today"]:
         asked = f"{calls} {'question' if calls == 1 else 'questions'}"
@@ -125,6 +125,15 @@ def list_words(known: Mapping[str, Any]) -> str:
     return plain(f"list {known['place']}: {summary}{fault}")
 
 
+def _offline_words(network: str, online: bool | None) -> str:
+    """Describe a node that is connected to no network; `online` is the setting."""
+    if online:
+        return f"network {network}, not connected"
+    if online is None:
+        return f"network off; `arnode start --yes` joins {network}"
+    return f"network off (`online = false`); `arnode start --network {network} --yes` joins it"
+
+
 def print_peers(document: Mapping[str, Any]) -> None:
     """Print the peers document, one row per peer."""
     if document["network"] is None:
@@ -134,13 +143,15 @@ def print_peers(document: Mapping[str, Any]) -> None:
         )
         return
     for peer in document["peers"]:
-        name = plain(peer["name"]) if peer["name"] else "unknown"
         latency = "–" if peer["latency_ms"] is None else f"{peer['latency_ms']:.0f} ms"
         relay = "" if peer["direct"] else "  through a relay"
-        say(
-            f"{peer['peer']}  {name}  author {(peer['author'] or '–')[:12]}  {peer['trust']}"
-            f"  {', '.join(peer['classes']) or '–'}  {peer['records']} records  {latency}{relay}"
-        )
+        if peer["author"] is None:
+            known = "its profile, with name and author, has not arrived yet"
+        else:
+            classes = ", ".join(peer["classes"]) or "–"
+            known = f"{plain(peer['name'])}  author {peer['author'][:12]}  {peer['trust']}"
+            known = f"{known}  {classes}  {peer['records']} records"
+        say(f"{peer['peer']}  {known}  {latency}{relay}")
     if not document["peers"]:
         say(f"network {document['network']}: no peers are connected yet")
 

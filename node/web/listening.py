@@ -25,7 +25,9 @@ _LOOPBACKS: Final = (LOOPBACK, "::1")
 _BACKLOG: Final = 128
 _TRIES: Final = 8  # to find a port that is free at both loopback addresses
 _NAME_BYTES: Final = 8
-_ALTERNATIVE: Final = 'set `web` to another address of this machine, to "auto" or to "none"'
+_ALTERNATIVE: Final = (
+    'set `web` to another port or another address of this machine, to "auto" or to "none"'
+)
 _ABSENT: Final = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT})
 
 

@@ -218,3 +218,38 @@ def test_a_crashed_script_cannot_print_a_result() -> None:
         "| last words \\x1b[31m",
     ]
     assert lines[50:52] == ["---", "decision:         crash"]
+
+
+def test_a_result_names_the_base_that_it_was_compared_with(line_writer: LineWriter) -> None:
+    def against(rate: str, base: Source) -> str:
+        conclude(line_writer, proposal_of(base, rate), "screened_out", BASE_NANO)
+        attempt = asked(line_writer, proposal_of(base, rate).source)
+        assert attempt is not None
+        return attempt.against
+
+    def working() -> Source:
+        return line_writer.source(line_writer.known_line.working)
+
+    at_first = f"({BASELINE.tree.hex()[:12]})"
+    assert against("0.5", BASELINE) == f"the baseline {at_first}"
+    keep(line_writer, "0.2")
+    line, base = line_writer.known_line, working()
+    now = f"the working line is now {line.working.hex()[:12]}"
+    assert against("0.6", BASELINE) == f"the baseline {at_first}; {now}"
+    assert against("0.7", base) == f"the working line ({line.working.hex()[:12]})"
+    keep(line_writer, "0.3")
+    assert against("0.8", base).startswith(f"an earlier working line ({line.working.hex()[:12]}); ")
+    promotion_trial(line_writer, gain_nano=GAIN_NANO)
+    assert against("0.9", working()).startswith("the verified head (")
+
+
+def test_the_compared_base_is_printed_with_its_score(line_writer: LineWriter) -> None:
+    job = open_experiment(line_writer, Idea.of(line_writer, proposal_of(BASELINE, "0.9")))
+    step = replace(job.step, decision="screened_out", gain_milli=0, level_nano=BASE_NANO)
+    close_experiment(
+        line_writer, job, step, finished(line_writer.store, job, BASE_NANO), note="discarded"
+    )
+    attempt = asked(line_writer)
+    assert attempt is not None
+    base = BASELINE.tree.hex()[:12]
+    assert f"\nagainst:          the baseline ({base}, 1.500000)\n" in trailer(attempt, "val_bpb")

@@ -417,7 +417,16 @@ def test_paths_and_config_say_where_things_are(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert json.loads(arnode(capsys, "home", "paths", "--json"))["store"] == str(home.store)
-    assert str(home.journal) in arnode(capsys, "home", "paths")
+    first, *rows = arnode(capsys, "home", "paths").splitlines()
+    assert first == str(home.root)
+    named = {row.split()[0]: row.split(maxsplit=1)[1] for row in rows}
+    assert {"secret", "fleet-key", "own-records.log", "web-tokens.json"} <= set(named)
+    assert named["journal"].startswith("one git repository")
+    assert {path.name for path in home.root.iterdir()} <= {
+        *named,
+        "records.db-wal",
+        "records.db-shm",
+    }
     assert arnode(capsys, "home", "config", "path").strip() == str(home.config)
     assert "the defaults apply" in arnode(capsys, "home", "config", "check")
     monkeypatch.setenv("ARNODE_NAME", "bench")

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from node.commands.cli import main
 from node.home.config import SETTINGS, Config, load_config
+from node.home.home import Home
 from protocol.errors import ConfigurationError
 
 
@@ -142,3 +144,16 @@ def test_an_empty_list_of_cards_names_none_which_is_all_of_a_class(path: Path) -
     settings = load_config(path, env={}, flags={"gpus": ""})
     assert settings.config.gpus == ()
     assert settings.origins["gpus"] == "--gpus"
+
+
+def test_a_check_warns_of_variables_and_lanes_that_do_not_work(
+    home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ARNODE_HOME", str(home.root))
+    monkeypatch.setenv("ARNODE_FOO", "1")
+    monkeypatch.setenv("ARNODE_LANES", "99999")
+    with pytest.raises(SystemExit, match="0"):
+        main(["home", "config", "check"])
+    foo, lanes = capsys.readouterr().err.splitlines()
+    assert foo == "warning: ARNODE_FOO has no effect: there is no such setting"
+    assert lanes.startswith("warning: `lanes` is 99999, but only ")

@@ -147,3 +147,18 @@ def test_provenance_as_json_has_every_line(
     (row,) = arnode(capsys, "head", "--provenance", "--working")[0].splitlines()
     assert row == f"1-1  this node  kept here ({kept.result.hex()[:12]})  LEARNING_RATE → 0.2"
     assert "--provenance" in arnode(capsys, "head", "--json", code=2)[1]
+
+
+def test_a_kept_patch_is_dropped_by_its_id(
+    line_writer: LineWriter, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = keep(line_writer, "0.2")
+    keep(line_writer, "0.3")
+    out, _ = arnode(capsys, "head", "--drop", kept.result.hex()[:12])
+    assert out == (
+        f"dropped {kept.patch.hex()[:12]}, and 1 patch kept after it; the working line is now "
+        f"{BASELINE.tree.hex()[:12]} (the verified head)\n"
+    )
+    assert arnode(capsys, "head", "--working")[0] == BASELINE["train.py"].decode()
+    assert "no kept patch" in arnode(capsys, "head", "--drop", kept.result.hex(), code=2)[1]
+    assert "alone" in arnode(capsys, "head", "--drop", "ab", "--undo", code=2)[1]

@@ -2,12 +2,13 @@
 
 import pytest
 
-from node.line.head_by_hand import move_head, previous_head, the_line, tree_of
+from node.line.head_by_hand import drop_kept, move_head, previous_head, the_line, tree_of
 from node.line.line_writer import LineWriter
+from node.line.promotion_trial import open_promotion_trial
 from node.store.store import Store
-from protocol.errors import UsageError
+from protocol.errors import ArnodeError, UsageError
 from tests.node.examples import BASELINE, KEY, LINE
-from tests.node.line_writers import GAIN_NANO, keep, promotion_trial
+from tests.node.line_writers import GAIN_NANO, end_promotion_trial, keep, promotion_trial
 
 
 def test_there_is_no_line_before_anything_was_measured(store: Store) -> None:
@@ -72,3 +73,27 @@ def test_the_previous_head_is_where_the_last_adoption_came_from(line_writer: Lin
     assert previous_head(line_writer.store, line, KEY.public) == BASELINE.tree
     move_head(line_writer, BASELINE.tree, evidence=None)
     assert previous_head(line_writer.store, line, KEY.public) == tree
+
+
+def test_a_kept_patch_leaves_the_working_line_with_those_kept_on_it(
+    line_writer: LineWriter,
+) -> None:
+    first = keep(line_writer, "0.2")
+    after_first = line_writer.known_line.working
+    second, third = keep(line_writer, "0.3"), keep(line_writer, "0.4")
+    assert drop_kept(line_writer, second.result.hex()) == (second.patch, third.patch)
+    line = line_writer.known_line
+    assert (line.working, line.stack, line.reference_nano) == (after_first, (first.patch,), ())
+    assert drop_kept(line_writer, first.patch.hex()[:12]) == (first.patch,)
+    assert (line_writer.known_line.working, line_writer.known_line.stack) == (BASELINE.tree, ())
+
+
+def test_only_a_patch_of_the_working_line_can_be_dropped(line_writer: LineWriter) -> None:
+    kept = keep(line_writer, "0.2")
+    job = open_promotion_trial(line_writer)
+    with pytest.raises(ArnodeError, match="a promotion trial against the current head"):
+        drop_kept(line_writer, kept.patch.hex())
+    end_promotion_trial(line_writer, job, gain_nano=GAIN_NANO)
+    with pytest.raises(UsageError, match="is no kept patch of the working line") as caught:
+        drop_kept(line_writer, kept.patch.hex())
+    assert "arnode head --undo" in caught.value.hint

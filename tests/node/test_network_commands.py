@@ -129,9 +129,12 @@ def test_show_reports_the_node_s_id_and_where_it_listens(arnode: Arnode, at_home
 
 def test_a_node_that_speaks_to_no_network_has_one_in_use(arnode: Arnode, at_home: Home) -> None:
     arnode("network", "init", "lab")
-    assert "network main, not connected" in arnode("status")
-    at_home.config.write_text('net = "lab"\n')
+    assert "network off; `arnode start --yes` joins main" in arnode("status")
+    at_home.config.write_text('net = "lab"\nonline = true\n')
     assert "network lab, not connected" in arnode("status")
+    at_home.config.write_text('net = "lab"\nonline = false\n')
+    off = "network off (`online = false`); `arnode start --network lab --yes` joins it"
+    assert off in arnode("status")
     with running(at_home, {"name": None, "in_use": "main"}):
         assert "main  (in use)" in arnode("network", "show")
         assert "connected to no network" in arnode("network", "show")
@@ -227,7 +230,9 @@ def test_an_invite_without_a_running_node_is_to_the_network_in_force(
     arnode("network", "init", "lab", "--bootstrap", ADDRESS)
     monkeypatch.setenv("ARNODE_NET", "lab")
     assert json.loads(arnode("network", "invite", "--json"))["network"] == "lab"
-    assert arnode.err == "this invite is for the network lab\n"
+    first, second = arnode.err.splitlines()
+    assert first == "this invite is for the network lab"
+    assert second.endswith("find this machine after `arnode start --network lab --yes`")
 
 
 def test_an_invite_for_this_machine_only_says_so(arnode: Arnode) -> None:
@@ -299,3 +304,9 @@ def test_settings_take_addresses(
     at_home.config.write_text('net = "none"\n')
     arnode("home", "config", "check", code=6)
     assert "online = false" in arnode.err
+
+
+def test_an_invite_without_an_address_names_the_command_that_gives_one(arnode: Arnode) -> None:
+    arnode("network", "init", "lab")
+    arnode("network", "invite", "--network", "lab", code=2)
+    assert "(`arnode start --network lab --yes`), or give an address" in arnode.err

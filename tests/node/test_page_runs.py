@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from bootstrap.program import _ALTERNATIVE as _BOOTSTRAP_ALTERNATIVE
 from node.commands.cli import main
 from node.home.config import Config
 from node.home.home import Home
@@ -387,3 +388,15 @@ def test_a_proof_gives_the_rights_of_its_token_for_one_request(home: Home) -> No
         assert keys.rights(steering, other) == frozenset()
     earlier_run = Credentials(tokens=tokens, fleet_key="k" * 40).challenges.issue()
     assert keys.rights(proof_header(tokens.steer, earlier_run, asked), asked) == frozenset()
+
+
+@pytest.mark.parametrize("alternative", [{}, {"alternative": _BOOTSTRAP_ALTERNATIVE}])
+def test_a_taken_port_has_a_hint_with_ways_out_that_are_free(alternative: dict[str, str]) -> None:
+    with (
+        listening("127.0.0.1", 0) as first,
+        pytest.raises(ConfigurationError, match="address already in use") as refused,
+        listening("127.0.0.1", first.port, **alternative),
+    ):
+        pass
+    assert "another port or another address" in refused.value.hint
+    assert "none" in refused.value.hint

@@ -10,6 +10,7 @@ from node.peering.greeting import ConnectedPeer
 from node.peering.membership import Membership
 from node.peering.messages import Hello
 from node.reporting.peers import peers_document
+from node.reporting.status_text import print_peers
 from node.store.store import Store
 from protocol.encoding import EncodingError
 from protocol.keys import SigningKey, bind
@@ -47,6 +48,13 @@ def shown_author(store: Store, membership: Membership) -> tuple[object, object]:
 
 def test_who_only_says_so_is_shown_as_nobody(store: Store) -> None:
     assert shown_author(store, claiming(AUTHOR)) == (None, "unknown")
+
+
+def test_a_peer_without_a_profile_is_said_to_wait_for_it(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_peers(peers_document(store, claiming(AUTHOR), lambda _author: "friend"))
+    assert "its profile, with name and author, has not arrived yet" in capsys.readouterr().out
 
 
 def test_a_profile_that_binds_the_connection_s_key_shows_its_author(store: Store) -> None:

@@ -11,6 +11,9 @@ import pytest
 from node.home.home import Home
 from node.line.run_estimates import (
     experiment_duration_text,
+    most_rerun_pairs,
+    rerun_duration_text,
+    rerun_pairs,
     run_seconds,
     runs_duration_text,
     seconds_of_next_run,
@@ -19,6 +22,7 @@ from node.line.run_estimates import (
 )
 from node.on_demand import trying
 from node.store.store import Store
+from protocol.rule import QUICK, VERIFY
 from tests.node.examples import BASELINE, LINE
 from tests.node.line_writers import with_baseline
 from tests.node.scripted import OUTCOME
@@ -100,3 +104,13 @@ def test_the_next_run_takes_as_long_as_the_first_without_the_start_of_its_proces
     )
     assert seconds_of_next_run(replace(OUTCOME, ms=800, serve_ms=400, stages=stages)) == 1.5
     assert seconds_of_next_run(replace(OUTCOME, ms=800, serve_ms=400)) == 1.2
+
+
+def test_an_exact_claim_is_rerun_in_one_pair(tmp_path: Path) -> None:
+    exact, drawn = (load_task(name, data_dir=tmp_path).manifest for name in ("circles-26", "sql"))
+    for policy in (VERIFY, QUICK):
+        assert most_rerun_pairs(exact, policy) == 1
+        assert rerun_pairs(exact, policy, is_published=True) == 1
+    takes = rerun_duration_text(exact, 10.0, policy=VERIFY, is_published=True)
+    assert takes == "at most 30 s"  # with one run of the baseline
+    assert most_rerun_pairs(drawn, VERIFY) > VERIFY.max_pairs

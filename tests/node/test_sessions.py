@@ -270,6 +270,19 @@ def test_a_session_is_too_short_below_the_fewest_runs_that_verify(
     assert f"--for {duration_text(least * RUN_S)}" in (too_short(short, RUN_S, opening) or "")
 
 
+def test_a_slow_start_makes_no_session_too_short(time: Time) -> None:
+    def plan_of(duration_s: float) -> SessionPlan:
+        plan = SessionPlan(Goal(duration_s=duration_s), now=time.now, clock_s=time, pairs=1)
+        plan.begin(Opening(runs=2))
+        return plan
+
+    plan = plan_of(10.0)
+    assert [plan.took(run_s) for run_s in (4.0, 0.5, 4.0)] == [None] * 3
+    short = plan_of(2.0)
+    assert short.took(4.0) is None
+    assert "runs of 1 s" in (short.took(1.0) or "")
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [(50, "50s"), (61, "1m10s"), (3600, "1h"), (3900, "1h5m"), (3901, "1h6m"), (40_000, "11h15m")],
