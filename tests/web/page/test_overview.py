@@ -165,6 +165,54 @@ def test_a_drag_zooms_and_a_double_click_shows_all(visitor: Visitor) -> None:
     assert visitor.text("h1") == "Overview"
 
 
+SCALE = """async ([metric, working, isWhole]) => {
+  const { outsideWords, scaleOf } = await import('./charts/scale.js');
+  const all = (value) => metric.map(() => value);
+  const points = { id: all(''), metric, working, head: all(2), decision: all('discarded') };
+  const unit = { direction: 'min', unit: 'bpb' };
+  const progress = { metric: unit, head_words: 'verified head', points };
+  const scale = scaleOf(progress, isWhole);
+  const { range, mayZoom } = scale;
+  return { range, mayZoom, words: outsideWords(progress, scale) };
+}"""
+
+
+def test_the_plot_opens_on_the_recent_progress_and_counts_what_is_outside(visitor: Visitor) -> None:
+    working = [2, 2, 1.5, 1.5, 1.02, 1.02, 1.01, 1.01, 1.0, 1.0]
+    metric = [2, 2.1, 1.5, 9, 1.02, 1.022, 1.01, 0.9, 1.0, 1.02]
+    opened = visitor.page.evaluate(SCALE, [metric, working, False])
+    low, high = opened["range"]
+    assert 0.99 < low < 1.0
+    assert 1.01 < high < 1.05
+    assert opened["mayZoom"]
+    assert opened["words"] == (
+        "Outside the plot: 4 scores and the verified head (2 bpb) above (▲); 1 score below (▼). "
+    )
+    whole = visitor.page.evaluate(SCALE, [metric, working, True])
+    assert whole["range"][0] < 0.9
+    assert whole["range"][1] > 9
+    assert whole["words"] == ""
+
+
+def test_a_plot_without_a_large_first_gain_opens_on_the_whole_line(visitor: Visitor) -> None:
+    working = [2, 1.9, 1.8, 1.7, 1.6, 1.5, 1.4, 1.3]
+    opened = visitor.page.evaluate(SCALE, [working, working, False])
+    assert opened["range"][0] < 1.3
+    assert opened["range"][1] > 2
+    assert not opened["mayZoom"]
+
+
+def test_the_plot_zooms_out_to_all_scores_and_in_again(visitor: Visitor) -> None:
+    page = visitor.page
+    page.wait_for_selector(".staircase .uplot canvas")
+    out = page.get_by_role("button", name="Zoom out to all scores")
+    assert "Outside the plot" in visitor.text(".outside")
+    out.click()
+    assert "Outside the plot" not in visitor.text(".outside")
+    page.get_by_role("button", name="Zoom in on the recent progress").click()
+    out.wait_for()
+
+
 def test_figures_that_are_no_longer_updated_say_so(chromium: Any, tmp_path: Path) -> None:
     home = Home(tmp_path / "home")
     home.prepare()
