@@ -4,7 +4,7 @@
 import { element, plain } from "./dom.js";
 
 export const WORDINGS = {
-  "kept": ["kept", "both runs gain: it is in the working line", "good"],
+  "kept": ["kept", "both runs gain: it is in the working line", "working"],
   "screened_out": ["discarded", "the first run gains too little for a recheck", "soft"],
   "rechecked_out": ["discarded", "the recheck does not confirm the first run", "soft"],
   "failed": ["failed", "it ended without a score", "bad"],

@@ -14,7 +14,7 @@ const MARKS = {
   rejected: { colour: "worse", outline: square(3.5) },
   branched: { colour: "working", outline: triangle(4) },
   unconfirmed: { colour: "bad", outline: diamond(5.5) },
-  kept: { colour: "good", outline: circle(3.2), filled: true },
+  kept: { colour: "working", outline: circle(3.2), filled: true },
   baseline: { colour: "soft", outline: square(3.5), filled: true },
   adopted: { colour: "head", outline: diamond(6), filled: true },
 };
