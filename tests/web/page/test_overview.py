@@ -165,6 +165,20 @@ def test_a_drag_zooms_and_a_double_click_shows_all(visitor: Visitor) -> None:
     assert visitor.text("h1") == "Overview"
 
 
+def test_a_pause_is_shown_on_every_tab(visitor: Visitor) -> None:
+    shown = visitor.page.evaluate(
+        """async () => {
+          const { Standing } = await import('./standing.js');
+          const standing = new Standing();
+          standing.putNow({ paused: true, until: null, text: 'first run', title: 'DEPTH' });
+          standing.putConnection(true);
+          const place = document.getElementById('standing');
+          return [place.textContent, place.className, document.getElementById('doing').textContent];
+        }"""
+    )
+    assert shown == ["paused", "paused", ""]
+
+
 SCALE = """async ([metric, working, isWhole]) => {
   const { outsideWords, scaleOf } = await import('./charts/scale.js');
   const all = (value) => metric.map(() => value);
@@ -222,7 +236,8 @@ def test_figures_that_are_no_longer_updated_say_so(chromium: Any, tmp_path: Path
     with ServedHome(home) as served:
         page = context.new_page()
         page.goto(served.link())
-        page.wait_for_selector("#standing.live")
+        page.wait_for_selector("#standing.live >> text=running")
+        page.wait_for_selector("#doing >> text=LEARNING_RATE")
         page.wait_for_selector(".what >> text=LEARNING_RATE")
     page.wait_for_selector("#standing.lost")
     page.wait_for_selector(".chip.lost >> text=disconnected, last update")

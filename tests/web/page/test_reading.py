@@ -265,6 +265,21 @@ def test_terms_named_by_the_page_are_in_the_glossary() -> None:
     assert named <= glossary().keys(), named - glossary().keys()
 
 
+def test_backticks_are_code_and_nothing_else_is_markup(visitor: Visitor) -> None:
+    html = visitor.page.evaluate(
+        "async () => (await import('./dom.js')).quoted('run `a <b>` and `c').outerHTML"
+    )
+    assert html == '<bdi class="quoted">run <code>a &lt;b&gt;</code> and `c</bdi>'
+    visitor.page.route(
+        "**/api/v1/reports",
+        lambda route: route.fulfill(
+            status=500, json={"title": "no", "detail": "it is off", "hint": "run `arnode start`"}
+        ),
+    )
+    visitor.go("insights/reports")
+    assert visitor.text(".fault code") == "arnode start"
+
+
 def test_what_cannot_be_read_is_tried_again(visitor: Visitor) -> None:
     visitor.page.route("**/api/v1/reports", lambda route: route.abort())
     visitor.go("insights/reports")
