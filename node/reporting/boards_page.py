@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Final, TypedDict
 
+from node.line.noise import shown_sd
 from node.line.rerun import RerunStep
 from node.line.run_estimates import rerun_duration_text, rerun_pairs, run_seconds
 from node.reporting.boards import BoardDocument, Code, Leaderboard
@@ -14,6 +15,7 @@ from node.store.boards import BoardKey
 from node.store.store import Store
 from protocol.manifest import TaskManifest
 from protocol.rule import QUICK, VERIFY, Policy
+from protocol.styles import Style
 from protocol.units import NANO
 
 _BEYOND: Final = 2  # a claim of more than twice what anybody measured does not stretch the scale
@@ -91,7 +93,7 @@ def board_page(at: OpenHome, query: OfBoard) -> BoardPage:
         **document,
         "total": len(rows),
         "offset": query.offset,
-        "noise": board.manifest.noise_floor_nano / NANO,
+        "noise": shown_sd(board.manifest.noise_floor_nano / NANO, Style.of(board.manifest)),
         "scale": _scale(board),
         "verify": _cost(board.manifest, run_s, VERIFY),
         "verify_quick": _cost(board.manifest, run_s, QUICK),
