@@ -43,7 +43,8 @@ export function wording(outcome) {
   return { word, meaning, tone };
 }
 
-export function badge(outcome) {
+// Returns an outcome's word with its tone. `why` is a more exact reason than the outcome's meaning.
+export function badge(outcome, why = "") {
   const { word, meaning, tone } = wording(outcome);
-  return element("span", { class: `badge ${tone}`, title: meaning }, word);
+  return element("span", { class: `badge ${tone}`, title: why ? plain(why) : meaning }, word);
 }

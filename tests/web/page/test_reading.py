@@ -310,6 +310,26 @@ def test_figures_have_the_digits_that_the_noise_leaves(visitor: Visitor) -> None
     ]
 
 
+def test_exact_figures_have_no_noise(visitor: Visitor) -> None:
+    shown = visitor.page.evaluate(
+        "async () => { const figures = await import('./figures.js'); return ["
+        "figures.gain(0.4635, 0), figures.gain(7e-9, 0), figures.gain(0, 0),"
+        "figures.interval(0.5, 0.5, 0), figures.interval(0.5, 0.6, 0)]; }"
+    )
+    assert shown == [
+        "+0.463500",
+        "+7.0e−9",
+        "+0.000000",
+        "exact",
+        "95 % interval +0.500000 to +0.600000",
+    ]
+    pretend_status(visitor, line={"noise_sd": 0.0})
+    visitor.go("network")
+    visitor.go("overview")
+    visitor.page.wait_for_selector(".result >> text=exact: no noise")
+    assert " sd" not in visitor.text(".results")
+
+
 def test_what_is_loading_is_shown_as_bars(visitor: Visitor) -> None:
     held: list[Any] = []
 

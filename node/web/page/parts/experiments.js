@@ -65,7 +65,7 @@ class View {
     const visit = this.#visit;
     this.#found = await visit.get(withQuery("experiments/filters", this.#scope));
     if (visit.signal.aborted) return;
-    this.#names = shownColumns(visit.query.get("columns"), this.#task, this.#found.hyperparameters);
+    this.#names = shownColumns(visit.query.get("columns"), this.#task, this.#found);
     this.#make();
     const again = () => dispatchEvent(new Event("hashchange"));
     if (this.#line !== null) visit.show(lineChooser(lines, this.#line, again));
@@ -192,7 +192,7 @@ class View {
   #choose(names) {
     if (names === null) forgetColumns(this.#task);
     else rememberColumns(names.length > 0 ? names : ["title"], this.#task);
-    this.#names = shownColumns(null, this.#task, this.#found.hyperparameters);
+    this.#names = shownColumns(null, this.#task, this.#found);
     if (names === null) this.#choice.put(this.#found.hyperparameters);
     this.#putColumns();
     this.#remember();
@@ -211,7 +211,7 @@ class View {
   }
 
   #remember() {
-    const usual = shownColumns(null, this.#task, this.#found.hyperparameters).join(",");
+    const usual = shownColumns(null, this.#task, this.#found).join(",");
     const columns = this.#names.join(",");
     const isUsual = columns === usual && localStorage.getItem(`arnode.columns.${this.#task}`) === null;
     this.#visit.remember(withQuery("experiments", { ...this.#wanted, all: this.#ofAll ? "1" : "", columns: isUsual ? "" : columns || "title" }));

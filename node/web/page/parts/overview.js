@@ -135,12 +135,13 @@ class Latest {
 
   #list() {
     const sd = this.#line.noise_sd;
-    const item = ({ id, decision, title: name, metric, gain, ts }) =>
+    const item = ({ id, number, decision, why, title: name, metric, gain, ts }) =>
       element(
         "li",
         {},
-        link(`experiments/${id}`, quoted(name)),
-        element("span", { class: "more" }, badge(decision), element("span", { class: "figure" }, resultOf(metric, gain, sd)), figures.ago(ts)),
+        link(`experiments/${id}`, `#${number} `, quoted(name)),
+        element("span", { class: "more" }, badge(decision, why), element("span", { class: "figure" }, resultOf(metric, gain, sd)), figures.ago(ts)),
+        element("span", { class: "why" }, quoted(why)),
       );
     return element("ol", { class: "latest" }, this.#known.map(item));
   }

@@ -15,7 +15,7 @@ export function resultView(progress, line) {
   const working = line.working?.keeps > 0 ? (line.working.metric ?? points.working.at(-1) ?? null) : head;
   const unit = metric.unit || metric.name;
   const gained = (value) => gainView(baseline, value, sign, sd);
-  const noise = sd > 0 ? [term("noise"), `: 1 sd = ${figures.noise(sd)} ${unit}`] : null;
+  const noise = sd > 0 ? [term("noise"), `: 1 sd = ${figures.noise(sd)} ${unit}`] : sd === 0 ? ["exact: no ", term("noise")] : null;
   const headName = headWords === "verified head" ? heading(headWords) : headWords;
   const cards = [
     card({ name: [heading("baseline")], value: baseline, unit, sd, more: noise }),
