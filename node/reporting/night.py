@@ -179,7 +179,7 @@ def _result(line: LineReport, figures: FigureWriter) -> Text:
     sentences += _trials(line, figures)
     device = f"The runs took {hours(sum(ms for _, ms in line.device_ms))} device hours"
     if line.counted_share is not None:
-        device += f", with training in progress {line.counted_share:.0%} of the time"
+        device += f", with candidates running {line.counted_share:.0%} of the time"
     paid = f"{line.spend.tokens:,} tokens and {usd(line.spend.usd_nano)}"
     models = (
         f"{device}; models used {paid}." if line.spend.tokens else f"{device}; no model was used."

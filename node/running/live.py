@@ -302,7 +302,8 @@ def _footer(activity: Activity, lanes: int) -> RenderableType:
     where = f" on {lanes} lanes" if lanes > 1 else ""
     return Text(
         f"{many(activity.runs, 'run')} in {_span(activity.elapsed_s)}{where}, "
-        f"{activity.runs_per_hour:.0f} an hour, training {activity.counted_share:.0%} of the time",
+        f"{activity.runs_per_hour:.0f} an hour, "
+        f"candidates running {activity.counted_share:.0%} of the time",
         "bright_black",
     )
 

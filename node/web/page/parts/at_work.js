@@ -132,7 +132,7 @@ function deviceOf({ device, runs_done: runs, runs_per_hour: perHour, counted_sha
     ["memory", memory],
     ["power", figures.isKnown(device?.watts) ? `${Math.round(device.watts)} W` : null],
     ["runs", figures.isKnown(runs) ? `${runs.toLocaleString()} in all, ${Math.round(perHour)} per hour` : null],
-    ["training", figures.isKnown(counted) ? `${figures.share(counted)} of the time` : null],
+    ["candidates ran", figures.isKnown(counted) ? `${figures.share(counted)} of the time` : null],
   ]);
 }
 
