@@ -6,6 +6,7 @@ import pytest
 
 from node.home.home import Home
 from node.line.noise import shown_sd
+from node.reporting.best_values import changed_values
 from node.reporting.experiments import experiment_documents
 from node.reporting.reasons import reason_words, remark_of
 from node.store.experiments import Experiment
@@ -77,6 +78,18 @@ def test_noise_and_intervals_of_exact_scores_are_called_exact() -> None:
     assert shown_sd(0.001, RUNS) == 0.001
     assert interval_words(0.5, 0.5) == "exact"
     assert mean_text(2, 0.0) == "mean of 2 runs, all equal"
+
+
+def test_values_that_differ_from_the_baseline_are_those_of_the_whole_line(
+    home: Home, store: Store
+) -> None:
+    line_writer = with_baseline(home, store)
+    keep(line_writer, "0.2")
+    keep(line_writer, "0.3")
+    history, line = store.experiments.listed(), line_writer.known_line
+    assert changed_values(store, history, line.verified) == []
+    (found,) = changed_values(store, history, line.working)
+    assert (found["baseline"], found["value"]) == ("0.1", "0.3")
 
 
 def test_experiments_are_numbered_along_their_line(home: Home, store: Store) -> None:

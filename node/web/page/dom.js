@@ -143,18 +143,25 @@ export function emptyState(title, text, command = null) {
 // Returns a command with a button that copies it.
 export function commandLine(command) {
   const code = element("code", {}, command);
-  const button = element("button", { type: "button", class: "quiet", "aria-label": `Copy ${command}` }, "Copy");
+  const button = copyButton("Copy", () => command, () => getSelection().selectAllChildren(code));
+  button.setAttribute("aria-label", `Copy ${command}`);
+  return element("div", { class: "command" }, code, button);
+}
+
+// Returns a button that copies a text. Without the permission it calls `select` instead.
+export function copyButton(words, textOf, select = null) {
+  const button = element("button", { type: "button", class: "quiet" }, words);
   button.addEventListener("click", async () => {
     try {
-      await navigator.clipboard.writeText(command);
+      await navigator.clipboard.writeText(textOf());
       setText(button, "Copied");
     } catch {
-      getSelection().selectAllChildren(code); // without the permission, only select it
-      setText(button, "Selected");
+      select?.();
+      setText(button, select === null ? "This browser does not allow copying" : "Selected");
     }
-    setTimeout(() => setText(button, "Copy"), COPIED_MS);
+    setTimeout(() => setText(button, words), COPIED_MS);
   });
-  return element("div", { class: "command" }, code, button);
+  return button;
 }
 
 // Returns a term of the glossary, explained on hover and on keyboard focus (glossary.js). `shown` are

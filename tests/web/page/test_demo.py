@@ -15,6 +15,7 @@ from tests.web.page.visitor import Visitor
 
 NOTICE = "A recorded night, not yours"
 TABS = ("overview", "experiments", "boards", "network", "report", "insights", "settings")
+FIRST_LINE = "() => document.querySelector('.field select option').value"
 NOT_NOW = "409"  # what a running node answers; the page says that none runs
 
 
@@ -44,6 +45,10 @@ def test_a_recorded_night_is_read_on_every_tab(chromium: Any, link: str) -> None
             assert visitor.page.locator(".fault").all_inner_texts() == []
             assert visitor.overflow_px <= 0
             assert broken_rules(visitor) == []
+        for tab in ("overview", "experiments", "insights", "insights/transfer"):
+            visitor.go(tab)
+            chosen = visitor.page.get_by_label("Task and hardware").input_value()
+            assert chosen == visitor.page.evaluate(FIRST_LINE), tab
         visitor.go("boards")
         visitor.page.locator("#part table a").first.click()
         visitor.page.wait_for_selector(".body .gain-bar.others")

@@ -74,6 +74,15 @@ def test_rows_have_a_number_a_duration_and_a_readable_title(visitor: Visitor) ->
     assert rows.nth(2).locator(".title code").inner_text() == "mode"
 
 
+def test_the_count_says_what_is_counted(visitor: Visitor) -> None:
+    visitor.go("experiments")
+    total = int(visitor.text(".count").split()[0].replace(",", ""))
+    kinds = visitor.text(".kinds")
+    counts = [int(one.split()[0].replace(",", "")) for one in kinds.split(", ")]
+    assert sum(counts) == total
+    assert "1 promotion trial, 1 baseline" in kinds
+
+
 def test_a_hyperparameter_that_few_changed_is_no_default_column(visitor: Visitor) -> None:
     def change(document: Any) -> None:
         document["total"] = 100

@@ -114,6 +114,43 @@ def test_it_says_when_the_next_promotion_trial_is_due(visitor: Visitor, served: 
         served.now = before
 
 
+def test_without_a_running_node_no_trial_seems_about_to_start(
+    visitor: Visitor, served: ServedHome
+) -> None:
+    before = served.now
+    served.now = {"now": None}
+    try:
+        working = {"keeps": 6, "branch": None, "metric": None, "tree": "0" * 64}
+        due = {"trial_after": 2, "trial_by_ms": DUE_MS}
+        pretend_status(visitor, line={"working": {**working, **due}})
+        visitor.go("network")
+        visitor.go("overview")
+        visitor.page.locator(".trial", has_text="No node is running").wait_for()
+        assert "starts after 2 more kept patches, once one runs" in visitor.text(".trial")
+        assert "due" not in visitor.text(".trial")
+    finally:
+        served.now = before
+
+
+def test_the_best_values_are_listed_to_copy(visitor: Visitor) -> None:
+    visitor.page.locator(".best-values summary").click()
+    shown = visitor.page.locator(".best-values tbody tr").first.inner_text().split()
+    assert shown[:2] == ["LEARNING_RATE", "0.1"]
+    copy = visitor.page.locator(".best-values button").first
+    assert copy.inner_text().startswith("Copy the values of the")
+    copy.click()
+    visitor.page.wait_for_selector(".best-values >> text=/Copied|does not allow/")
+
+
+def test_on_a_phone_the_head_of_the_page_has_two_rows(visitor: Visitor) -> None:
+    visitor.look(390, "light")
+    assert visitor.page.locator(".top").bounding_box()["height"] < 90
+    visitor.go("settings")
+    link = visitor.page.get_by_role("link", name="Settings").bounding_box()
+    assert 0 <= link["x"] <= 390 - link["width"]
+    visitor.look(1440, "light")
+
+
 def test_a_mark_shows_its_gain_and_its_diff(visitor: Visitor) -> None:
     page = visitor.page
     slider = page.get_by_role("slider")
