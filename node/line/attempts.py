@@ -280,7 +280,10 @@ def _because(body: ResultBody, job: Job[ExperimentStep] | None, policy: Policy) 
         return body.note
     if step.decision == "rebased":
         return wording("rebased").meaning
-    gain = sd_words(step.gain_milli / 1000, digits=2, unit="noise sd")
+    if not policy.rechecks_sd:  # an exact task
+        lead = "no gain" if step.decision == "screened_out" else "a gain"
+        return f"{lead} over the working line; scores are exact, so any gain counts"
+    gain = sd_words(step.gain_milli / 1000, digits=2)
     gain = f"{gain} against the working line"
     if step.decision == "screened_out":
         return f"{gain}; at least {policy.screen_sd:g} is needed"

@@ -30,6 +30,7 @@ from node.terminal.vocabulary import MOST_SD, sd_words
 from protocol.codecs import single_line
 from protocol.fields import OPTIONAL, Items, Named
 from protocol.runs import Run, patch_score_nano
+from protocol.styles import Style
 from protocol.units import NANO, to_nano
 
 PEER: Final = "peer"  # the proposer of patches from peers' records
@@ -129,7 +130,8 @@ class ExperimentStep(JobStep):
             "discard": "screened_out" if len(ended) == 1 else "rechecked_out",
             "run": "rechecked_out",  # the base fails as well
         }[move]
-        note = _note(decision, ended, gain)
+        lead = None if metric_nano is None else reading.value(level_nano - metric_nano)
+        note = _note(decision, ended, _gain_words(gain, lead, reading.style))
         gain_milli = None if gain is None else round(gain * 1000)
         step = replace(
             self,
@@ -313,9 +315,17 @@ def _warn_if_implausible(
         )
 
 
-def _note(decision: str, runs: list[Run], gain_sd: float | None) -> str:
-    if gain_sd is None:
+def _gain_words(gain_sd: float | None, lead: float | None, style: Style) -> str | None:
+    """Return a gain in sd, or on exact tasks in the metric's unit; None without a score."""
+    if gain_sd is None or lead is None:
+        return None
+    if style.name == "exact":
+        return f"exactly {lead:+.9f}"
+    return sd_words(gain_sd, digits=2)
+
+
+def _note(decision: str, runs: list[Run], gain: str | None) -> str:
+    if gain is None:
         return f"{decision}: {runs[-1].reason}"
     which = "its screen" if len(runs) == 1 else "its recheck"
-    gain = sd_words(gain_sd, digits=2, unit="noise sd")
     return f"{decision}: {gain} against its base in {which}"

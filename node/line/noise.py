@@ -152,6 +152,11 @@ def floor_sd(floor_nano: int) -> float:
     return max(1, floor_nano) / NANO
 
 
+def shown_sd(sd: float, style: Style) -> float:
+    """Return a noise as it is shown: 0 if the task's scores are exact, or if no run differed."""
+    return 0.0 if style.name == "exact" or sd <= floor_sd(0) else sd
+
+
 def _median_share(degrees: int) -> float:
     """Return the median of chi-squared divided by its mean (Wilson & Hilferty).
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Final, TypedDict
 
+from node.line.noise import shown_sd
 from node.line.rerun import RerunStep
 from node.line.run_estimates import (
     most_rerun_pairs,
@@ -17,8 +18,10 @@ from node.reporting.queries import Nothing, OfBoard
 from node.reporting.tasks import TaskName, task_name
 from node.store.boards import BoardKey
 from node.store.store import Store
+from node.terminal.vocabulary import why_unranked
 from protocol.manifest import TaskManifest
 from protocol.rule import QUICK, VERIFY, Policy
+from protocol.styles import Style
 from protocol.units import NANO
 
 _BEYOND: Final = 2  # a claim of more than twice what anybody measured does not stretch the scale
@@ -40,9 +43,11 @@ class BoardPage(BoardDocument):
 
     `noise` is the task's noise, one sd. `scale` are the two ends of a scale for gains, the same for
     all rows. `verify` and `verify_quick` say what a re-run takes on this machine. `open_reruns` are
-    the job numbers of re-runs that have not ended, by the shown claim.
+    the job numbers of re-runs that have not ended, by the shown claim. `why_unranked` is null if
+    the task is ranked.
     """
 
+    why_unranked: str | None
     total: int
     offset: int
     noise: float
@@ -94,9 +99,10 @@ def board_page(at: OpenHome, query: OfBoard) -> BoardPage:
     open_reruns = _open_reruns(at.store, task)
     return {
         **document,
+        "why_unranked": why_unranked(board.manifest.scoring),
         "total": len(rows),
         "offset": query.offset,
-        "noise": board.manifest.noise_floor_nano / NANO,
+        "noise": shown_sd(board.manifest.noise_floor_nano / NANO, Style.of(board.manifest)),
         "scale": _scale(board),
         "verify": _cost(board.manifest, run_s, VERIFY),
         "verify_quick": _cost(board.manifest, run_s, QUICK),

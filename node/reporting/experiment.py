@@ -8,6 +8,7 @@ from node.reporting.experiments import ExperimentDocument, experiment_document
 from node.reporting.open_home import OpenHome
 from node.reporting.owner import NoteDocument, note_document
 from node.reporting.queries import OfId
+from node.reporting.reasons import reason_words, remark_of
 from node.reporting.records import RecordDocument, diff_of, record_document
 from node.reporting.tasks import GainDocument, gain_document
 from node.store.blobs import Blobs
@@ -16,7 +17,7 @@ from node.store.jobs import StoredOutcome
 from node.store.notes import experiment_notes
 from node.store.store import Store
 from node.store.traces import trace_of
-from node.terminal.vocabulary import WORDINGS, wording
+from node.terminal.vocabulary import wording
 from protocol.errors import ArnodeError, UsageError
 from protocol.evidence import Evidence
 from protocol.gains import FigureScale, pairs_of
@@ -107,7 +108,6 @@ def one_experiment_document(store: Store, blobs: Blobs, wanted: str) -> OneExper
     # A recheck's runs were used to select the patch, so they do not show how large the gain is.
     pairs = _pairs(body.runs) if body.stage == "confirm" else []
     outcomes = store.jobs.outcomes_of(body.runs)
-    reason, _, remark = body.note.partition(": ")  # the loop's notes begin with its decision
     note = experiment_notes(store, entry.line).get(entry.id)
     return {
         "experiment": experiment_document(store, entry),
@@ -116,8 +116,8 @@ def one_experiment_document(store: Store, blobs: Blobs, wanted: str) -> OneExper
         "pairs": pairs,
         "runs": [_run(run, outcomes) for run in body.runs],
         **_gain(body, manifest, pairs),
-        "words": _words(store, entry, reason),
-        "note": remark if reason in WORDINGS else body.note,
+        "words": _words(store, entry, reason_words(entry, body, manifest)),
+        "note": remark_of(body, manifest),
         "log_tail": outcomes[-1].log_tail if outcomes else None,
         "lineage": _lineage(store, entry),
         "owner_note": note_document(note) if note else None,
@@ -130,13 +130,8 @@ def experiment_page(at: OpenHome, query: OfId) -> OneExperimentDocument:
     return one_experiment_document(at.store, at.blobs, query.id)
 
 
-def _words(store: Store, entry: Experiment, reason: str) -> str:
-    """Return the reason for an experiment's decision, and a later finding that it was overfit.
-
-    `reason` is the decision that its note names, which is more exact than "discarded".
-    """
-    is_named = entry.decision == "discarded" and reason in WORDINGS
-    words = wording(reason if is_named else entry.decision).meaning
+def _words(store: Store, entry: Experiment, words: str) -> str:
+    """Return the reason for an experiment's decision, and a later finding that it was overfit."""
     stacks = store.jobs.closed_jobs(entry.line, PromotionTrial)
     was_overfit = any(
         job.step.measured and job.step.measured.is_overfit and entry.patch in job.step.stack

@@ -7,17 +7,24 @@ from typing import TypedDict
 from node.reporting.imported import imported_document
 from node.reporting.open_home import OpenHome
 from node.reporting.queries import OfExperiments, OfLine
+from node.reporting.reasons import reason_words, remark_of
 from node.store.experiment_filter import Filter, SortOrder
 from node.store.experiments import Experiment, Facet
 from node.store.imported import Imported
+from node.store.records import parsed
 from node.store.store import Store
 from node.terminal.durations import ms_before
+from protocol.manifest import TaskManifest
+from protocol.record_kinds import ResultBody
 from protocol.units import from_nano
+
+_AT_ONCE = 200  # records read at once
 
 ExperimentDocument = TypedDict(
     "ExperimentDocument",
     {
         "id": str,
+        "number": int,
         "ts": int,
         "title": str,
         "changes": dict[str, tuple[str, str]],
@@ -28,7 +35,9 @@ ExperimentDocument = TypedDict(
         "metric": float | None,
         "gain": float | None,
         "peak_mem": int,
+        "ms": int,
         "decision": str,
+        "why": str,
         "tree": str,
         "parent": str,
         "patch": str | None,
@@ -38,6 +47,8 @@ ExperimentDocument = TypedDict(
 )
 """One experiment; times in ms, metric and gain in the metric's unit, ids in hex.
 
+`number` is its place among its line's experiments, from 1, as in the plot of the progress. `ms` is
+the time of all its runs. `why` is the reason for the decision.
 `changes` has the old and the new value of each constant that its patch changed, and `tags` the
 owner's tags.
 """
@@ -85,9 +96,13 @@ def experiment_documents(
     """Return experiments as JSON."""
     changes = store.experiments.constants.of([one.patch for one in experiments if one.patch])
     tags = store.tags.of([one.id for one in experiments])
+    numbers = store.experiments.numbers({one.line for one in experiments})
+    bodies = _bodies(store, [one.id for one in experiments])
+    manifests = {task: store.records.manifest(task) for task in {one.task for one in experiments}}
     return [
         {
             "id": one.id.hex(),
+            "number": numbers[one.n],
             "ts": one.ts_ms,
             "title": one.title,
             "changes": changes.get(one.patch, {}) if one.patch else {},
@@ -98,7 +113,9 @@ def experiment_documents(
             "metric": from_nano(one.metric_nano),
             "gain": from_nano(one.gain_nano),
             "peak_mem": one.peak_mem_bytes,
+            "ms": sum(run.ms for run in bodies[one.id].runs),
             "decision": one.decision,
+            "why": _why(one, bodies[one.id], manifests[one.task]),
             "tree": one.tree.hex(),
             "parent": one.parent.hex(),
             "patch": None if one.patch is None else one.patch.hex(),
@@ -107,6 +124,22 @@ def experiment_documents(
         }
         for one in experiments
     ]
+
+
+def _why(one: Experiment, body: ResultBody, manifest: TaskManifest | None) -> str:
+    words = (reason_words(one, body, manifest), remark_of(body, manifest))
+    return "; ".join(filter(None, words))
+
+
+def _bodies(store: Store, ids: Sequence[bytes]) -> dict[bytes, ResultBody]:
+    """Return the records of experiments, whose signatures were checked when they were stored."""
+    found: dict[bytes, ResultBody] = {}
+    for at in range(0, len(ids), _AT_ONCE):
+        for record_id, wire in store.records.wires(ids[at : at + _AT_ONCE]).items():
+            body = parsed(wire, is_verified=True).body
+            assert isinstance(body, ResultBody)  # noqa: S101 -- experiments follow from results
+            found[record_id] = body
+    return found
 
 
 def experiments_document(

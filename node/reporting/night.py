@@ -52,10 +52,8 @@ from node.store.notes import Note
 from node.terminal.vocabulary import counted, head_words, many, sd_text, why_unranked, word, wording
 from protocol.evidence import GAINS
 from protocol.rule import DEFAULT
-from protocol.units import NANO
 
 SHOWN: Final = 20  # items of a list
-_NO_NOISE: Final = 1 / NANO  # the smallest difference between two figures
 _DECISIONS: Final[tuple[Decision, ...]] = ("kept", "discarded", "failed", "rejected")
 _FATES = {
     "passed": f"{word('passed')} in its promotion trial",
@@ -181,7 +179,7 @@ def _result(line: LineReport, figures: FigureWriter) -> Text:
     sentences += _trials(line, figures)
     device = f"The runs took {hours(sum(ms for _, ms in line.device_ms))} device hours"
     if line.counted_share is not None:
-        device += f", with training in progress {line.counted_share:.0%} of the time"
+        device += f", with candidates running {line.counted_share:.0%} of the time"
     paid = f"{line.spend.tokens:,} tokens and {usd(line.spend.usd_nano)}"
     models = (
         f"{device}; models used {paid}." if line.spend.tokens else f"{device}; no model was used."
@@ -253,7 +251,7 @@ def _trials(line: LineReport, figures: FigureWriter) -> Iterator[Text]:
 def _machine(line: LineReport, figures: FigureWriter) -> Text:
     env = joined(", ", (quoted(f"{name} {value}") for name, value in line.env.items))
     where = joined("; ", filter(None, (quoted(line.hardware_class), env)))
-    if line.noise_sd <= _NO_NOISE:
+    if not line.noise_sd:
         return text("Machine: ", where, ". Repeated runs gave the same score.")
     noise = f"Noise: {sd_text(line.noise_sd)} "
     return text("Machine: ", where, f". {noise}", figures.unit, " (standard deviation of one run).")
@@ -261,11 +259,15 @@ def _machine(line: LineReport, figures: FigureWriter) -> Text:
 
 def _plot(line: LineReport, figures: FigureWriter) -> Plot:
     reach = f"{NINETY_FIVE * line.noise_sd:.6f} "
-    caption = text(
+    bars = (
         "The bar of an experiment covers the scores of 95 % of its source's runs (",
         reach,
         figures.unit,
-        " on either side). The bar of a trial against the head is the 95 % interval of its gain."
+        " on either side). ",
+    )
+    caption = text(
+        *(bars if line.noise_sd else ()),
+        "The bar of a trial against the head is the 95 % interval of its gain."
         " Points outside the plot are drawn at its edge.",
     )
     return Plot(
@@ -351,6 +353,8 @@ def _kept(idea: ConcludedIdea) -> Text:
 
 def _discarded(idea: ConcludedIdea) -> Text:
     outcome = wording(idea.decision)
+    if idea.gain_sd is None:
+        return (f", {outcome.word}",)
     gain = deviations(idea.gain_sd)
     match idea.decision:
         case "screened_out":

@@ -60,7 +60,7 @@ def _point(
 ) -> Point:
     metric = from_nano(entry.metric_nano)
     low, high = ends_of(metric, confirmation.measured if confirmation else None, sign=sign)
-    if metric is not None and confirmation is None:
+    if metric is not None and confirmation is None and noise_sd:
         runs = _BASELINE_RUNS if entry.stage == "baseline" else 1
         reach = NINETY_FIVE * noise_sd / sqrt(runs)
         low, high = metric - reach, metric + reach

@@ -5,6 +5,7 @@ from typing import TypedDict
 
 from node.line.job_kinds import HEAD_TRIALS
 from node.line.trial import Measured
+from node.reporting.best_values import ValueDocument, changed_values
 from node.reporting.open_home import OpenHome
 from node.reporting.points import ends_of
 from node.reporting.queries import OfLine
@@ -16,6 +17,14 @@ from node.store.store import Store
 from node.terminal.vocabulary import head_words
 from protocol.units import from_nano
 
+
+class ValuesDocument(TypedDict):
+    """The constants of the head and of the working line that differ from the baseline."""
+
+    head: list[ValueDocument]
+    working: list[ValueDocument]
+
+
 ProgressDocument = TypedDict(
     "ProgressDocument",
     {
@@ -25,6 +34,7 @@ ProgressDocument = TypedDict(
         "baseline": float | None,
         "best_known": float | None,
         "head_words": str,
+        "values": ValuesDocument,
         "points": PointsDocument,
     },
 )
@@ -47,7 +57,18 @@ def progress_document(at: OpenHome, query: OfLine) -> ProgressDocument:
         "baseline": from_nano(first.metric_nano) if first else None,
         "best_known": from_nano(program.best_known) if program else None,
         "head_words": head_words(manifest.scoring),
+        "values": _values(store, line, entries),
         "points": _points(store, line, entries, sign=metric.sign),
+    }
+
+
+def _values(store: Store, key: LineKey, entries: list[Experiment]) -> ValuesDocument:
+    line = store.jobs.line(key)
+    if line is None:
+        return {"head": [], "working": []}
+    return {
+        "head": changed_values(store, entries, line.verified),
+        "working": changed_values(store, entries, line.working),
     }
 
 

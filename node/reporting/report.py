@@ -9,7 +9,7 @@ from node.line.branch import kept_in
 from node.line.early_stop import Stopped, stopped_in
 from node.line.head_by_hand import manifest_of, the_line
 from node.line.head_recheck import head_recheck_reason
-from node.line.noise import known_noise
+from node.line.noise import known_noise, shown_sd
 from node.reporting.concluded import Concluded, ConcludedIdea, ConcludedTrial, Spend, TimeSpan
 from node.reporting.device_time import counted_share_of, device_ms_of
 from node.reporting.origin_gains import OriginGains, gains_by_origin, verified_nano
@@ -25,6 +25,7 @@ from protocol.manifest import MetricSpec
 from protocol.record_kinds import ResultBody
 from protocol.remarks import InsightBody
 from protocol.runs import Env
+from protocol.styles import Style
 from protocol.units import from_nano
 
 # The first and last time in the span of everything that has a time. Report records are excluded,
@@ -149,10 +150,15 @@ def _line_report(
     head_at = partial(_head_at, measured=measured, moves=moves, baseline=manifest.baseline_tree)
     entries = [entry for entry in history if entry.ts_ms in span]
     concluded = Concluded(store, line, entries)
-    ideas = tuple(concluded.ideas(progress))
+    is_exact = Style.of(manifest).name == "exact"
+    ideas = tuple(
+        replace(idea, gain_sd=None, claimed_sd=None) if is_exact else idea
+        for idea in concluded.ideas(progress)
+    )
     confirmations = tuple(concluded.confirmations())
     peers = ReportedPeers(store, line.key, net).part(span, ideas, confirmations)
-    noise_sd = known_noise(store, line.key, manifest.noise_floor_nano).sd
+    known_sd = known_noise(store, line.key, manifest.noise_floor_nano).sd
+    noise_sd = shown_sd(known_sd, Style.of(manifest))
     newest = store.records.get(history[-1].id) if history else None
     before, after = head_at(span.since_ms), head_at(span.until_ms)
     if after and after.tree == line.verified:

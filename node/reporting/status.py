@@ -13,6 +13,7 @@ from node.line.branch import branch_of, kept_in, most_keeps
 from node.line.catch_up import CatchUpStep
 from node.line.head_recheck import head_recheck_reason
 from node.line.job_kinds import HEAD_TRIALS
+from node.line.noise import shown_sd
 from node.line.proposals import proposals_of
 from node.line.rerun import RerunStep
 from node.loop.planning import PlannerState, aim_in_force
@@ -27,6 +28,7 @@ from protocol.record_kinds import ProfileBody, ResultBody
 from protocol.remarks import IntentBody
 from protocol.rerun import RerunVerdict
 from protocol.rule import DEFAULT
+from protocol.styles import Style
 from protocol.units import NANO, from_nano
 
 if TYPE_CHECKING:
@@ -173,7 +175,6 @@ def line_document(
     manifest = store.records.manifest(line.task)
     live = research if research is not None and research.line_key == line.key else None
     activity = live.activity if live else None
-    floor = manifest.noise_floor_nano / NANO if manifest else None
     return {
         "task": {"id": line.task.hex(), "name": manifest.name if manifest else ""},
         "scoring": manifest.scoring if manifest else JUDGED,
@@ -185,7 +186,7 @@ def line_document(
         "baseline": _mean(head_metrics(store, line, manifest.baseline_tree)) if manifest else None,
         "head": _head(store, line),
         "working": _working(store, line),
-        "noise_sd": live.noise_sd if live else floor,
+        "noise_sd": _noise_sd(manifest, live),
         "experiments": _experiments(store, line),
         "per_hour": round(activity.runs_per_hour, 1) if activity else 0,
         "counted_share": round(activity.counted_share, 3) if activity else 0,
@@ -198,6 +199,18 @@ def line_document(
             job.step.state == "waiting" for job in proposals_of(store, line.key)
         ),
     }
+
+
+def _noise_sd(manifest: TaskManifest | None, live: "Research | None") -> float | None:
+    """Return the noise of one run, 0 if scores are exact; None if it is unknown."""
+    if manifest is None or (live is None and _is_unmeasured(manifest)):
+        return None
+    sd = live.noise_sd if live else manifest.noise_floor_nano / NANO
+    return shown_sd(sd, Style.of(manifest))
+
+
+def _is_unmeasured(manifest: TaskManifest) -> bool:
+    return not manifest.noise_floor_nano and Style.of(manifest).name != "exact"
 
 
 def _planner(store: Store, line: Line, live: "Research | None") -> Message:

@@ -183,7 +183,7 @@ def _print_line(line: Mapping[str, Any]) -> None:
         at_work = f": {plain(now['title'])}" if now["title"] else ""
         pausing = ", then a pause" if now["title"] and now["paused"] else ""
         say(f"  now            {plain(now['stage'])}{at_work}{pausing}", hang=_VALUES)
-        share = f", training {line['counted_share']:.0%} of the time"
+        share = f", candidates running {line['counted_share']:.0%} of the time"
         say(f"  pace           {line['per_hour']:.0f} runs an hour{share}", hang=_VALUES)
     if waiting := line["proposals_waiting"]:
         verb = "waits" if waiting == 1 else "wait"

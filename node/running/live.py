@@ -19,6 +19,7 @@ from rich.text import Text
 from node.line.activity import Activity
 from node.line.branch import branch_of, kept_in
 from node.line.head_recheck import head_recheck_reason
+from node.line.noise import shown_sd
 from node.line.trial import ANCHOR_PAIRS, Confirmation
 from node.reporting.staircase import Column, columns, legend, staircase
 from node.reporting.status import head_metrics
@@ -39,6 +40,7 @@ from node.terminal.vocabulary import (
     wording,
 )
 from protocol.rule import DEFAULT
+from protocol.styles import Style
 from protocol.units import NANO, from_nano
 from trainer.cards.cards import idle_cards
 
@@ -134,11 +136,11 @@ def _rows(entries: Sequence[Experiment], *, unit: str, noise_sd: float) -> Rende
     table.add_column("decision", no_wrap=True)
     table.add_column("experiment", ratio=1, no_wrap=True, overflow="ellipsis")
     for entry in entries:
-        gain = None if entry.gain_nano is None else entry.gain_nano / NANO / noise_sd
+        gain = None if entry.gain_nano is None else entry.gain_nano / NANO
         outcome = wording(entry.decision)
         table.add_row(
             _number(from_nano(entry.metric_nano)),
-            "" if gain is None else sd_words(gain),
+            "" if gain is None else _gain_words(gain, noise_sd),
             outcome.word,
             seen(entry.title),
             style=outcome.style,
@@ -149,7 +151,7 @@ def _rows(entries: Sequence[Experiment], *, unit: str, noise_sd: float) -> Rende
 def _picture(node: "Node", line: Line, now: RenderableType) -> _Picture:
     store, activity = node.line_resources.store, node.research.activity
     entries = store.experiments.listed(line.key, newest_first=True, limit=_HISTORY)[::-1]
-    metric = node.session.task.manifest.metric
+    metric, style = node.session.task.manifest.metric, Style.of(node.session.task.manifest)
     return _Picture(
         headline=_headline(node, line, entries),
         now=now,
@@ -157,7 +159,9 @@ def _picture(node: "Node", line: Line, now: RenderableType) -> _Picture:
         history=columns(entries, _start(node, line, entries)),
         legend=partial(legend, head_words(node.session.task.manifest.scoring)),
         entries=entries,
-        table=partial(_rows, unit=metric.name, noise_sd=node.research.screening_sd),
+        table=partial(
+            _rows, unit=metric.name, noise_sd=shown_sd(node.research.screening_sd, style)
+        ),
         events=_events(activity, idle_cards(node.session.task.manifest)),
         footer=_footer(activity, len(node.session.runners)),
     )
@@ -170,14 +174,12 @@ def _headline(node: "Node", line: Line, entries: Sequence[Experiment]) -> Render
     baseline = from_nano(first[0].metric_nano) if first else None
     head = _head_metric(node, line, entries)
     working = _mean([nano / NANO for nano in line.reference_nano])
-    noise_sd = node.research.noise_sd
+    noise_sd = shown_sd(node.research.noise_sd, Style.of(task.manifest))
     table = Table.grid(padding=(0, 2), expand=True)
     for width in (len("verified head"), 6, 8):
         table.add_column(no_wrap=True, min_width=width)
     table.add_column(style="bright_black", ratio=1)
-    table.add_row(
-        "baseline", _number(baseline), "", f"{unit}, {sd_text(noise_sd, digits=4)} of one run"
-    )
+    table.add_row("baseline", _number(baseline), "", f"{unit}, {_noise(noise_sd)}")
     table.add_row(
         Text(head_words(task.manifest.scoring), "bold green"),
         Text(_number(head), "bold green"),
@@ -300,7 +302,8 @@ def _footer(activity: Activity, lanes: int) -> RenderableType:
     where = f" on {lanes} lanes" if lanes > 1 else ""
     return Text(
         f"{many(activity.runs, 'run')} in {_span(activity.elapsed_s)}{where}, "
-        f"{activity.runs_per_hour:.0f} an hour, training {activity.counted_share:.0%} of the time",
+        f"{activity.runs_per_hour:.0f} an hour, "
+        f"candidates running {activity.counted_share:.0%} of the time",
         "bright_black",
     )
 
@@ -316,7 +319,16 @@ def _number(value: float | None) -> str:
 def _gain(baseline: float | None, value: float | None, sign: int, noise_sd: float) -> str:
     if baseline is None or value is None or baseline == value:
         return ""
-    return sd_words(sign * (baseline - value) / noise_sd)
+    return _gain_words(sign * (baseline - value), noise_sd)
+
+
+def _gain_words(gain: float, noise_sd: float) -> str:
+    """Return a gain in sd, or on exact tasks in the metric's unit."""
+    return sd_words(gain / noise_sd) if noise_sd else f"{gain:+.4f}"
+
+
+def _noise(noise_sd: float) -> str:
+    return f"{sd_text(noise_sd, digits=4)} of one run" if noise_sd else "exact"
 
 
 def _clock(seconds: float) -> str:

@@ -5,7 +5,7 @@ the metric of its base), so the table can be derived again at any time. The figu
 display. The research loop decides with its own data.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import astuple, dataclass, fields
 from typing import Any, Final, Literal
 
@@ -164,6 +164,17 @@ class Experiments:
             {**values, **sought, "limit": limit, "offset": offset},
         )
         return int(total), [_experiment(row) for row in rows]
+
+    def numbers(self, lines: Collection[LineKey]) -> dict[int, int]:
+        """Return each experiment's place on its line, from 1, by the number of its record."""
+        statement = "SELECT n FROM experiment WHERE task = ? AND class = ? ORDER BY n"
+        return {
+            n: at
+            for line in lines
+            for at, (n,) in enumerate(
+                self._database.rows(statement, (line.task, line.hardware_class)), 1
+            )
+        }
 
     def counts(self, by: Facet, wanted: Filter) -> dict[str, int]:
         """Return how many rows that match a filter have each value, the most frequent first.

@@ -23,10 +23,12 @@ _SMALL_GAP: Final = 1e-3  # below it, six decimals would show three significant 
 def interval_words(lower: float | None, upper: float | None, *, spec: str = "+.6f") -> str:
     """Return text with a gain's 95 % interval, or "too few pairs" if an end is None.
 
-    `spec` is the number format of both ends.
+    If both ends are equal, the gain is exact. `spec` is the number format of both ends.
     """
     if lower is None or upper is None:
         return "too few pairs for an interval"
+    if lower == upper:
+        return "exact"
     return f"95 % interval {lower:{spec}} to {upper:{spec}}"
 
 
@@ -178,18 +180,20 @@ def gap_words(gap: float) -> str:
 
 
 def sd_text(sd: float, *, digits: int = 6) -> str:
-    """Return a standard deviation as text, like `sd 0.010400`."""
+    """Return a standard deviation as text, like `sd 0.010400`, or "exact" if it is 0."""
+    if sd == 0:
+        return "exact"
     return f"sd {sd:.{digits}f}"
 
 
-def sd_words(gain_sd: float, *, digits: int = 1, unit: str = "sd") -> str:
+def sd_words(gain_sd: float, *, digits: int = 1) -> str:
     """Return a gain in standard deviations of one run, like `+1.5 sd`.
 
     Beyond `MOST_SD` only the bound is shown, because runs have almost no noise there.
     """
     if abs(gain_sd) >= MOST_SD:
-        return f"{'over +' if gain_sd > 0 else 'below -'}{MOST_SD:g} {unit}"
-    return f"{round(gain_sd, digits) + 0.0:+.{digits}f} {unit}"  # no -0.00
+        return f"{'over +' if gain_sd > 0 else 'below -'}{MOST_SD:g} sd"
+    return f"{round(gain_sd, digits) + 0.0:+.{digits}f} sd"  # no -0.00
 
 
 def mean_text(runs: int, sd: float | None) -> str:
@@ -198,4 +202,6 @@ def mean_text(runs: int, sd: float | None) -> str:
     `sd` is that of one run, None if there are too few runs.
     """
     text = f"mean of {many(runs, 'run')}"
-    return text if sd is None else f"{text}, {sd_text(sd)}"
+    if sd is None:
+        return text
+    return f"{text}, {sd_text(sd) if sd else 'all equal'}"

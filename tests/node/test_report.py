@@ -153,8 +153,8 @@ def test_the_counted_share_is_shown_where_it_is_known(night: Night) -> None:
     report = report_of(night.store, night.span, net="main")
     reported = replace(report, lines=(replace(report.lines[0], counted_share=0.84),))
     assert report.lines[0].counted_share is None  # the night's runs kept no stages
-    assert "in training" not in as_markdown(report, None)
-    assert "device hours, with training in progress 84% of the time" in as_markdown(reported, None)
+    assert "candidates running" not in as_markdown(report, None)
+    assert "device hours, with candidates running 84% of the time" in as_markdown(reported, None)
 
 
 def test_only_what_ended_in_the_span_is_reported(night: Night) -> None:

@@ -8,16 +8,17 @@ import { explainTerms } from "./glossary.js";
 import { listenForKeys } from "./keys.js";
 import { routeOf } from "./routes.js";
 import { dropToken, openSession } from "./session.js";
+import { Standing } from "./standing.js";
 import { Visit, faultText } from "./visit.js";
 import { countInTitle } from "./waiting.js";
 
 const THEME = "arnode.theme";
 const TIMES_MS = 30_000;
-const HIDDEN = { store: ["settings"], bootstrap: ["overview", "experiments", "workers", "settings"] };
+const HIDDEN = { bootstrap: ["overview", "experiments", "workers", "settings"] };
 const NO_SESSION = "open this page with the link that `arnode view` prints";
 
 const part = document.getElementById("part");
-const standing = document.getElementById("standing");
+const standing = new Standing();
 const bus = new EventTarget();
 let visit = null;
 
@@ -98,29 +99,32 @@ async function show(session, isFirst) {
 
 function mark(name) {
   for (const link of document.querySelectorAll("#parts a")) {
-    if (link.getAttribute("href") === `#/${name}`) link.setAttribute("aria-current", "page");
-    else link.removeAttribute("aria-current");
+    if (link.getAttribute("href") === `#/${name}`) {
+      link.setAttribute("aria-current", "page");
+      link.scrollIntoView({ block: "nearest", inline: "center" }); // the row scrolls on phones
+    } else link.removeAttribute("aria-current");
   }
 }
 
-async function listen({ api, kind }) {
+async function listen({ api, kind, recorded }) {
   if (kind === "store") {
-    setText(standing, "not running");
+    standing.put(recorded === null ? "not running" : "recording");
     return;
   }
+  const putNow = (data) => standing.putNow("now" in data ? data.now : data);
+  bus.addEventListener("now", ({ detail }) => putNow(detail));
   const events = new Events(api, {
     onEvent: (kind, data) => bus.dispatchEvent(new CustomEvent(kind, { detail: data })),
     onConnection: (isLive) => {
-      setText(standing, isLive ? "live" : "disconnected, reconnecting");
-      standing.className = isLive ? "live" : "lost";
+      standing.putConnection(isLive);
       bus.dispatchEvent(new CustomEvent("connection", { detail: { isLive } }));
     },
   });
+  api.get("now").then(putNow, () => {}); // without an answer the connection shows the fault
   try {
     await events.listen();
   } catch (fault) {
-    setText(standing, fault.message);
-    standing.className = "lost";
+    standing.put(fault.message, "lost");
     if (fault.status !== 401) return;
     dropToken();
     visit?.leave();
@@ -133,8 +137,7 @@ function refuse(fault) {
   const hint = isShut ? NO_SESSION : fault.hint;
   refill(part, faultText(new Fault(fault.message, { hint })));
   setText(document.getElementById("title"), "No access");
-  setText(standing, "no access");
-  standing.className = "lost";
+  standing.put("no access", "lost");
 }
 
 function chooseTheme() {

@@ -3,6 +3,7 @@
 const SVG = "http://www.w3.org/2000/svg";
 // Controls, formatting (bidi overrides), surrogates, private use, and line separators.
 const UNSEEN = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Zl}\p{Zp}]/gu;
+const BACKTICKS = /`([^`\n]+)`/;
 const COPIED_MS = 2_000;
 const PILE = /(\p{M}{3})\p{M}+/gu;
 const UNSEEN_BUT_LINES = /(?![\n\t])[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Zl}\p{Zp}]/gu;
@@ -58,14 +59,21 @@ function spelt(character) {
   return `\\U${code.toString(16).padStart(8, "0")}`;
 }
 
+// Returns text as nodes, with what is between two backticks as code. No other markup is known.
+export function marked(text, { lines = false } = {}) {
+  const parts = plain(text, { lines }).split(BACKTICKS);
+  return parts.map((part, at) => (at % 2 === 1 ? element("code", {}, part) : part));
+}
+
 // Returns untrusted text inside a sentence of the page, with its writing direction isolated.
 export function quoted(text) {
-  return element("bdi", { class: "quoted" }, plain(text));
+  return element("bdi", { class: "quoted" }, marked(text));
 }
 
 // Returns untrusted text of several lines. Prose is in the page's font, other text in a fixed width.
 export function quotedLines(text, { label = null, isProse = false } = {}) {
-  const made = element("pre", { class: `quoted lines${isProse ? " prose" : ""}` }, plain(text, { lines: true }));
+  const words = isProse ? marked(text, { lines: true }) : plain(text, { lines: true });
+  const made = element("pre", { class: `quoted lines${isProse ? " prose" : ""}` }, words);
   return label === null ? made : scrollable(made, label);
 }
 
@@ -129,24 +137,31 @@ export function skeleton(lines = 3) {
 
 // Returns what is shown where nothing is there yet: what will be there, and the command that fills it.
 export function emptyState(title, text, command = null) {
-  return element("div", { class: "empty" }, element("strong", {}, title), element("p", {}, text), command === null ? null : commandLine(command));
+  return element("div", { class: "empty" }, element("strong", {}, title), element("p", {}, typeof text === "string" ? marked(text) : text), command === null ? null : commandLine(command));
 }
 
 // Returns a command with a button that copies it.
 export function commandLine(command) {
   const code = element("code", {}, command);
-  const button = element("button", { type: "button", class: "quiet", "aria-label": `Copy ${command}` }, "Copy");
+  const button = copyButton("Copy", () => command, () => getSelection().selectAllChildren(code));
+  button.setAttribute("aria-label", `Copy ${command}`);
+  return element("div", { class: "command" }, code, button);
+}
+
+// Returns a button that copies a text. Without the permission it calls `select` instead.
+export function copyButton(words, textOf, select = null) {
+  const button = element("button", { type: "button", class: "quiet" }, words);
   button.addEventListener("click", async () => {
     try {
-      await navigator.clipboard.writeText(command);
+      await navigator.clipboard.writeText(textOf());
       setText(button, "Copied");
     } catch {
-      getSelection().selectAllChildren(code); // without the permission, only select it
-      setText(button, "Selected");
+      select?.();
+      setText(button, select === null ? "This browser does not allow copying" : "Selected");
     }
-    setTimeout(() => setText(button, "Copy"), COPIED_MS);
+    setTimeout(() => setText(button, words), COPIED_MS);
   });
-  return element("div", { class: "command" }, code, button);
+  return button;
 }
 
 // Returns a term of the glossary, explained on hover and on keyboard focus (glossary.js). `shown` are

@@ -16,20 +16,25 @@ const SMALL_GAP = 1e-3;
 
 export const isKnown = (value) => value !== null && value !== undefined && Number.isFinite(value);
 
-// Formats a metric. `sd`, its noise, limits the decimals: they end one place after the sd's first digit.
+// Formats a metric. `sd`, its noise (0 if scores are exact, null if it is unknown), limits the decimals: they end one place after the sd's first digit.
 export function metric(value, sd = null) {
   return isKnown(value) ? withMinus(value.toFixed(digitsOf(value, sd))) : NOTHING;
 }
 
 export function signed(value, sd = null) {
   if (!isKnown(value)) return NOTHING;
-  const text = value.toFixed(digitsOf(value, sd));
+  const text = isTiny(value, sd) ? value.toExponential(1) : value.toFixed(digitsOf(value, sd));
   return withMinus(value < 0 ? text : `+${text}`);
+}
+
+// Returns true for an exact gain that its digits would round to zero.
+function isTiny(value, sd) {
+  return sd === 0 && value !== 0 && Number(value.toFixed(digitsOf(value, sd))) === 0;
 }
 
 // Formats a gain with its size in standard deviations of one run: `+0.0123 (+4.1 sd)`.
 export function gain(value, sd = null) {
-  return isKnown(value) && sd > 0 ? `${signed(value, sd)} (${deviations(value / sd, 1)})` : signed(value);
+  return isKnown(value) && sd > 0 ? `${signed(value, sd)} (${deviations(value / sd, 1)})` : signed(value, sd);
 }
 
 // Formats the noise of a metric, one standard deviation, with two digits.
@@ -69,6 +74,7 @@ const withMinus = (text) => text.replace("-", MINUS);
 
 export function interval(lower, upper, sd = null) {
   if (!isKnown(lower) || !isKnown(upper)) return "too few pairs for an interval";
+  if (lower === upper) return "exact";
   return `95 % interval ${signed(lower, sd)} to ${signed(upper, sd)}`;
 }
 

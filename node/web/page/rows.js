@@ -119,6 +119,8 @@ export class RowList {
     }
     this.#table.setAttribute("aria-rowcount", String(total + 1));
     this.#body.style.height = `${total * this.#height}px`;
+    const edges = this.#scroller.offsetHeight - this.#scroller.clientHeight; // border and scroll bar
+    this.#scroller.style.setProperty("--content", `${this.#body.offsetTop + total * this.#height + edges}px`);
     const top = this.#scroller.scrollTop;
     const first = Math.max(0, Math.floor(top / this.#height) - SPARE);
     const last = Math.min(total, Math.ceil((top + this.#scroller.clientHeight) / this.#height) + SPARE);

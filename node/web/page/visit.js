@@ -1,6 +1,6 @@
 // A visit to one view of the page. It gives the view its data and events until the reader leaves.
 
-import { append, element, refill, setText, skeleton } from "./dom.js";
+import { append, element, marked, refill, setText, skeleton } from "./dom.js";
 import { addKey } from "./keys.js";
 
 const NOT_NOW = 409;
@@ -86,12 +86,12 @@ export function announce(text) {
 // Returns a fault with its hint. `again` is called by a button "Try again". What is only shown while a
 // node runs is not a fault: the hint says how to start it.
 export function faultText(fault, again = null) {
-  if (again !== null && fault.status === NOT_NOW) return element("div", { class: "empty" }, element("p", {}, `Not shown now: ${fault.message}`), fault.hint ? element("p", { class: "soft" }, fault.hint) : null);
+  if (again !== null && fault.status === NOT_NOW) return element("div", { class: "empty" }, element("p", {}, marked(`Not shown now: ${fault.message}`)), fault.hint ? element("p", { class: "soft" }, marked(fault.hint)) : null);
   return element(
     "div",
     { class: "fault", role: "alert" },
-    element("p", {}, fault.message),
-    fault.hint ? element("p", { class: "soft" }, fault.hint) : null,
+    element("p", {}, marked(fault.message)),
+    fault.hint ? element("p", { class: "soft" }, marked(fault.hint)) : null,
     again ? element("button", { type: "button", class: "quiet", on: { click: again } }, "Try again") : null,
   );
 }

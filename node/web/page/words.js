@@ -4,7 +4,7 @@
 import { element, plain } from "./dom.js";
 
 export const WORDINGS = {
-  "kept": ["kept", "both runs gain: it is in the working line", "good"],
+  "kept": ["kept", "both runs gain: it is in the working line", "working"],
   "screened_out": ["discarded", "the first run gains too little for a recheck", "soft"],
   "rechecked_out": ["discarded", "the recheck does not confirm the first run", "soft"],
   "failed": ["failed", "it ended without a score", "bad"],
@@ -43,7 +43,8 @@ export function wording(outcome) {
   return { word, meaning, tone };
 }
 
-export function badge(outcome) {
+// Returns an outcome's word with its tone. `why` is a more exact reason than the outcome's meaning.
+export function badge(outcome, why = "") {
   const { word, meaning, tone } = wording(outcome);
-  return element("span", { class: `badge ${tone}`, title: meaning }, word);
+  return element("span", { class: `badge ${tone}`, title: why ? plain(why) : meaning }, word);
 }

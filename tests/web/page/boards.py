@@ -19,7 +19,7 @@ def pretend_board(page: Any) -> None:
         reported |= {"set_digest": "0" * 64, "board_digest": "0" * 64}
         reported |= {"noise": 0.01, "scale": [0.0, 1.0], "open_reruns": {}}
         cost = {"pairs": 7.5, "most_pairs": 20, "time": None}
-        reported |= {"verify": cost, "verify_quick": cost}
+        reported |= {"why_unranked": None, "verify": cost, "verify_quick": cost}
         route.fulfill(
             json={**reported, "rows": rows, "imported": [], "total": ROWS, "offset": offset}
         )

@@ -147,7 +147,7 @@ def test_who_only_reads_decides_nothing(chromium: Any, deciding: DecidingHome) -
             reader.go(view)
             reader.page.wait_for_selector(shown)
             assert reader.page.get_by_role("button", name="Approve").count() == 0
-        assert "`arnode approve` decides" in reader.page.locator("#part").inner_text()
+        assert "arnode approve decides" in reader.page.locator("#part").inner_text()
     context.close()
 
 

@@ -44,7 +44,13 @@ def _board(visitor: Visitor, full: Full) -> str:
     answer = {"v": 1, "network": "main", "task": task, "class": HARDWARE_CLASS}
     answer |= {"network_version": 2, "set_digest": "0" * 64, "board_digest": "0" * 64}
     answer |= {"rows": rows(), "imported": [], "total": 4, "offset": 0, "open_reruns": {}}
-    answer |= {"noise": 0.01, "scale": [0.0, 0.08], "verify": COST, "verify_quick": QUICK}
+    answer |= {
+        "why_unranked": None,
+        "noise": 0.01,
+        "scale": [0.0, 0.08],
+        "verify": COST,
+        "verify_quick": QUICK,
+    }
     empty = {**answer, "rows": [], "total": 0}
 
     def reply(route: Any) -> None:
@@ -57,6 +63,7 @@ def _board(visitor: Visitor, full: Full) -> str:
 
 def test_equals_share_a_range_of_ranks(visitor: Visitor, board: str) -> None:
     visitor.go(board)
+    visitor.page.wait_for_selector(".body .rank")
     shown = visitor.page.locator(".body .rank").all_inner_texts()
     assert shown == ["1–3", "1–3", "1–3", "4"]
 
@@ -78,6 +85,51 @@ def test_bars_of_all_kinds_have_one_scale_and_say_their_figures(
     beyond = visitor.page.locator(".body .row").nth(3).locator(".claimed")
     assert beyond.locator("path.interval").count() == 1
     assert beyond.locator("rect.gain").count() == 0
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "here", "words"),
+    [
+        ({"refuted": 2}, None, "refuted by 2 keys"),
+        ({"refuted": 1, "confirmed": 1}, None, None),
+        ({}, "refuted", "refuted here"),
+        ({"refuted": 1}, "confirmed", None),
+    ],
+)
+def test_a_refuted_claim_is_marked_though_it_ranks_first(
+    visitor: Visitor, board: str, verdicts: dict[str, int], here: str | None, words: str | None
+) -> None:
+    def answer(route: Any) -> None:
+        row = board_row(0)
+        row["others"] |= verdicts
+        more = {"gain_anchor": None, "gain_anchor_lower": None, "recheck_pending": False}
+        row["here"] = {**HERE, **more, "verdict": here} if here else None
+        task = {"id": "0" * 64, "name": "tiny"}
+        reported = {"network": "main", "task": task, "class": HARDWARE_CLASS, "rows": [row]}
+        reported |= {"network_version": None, "imported": [], "total": 1, "open_reruns": {}}
+        reported |= {"noise": 0.01, "scale": [0, 1], "verify": COST, "verify_quick": QUICK}
+        reason = "self-scored: the candidate reports its own number, so it is not ranked"
+        route.fulfill(json={**reported, "why_unranked": reason})
+
+    visitor.page.route("**/api/v1/boards/**", answer)
+    visitor.go(board)
+    marks = visitor.page.locator(".body .title .badge").all_inner_texts()
+    assert marks == ([] if words is None else [words])
+    assert visitor.page.locator(".body .rank s").count() == len(marks)
+    assert "This task is self-scored" in visitor.text(".unranked")
+    list_height = visitor.page.locator(".scroller").bounding_box()["height"]
+    row_height = visitor.page.locator(".body .row").bounding_box()["height"]
+    assert list_height < 2 * row_height
+
+
+def test_a_leaderboard_that_cannot_be_read_is_tried_again(visitor: Visitor, board: str) -> None:
+    visitor.page.route("**/api/v1/boards/**", lambda route: route.abort())
+    visitor.page.evaluate("path => { location.hash = `#/${path}`; }", board)
+    again = visitor.page.get_by_role("button", name="Try again")
+    again.wait_for()
+    visitor.page.unroute("**/api/v1/boards/**")
+    again.click()
+    visitor.page.wait_for_selector(".scroller:visible, .empty:visible")
 
 
 def test_a_level_without_rows_says_how_to_fill_it(visitor: Visitor, board: str) -> None:

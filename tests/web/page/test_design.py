@@ -83,7 +83,7 @@ def seen(colour: Rgb, sight: str) -> Rgb:
 def test_text_has_contrast_on_every_paper(theme: str) -> None:
     known = colours(theme)
     pairs = [(text, paper) for text in TEXT for paper in PAPERS]
-    pairs += [("paper", "link"), ("paper", "worse")]  # the text of buttons
+    pairs += [("paper", "link"), ("paper", "worse"), ("paper", "best")]  # of buttons, badges
     found = {pair: round(contrast(known[pair[0]], known[pair[1]]), 2) for pair in pairs}
     assert {pair: value for pair, value in found.items() if value < LEAST_TEXT} == {}
 
@@ -108,6 +108,20 @@ def test_series_are_seen_on_paper_and_differ(theme: str) -> None:
         for one, other in itertools.combinations(SERIES, 2):
             apart = math.dist(seen(known[one], sight), seen(known[other], sight))
             assert apart >= LEAST_DISTANCE, (sight, one, other, apart)
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_kept_and_verified_do_not_look_alike(theme: str) -> None:
+    page, known = STYLES.parent, colours(theme)
+    words = (page / "words.js").read_text(encoding="utf-8")
+    tones = dict(re.findall(r'"(kept|confirmed|adopted)": \[.*"([a-z]+)"\]', words))
+    assert tones == {"kept": "working", "confirmed": "best", "adopted": "best"}
+    marks = (page / "charts" / "marks.js").read_text(encoding="utf-8")
+    shapes = dict(re.findall(r'(kept|adopted): \{ colour: "[a-z]+", outline: ([a-z]+)', marks))
+    assert shapes == {"kept": "circle", "adopted": "diamond"}
+    for verified in ("best", "head"):
+        apart = math.dist(seen(known["working"], "common"), seen(known[verified], "common"))
+        assert apart >= LEAST_DISTANCE
 
 
 def test_styles_use_the_sizes_of_the_scale() -> None:

@@ -54,6 +54,47 @@ def test_changed_hyperparameters_are_columns_that_can_be_sorted(visitor: Visitor
     assert first.get_attribute("title") == "0.1 → 69.5"
 
 
+def test_rows_have_a_number_a_duration_and_a_readable_title(visitor: Visitor) -> None:
+    values = {"LEARNING_RATE": ["0.1", "0.2"], "DEPTH": ["8", "9"]}
+    titles = ["LEARNING_RATE 0.1 → 0.2, DEPTH 8 → 9", "wider, DEPTH 8 → 9", "`mode` again"]
+
+    def change(document: Any) -> None:
+        for row, title in zip(document.get("experiments", ()), titles, strict=False):
+            row |= {"title": title, "changes": values, "ms": 65_000}
+
+    rewritten(visitor, "**/api/v1/experiments?*", change)
+    visitor.go("experiments")
+    rows = visitor.page.locator(".body .row")
+    total = int(visitor.text(".count").split()[0].replace(",", ""))
+    shown = rows.locator(".number").all_inner_texts()[:2]
+    assert shown == [f"{total:,}", f"{total - 1:,}"]
+    assert rows.nth(0).locator(".took").inner_text() == "1 min 05 s"
+    assert rows.nth(0).locator(".title .change").all_inner_texts() == ["0.1 → 0.2", "8 → 9"]
+    assert rows.nth(1).locator(".title .change").count() == 0
+    assert rows.nth(2).locator(".title code").inner_text() == "mode"
+
+
+def test_the_count_says_what_is_counted(visitor: Visitor) -> None:
+    visitor.go("experiments")
+    total = int(visitor.text(".count").split()[0].replace(",", ""))
+    kinds = visitor.text(".kinds")
+    counts = [int(one.split()[0].replace(",", "")) for one in kinds.split(", ")]
+    assert sum(counts) == total
+    assert "1 promotion trial, 1 baseline" in kinds
+
+
+def test_a_hyperparameter_that_few_changed_is_no_default_column(visitor: Visitor) -> None:
+    def change(document: Any) -> None:
+        document["total"] = 100
+        pairs = [("LEARNING_RATE", 40), ("DEPTH", 10)]
+        document["hyperparameters"] = [{"value": name, "count": count} for name, count in pairs]
+
+    rewritten(visitor, "**/api/v1/experiments/filters*", change)
+    visitor.go("experiments")
+    assert "LEARNING_RATE" in headings(visitor)
+    assert "DEPTH" not in headings(visitor)
+
+
 def test_the_chosen_columns_are_in_the_address_and_remembered(
     visitor: Visitor, served: ServedHome
 ) -> None:

@@ -114,6 +114,43 @@ def test_it_says_when_the_next_promotion_trial_is_due(visitor: Visitor, served: 
         served.now = before
 
 
+def test_without_a_running_node_no_trial_seems_about_to_start(
+    visitor: Visitor, served: ServedHome
+) -> None:
+    before = served.now
+    served.now = {"now": None}
+    try:
+        working = {"keeps": 6, "branch": None, "metric": None, "tree": "0" * 64}
+        due = {"trial_after": 2, "trial_by_ms": DUE_MS}
+        pretend_status(visitor, line={"working": {**working, **due}})
+        visitor.go("network")
+        visitor.go("overview")
+        visitor.page.locator(".trial", has_text="No node is running").wait_for()
+        assert "starts after 2 more kept patches, once one runs" in visitor.text(".trial")
+        assert "due" not in visitor.text(".trial")
+    finally:
+        served.now = before
+
+
+def test_the_best_values_are_listed_to_copy(visitor: Visitor) -> None:
+    visitor.page.locator(".best-values summary").click()
+    shown = visitor.page.locator(".best-values tbody tr").first.inner_text().split()
+    assert shown[:2] == ["LEARNING_RATE", "0.1"]
+    copy = visitor.page.locator(".best-values button").first
+    assert copy.inner_text().startswith("Copy the values of the")
+    copy.click()
+    visitor.page.wait_for_selector(".best-values >> text=/Copied|does not allow/")
+
+
+def test_on_a_phone_the_head_of_the_page_has_two_rows(visitor: Visitor) -> None:
+    visitor.look(390, "light")
+    assert visitor.page.locator(".top").bounding_box()["height"] < 90
+    visitor.go("settings")
+    link = visitor.page.get_by_role("link", name="Settings").bounding_box()
+    assert 0 <= link["x"] <= 390 - link["width"]
+    visitor.look(1440, "light")
+
+
 def test_a_mark_shows_its_gain_and_its_diff(visitor: Visitor) -> None:
     page = visitor.page
     slider = page.get_by_role("slider")
@@ -165,6 +202,68 @@ def test_a_drag_zooms_and_a_double_click_shows_all(visitor: Visitor) -> None:
     assert visitor.text("h1") == "Overview"
 
 
+def test_a_pause_is_shown_on_every_tab(visitor: Visitor) -> None:
+    shown = visitor.page.evaluate(
+        """async () => {
+          const { Standing } = await import('./standing.js');
+          const standing = new Standing();
+          standing.putNow({ paused: true, until: null, text: 'first run', title: 'DEPTH' });
+          standing.putConnection(true);
+          const place = document.getElementById('standing');
+          return [place.textContent, place.className, document.getElementById('doing').textContent];
+        }"""
+    )
+    assert shown == ["paused", "paused", ""]
+
+
+SCALE = """async ([metric, working, isWhole]) => {
+  const { outsideWords, scaleOf } = await import('./charts/scale.js');
+  const all = (value) => metric.map(() => value);
+  const points = { id: all(''), metric, working, head: all(2), decision: all('discarded') };
+  const unit = { direction: 'min', unit: 'bpb' };
+  const progress = { metric: unit, head_words: 'verified head', points };
+  const scale = scaleOf(progress, isWhole);
+  const { range, mayZoom } = scale;
+  return { range, mayZoom, words: outsideWords(progress, scale) };
+}"""
+
+
+def test_the_plot_opens_on_the_recent_progress_and_counts_what_is_outside(visitor: Visitor) -> None:
+    working = [2, 2, 1.5, 1.5, 1.02, 1.02, 1.01, 1.01, 1.0, 1.0]
+    metric = [2, 2.1, 1.5, 9, 1.02, 1.022, 1.01, 0.9, 1.0, 1.02]
+    opened = visitor.page.evaluate(SCALE, [metric, working, False])
+    low, high = opened["range"]
+    assert 0.99 < low < 1.0
+    assert 1.01 < high < 1.05
+    assert opened["mayZoom"]
+    assert opened["words"] == (
+        "Outside the plot: 4 scores and the verified head (2 bpb) above (▲); 1 score below (▼). "
+    )
+    whole = visitor.page.evaluate(SCALE, [metric, working, True])
+    assert whole["range"][0] < 0.9
+    assert whole["range"][1] > 9
+    assert whole["words"] == ""
+
+
+def test_a_plot_without_a_large_first_gain_opens_on_the_whole_line(visitor: Visitor) -> None:
+    working = [2, 1.9, 1.8, 1.7, 1.6, 1.5, 1.4, 1.3]
+    opened = visitor.page.evaluate(SCALE, [working, working, False])
+    assert opened["range"][0] < 1.3
+    assert opened["range"][1] > 2
+    assert not opened["mayZoom"]
+
+
+def test_the_plot_zooms_out_to_all_scores_and_in_again(visitor: Visitor) -> None:
+    page = visitor.page
+    page.wait_for_selector(".staircase .uplot canvas")
+    out = page.get_by_role("button", name="Zoom out to all scores")
+    assert "Outside the plot" in visitor.text(".outside")
+    out.click()
+    assert "Outside the plot" not in visitor.text(".outside")
+    page.get_by_role("button", name="Zoom in on the recent progress").click()
+    out.wait_for()
+
+
 def test_figures_that_are_no_longer_updated_say_so(chromium: Any, tmp_path: Path) -> None:
     home = Home(tmp_path / "home")
     home.prepare()
@@ -174,7 +273,8 @@ def test_figures_that_are_no_longer_updated_say_so(chromium: Any, tmp_path: Path
     with ServedHome(home) as served:
         page = context.new_page()
         page.goto(served.link())
-        page.wait_for_selector("#standing.live")
+        page.wait_for_selector("#standing.live >> text=running")
+        page.wait_for_selector("#doing >> text=LEARNING_RATE")
         page.wait_for_selector(".what >> text=LEARNING_RATE")
     page.wait_for_selector("#standing.lost")
     page.wait_for_selector(".chip.lost >> text=disconnected, last update")

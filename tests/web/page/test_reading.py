@@ -265,6 +265,21 @@ def test_terms_named_by_the_page_are_in_the_glossary() -> None:
     assert named <= glossary().keys(), named - glossary().keys()
 
 
+def test_backticks_are_code_and_nothing_else_is_markup(visitor: Visitor) -> None:
+    html = visitor.page.evaluate(
+        "async () => (await import('./dom.js')).quoted('run `a <b>` and `c').outerHTML"
+    )
+    assert html == '<bdi class="quoted">run <code>a &lt;b&gt;</code> and `c</bdi>'
+    visitor.page.route(
+        "**/api/v1/reports",
+        lambda route: route.fulfill(
+            status=500, json={"title": "no", "detail": "it is off", "hint": "run `arnode start`"}
+        ),
+    )
+    visitor.go("insights/reports")
+    assert visitor.text(".fault code") == "arnode start"
+
+
 def test_what_cannot_be_read_is_tried_again(visitor: Visitor) -> None:
     visitor.page.route("**/api/v1/reports", lambda route: route.abort())
     visitor.go("insights/reports")
@@ -293,6 +308,26 @@ def test_figures_have_the_digits_that_the_noise_leaves(visitor: Visitor) -> None
         "3 min ago",
         "–",
     ]
+
+
+def test_exact_figures_have_no_noise(visitor: Visitor) -> None:
+    shown = visitor.page.evaluate(
+        "async () => { const figures = await import('./figures.js'); return ["
+        "figures.gain(0.4635, 0), figures.gain(7e-9, 0), figures.gain(0, 0),"
+        "figures.interval(0.5, 0.5, 0), figures.interval(0.5, 0.6, 0)]; }"
+    )
+    assert shown == [
+        "+0.463500",
+        "+7.0e−9",
+        "+0.000000",
+        "exact",
+        "95 % interval +0.500000 to +0.600000",
+    ]
+    pretend_status(visitor, line={"noise_sd": 0.0})
+    visitor.go("network")
+    visitor.go("overview")
+    visitor.page.wait_for_selector(".result >> text=exact: no noise")
+    assert " sd" not in visitor.text(".results")
 
 
 def test_what_is_loading_is_shown_as_bars(visitor: Visitor) -> None:

@@ -1,18 +1,19 @@
 // The progress of a line: a mark for each experiment, steps for the head and the working line, and a
 // band of one sd of noise around the head. A drag zooms in, a double click shows all again.
-// Experiments without a score are on a strip below. Scores outside the range are drawn at its edge.
+// Experiments without a score are on a strip below. Scores outside the range are arrows at its edge, and
+// a sentence counts them.
 
-import { element, plain, refill } from "../dom.js";
+import { element, plain, refill, setText } from "../dom.js";
 import * as figures from "../figures.js";
 import { wording } from "../words.js";
 import { chart, ink, nearestPlace, uPlot } from "./chart.js";
-import { ORDER, drawMarks, legend, markOf } from "./marks.js";
+import { drawBand, drawIntervals, drawStrip } from "./layers.js";
+import { BEHIND, ORDER, drawArrows, drawMarks, legend, markOf } from "./marks.js";
 import { pictureButton } from "./picture.js";
-import { axisTitle, betterWords, scaleOf } from "./scale.js";
+import { axisTitle, betterWords, outsideWords, scaleOf } from "./scale.js";
 import { Tip } from "./tip.js";
 
 const HEIGHT = 300;
-const BAND_ALPHA = 0.16;
 const CROWD = 250; // above this number the discarded experiments are drawn fainter
 const FAINT = 0.45;
 const DOUBLE_CLICK_MS = 250;
@@ -30,6 +31,9 @@ export class Staircase {
   #height;
   #opening = null;
   #reset = element("button", { type: "button", class: "quiet reset", hidden: true }, "Show all");
+  #isWhole = false;
+  #outside = element("span", { class: "soft" });
+  #zoom = element("button", { type: "button", class: "quiet" });
   #slider;
   #legend = element("div", {});
   #pointed = null;
@@ -49,8 +53,10 @@ export class Staircase {
       blur: () => this.#point(null),
     } }, this.#place, this.#tip.place);
     this.#reset.addEventListener("click", () => this.#showAll());
+    this.#zoom.addEventListener("click", () => this.#switchRange());
     const save = pictureButton("Progress", () => this.#plot, () => this.#legend);
-    this.place = element("div", { class: "staircase" }, this.#slider, this.#reset, element("div", { class: "below-plot" }, this.#legend, save));
+    const outside = element("p", { class: "outside" }, this.#outside, this.#zoom);
+    this.place = element("div", { class: "staircase" }, this.#slider, this.#reset, outside, element("div", { class: "below-plot" }, this.#legend, save));
     this.#describe();
     // An element has its width only once it is on the page.
     requestAnimationFrame(() => {
@@ -73,7 +79,17 @@ export class Staircase {
 
   #take(progress) {
     this.#progress = progress;
-    this.#scale = scaleOf(progress);
+    this.#scale = scaleOf(progress, this.#isWhole);
+  }
+
+  // Shows all scores, or only the range of the recent progress again.
+  #switchRange() {
+    this.#isWhole = !this.#isWhole;
+    this.#take(this.#progress);
+    this.#describe();
+    const { min, max } = this.#plot.scales.x;
+    this.#plot.setData(this.#data(), false);
+    this.#plot.setScale("x", { min, max });
   }
 
   get #points() {
@@ -89,6 +105,9 @@ export class Staircase {
     this.#slider.setAttribute("aria-valuemax", String(Math.max(1, count)));
     this.#slider.setAttribute("aria-valuenow", String((this.#pointed ?? count - 1) + 1));
     this.#slider.setAttribute("aria-valuetext", count ? this.#textOf(this.#pointed ?? count - 1) : "no experiments yet");
+    setText(this.#outside, outsideWords(this.#progress, this.#scale));
+    setText(this.#zoom, this.#isWhole ? "Zoom in on the recent progress" : "Zoom out to all scores");
+    this.#zoom.hidden = !this.#scale.mayZoom;
     const shown = new Set(this.#points.decision.map(markOf));
     refill(this.#legend, legend(shown, [["head", headWords], ["working", "working line"], ...(this.#sd > 0 ? [["band", `${headWords} ± 1 sd of a run`]] : [])]));
   }
@@ -110,7 +129,7 @@ export class Staircase {
           { paths: steps, stroke: () => ink("head"), width: 2.6, points: { show: false } },
         ],
         cursor: { y: false, points: { show: false }, drag: { x: true, y: false } },
-        hooks: { drawAxes: [(plot) => this.#drawStrip(plot), (plot) => this.#drawBand(plot)], setScale: [() => this.#mark()], draw: [(plot) => this.#draw(plot)], setCursor: [(plot) => this.#hover(plot)] },
+        hooks: { drawAxes: [(plot) => this.#drawBehind(plot)], setScale: [() => this.#mark()], draw: [(plot) => this.#draw(plot)], setCursor: [(plot) => this.#hover(plot)] },
       },
       this.#data(),
       signal,
@@ -136,37 +155,11 @@ export class Staircase {
     this.#reset.hidden = this.#plot === undefined || (min <= 1 && max >= this.#points.id.length);
   }
 
-  // The band of one sd around the verified head.
-  #drawBand(plot) {
-    if (!(this.#sd > 0)) return;
-    const { head } = this.#points;
-    const { left, top, width, height } = plot.bbox;
-    const context = plot.ctx;
-    const x = (at) => plot.valToPos(at + 1, "x", true);
-    const y = (value) => plot.valToPos(value, "y", true);
-    context.save();
-    context.beginPath();
-    context.rect(left, top, width, height);
-    context.clip();
-    context.globalAlpha = BAND_ALPHA;
-    context.fillStyle = ink("head");
-    for (let from = 0; from < head.length; ) {
-      let to = from + 1;
-      while (to < head.length && head[to] === head[from]) to++;
-      const [start, end] = [x(from), x(Math.min(to, head.length - 1))];
-      if (figures.isKnown(head[from])) {
-        const upper = y(head[from] + this.#sd);
-        context.fillRect(start, upper, end - start, y(head[from] - this.#sd) - upper);
-      }
-      from = to;
-    }
-    context.restore();
-  }
-
   #across(low, high) {
     const count = this.#points.id.length;
     const isWhole = high === null || high >= count;
-    return [low ?? 0, isWhole ? 1.02 * count + 0.5 : Math.max(high, low + 1)];
+    const isFromStart = low === null || low <= 1;
+    return [isFromStart ? 1 - Math.max(0.5, 0.01 * count) : low, isWhole ? 1.02 * count + 0.5 : Math.max(high, low + 1)];
   }
 
   // The corners of the two step curves, since most experiments change neither.
@@ -180,53 +173,51 @@ export class Staircase {
     return [corners.map((at) => at + 1), corners.map((at) => working[at]), corners.map((at) => head[at])];
   }
 
-  #drawStrip(plot) {
-    const { left, top, width, height } = plot.bbox;
-    plot.ctx.fillStyle = ink("code");
-    const share = (this.#scale.low - this.#scale.range[0]) / (this.#scale.range[1] - this.#scale.range[0]);
-    plot.ctx.fillRect(left, top + height * (1 - share), width, height * share);
+  // Places all marks. Draws what is behind the curves: strip, band, intervals and some marks.
+  #drawBehind(plot) {
+    const { metric, head } = this.#points;
+    drawStrip(plot, this.#scale);
+    if (this.#sd > 0) drawBand(plot, head, this.#sd);
+    this.#places = metric.map((value, at) => [plot.valToPos(at + 1, "x", true), plot.valToPos(this.#scale.at(value), "y", true)]);
+    this.#drawClipped(plot, (context, inSight, ratio) => {
+      if (inSight.length <= INTERVALS) drawIntervals(plot, this.#points, this.#scale, inSight);
+      this.#drawGroups(context, inSight, ratio, (name) => BEHIND.has(name));
+    });
   }
 
   #draw(plot) {
-    const { left, top, width, height } = plot.bbox;
-    const context = plot.ctx;
-    const ratio = uPlot.pxRatio;
-    const { decision, metric } = this.#points;
-    const groups = new Map(ORDER.map((name) => [name, []]));
-    this.#places = metric.map((value, at) => [plot.valToPos(at + 1, "x", true), plot.valToPos(this.#scale.at(value), "y", true)]);
-    const inSight = [];
-    this.#places.forEach((place, at) => {
-      if (place[0] < left - 1 || place[0] > left + width + 1) return;
-      groups.get(markOf(decision[at])).push(place);
-      inSight.push(at);
-    });
-    context.save();
-    context.beginPath();
-    context.rect(left, top, width, height);
-    context.clip();
-    if (inSight.length <= INTERVALS) this.#drawIntervals(plot, context, inSight, ratio);
-    for (const [name, points] of groups) {
-      if (points.length === 0) continue;
-      context.globalAlpha = name === "discarded" && points.length > CROWD ? FAINT : 1;
-      drawMarks(context, name, points, ratio);
-    }
-    context.restore();
+    this.#drawClipped(plot, (context, inSight, ratio) => this.#drawGroups(context, inSight, ratio, (name) => !BEHIND.has(name)));
   }
 
-  #drawIntervals(plot, context, inSight, ratio) {
-    const { metric, low, high } = this.#points;
-    context.strokeStyle = ink("soft");
-    context.globalAlpha = 0.5;
-    context.lineWidth = ratio;
-    context.beginPath();
+  // Calls `draw` with the experiments in sight. What it draws outside the plot is not shown.
+  #drawClipped(plot, draw) {
+    const { left, top, width, height } = plot.bbox;
+    const inSight = [];
+    this.#places.forEach(([x], at) => {
+      if (x >= left - 1 && x <= left + width + 1) inSight.push(at);
+    });
+    plot.ctx.save();
+    plot.ctx.beginPath();
+    plot.ctx.rect(left, top, width, height);
+    plot.ctx.clip();
+    draw(plot.ctx, inSight, uPlot.pxRatio);
+    plot.ctx.restore();
+  }
+
+  #drawGroups(context, inSight, ratio, isDrawn) {
+    const { decision, metric } = this.#points;
+    const groups = new Map(ORDER.filter(isDrawn).map((name) => [name, { within: [], above: [], below: [] }]));
     for (const at of inSight) {
-      if (!figures.isKnown(low[at]) || !figures.isKnown(high[at]) || !this.#scale.shows(metric[at])) continue;
-      const [x] = this.#places[at];
-      context.moveTo(x, plot.valToPos(this.#scale.at(low[at]), "y", true));
-      context.lineTo(x, plot.valToPos(this.#scale.at(high[at]), "y", true));
+      const side = this.#scale.side(metric[at]);
+      groups.get(markOf(decision[at]))?.[side > 0 ? "above" : side < 0 ? "below" : "within"].push(this.#places[at]);
     }
-    context.stroke();
-    context.globalAlpha = 1;
+    for (const [name, { within, above, below }] of groups) {
+      context.globalAlpha = name === "discarded" && within.length > CROWD ? FAINT : 1;
+      if (within.length > 0) drawMarks(context, name, within, ratio);
+      context.globalAlpha = 1;
+      drawArrows(context, name, above, ratio, { isUp: true });
+      drawArrows(context, name, below, ratio, { isUp: false });
+    }
   }
 
   #hover(plot) {

@@ -2,7 +2,7 @@
 
 import { segment } from "../api.js";
 import { diffView } from "../diff.js";
-import { element, facts, link, plain, quoted, quotedLines, refill, section } from "../dom.js";
+import { element, facts, link, marked, plain, quoted, quotedLines, refill, section } from "../dom.js";
 import * as figures from "../figures.js";
 import { announce, attempt, faultText } from "../visit.js";
 
@@ -121,7 +121,7 @@ const canDecide = (visit, { state }) => maySteer(visit) && ["waiting", "approved
 function undecidable(visit, { state }) {
   if (maySteer(visit) || state !== "waiting") return null;
   const words = visit.kind === "node" ? "This token can only read. `arnode approve` decides, or a link of `arnode view` that can steer." : "No node is running: `arnode approve` decides.";
-  return element("p", { class: "soft" }, words);
+  return element("p", { class: "soft" }, marked(words));
 }
 
 function decisions(visit, proposal, files, read) {

@@ -3,6 +3,7 @@
 import { Curves, curveWords, sampleOf } from "../charts/curve.js";
 import { element, facts, plain, refill, setText, quoted } from "../dom.js";
 import * as figures from "../figures.js";
+import { stateOf } from "../standing.js";
 import { faultText } from "../visit.js";
 
 const MESSAGES = 6;
@@ -17,6 +18,7 @@ export class AtWork {
   #isLive = true;
   #what = element("p", { class: "what" });
   #seconds = element("span", { class: "soft" });
+  #heading = element("span", {}, "Running now");
   #state = element("span", {});
   #runs = element("div", {});
   #curves;
@@ -28,7 +30,7 @@ export class AtWork {
   constructor(visit) {
     this.#visit = visit;
     this.#curves = new Curves({ label: "Loss of the current runs", signal: visit.signal, hasLegend: false });
-    this.running = element("section", { class: "card", hidden: true }, element("h2", {}, "Running now ", this.#state), this.#what, this.#curves.place, this.#runs, this.#next);
+    this.running = element("section", { class: "card", hidden: true }, element("h2", {}, this.#heading, " ", this.#state), this.#what, this.#curves.place, this.#runs, this.#next);
     this.machine = element(
       "div",
       { class: "machine", hidden: true },
@@ -92,8 +94,9 @@ export class AtWork {
   }
 
   #showWhat(now) {
-    const paused = now.paused ? element("strong", { class: "badge bad" }, now.until ? `paused until ${figures.time(Date.parse(now.until))}` : "paused") : null;
-    refill(this.#what, paused, paused ? " " : null, element("strong", {}, plain(now.text || now.stage)), " ", quoted(now.title), " ", this.#seconds);
+    const { word, kind } = stateOf(now);
+    setText(this.#heading, kind === "paused" ? "Paused" : "Running now");
+    refill(this.#what, kind === "paused" ? [element("strong", { class: "badge bad" }, word), " "] : null, element("strong", {}, plain(now.text || now.stage)), " ", quoted(now.title), " ", this.#seconds);
   }
 
   #tick() {
@@ -129,7 +132,7 @@ function deviceOf({ device, runs_done: runs, runs_per_hour: perHour, counted_sha
     ["memory", memory],
     ["power", figures.isKnown(device?.watts) ? `${Math.round(device.watts)} W` : null],
     ["runs", figures.isKnown(runs) ? `${runs.toLocaleString()} in all, ${Math.round(perHour)} per hour` : null],
-    ["training", figures.isKnown(counted) ? `${figures.share(counted)} of the time` : null],
+    ["candidates ran", figures.isKnown(counted) ? `${figures.share(counted)} of the time` : null],
   ]);
 }
 

@@ -28,6 +28,7 @@ export async function show(visit) {
   const wanted = { network, level: Object.hasOwn(LEVELS, asked ?? "") ? asked : "claimed" };
   const count = element("p", { class: "soft count", role: "status" });
   const faults = element("div", {});
+  const above = element("div", {});
   const below = element("div", {});
   const empty = element("div", {});
   const verifying = new Verifying(visit);
@@ -37,12 +38,13 @@ export async function show(visit) {
     visit.setTitle(data.task ? `${plain(data.task.name)} on ${plain(data.class)}` : "Leaderboard");
     setText(count, `${figures.many(data.total, "row")}, network ${plain(data.network)}`);
     refill(empty, emptyState(...EMPTY[wanted.level]));
+    refill(above, data.why_unranked ? element("p", { class: "unranked" }, `This task is ${data.why_unranked}.`) : null);
     refill(below, provenanceOf(data));
     verifying.put(data);
     const { noise, scale } = data;
     return { total: data.total, items: data.rows.map((row) => ({ ...row, noise, scale })) };
   });
-  pages.failed = (fault) => refill(faults, faultText(fault));
+  pages.failed = (fault) => refill(faults, faultText(fault, () => pages.restart()));
   const list = new RowList({
     caption: "Rows of the leaderboard",
     kind: "board",
@@ -63,7 +65,7 @@ export async function show(visit) {
     if (KINDS.has(kind)) reread();
   });
   verifying.onVerdict = reread;
-  visit.show(levels(wanted.level, level), faults, element("div", { class: "above-list" }, count), list.place, below);
+  visit.show(above, levels(wanted.level, level), faults, element("div", { class: "above-list" }, count), list.place, below);
 }
 
 function levels(chosen, changed) {
@@ -83,7 +85,7 @@ function levels(chosen, changed) {
 export const KNOWING = [["claimed", claimed], ["others", others], ["here", here]];
 
 const COLUMNS = [
-  { name: "rank", part: "figure rank", fill: rankText },
+  { name: "rank", part: "figure rank", fill: (row) => (refutedBy(row) === null ? rankText(row) : element("s", { class: "soft" }, rankText(row))) },
   { name: "claim", part: "title", fill: claim },
   ...KNOWING.map(([name, fill]) => ({ name, part: name, fill })),
   { name: "author", part: "author", fill: ({ author }) => element("code", {}, figures.short(author)) },
@@ -97,10 +99,21 @@ export function rankText({ rank, rank_last: last }) {
 }
 
 // The author's title, and the id that commands accept.
-function claim({ result, title: name }) {
+function claim(row) {
+  const { result, title: name } = row;
   const id = element("code", {}, figures.short(result));
-  if (name === null) return link(`records/${result}`, id);
-  return [link(`records/${result}`, quoted(name)), element("span", { class: "more" }, id)];
+  const refuted = refutedBy(row);
+  const mark = refuted === null ? null : element("span", { class: "badge worse" }, refuted);
+  if (name === null) return [link(`records/${result}`, id), " ", mark];
+  return [link(`records/${result}`, quoted(name)), element("span", { class: "more" }, mark, mark && " ", id)];
+}
+
+// Returns who refuted a claim, if nobody's runs support it; else null. The order of the rows is that of all
+// nodes, in which refuted claims may come first.
+export function refutedBy({ others: reruns, here: measured }) {
+  if (measured?.verdict === "refuted") return "refuted here";
+  const isRefuted = reruns.refuted > 0 && reruns.confirmed + reruns.smaller === 0 && !measured;
+  return isRefuted ? `refuted by ${figures.many(reruns.refuted, "key")}` : null;
 }
 
 // The author's signed figures: the gain over the task's baseline, and its lower bound.

@@ -1,7 +1,7 @@
 // Pause, resume and stop, with the node's current activity.
 
-import { append, element, plain, refill } from "../dom.js";
-import * as figures from "../figures.js";
+import { append, element, marked, plain, refill } from "../dom.js";
+import { stateOf } from "../standing.js";
 import { attempt } from "../visit.js";
 
 const SPANS = [["", "until resumed"], ["1800", "for 30 minutes"], ["3600", "for an hour"], ["14400", "for 4 hours"], ["28800", "for 8 hours"]];
@@ -18,8 +18,9 @@ export async function controlsView(visit) {
 
 function standingWords(now) {
   if (now === null) return "No node is running in this home.";
-  if (now.paused) return now.until ? `Paused until ${figures.time(Date.parse(now.until))}.` : "Paused until resumed.";
-  return `Running: ${plain(now.text)}.`;
+  const { word, kind } = stateOf(now);
+  const state = element("strong", {}, word[0].toUpperCase() + word.slice(1));
+  return kind === "paused" ? [state, "."] : [state, `: ${plain(now.text)}.`];
 }
 
 function pausing(visit, outcome) {
@@ -50,7 +51,7 @@ function stopping(visit, outcome) {
   const dialog = element("dialog", { "aria-labelledby": "stop-title" });
   const sure = element("button", { type: "button", class: "grave" }, "Stop the node");
   const back = element("button", { type: "button", class: "quiet", on: { click: () => dialog.close() } }, "Leave it running");
-  append(dialog, element("h2", { id: "stop-title" }, "Stop the node?"), element("p", {}, "Nothing is lost. This page cannot start the node again; run `arnode start` on its machine."), element("p", { class: "controls" }, sure, back));
+  append(dialog, element("h2", { id: "stop-title" }, "Stop the node?"), element("p", {}, marked("Nothing is lost. This page cannot start the node again; run `arnode start` on its machine.")), element("p", { class: "controls" }, sure, back));
   const stop = element("button", { type: "button", class: "grave", on: { click: () => dialog.showModal() } }, "Stop …");
   sure.addEventListener("click", () => {
     dialog.close();

@@ -20,7 +20,7 @@ export async function show(visit) {
   const [status, found] = await Promise.all([visit.get("status"), visit.get(`experiments/${segment(visit.parameters[0])}`)]);
   const data = { ...found, sd: noiseOf(found, status) };
   const { experiment, record } = data;
-  visit.setTitle(plain(experiment.title) || "Experiment");
+  visit.setTitle(`#${experiment.number} ${plain(experiment.title)}`);
   visit.show(
     verdict(data),
     pairsSection(data.pairs, data),
@@ -28,7 +28,6 @@ export async function show(visit) {
     section("Diff", diffView(data.diff)),
     data.owner_note || mayWrite(visit) ? section("Your note", noteView(visit, experiment.id, data.owner_note)) : null,
     data.trace === null ? null : section("How it was proposed", traced(visit, data.trace)),
-    data.note ? section("Note in the record", quotedLines(data.note, { isProse: true })) : null,
     data.log_tail ? section("End of the log", element("p", { class: "soft" }, "Output of the script. It does not affect the decision."), quotedLines(data.log_tail, { label: "End of the log" })) : null,
     timelineSection(record.timeline),
     lineageSection(data.lineage),
@@ -42,21 +41,23 @@ function traced(visit, number) {
   return [place, element("p", {}, link("visits", "All visits of models and agents"))];
 }
 
-function verdict({ experiment, gain, lower, upper, words, record, sd }) {
+function verdict({ experiment, note, gain, lower, upper, words, record, sd }) {
   const { decision, metric, stage, origin, status, ts, tree, parent } = experiment;
   return element(
     "div",
     { class: "verdict" },
-    element("p", {}, badge(decision), " ", plain(words)),
+    element("p", {}, badge(decision), " ", quoted([words, note].filter(Boolean).join("; "))),
     facts([
+      ["experiment", `#${experiment.number} of its line`],
       ["metric", figures.metric(metric, sd)],
       ["gain over the base", figures.isKnown(experiment.gain) ? figures.gain(experiment.gain, sd) : null],
       ["gain in pairs", figures.isKnown(gain) ? gainWords(gain, lower, upper, sd) : null],
       ["stage", plain(stage)],
       ["status", plain(status)],
       ["proposed by", quoted(origin)],
+      ["time of its runs", figures.span(experiment.ms / 1000)],
       ["when", figures.time(ts)],
-      ["tree", element("code", {}, figures.short(tree))],
+      ["source", element("code", {}, figures.short(tree))],
       ["base", element("code", {}, figures.short(parent))],
       ["retracted", record?.retracted ? quoted(record.retracted) : null],
     ]),

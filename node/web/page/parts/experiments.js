@@ -38,6 +38,7 @@ class View {
   #found = { total: 0, hyperparameters: [] };
   #total = null;
   #count = element("p", { class: "soft count", role: "status" });
+  #kinds = element("p", { class: "soft kinds" });
   #faults = element("div", {});
   #imported = element("div", {});
   #tagNames = element("datalist", { id: "tags" });
@@ -65,7 +66,7 @@ class View {
     const visit = this.#visit;
     this.#found = await visit.get(withQuery("experiments/filters", this.#scope));
     if (visit.signal.aborted) return;
-    this.#names = shownColumns(visit.query.get("columns"), this.#task, this.#found.hyperparameters);
+    this.#names = shownColumns(visit.query.get("columns"), this.#task, this.#found);
     this.#make();
     const again = () => dispatchEvent(new Event("hashchange"));
     if (this.#line !== null) visit.show(lineChooser(lines, this.#line, again));
@@ -73,7 +74,7 @@ class View {
       this.#filters.place,
       this.#tagNames,
       this.#faults,
-      element("div", { class: "above-list" }, this.#count, element("div", { class: "actions" }, this.#buttons())),
+      element("div", { class: "above-list" }, element("div", {}, this.#count, this.#kinds), element("div", { class: "actions" }, this.#buttons())),
       this.#selection.place,
       this.#list.place,
       this.#imported,
@@ -155,6 +156,7 @@ class View {
     if (this.#total === null) return;
     const all = Math.max(this.#found.total, this.#total);
     setText(this.#count, this.#isFiltered ? `${this.#total.toLocaleString()} of ${figures.many(all, "experiment")}` : figures.many(this.#total, "experiment"));
+    setText(this.#kinds, kindWords(this.#found.stages ?? []));
     if (this.#total === 0) refill(this.#empty, this.#isFiltered ? this.#noMatch() : emptyState("No experiments yet", "Each run of a patch will be listed here with its decision, score and changed hyperparameters.", "arnode start"));
   }
 
@@ -192,7 +194,7 @@ class View {
   #choose(names) {
     if (names === null) forgetColumns(this.#task);
     else rememberColumns(names.length > 0 ? names : ["title"], this.#task);
-    this.#names = shownColumns(null, this.#task, this.#found.hyperparameters);
+    this.#names = shownColumns(null, this.#task, this.#found);
     if (names === null) this.#choice.put(this.#found.hyperparameters);
     this.#putColumns();
     this.#remember();
@@ -211,7 +213,7 @@ class View {
   }
 
   #remember() {
-    const usual = shownColumns(null, this.#task, this.#found.hyperparameters).join(",");
+    const usual = shownColumns(null, this.#task, this.#found).join(",");
     const columns = this.#names.join(",");
     const isUsual = columns === usual && localStorage.getItem(`arnode.columns.${this.#task}`) === null;
     this.#visit.remember(withQuery("experiments", { ...this.#wanted, all: this.#ofAll ? "1" : "", columns: isUsual ? "" : columns || "title" }));
@@ -223,4 +225,12 @@ class View {
     this.#pages.restart();
     this.#list.toTop();
   }
+}
+
+// Returns what all experiments of the line are. Only patches count as tried on the other tabs.
+function kindWords(stages) {
+  const counts = new Map(stages.map(({ value, count }) => [value, count]));
+  const sum = (...names) => names.reduce((total, name) => total + (counts.get(name) ?? 0), 0);
+  const kinds = [[sum("screen", "keep"), "patch", "patches"], [sum("confirm"), "promotion trial"], [sum("baseline"), "baseline"]];
+  return kinds.filter(([count]) => count > 0).map((one) => figures.many(...one)).join(", ");
 }

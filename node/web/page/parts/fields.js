@@ -1,13 +1,13 @@
 // The fields of a record as names and values, without interpretation.
 
-import { element, plain, quoted } from "../dom.js";
+import { element, plain } from "../dom.js";
 
 const DEEP = 2; // deeper values are folded
 
 export function fieldsView(value, depth = 0) {
   if (Array.isArray(value)) return listView(value, depth);
   if (value !== null && typeof value === "object") return mapView(value, depth);
-  return value === null ? element("span", { class: "soft" }, "none") : quoted(String(value));
+  return value === null ? element("span", { class: "soft" }, "none") : element("bdi", { class: "quoted" }, plain(value));
 }
 
 function mapView(value, depth) {

@@ -9,6 +9,7 @@ import { badge, wording } from "../words.js";
 import * as figures from "../figures.js";
 import { approvalSection } from "./approval.js";
 import { AtWork } from "./at_work.js";
+import { valuesView } from "./best_values.js";
 import { plannerView, proposersView } from "./proposers.js";
 import { Trial, resultView } from "./result.js";
 
@@ -32,12 +33,14 @@ export async function show(visit) {
   const result = element("div", {});
   const plot = element("div", { class: "progress" });
   const proposers = element("div", {}, proposersOf(line));
+  const values = element("div", {});
   const latestPlace = element("div", {});
   visit.show(
-    element("div", { class: "toolbar" }, lineChooser(lines, line, again), element("span", { class: "end" }, link("report", "Report of the last day"))),
+    element("div", { class: "toolbar" }, lineChooser(lines, line, again), element("span", { class: "end" }, link("report", "Report of the last 24 hours"))),
     approvalSection(visit),
     element("section", { "aria-label": "Result so far" }, result, trial.place),
     plot,
+    values,
     element("div", { class: "at-work" }, work.running, section("Latest experiments", latestPlace)),
     proposers,
     work.machine,
@@ -47,7 +50,7 @@ export async function show(visit) {
   work.onNow = (now) => trial.putNow(now);
   await Promise.all([
     work.begin(),
-    fill(plot, () => progress(visit, line, { result, trial, proposers })),
+    fill(plot, () => progress(visit, line, { result, trial, values, proposers })),
     fill(latestPlace, () => latest.read()),
   ]);
 }
@@ -61,11 +64,12 @@ function nothingYet({ running, self_test: selfTest }) {
 }
 
 // Shows the result and draws the staircase; updates both with each experiment.
-async function progress(visit, line, { result, trial, proposers }) {
+async function progress(visit, line, { result, trial, values, proposers }) {
   const read = () => visit.get(ofLine("progress", line));
   const state = async () => (await visit.get("status")).lines.find((one) => isOf(one, line)) ?? line;
   let [data, stands] = await Promise.all([read(), state()]);
   const put = () => {
+    refill(values, valuesView(data));
     refill(result, resultView(data, stands));
     trial.putLine(stands);
     refill(proposers, proposersOf(stands));
@@ -135,12 +139,13 @@ class Latest {
 
   #list() {
     const sd = this.#line.noise_sd;
-    const item = ({ id, decision, title: name, metric, gain, ts }) =>
+    const item = ({ id, number, decision, why, title: name, metric, gain, ts }) =>
       element(
         "li",
         {},
-        link(`experiments/${id}`, quoted(name)),
-        element("span", { class: "more" }, badge(decision), element("span", { class: "figure" }, resultOf(metric, gain, sd)), figures.ago(ts)),
+        link(`experiments/${id}`, `#${number} `, quoted(name)),
+        element("span", { class: "more" }, badge(decision, why), element("span", { class: "figure" }, resultOf(metric, gain, sd)), figures.ago(ts)),
+        element("span", { class: "why" }, quoted(why)),
       );
     return element("ol", { class: "latest" }, this.#known.map(item));
   }

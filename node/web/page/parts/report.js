@@ -2,7 +2,7 @@
 
 import { Staircase } from "../charts/staircase.js";
 import { withQuery } from "../api.js";
-import { append, element, plain, quotedLines, scrollable } from "../dom.js";
+import { append, element, marked, plain, quotedLines, scrollable } from "../dom.js";
 import { fill } from "../visit.js";
 
 export const title = "Report";
@@ -47,7 +47,7 @@ function blockView(block, report, chosen) {
 }
 
 // A span is arnode's own text, or quoted untrusted text.
-const spans = (text) => text.map((span) => (span.kind === "quoted" ? element("code", {}, plain(span.text)) : plain(span.text ?? span, { lines: true })));
+const spans = (text) => text.map((span) => (span.kind === "quoted" ? element("code", {}, plain(span.text)) : marked(span.text ?? span, { lines: true })));
 
 // The end of a long list is folded.
 function listView(texts, shown) {

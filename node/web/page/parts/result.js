@@ -15,7 +15,7 @@ export function resultView(progress, line) {
   const working = line.working?.keeps > 0 ? (line.working.metric ?? points.working.at(-1) ?? null) : head;
   const unit = metric.unit || metric.name;
   const gained = (value) => gainView(baseline, value, sign, sd);
-  const noise = sd > 0 ? [term("noise"), `: 1 sd = ${figures.noise(sd)} ${unit}`] : null;
+  const noise = sd > 0 ? [term("noise"), `: 1 sd = ${figures.noise(sd)} ${unit}`] : sd === 0 ? ["exact: no ", term("noise")] : null;
   const headName = headWords === "verified head" ? heading(headWords) : headWords;
   const cards = [
     card({ name: [heading("baseline")], value: baseline, unit, sd, more: noise }),
@@ -100,8 +100,9 @@ function dueWords(working, isRunning) {
   if (!working || working.keeps === 0) return ["No ", trial, " is due: no patch was kept since the last one."];
   if (working.branch) return ["A ", trial, " starts once this branch leads the head by 2 sd."];
   if (working.trial_after === null) return null;
+  if (!isRunning) return ["No node is running. The next ", trial, " starts ", working.trial_after > 0 ? `after ${figures.many(working.trial_after, "more kept patch", "more kept patches")}, once one runs.` : "when one runs again."];
   const after = working.trial_after > 0 ? `after ${figures.many(working.trial_after, "more kept patch", "more kept patches")}` : "";
   const isPast = working.trial_by_ms <= Date.now();
-  if (!after || isPast) return ["The next ", trial, isRunning ? " is due now." : " starts when the node runs again."];
+  if (!after || isPast) return ["The next ", trial, " is due now."];
   return ["The next ", trial, ` is due ${after}, or at ${figures.time(working.trial_by_ms)} at the latest.`];
 }

@@ -1,6 +1,6 @@
 // Settings: commands and notes to the node, and earlier notes.
 
-import { element, section } from "../dom.js";
+import { element, marked, section } from "../dom.js";
 import { fill } from "../visit.js";
 import { controlsView } from "./controls.js";
 import { hypothesesView } from "./hypotheses.js";
@@ -9,6 +9,8 @@ import { programView } from "./program.js";
 import { spendingView } from "./spending.js";
 
 export const title = "Settings";
+const READ_ONLY = "This token can only read. `arnode view` prints a link that can steer.";
+const NOT_RUNNING = "No node is running, so nothing can be changed here. `arnode start` starts one.";
 
 export async function show(visit) {
   const parts = [
@@ -18,7 +20,7 @@ export async function show(visit) {
     ["Hypotheses", hypothesesView],
     ["Instructions (program.md)", programView],
   ];
-  if (!visit.maySteer) visit.show(element("p", {}, "This token can only read. `arnode view` prints a link that can steer."));
+  if (!visit.maySteer) visit.show(element("p", {}, marked(visit.kind === "node" ? READ_ONLY : NOT_RUNNING)));
   const filled = parts.map(([name, view]) => {
     const place = element("div", {});
     visit.show(section(name, place));

@@ -1,8 +1,10 @@
 // A heat map of each patch's gain on each hardware class, with the kind of evidence in each cell.
 // Below it the transfers between tasks, and the fraction of a gain that transfers.
 
+import { withQuery } from "../api.js";
 import { append, element, emptyState, plain, quoted } from "../dom.js";
 import * as figures from "../figures.js";
+import { chosenLine, lineChooser } from "../line.js";
 import { RowList } from "../rows.js";
 import { Listed } from "../sources.js";
 import { LEVELS, wording } from "../words.js";
@@ -11,7 +13,9 @@ const TINTS = 4; // shades for gains, and as many for losses
 const MOST_CLASSES = 12; // columns; the command line shows further ones
 
 export async function show(visit) {
-  const { task, patches, carried, slopes } = await visit.get("transfer");
+  const { lines, line } = await chosenLine(visit);
+  if (line !== null) visit.show(lineChooser(lines, line, () => dispatchEvent(new Event("hashchange"))));
+  const { task, patches, carried, slopes } = await visit.get(withQuery("transfer", { task: line?.task.id }));
   if (patches.length === 0) visit.show(emptyState("No gains yet", "Each patch's gain on each hardware class will be shown here, claimed or measured. Connected peers add theirs.", "arnode start"));
   else showClasses(visit, task, patches);
   if (carried.length > 0) visit.show(carriedView(carried, slopes));
