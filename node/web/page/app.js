@@ -90,6 +90,7 @@ async function show(session, isFirst) {
   } catch (fault) {
     if (shown.signal.aborted || fault.name === "AbortError") return;
     refill(part, place);
+    if (route === null) shown.setTitle("Not found");
     const again = route === null || fault.status === 404 ? null : () => show(session, true);
     place.append(faultText(fault, again));
     if (!(fault instanceof Fault)) console.error(fault);

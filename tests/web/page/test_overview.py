@@ -126,7 +126,7 @@ def test_without_a_running_node_no_trial_seems_about_to_start(
         visitor.go("network")
         visitor.go("overview")
         visitor.page.locator(".trial", has_text="No node is running").wait_for()
-        assert "starts after 2 more kept patches, once one runs" in visitor.text(".trial")
+        assert "starts after 2 more kept patches, once a node runs" in visitor.text(".trial")
         assert "due" not in visitor.text(".trial")
     finally:
         served.now = before
@@ -279,3 +279,10 @@ def test_figures_that_are_no_longer_updated_say_so(chromium: Any, tmp_path: Path
     page.wait_for_selector("#standing.lost")
     page.wait_for_selector(".chip.lost >> text=disconnected, last update")
     context.close()
+
+
+def test_an_address_of_no_part_is_not_found(visitor: Visitor) -> None:
+    visitor.go("insights/importance")
+    visitor.go("leaderboards")
+    assert visitor.text("#title") == "Not found"
+    assert "this page does not exist" in visitor.text("#part")

@@ -13,13 +13,14 @@ export async function show(visit) {
     visit.show(emptyState("No leaderboard yet", `${RANKS} ${begins}`, visit.kind === "bootstrap" ? null : "arnode start"));
     return;
   }
+  const isCounted = boards.some(({ rows }) => rows !== null); // the node counts claims when it shows them
   const rows = boards.map((one) => [
     link(boardPath(one), quoted(one.task.name)),
     plain(one.class),
     quoted(one.network),
-    one.rows === null ? "" : one.rows.toLocaleString(),
+    ...(isCounted ? [one.rows?.toLocaleString() ?? ""] : []),
   ]);
-  const columns = [{ name: "task" }, { name: "hardware class" }, { name: "network" }, { name: "rows", figure: true }];
+  const columns = [{ name: "task" }, { name: "hardware class" }, { name: "network" }, ...(isCounted ? [{ name: "claims", figure: true }] : [])];
   visit.show(
     element("p", { class: "soft" }, "A ", term("leaderboard"), RANKS.slice("A leaderboard".length)),
     table("Leaderboards", columns, rows),

@@ -100,7 +100,7 @@ function dueWords(working, isRunning) {
   if (!working || working.keeps === 0) return ["No ", trial, " is due: no patch was kept since the last one."];
   if (working.branch) return ["A ", trial, " starts once this branch leads the head by 2 sd."];
   if (working.trial_after === null) return null;
-  if (!isRunning) return ["No node is running. The next ", trial, " starts ", working.trial_after > 0 ? `after ${figures.many(working.trial_after, "more kept patch", "more kept patches")}, once one runs.` : "when one runs again."];
+  if (!isRunning) return ["No node is running. The next ", trial, " starts ", working.trial_after > 0 ? `after ${figures.many(working.trial_after, "more kept patch", "more kept patches")}, once a node runs.` : "when a node runs again."];
   const after = working.trial_after > 0 ? `after ${figures.many(working.trial_after, "more kept patch", "more kept patches")}` : "";
   const isPast = working.trial_by_ms <= Date.now();
   if (!after || isPast) return ["The next ", trial, " is due now."];
