@@ -14,8 +14,8 @@ _START_MS: Final = 1_790_000_000_000
 
 
 def importance() -> dict[str, Any]:
-    """Return what `importance` answers, with hostile texts."""
-    shares = (0.52, 0.21, 0.08, 0.05, 0.01)
+    """Return what `importance` answers, with hostile texts. The last number has no effect."""
+    shares = (0.52, 0.21, 0.08, 0.05, 0.001)
     named = [
         {
             "name": name,
@@ -32,19 +32,21 @@ def importance() -> dict[str, Any]:
     gains = {"SL": 0.0, HOSTILE[0]: 0.4, HOSTILE[1]: -1.2}
     words = [{"value": value, "gain_sd": gain} for value, gain in gains.items()]
     hostile = {"name": HOSTILE[2], "share": 0.04, "low": 0.0, "high": 0.2, "best": HOSTILE[0]}
-    return {
-        "v": 1,
-        **_line(),
-        "hyperparameters": [*named, {**hostile, "values": words}],
-        "explained": 0.91,
-        "kinds": [
-            _kind("tiny", "hyperparameter", 214, 9, 6),
-            _kind("tiny", "architecture", 58, 3, 17),
-            _kind("tiny", "optimiser", 31, 0, 2),
-            _kind("tiny", HOSTILE[1], 4, 0, 0),
-            _kind(HOSTILE[0], "hyperparameter", 12, 1, 0),
-        ],
-    }
+    found = [*named[:-1], {**hostile, "values": words}, named[-1]]
+    estimate = {**_line(), "hyperparameters": found, "explained": 0.91}
+    return {"v": 1, "estimate": estimate, "newer": 0, "progress": None}
+
+
+def kinds() -> dict[str, Any]:
+    """Return what `kinds` answers, with hostile texts."""
+    found = [
+        _kind("tiny", "hyperparameter", 214, 9, 6),
+        _kind("tiny", "architecture", 58, 3, 17),
+        _kind("tiny", "optimiser", 31, 0, 2),
+        _kind("tiny", HOSTILE[1], 4, 0, 0),
+        _kind(HOSTILE[0], "hyperparameter", 12, 1, 0),
+    ]
+    return {"v": 1, "kinds": found}
 
 
 def hyperparameters(count: int, name: str | None = None) -> dict[str, Any]:
@@ -97,8 +99,7 @@ def pretend_insights(page: Any, *, count: int = 1_000) -> None:
         route.fulfill(json=hyperparameters(count, query.split("&")[0] or None))
 
     page.route("**/api/v1/hyperparameters?*", answer_values)
-    kinds = {"v": 1, "kinds": importance()["kinds"]}
-    page.route("**/api/v1/kinds?*", lambda route: route.fulfill(json=kinds))
+    page.route("**/api/v1/kinds?*", lambda route: route.fulfill(json=kinds()))
     page.route("**/api/v1/importance?*", lambda route: route.fulfill(json=importance()))
 
 
