@@ -26,7 +26,12 @@ export const markOf = (decision) => (Object.hasOwn(MARKS, decision) ? decision :
 // takes a fifth of the time of circles.
 export function drawMarks(context, name, points, ratio) {
   if (points.length > CROWD) drawDots(context, name, points, Math.round(DOT * ratio));
-  else drawPaths(context, name, points, ratio);
+  else drawPaths(context, MARKS[name], points, ratio);
+}
+
+// Draws the scores of one kind that lie beyond the edge of a plot, as triangles in the kind's colour.
+export function drawBeyond(context, name, points, ratio, { isBelow }) {
+  drawPaths(context, { colour: MARKS[name].colour, outline: beyondEdge(isBelow), filled: true }, points, ratio);
 }
 
 function drawDots(context, name, points, size) {
@@ -35,8 +40,7 @@ function drawDots(context, name, points, size) {
   for (const [x, y] of points) context.fillRect(Math.round(x) - half, Math.round(y) - half, size, size);
 }
 
-function drawPaths(context, name, points, ratio) {
-  const { colour, outline, filled } = MARKS[name];
+function drawPaths(context, { colour, outline, filled }, points, ratio) {
   const path = new Path2D();
   for (const [x, y] of points) outline(path, x, y, ratio);
   context.lineWidth = 1.4 * ratio;
@@ -46,19 +50,20 @@ function drawPaths(context, name, points, ratio) {
   context.stroke(path);
 }
 
-// The legend: each mark or curve with its meaning. `lines` are [class, words].
-export function legend(shown, lines) {
+// The legend: each mark or curve with its meaning. `lines` are [class, words]. `beyond` says what the
+// triangles at an edge are: {isBelow, words}.
+export function legend(shown, lines, beyond = null) {
   const sample = (...children) => drawn("svg", { viewBox: "0 0 16 14", class: "sample", "aria-hidden": "true" }, ...children);
   return element(
     "ul",
     { class: "legend" },
     lines.map(([name, words]) => element("li", {}, sample(drawn("path", { class: `line ${name}`, d: "M0 7H16" })), words)),
-    ORDER.filter((name) => shown.has(name)).map((name) => element("li", {}, sample(sampleOf(name)), wording(name).word)),
+    ORDER.filter((name) => shown.has(name)).map((name) => element("li", {}, sample(sampleOf(MARKS[name])), wording(name).word)),
+    beyond === null ? null : element("li", { class: "beyond" }, sample(sampleOf({ colour: "soft", outline: beyondEdge(beyond.isBelow), filled: true })), beyond.words),
   );
 }
 
-function sampleOf(name) {
-  const { colour, outline, filled } = MARKS[name];
+function sampleOf({ colour, outline, filled }) {
   const steps = new Steps();
   outline(steps, 8, 7, 1);
   return drawn("path", { class: `mark ${colour}${filled ? " filled" : ""}`, d: steps.text });
@@ -105,6 +110,11 @@ function square(r) {
 
 function diamond(r) {
   return around([[0, -r], [r, 0], [0, r], [-r, 0]]);
+}
+
+function beyondEdge(isBelow) {
+  const way = isBelow ? 1 : -1;
+  return around([[0, 4 * way], [4, -4 * way], [-4, -4 * way]]);
 }
 
 function triangle(r) {
