@@ -14,7 +14,7 @@ length scales, and the search for them starts from those of all trials.
 
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final, TypeAlias
 
@@ -49,17 +49,25 @@ def importance_in(
     editable: Sequence[str],
     specs: tuple[HyperparameterSpec, ...],
     history: Sequence[Outcome],
+    *,
+    progress: Callable[[float], None] = lambda _: None,
 ) -> tuple[HyperparameterImportance, ...]:
-    """Return the importance of a source's hyperparameters, computed from the latest trials."""
+    """Return the importance of a source's hyperparameters, computed from the latest trials.
+
+    `progress` is called with the finished share of the work.
+    """
     found = find_hyperparameters(source, editable, specs)
     by_name = {hyperparameter.name: hyperparameter for hyperparameter in reversed(found)}
     seen = trials(history[-_MOST_LOOKED_AT:], specs)
     judged = [trial for trial in seen if trial.outcome.decision != "rejected"]
-    return importances([*reversed(by_name.values())], judged[:_MOST_MODELLED])
+    return importances([*reversed(by_name.values())], judged[:_MOST_MODELLED], progress=progress)
 
 
 def importances(
-    hyperparameters: Sequence[Hyperparameter], seen: Sequence[HyperparameterTrial]
+    hyperparameters: Sequence[Hyperparameter],
+    seen: Sequence[HyperparameterTrial],
+    *,
+    progress: Callable[[float], None] = lambda _: None,
 ) -> tuple[HyperparameterImportance, ...]:
     """Return the hyperparameters, the most important first; empty if there are too few trials."""
     hyperparameters = hyperparameters[:_MOST_HYPERPARAMETERS]
@@ -70,7 +78,8 @@ def importances(
     base = cube.position({})
     model = Surrogate(differences, base)
     again = []
-    for _ in range(_RESAMPLES):
+    for done in range(_RESAMPLES):
+        progress(done / _RESAMPLES)
         drawn = Counter(chance.choices(differences, k=len(differences)))
         alike = [replace(one, count=count) for one, count in drawn.items()]
         again.append(_effects(hyperparameters, cube, Surrogate(alike, base, like=model)))

@@ -245,8 +245,8 @@ def _hyperparameters_of(
         if value is None or (part is not node and isinstance(value, bool | str)):
             continue
         start = _offset(data, part.lineno, part.col_offset)
-        text = ast.get_source_segment(data.decode("utf-8"), part) or ""
-        end = start + len(text)
+        end = _offset(data, part.end_lineno or part.lineno, part.end_col_offset or 0)
+        text = data.decode("utf-8")[start:end]
         yield Hyperparameter(
             path=path, name=label, start=start, end=end, text=text, value=value, spec=spec
         )

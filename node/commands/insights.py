@@ -11,7 +11,7 @@ from node.terminal.terminal import print_json
 from protocol.codecs import plain
 
 if TYPE_CHECKING:
-    from node.reporting.importance import ImportanceDocument
+    from node.reporting.importance import ImportanceDocument, KindsDocument
 
 _SHOWN = 12  # hyperparameters
 
@@ -23,19 +23,24 @@ def show_importance(task: str | None, *, as_json: bool) -> None:
     interval from resampled experiments. The share is estimated by the built-in search's model. It
     is no evidence, and no decision uses it.
     """
-    from node.reporting.importance import importance_of_line
+    from node.reporting.importance import importance_of_line, kinds_document
     from node.reporting.open_home import OpenHome
     from node.reporting.queries import OfLine
 
     with reading() as (store, blobs), reporting() as progress:
         at = OpenHome(home=Home.here(), store=store, blobs=blobs)
-        progress("computing main effects from earlier runs", 0.0)
-        learnt = importance_of_line(at, OfLine(task=task))
+        query = OfLine(task=task)
+        learnt = importance_of_line(
+            at,
+            query,
+            progress=lambda share: progress("computing main effects from earlier runs", share),
+        )
+        tried = kinds_document(at, query)
     if as_json:
-        print_json(learnt)
+        print_json({**learnt, **tried})
         return
     _print_hyperparameters(learnt)
-    _print_kinds(learnt)
+    _print_kinds(tried)
 
 
 def _print_hyperparameters(learnt: "ImportanceDocument") -> None:
@@ -49,13 +54,13 @@ def _print_hyperparameters(learnt: "ImportanceDocument") -> None:
         click.echo(f"  {plain(one['name']):<28} {share:<22} best at {plain(str(one['best']))}")
 
 
-def _print_kinds(learnt: "ImportanceDocument") -> None:
-    if not learnt["kinds"]:
+def _print_kinds(tried: "KindsDocument") -> None:
+    if not tried["kinds"]:
         click.echo("this node has not tried any patch of its proposers yet")
         return
     click.echo("kinds of change, and how many patches were kept:")
     shown: tuple[str, str] | None = None
-    for one in learnt["kinds"]:
+    for one in tried["kinds"]:
         line = one["task"]["id"], one["class"]
         if line != shown:
             click.echo(f"  {plain(one['task']['name'])} on {plain(one['class'])}")

@@ -1,18 +1,14 @@
 """The importance of a line's hyperparameters, and the kinds of change that were tried.
 
-Both are computed from the store alone, so they need no running node. That may take seconds, and
-`main` computes them in a process of its own, for the page. Nothing is run or recorded.
+Both are computed from the store alone, so they need no running node. The importance may take
+seconds. Nothing is run or recorded.
 """
 
-import os
-import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypedDict
-
-import msgspec
+from typing import TYPE_CHECKING, TypedDict
 
 from agent.proposal import Outcome
 from node.home.config import config_of
@@ -27,7 +23,7 @@ from node.store.blobs import Blobs
 from node.store.jobs import LineKey
 from node.store.named_tasks import labels, task_source
 from node.store.store import Store
-from protocol.errors import ArnodeError, UsageError
+from protocol.errors import ArnodeError
 from protocol.ideas import HyperparameterSpec
 from protocol.manifest import TaskManifest
 from protocol.source import Source
@@ -35,8 +31,6 @@ from protocol.styles import Style
 
 if TYPE_CHECKING:
     from agent.proposal import HyperparameterImportance
-
-_LOWEST_PRIORITY: Final = 19
 
 
 class ValueDocument(TypedDict):
@@ -77,13 +71,12 @@ ImportanceDocument = TypedDict(
         "class": str,
         "hyperparameters": list[HyperparameterDocument],
         "explained": float,
-        "kinds": list[KindDocument],
     },
 )
-"""A line's hyperparameters, the most important first, and kinds of change by line.
+"""A line's hyperparameters, the most important first.
 
 `hyperparameters` is empty if too few of their values were tried. `explained` is the share of
-variance that all of them explain together. `kinds` includes other rungs of the task's ladder.
+variance that all of them explain together.
 """
 
 
@@ -101,20 +94,21 @@ class StoredLine:
         return self.blobs.get_source(tree)
 
 
-def importance_of_line(at: OpenHome, query: OfLine) -> ImportanceDocument:
-    """Return the importance of a line's hyperparameters, and the kinds of change. Slow.
+def importance_of_line(
+    at: OpenHome, query: OfLine, *, progress: Callable[[float], None] = lambda _: None
+) -> ImportanceDocument:
+    """Return the importance of a line's hyperparameters. Slow.
 
-    Raises UsageError if this node has no such line.
+    `progress` is called with the finished share of the work. Raises UsageError if this node has no
+    such line.
     """
     line, manifest = at.line(query)
-    found = _importance(at, line, manifest)
-    name = _names(at.store, line, rungs_here(at.store, manifest))[line.task]
+    found = _importance(at, line, manifest, progress)
     return {
-        "task": {"id": line.task.hex(), "name": name},
+        "task": {"id": line.task.hex(), "name": labels(at.store, {line.task})[line.task]},
         "class": line.hardware_class,
         "hyperparameters": hyperparameter_documents(found),
         "explained": min(1.0, sum(one.share for one in found)),
-        **kinds_document(at, query),
     }
 
 
@@ -125,18 +119,13 @@ def kinds_document(at: OpenHome, query: OfLine) -> KindsDocument:
     """
     store, (line, manifest) = at.store, at.line(query)
     lines = rungs_here(store, manifest)
-    names = _names(store, line, lines)
+    names = labels(store, {line.task, *(one.task for one in lines)})
     kinds = [one for rung in lines for one in kinds_tried(store, rung)]
     return {"kinds": [_kind(one, names[one.line.task]) for one in kinds]}
 
 
-def _names(store: Store, line: LineKey, lines: Sequence[LineKey]) -> dict[bytes, str]:
-    """Return the names of the tasks of a line and of other rungs, by id."""
-    return labels(store, {line.task, *(one.task for one in lines)})
-
-
 def _importance(
-    at: OpenHome, line: LineKey, manifest: TaskManifest
+    at: OpenHome, line: LineKey, manifest: TaskManifest, progress: Callable[[float], None]
 ) -> "tuple[HyperparameterImportance, ...]":
     from agent.hyperparameters.importance import importance_in  # imports numpy
 
@@ -147,7 +136,8 @@ def _importance(
     specs = _specs(at.home, at.store, line)
     history: Sequence[Outcome] = Outcomes(stored, manifest, specs).all
     editable = tuple(path for path, _ in manifest.files)
-    return importance_in(stored.source(known.working), editable, specs, history)
+    source = stored.source(known.working)
+    return importance_in(source, editable, specs, history, progress=progress)
 
 
 def _specs(home: Home, store: Store, line: LineKey) -> tuple[HyperparameterSpec, ...]:
@@ -189,28 +179,3 @@ def _kind(one: KindOnTask, name: str) -> KindDocument:
         "kept": one.kept,
         "failed": one.failed,
     }
-
-
-class Answered(msgspec.Struct, frozen=True):
-    """The answer of `main`: a document, or the message and hint of an error."""
-
-    document: ImportanceDocument | None = None
-    message: str = ""
-    hint: str = ""
-
-
-def main() -> None:
-    """Print the answer for the home, task and hardware class in the arguments as JSON."""
-    os.nice(_LOWEST_PRIORITY)  # experiments may run on the same cores
-    _, place, task, hardware_class = sys.argv
-    home = Home(Path(place))
-    try:
-        with Store.open_read_only(home) as store:
-            blobs = Blobs(home.blobs)
-            at = OpenHome(home=home, store=store, blobs=blobs)
-            answer = Answered(
-                document=importance_of_line(at, OfLine(task=task, hardware_class=hardware_class))
-            )
-    except UsageError as fault:
-        answer = Answered(message=fault.message, hint=fault.hint)
-    sys.stdout.buffer.write(msgspec.json.encode(answer))

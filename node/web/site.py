@@ -17,7 +17,6 @@ from node.home.config import config_of
 from node.home.home import Home
 from node.home.keyfile import read_keys
 from node.proposing.day import day_document, today
-from node.reporting.importance import ImportanceDocument
 from node.reporting.now import NOTHING, NowDocument, gauges
 from node.reporting.open_home import OpenHome
 from node.reporting.owner import ProgramDocument, program_document
@@ -26,7 +25,7 @@ from node.reporting.status import status_document
 from node.terminal.glossary import glossary
 from node.web.commands import COMMANDS, Answer, Command
 from node.web.connection_limits import ConnectionLimiter
-from node.web.estimates import Estimates
+from node.web.estimates import EstimateDocument, Estimates
 from node.web.events import Events
 from node.web.fleet import Fleet, FleetDocument
 from node.web.guards import add_security_headers, at_home, knowing, noting, require
@@ -130,7 +129,13 @@ class Site:
             ],
         )
         app.on_response_prepare.append(add_security_headers)
-        routes = self.routes(library)
+        estimates = Estimates(self.home, library)
+
+        async def close(_: web.Application) -> None:
+            await estimates.close()
+
+        app.on_cleanup.append(close)
+        routes = self.routes(library, estimates)
         described = openapi(routes)
 
         async def openapi_document(_: web.Request) -> web.Response:
@@ -158,15 +163,15 @@ class Site:
         app.router.add_static("/", _PAGE)
         return app
 
-    def routes(self, library: Library) -> list[Route]:
+    def routes(self, library: Library, estimates: Estimates) -> list[Route]:
         """Return the routes below `API` that the OpenAPI description lists."""
         return [
-            *self._own_routes(library),
+            *self._own_routes(library, estimates),
             *reading_routes(library, is_public=self.credentials is None),
             *self._command_routes(library),
         ]
 
-    def _own_routes(self, library: Library) -> list[Route]:
+    def _own_routes(self, library: Library, estimates: Estimates) -> list[Route]:
         async def exchange(request: ApiRequest) -> Token:
             right = self.codes.exchange(request.asked.code)
             if right is None or self.credentials is None:
@@ -207,8 +212,6 @@ class Site:
             config = config_of(self.home)
             return dict(await library.read(lambda at: day_document(at.store, config, day)))
 
-        estimates = Estimates(self.home, library)
-
         def route(path: str, summary: str, answer: Any, handle: Any, **more: Any) -> Route:
             return Route(
                 method="GET", path=path, summary=summary, answer=answer, handle=handle, **more
@@ -217,8 +220,8 @@ class Site:
         of_owner = [
             route(
                 "/importance",
-                "The importance of a line's hyperparameters, and the kinds of change.",
-                ImportanceDocument,
+                "The last estimate of the importance of a line's hyperparameters.",
+                EstimateDocument,
                 estimates.importance,
                 asks=OfLine,
             ),

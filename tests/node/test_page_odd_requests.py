@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from node.home.home import Home
 from node.store.store import Store
+from node.web.estimates import Estimates
 from node.web.guards import SECURITY_HEADERS
 from node.web.reading import Library
 from node.web.route import Route
@@ -157,7 +158,9 @@ def paths(visitor: Visitor) -> list[tuple[bytes, bytes]]:
 
 def routes(visitor: Visitor) -> list[Route]:
     """Return the described routes."""
-    return visitor.served.site.routes(Library(visitor.served.site.home, "main"))
+    site = visitor.served.site
+    library = Library(site.home, "main")
+    return site.routes(library, Estimates(site.home, library))
 
 
 def check(answers: Sequence[tuple[int, bytes]], requests: Sequence[bytes]) -> None:

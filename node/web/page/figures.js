@@ -72,6 +72,7 @@ function digitsOf(value, sd) {
 
 const withMinus = (text) => text.replace("-", MINUS);
 
+// The interval of a gain. Without width it is "exact": the task has no noise.
 export function interval(lower, upper, sd = null) {
   if (!isKnown(lower) || !isKnown(upper)) return "too few pairs for an interval";
   if (lower === upper) return "exact";

@@ -10,12 +10,13 @@ from tests.web.page.full_store import HOSTILE, LONG
 NUMBERS: Final = ("LEARNING_RATE", "WEIGHT_DECAY", "DEPTH", "WARMUP_STEPS", "ADAM_BETA2")
 WORDS: Final = ("WINDOW_PATTERN", "MODE")
 _DECISIONS: Final = ("discarded",) * 14 + ("kept", "failed", "rejected", "discarded")
+FAR_WORSE: Final = 3  # experiments, the first ones, whose scores lie beyond a plot's range
 _START_MS: Final = 1_790_000_000_000
 
 
 def importance() -> dict[str, Any]:
-    """Return what `importance` answers, with hostile texts."""
-    shares = (0.52, 0.21, 0.08, 0.05, 0.01)
+    """Return what `importance` answers, with hostile texts. The last number has no effect."""
+    shares = (0.52, 0.21, 0.08, 0.05, 0.001)
     named = [
         {
             "name": name,
@@ -32,19 +33,21 @@ def importance() -> dict[str, Any]:
     gains = {"SL": 0.0, HOSTILE[0]: 0.4, HOSTILE[1]: -1.2}
     words = [{"value": value, "gain_sd": gain} for value, gain in gains.items()]
     hostile = {"name": HOSTILE[2], "share": 0.04, "low": 0.0, "high": 0.2, "best": HOSTILE[0]}
-    return {
-        "v": 1,
-        **_line(),
-        "hyperparameters": [*named, {**hostile, "values": words}],
-        "explained": 0.91,
-        "kinds": [
-            _kind("tiny", "hyperparameter", 214, 9, 6),
-            _kind("tiny", "architecture", 58, 3, 17),
-            _kind("tiny", "optimiser", 31, 0, 2),
-            _kind("tiny", HOSTILE[1], 4, 0, 0),
-            _kind(HOSTILE[0], "hyperparameter", 12, 1, 0),
-        ],
-    }
+    found = [*named[:-1], {**hostile, "values": words}, named[-1]]
+    estimate = {**_line(), "hyperparameters": found, "explained": 0.91}
+    return {"v": 1, "estimate": estimate, "newer": 0, "progress": None}
+
+
+def kinds() -> dict[str, Any]:
+    """Return what `kinds` answers, with hostile texts."""
+    found = [
+        _kind("tiny", "hyperparameter", 214, 9, 6),
+        _kind("tiny", "architecture", 58, 3, 17),
+        _kind("tiny", "optimiser", 31, 0, 2),
+        _kind("tiny", HOSTILE[1], 4, 0, 0),
+        _kind(HOSTILE[0], "hyperparameter", 12, 1, 0),
+    ]
+    return {"v": 1, "kinds": found}
 
 
 def hyperparameters(count: int, name: str | None = None) -> dict[str, Any]:
@@ -63,7 +66,8 @@ def hyperparameters(count: int, name: str | None = None) -> dict[str, Any]:
         columns["title"].append(HOSTILE[number % 3] if number % 40 == 0 else f"change {number}")
         columns["ts"].append(_START_MS + number * 60_000)
         columns["decision"].append(decision)
-        columns["metric"].append(1.46 + 0.02 * off + chance.gauss(0, 0.004) if has_score else None)
+        metric = 1.46 + 0.02 * off + chance.gauss(0, 0.004) + 5.0 * (number < FAR_WORSE)
+        columns["metric"].append(metric if has_score else None)
         for one, value in drawn.items():
             values[one].append(value)
     return {
@@ -97,8 +101,7 @@ def pretend_insights(page: Any, *, count: int = 1_000) -> None:
         route.fulfill(json=hyperparameters(count, query.split("&")[0] or None))
 
     page.route("**/api/v1/hyperparameters?*", answer_values)
-    kinds = {"v": 1, "kinds": importance()["kinds"]}
-    page.route("**/api/v1/kinds?*", lambda route: route.fulfill(json=kinds))
+    page.route("**/api/v1/kinds?*", lambda route: route.fulfill(json=kinds()))
     page.route("**/api/v1/importance?*", lambda route: route.fulfill(json=importance()))
 
 

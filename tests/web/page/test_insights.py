@@ -1,6 +1,7 @@
 """The insights: importance, kinds of change, scatter and parallel coordinates, and empty views."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -10,7 +11,7 @@ import pytest
 from node.home.home import Home
 from node.store.store import Store
 from tests.web.page.full_store import HOSTILE
-from tests.web.page.insights import NUMBERS, pretend_insights
+from tests.web.page.insights import FAR_WORSE, NUMBERS, importance, pretend_insights
 from tests.web.page.served import ServedHome
 from tests.web.page.test_experiments import saved
 from tests.web.page.test_parts import LOOKS, broken_rules
@@ -72,11 +73,73 @@ def test_importance_links_to_the_scatter_of_each_hyperparameter(varied: Visitor)
     first = varied.page.locator(".hyperparameters li").first
     assert "52 %" in first.inner_text()
     assert "90 % interval 36 % to 73 %" in first.inner_text()
-    assert saved(varied, "Save the plot as a picture: Gain by LEARNING_RATE").startswith(_PNG)
+    name = "Save the plot as a picture: Predicted gain by LEARNING_RATE"
+    assert saved(varied, name).startswith(_PNG)
     first.get_by_role("link", name="LEARNING_RATE").click()
     varied.settle()
     assert varied.text("h1") == "Insights: scatter"
     assert varied.page.url.endswith("#/insights/scatter?name=LEARNING_RATE")
+
+
+def test_hyperparameters_without_an_effect_are_one_line(varied: Visitor) -> None:
+    varied.go("insights")
+    assert varied.page.locator(".hyperparameters li").count() == 5
+    assert varied.text(".no-effect") == f"No effect seen: {NUMBERS[-1]}."
+    varied.page.locator(".no-effect a").click()
+    varied.settle()
+    assert varied.page.url.endswith(f"#/insights/scatter?name={NUMBERS[-1]}")
+
+
+def test_the_plot_of_a_model_says_predicted(varied: Visitor) -> None:
+    varied.go("insights")
+    card = varied.page.locator(".hyperparameters li").first
+    assert "predicted best value: 0.4" in card.inner_text()
+    assert card.locator("svg text", has_text="predicted gain, sd").count() == 1
+    assert card.locator("figcaption").inner_text().startswith("predicted gains between")
+
+
+def test_the_last_estimate_stays_until_the_next_is_ready(varied: Visitor) -> None:
+    old, new = importance(), importance()
+    new["estimate"]["hyperparameters"] = new["estimate"]["hyperparameters"][:2]
+    answers = [
+        {**old, "estimate": None, "progress": 0.1},
+        {**old, "newer": 10, "progress": 0.35},
+        {**new, "newer": 3},
+    ]
+    cards = varied.page.locator(".hyperparameters li")
+    asked: list[str] = []
+
+    def answer(route: Any) -> None:
+        asked.append(route.request.url)
+        route.fulfill(json=answers[len(asked) - 1])
+
+    varied.page.route("**/api/v1/importance?*", answer)
+    varied.go("insights")
+    varied.page.get_by_text("The importance is being estimated: 10 %").wait_for()
+    assert cards.count() == 0
+    varied.page.get_by_text("Being estimated again with 10 more experiments: 35 %.").wait_for()
+    assert cards.count() == 5
+    varied.page.get_by_text("3 experiments ended since this estimate.").wait_for()
+    assert cards.count() == 2
+    assert len(asked) == 3
+
+
+def test_a_failed_estimate_can_be_asked_for_again(varied: Visitor) -> None:
+    answers = [
+        (200, {**importance(), "newer": 10, "progress": 0.5}),
+        (500, {"detail": "no numbers"}),
+    ]
+
+    def answer(route: Any) -> None:
+        status, document = answers.pop(0) if answers else (200, importance())
+        route.fulfill(status=status, json=document)
+
+    varied.page.route("**/api/v1/importance?*", answer)
+    varied.go("insights")
+    varied.page.get_by_text("no numbers").wait_for()
+    assert varied.page.locator(".hyperparameters li").count() == 5
+    varied.page.get_by_role("button", name="Try again").click()
+    varied.page.get_by_text("no numbers").wait_for(state="detached")
 
 
 def test_kinds_of_change_are_bars_and_a_table(varied: Visitor) -> None:
@@ -107,6 +170,63 @@ def test_the_scatter_shows_and_opens_an_experiment(varied: Visitor) -> None:
     varied.page.mouse.up()
     varied.settle()
     assert "#/experiments/" in varied.page.url
+
+
+def test_scores_beyond_the_range_are_arrows_and_counted(varied: Visitor) -> None:
+    varied.go("insights/scatter?name=DEPTH")
+    beyond = varied.page.locator(".scatter .legend .beyond")
+    beyond.wait_for()
+    assert re.fullmatch(
+        rf"{FAR_WORSE} worse scores above this range, up to 6\.\d+", beyond.inner_text().strip()
+    )
+    assert beyond.locator("path").get_attribute("d") == "M8 3L12 11L4 11Z"  # points up
+
+
+def test_no_score_is_beyond_the_range_of_a_plot_that_shows_all(visitor: Visitor) -> None:
+    visitor.go("insights/scatter?name=MODE")
+    visitor.page.wait_for_selector(".scatter canvas")
+    assert visitor.page.locator(".scatter .legend .beyond").count() == 0
+
+
+def test_a_logarithmic_axis_says_so(varied: Visitor) -> None:
+    varied.go("insights/parallel?axes=LEARNING_RATE,DEPTH")
+    notes = [
+        one.locator("text.tick").last.text_content()
+        for one in varied.page.locator(".dimension").all()
+    ]
+    assert notes[0] == "logarithmic"
+    assert notes[1] != "logarithmic"
+    assert notes[2] == "lower is better"
+
+
+def test_on_a_phone_two_axes_and_the_score_fit(varied: Visitor) -> None:
+    varied.look(390, "light")
+    varied.go("insights/parallel")
+    varied.page.wait_for_selector(".dimension")
+    assert varied.page.locator(".dimension").count() == 3
+    scroller = varied.page.locator(".chart .wide")
+    assert scroller.evaluate("place => place.scrollWidth <= place.clientWidth")
+    summary = varied.page.locator(".chooser summary")
+    assert summary.inner_text().startswith("2 of 7 changed hyperparameters")
+    summary.click()
+    varied.page.get_by_role("checkbox", name="DEPTH").check()
+    assert varied.page.locator(".dimension").count() == 4
+    assert summary.inner_text().startswith("3 of 7")
+    touch = "place => getComputedStyle(place).touchAction"
+    assert varied.page.locator("svg.parallel").evaluate(touch) == "auto"  # the page scrolls
+    assert varied.page.locator(".grip").first.evaluate(touch) == "none"
+
+
+def test_an_interval_without_width_is_exact(varied: Visitor) -> None:
+    words = varied.page.evaluate(
+        """async () => {
+          const { interval } = await import("./figures.js");
+          return [interval(0.2, 0.2, 0), interval(0.1, 0.2), interval(null, 0.2)];
+        }"""
+    )
+    assert words[0] == "exact"
+    assert words[1].startswith("95 % interval")
+    assert words[2] == "too few pairs for an interval"
 
 
 def test_a_brush_filters_and_is_in_the_address(varied: Visitor) -> None:

@@ -30,7 +30,7 @@ export const markOf = (decision) => (Object.hasOwn(MARKS, decision) ? decision :
 // takes a fifth of the time of circles.
 export function drawMarks(context, name, points, ratio) {
   if (points.length > CROWD) drawDots(context, name, points, Math.round(DOT * ratio));
-  else drawPaths(context, name, points, ratio);
+  else drawPaths(context, MARKS[name], points, ratio);
 }
 
 function drawDots(context, name, points, size) {
@@ -39,8 +39,7 @@ function drawDots(context, name, points, size) {
   for (const [x, y] of points) context.fillRect(Math.round(x) - half, Math.round(y) - half, size, size);
 }
 
-function drawPaths(context, name, points, ratio) {
-  const { colour, outline, filled } = MARKS[name];
+function drawPaths(context, { colour, outline, filled }, points, ratio) {
   const path = new Path2D();
   for (const [x, y] of points) outline(path, x, y, ratio);
   context.lineWidth = 1.4 * ratio;
@@ -52,37 +51,32 @@ function drawPaths(context, name, points, ratio) {
 
 // Draws arrows for scores beyond the upper or lower edge of a plot. One stands for all on its pixels.
 export function drawArrows(context, name, points, ratio, { isUp }) {
-  if (points.length === 0) return;
-  const { colour, filled } = MARKS[name];
-  const outline = isUp ? triangle(ARROW_PX) : triangle(-ARROW_PX);
-  const path = new Path2D();
   const taken = new Set();
+  const inside = (isUp ? 1 : -1) * 1.5 * ARROW_PX * ratio;
+  const places = [];
   for (const [x, y] of points) {
     const column = Math.round(x / (ARROW_PX * ratio));
     if (taken.has(column)) continue;
     taken.add(column);
-    outline(path, x, y + (isUp ? 1 : -1) * 1.5 * ARROW_PX * ratio, ratio);
+    places.push([x, y + inside]);
   }
-  context.lineWidth = 1.4 * ratio;
-  context.strokeStyle = ink(colour);
-  context.fillStyle = ink(filled ? colour : "paper");
-  context.fill(path);
-  context.stroke(path);
+  drawPaths(context, { ...MARKS[name], outline: arrow(isUp) }, places, ratio);
 }
 
-// The legend: each mark or curve with its meaning. `lines` are [class, words].
-export function legend(shown, lines) {
+// The legend: each mark or curve with its meaning. `lines` are [class, words]. `beyond` says what the
+// arrows at an edge are: {isUp, words}.
+export function legend(shown, lines, beyond = null) {
   const sample = (...children) => drawn("svg", { viewBox: "0 0 16 14", class: "sample", "aria-hidden": "true" }, ...children);
   return element(
     "ul",
     { class: "legend" },
     lines.map(([name, words]) => element("li", {}, sample(drawn("path", { class: `line ${name}`, d: "M0 7H16" })), words)),
-    ORDER.filter((name) => shown.has(name)).map((name) => element("li", {}, sample(sampleOf(name)), wording(name).word)),
+    ORDER.filter((name) => shown.has(name)).map((name) => element("li", {}, sample(sampleOf(MARKS[name])), wording(name).word)),
+    beyond === null ? null : element("li", { class: "beyond" }, sample(sampleOf({ colour: "soft", outline: arrow(beyond.isUp) })), beyond.words),
   );
 }
 
-function sampleOf(name) {
-  const { colour, outline, filled } = MARKS[name];
+function sampleOf({ colour, outline, filled }) {
   const steps = new Steps();
   outline(steps, 8, 7, 1);
   return drawn("path", { class: `mark ${colour}${filled ? " filled" : ""}`, d: steps.text });
@@ -129,6 +123,10 @@ function square(r) {
 
 function diamond(r) {
   return around([[0, -r], [r, 0], [0, r], [-r, 0]]);
+}
+
+function arrow(isUp) {
+  return triangle(isUp ? ARROW_PX : -ARROW_PX);
 }
 
 function triangle(r) {

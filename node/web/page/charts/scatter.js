@@ -1,12 +1,12 @@
 // The score against one hyperparameter: a mark for each experiment, as in the progress plot, and a band
-// of one sd of noise around the working line. Scores outside the range are drawn at its edge, those
-// without a score on a strip below.
+// of one sd of noise around the working line. Far worse scores are arrows at the edge of the range,
+// experiments without a score are on a strip below.
 
 import { element, plain, refill } from "../dom.js";
 import * as figures from "../figures.js";
 import { rangeOf } from "./axes.js";
 import { chart, ink, nearestPlace, uPlot } from "./chart.js";
-import { ORDER, drawMarks, legend, markOf } from "./marks.js";
+import { ORDER, drawArrows, drawMarks, legend, markOf } from "./marks.js";
 import { pictureButton } from "./picture.js";
 import { axisTitle, betterWords } from "./scale.js";
 import { Tip } from "./tip.js";
@@ -50,8 +50,8 @@ export class Scatter {
     const save = pictureButton(name, () => this.#plot, () => this.#legend);
     this.place = element("div", { class: "scatter" }, element("div", { class: "chart" }, this.#place, this.#tip.place), element("div", { class: "below-plot" }, this.#legend, save));
     const lines = figures.isKnown(level) ? [["working", "working line"], ...(sd > 0 ? [["band", "working line ± 1 sd of a run"]] : [])] : [];
-    refill(this.#legend, legend(new Set(rows.map(({ decision }) => markOf(decision))), lines));
     this.#measure();
+    refill(this.#legend, legend(new Set(rows.map(({ decision }) => markOf(decision))), lines, this.#beyond));
     // An element has its width only once it is on the page.
     requestAnimationFrame(() => {
       if (!signal.aborted) this.#begin(signal);
@@ -63,6 +63,19 @@ export class Scatter {
     const strip = this.#rows.every(({ metric }) => figures.isKnown(metric)) ? 0 : STRIP * (high - low);
     this.#low = low;
     this.#range = [low - strip, high];
+  }
+
+  #isBeyond({ metric }) {
+    return figures.isKnown(metric) && (metric < this.#low || metric > this.#range[1]);
+  }
+
+  // The scores beyond the edge of the range: all are worse.
+  get #beyond() {
+    const found = this.#rows.filter((row) => this.#isBeyond(row)).map(({ metric }) => metric);
+    if (found.length === 0) return null;
+    const isBelow = this.#metric.direction === "max";
+    const worst = figures.metric(found.reduce((one, other) => (isBelow ? Math.min(one, other) : Math.max(one, other))), this.#sd);
+    return { isUp: !isBelow, words: `${figures.many(found.length, "worse score")} ${isBelow ? "below" : "above"} this range, ${isBelow ? "down" : "up"} to ${worst}` };
   }
 
   // Values that are not numbers get a small fixed offset, so that marks do not hide each other.
@@ -131,15 +144,17 @@ export class Scatter {
   }
 
   #draw(plot) {
-    const groups = new Map(ORDER.map((name) => [name, []]));
+    const isUp = this.#metric.direction === "min"; // where worse scores are
+    const [groups, beyond] = [0, 1].map(() => new Map(ORDER.map((name) => [name, []])));
     this.#places = this.#rows.map((row) => {
       const x = this.#x(row);
       if (x === null) return null;
       const place = [plot.valToPos(x, "x", true), plot.valToPos(this.#y(row), "y", true)];
-      groups.get(markOf(row.decision)).push(place);
+      (this.#isBeyond(row) ? beyond : groups).get(markOf(row.decision)).push(place);
       return place;
     });
     for (const [name, points] of groups) if (points.length > 0) drawMarks(plot.ctx, name, points, uPlot.pxRatio);
+    for (const [name, points] of beyond) if (points.length > 0) drawArrows(plot.ctx, name, points, uPlot.pxRatio, { isUp });
   }
 
   #hover(plot) {
