@@ -22,6 +22,8 @@ from node.terminal.terminal import print_json
 from node.terminal.vocabulary import scoring_words, sd_text
 from protocol.codecs import plain
 from protocol.errors import ArnodeError, UsageError
+from protocol.manifest import TaskManifest
+from protocol.styles import Style
 from protocol.units import NANO
 from trainer.task_kinds import kind_of, load_task, settled_task, text_task, words_of
 
@@ -86,7 +88,7 @@ def show(name: str, as_json: bool) -> None:
         "metric": f"{manifest.metric.name} in {manifest.metric.unit}, {better} is better",
         "budget": words.budget,
         "limits": words.limits,
-        "noise": _noise(manifest.noise_floor_nano),
+        "noise": _noise(manifest),
         "editable": ", ".join(one.editable),
         "baseline": short(manifest.baseline_tree),
         "evaluator": manifest.evaluator,
@@ -103,7 +105,10 @@ def show(name: str, as_json: bool) -> None:
     )
 
 
-def _noise(floor_nano: int) -> str:
+def _noise(manifest: TaskManifest) -> str:
+    floor_nano = manifest.noise_floor_nano
+    if Style.of(manifest).name == "exact":
+        return "none: runs of a source score exactly the same"
     if not floor_nano:
         return "unknown until a node measures it"
     return f"{sd_text(floor_nano / NANO, digits=4)} of one run"

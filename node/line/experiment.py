@@ -26,7 +26,7 @@ from node.line.trial import MetricReading, next_of_trial
 from node.store.jobs import Job, PlannedRun
 from node.store.store import Store
 from node.store.traces import link_trace
-from node.terminal.vocabulary import MOST_SD, sd_words
+from node.terminal.vocabulary import MOST_SD, screened_words
 from protocol.codecs import single_line
 from protocol.fields import OPTIONAL, Items, Named
 from protocol.runs import Run, patch_score_nano
@@ -129,7 +129,8 @@ class ExperimentStep(JobStep):
             "discard": "screened_out" if len(ended) == 1 else "rechecked_out",
             "run": "rechecked_out",  # the base fails as well
         }[move]
-        note = _note(decision, ended, gain)
+        gain_text = _gain_words(metric_nano, level_nano, gain, reading)
+        note = _note(decision, ended, gain_text)
         gain_milli = None if gain is None else round(gain * 1000)
         step = replace(
             self,
@@ -148,7 +149,7 @@ class ExperimentStep(JobStep):
             self.title,
             decision=decision,
             metric=None if metric_nano is None else metric_nano / NANO,
-            gain_sd=gain,
+            gain=gain_text,
             record=record.result,
         )
         if decision == "kept" and line_context.session.task.manifest.scoring == "self":
@@ -313,9 +314,18 @@ def _warn_if_implausible(
         )
 
 
-def _note(decision: str, runs: list[Run], gain_sd: float | None) -> str:
-    if gain_sd is None:
+def _gain_words(
+    metric_nano: int | None, level_nano: int, gain_sd: float | None, reading: MetricReading
+) -> str:
+    """Return an experiment's gain as text; empty without a score."""
+    if metric_nano is None or gain_sd is None:
+        return ""
+    gain = reading.value(level_nano - metric_nano)
+    return screened_words(gain_sd, gain, reading.style)
+
+
+def _note(decision: str, runs: list[Run], gain: str) -> str:
+    if not gain:
         return f"{decision}: {runs[-1].reason}"
     which = "its screen" if len(runs) == 1 else "its recheck"
-    gain = sd_words(gain_sd, digits=2, unit="noise sd")
     return f"{decision}: {gain} against its base in {which}"

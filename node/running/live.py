@@ -39,6 +39,7 @@ from node.terminal.vocabulary import (
     wording,
 )
 from protocol.rule import DEFAULT
+from protocol.styles import Style
 from protocol.units import NANO, from_nano
 from trainer.cards.cards import idle_cards
 
@@ -175,13 +176,13 @@ def _headline(node: "Node", line: Line, entries: Sequence[Experiment]) -> Render
     for width in (len("verified head"), 6, 8):
         table.add_column(no_wrap=True, min_width=width)
     table.add_column(style="bright_black", ratio=1)
-    table.add_row(
-        "baseline", _number(baseline), "", f"{unit}, {sd_text(noise_sd, digits=4)} of one run"
-    )
+    style = Style.of(task.manifest)
+    noise = "exact" if style.name == "exact" else f"{sd_text(noise_sd, digits=4)} of one run"
+    table.add_row("baseline", _number(baseline), "", f"{unit}, {noise}")
     table.add_row(
         Text(head_words(task.manifest.scoring), "bold green"),
         Text(_number(head), "bold green"),
-        Text(_gain(baseline, head, sign, noise_sd), "bold green"),
+        Text(_gain(baseline, head, sign, noise_sd, style), "bold green"),
         _standing(node, line, entries),
     )
     branch = branch_of(store, line)
@@ -190,7 +191,7 @@ def _headline(node: "Node", line: Line, entries: Sequence[Experiment]) -> Render
     table.add_row(
         Text("working line", "cyan"),
         Text(_number(working) if line.stack else _number(head), "cyan"),
-        Text(_gain(baseline, working, sign, noise_sd) if line.stack else "", "cyan"),
+        Text(_gain(baseline, working, sign, noise_sd, style) if line.stack else "", "cyan"),
         patches if line.stack else "the same",
     )
     program = task.manifest.program
@@ -313,10 +314,13 @@ def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.4f}"
 
 
-def _gain(baseline: float | None, value: float | None, sign: int, noise_sd: float) -> str:
+def _gain(
+    baseline: float | None, value: float | None, sign: int, noise_sd: float, style: Style
+) -> str:
     if baseline is None or value is None or baseline == value:
         return ""
-    return sd_words(sign * (baseline - value) / noise_sd)
+    gain = sign * (baseline - value)
+    return f"{gain:+.4f}" if style.name == "exact" else sd_words(gain / noise_sd)
 
 
 def _clock(seconds: float) -> str:

@@ -29,7 +29,7 @@ SOURCE = proposal_of(BASELINE, "0.9").source
 KEPT = Attempt(
     tree=bytes(32),
     word="keep",
-    because="+2.00 noise sd",
+    because="+2.00 sd",
     status="ok",
     metric_nano=997_900_000,
     runs=(
@@ -89,7 +89,7 @@ def test_a_source_is_open_while_it_waits_and_while_it_runs(line_writer: LineWrit
     [
         ("screened_out", (BASE_NANO,), "discard", "working line; at least 0.75 is needed"),
         ("rechecked_out", (1, BASE_NANO), "discard", "fresh seed; at least 0.25 is needed"),
-        ("kept", (1, 2), "keep", "+2.00 noise sd against the working line in a second run"),
+        ("kept", (1, 2), "keep", "+2.00 sd against the working line in a second run"),
         ("rebased", (1,), "discard", "had changed"),
     ],
 )
@@ -192,7 +192,7 @@ def test_the_trailer_is_autoresearchs() -> None:
         "peak_vram_mb:     45060.0\n"
         "total_tokens_M:   499.6\n"
         "decision:         keep\n"
-        "because:          +2.00 noise sd\n"
+        "because:          +2.00 sd\n"
         "record:           000102030405\n"
     )
 

@@ -14,11 +14,13 @@ from node.terminal.vocabulary import (
     counted,
     gap_to,
     gap_words,
+    screened_words,
     sd_words,
     word,
     wording,
 )
 from protocol.rerun import RerunVerdict
+from protocol.styles import RUNS, Style
 
 OUTCOMES = {
     *(*get_args(proposal.Decision), *get_args(experiments.Decision), "rebased"),
@@ -95,3 +97,8 @@ def test_a_small_gap_to_the_best_known_is_shown_exactly(
     metric: float, sign: int, expected: str
 ) -> None:
     assert gap_words(gap_to(2.635983085, metric, sign=sign)) == expected
+
+
+def test_an_exact_gain_is_given_in_the_metrics_unit() -> None:
+    assert screened_words(398.6, 0.39857, Style(name="exact")) == "+0.3986 (exact)"
+    assert screened_words(-0.01, -0.2, RUNS) == "+0.0 sd"
