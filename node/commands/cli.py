@@ -9,6 +9,7 @@ import errno
 import io
 import os
 import re
+import shlex
 import signal
 import sys
 from collections.abc import Sequence
@@ -94,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         context = fault.ctx if isinstance(fault, click.UsageError) else None
         message = fault.format_message()
         word = f"arnode {given[0]}" if given and given[0] in COMMANDS else "arnode"
-        hint = _flag_hint(message, context, word)
+        hint = _flag_hint(message, context, word, given)
         code = _report(message, hint, fault.exit_code, is_debugging)
     except (KeyboardInterrupt, click.Abort):
         code = _report("interrupted", "", EXIT_INTERRUPTED, is_debugging)
@@ -127,18 +128,34 @@ def _option_hint(fault: click.NoSuchOption, word: str, given: Sequence[str]) -> 
     return f"did you mean {near[0]}?" if near else f"see `{word} --help`"
 
 
-def _flag_hint(message: str, context: click.Context | None, word: str) -> str:
+def _flag_hint(message: str, context: click.Context | None, word: str, given: Sequence[str]) -> str:
     """Return a hint that names the flag that an unexpected argument lacks, or the help."""
     if context is None:
         return f"see `{word} --help`"
     path = context.command_path
+    if given[:2] == ["task", "init"] and message.startswith("Missing option"):
+        return _init_hint([one for one in given[2:] if not one.startswith("-")])
     extra = re.fullmatch(r"Got unexpected extra argument \((.+)\)", message)
     flag = _FLAG_OF_ARGUMENT.get(context.info_name or "")
     if extra and flag and (flag != "--task" or _is_task(extra[1])):
         return f"did you mean `{path} {flag} {extra[1]}`?"
+    if extra and context.info_name == "start" and extra[1].endswith(".py"):
+        return f"make a task of it first: `{_init_command(extra[1], f'python {extra[1]}')}`"
     if extra and context.info_name == "log" and _is_id(extra[1]):
         return f"see `arnode show {extra[1]}`"
     return f"see `{path} --help`"
+
+
+def _init_hint(words: Sequence[str]) -> str:
+    """Return a hint for `task init` from words that lack their flags."""
+    if len(words) != 2 or not Path(words[0]).suffix:
+        return "see `arnode task init --help`"
+    return f"did you mean `{_init_command(*words)}`?"
+
+
+def _init_command(file: str, command: str) -> str:
+    target, run = shlex.quote(file), shlex.quote(command)
+    return f"arnode task init --target {target} --eval {run} --metric NAME"
 
 
 def _is_id(word: str) -> bool:
