@@ -6,6 +6,7 @@ something that was not asked for. Words that are no command get theirs in `node.
 
 import difflib
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -45,10 +46,10 @@ def usage_hint(fault: click.UsageError, given: Sequence[str]) -> str:
         case click.NoSuchOption():
             return _option_hint(fault.option_name, context, given)
         case click.MissingParameter(param=click.Parameter() as lacking):
-            return _missing_hint(lacking, context)
+            return _missing_hint(lacking, context, given)
         case click.BadOptionUsage():
             options = [one for one in context.command.params if fault.option_name in one.opts]
-            return _missing_hint(options[0], context) if options else _help_of(context)
+            return _missing_hint(options[0], context, given) if options else _help_of(context)
     extra = re.fullmatch(r"Got unexpected extra arguments? \((.+)\)", fault.format_message())
     return _argument_hint(extra[1], context) if extra else _help_of(context)
 
@@ -108,12 +109,23 @@ def _hint_before_command(wrong: str, context: click.Context, given: Sequence[str
     return f"see `arnode {name}`" if name in COMMANDS else _help_of(context)
 
 
-def _missing_hint(lacking: click.Parameter, context: click.Context) -> str:
+def _missing_hint(lacking: click.Parameter, context: click.Context, given: Sequence[str]) -> str:
     """Return what a missing argument, option or value of an option is."""
+    if context.command_path == "arnode task init" and (command := _init_command(given)):
+        return f"did you mean `{command}`?"
     if isinstance(lacking, click.Option):
         said = max(lacking.opts, key=len)
         return f"{said}: {lacking.help}" if lacking.help else _help_of(context)
     return _FOUND_BY.get(lacking.make_metavar(ctx=context), _help_of(context))
+
+
+def _init_command(given: Sequence[str]) -> str | None:
+    """Return `task init` for a file and a command that were typed without their flags."""
+    words = [word for word in given[2:] if not word.startswith("-")]
+    if len(words) != 2 or not Path(words[0]).suffix:
+        return None
+    target, command = map(shlex.quote, words)
+    return f"arnode task init --target {target} --eval {command} --metric NAME"
 
 
 def _argument_hint(extra: str, context: click.Context) -> str:
@@ -129,6 +141,9 @@ def _argument_hint(extra: str, context: click.Context) -> str:
         return usage if "--task" in known else f"`{path}` takes no task: leave it out"
     if "--source" in known and Path(extra).suffix:
         return f"did you mean `{path} --source {extra}`?"
+    if context.info_name == "start" and Path(extra).suffix:
+        command = _init_command(("task", "init", extra, f"python {extra}"))
+        return f"make a task of it first: `{command}`"
     if context.info_name == "pause" and extra[:1].isdigit():
         return f"did you mean `{path} --for {extra}`?"
     if "--folder" in known:

@@ -260,6 +260,9 @@ class AllCommands(LazyGroup):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Resolve a command or a synonym. Raises UsageError with a hint if there is none."""
+        path = ctx.command_path
+        if args[0] == "list" and args[1:] and (found := meant(args[1])):  # such as `list tasks`
+            raise UsageError(f"there is no command `{path} list`", f"see `{path} {found}`")
         return super().resolve_command(ctx, [_SYNONYMS.get(args[0], args[0]), *args[1:]])
 
     def hint(self, ctx: click.Context, word: str) -> str:

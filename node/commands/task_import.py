@@ -5,11 +5,14 @@ runs it in the sandbox.
 """
 
 import inspect
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import click
 
+from agent.source.literals import find_hyperparameters
 from node.commands.basics import Count, F, json_option, print_result
 from node.commands.guessing import GivenOptions, measured_by_trial
 from node.commands.plugin_group import PluginGroup
@@ -17,8 +20,14 @@ from node.commands.tasks import task
 from node.exchange.importers import Importer, Option
 from node.home.plugins import IMPORTERS, Found
 from protocol.codecs import plain
+from protocol.source import Source
 from trainer.importing.command import Measured, Wanted, draft_of
 from trainer.importing.draft import TaskDraft, require_empty, write_draft
+
+_VARIED: Final = (
+    "the search varies the constants {}; write the name of one that defines the problem in lower "
+    "case, and it stays"
+)
 
 _RESERVED = frozenset({"as-json", "as_json", "folder", "help", "into", "json"})
 
@@ -139,7 +148,20 @@ def init(
     early = draft_of(wanted, Measured(direction=direction or "min"))
     require_empty(into or Path(early.name))  # report all faults before the trial runs
     measured = measured_by_trial(wanted, given, agrees=agrees)
-    _write(draft_of(wanted, measured), into, as_json)
+    draft = draft_of(wanted, measured)
+    names = constants_in([Path(target) for target in targets])
+    if names:
+        draft = replace(draft, notes=(*draft.notes, _VARIED.format(", ".join(names))))
+    _write(draft, into, as_json)
+
+
+def constants_in(files: Sequence[Path]) -> list[str]:
+    """Return the names of the constants in these files that the built-in search varies."""
+    texts = {path.name: path.read_bytes() for path in files if path.suffix == ".py"}
+    if not texts:
+        return []
+    found = find_hyperparameters(Source.of(texts), list(texts), ())
+    return list(dict.fromkeys(one.name for one in found))
 
 
 def _write(draft: TaskDraft, into: Path | None, as_json: bool) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from node.line.trial import Confirmation
-from node.terminal.vocabulary import MOST_SD, gain_words, many, sd_words, word
+from node.terminal.vocabulary import gain_words, many, word
 from protocol.codecs import fit_line
 from trainer.measuring.loss_curve import LossCurve, LossPoint
 
@@ -150,14 +150,15 @@ class Activity:
         *,
         decision: str,
         metric: float | None,
-        gain_sd: float | None,
+        gain: str,
         record: bytes,
     ) -> None:
-        """Log the decision on an experiment."""
+        """Log the decision on an experiment; `gain` is its gain as text, empty if unknown."""
         measured = "" if metric is None else f"{metric:.4f}  "
-        gain = "" if gain_sd is None or abs(gain_sd) >= MOST_SD else f"{sd_words(gain_sd)}  "
         again = "; the working line had changed: tried again" if decision == "rebased" else ""
-        self._log(_line(f"{word(decision):<{_WORD_WIDTH}} {measured}{gain}{title}{again}", record))
+        gained = gain and f"{gain}  "
+        shown = f"{word(decision):<{_WORD_WIDTH}} {measured}{gained}{title}{again}"
+        self._log(_line(shown, record))
 
     def weighing(self, confirmation: Confirmation) -> None:
         """Show the state of a trial after a new pair."""

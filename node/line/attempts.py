@@ -17,14 +17,14 @@ from node.line.idea import SubmissionStep
 from node.line.promotion_trial import PromotionTrial
 from node.store.jobs import Job, Line, LineKey
 from node.store.store import Store
-from node.terminal.vocabulary import sd_words, wording
+from node.terminal.vocabulary import screened_words, wording
 from protocol.codecs import plain
 from protocol.manifest import TaskManifest
 from protocol.record_kinds import ResultBody
 from protocol.rule import Policy, screening_policy
 from protocol.runs import Run, patch_score_nano
 from protocol.source import Source
-from protocol.styles import Style
+from protocol.styles import RUNS, Style
 from protocol.units import NANO
 
 Identifier = Literal["keep", "discard", "crash"]
@@ -208,7 +208,7 @@ def _recorded(store: Store, line: Line, mark: bytes, policy: Policy) -> Attempt 
     word: Identifier = "keep" if body.stage in ("baseline", "keep") else "discard"
     if body.status != "ok":
         word = "crash"
-    because = _because(body, job, policy)
+    because = _because(body, job, policy, manifest)
     judged = None if body.patch is None else _judged(store, line, body.patch)
     if judged is not None and judged.word == "overfit":
         word, because = "discard", judged.note
@@ -268,7 +268,12 @@ def _against(line: Line, body: ResultBody, manifest: TaskManifest) -> str:
     return f"{name} ({body.base.hex()[:12]}{level}){now}"
 
 
-def _because(body: ResultBody, job: Job[ExperimentStep] | None, policy: Policy) -> str:
+def _because(
+    body: ResultBody,
+    job: Job[ExperimentStep] | None,
+    policy: Policy,
+    manifest: TaskManifest | None,
+) -> str:
     if body.stage == "baseline":
         return "it is the task's baseline"
     if body.status != "ok":
@@ -280,11 +285,13 @@ def _because(body: ResultBody, job: Job[ExperimentStep] | None, policy: Policy) 
         return body.note
     if step.decision == "rebased":
         return wording("rebased").meaning
-    if not policy.rechecks_sd:  # an exact task
-        lead = "no gain" if step.decision == "screened_out" else "a gain"
-        return f"{lead} over the working line; scores are exact, so any gain counts"
-    gain = sd_words(step.gain_milli / 1000, digits=2)
+    style = Style.of(manifest) if manifest else RUNS
+    sign = manifest.metric.sign if manifest else 1
+    difference = sign * (step.known_level_nano - (_speaking(body) or 0)) / NANO
+    gain = screened_words(step.gain_milli / 1000, difference, style, digits=2)
     gain = f"{gain} against the working line"
+    if style.name == "exact":
+        return gain if step.decision == "kept" else f"{gain}; a gain is needed"
     if step.decision == "screened_out":
         return f"{gain}; at least {policy.screen_sd:g} is needed"
     tries = sum(run.role == "candidate" for run in body.runs)

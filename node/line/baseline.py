@@ -48,7 +48,7 @@ class BaselineStep(JobStep):
             line_context.store.jobs.close_job(job.id)  # the next start measures it again
             raise ArnodeError(
                 f"the task's baseline failed here ({failed[-1].status}): {failed[-1].reason}",
-                "`arnode doctor` checks this machine",
+                "`arnode doctor` checks this machine; `arnode task check` checks a task of yours",
                 printed=runs[-1].outcome.log_tail if runs[-1].outcome else "",
             )
         wanted = BASELINE_RUNS * _seeds(line_context.line_writer)

@@ -26,11 +26,10 @@ from node.line.trial import MetricReading, next_of_trial
 from node.store.jobs import Job, PlannedRun
 from node.store.store import Store
 from node.store.traces import link_trace
-from node.terminal.vocabulary import MOST_SD, sd_words
+from node.terminal.vocabulary import MOST_SD, screened_words
 from protocol.codecs import single_line
 from protocol.fields import OPTIONAL, Items, Named
 from protocol.runs import Run, patch_score_nano
-from protocol.styles import Style
 from protocol.units import NANO, to_nano
 
 PEER: Final = "peer"  # the proposer of patches from peers' records
@@ -130,8 +129,8 @@ class ExperimentStep(JobStep):
             "discard": "screened_out" if len(ended) == 1 else "rechecked_out",
             "run": "rechecked_out",  # the base fails as well
         }[move]
-        lead = None if metric_nano is None else reading.value(level_nano - metric_nano)
-        note = _note(decision, ended, _gain_words(gain, lead, reading.style))
+        gain_text = _gain_words(metric_nano, level_nano, gain, reading)
+        note = _note(decision, ended, gain_text)
         gain_milli = None if gain is None else round(gain * 1000)
         step = replace(
             self,
@@ -150,7 +149,7 @@ class ExperimentStep(JobStep):
             self.title,
             decision=decision,
             metric=None if metric_nano is None else metric_nano / NANO,
-            gain_sd=gain,
+            gain=gain_text,
             record=record.result,
         )
         if decision == "kept" and line_context.session.task.manifest.scoring == "self":
@@ -315,17 +314,18 @@ def _warn_if_implausible(
         )
 
 
-def _gain_words(gain_sd: float | None, lead: float | None, style: Style) -> str | None:
-    """Return a gain in sd, or on exact tasks in the metric's unit; None without a score."""
-    if gain_sd is None or lead is None:
-        return None
-    if style.name == "exact":
-        return f"exactly {lead:+.9f}"
-    return sd_words(gain_sd, digits=2)
+def _gain_words(
+    metric_nano: int | None, level_nano: int, gain_sd: float | None, reading: MetricReading
+) -> str:
+    """Return an experiment's gain as text; empty without a score."""
+    if metric_nano is None or gain_sd is None:
+        return ""
+    gain = reading.value(level_nano - metric_nano)
+    return screened_words(gain_sd, gain, reading.style)
 
 
-def _note(decision: str, runs: list[Run], gain: str | None) -> str:
-    if gain is None:
+def _note(decision: str, runs: list[Run], gain: str) -> str:
+    if not gain:
         return f"{decision}: {runs[-1].reason}"
     which = "its screen" if len(runs) == 1 else "its recheck"
     return f"{decision}: {gain} against its base in {which}"

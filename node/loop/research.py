@@ -106,8 +106,9 @@ class Research:
 
     def resume(self) -> None:
         """End the pause."""
+        if self.pausing.is_on:
+            self.activity.say("the pause is over: runs start again")
         self.pausing.end()
-        self.activity.say("resumed")
         self._wake.set()
 
     def stop(self, *, after_promotion_trial: bool = False) -> None:

@@ -30,6 +30,7 @@ from trainer.cards.cards import GraphicsCard, probe_cards
 from trainer.host.capacity import usable_cores
 from trainer.host.counting import require_counter
 from trainer.host.device import processor
+from trainer.host.system_packages import install_hint
 from trainer.sandbox.profile import Profile
 from trainer.sandbox.sandbox import Sandbox
 from trainer.sandbox.tier import probe_tier, why_nothing_is_forked
@@ -159,7 +160,7 @@ def _git(_: Home) -> Diagnosis:
     if git is None:
         return _problem(
             "git is not installed, so no journal can be kept",
-            "install your distribution's package `git`",
+            install_hint("git"),
         )
     result = subprocess.run([git, "--version"], capture_output=True, text=True, check=False)
     return _fine(result.stdout.strip())
@@ -206,7 +207,11 @@ def _disk(home: Home) -> Diagnosis:
     status: Literal["ok", "warning", "problem"] = "ok"
     if free < LITTLE_BYTES:
         status = "problem" if free < TOO_LITTLE_BYTES else "warning"
-    hint = "" if status == "ok" else f"free some space under {place}, or move ARNODE_HOME"
+    hint = (
+        ""
+        if status == "ok"
+        else f"free some space under {place} (`arnode home gc`), or move ARNODE_HOME"
+    )
     return Diagnosis(status=status, detail=f"{free / 1e9:.1f} GB free", hint=hint)
 
 

@@ -82,8 +82,9 @@ class _SelfTestControl:
         return lost
 
     def resume(self) -> None:
+        if self.pausing.is_on:
+            report("the pause is over: the self-test starts again")
         self.pausing.end()
-        report("resumed")
         self._wake.set()
 
     async def stop(self) -> None:

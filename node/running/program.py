@@ -58,6 +58,7 @@ from node.terminal.terminal import ask_at_terminal, say
 from protocol.codecs import plain
 from protocol.errors import ConfigurationError, UsageError
 from trainer.cards.cards import chosen_cards, idle_cards
+from trainer.host.system_packages import install_hint
 from trainer.sandbox.tier import probe_tier
 from trainer.task_folder.folder import builtin_tasks
 from trainer.task_folder.task import Task
@@ -180,7 +181,7 @@ def at_work(home: Home, config: Config, *, to_terminal: bool) -> Iterator[None]:
     if shutil.which("git") is None:
         raise ConfigurationError(
             "git is not installed, so no journal can be kept",
-            "install your distribution's package `git`",
+            install_hint("git"),
         )
     with (
         explaining_faults(home.root),  # explains a full disk wherever the error occurs first

@@ -15,8 +15,10 @@ from agent.proposal import DECISION_WORDS
 from protocol.codecs import plain
 from protocol.manifest import TaskManifest
 from protocol.rule import Judgement
+from protocol.styles import Style
 
 _DIGITS: Final = 9  # decimals of a metric
+_SHOWN_GAIN: Final = 5e-5  # smaller exact gains are shown as powers of ten
 _SMALL_GAP: Final = 1e-3  # below it, six decimals would show three significant digits or fewer
 
 
@@ -194,6 +196,14 @@ def sd_words(gain_sd: float, *, digits: int = 1) -> str:
     if abs(gain_sd) >= MOST_SD:
         return f"{'over +' if gain_sd > 0 else 'below -'}{MOST_SD:g} sd"
     return f"{round(gain_sd, digits) + 0.0:+.{digits}f} sd"  # no -0.00
+
+
+def screened_words(gain_sd: float, gain: float, style: Style, *, digits: int = 1) -> str:
+    """Return the gain of single runs as text: in sd, or in the metric's unit if runs are exact."""
+    if style.name == "exact":
+        spec = "+.4f" if gain == 0 or abs(gain) >= _SHOWN_GAIN else "+.0e"
+        return f"{gain + 0.0:{spec}} (exact)"
+    return sd_words(gain_sd, digits=digits)
 
 
 def mean_text(runs: int, sd: float | None) -> str:

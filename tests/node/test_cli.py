@@ -16,6 +16,7 @@ from node.commands.table import COMMANDS, CommandEntry
 from node.home.home import Home
 from protocol.errors import ArnodeError
 from tests.node.examples import BASELINE, BETTER, Notebook, patch_body, result_body, run
+from tests.tasks.sums import write_sums
 
 HEAVY = ("torch", "litellm", "libp2p", "aiohttp", "numpy", "git", "rich", "trainer", "agent")
 EVERYDAY = [
@@ -191,6 +192,7 @@ def test_words_of_other_tools_do_what_they_say(
         ("pause tiny", "`arnode pause` takes no task: leave it out"),
         ("pause 2h", "did you mean `arnode pause --for 2h`?"),
         ("start --task", "--task: A task's name, folder or id"),
+        ("start train.py", "make a task of it first: `arnode task init --target train.py"),
         ("start --for", "--for: Stop after this long, like 8h or 45m."),
         ("show", "`arnode log` lists ids"),
         ("task show", "`arnode task list` lists names"),
@@ -505,3 +507,42 @@ def test_a_request_to_end_is_an_interrupt(
             process.kill()  # else a command that does not end would hold up the test for ever
     assert said.strip() == "arnode: interrupted"
     assert process.returncode == 130
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (("list", "tasks"), "see `arnode task list`"),
+        (
+            ("start", "train.py"),
+            (
+                "make a task of it first: `arnode task init --target train.py "
+                "--eval 'python train.py' --metric NAME`"
+            ),
+        ),
+        (
+            ("task", "init", "fit.py", "python3 fit.py"),
+            (
+                "did you mean `arnode task init --target fit.py --eval 'python3 fit.py' "
+                "--metric NAME`?"
+            ),
+        ),
+        (
+            ("task", "init", "--yes"),
+            "--target: A file that experiments may edit; repeat for several.",
+        ),
+        (("start", "--task", "fit"), "did you mean 'fit-loss'?"),
+    ],
+)
+def test_a_likely_mistake_is_answered_with_the_command_that_was_meant(
+    at_home: Home,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: tuple[str, ...],
+    hint: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_sums(tmp_path / "fit-loss")
+    assert arnode(*words) == 2
+    assert capsys.readouterr().err.splitlines()[1] == f"  hint: {hint}"

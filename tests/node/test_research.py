@@ -358,11 +358,13 @@ def test_a_pause_ends_what_runs_and_it_is_made_again(bench: Bench) -> None:
             assert len(bench.runner.started) == 1
             bench.runner.training = None
             research.resume()
+            research.resume()  # without a pause
             await until(lambda: "kept" in bench.decisions() or "discarded" in bench.decisions())
             research.stop()
             await loop
 
     settled(work())
+    assert bench.said.count("the pause is over: runs start again") == 1
     assert bench.runner.seeds[0] == bench.runner.seeds[1]
     assert bench.runner.started[0] == bench.runner.started[1]
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from node.commands.task_import import constants_in
 from node.home.config import Config
 from node.home.home import Home
 from node.on_demand import verifying
@@ -108,3 +109,10 @@ def test_a_folder_takes_the_place_of_its_url(
     said = arnode(capsys, "task", "prepare", folder, code=1)
     assert "shard_0.parquet cannot be read" in said
     assert "ARNODE_DATA_URL" in said
+
+
+def test_the_constants_that_the_search_varies_are_named(tmp_path: Path) -> None:
+    (tmp_path / "fit.py").write_text("N = 26\nRATE = 0.1\nn_circles = 26\nSEED = 1\n")
+    (tmp_path / "data.csv").write_text("N = 5\n")
+    assert constants_in([tmp_path / "fit.py", tmp_path / "data.csv"]) == ["N", "RATE"]
+    assert constants_in([tmp_path / "data.csv"]) == []

@@ -15,11 +15,13 @@ from node.terminal.vocabulary import (
     gap_to,
     gap_words,
     interval_words,
+    screened_words,
     sd_words,
     word,
     wording,
 )
 from protocol.rerun import RerunVerdict
+from protocol.styles import RUNS, Style
 
 OUTCOMES = {
     *(*get_args(proposal.Decision), *get_args(experiments.Decision), "rebased"),
@@ -102,3 +104,10 @@ def test_an_interval_without_width_is_exact() -> None:
     assert interval_words(0.2, 0.2) == "exact"
     assert interval_words(0.1, 0.2, spec="+.1f") == "95 % interval +0.1 to +0.2"
     assert interval_words(None, 0.2) == "too few pairs for an interval"
+
+
+def test_an_exact_gain_is_given_in_the_metrics_unit() -> None:
+    assert screened_words(398.6, 0.39857, Style(name="exact")) == "+0.3986 (exact)"
+    assert screened_words(0.1, 7.1e-9, Style(name="exact")) == "+7e-09 (exact)"
+    assert screened_words(0.0, 0.0, Style(name="exact")) == "+0.0000 (exact)"
+    assert screened_words(-0.01, -0.2, RUNS) == "+0.0 sd"

@@ -159,6 +159,8 @@ def _spec(fields: Fields, source: Source, recipe: ProgramRecipe) -> ProgramSpec:
         raise fields.error("run", message, "see docs/writing-a-task.md")
     build = fields.texts("build") if fields.has("build") else None
     _check_files(fields, source, run, build)
+    if entry is not None and build is None:
+        _check_entry(fields, source, entry)
     metric, bound = fields.section("metric"), _optional(fields, "bound")
     instances = _instances(fields.section("instances"))
     judging = fields.section("judge")
@@ -265,6 +267,16 @@ def _check_files(
     for what, name in ((IN, IN_FILE), (OUT, OUT_FILE)):
         if what in asked and name in names:
             raise fields.error("run", f"uses {what}, but a file is called {name}", "rename it")
+
+
+def _check_entry(fields: Fields, source: Source, entry: str) -> None:
+    """Raise ConfigurationError if the entry's file is none that the program has."""
+    fixed = fields.texts("files") if fields.has("files") else ()
+    names = (*(path for path, _ in source.files), *fixed)
+    path = entry.partition(":")[0]
+    if path not in names:
+        hint = f"name one of {', '.join(names)}, or add it to `editable` or `files`"
+        raise fields.error("entry", f"names {path}, which is no file of the task", hint)
 
 
 def _data(fields: Fields, folder: TaskFolder) -> tuple[tuple[DataFolder, ...], ...]:

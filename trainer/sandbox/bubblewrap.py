@@ -14,6 +14,7 @@ from pathlib import Path
 from protocol.errors import SafetyError
 from trainer.cards import nvidia
 from trainer.host.processes import family_of, status_number
+from trainer.host.system_packages import install_hint
 from trainer.sandbox.backend import (
     SandboxBackend,
     boot_arguments,
@@ -183,7 +184,7 @@ def _command(words: list[str], program: list[str]) -> Iterator[tuple[list[str], 
         if bwrap is None:
             raise SafetyError(
                 "bubblewrap (bwrap) is not installed, so nothing can be run safely",
-                "install your distribution's package `bubblewrap`, then run `arnode doctor`",
+                f"{install_hint('bubblewrap')}, then run `arnode doctor`",
             )
         command = [bwrap, "--args", str(arguments), "--", INTERPRETER, *FLAGS]
         yield joining_group([*command, *program]), arguments

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from protocol.errors import ArnodeError, SafetyError
+from trainer.host.system_packages import install_hint
 from trainer.sandbox.backend import SandboxBackend
 from trainer.sandbox.bubblewrap import Bubblewrap
 from trainer.sandbox.confined import (
@@ -99,10 +100,10 @@ def _probe_full() -> Tier:
     # Use the mounts of a real run as well: in containers those fail first.
     try:
         probe = subprocess.run(command, capture_output=True, timeout=_PROBE_TIMEOUT_S, check=False)
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):  # the latter: it is not executable
         return _none(
             "bubblewrap (bwrap) is not installed",
-            "install your distribution's package `bubblewrap` (PyPI's is unrelated)",
+            install_hint("bubblewrap"),
         )
     except subprocess.TimeoutExpired:
         return _none(

@@ -21,6 +21,7 @@ from typing import Final
 
 from protocol.errors import ConfigurationError, SafetyError
 from trainer.host.folder_files import FolderFile, check_inside, find_file, outside, read_plain
+from trainer.host.system_packages import install_hint
 from trainer.sandbox.narrow import Narrow, narrowed
 
 TIMEOUT_S: Final = 60
@@ -280,5 +281,5 @@ def _program() -> str:
                     return str(program)
     raise ConfigurationError(
         "git is not installed, so no repository can be read",
-        "install your distribution's package `git`",
+        install_hint("git"),
     )

@@ -20,7 +20,8 @@ _MAX_BYTES = 4 << 20  # four times a catalogue of hundreds of whole scripts
 def nearest(word: str, possible: Iterable[str]) -> str:
     """Return a hint that names the possible word most similar to `word`, or all possible words."""
     known = sorted(possible)
-    similar = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    begun = [one for one in known if word and one.startswith(word)]
+    similar = begun if len(begun) == 1 else difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     return f"did you mean {similar[0]!r}?" if similar else f"possible: {', '.join(known)}"
 
 

@@ -98,7 +98,8 @@ def find_folder(wanted: str, own: Path) -> Path:
             f"{path} is not a task folder: it has no {TASK_FILE}",
             f"write a {TASK_FILE}; see docs/writing-a-task.md",
         )
-    raise UsageError(f"there is no task {wanted!r}", nearest(wanted, names))
+    here = [path.parent.name for path in Path().glob(f"*/{TASK_FILE}")]
+    raise UsageError(f"there is no task {wanted!r}", nearest(wanted, {*names, *here}))
 
 
 def with_inherited(folder: Path) -> tuple[TaskFolder, Fields]:

@@ -155,8 +155,13 @@ FAULTS: dict[str, tuple[dict[str, str], str, str]] = {
     ),
     "an entry outside": (
         {"how": 'editable = ["solve.py"]\nentry = "/solve.py:solve"\n'},
-        "entry",
-        "fix that field",
+        "entry names /solve.py, which is no file of the task",
+        "name one of solve.py",
+    ),
+    "an entry that is absent": (
+        {"how": 'editable = ["solve.py"]\nentry = "pak.py:solve"\n'},
+        "entry names pak.py, which is no file of the task",
+        "name one of solve.py, or add it to `editable` or `files`",
     ),
     "no list to run": (
         {"how": 'editable = ["solve.py"]\nrun = "python solve.py"\n'},
