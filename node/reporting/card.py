@@ -14,7 +14,7 @@ from node.reporting.report import LineReport
 from node.store.boards import BoardKey
 from node.store.jobs import LineKey
 from node.store.store import Store
-from node.terminal.vocabulary import head_words, is_judged, many, scoring_mark
+from node.terminal.vocabulary import head_words, interval_words, is_judged, many, scoring_mark
 from protocol.board_facts import BoardClaim
 from protocol.codecs import plain
 from protocol.gains import Gain
@@ -104,9 +104,9 @@ def _gain_words(store: Store, line: LineReport, net: str) -> str:
 
 
 def _interval_words(gain: Gain) -> str:
-    ends = f"{gain.lower_nano() / NANO:+.4f} to {gain.upper_nano / NANO:+.4f}"
+    interval = interval_words(gain.lower_nano() / NANO, gain.upper_nano / NANO, spec="+.4f")
     pairs = many(gain.pairs, "pair")
-    return f"gain {gain.value_nano / NANO:+.4f}, 95 % interval {ends} ({pairs} of new runs)"
+    return f"gain {gain.value_nano / NANO:+.4f}, {interval} ({pairs} of new runs)"
 
 
 def _measured_words(scoring: str) -> str:

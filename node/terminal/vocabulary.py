@@ -23,10 +23,12 @@ _SMALL_GAP: Final = 1e-3  # below it, six decimals would show three significant 
 def interval_words(lower: float | None, upper: float | None, *, spec: str = "+.6f") -> str:
     """Return text with a gain's 95 % interval, or "too few pairs" if an end is None.
 
-    `spec` is the number format of both ends.
+    If both ends are equal, the gain is exact. `spec` is the number format of both ends.
     """
     if lower is None or upper is None:
         return "too few pairs for an interval"
+    if lower == upper:
+        return "exact"
     return f"95 % interval {lower:{spec}} to {upper:{spec}}"
 
 

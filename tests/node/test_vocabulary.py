@@ -14,6 +14,7 @@ from node.terminal.vocabulary import (
     counted,
     gap_to,
     gap_words,
+    interval_words,
     sd_words,
     word,
     wording,
@@ -95,3 +96,9 @@ def test_a_small_gap_to_the_best_known_is_shown_exactly(
     metric: float, sign: int, expected: str
 ) -> None:
     assert gap_words(gap_to(2.635983085, metric, sign=sign)) == expected
+
+
+def test_an_interval_without_width_is_exact() -> None:
+    assert interval_words(0.2, 0.2) == "exact"
+    assert interval_words(0.1, 0.2, spec="+.1f") == "95 % interval +0.1 to +0.2"
+    assert interval_words(None, 0.2) == "too few pairs for an interval"

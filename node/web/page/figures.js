@@ -69,6 +69,7 @@ const withMinus = (text) => text.replace("-", MINUS);
 
 export function interval(lower, upper, sd = null) {
   if (!isKnown(lower) || !isKnown(upper)) return "too few pairs for an interval";
+  if (lower === upper) return "exact";
   return `95 % interval ${signed(lower, sd)} to ${signed(upper, sd)}`;
 }
 
