@@ -10,6 +10,7 @@ from tests.web.page.full_store import HOSTILE, LONG
 NUMBERS: Final = ("LEARNING_RATE", "WEIGHT_DECAY", "DEPTH", "WARMUP_STEPS", "ADAM_BETA2")
 WORDS: Final = ("WINDOW_PATTERN", "MODE")
 _DECISIONS: Final = ("discarded",) * 14 + ("kept", "failed", "rejected", "discarded")
+FAR_WORSE: Final = 3  # experiments, the first ones, whose scores lie beyond a plot's range
 _START_MS: Final = 1_790_000_000_000
 
 
@@ -65,7 +66,8 @@ def hyperparameters(count: int, name: str | None = None) -> dict[str, Any]:
         columns["title"].append(HOSTILE[number % 3] if number % 40 == 0 else f"change {number}")
         columns["ts"].append(_START_MS + number * 60_000)
         columns["decision"].append(decision)
-        columns["metric"].append(1.46 + 0.02 * off + chance.gauss(0, 0.004) if has_score else None)
+        metric = 1.46 + 0.02 * off + chance.gauss(0, 0.004) + 5.0 * (number < FAR_WORSE)
+        columns["metric"].append(metric if has_score else None)
         for one, value in drawn.items():
             values[one].append(value)
     return {

@@ -1,6 +1,7 @@
 """The insights: importance, kinds of change, scatter and parallel coordinates, and empty views."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -10,7 +11,7 @@ import pytest
 from node.home.home import Home
 from node.store.store import Store
 from tests.web.page.full_store import HOSTILE
-from tests.web.page.insights import NUMBERS, importance, pretend_insights
+from tests.web.page.insights import FAR_WORSE, NUMBERS, importance, pretend_insights
 from tests.web.page.served import ServedHome
 from tests.web.page.test_experiments import saved
 from tests.web.page.test_parts import LOOKS, broken_rules
@@ -169,6 +170,61 @@ def test_the_scatter_shows_and_opens_an_experiment(varied: Visitor) -> None:
     varied.page.mouse.up()
     varied.settle()
     assert "#/experiments/" in varied.page.url
+
+
+def test_scores_outside_the_scatter_are_counted(varied: Visitor) -> None:
+    varied.go("insights/scatter?name=DEPTH")
+    outside = varied.page.locator(".scatter .soft", has_text="Outside the plot")
+    outside.wait_for()
+    words = rf"Outside the plot: {FAR_WORSE} scores above \(▲\), up to 6\.\d+\."
+    assert re.fullmatch(words, outside.inner_text().strip())
+
+
+def test_a_scatter_of_all_scores_says_nothing_is_outside(visitor: Visitor) -> None:
+    visitor.go("insights/scatter?name=MODE")
+    visitor.page.wait_for_selector(".scatter canvas")
+    assert visitor.page.get_by_text("Outside the plot").count() == 0
+
+
+def test_a_logarithmic_axis_says_so(varied: Visitor) -> None:
+    varied.go("insights/parallel?axes=LEARNING_RATE,DEPTH")
+    notes = [
+        one.locator("text.tick").last.text_content()
+        for one in varied.page.locator(".dimension").all()
+    ]
+    assert notes[0] == "logarithmic"
+    assert notes[1] != "logarithmic"
+    assert notes[2] == "lower is better"
+
+
+def test_on_a_phone_two_axes_and_the_score_fit(varied: Visitor) -> None:
+    varied.look(390, "light")
+    varied.go("insights/parallel")
+    varied.page.wait_for_selector(".dimension")
+    assert varied.page.locator(".dimension").count() == 3
+    scroller = varied.page.locator(".chart .wide")
+    assert scroller.evaluate("place => place.scrollWidth <= place.clientWidth")
+    summary = varied.page.locator(".chooser summary")
+    assert summary.inner_text().startswith("2 of 7 changed hyperparameters")
+    summary.click()
+    varied.page.get_by_role("checkbox", name="DEPTH").check()
+    assert varied.page.locator(".dimension").count() == 4
+    assert summary.inner_text().startswith("3 of 7")
+    touch = "place => getComputedStyle(place).touchAction"
+    assert varied.page.locator("svg.parallel").evaluate(touch) == "auto"  # the page scrolls
+    assert varied.page.locator(".grip").first.evaluate(touch) == "none"
+
+
+def test_an_interval_without_width_is_exact(varied: Visitor) -> None:
+    words = varied.page.evaluate(
+        """async () => {
+          const { interval } = await import("./figures.js");
+          return [interval(0.2, 0.2, 0), interval(0.1, 0.2), interval(null, 0.2)];
+        }"""
+    )
+    assert words[0] == "exact"
+    assert words[1].startswith("95 % interval")
+    assert words[2] == "too few pairs for an interval"
 
 
 def test_a_brush_filters_and_is_in_the_address(varied: Visitor) -> None:

@@ -38,6 +38,7 @@ class Visitor:
         self.page.unroute_all()
         self.page.evaluate("() => { sessionStorage.clear(); localStorage.clear(); }")
         self.page.goto("about:blank")
+        self.page.set_viewport_size({"width": 1440, "height": 900})
         self.faults.clear()
         self.open(link)
 

@@ -6,6 +6,7 @@ import { ink } from "./chart.js";
 
 const CROWD = 1_500; // above this number of marks of a kind they are dots
 const DOT = 3; // CSS pixels
+const ARROW_PX = 4;
 // Each mark's colour, its outline around a point, and whether it is filled.
 const MARKS = {
   discarded: { colour: "soft", outline: circle(2.2) },
@@ -39,6 +40,26 @@ function drawPaths(context, name, points, ratio) {
   const { colour, outline, filled } = MARKS[name];
   const path = new Path2D();
   for (const [x, y] of points) outline(path, x, y, ratio);
+  context.lineWidth = 1.4 * ratio;
+  context.strokeStyle = ink(colour);
+  context.fillStyle = ink(filled ? colour : "paper");
+  context.fill(path);
+  context.stroke(path);
+}
+
+// Draws arrows for scores beyond the upper or lower edge of a plot. One stands for all on its pixels.
+export function drawArrows(context, name, points, ratio, { isUp }) {
+  if (points.length === 0) return;
+  const { colour, filled } = MARKS[name];
+  const outline = isUp ? triangle(ARROW_PX) : triangle(-ARROW_PX);
+  const path = new Path2D();
+  const taken = new Set();
+  for (const [x, y] of points) {
+    const column = Math.round(x / (ARROW_PX * ratio));
+    if (taken.has(column)) continue;
+    taken.add(column);
+    outline(path, x, y + (isUp ? 1 : -1) * 1.5 * ARROW_PX * ratio, ratio);
+  }
   context.lineWidth = 1.4 * ratio;
   context.strokeStyle = ink(colour);
   context.fillStyle = ink(filled ? colour : "paper");

@@ -10,7 +10,7 @@ import { Tip } from "./tip.js";
 const HEIGHT = 380;
 const TOP = 56;
 const BOTTOM = 34;
-const APART = 128; // least distance of two axes
+const APART = 108; // least distance of two axes
 const EDGE = 70;
 const CROWD = 300; // above this number lines are fainter
 const REACH = 9; // largest distance from the pointer to the line under it
@@ -19,6 +19,7 @@ const DRAG = 4;
 const STEPS = 5;
 const TICK_CHARACTERS = 13;
 const NAME_CHARACTERS = 18;
+const CHARACTER = 7.5; // the width of one in a name
 const UNSCORED = 1.06; // the place of experiments without a score, below the axis
 
 export class Parallel {
@@ -80,8 +81,12 @@ export class Parallel {
   }
 
   #x(at) {
-    const { length } = this.#axes;
-    return length === 1 ? this.#width / 2 : EDGE + ((this.#width - 2 * EDGE) * at) / (length - 1);
+    return this.#axes.length === 1 ? this.#width / 2 : EDGE + this.#gap * at;
+  }
+
+  // The distance of two axes.
+  get #gap() {
+    return (this.#width - 2 * EDGE) / Math.max(1, this.#axes.length - 1);
   }
 
   #draw() {
@@ -111,7 +116,7 @@ export class Parallel {
   #axisView(axis, x) {
     const brush = drawn("rect", { class: "brush", x: x - GRIP / 2, width: GRIP });
     this.#marks.set(axis.name, brush);
-    const name = cut(plain(axis.title ?? axis.name), NAME_CHARACTERS);
+    const name = cut(plain(axis.title ?? axis.name), Math.min(NAME_CHARACTERS, Math.floor(this.#gap / CHARACTER)));
     return drawn(
       "g",
       { class: "dimension" },

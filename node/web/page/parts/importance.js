@@ -44,7 +44,7 @@ class ImportanceView {
 
   async read() {
     const { estimate, newer, progress } = await this.#visit.get(ofLine("importance", this.#line));
-    setText(this.#state, stateOf(estimate, newer, progress));
+    setText(this.#state, stateOf({ estimate, newer, progress }, this.#visit.kind));
     if (estimate !== null && this.#shown !== JSON.stringify(estimate)) {
       this.#shown = JSON.stringify(estimate);
       refill(this.#estimate, estimateView(estimate));
@@ -63,9 +63,9 @@ class ImportanceView {
   }
 }
 
-function stateOf(estimate, newer, progress) {
+function stateOf({ estimate, newer, progress }, kind) {
   const share = progress === null ? null : figures.share(progress);
-  if (estimate === null) return `The importance is being estimated: ${share}. Next to a running node this takes about a minute, so that it does not disturb runs.`;
+  if (estimate === null) return `The importance is being estimated: ${share}.${kind === "node" ? " It takes about a minute, so that it does not disturb runs." : ""}`;
   if (share !== null) return `Being estimated again with ${figures.many(newer, "more experiment")}: ${share}.`;
   return newer > 0 ? `${figures.many(newer, "experiment")} ended since this estimate.` : "";
 }

@@ -3,7 +3,7 @@
 import { drawn, element, emptyState, link, plain, quoted } from "../dom.js";
 import * as figures from "../figures.js";
 import { rowsOf } from "../graph.js";
-import { chosenLine, lineChooser, ofLine } from "../line.js";
+import { ofLine, showLine } from "../line.js";
 import { RowList } from "../rows.js";
 import { Listed } from "../sources.js";
 import { badge } from "../words.js";
@@ -12,14 +12,9 @@ const LANE = 12;
 const ROW = 36;
 const MOST_LANES = 10; // further columns are drawn at the last one
 
-export async function show(visit) {
-  const { lines, line } = await chosenLine(visit);
-  if (line === null) {
-    visit.show(nothing());
-    return;
-  }
-  visit.show(lineChooser(lines, line, () => dispatchEvent(new Event("hashchange"))));
-  const data = await visit.get(ofLine("lineage", line));
+export const show = (visit) => showLine(visit, nothing, async (line) => lineageView(visit, await visit.get(ofLine("lineage", line))));
+
+function lineageView(visit, data) {
   const patches = new Map(data.edges.map(({ to, patch }) => [to, patch]));
   const rows = rowsOf(data.nodes, data.edges).map((node) => ({ ...node, patch: patches.get(node.tree) ?? null }));
   const places = { [data.baseline]: "baseline", [data.working]: "working line", [data.head]: "head" };
@@ -38,7 +33,7 @@ export async function show(visit) {
     empty: nothing(),
     signal: visit.signal,
   });
-  visit.show(element("p", { class: "soft" }, `${figures.many(rows.length, "source")}: this node's kept patches and peers' claims. A peer's gain is the claimed one.`), list.place);
+  return [element("p", { class: "soft" }, `${figures.many(rows.length, "source")}: this node's kept patches and peers' claims. A peer's gain is the claimed one.`), list.place];
 }
 
 const nothing = () => emptyState("No patch was kept yet", "Kept patches and peers' claims will be drawn here, each below the sources that build on it.", "arnode start");

@@ -7,26 +7,23 @@ import { Parallel, stepsOf, unscoredPlace } from "../charts/parallel.js";
 import { betterWords } from "../charts/scale.js";
 import { element, emptyState, plain, quoted, refill, setText } from "../dom.js";
 import * as figures from "../figures.js";
-import { chosenLine, lineChooser, ofLine } from "../line.js";
+import { ofLine, showLine } from "../line.js";
 import { rowsOf, valueTable, valueWords } from "./value_table.js";
 
-const USUAL = 6; // axes
+const USUAL = 6; // hyperparameters
+const USUAL_NARROW = 2; // with the score they fit on a phone
 const ROUNDING = 1e-5; // of a range in the address
 const SCORE = "score"; // the last axis; hyperparameters are in capitals
 
-export async function show(visit) {
-  const { lines, line } = await chosenLine(visit);
-  const found = line === null ? null : await visit.get(ofLine("hyperparameters", line));
-  if (found === null || found.experiments.id.length === 0) {
-    visit.show(line === null ? null : lineChooser(lines, line, again), emptyState("No hyperparameter was changed yet", "Each experiment will be a line here, across the values of its hyperparameters and its score.", "arnode start"));
-    return;
-  }
-  const view = new ParallelView(visit, found, line.noise_sd ?? null);
-  visit.show(element("div", { class: "toolbar" }, lineChooser(lines, line, again), view.choice), view.place);
-  view.begin();
-}
+const narrow = matchMedia("(max-width: 40rem)"); // as in the style sheet
 
-const again = () => dispatchEvent(new Event("hashchange"));
+export const show = (visit) =>
+  showLine(visit, nothing, async (line) => {
+    const found = await visit.get(ofLine("hyperparameters", line));
+    return found.experiments.id.length === 0 ? nothing() : new ParallelView(visit, found, line.noise_sd ?? null).place;
+  });
+
+const nothing = () => emptyState("No hyperparameter was changed yet", "Each experiment will be a line here, across the values of its hyperparameters and its score.", "arnode start");
 
 class ParallelView {
   #visit;
@@ -41,7 +38,8 @@ class ParallelView {
   #count = element("p", { class: "soft", role: "status" });
   #chips = element("div", { class: "actions" });
   #table = element("div", {});
-  choice = element("details", { class: "chooser end" });
+  #choice = element("details", { class: "chooser end" });
+  #choiceWords = element("summary", {});
   place;
 
   constructor(visit, found, sd) {
@@ -49,7 +47,10 @@ class ParallelView {
     this.#found = found;
     this.#sd = sd;
     this.#rows = rowsOf(found, sd);
-    for (const [name, values] of Object.entries(found.values)) this.#axes.set(name, axisOf(name, values));
+    for (const [name, values] of Object.entries(found.values)) {
+      const axis = axisOf(name, values);
+      this.#axes.set(name, { ...axis, note: axis.isLog ? "logarithmic" : null });
+    }
     this.#axes.set(SCORE, this.#scoreAxis());
     const { stepOf } = this.#axes.get(SCORE).steps;
     for (const row of this.#rows) row.step = stepOf(row.metric);
@@ -66,15 +67,12 @@ class ParallelView {
     this.place = element(
       "div",
       {},
-      element("div", { class: "toolbar" }, this.#count, this.#chips),
+      element("div", { class: "toolbar" }, this.#count, this.#chips, this.#choice),
       this.#plot.place,
       element("p", { class: "soft" }, "Drag along an axis to select a range; click the axis to remove it. A click on a line opens the experiment. A line goes past an axis on which its value is unknown."),
       element("h2", {}, "The same as a table"),
       this.#table,
     );
-  }
-
-  begin() {
     this.#putChoice();
     this.#putPlot();
     this.#filter();
@@ -82,7 +80,7 @@ class ParallelView {
 
   get #usual() {
     const varied = this.#found.hyperparameters.map(({ name }) => name).filter((name) => this.#axes.get(name)?.ticks.length > 1);
-    return varied.slice(0, USUAL);
+    return varied.slice(0, narrow.matches ? USUAL_NARROW : USUAL);
   }
 
   // The axis of the score, whose rare, far worse values are at its end.
@@ -98,11 +96,11 @@ class ParallelView {
     const box = ({ name, count }) =>
       element("label", {}, element("input", { type: "checkbox", value: name, checked: this.#names.includes(name), on: { change: ({ target }) => this.#choose(name, target.checked) } }), " ", quoted(name), element("span", { class: "soft" }, ` ${figures.many(count, "patch", "patches")}`));
     const known = this.#found.hyperparameters.filter(({ name }) => this.#axes.has(name));
-    refill(this.choice, element("summary", {}, "Axes"), element("div", { class: "card" }, element("div", { class: "choices" }, element("fieldset", {}, element("legend", {}, "Hyperparameters"), known.map(box)))));
-    this.choice.addEventListener("keydown", ({ key }) => {
-      if (key !== "Escape" || !this.choice.open) return;
-      this.choice.open = false;
-      this.choice.querySelector("summary").focus();
+    refill(this.#choice, this.#choiceWords, element("div", { class: "card" }, element("div", { class: "choices" }, element("fieldset", {}, element("legend", {}, "Hyperparameters"), known.map(box)))));
+    this.#choice.addEventListener("keydown", ({ key }) => {
+      if (key !== "Escape" || !this.#choice.open) return;
+      this.#choice.open = false;
+      this.#choiceWords.focus();
     });
   }
 
@@ -118,6 +116,7 @@ class ParallelView {
   #putPlot() {
     const axes = [...this.#names, SCORE].map((name) => this.#axes.get(name));
     for (const row of this.#rows) row.places = axes.map((axis) => axis.at(axis.name === SCORE ? row.metric : (row.values.get(axis.name) ?? null)));
+    setText(this.#choiceWords, `${this.#names.length} of ${figures.many(this.#axes.size - 1, "changed hyperparameter")}`);
     const label = `${figures.many(this.#rows.length, "experiment")} across ${figures.many(this.#names.length, "hyperparameter")} and the score; the table below lists them`;
     this.#plot.put({ axes, rows: this.#rows, label });
   }

@@ -5,22 +5,16 @@ import { axisOf } from "../charts/axes.js";
 import { Scatter } from "../charts/scatter.js";
 import { element, emptyState, plain, refill } from "../dom.js";
 import * as figures from "../figures.js";
-import { chosenLine, lineChooser, ofLine } from "../line.js";
+import { ofLine, showLine } from "../line.js";
 import { fill } from "../visit.js";
 import { rowsOf, valueTable } from "./value_table.js";
 
-export async function show(visit) {
-  const { lines, line } = await chosenLine(visit);
-  if (line === null) {
-    visit.show(nothing());
-    return;
-  }
+export const show = (visit) => showLine(visit, nothing, (line) => scatterView(visit, line));
+
+async function scatterView(visit, line) {
   const { hyperparameters } = await visit.get(ofLine("experiments/filters", line));
   const wanted = visit.query.get("name") ?? hyperparameters[0]?.value;
-  if (wanted === undefined) {
-    visit.show(lineChooser(lines, line, again), nothing());
-    return;
-  }
+  if (wanted === undefined) return nothing();
   const plot = element("div", { class: "plot-place" });
   const known = hyperparameters.some(({ value }) => value === wanted) ? hyperparameters : [...hyperparameters, { value: wanted, count: 0 }];
   const select = element("select", { name: "hyperparameter" }, known.map(({ value, count }) => element("option", { value, selected: value === wanted }, `${plain(value)} (${count.toLocaleString()})`)));
@@ -36,11 +30,9 @@ export async function show(visit) {
     refill(plot);
     draw();
   });
-  visit.show(element("div", { class: "filters" }, lineChooser(lines, line, again), element("label", { class: "field" }, "Hyperparameter", select)), plot);
-  await draw();
+  draw();
+  return [element("div", { class: "filters" }, element("label", { class: "field" }, "Hyperparameter", select)), plot];
 }
-
-const again = () => dispatchEvent(new Event("hashchange"));
 
 const nothing = () => emptyState("No hyperparameter was changed yet", "The score of each experiment will be shown here by the value of one hyperparameter.", "arnode start");
 
@@ -53,7 +45,7 @@ async function plotOf(visit, line, name, signal) {
     rows,
     axis: axisOf(name, rows.map(({ value }) => value)),
     metric: found.metric,
-    level: line.working?.metric ?? null,
+    level: line.working?.metric ?? line.head?.metric ?? null,
     sd,
     open: ({ id }) => (location.hash = `#/experiments/${id}`),
     detailOf: (id) => visit.get(`experiments/${id}`),
