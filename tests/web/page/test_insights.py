@@ -172,20 +172,18 @@ def test_the_scatter_shows_and_opens_an_experiment(varied: Visitor) -> None:
     assert "#/experiments/" in varied.page.url
 
 
-def test_scores_beyond_the_range_are_arrows_and_counted(varied: Visitor) -> None:
+def test_scores_outside_the_scatter_are_counted(varied: Visitor) -> None:
     varied.go("insights/scatter?name=DEPTH")
-    beyond = varied.page.locator(".scatter .legend .beyond")
-    beyond.wait_for()
-    assert re.fullmatch(
-        rf"{FAR_WORSE} worse scores above this range, up to 6\.\d+", beyond.inner_text().strip()
-    )
-    assert beyond.locator("path").get_attribute("d") == "M8 3L12 11L4 11Z"  # points up
+    outside = varied.page.locator(".scatter .soft", has_text="Outside the plot")
+    outside.wait_for()
+    words = rf"Outside the plot: {FAR_WORSE} scores above \(▲\), up to 6\.\d+\."
+    assert re.fullmatch(words, outside.inner_text().strip())
 
 
-def test_no_score_is_beyond_the_range_of_a_plot_that_shows_all(visitor: Visitor) -> None:
+def test_a_scatter_of_all_scores_says_nothing_is_outside(visitor: Visitor) -> None:
     visitor.go("insights/scatter?name=MODE")
     visitor.page.wait_for_selector(".scatter canvas")
-    assert visitor.page.locator(".scatter .legend .beyond").count() == 0
+    assert visitor.page.get_by_text("Outside the plot").count() == 0
 
 
 def test_a_logarithmic_axis_says_so(varied: Visitor) -> None:

@@ -60,23 +60,22 @@ export function drawArrows(context, name, points, ratio, { isUp }) {
     taken.add(column);
     places.push([x, y + inside]);
   }
-  drawPaths(context, { ...MARKS[name], outline: arrow(isUp) }, places, ratio);
+  drawPaths(context, { ...MARKS[name], outline: triangle(isUp ? ARROW_PX : -ARROW_PX) }, places, ratio);
 }
 
-// The legend: each mark or curve with its meaning. `lines` are [class, words]. `beyond` says what the
-// arrows at an edge are: {isUp, words}.
-export function legend(shown, lines, beyond = null) {
+// The legend: each mark or curve with its meaning. `lines` are [class, words].
+export function legend(shown, lines) {
   const sample = (...children) => drawn("svg", { viewBox: "0 0 16 14", class: "sample", "aria-hidden": "true" }, ...children);
   return element(
     "ul",
     { class: "legend" },
     lines.map(([name, words]) => element("li", {}, sample(drawn("path", { class: `line ${name}`, d: "M0 7H16" })), words)),
-    ORDER.filter((name) => shown.has(name)).map((name) => element("li", {}, sample(sampleOf(MARKS[name])), wording(name).word)),
-    beyond === null ? null : element("li", { class: "beyond" }, sample(sampleOf({ colour: "soft", outline: arrow(beyond.isUp) })), beyond.words),
+    ORDER.filter((name) => shown.has(name)).map((name) => element("li", {}, sample(sampleOf(name)), wording(name).word)),
   );
 }
 
-function sampleOf({ colour, outline, filled }) {
+function sampleOf(name) {
+  const { colour, outline, filled } = MARKS[name];
   const steps = new Steps();
   outline(steps, 8, 7, 1);
   return drawn("path", { class: `mark ${colour}${filled ? " filled" : ""}`, d: steps.text });
@@ -123,10 +122,6 @@ function square(r) {
 
 function diamond(r) {
   return around([[0, -r], [r, 0], [0, r], [-r, 0]]);
-}
-
-function arrow(isUp) {
-  return triangle(isUp ? ARROW_PX : -ARROW_PX);
 }
 
 function triangle(r) {

@@ -1,6 +1,6 @@
 // The score against one hyperparameter: a mark for each experiment, as in the progress plot, and a band
-// of one sd of noise around the working line. Far worse scores are arrows at the edge of the range,
-// experiments without a score are on a strip below.
+// of one sd of noise around the working line. Far worse scores are arrows at the edge of the range, and
+// counted in words. Experiments without a score are on a strip below.
 
 import { element, plain, refill } from "../dom.js";
 import * as figures from "../figures.js";
@@ -48,10 +48,11 @@ export class Scatter {
     const name = `${metric.name || metric.unit} by ${axis.name}`;
     this.#place.setAttribute("aria-label", plain(`${name}: ${figures.many(rows.length, "experiment")}, ${betterWords(metric)}; the table below lists them`));
     const save = pictureButton(name, () => this.#plot, () => this.#legend);
-    this.place = element("div", { class: "scatter" }, element("div", { class: "chart" }, this.#place, this.#tip.place), element("div", { class: "below-plot" }, this.#legend, save));
-    const lines = figures.isKnown(level) ? [["working", "working line"], ...(sd > 0 ? [["band", "working line ± 1 sd of a run"]] : [])] : [];
     this.#measure();
-    refill(this.#legend, legend(new Set(rows.map(({ decision }) => markOf(decision))), lines, this.#beyond));
+    const outside = element("p", { class: "soft" }, this.#outsideWords);
+    this.place = element("div", { class: "scatter" }, element("div", { class: "chart" }, this.#place, this.#tip.place), outside, element("div", { class: "below-plot" }, this.#legend, save));
+    const lines = figures.isKnown(level) ? [["working", "working line"], ...(sd > 0 ? [["band", "working line ± 1 sd of a run"]] : [])] : [];
+    refill(this.#legend, legend(new Set(rows.map(({ decision }) => markOf(decision))), lines));
     // An element has its width only once it is on the page.
     requestAnimationFrame(() => {
       if (!signal.aborted) this.#begin(signal);
@@ -65,17 +66,20 @@ export class Scatter {
     this.#range = [low - strip, high];
   }
 
-  #isBeyond({ metric }) {
+  #isOutside({ metric }) {
     return figures.isKnown(metric) && (metric < this.#low || metric > this.#range[1]);
   }
 
-  // The scores beyond the edge of the range: all are worse.
-  get #beyond() {
-    const found = this.#rows.filter((row) => this.#isBeyond(row)).map(({ metric }) => metric);
-    if (found.length === 0) return null;
-    const isBelow = this.#metric.direction === "max";
-    const worst = figures.metric(found.reduce((one, other) => (isBelow ? Math.min(one, other) : Math.max(one, other))), this.#sd);
-    return { isUp: !isBelow, words: `${figures.many(found.length, "worse score")} ${isBelow ? "below" : "above"} this range, ${isBelow ? "down" : "up"} to ${worst}` };
+  // The scores outside the range are all worse than those inside.
+  get #outsideWords() {
+    const found = this.#rows.filter((row) => this.#isOutside(row)).map(({ metric }) => metric);
+    if (found.length === 0) return "";
+    const worst = figures.metric(found.reduce((one, other) => (this.#isWorseUp ? Math.max(one, other) : Math.min(one, other))), this.#sd);
+    return `Outside the plot: ${figures.many(found.length, "score")} ${this.#isWorseUp ? "above (▲), up" : "below (▼), down"} to ${worst}.`;
+  }
+
+  get #isWorseUp() {
+    return this.#metric.direction !== "max";
   }
 
   // Values that are not numbers get a small fixed offset, so that marks do not hide each other.
@@ -144,17 +148,16 @@ export class Scatter {
   }
 
   #draw(plot) {
-    const isUp = this.#metric.direction === "min"; // where worse scores are
-    const [groups, beyond] = [0, 1].map(() => new Map(ORDER.map((name) => [name, []])));
+    const [groups, outside] = [0, 1].map(() => new Map(ORDER.map((name) => [name, []])));
     this.#places = this.#rows.map((row) => {
       const x = this.#x(row);
       if (x === null) return null;
       const place = [plot.valToPos(x, "x", true), plot.valToPos(this.#y(row), "y", true)];
-      (this.#isBeyond(row) ? beyond : groups).get(markOf(row.decision)).push(place);
+      (this.#isOutside(row) ? outside : groups).get(markOf(row.decision)).push(place);
       return place;
     });
     for (const [name, points] of groups) if (points.length > 0) drawMarks(plot.ctx, name, points, uPlot.pxRatio);
-    for (const [name, points] of beyond) if (points.length > 0) drawArrows(plot.ctx, name, points, uPlot.pxRatio, { isUp });
+    for (const [name, points] of outside) drawArrows(plot.ctx, name, points, uPlot.pxRatio, { isUp: this.#isWorseUp });
   }
 
   #hover(plot) {
