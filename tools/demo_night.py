@@ -25,7 +25,7 @@ from node.demo.story import CHECKER, FINDER, idea
 from node.home.control_socket import call, is_running
 from node.home.home import Home
 from node.home.invites import write_invite
-from node.home.network_definition import Network
+from node.home.network_definition import NO_NETWORK, Network
 from node.home.networks import create_network
 from node.store.boards import BoardKey
 from node.store.measured_here import measured_here
@@ -45,11 +45,15 @@ _SEED_DIGITS: Final = 64
 _LEAST_NAME: Final = 4  # a shorter name may be part of any word
 _NICE: Final = 10
 _TURN: Final = "90s"
+_ALONE: Final = {"circles-26": "3m", TASK: "7m"}  # the session on each task before others join
 _RECORDED: Final = "night"
 
 
 async def record(root: Path) -> None:
-    """Run the nodes until the recorded one has re-run two peers' claims, and peers one."""
+    """Run the recorded node alone, then with others until claims were re-run.
+
+    It ends once the recorded node has re-run two peers' claims, and a peer one.
+    """
     task = load_task(TASK, data_dir=root / "data")
     kind_of(task.manifest).prepare(task, data_dir=root / "data", progress=silent)
     for name in ("finder", "checker", "liar", _RECORDED):
@@ -62,6 +66,10 @@ async def record(root: Path) -> None:
             shared = {"ARNODE_NET": NETWORK, "ARNODE_WEB": "none", "ARNODE_DHT": "0"}
             return await cast.start(name, module, words, {**shared, **settings})
 
+        for name, span in _ALONE.items():
+            session = ("start", "--task", name, "--for", span)
+            alone = await start(_RECORDED, ARNODE, *session, ARNODE_NET=NO_NETWORK)
+            await alone.process.wait()
         create_network(Home(root / "bootstrap"), Network(name=NETWORK))
         bootstrap = await start("bootstrap", ARNODE, "network", "bootstrap", "--http", "none")
         line = write_invite(Network(name=NETWORK, bootstrap=(await address_of(bootstrap),)))
