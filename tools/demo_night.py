@@ -25,7 +25,7 @@ from node.demo.story import CHECKER, FINDER, idea
 from node.home.control_socket import call, is_running
 from node.home.home import Home
 from node.home.invites import write_invite
-from node.home.network_definition import NO_NETWORK, Network
+from node.home.network_definition import Network
 from node.home.networks import create_network
 from node.store.boards import BoardKey
 from node.store.measured_here import measured_here
@@ -68,8 +68,9 @@ async def record(root: Path) -> None:
 
         for name, span in _ALONE.items():
             session = ("start", "--task", name, "--for", span)
-            alone = await start(_RECORDED, ARNODE, *session, ARNODE_NET=NO_NETWORK)
-            await alone.process.wait()
+            alone = await start(_RECORDED, ARNODE, *session, ARNODE_ONLINE="false")
+            if await alone.process.wait():
+                raise ended(alone)
         create_network(Home(root / "bootstrap"), Network(name=NETWORK))
         bootstrap = await start("bootstrap", ARNODE, "network", "bootstrap", "--http", "none")
         line = write_invite(Network(name=NETWORK, bootstrap=(await address_of(bootstrap),)))

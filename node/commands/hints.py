@@ -29,6 +29,8 @@ _MEANT_OPTIONS = {
 }
 _FOLLOW = ("-f", "-w", "--follow", "--watch")  # what people type to see a list grow
 _BACKGROUND = ("-d", "--daemon", "--detach", "--background", "-b")
+_OUTPUT = ("-o", "--output", "--out", "--file")
+_ALL = ("-a", "--all", "--force", "-f", "--now")
 _NEAR = 0.81  # of a misspelled option; options that only look alike are no help
 _MOST_LISTED = 7  # options that a hint can list
 # Where the missing argument of a command is found.
@@ -88,9 +90,16 @@ def _option_hint(wrong: str, context: click.Context, given: Sequence[str]) -> st
     if wrong in _FOLLOW:
         return "`arnode view` shows a running node live; `arnode home logs -f` follows its log"
     if wrong in _BACKGROUND and context.info_name == "start":
-        return "docs/service.md shows how to run it in the background"
+        return "`nohup arnode start … &` runs it in the background; docs/service.md: as a service"
+    if wrong in _OUTPUT and wrong not in known:
+        return f"it prints: end the command with `> FILE`, or see `{path} --help`"
+    if wrong in _ALL and context.info_name == "stop":
+        return "plain `arnode stop` stops the node of this home"
     if context.parent is None:
         return _hint_before_command(wrong, context, given)
+    if isinstance(context.command, click.Group):
+        names = ", ".join(context.command.list_commands(context))
+        return f"the commands of `{path}`: {names}"
     means = [one for one in _MEANT_OPTIONS.get(wrong, ()) if one in known]
     if near := means or difflib.get_close_matches(wrong, known, 1, _NEAR):
         return f"did you mean {near[0]}?"
@@ -134,10 +143,14 @@ def _argument_hint(extra: str, context: click.Context) -> str:
     takes = [one for one in context.command.params if isinstance(one, click.Argument)]
     if takes:
         return f"it takes one {takes[0].make_metavar(ctx=context)}: `{path} --help`"
-    if " " in extra:
+    if "-m" in known and " " in extra:
         return "put words that belong together in quotes"
-    if _is_task(extra):
-        usage = f"did you mean `{path} --task {extra}`?"
+    extra = extra.split(maxsplit=1)[0]
+    if task := _near_task(extra):
+        if context.info_name == "run":
+            starts, measures = f"arnode start --task {task}", f"arnode run --task {task}"
+            return f"`{starts}` runs the node; `{measures}` measures the baseline once"
+        usage = f"did you mean `{path} --task {task}`?"
         return usage if "--task" in known else f"`{path}` takes no task: leave it out"
     if "--source" in known and Path(extra).suffix:
         return f"did you mean `{path} --source {extra}`?"
@@ -147,10 +160,10 @@ def _argument_hint(extra: str, context: click.Context) -> str:
     if context.info_name == "pause" and extra[:1].isdigit():
         return f"did you mean `{path} --for {extra}`?"
     if "--folder" in known:
-        return f"it takes the edited files of this folder: plain `{path}`, or `--folder PATH`"
+        return "it takes files of the task's names, such as train.py, here or in `--folder PATH`"
     if _is_id(extra):
         return f"see `arnode show {extra}`"
-    return f"`{path}` takes no such argument: see `{path} --help`"
+    return f"`{path}` takes no such word: see `{path} --help`"
 
 
 def _is_id(word: str) -> bool:
@@ -159,7 +172,10 @@ def _is_id(word: str) -> bool:
     return ID_PREFIX.fullmatch(word) is not None
 
 
-def _is_task(word: str) -> bool:
+def _near_task(word: str) -> str | None:
+    """Return the task that a word names, maybe misspelled; None if it is none."""
     from trainer.task_folder.folder import TASK_FILE, builtin_tasks
 
-    return word in builtin_tasks() or Path(word, TASK_FILE).is_file()
+    if Path(word, TASK_FILE).is_file():
+        return word
+    return next(iter(difflib.get_close_matches(word, builtin_tasks(), 1, _NEAR)), None)

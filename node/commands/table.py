@@ -1,7 +1,7 @@
 """The table of `arnode`'s commands, as strings, and the groups that import a command when used."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -171,7 +171,6 @@ _MEANT: Mapping[str, str] = {
     **dict.fromkeys(("undo", "revert", "rollback", "checkout"), "help head"),
     **dict.fromkeys(("quit", "exit", "kill", "down"), "help stop"),
     "describe": "show",
-    "init": "task init",
 }
 # What people want that no command does, and what there is instead.
 _EXPLAINED: Mapping[str, str] = {
@@ -183,6 +182,8 @@ _EXPLAINED: Mapping[str, str] = {
         ("login", "logout", "signup", "register", "account"),
         "there are no accounts: `arnode home key` shows this node's key",
     ),
+    "init": "nothing needs to be set up; `arnode task init` makes a task of a program of yours",
+    "logs": "`arnode log` lists experiments, `arnode home logs` shows the node's own log",
     "restart": "`start` resumes what `stop` ended: see `arnode help stop`",
 }
 # The same in groups of commands.
@@ -216,14 +217,16 @@ class CommandGroup(click.Group):
         """Resolve a command. Raises UsageError with a hint if there is none."""
         word, path = args[0], ctx.command_path
         if not word.startswith("-") and self.get_command(ctx, word) is None:
-            raise UsageError(f"there is no command `{path} {word}`", self.hint(ctx, word))
+            raise UsageError(f"there is no command `{path} {word}`", self.hint(ctx, args))
         return super().resolve_command(ctx, args)
 
-    def hint(self, ctx: click.Context, word: str) -> str:
-        """Return a hint for a word that is no command of this group."""
-        names = self.list_commands(ctx)
+    def hint(self, ctx: click.Context, args: Sequence[str]) -> str:
+        """Return a hint for words of which the first is no command of this group."""
+        names, word = self.list_commands(ctx), args[0]
         if (found := _MEANT_IN_GROUPS.get(word.lower())) in names:
             return f"did you mean `{ctx.command_path} {found}`?"
+        if "/" in word or "." in word:
+            return f"name one of these first: {', '.join(names)}"
         return f"the commands of `{ctx.command_path}`: {', '.join(names)}"
 
 
@@ -260,21 +263,24 @@ class AllCommands(LazyGroup):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Resolve a command or a synonym. Raises UsageError with a hint if there is none."""
-        path = ctx.command_path
-        if args[0] == "list" and args[1:] and (found := meant(args[1])):  # such as `list tasks`
-            raise UsageError(f"there is no command `{path} list`", f"see `{path} {found}`")
         return super().resolve_command(ctx, [_SYNONYMS.get(args[0], args[0]), *args[1:]])
 
-    def hint(self, ctx: click.Context, word: str) -> str:
+    def hint(self, ctx: click.Context, args: Sequence[str]) -> str:
         """Return a hint that names no command that starts, stops or changes something unasked."""
-        path = ctx.command_path
-        word = word.lower()
+        path, word, following = ctx.command_path, args[0].lower(), args[1:2]
         if word in COMMANDS:
             return f"commands are in lower case: see `{path} help {word}`"
         if word.split()[0] in COMMANDS:
             return f"leave out the quotes: `{path} {word}`"
         if said := _EXPLAINED.get(word):
             return said
+        if word == "list" and following and (found := meant(following[0])):
+            return f"see `{path} {found}`"
+        singular = self.get_command(ctx, word.removesuffix("s"))
+        if isinstance(singular, click.Group) and following:  # such as `tasks show`
+            group = click.Context(singular, info_name=singular.name, parent=ctx)
+            if singular.get_command(group, following[0]) is not None:
+                return f"did you mean `{path} {singular.name} {following[0]}`?"
         if found := meant(word):
             return f"see `{path} {found}`"
         near = difflib.get_close_matches(word, [*COMMANDS, *_SYNONYMS, *_MEANT], 1, 0.65)

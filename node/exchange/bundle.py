@@ -38,7 +38,9 @@ _MAX_ENTRIES = 4_096
 _MANIFEST = "manifest.json"
 _NAME = re.compile("(records|blobs)/[0-9a-f]{64}")
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the oldest time that a zip can hold
-_HINT = "ask its author for a new one: `arnode export bundle ID`"
+_HINT = (
+    "`arnode export bundle ID` makes one, at its author; `arnode try` measures a source of your own"
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -92,7 +92,7 @@ def _read(folder: Path, name: str) -> bytes:
     except (FileNotFoundError, NotADirectoryError) as fault:
         raise UsageError(
             f"there is no {name} in {folder}",
-            "run the command in the folder with this file, or name that folder with --folder",
+            f"`arnode head --working > {name}` writes one to edit; --folder names another folder",
         ) from fault
     except OSError as fault:
         raise UsageError(

@@ -28,7 +28,7 @@ _SHOWN_DIGITS = 12
 _SHOWN_IDS = 5
 _AN_ID = (
     "an id",
-    "`arnode log` lists ids, which are hex digits; for a task: `arnode task show NAME`",
+    "`arnode log` lists ids; `arnode head` is the head, `arnode task show NAME` a task",
 )
 
 
@@ -281,7 +281,10 @@ class Records:
         """
         found = self.matching(prefix)
         if (one := only_one(prefix, found)) is None:
-            raise UsageError(f"no record's id begins with `{prefix}`", "see `arnode log` for ids")
+            is_empty = not self._database.rows("SELECT 1 FROM record LIMIT 1")
+            home = "this home has no records yet; ARNODE_HOME names another one"
+            hint = home if is_empty else "see `arnode log` for ids"
+            raise UsageError(f"no record's id begins with `{prefix}`", hint)
         return self.get(found[one])
 
     def find_author(self, prefix: str) -> bytes:

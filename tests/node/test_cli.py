@@ -106,7 +106,11 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
         ("cost", "see `arnode agent spending`"),
         ("nodes", "see `arnode network peers`"),
         ("trials", "see `arnode log`"),
-        ("init", "see `arnode task init`"),
+        (
+            "init",
+            "nothing needs to be set up; `arnode task init` makes a task of a program of yours",
+        ),
+        ("logs", "`arnode log` lists experiments, `arnode home logs` shows the node's own log"),
         ("qqqq", "`arnode help --all` lists all commands"),
         ("login", "there are no accounts: `arnode home key` shows this node's key"),
         ("restart", "`start` resumes what `stop` ended: see `arnode help stop`"),
@@ -115,6 +119,13 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
             (
                 "records stay; `arnode help head` says how to go back, `arnode home paths` where "
                 "files are"
+            ),
+        ),
+        (
+            "task import ./there",
+            (
+                "name one of these first: algotune, codeevolve, kernelbot, mle-bench, openevolve, "
+                "pi-autoresearch, shinka"
             ),
         ),
         ("task ls", "did you mean `arnode task list`?"),
@@ -170,16 +181,22 @@ def test_words_of_other_tools_do_what_they_say(
     [
         ("start tiny", "did you mean `arnode start --task tiny`?"),
         ("run train.py", "did you mean `arnode run --source train.py`?"),
-        ("run tiny", "did you mean `arnode run --task tiny`?"),
-        ("start tiny sql", "put words that belong together in quotes"),
-        ("log 5", "`arnode log` takes no such argument: see `arnode log --help`"),
+        ("run tiny", "`arnode start --task tiny` runs the node; `arnode run --task tiny` measures"),
+        ("start tiny sql", "did you mean `arnode start --task tiny`?"),
+        ("stop tiny now", "`arnode stop` takes no task: leave it out"),
+        ("stop it now", "`arnode stop` takes no such word: see `arnode stop --help`"),
+        ("stop --all", "plain `arnode stop` stops the node of this home"),
+        ("head tinny", "did you mean `arnode head --task tiny`?"),
+        ("head --output best.py", "it prints: end the command with `> FILE`"),
+        ("export --format csv", "the commands of `arnode export`: "),
+        ("log 5", "`arnode log` takes no such word: see `arnode log --help`"),
         ("log deadbeef", "see `arnode show deadbeef`"),
         ("view deadbeef", "see `arnode show deadbeef`"),
-        ("start help", "`arnode start` takes no such argument: see `arnode start --help`"),
+        ("start help", "`arnode start` takes no such word: see `arnode start --help`"),
         ("start --workers 4", "did you mean --lanes?"),
         ("start --budget 5m", "did you mean --for?"),
         ("start -t tiny", "did you mean --task?"),
-        ("start -d", "docs/service.md shows how to run it in the background"),
+        ("start -d", "`nohup arnode start … &` runs it in the background"),
         ("start --offline", "see `arnode start --help`"),
         ("start --tsak tiny", "did you mean --task?"),
         (
@@ -199,7 +216,7 @@ def test_words_of_other_tools_do_what_they_say(
         ("verify abcd ef01", "it takes one ID|BUNDLE: `arnode verify --help`"),
         (
             "try train.py",
-            "it takes the edited files of this folder: plain `arnode try`, or `--folder PATH`",
+            "it takes files of the task's names, such as train.py, here or in `--folder PATH`",
         ),
         ("try -m fix the rate", "put words that belong together in quotes"),
         ("--status", "see `arnode status`"),
@@ -513,6 +530,7 @@ def test_a_request_to_end_is_an_interrupt(
     ("words", "hint"),
     [
         (("list", "tasks"), "see `arnode task list`"),
+        (("tasks", "show", "tiny"), "did you mean `arnode task show`?"),
         (
             ("start", "train.py"),
             (
