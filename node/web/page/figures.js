@@ -7,6 +7,7 @@ const MINUS = "−";
 const ID_DIGITS = 8;
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB"];
 const DAY_AND_TIME = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+const COUNT = new Intl.NumberFormat(); // toLocaleString makes one at each call
 const MINUTE_S = 60;
 export const HOUR_S = 3600;
 const DAY_S = 86_400;
@@ -84,7 +85,7 @@ export function share(value) {
 }
 
 export function many(count, one, several = `${one}s`) {
-  return `${count.toLocaleString()} ${count === 1 ? one : several}`;
+  return `${COUNT.format(count)} ${count === 1 ? one : several}`;
 }
 
 export function short(id) {

@@ -4,6 +4,7 @@
 import { append, element, refill, setText, skeleton } from "./dom.js";
 
 const SPARE = 6; // extra rows above and below the visible ones
+const MOST_NEW = 10; // rows in one frame; the others follow in the next ones
 const CONTROLS = "a, input, button";
 
 export class RowList {
@@ -54,7 +55,7 @@ export class RowList {
     watcher.observe(this.#scroller);
     signal.addEventListener("abort", () => watcher.disconnect());
     source.changed = () => this.refresh();
-    this.place = element("div", { class: "list" }, this.#waiting, this.#scroller, this.#empty);
+    this.place = element("div", { class: "list", "aria-busy": true }, this.#waiting, this.#scroller, this.#empty);
     this.setColumns(columns);
   }
 
@@ -78,9 +79,8 @@ export class RowList {
     this.#goTo(isInside ? this.#active + steps : this.#active);
   }
 
-  // Draws all rows again from the source.
+  // Draws the rows whose items have changed.
   refresh() {
-    for (const row of this.#rows.values()) row.dataset.stale = "";
     this.#plan();
   }
 
@@ -92,7 +92,10 @@ export class RowList {
 
   #measure() {
     const height = parseFloat(getComputedStyle(this.#scroller).getPropertyValue("--row-height"));
-    if (height > 0) this.#height = height;
+    if (height > 0 && height !== this.#height) {
+      this.#height = height;
+      for (const [index, row] of this.#rows) row.style.transform = this.#shift(index);
+    }
     this.refresh();
   }
 
@@ -112,8 +115,8 @@ export class RowList {
     this.#waiting.hidden = isKnown;
     this.#scroller.hidden = !isKnown || total === 0;
     this.#body.hidden = !isKnown || total === 0;
-    this.place.toggleAttribute("aria-busy", !isKnown || this.#source.isBusy === true);
     if (!isKnown) {
+      this.place.toggleAttribute("aria-busy", true);
       this.#source.want(0, 0);
       return;
     }
@@ -126,9 +129,18 @@ export class RowList {
     const last = Math.min(total, Math.ceil((top + this.#scroller.clientHeight) / this.#height) + SPARE);
     this.#source.want(first, last);
     for (const [index, row] of this.#rows) if (index < first || index >= last) this.#drop(index, row);
-    const made = document.createDocumentFragment();
-    for (let index = first; index < last; index++) this.#place(index, made);
-    this.#body.append(made);
+    for (const [index, row] of this.#rows) if (row.item !== this.#source.at(index)) this.#fill(row, this.#source.at(index), index);
+    // Visible rows come before spare ones, many of which a fast reader passes by before their turn.
+    const visible = Math.min(last, Math.floor(top / this.#height));
+    const missing = [...indexes(visible, last), ...indexes(first, visible)].filter((index) => !this.#rows.has(index));
+    for (const index of missing.slice(0, MOST_NEW)) this.#add(index);
+    const isUnfinished = missing.length > MOST_NEW;
+    this.place.toggleAttribute("aria-busy", isUnfinished || this.#source.isBusy === true);
+    if (isUnfinished) this.#plan();
+  }
+
+  #shift(index) {
+    return `translateY(${index * this.#height}px)`;
   }
 
   #drop(index, row) {
@@ -138,21 +150,12 @@ export class RowList {
     this.#rows.delete(index);
   }
 
-  #place(index, made) {
-    const known = this.#rows.get(index);
-    const item = this.#source.at(index);
-    if (known) {
-      known.style.transform = `translateY(${index * this.#height}px)`;
-      if (known.dataset.stale === undefined) return;
-      delete known.dataset.stale;
-      if (known.item !== item) this.#fill(known, item, index);
-      return;
-    }
+  #add(index) {
     const row = element("div", { role: "row", class: "row", "aria-rowindex": String(index + 2) });
-    row.style.transform = `translateY(${index * this.#height}px)`;
+    row.style.transform = this.#shift(index);
+    this.#fill(row, this.#source.at(index), index);
     this.#rows.set(index, row);
-    this.#fill(row, item, index);
-    made.append(row);
+    this.#body.append(row);
   }
 
   #fill(row, item, index) {
@@ -193,6 +196,7 @@ export class RowList {
     this.#activate(index);
     this.#reveal(index);
     this.#draw();
+    if (!this.#rows.has(index)) this.#add(index);
     this.#focus(index);
   }
 
@@ -230,6 +234,8 @@ export class RowList {
     (row?.querySelector("a") ?? this.#scroller).focus({ preventScroll: true });
   }
 }
+
+const indexes = (from, to) => Array.from({ length: Math.max(0, to - from) }, (_, at) => from + at);
 
 function heading({ name, part, sort, spoken }, sorted) {
   const made = element("div", { role: "columnheader", class: `cell ${part}`, title: name || null });

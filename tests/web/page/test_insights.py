@@ -29,6 +29,12 @@ def varied(visitor: Visitor) -> Visitor:
     return visitor
 
 
+def go_to_axes(visitor: Visitor, path: str) -> None:
+    """Go to parallel coordinates, and wait until they are drawn."""
+    visitor.go(path)
+    visitor.page.wait_for_selector(".parallel .run", state="attached")
+
+
 def drag(visitor: Visitor, axis: int, start: float, end: float) -> None:
     """Drag along an axis of the parallel coordinates, between fractions of its height."""
     box = visitor.page.locator(".dimension").nth(axis).locator(".stem").first.bounding_box()
@@ -187,7 +193,7 @@ def test_a_scatter_of_all_scores_says_nothing_is_outside(visitor: Visitor) -> No
 
 
 def test_a_logarithmic_axis_says_so(varied: Visitor) -> None:
-    varied.go("insights/parallel?axes=LEARNING_RATE,DEPTH")
+    go_to_axes(varied, "insights/parallel?axes=LEARNING_RATE,DEPTH")
     notes = [
         one.locator("text.tick").last.text_content()
         for one in varied.page.locator(".dimension").all()
@@ -199,7 +205,7 @@ def test_a_logarithmic_axis_says_so(varied: Visitor) -> None:
 
 def test_on_a_phone_two_axes_and_the_score_fit(varied: Visitor) -> None:
     varied.look(390, "light")
-    varied.go("insights/parallel")
+    go_to_axes(varied, "insights/parallel")
     varied.page.wait_for_selector(".dimension")
     assert varied.page.locator(".dimension").count() == 3
     scroller = varied.page.locator(".chart .wide")
@@ -228,7 +234,7 @@ def test_an_interval_without_width_is_exact(varied: Visitor) -> None:
 
 
 def test_a_brush_filters_and_is_in_the_address(varied: Visitor) -> None:
-    varied.go("insights/parallel")
+    go_to_axes(varied, "insights/parallel")
     axes = varied.page.locator(".dimension").count()
     assert axes == 7  # six hyperparameters and the score
     assert varied.page.locator(".parallel .run").count() == 1_000
@@ -242,7 +248,7 @@ def test_a_brush_filters_and_is_in_the_address(varied: Visitor) -> None:
     assert count == f"{1_000 - faint} of the latest 1,000 of 1,234 experiments"
     shared = varied.page.url.split("#/")[1]
     varied.go("network")
-    varied.go(shared)
+    go_to_axes(varied, shared)
     assert varied.page.locator(".parallel .run.faint").count() == faint
     assert brushes(varied) == {name: [low, high]}
     varied.page.locator("button.chip").click()
@@ -251,7 +257,7 @@ def test_a_brush_filters_and_is_in_the_address(varied: Visitor) -> None:
 
 
 def test_a_brush_on_words_keeps_their_values(varied: Visitor) -> None:
-    varied.go("insights/parallel?axes=LEARNING_RATE,WINDOW_PATTERN")
+    go_to_axes(varied, "insights/parallel?axes=LEARNING_RATE,WINDOW_PATTERN")
     assert varied.page.locator(".dimension").count() == 3
     drag(varied, 1, 0.0, 1.0)
     (values,) = brushes(varied).values()
@@ -261,13 +267,13 @@ def test_a_brush_on_words_keeps_their_values(varied: Visitor) -> None:
     shared = unquote(varied.page.url.split("#/")[1])
     assert "<img" in shared
     varied.page.reload()
-    varied.settle()
+    varied.page.wait_for_selector(".parallel .run.faint")
     assert varied.page.locator(".parallel .run.faint").count() == faint
     assert not varied.is_hurt
 
 
 def test_axes_are_chosen_and_odd_addresses_do_no_harm(varied: Visitor) -> None:
-    varied.go("insights/parallel")
+    go_to_axes(varied, "insights/parallel")
     varied.page.locator(".chooser summary").click()
     varied.page.get_by_role("checkbox", name="MODE").check()
     varied.page.get_by_role("checkbox", name="DEPTH").uncheck()
@@ -277,14 +283,14 @@ def test_axes_are_chosen_and_odd_addresses_do_no_harm(varied: Visitor) -> None:
     assert "axes=LEARNING_RATE" in varied.page.url
     for odd in ("{", "[1]", "null", '{"score":"x","NO":[1,2],"DEPTH":[null,{}]}', '{"DEPTH":[]}'):
         varied.go("network")
-        varied.go(f"insights/parallel?axes=NO,__proto__,DEPTH&brushes={odd}")
+        go_to_axes(varied, f"insights/parallel?axes=NO,__proto__,DEPTH&brushes={odd}")
         assert varied.page.locator(".dimension").count() == 2
         assert varied.page.locator(".run.faint").count() == 0
     assert varied.faults == []
 
 
 def test_a_line_shows_its_title_and_opens_its_experiment(varied: Visitor) -> None:
-    varied.go("insights/parallel")
+    go_to_axes(varied, "insights/parallel")
     box = varied.page.locator("svg.parallel").bounding_box()
     for number in range(30):
         varied.page.mouse.move(box["x"] + box["width"] * 0.43, box["y"] + 70 + number * 8)
@@ -300,7 +306,7 @@ def test_a_line_shows_its_title_and_opens_its_experiment(varied: Visitor) -> Non
 
 
 def test_the_plots_of_a_real_home_show_its_experiments(visitor: Visitor) -> None:
-    visitor.go("insights/parallel")
+    go_to_axes(visitor, "insights/parallel")
     assert visitor.page.locator(".parallel .run").count() > 500
     name = visitor.page.locator(".dimension .axis-name title").first.text_content()
     assert name == "LEARNING_RATE"
@@ -322,7 +328,7 @@ def test_as_many_experiments_as_the_server_sends_are_drawn(visitor: Visitor) -> 
         visitor.page.mouse.move(over["x"] + 40 * number, over["y"] + 9 * number)
     visitor.page.unroute_all()
     pretend_insights(visitor.page)  # the limit for all of them
-    visitor.go("insights/parallel")
+    go_to_axes(visitor, "insights/parallel")
     drag(visitor, 0, 0.2, 0.6)
     assert visitor.page.locator(".dimension").count() > 0
     assert not visitor.is_hurt
@@ -354,7 +360,7 @@ def test_empty_views_say_what_will_be_there(chromium: Any, empty: ServedHome) ->
 def test_hostile_names_and_values_are_words(varied: Visitor) -> None:
     varied.go("insights/importance")
     assert HOSTILE[2] in varied.text(".hyperparameters li:last-child h2")
-    varied.go("insights/parallel?axes=WINDOW_PATTERN,MODE")
+    go_to_axes(varied, "insights/parallel?axes=WINDOW_PATTERN,MODE")
     varied.page.mouse.move(10, 10)
     assert varied.page.locator("#part img, #part script").count() == 0
     varied.go("insights/kinds")

@@ -89,6 +89,41 @@ def test_of_a_board_of_a_hundred_thousand_rows_only_those_in_sight_are_there(
     assert visitor.page.locator(".body .row").count() < 80
 
 
+def test_a_jump_adds_a_few_rows_in_each_frame_until_all_visible_ones_are_there(
+    visitor: Visitor,
+) -> None:
+    visitor.go("experiments")
+    added = visitor.page.evaluate(
+        """async () => {
+          const scroller = document.querySelector(".scroller");
+          const added = [];
+          const isRow = (node) => node.classList?.contains("row");
+          new MutationObserver((changes) => {
+            added.push(changes.flatMap((one) => [...one.addedNodes]).filter(isRow).length);
+          }).observe(scroller.querySelector(".body"), { childList: true });
+          scroller.scrollTop = 20_000;
+          const list = document.querySelector(".list");
+          do await new Promise(requestAnimationFrame);
+          while (added.length === 0 || list.hasAttribute("aria-busy"));
+          return added.filter((count) => count > 0);
+        }"""
+    )
+    assert len(added) > 1
+    assert max(added) <= 10
+    missing = visitor.page.evaluate(
+        """() => {
+          const scroller = document.querySelector(".scroller");
+          const row = parseFloat(getComputedStyle(scroller).getPropertyValue("--row-height"));
+          const first = Math.floor(scroller.scrollTop / row);
+          const last = Math.ceil((scroller.scrollTop + scroller.clientHeight) / row);
+          const indexes = Array.from({ length: last - first }, (_, at) => first + at);
+          const shown = (at) => scroller.querySelector(`[aria-rowindex="${at + 2}"]`);
+          return indexes.filter((at) => shown(at) === null);
+        }"""
+    )
+    assert missing == []
+
+
 def test_keys_alone_lead_to_an_experiment_and_back(visitor: Visitor) -> None:
     page = visitor.page
     page.keyboard.press("Tab")
