@@ -3,8 +3,8 @@
 import click
 
 from node.commands.basics import setting_option
-from node.home.config import config_of
 from node.home.home import Home
+from node.home.settings_in_force import config_of
 from node.home.values import Given
 from protocol.errors import UsageError
 

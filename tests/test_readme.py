@@ -26,8 +26,9 @@ import pytest
 from agent.source.literals import find_hyperparameters
 from docs.configuration import with_agents, with_settings
 from node.commands.table import COMMANDS
-from node.home.config import SETTINGS, Config, load_config
+from node.home.config import SETTINGS, Config
 from node.home.home import Home
+from node.home.settings_in_force import load_config
 from tests.conftest import DEAF_TASK
 from tests.integration.nodes import in_process
 from trainer.language_model.data import TaskData

@@ -12,8 +12,8 @@ import click
 
 from agent.model.figures import keep_rule
 from node.commands.basics import json_option, print_result, refuse_other_options, task_options
-from node.home.config import config_of
 from node.home.home import Home
+from node.home.settings_in_force import config_of
 from node.terminal.terminal import print_json
 from protocol.codecs import plain
 from protocol.rule import DEFAULT, screening_policy

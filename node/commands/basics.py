@@ -13,8 +13,9 @@ import click
 from click.core import ParameterSource
 
 from node.home import values
-from node.home.config import SETTINGS, config_of, load_config
+from node.home.config import SETTINGS
 from node.home.home import Home
+from node.home.settings_in_force import config_of, load_config
 from node.terminal.terminal import print_json
 from protocol.errors import UsageError
 

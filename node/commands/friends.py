@@ -8,7 +8,6 @@ import click
 
 from node.commands.basics import json_option, print_result, reading, short
 from node.commands.table import CommandGroup
-from node.home.config import config_of
 from node.home.fleet import (
     FLEET,
     MAX_MEMBERS,
@@ -22,6 +21,7 @@ from node.home.home import Home
 from node.home.keyfile import read_keys
 from node.home.network_definition import AUTHOR_BYTES, key_of
 from node.home.people import read_people, write_people
+from node.home.settings_in_force import config_of
 from node.home.signed_list import MAX_BYTES
 from protocol.errors import UsageError
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import click
 
-from node.home.config import config_of
 from node.home.home import Home
 from node.home.sandboxing import require_sandbox
+from node.home.settings_in_force import config_of
 from node.on_demand.trial_runs import try_command
 from node.terminal.progress import reporting
 from node.terminal.vocabulary import many

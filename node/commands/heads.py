@@ -20,10 +20,10 @@ from node.commands.basics import (
     short,
     shown_line,
 )
-from node.home.config import config_of
 from node.home.control_socket import is_running
 from node.home.faults import empty_folder
 from node.home.home import Home
+from node.home.settings_in_force import config_of
 from node.line.head_by_hand import (
     drop_kept,
     manifest_of,

@@ -14,10 +14,11 @@ import click
 
 from node.commands.basics import MOST_SHOWN, Count, json_option, print_result
 from node.commands.table import CommandGroup
-from node.home.config import SETTINGS, load_config, parse_setting, unused_variables
+from node.home.config import SETTINGS
 from node.home.config_file import change_settings
 from node.home.home import Home
 from node.home.keyfile import read_keys, renew_keys
+from node.home.settings_in_force import load_config, parse_setting, unused_variables
 from node.line.open_task import require_known
 from protocol.codecs import plain
 from protocol.errors import NotRunningError

@@ -12,10 +12,10 @@ from node.exchange.bundle import read_bundle
 from node.exchange.bundling import take_in
 from node.exchange.importers import MAX_LOG_BYTES, HistoryReader, Importer, read_history
 from node.home.clock import clock_ms
-from node.home.config import config_of
 from node.home.faults import explaining_faults
 from node.home.home import Home
 from node.home.plugins import IMPORTERS, Found
+from node.home.settings_in_force import config_of
 from node.store.blobs import Blobs
 from node.store.imported import sources_on_branch
 from node.store.intake import Quotas

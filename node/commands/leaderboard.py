@@ -16,8 +16,8 @@ from node.commands.basics import (
     refuse_other_options,
 )
 from node.commands.imported import print_best
-from node.home.config import config_of
 from node.home.home import Home
+from node.home.settings_in_force import config_of
 from node.reporting.blocks import heading, paragraph
 from node.reporting.board_table import LEGEND, digests_of, table_of, title_of
 from node.reporting.boards import (

@@ -72,7 +72,7 @@ def ray_join(address: str, lanes: int | None) -> None:
 
 def _token(*, is_made: bool = False) -> "Path":
     """Return the path of the cluster's token. With `is_made` create the token if missing."""
-    from node.home.config import config_of
+    from node.home.settings_in_force import config_of
     from node.remote.ray_setup import checked_token, make_token, require_ray, token_of
 
     require_ray()

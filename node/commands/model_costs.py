@@ -9,8 +9,8 @@ import click
 
 from node.commands.basics import Count, json_option
 from node.home.clock import clock_ms
-from node.home.config import config_of
 from node.home.home import Home
+from node.home.settings_in_force import config_of
 from node.proposing.day import Fixed, correct_call, day_document, today
 from node.store.store import Store
 from node.terminal.terminal import print_json

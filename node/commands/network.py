@@ -14,7 +14,6 @@ from node.commands.basics import (
     warn_if_variable_overrides,
 )
 from node.home.addresses import Address, Reach, parse_direct, peer_id
-from node.home.config import config_of
 from node.home.config_file import change_settings
 from node.home.consent import network_terms
 from node.home.control_socket import is_running
@@ -31,6 +30,7 @@ from node.home.network_definition import (
     key_of,
 )
 from node.home.networks import all_networks, create_network, find_network
+from node.home.settings_in_force import config_of
 from node.terminal.terminal import print_json
 from protocol.codecs import plain
 from protocol.errors import Rejected, UsageError

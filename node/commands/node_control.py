@@ -8,8 +8,9 @@ from typing import Final
 import click
 
 from node.commands.basics import json_option, reading, setting_option, warn_if_variable_overrides
-from node.home.config import Config, config_of
+from node.home.config import Config
 from node.home.home import Home
+from node.home.settings_in_force import config_of
 from node.home.values import Given
 from node.terminal.terminal import print_json, say
 from protocol.errors import NotRunningError, UsageError

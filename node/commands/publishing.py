@@ -13,13 +13,14 @@ import click
 
 from node.commands.basics import print_result, short
 from node.home.clock import clock_ms
-from node.home.config import Config, config_of
+from node.home.config import Config
 from node.home.control_socket import Message, call, document
 from node.home.current_network import current_network, running_member
 from node.home.home import Home
 from node.home.keyfile import identity_of, load_keys
 from node.home.networks import find_network
 from node.home.people import read_people
+from node.home.settings_in_force import config_of
 from node.reporting.blocks import Span, figures_column, quoted, table, words_column
 from node.reporting.figures import time_of
 from node.reporting.published import PublishedDocument, reports_document, text_of

@@ -8,11 +8,11 @@ import click
 
 from node.commands.basics import json_option, reading, shown_line
 from node.home.clock import clock_ms
-from node.home.config import config_of
 from node.home.faults import explaining_faults
 from node.home.files import write_file
 from node.home.home import Home
 from node.home.keyfile import identity_of, read_keys
+from node.home.settings_in_force import config_of
 from node.reporting.concluded import TimeSpan
 from node.reporting.night import SHOWN, as_markdown, whole_night
 from node.reporting.report import report_of

@@ -10,10 +10,10 @@ from node.commands.basics import Count, json_option, print_result, short
 from node.commands.checking import check
 from node.commands.replicate import replicate
 from node.commands.table import CommandGroup
-from node.home.config import config_of
 from node.home.control_socket import call
 from node.home.faults import explaining_faults
 from node.home.home import Home
+from node.home.settings_in_force import config_of
 from node.line.open_task import find_task, known_by_id, lacking, untrusted_task
 from node.reporting.tasks import tasks_document
 from node.store.blobs import Blobs

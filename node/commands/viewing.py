@@ -14,9 +14,10 @@ from node.commands.basics import (
     refuse_other_options,
     setting_option,
 )
-from node.home.config import Config, config_of
+from node.home.config import Config
 from node.home.control_socket import call, is_running, nonsense
 from node.home.home import Home
+from node.home.settings_in_force import config_of
 from protocol.errors import UsageError
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ from typing import Final
 
 from node.demo.cast import TASK
 from node.home.clock import clock_ms
-from node.home.config import config_of
 from node.home.home import Home
 from node.home.invites import read_invite
 from node.home.keyfile import identity_of, load_keys
 from node.home.network_definition import Network
+from node.home.settings_in_force import config_of
 from node.line.open_task import Subject
 from node.line.record_writer import RecordWriter
 from node.peering.membership import taking_part

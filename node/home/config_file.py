@@ -11,9 +11,9 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
-from node.home.config import load_config
 from node.home.faults import explaining_faults
 from node.home.files import write_file
+from node.home.settings_in_force import load_config
 from node.home.values import Given
 from protocol.errors import ConfigurationError
 

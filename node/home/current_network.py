@@ -6,11 +6,12 @@ The settings name the network that was last joined, or last named by `arnode sta
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from node.home.config import Config, load_config
+from node.home.config import Config
 from node.home.config_file import change_settings
 from node.home.control_socket import Message, call
 from node.home.home import Home
 from node.home.networks import find_network
+from node.home.settings_in_force import load_config
 from protocol.errors import NotRunningError
 
 

@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import Annotated, Final
 
 from node.home.addresses import KEY_BYTES, Address, parse_address, peer_id
-from node.home.config import load_config
 from node.home.config_file import change_settings
 from node.home.home import Home
 from node.home.network_definition import MAX_BOOTSTRAP, NO_NETWORK, TASK_PATTERN, Network
 from node.home.networks import defined_network, own_file, replace_network
+from node.home.settings_in_force import load_config
 from protocol.codecs import NAME_PATTERN, Codec, identifier, listing
 from protocol.encoding import Value, decode, encode
 from protocol.errors import ConfigurationError, Rejected, UsageError

@@ -16,11 +16,12 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from node.home.config import Config, config_of
+from node.home.config import Config
 from node.home.faults import explaining_faults
 from node.home.home import Home
 from node.home.keyfile import load_secret
 from node.home.sandboxing import require_peer_sandbox
+from node.home.settings_in_force import config_of
 from node.line.splits import split_key
 from node.store.blobs import Blobs
 from node.store.named_tasks import folder_of_name

@@ -13,11 +13,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-from node.home.config import config_of, load_config
 from node.home.files import LITTLE_BYTES, TOO_LITTLE_BYTES, free_bytes
 from node.home.home import Home
 from node.home.keyfile import read_keys
 from node.home.plugins import GROUPS, plugins
+from node.home.settings_in_force import config_of, load_config
 from node.proposing.choice import AUTO, choose
 from node.proposing.diagnosis import Diagnosis, diagnose
 from node.proposing.keys import take_keys

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Final
 
 from agent.hyperparameters.proposer import BuiltInSearch
-from node.home.config import Config, config_of
+from node.home.config import Config
 from node.home.control_socket import is_running
 from node.home.home import Home
 from node.home.sandboxing import require_sandbox
+from node.home.settings_in_force import config_of
 from node.line.job_kinds import ON_ONE_SPLIT
 from node.line.open_task import AUTO, Session, find_task, opened
 from node.line.run_estimates import seconds_of_next_run

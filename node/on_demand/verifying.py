@@ -15,11 +15,12 @@ from functools import partial
 from agent.source.capabilities import CapabilityFinding
 from node.exchange.bundle_check import claim_in
 from node.exchange.bundling import bundle_of
-from node.home.config import Config, config_of
+from node.home.config import Config
 from node.home.control_socket import call, is_running, nonsense
 from node.home.home import Home
 from node.home.keyfile import read_keys
 from node.home.sandboxing import require_peer_sandbox, require_sandbox
+from node.home.settings_in_force import config_of
 from node.line.job_step import ended_runs
 from node.line.noise import known_noise
 from node.line.open_task import find_task

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 from agent.proposal import Outcome
-from node.home.config import config_of
 from node.home.home import Home
+from node.home.settings_in_force import config_of
 from node.ladder.kinds import KindOnTask, kinds_tried, rungs_here
 from node.line.open_task import find_task
 from node.loop.outcomes import Outcomes

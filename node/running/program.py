@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from node.home.clock import boottime_s
-from node.home.config import Config, config_of
+from node.home.config import Config
 from node.home.consent import (
     Offline,
     TaskOf,
@@ -26,6 +26,7 @@ from node.home.home import Home
 from node.home.keyfile import keep_to_oneself, load_keys
 from node.home.network_definition import Network
 from node.home.sandboxing import require_sandbox
+from node.home.settings_in_force import config_of
 from node.ladder.time_share import FIRST, Effort
 from node.line.open_task import STAND_IN, find_task, require_known
 from node.line.run_estimates import run_seconds

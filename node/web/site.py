@@ -13,9 +13,9 @@ import msgspec
 from aiohttp import web
 
 from node.home.clock import clock_ms
-from node.home.config import config_of
 from node.home.home import Home
 from node.home.keyfile import read_keys
+from node.home.settings_in_force import config_of
 from node.proposing.day import day_document, today
 from node.reporting.now import NOTHING, NowDocument, gauges
 from node.reporting.open_home import OpenHome

@@ -6,9 +6,9 @@ from pathlib import Path
 from node.exchange.bundle import write_bundle
 from node.exchange.bundling import gather
 from node.home.clock import clock_ms
-from node.home.config import config_of
 from node.home.home import Home
 from node.home.keyfile import identity_of, load_keys
+from node.home.settings_in_force import config_of
 from node.line.open_task import Subject
 from node.line.record_writer import RecordWriter
 from node.store.blobs import Blobs

@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from node.home.config import Config, load_config
+from node.home.config import Config
 from node.home.faults import DISK_FULL_HINT, DiskFullError
 from node.home.files import LITTLE_BYTES, TOO_LITTLE_BYTES
 from node.home.home import Home
 from node.home.notify import Outlet, outlet
+from node.home.settings_in_force import load_config
 from node.running.alert import Alert, AlertKind, AlertMessage, cleaned, end_of, quoted
 from node.running.alert_outlets import Outlets
 from node.running.alert_quota import A_DAY, BETWEEN_MS, LAST_FOR_ENDS, AlertQuota

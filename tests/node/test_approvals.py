@@ -11,8 +11,8 @@ import pytest
 
 from agent.proposal import Context, NoProposal, Proposal, Rejection
 from node.commands.node_control import start
-from node.home.config import load_config
 from node.home.home import Home
+from node.home.settings_in_force import load_config
 from node.line.experiment import COMBINING, ExperimentStep
 from node.line.idea import EDITED, Idea
 from node.line.line_writer import LineWriter

@@ -9,8 +9,9 @@ from click.testing import CliRunner
 
 from node.commands.node_control import start
 from node.home.agents import AGENTS, FORMS
-from node.home.config import Config, load_config
+from node.home.config import Config
 from node.home.home import Home
+from node.home.settings_in_force import load_config
 from node.proposing.choice import (
     Arm,
     Choice,

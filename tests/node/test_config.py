@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from node.commands.cli import main
-from node.home.config import SETTINGS, Config, load_config
+from node.home.config import SETTINGS, Config
 from node.home.home import Home
+from node.home.settings_in_force import load_config
 from protocol.errors import ConfigurationError
 
 

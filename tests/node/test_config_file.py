@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.home.config import load_config
 from node.home.config_file import change_settings
+from node.home.settings_in_force import load_config
 from protocol.errors import ConfigurationError
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from node.home.config import Config, load_config
+from node.home.config import Config
 from node.home.consent import (
     Offline,
     TaskOf,
@@ -21,6 +21,7 @@ from node.home.consent import (
 from node.home.home import Home
 from node.home.network_definition import Network
 from node.home.networks import Defined, create_network
+from node.home.settings_in_force import load_config
 from node.peering.book import AddressBook, AddressSource
 from node.peering.book_file import book_path, write_book
 from node.running.program import agreed_network

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from node.home.config import Config, load_config
+from node.home.config import Config
+from node.home.settings_in_force import load_config
 from node.running import lanes
 from node.running.lanes import SPARES_BYTES, lanes_here
 from protocol.errors import ConfigurationError

@@ -17,8 +17,9 @@ from agent.completion import ModelCost
 from agent.model.planner import Planned
 from agent.model.reviewer import in_drawn_order
 from agent.proposal import Context, NoProposal, Proposal
-from node.home.config import Config, load_config
+from node.home.config import Config
 from node.home.home import Home
+from node.home.settings_in_force import load_config
 from node.maintenance import doctor
 from node.proposing.choice import Arm, ModelChoice, arms_of
 from node.proposing.keys import ApiKeys
