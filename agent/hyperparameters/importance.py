@@ -9,7 +9,8 @@ decides anything.
 For a given model, shares and effects are computed exactly, with all values equally likely
 (`agent.hyperparameters.effects`). The model's length scales are estimated: they are the most likely
 ones. The interval is also estimated, from bootstrap samples of the trials: each sample gets its own
-length scales, and the search for them starts from those of all trials.
+length scales, and the search for them starts from those of all trials. The interval is widened to
+contain the estimate, since resampling makes small shares smaller.
 """
 
 import random
@@ -87,7 +88,11 @@ def importances(
     for name, (share, gains) in _effects(hyperparameters, cube, model).items():
         low, high = np.quantile([one[name][0] for one in again], _INTERVAL)
         one = HyperparameterImportance(
-            name=name, share=share, low=float(low), high=float(high), gains=gains
+            name=name,
+            share=share,
+            low=min(float(low), share),
+            high=max(float(high), share),
+            gains=gains,
         )
         found.append(one)
     return tuple(sorted(found, key=lambda one: (-one.share, one.name)))
