@@ -1,19 +1,20 @@
 """Record the night that `arnode view --demo` shows, with real nodes on this machine.
 
 `python -m tools.demo_night FOLDER` runs the cast of `arnode demo` and one more node, the recorded
-one, whose tasks are circles-26 and tiny-short. Then it writes `node/demo/night.zip`. If FOLDER
+one, whose tasks are circles-26 and tiny-short. Then it writes `node/demo/night.tar.xz`. If FOLDER
 exists, it only packs what was recorded there before. The recording contains no keys and no paths.
 """
 
 import asyncio
+import io
 import os
 import shutil
 import socket
 import sqlite3
 import sys
+import tarfile
 import tempfile
 import time
-import zipfile
 from collections.abc import Iterator
 from contextlib import aclosing, closing, suppress
 from pathlib import Path
@@ -151,9 +152,11 @@ def pack(home: Home, out: Path) -> None:
         for what, secret in _secrets(home):
             if secret in data:
                 raise ValueError(f"{name} contains {what}")
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as packed:
-        for name, data in contents.items():
-            packed.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)
+    with tarfile.open(out, "w:xz", preset=9) as packed:
+        for name, data in sorted(contents.items()):
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            packed.addfile(entry, io.BytesIO(data))
 
 
 def _secrets(home: Home) -> Iterator[tuple[str, bytes]]:

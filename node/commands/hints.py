@@ -25,7 +25,8 @@ _MEANT_OPTIONS = {
     **dict.fromkeys(("--trials", "--n-trials", "--runs", "-n"), ("--max-experiments", "--limit")),
     **dict.fromkeys(("--tail", "--lines", "--count", "--max-count"), ("--limit",)),
     **dict.fromkeys(("-t", "--name", "--problem"), ("--task",)),
-    **dict.fromkeys(("--message", "--why"), ("-m",)),
+    **dict.fromkeys(("--message", "--why", "--description"), ("-m",)),
+    "-v": ("-V",),
 }
 _FOLLOW = ("-f", "-w", "--follow", "--watch")  # what people type to see a list grow
 _BACKGROUND = ("-d", "--daemon", "--detach", "--background", "-b")
@@ -100,6 +101,8 @@ def _option_hint(wrong: str, context: click.Context, given: Sequence[str]) -> st
     if isinstance(context.command, click.Group):
         names = ", ".join(context.command.list_commands(context))
         return f"the commands of `{path}`: {names}"
+    if context.info_name == "run" and (option := _option_of_start(wrong)):
+        return f"`arnode start` runs the node and has {option}; `{path}` measures a source once"
     means = [one for one in _MEANT_OPTIONS.get(wrong, ()) if one in known]
     if near := means or difflib.get_close_matches(wrong, known, 1, _NEAR):
         return f"did you mean {near[0]}?"
@@ -108,12 +111,23 @@ def _option_hint(wrong: str, context: click.Context, given: Sequence[str]) -> st
     return f"its options: {', '.join(shown)}" if is_short else _help_of(context)
 
 
+def _option_of_start(wrong: str) -> str | None:
+    """Return the option of `start` that was typed or meant; None if it has none such."""
+    names = [name for one in COMMANDS["start"].load("start").params for name in one.opts]
+    return next((one for one in (wrong, *_MEANT_OPTIONS.get(wrong, ())) if one in names), None)
+
+
 def _hint_before_command(wrong: str, context: click.Context, given: Sequence[str]) -> str:
     """Return a hint for an option before the command."""
+    known = _names(context)
     if command := next((word for word in given if word in COMMANDS), None):
         loaded = COMMANDS[command].load(command)
         if any(wrong in one.opts for one in loaded.params):
             return f"options come after the command: `arnode {command} {wrong} …`"
+    if wrong in _MEANT_OPTIONS and (
+        means := [one for one in _MEANT_OPTIONS[wrong] if one in known]
+    ):
+        return f"did you mean {means[0]}?"
     name = wrong.lstrip("-")
     return f"see `arnode {name}`" if name in COMMANDS else _help_of(context)
 
@@ -160,7 +174,9 @@ def _argument_hint(extra: str, context: click.Context) -> str:
     if context.info_name == "pause" and extra[:1].isdigit():
         return f"did you mean `{path} --for {extra}`?"
     if "--folder" in known:
-        return "it takes files of the task's names, such as train.py, here or in `--folder PATH`"
+        return f"plain `{path}` takes the task's files, such as train.py, of this folder"
+    if context.info_name == "stop":
+        return "plain `arnode stop` stops the node of this home"
     if _is_id(extra):
         return f"see `arnode show {extra}`"
     return f"`{path}` takes no such word: see `{path} --help`"

@@ -164,13 +164,13 @@ _MEANT: Mapping[str, str] = {
     **dict.fromkeys(("list", "results", "trials", "experiments", "runs"), "log"),
     **dict.fromkeys(("progress", "info", "ps", "top"), "status"),
     **dict.fromkeys(("code", "source", "cat"), "head"),
-    **dict.fromkeys(("web", "open", "gui", "page"), "view"),
+    **dict.fromkeys(("web", "open", "gui", "page", "attach", "watch"), "view"),
     **dict.fromkeys(("tasks", "problems"), "task list"),
     **dict.fromkeys(("machines", "hosts", "lanes", "cluster"), "worker"),
     **dict.fromkeys(("files", "where", "folder"), "home paths"),
     **dict.fromkeys(("undo", "revert", "rollback", "checkout"), "help head"),
     **dict.fromkeys(("quit", "exit", "kill", "down"), "help stop"),
-    "describe": "show",
+    **dict.fromkeys(("describe", "inspect"), "show"),
 }
 # What people want that no command does, and what there is instead.
 _EXPLAINED: Mapping[str, str] = {

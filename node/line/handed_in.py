@@ -92,7 +92,8 @@ def _read(folder: Path, name: str) -> bytes:
     except (FileNotFoundError, NotADirectoryError) as fault:
         raise UsageError(
             f"there is no {name} in {folder}",
-            f"`arnode head --working > {name}` writes one to edit; --folder names another folder",
+            f"after `arnode start`, `arnode head --working > {name}` writes one to edit; --folder "
+            "names another folder",
         ) from fault
     except OSError as fault:
         raise UsageError(

@@ -106,6 +106,7 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
         ("cost", "see `arnode agent spending`"),
         ("nodes", "see `arnode network peers`"),
         ("trials", "see `arnode log`"),
+        ("inspect", "see `arnode show`"),
         (
             "init",
             "nothing needs to be set up; `arnode task init` makes a task of a program of yours",
@@ -184,7 +185,10 @@ def test_words_of_other_tools_do_what_they_say(
         ("run tiny", "`arnode start --task tiny` runs the node; `arnode run --task tiny` measures"),
         ("start tiny sql", "did you mean `arnode start --task tiny`?"),
         ("stop tiny now", "`arnode stop` takes no task: leave it out"),
-        ("stop it now", "`arnode stop` takes no such word: see `arnode stop --help`"),
+        ("stop it now", "plain `arnode stop` stops the node of this home"),
+        ("run --for 5m", "`arnode start` runs the node and has --for; `arnode run` measures a"),
+        ("run --budget 5m", "`arnode start` runs the node and has --for; `arnode run` measures a"),
+        ("-v", "did you mean -V?"),
         ("stop --all", "plain `arnode stop` stops the node of this home"),
         ("head tinny", "did you mean `arnode head --task tiny`?"),
         ("head --output best.py", "it prints: end the command with `> FILE`"),
@@ -216,7 +220,7 @@ def test_words_of_other_tools_do_what_they_say(
         ("verify abcd ef01", "it takes one ID|BUNDLE: `arnode verify --help`"),
         (
             "try train.py",
-            "it takes files of the task's names, such as train.py, here or in `--folder PATH`",
+            "plain `arnode try` takes the task's files, such as train.py, of this folder",
         ),
         ("try -m fix the rate", "put words that belong together in quotes"),
         ("--status", "see `arnode status`"),

@@ -50,7 +50,7 @@ def test_a_recorded_night_is_read_on_every_tab(chromium: Any, link: str) -> None
             chosen = visitor.page.get_by_label("Task and hardware").input_value()
             assert chosen == visitor.page.evaluate(FIRST_LINE), tab
         visitor.go("boards")
-        visitor.page.locator("#part table a").first.click()
+        visitor.page.locator("#part table a", has_text="tiny-short").click()
         visitor.page.wait_for_selector(".body .gain-bar.others")
         assert visitor.page.locator(".body .gain-bar.here").count() > 0
         assert visitor.page.get_by_role("button", name="Verify").count() == 0
