@@ -58,7 +58,7 @@ def test_four_digits_do(line_writer: LineWriter, capsys: pytest.CaptureFixture[s
     assert "is not an id: it has 4 to 64 digits" in arnode(
         capsys, "show", kept.result.hex()[:3], code=2
     )
-    assert "give 4 to 64" in arnode(capsys, "diff", kept.result.hex()[:3], code=2)
+    assert "it has 4 to 64 digits" in arnode(capsys, "diff", kept.result.hex()[:3], code=2)
 
 
 def test_several_that_an_id_may_mean_are_listed(
