@@ -1,15 +1,11 @@
 """`arnode view --demo` in a browser: it says on every tab that it is a recording."""
 
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.web.page.demo import demo_link
 from tests.web.page.test_parts import broken_rules
 from tests.web.page.visitor import Visitor
 
@@ -21,14 +17,8 @@ NOT_NOW = "409"  # what a running node answers; the page says that none runs
 
 @pytest.fixture(scope="module", name="link")
 def _link(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Run the command without a home; return the link that it prints."""
-    home: Path = tmp_path_factory.mktemp("demo") / "home"
-    env = {**os.environ, "ARNODE_HOME": str(home)}
-    command = [sys.executable, "-m", "node", "view", "--demo", "--no-browser"]
-    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as shown:
-        assert shown.stdout is not None
-        yield shown.stdout.readline().strip()
-        shown.send_signal(signal.SIGINT)
+    with demo_link(tmp_path_factory.mktemp("demo") / "home") as link:
+        yield link
 
 
 def test_a_recorded_night_is_read_on_every_tab(chromium: Any, link: str) -> None:

@@ -11,6 +11,7 @@ from PIL import Image
 from node.home.home import Home
 from node.store.store import Store
 from tests.node.examples import HARDWARE_CLASS
+from tests.web.page.demo import demo_link
 from tests.web.page.example_store import fill_example
 from tests.web.page.served import PROPOSERS, ServedHome
 from tests.web.page.test_reading import pretend_status
@@ -20,6 +21,8 @@ ROOT = Path(__file__).parents[3]
 PICTURES = ROOT / "docs/pictures"
 VIEWS = {"overview": ("overview", 1180)}
 """The route and the height in pixels of each picture, by its name."""
+DEMO_VIEWS = {"experiments": ("light", 760), "insights/parallel": ("dark", 760)}
+"""The colours and the height in pixels of each picture of the demo, by its route."""
 SCHEMES = ("light", "dark")
 WIDTH = 1280
 MOST_BYTES = 120_000
@@ -66,12 +69,31 @@ def test_pictures_of_the_documents_are_made_and_small(chromium: Any, tmp_path: P
         served.now = {"now": AT_WORK}
         for scheme in SCHEMES:
             for name, data in _pictures(chromium, served, scheme):
-                place = PICTURES / f"{name}-{scheme}.png"
-                assert len(data) <= MOST_BYTES, place
-                if os.environ.get("ARNODE_PICTURES") == "write":
-                    place.parent.mkdir(exist_ok=True)
-                    place.write_bytes(data)
-                assert place.stat().st_size <= MOST_BYTES
+                _keep(f"{name}-{scheme}", data)
+
+
+@pytest.mark.soak
+def test_pictures_of_the_recorded_night_are_made_and_small(chromium: Any, tmp_path: Path) -> None:
+    context = chromium.new_context(viewport={"width": WIDTH, "height": 900})
+    with demo_link(tmp_path / "home") as link, Visitor(context, link) as visitor:
+        for route, (scheme, height) in DEMO_VIEWS.items():
+            visitor.page.set_viewport_size({"width": WIDTH, "height": height})
+            visitor.page.emulate_media(color_scheme=scheme)
+            visitor.go(route)
+            visitor.page.wait_for_timeout(500)
+            _keep(f"{route.split('/')[-1]}-{scheme}", _compressed(visitor.page.screenshot()))
+        assert visitor.faults == []
+    context.close()
+
+
+def _keep(name: str, data: bytes) -> None:
+    """Check the size of a picture, and write it if this is asked for."""
+    place = PICTURES / f"{name}.png"
+    assert len(data) <= MOST_BYTES, place
+    if os.environ.get("ARNODE_PICTURES") == "write":
+        place.parent.mkdir(exist_ok=True)
+        place.write_bytes(data)
+    assert place.stat().st_size <= MOST_BYTES
 
 
 def _pictures(chromium: Any, served: ServedHome, scheme: str) -> list[tuple[str, bytes]]:
