@@ -31,6 +31,7 @@ _MEANT_OPTIONS = {
 _FOLLOW = ("-f", "-w", "--follow", "--watch")  # what people type to see a list grow
 _BACKGROUND = ("-d", "--daemon", "--detach", "--background", "-b")
 _OUTPUT = ("-o", "--output", "--out", "--file")
+_PRINTING = ("head", "log", "show", "diff", "report", "leaderboard")
 _ALL = ("-a", "--all", "--force", "-f", "--now")
 _NEAR = 0.81  # of a misspelled option; options that only look alike are no help
 _MOST_LISTED = 7  # options that a hint can list
@@ -92,7 +93,7 @@ def _option_hint(wrong: str, context: click.Context, given: Sequence[str]) -> st
         return "`arnode view` shows a running node live; `arnode home logs -f` follows its log"
     if wrong in _BACKGROUND and context.info_name == "start":
         return "`nohup arnode start … &` runs it in the background; docs/service.md: as a service"
-    if wrong in _OUTPUT and wrong not in known:
+    if wrong in _OUTPUT and context.info_name in _PRINTING:
         return f"it prints: end the command with `> FILE`, or see `{path} --help`"
     if wrong in _ALL and context.info_name == "stop":
         return "plain `arnode stop` stops the node of this home"
@@ -124,6 +125,7 @@ def _hint_before_command(wrong: str, context: click.Context, given: Sequence[str
         loaded = COMMANDS[command].load(command)
         if any(wrong in one.opts for one in loaded.params):
             return f"options come after the command: `arnode {command} {wrong} …`"
+        return f"options come after the command: see `arnode {command} --help`"
     if wrong in _MEANT_OPTIONS and (
         means := [one for one in _MEANT_OPTIONS[wrong] if one in known]
     ):

@@ -189,6 +189,8 @@ def test_words_of_other_tools_do_what_they_say(
         ("run --for 5m", "`arnode start` runs the node and has --for; `arnode run` measures a"),
         ("run --budget 5m", "`arnode start` runs the node and has --for; `arnode run` measures a"),
         ("-v", "did you mean -V?"),
+        ("try --file edit.patch", "its options: -m, --folder, --from, --task, --text, --json"),
+        ("--task tiny status", "options come after the command: see `arnode status --help`"),
         ("stop --all", "plain `arnode stop` stops the node of this home"),
         ("head tinny", "did you mean `arnode head --task tiny`?"),
         ("head --output best.py", "it prints: end the command with `> FILE`"),
