@@ -125,7 +125,7 @@ def _hint_before_command(wrong: str, context: click.Context, given: Sequence[str
         loaded = COMMANDS[command].load(command)
         if any(wrong in one.opts for one in loaded.params):
             return f"options come after the command: `arnode {command} {wrong} …`"
-        return f"options come after the command: see `arnode {command} --help`"
+        return f"see `arnode {command} --help`"
     if wrong in _MEANT_OPTIONS and (
         means := [one for one in _MEANT_OPTIONS[wrong] if one in known]
     ):
@@ -159,6 +159,8 @@ def _argument_hint(extra: str, context: click.Context) -> str:
     takes = [one for one in context.command.params if isinstance(one, click.Argument)]
     if takes:
         return f"it takes one {takes[0].make_metavar(ctx=context)}: `{path} --help`"
+    if " -" in extra:
+        return "leave out the quotes around several words"
     if "-m" in known and " " in extra:
         return "put words that belong together in quotes"
     extra = extra.split(maxsplit=1)[0]

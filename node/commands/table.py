@@ -170,7 +170,7 @@ _MEANT: Mapping[str, str] = {
     **dict.fromkeys(("files", "where", "folder"), "home paths"),
     **dict.fromkeys(("undo", "revert", "rollback", "checkout"), "help head"),
     **dict.fromkeys(("quit", "exit", "kill", "down"), "help stop"),
-    **dict.fromkeys(("describe", "inspect"), "show"),
+    **dict.fromkeys(("describe", "inspect", "get"), "show"),
 }
 # What people want that no command does, and what there is instead.
 _EXPLAINED: Mapping[str, str] = {
@@ -194,6 +194,7 @@ _MEANT_IN_GROUPS: Mapping[str, str] = {
     **dict.fromkeys(("dir", "path", "files"), "paths"),
     **dict.fromkeys(("log",), "logs"),
 }
+_LOOKING = ("list", "get", "describe", "inspect")
 # Only these are suggested for a wrong word: a guess must not start, stop or change anything.
 _HARMLESS = (
     "status", "view", "log", "show", "head", "task", "leaderboard", "doctor", "diff", "report",
@@ -274,8 +275,10 @@ class AllCommands(LazyGroup):
             return f"leave out the quotes: `{path} {word}`"
         if said := _EXPLAINED.get(word):
             return said
-        if word == "list" and following and (found := meant(following[0])):
-            return f"see `{path} {found}`"
+        if word in _LOOKING and following:  # such as `list tasks` and `describe task tiny`
+            found = "task show" if following[0] == "task" else meant(following[0])
+            if found:
+                return f"see `{path} {found}`"
         singular = self.get_command(ctx, word.removesuffix("s"))
         if isinstance(singular, click.Group) and following:  # such as `tasks show`
             group = click.Context(singular, info_name=singular.name, parent=ctx)

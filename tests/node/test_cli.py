@@ -190,7 +190,7 @@ def test_words_of_other_tools_do_what_they_say(
         ("run --budget 5m", "`arnode start` runs the node and has --for; `arnode run` measures a"),
         ("-v", "did you mean -V?"),
         ("try --file edit.patch", "its options: -m, --folder, --from, --task, --text, --json"),
-        ("--task tiny status", "options come after the command: see `arnode status --help`"),
+        ("--task tiny status", "see `arnode status --help`"),
         ("stop --all", "plain `arnode stop` stops the node of this home"),
         ("head tinny", "did you mean `arnode head --task tiny`?"),
         ("head --output best.py", "it prints: end the command with `> FILE`"),
@@ -536,6 +536,11 @@ def test_a_request_to_end_is_an_interrupt(
     ("words", "hint"),
     [
         (("list", "tasks"), "see `arnode task list`"),
+        (("get", "tasks"), "see `arnode task list`"),
+        (("describe", "task", "tiny"), "see `arnode task show`"),
+        (("try", "train.py --task tiny"), "leave out the quotes around several words"),
+        (("--verbose", "log"), "see `arnode log --help`"),
+        (("start", "--task", "tiny --for 5s"), "leave out the quotes around several words"),
         (("tasks", "show", "tiny"), "did you mean `arnode task show`?"),
         (
             ("start", "train.py"),

@@ -99,7 +99,10 @@ def find_folder(wanted: str, own: Path) -> Path:
             f"write a {TASK_FILE}; see docs/writing-a-task.md",
         )
     here = [path.parent.name for path in Path().glob(f"*/{TASK_FILE}")]
-    raise UsageError(f"there is no task {wanted!r}", nearest(wanted, {*names, *here}))
+    hint = nearest(wanted, {*names, *here})
+    if " -" in str(wanted):
+        hint = "leave out the quotes around several words"
+    raise UsageError(f"there is no task {wanted!r}", hint)
 
 
 def with_inherited(folder: Path) -> tuple[TaskFolder, Fields]:
