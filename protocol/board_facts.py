@@ -188,7 +188,7 @@ def _anchor_gain(
     style = Style.of(manifest)
     if len(pairs) < style.anchor_pairs(MIN_ANCHOR_PAIRS):
         return None
-    if anchor == "base" or style.name == "exact":
+    if anchor == "base" or style.is_exact:
         gain = Evidence.of(pairs, noise_nano, style).gain
         # Other rows show the mean in this column, so show it here as well.
         return gain and replace(gain, estimate=gain.mean)

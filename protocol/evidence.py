@@ -84,7 +84,7 @@ class Evidence:
         n = len(pairs)
         differences = [against - candidate for against, candidate in pairs]
         scatter = n * (max(differences, default=0) - min(differences, default=0))
-        if style.name != "exact":
+        if not style.is_exact:
             s = noise_floor_nano(differences, noise_nano, style)
             scatter = max(_scatter(differences), 2 * s * s * n * (n - 1))
         if style.name == "runs":

@@ -260,7 +260,7 @@ def evidence_of(
     if style.name == "runs":
         return PairedEvidence(noise, tuple(base), tuple(candidate))
     gains = [one - other for one, other in zip(base, candidate, strict=True)]
-    if style.name == "exact":
+    if style.is_exact:
         return ExactEvidence(tuple(map(to_nano, gains)))
     return DifferenceEvidence(
         tuple(gains), floor=style.floor_nano / NANO, least_pairs=style.least_pairs

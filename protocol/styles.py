@@ -65,9 +65,14 @@ class Style:
             public_scatter=math.sqrt(secret / (public or secret)) if secret else 1.0,
         )
 
+    @property
+    def is_exact(self) -> bool:
+        """True if runs of one source always have the same score, so that one pair decides."""
+        return self.name == "exact"
+
     def anchor_pairs(self, wanted: int) -> int:
         """Return how many of the `wanted` pairs against the baseline are needed: 1 if exact."""
-        return min(1, wanted) if self.name == "exact" else wanted
+        return min(1, wanted) if self.is_exact else wanted
 
 
 RUNS: Final = Style()

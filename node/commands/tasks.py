@@ -107,7 +107,7 @@ def show(name: str, as_json: bool) -> None:
 
 def _noise(manifest: TaskManifest) -> str:
     floor_nano = manifest.noise_floor_nano
-    if Style.of(manifest).name == "exact":
+    if Style.of(manifest).is_exact:
         return "none: scores are exact"
     if not floor_nano:
         return "unknown until a node measures it"

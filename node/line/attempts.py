@@ -290,7 +290,7 @@ def _because(
     difference = sign * (step.known_level_nano - (_speaking(body) or 0)) / NANO
     gain = screened_words(step.gain_milli / 1000, difference, style, digits=2)
     gain = f"{gain} against the working line"
-    if style.name == "exact":
+    if style.is_exact:
         return gain if step.decision == "kept" else f"{gain}; a gain is needed"
     if step.decision == "screened_out":
         return f"{gain}; at least {policy.screen_sd:g} is needed"

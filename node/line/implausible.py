@@ -23,7 +23,7 @@ def why_implausible(
     last_nano = metrics_nano[-1]
     if not last_nano:
         return "its score is exactly 0"
-    if style.name == "exact":
+    if style.is_exact:
         is_large = base_nano and 2 * abs(last_nano - base_nano) >= abs(base_nano)
         figures = f"{base_nano / NANO:g} to {last_nano / NANO:g}"
         return f"its score went from {figures} in one step" if is_large else None

@@ -154,7 +154,7 @@ def floor_sd(floor_nano: int) -> float:
 
 def shown_sd(sd: float, style: Style) -> float:
     """Return a noise as it is shown: 0 if the task's scores are exact, or if no run differed."""
-    return 0.0 if style.name == "exact" or sd <= floor_sd(0) else sd
+    return 0.0 if style.is_exact or sd <= floor_sd(0) else sd
 
 
 def _median_share(degrees: int) -> float:

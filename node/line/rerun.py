@@ -361,7 +361,7 @@ def with_answer(record: Run, step: JobStep, evidence: bytes | None, line_writer:
 
 def _run_that_shows(step: RerunStep, line_writer: LineWriter) -> Run | None:
     """Return the first run of a claim that publishes an answer; None unless instances are fixed."""
-    if line_writer.style.name != "exact":
+    if not line_writer.style.is_exact:
         return None
     claim = claim_answered(line_writer.store, step.target, step.base, step.tree)
     if claim is None:

@@ -66,7 +66,7 @@ class Outcomes:
         self._crashed: str | None = None  # the arm whose idea crashed
         # By the trees that they made; the task's own source has number 0.
         self._numbers = {manifest.baseline_tree: 0}
-        self._scatters = line.style.name != "exact"
+        self._scatters = not line.style.is_exact
         self._open_then = 0  # the latest experiment that existed when the crash became known
         jobs = line.store.jobs.closed_jobs(line.key, ExperimentStep)
         for number, job in enumerate(jobs):

@@ -42,4 +42,4 @@ def _parts(body: ResultBody) -> tuple[str | None, str]:
 
 
 def _is_exact(manifest: TaskManifest | None) -> bool:
-    return manifest is not None and Style.of(manifest).name == "exact"
+    return manifest is not None and Style.of(manifest).is_exact

@@ -150,7 +150,7 @@ def _line_report(
     head_at = partial(_head_at, measured=measured, moves=moves, baseline=manifest.baseline_tree)
     entries = [entry for entry in history if entry.ts_ms in span]
     concluded = Concluded(store, line, entries)
-    is_exact = Style.of(manifest).name == "exact"
+    is_exact = Style.of(manifest).is_exact
     ideas = tuple(
         replace(idea, gain_sd=None, claimed_sd=None) if is_exact else idea
         for idea in concluded.ideas(progress)

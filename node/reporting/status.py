@@ -210,7 +210,7 @@ def _noise_sd(manifest: TaskManifest | None, live: "Research | None") -> float |
 
 
 def _is_unmeasured(manifest: TaskManifest) -> bool:
-    return not manifest.noise_floor_nano and Style.of(manifest).name != "exact"
+    return not manifest.noise_floor_nano and not Style.of(manifest).is_exact
 
 
 def _planner(store: Store, line: Line, live: "Research | None") -> Message:

@@ -200,7 +200,7 @@ def sd_words(gain_sd: float, *, digits: int = 1) -> str:
 
 def screened_words(gain_sd: float, gain: float, style: Style, *, digits: int = 1) -> str:
     """Return the gain of single runs as text: in sd, or in the metric's unit if runs are exact."""
-    if style.name == "exact":
+    if style.is_exact:
         spec = "+.4f" if gain == 0 or abs(gain) >= _SHOWN_GAIN else "+.0e"
         return f"{gain + 0.0:{spec}} (exact)"
     return sd_words(gain_sd, digits=digits)
