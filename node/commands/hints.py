@@ -32,7 +32,7 @@ _FOLLOW = ("-f", "-w", "--follow", "--watch")  # what people type to see a list 
 _BACKGROUND = ("-d", "--daemon", "--detach", "--background", "-b")
 _OUTPUT = ("-o", "--output", "--out", "--file")
 _PRINTING = ("head", "log", "show", "diff", "report", "leaderboard")
-_ALL = ("-a", "--all", "--force", "-f", "--now")
+_ALL = ("-a", "--all", "--force", "--now")
 _NEAR = 0.81  # of a misspelled option; options that only look alike are no help
 _MOST_LISTED = 7  # options that a hint can list
 # Where the missing argument of a command is found.

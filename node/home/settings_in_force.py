@@ -97,24 +97,24 @@ def _from_file(path: Path) -> dict[str, Given]:
 
 def unused_variables(env: Mapping[str, str]) -> list[str]:
     """Return the variables that begin like those of settings and are none."""
-    names = {name: name.removeprefix(VARIABLES) for name in sorted(env)}
-    return [
-        variable
-        for variable, name in names.items()
-        if name != variable and name not in _NOT_SETTINGS and name.lower() not in SETTINGS
-    ]
+    return [variable for variable, name in _variables(env) if name not in SETTINGS]
+
+
+def _variables(env: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield the variables that may be of settings, each with the setting's name."""
+    for variable in sorted(env):
+        name = variable.removeprefix(VARIABLES)
+        if name != variable and name not in _NOT_SETTINGS:
+            yield variable, name.lower()
 
 
 def _from_env(env: Mapping[str, str]) -> dict[str, Given]:
     found: dict[str, Given] = {}
-    for variable, value in sorted(env.items()):
-        name = variable.removeprefix(VARIABLES)
-        if name == variable or name in _NOT_SETTINGS:
-            continue
-        if name.lower() in SETTINGS:
-            found[name.lower()] = value
-        elif difflib.get_close_matches(name.lower(), SETTINGS, 1, NEAR):
-            raise ConfigurationError(f"unknown variable {variable}", _nearest_hint(name.lower()))
+    for variable, name in _variables(env):
+        if name in SETTINGS:
+            found[name] = env[variable]
+        elif difflib.get_close_matches(name, SETTINGS, 1, NEAR):
+            raise ConfigurationError(f"unknown variable {variable}", _nearest_hint(name))
     return found
 
 

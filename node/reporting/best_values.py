@@ -1,6 +1,6 @@
 """The values of changed constants in a source, and what they were in the baseline."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from typing import TypedDict
 
 from node.store.experiments import Experiment
@@ -15,13 +15,20 @@ class ValueDocument(TypedDict):
     value: str
 
 
-def changed_values(store: Store, history: Sequence[Experiment], tree: bytes) -> list[ValueDocument]:
+def by_tree(history: Iterable[Experiment]) -> dict[bytes, Experiment]:
+    """Return the experiments of a line, oldest first, by source: of equal ones the latest."""
+    return {one.tree: one for one in history}
+
+
+def changed_values(
+    store: Store, makers: Mapping[bytes, Experiment], tree: bytes
+) -> list[ValueDocument]:
     """Return the constants that the patches from the baseline to a tree changed, by name.
 
-    `history` has all experiments of the line, oldest first. Constants that have the baseline's
-    value again are left out.
+    `makers` has all experiments of the line, `by_tree`. Constants that have the baseline's value
+    again are left out.
     """
-    patches = _patches_to(history, tree)
+    patches = _patches_to(makers, tree)
     changes = store.experiments.constants.of(patches)
     found: dict[str, tuple[str, str]] = {}
     for patch in patches:  # oldest first
@@ -34,9 +41,8 @@ def changed_values(store: Store, history: Sequence[Experiment], tree: bytes) -> 
     ]
 
 
-def _patches_to(history: Sequence[Experiment], tree: bytes) -> list[bytes]:
+def _patches_to(makers: Mapping[bytes, Experiment], tree: bytes) -> list[bytes]:
     """Return the patches from the baseline to a tree, oldest first."""
-    makers = {one.tree: one for one in history}
     patches: list[bytes] = []
     at = makers.get(tree)
     while at is not None and at.patch is not None:

@@ -5,7 +5,7 @@ from typing import TypedDict
 
 from node.line.job_kinds import HEAD_TRIALS
 from node.line.trial import Measured
-from node.reporting.best_values import ValueDocument, changed_values
+from node.reporting.best_values import ValueDocument, by_tree, changed_values
 from node.reporting.open_home import OpenHome
 from node.reporting.points import ends_of
 from node.reporting.queries import OfLine
@@ -66,9 +66,10 @@ def _values(store: Store, key: LineKey, entries: list[Experiment]) -> ValuesDocu
     line = store.jobs.line(key)
     if line is None:
         return {"head": [], "working": []}
+    makers = by_tree(entries)
     return {
-        "head": changed_values(store, entries, line.verified),
-        "working": changed_values(store, entries, line.working),
+        "head": changed_values(store, makers, line.verified),
+        "working": changed_values(store, makers, line.working),
     }
 
 

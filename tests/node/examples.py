@@ -5,6 +5,7 @@ import zlib
 
 from node.home.home import Home
 from node.store.blobs import Blobs
+from node.store.experiments import Experiment
 from node.store.jobs import Line, LineKey, StoredOutcome
 from node.store.store import Store
 from protocol.keys import SigningKey
@@ -50,6 +51,26 @@ MANIFEST = TaskManifest(
 )
 TASK = MANIFEST.id
 LINE = LineKey(task=TASK, hardware_class=HARDWARE_CLASS)
+
+ENTRY = Experiment(
+    id=bytes(32),
+    n=1,
+    task=bytes(32),
+    hardware_class="cpu-x86_64",
+    ts_ms=0,
+    title="baseline",
+    origin="task",
+    stage="baseline",
+    status="ok",
+    decision="baseline",
+    metric_nano=1_200_000_000,
+    gain_nano=None,
+    peak_mem_bytes=0,
+    tree=bytes(32),
+    parent=bytes(32),
+    patch=None,
+)
+"""The baseline of a line, as the page and the terminal list it."""
 
 
 def run(

@@ -6,15 +6,14 @@ import pytest
 
 from node.home.home import Home
 from node.line.noise import shown_sd
-from node.reporting.best_values import changed_values
+from node.reporting.best_values import by_tree, changed_values
 from node.reporting.experiments import experiment_documents
 from node.reporting.reasons import reason_words, remark_of
-from node.store.experiments import Experiment
 from node.store.store import Store
 from node.terminal.vocabulary import interval_words, mean_text
 from protocol.manifest import TaskManifest
 from protocol.styles import RUNS, Style
-from tests.node.examples import MANIFEST, result_body, run
+from tests.node.examples import ENTRY, MANIFEST, result_body, run
 from tests.node.line_writers import keep, promotion_trial, with_baseline
 from tests.protocol.test_program_boards import FIXED
 
@@ -23,28 +22,8 @@ SCREENED_OUT = "screened_out: +0.31 sd against its base in its screen"
 
 def reason(manifest: TaskManifest, note: str, decision: str, gain_nano: int) -> str:
     body = replace(result_body("screen", (run(1),)), note=note)
-    entry = replace(_ROW, decision=decision, gain_nano=gain_nano)
+    entry = replace(ENTRY, decision=decision, gain_nano=gain_nano)
     return f"{reason_words(entry, body, manifest)}|{remark_of(body, manifest)}"
-
-
-_ROW = Experiment(
-    id=b"",
-    n=1,
-    task=b"",
-    hardware_class="",
-    ts_ms=0,
-    title="",
-    origin="search",
-    stage="screen",
-    status="ok",
-    decision="discarded",
-    metric_nano=1,
-    gain_nano=0,
-    peak_mem_bytes=0,
-    tree=b"",
-    parent=b"",
-    patch=None,
-)
 
 
 def test_the_loop_s_decision_and_its_figure_are_the_reason() -> None:
@@ -87,8 +66,8 @@ def test_values_that_differ_from_the_baseline_are_those_of_the_whole_line(
     keep(line_writer, "0.2")
     keep(line_writer, "0.3")
     history, line = store.experiments.listed(), line_writer.known_line
-    assert changed_values(store, history, line.verified) == []
-    (found,) = changed_values(store, history, line.working)
+    assert changed_values(store, by_tree(history), line.verified) == []
+    (found,) = changed_values(store, by_tree(history), line.working)
     assert (found["baseline"], found["value"]) == ("0.1", "0.3")
 
 

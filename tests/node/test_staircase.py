@@ -7,33 +7,15 @@ import pytest
 from node.reporting.staircase import columns, staircase
 from node.store.experiments import Adoption, Decision, Experiment
 from protocol.record_kinds import AdoptBody
-
-FIRST = Experiment(
-    id=bytes(32),
-    n=1,
-    task=bytes(32),
-    hardware_class="cpu-x86_64",
-    ts_ms=0,
-    title="baseline",
-    origin="task",
-    stage="baseline",
-    status="ok",
-    decision="baseline",
-    metric_nano=1_200_000_000,
-    gain_nano=None,
-    peak_mem_bytes=0,
-    tree=bytes(32),
-    parent=bytes(32),
-    patch=None,
-)
+from tests.node.examples import ENTRY
 
 
 def history(*steps: tuple[Decision, float | None]) -> list[Experiment]:
     rest = [
-        replace(FIRST, decision=decision, metric_nano=metric and round(metric * 1e9))
+        replace(ENTRY, decision=decision, metric_nano=metric and round(metric * 1e9))
         for decision, metric in steps
     ]
-    return [FIRST, *rest]
+    return [ENTRY, *rest]
 
 
 def test_the_working_line_follows_what_was_kept_and_returns_after_a_missed_promotion_trial() -> (
@@ -64,7 +46,7 @@ def test_the_head_goes_where_it_was_moved_by_hand_or_back_to() -> None:
     trees = [bytes([number + 1]) * 32 for number in range(4)]
     decisions: list[tuple[Decision, float]] = [("baseline", 1.2), ("adopted", 1.0)]
     entries = [
-        replace(FIRST, n=10 * n, decision=word, metric_nano=round(metric * 1e9), tree=trees[n])
+        replace(ENTRY, n=10 * n, decision=word, metric_nano=round(metric * 1e9), tree=trees[n])
         for n, (word, metric) in enumerate([*decisions, ("discarded", 1.3), ("discarded", 1.1)])
     ]
     moves = [moved(11, trees[1]), moved(21, trees[0])]

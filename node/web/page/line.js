@@ -39,12 +39,15 @@ export async function showLine(visit, nothing, made) {
     return;
   }
   const place = element("div", {});
-  visit.show(lineChooser(lines, line, () => dispatchEvent(new Event("hashchange"))), place);
+  visit.show(lineChooser(lines, line), place);
   await fill(place, () => made(line));
 }
 
-// A menu of several lines, or the name of the only one.
-export function lineChooser(lines, line, chosen) {
+// Shows the present view again.
+export const again = () => dispatchEvent(new Event("hashchange"));
+
+// A menu of several lines, or the name of the only one. A choice shows the view again.
+export function lineChooser(lines, line) {
   if (lines.length < 2) return element("p", { class: "soft" }, quoted(named(line)));
   const select = element(
     "select",
@@ -52,7 +55,7 @@ export function lineChooser(lines, line, chosen) {
       on: {
         change: () => {
           sessionStorage.setItem(CHOSEN, select.value);
-          chosen();
+          again();
         },
       },
     },

@@ -16,14 +16,9 @@ export function drawStrip(plot, scale) {
 
 // The band of one sd around the verified head.
 export function drawBand(plot, head, sd) {
-  const { left, top, width, height } = plot.bbox;
   const context = plot.ctx;
   const x = (at) => plot.valToPos(at + 1, "x", true);
   const y = (value) => plot.valToPos(value, "y", true);
-  context.save();
-  context.beginPath();
-  context.rect(left, top, width, height);
-  context.clip();
   context.globalAlpha = BAND_ALPHA;
   context.fillStyle = ink("head");
   for (let from = 0; from < head.length; ) {
@@ -36,7 +31,7 @@ export function drawBand(plot, head, sd) {
     }
     from = to;
   }
-  context.restore();
+  context.globalAlpha = 1;
 }
 
 // The 95 % intervals of the experiments in sight whose scores the scale shows.

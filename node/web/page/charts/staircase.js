@@ -177,9 +177,9 @@ export class Staircase {
   #drawBehind(plot) {
     const { metric, head } = this.#points;
     drawStrip(plot, this.#scale);
-    if (this.#sd > 0) drawBand(plot, head, this.#sd);
     this.#places = metric.map((value, at) => [plot.valToPos(at + 1, "x", true), plot.valToPos(this.#scale.at(value), "y", true)]);
     this.#drawClipped(plot, (context, inSight, ratio) => {
+      if (this.#sd > 0) drawBand(plot, head, this.#sd);
       if (inSight.length <= INTERVALS) drawIntervals(plot, this.#points, this.#scale, inSight);
       this.#drawGroups(context, inSight, ratio, (name) => BEHIND.has(name));
     });

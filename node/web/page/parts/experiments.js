@@ -68,8 +68,7 @@ class View {
     if (visit.signal.aborted) return;
     this.#names = shownColumns(visit.query.get("columns"), this.#task, this.#found);
     this.#make();
-    const again = () => dispatchEvent(new Event("hashchange"));
-    if (this.#line !== null) visit.show(lineChooser(lines, this.#line, again));
+    if (this.#line !== null) visit.show(lineChooser(lines, this.#line));
     visit.show(
       this.#filters.place,
       this.#tagNames,

@@ -3,7 +3,7 @@
 import { segment } from "../api.js";
 import { Staircase } from "../charts/staircase.js";
 import { element, emptyState, link, plain, refill, quoted, section, skeleton } from "../dom.js";
-import { lineChooser, ofLine, chosenLine } from "../line.js";
+import { again, lineChooser, ofLine, chosenLine } from "../line.js";
 import { atMostEvery, fill, announce } from "../visit.js";
 import { badge, wording } from "../words.js";
 import * as figures from "../figures.js";
@@ -22,7 +22,6 @@ const NARROW_PX = 320;
 export async function show(visit) {
   const { status, lines, line } = await chosenLine(visit);
   const work = new AtWork(visit);
-  const again = () => dispatchEvent(new Event("hashchange"));
   if (line === null) {
     visit.show(approvalSection(visit), nothingYet(status), work.running, work.machine);
     visit.on("experiment", again); // the first experiment has ended
@@ -36,7 +35,7 @@ export async function show(visit) {
   const values = element("div", {});
   const latestPlace = element("div", {});
   visit.show(
-    element("div", { class: "toolbar" }, lineChooser(lines, line, again), element("span", { class: "end" }, link("report", "Report of the last 24 hours"))),
+    element("div", { class: "toolbar" }, lineChooser(lines, line), element("span", { class: "end" }, link("report", "Report of the last 24 hours"))),
     approvalSection(visit),
     element("section", { "aria-label": "Result so far" }, result, trial.place),
     plot,

@@ -14,7 +14,7 @@ const MOST_CLASSES = 12; // columns; the command line shows further ones
 
 export async function show(visit) {
   const { lines, line } = await chosenLine(visit);
-  if (line !== null) visit.show(lineChooser(lines, line, () => dispatchEvent(new Event("hashchange"))));
+  if (line !== null) visit.show(lineChooser(lines, line));
   const { task, patches, carried, slopes } = await visit.get(withQuery("transfer", { task: line?.task.id }));
   if (patches.length === 0) visit.show(emptyState("No gains yet", "Each patch's gain on each hardware class will be shown here, claimed or measured. Connected peers add theirs.", "arnode start"));
   else showClasses(visit, task, patches);
