@@ -14,7 +14,7 @@ from node.reporting.concluded import UNKNOWN, ConcludedIdea, ConcludedTrial, Spe
 from node.reporting.origin_gains import OriginGains, gains_by_origin, verified_nano
 from node.store.experiments import ABLATION
 from protocol.record_kinds import Origin
-from tests.node.test_staircase import FIRST
+from tests.node.examples import ENTRY
 
 SEARCH = Origin(proposer="search")
 SMALL, LARGE = (Origin(proposer="llm", model=name, program=bytes(32)) for name in ("s", "l"))
@@ -26,7 +26,7 @@ def stack(
 ) -> ConcludedTrial:
     """A judged stack with parts of these origins."""
     return ConcludedTrial(
-        entry=replace(FIRST, stage="confirm"),
+        entry=replace(ENTRY, stage="confirm"),
         kind=PromotionTrial,
         verdict="confirmed" if passed else "unconfirmed",
         stands=passed,
@@ -44,7 +44,7 @@ def idea(
     origin: Origin, *, kept: bool = False, device_ms: int = 0, usd_nano: int = 0
 ) -> ConcludedIdea:
     return ConcludedIdea(
-        entry=replace(FIRST, stage="screen", decision="kept" if kept else "discarded"),
+        entry=replace(ENTRY, stage="screen", decision="kept" if kept else "discarded"),
         decision="",
         gain_sd=None,
         reason="",

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import sysconfig
 import tempfile
 from collections.abc import Iterator
@@ -137,6 +138,34 @@ def test_a_card_and_a_compiler_are_there_without_namespaces(
     assert set(refused) <= {"PermissionError", "FileNotFoundError"}
     # With the node's own user, files can be looked up, but not opened.
     assert found == {name: SEEN[name] for name in found} | {"home": weaker == "partial"}
+
+
+@needs_compiler
+def test_a_compiler_proper_that_lies_apart_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Debian 13 and Ubuntu 24.04 have `cc1` in /usr/libexec, the startup files in /usr/lib."""
+    real, apart = shutil.which("gcc"), tmp_path / "libexec"
+    apart.mkdir()
+    for name in ("cc1", "collect2"):
+        asked = subprocess.check_output(["gcc", f"-print-prog-name={name}"], text=True)
+        shutil.copy(asked.strip(), apart)
+    gcc = tmp_path / "gcc"
+    gcc.write_text(
+        "#!/bin/sh\ncase $1 in\n"
+        f'-print-prog-name=*) echo "{apart}/${{1#*=}}" ;;\n'
+        f'*) exec {real} "$@" ;;\nesac\n'
+    )
+    gcc.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    nvidia.compiler_files.cache_clear()
+    try:
+        shown = dict(nvidia.compiler_files())
+    finally:
+        nvidia.compiler_files.cache_clear()
+    assert shown[apart] == str(apart)
+    assert any((Path(path) / "crtbegin.o").exists() for path in shown.values())
+    assert any(Path(path).name.startswith("libisl.so") for path in shown.values()), "cc1's own"
 
 
 def _python_headers() -> Iterator[tuple[Path, str]]:

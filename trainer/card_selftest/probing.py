@@ -88,6 +88,8 @@ def _why_no_cuda(found: Sequence[Probed]) -> str | None:
 async def _in_a_sandbox(device: Device, names: list[str], limit_s: float) -> list[Probed]:
     """Run probes until one ends their common process or takes too long; return the results."""
     sandbox = await Sandbox.launch(profile_of(device))
+    said = bytearray()  # all of it: a compiler's messages are longer than the tail that is kept
+    sandbox.on_output(said.extend)
     ended = "its process ended"
     try:
         await sandbox.send(JOB, program_message(_PROGRAM.format(names=names), "train"))
@@ -97,13 +99,13 @@ async def _in_a_sandbox(device: Device, names: list[str], limit_s: float) -> lis
         await sandbox.settled()
         if sandbox.end not in (None, "killed", "exit"):
             ended = f"the sandbox ended the probe: {sandbox.end}"
-        elif _RAISED.match(said := sandbox.output_tail().strip().rpartition("\n")[2]):
-            ended = said[:_SAID]
+        elif _RAISED.match(last := sandbox.output_tail().strip().rpartition("\n")[2]):
+            ended = last[:_SAID]
     except TimeoutError:
         ended = f"it took more than {limit_s:g} s"
     finally:
         await sandbox.close()
-    found = _read(sandbox.output_tail(), names)
+    found = _read(said.decode("utf-8", "replace"), names)
     if len(found) < len(names):
         found.append(Probed(name=names[len(found)], fault=ended))
     return found

@@ -109,6 +109,15 @@ def test_without_some_no_run_is_made(failing: tuple[str, ...], name: str) -> Non
     assert "tiny" in ending.instead
 
 
+def test_a_long_message_hides_no_result_that_was_printed_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A compiler's messages are longer than what is kept of a sandbox's output."""
+    changes = "'triton': lambda _: print('x' * 100_000) or ''"
+    monkeypatch.setattr(probing, "_PROGRAM", OTHERWISE.replace("{changes}", changes))
+    assert asyncio.run(probe(processor())) == [Probed(name=name, fault=None) for name in NAMES]
+
+
 @pytest.mark.soak
 def test_whatever_one_does_the_others_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     """One fails, one hangs, and two end their process, the first with another probe's output."""
