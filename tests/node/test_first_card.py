@@ -42,7 +42,7 @@ from trainer.host.device import Device
 from trainer.language_model import card_checks
 from trainer.language_model.card_checks import CardFault
 
-TOLD = {"attention": "varlen", "compiled": 1, "size": [6, 512, 128, 2048, 65536, 32]}
+TOLD = {"attention": "varlen", "compiled": True, "size": [6, 512, 128, 2048, 65536, 32]}
 VARLEN = Fault(name="attention-varlen", said="no", hint="none", instead="a mask", is_kept=True)
 OOM = Fault(name="no-size-fits", said="none", hint="free some")
 

@@ -131,12 +131,12 @@ class Abilities:
     compiles: bool
     is_pinned: bool
 
-    def settings(self) -> dict[str, str | int]:
-        """Return the settings for scripts, with booleans as integers."""
+    def settings(self) -> dict[str, str | bool]:
+        """Return the settings for scripts."""
         return {
             "attention": self.attention,
-            "compiled": int(self.compiles),
-            "pinned": int(self.is_pinned),
+            "compiled": self.compiles,
+            "pinned": self.is_pinned,
         }
 
 

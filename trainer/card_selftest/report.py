@@ -93,12 +93,10 @@ class SelfTestReport:
     def apply_to(self, device: Device) -> Device:
         """Return the device with this result added to its script settings and its environment."""
         size = self.script_settings.get("size")
-        shown = {"size": "x".join(map(str, size))} if size else {}
-        shown |= {
-            name: self.script_settings[name]
-            for name in ("attention", "compiled")
-            if name in self.script_settings
-        }
+        shown: dict[str, str | int] = {"size": "x".join(map(str, size))} if size else {}
+        if self.passed:
+            shown["attention"] = self.script_settings["attention"]
+            shown["compiled"] = int(self.script_settings["compiled"])  # records have no booleans
         return replace(
             device,
             environment={**device.environment, **shown},

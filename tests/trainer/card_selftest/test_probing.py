@@ -29,6 +29,11 @@ def probed(*failing: str) -> list[Probed]:
     return [Probed(name=name, fault=UNAVAILABLE if name in failing else None) for name in NAMES]
 
 
+def settings(attention: str, *, compiled: bool = True, pinned: bool = True) -> dict[str, object]:
+    """Return the settings for scripts."""
+    return {"attention": attention, "compiled": compiled, "pinned": pinned}
+
+
 def test_on_a_processor_there_is_plain_attention_and_nothing_is_compiled() -> None:
     found = asyncio.run(probe(processor()))
     assert [one.name for one in found] == list(NAMES)
@@ -59,28 +64,33 @@ def test_where_all_is_there_the_fastest_is_taken() -> None:
     abilities, faults = judge(probed())
     assert faults == []
     assert abilities is not None
-    assert abilities.settings() == {"attention": "varlen", "compiled": 1, "pinned": 1}
+    assert abilities.settings() == settings("varlen")
+    assert abilities.settings()["pinned"] is True, "torch's `pin_memory` takes no integer"
 
 
 @pytest.mark.parametrize(
     ("failing", "name", "expected"),
     [
-        (("varlen",), "attention-varlen", {"attention": "flex", "compiled": 1, "pinned": 1}),
-        (("flex",), "attention-flex", {"attention": "varlen", "compiled": 1, "pinned": 1}),
-        (("masked",), "attention-masked", {"attention": "varlen", "compiled": 1, "pinned": 1}),
+        (("varlen",), "attention-varlen", settings("flex")),
+        (("flex",), "attention-flex", settings("varlen")),
+        (
+            ("masked",),
+            "attention-masked",
+            settings("varlen"),
+        ),
         (
             ("varlen", "flex"),
             "attention-flex",
-            {"attention": "masked", "compiled": 1, "pinned": 1},
+            settings("masked"),
         ),
         # Without compilation, flex attention is not used.
         (
             ("varlen", "compile"),
             "compile-fails",
-            {"attention": "masked", "compiled": 0, "pinned": 1},
+            settings("masked", compiled=False),
         ),
-        (("triton",), "triton-fails", {"attention": "varlen", "compiled": 0, "pinned": 1}),
-        (("pinned",), "copies-wait", {"attention": "varlen", "compiled": 1, "pinned": 0}),
+        (("triton",), "triton-fails", settings("varlen", compiled=False)),
+        (("pinned",), "copies-wait", settings("varlen", pinned=False)),
     ],
 )
 def test_what_fails_is_named_and_something_else_runs(
