@@ -174,7 +174,8 @@ class Trial:
 
     async def paced(self, size: Size) -> Paced:
         """Time some training steps at a size, after the script's warm-up."""
-        tokens = bytes(2 * (_STEPS + 1) * size.step_tokens)
+        # The script reads a step ahead, and a row's last target is a token more.
+        tokens = bytes(2 * ((_STEPS + 1) * size.step_tokens + 1))
         sandbox = await Sandbox.launch(profile_of(self.device, memory_bytes=self.host_bytes))
         try:
             async with asyncio.timeout(self.limit_s):

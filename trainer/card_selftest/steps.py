@@ -46,7 +46,9 @@ from trainer.cards.nvml import CardLost, CardReader
 from trainer.host.device import Device
 from trainer.language_model import card_checks
 from trainer.runner import Runner
+from trainer.sandbox.compiled import CompiledCode
 from trainer.task_folder.folder import BUILTIN_FOLDER
+from trainer.task_folder.task import Task
 
 _SCRIPT: Final = BUILTIN_FOLDER / "nanochat" / "train.py"
 _TOY: Final = Size(
@@ -188,7 +190,14 @@ class CardSelfTest:
             task = selftest_task(self.script, self.scale, Path(folder))
             data = await asyncio.to_thread(generated_data, self.scale)
             device = replace(self.device, script_settings=settings)
-            runner = Runner(task, data, device=device, audit_key=b"a proving run", patience_s=0.0)
+            runner = Runner(
+                task,
+                data,
+                device=device,
+                audit_key=b"a proving run",
+                compiled=self._compiled(Path(folder), task),
+                patience_s=0.0,
+            )
             try:
                 async with asyncio.timeout(self.limits.runs_s):
                     await runner.open()
@@ -207,6 +216,12 @@ class CardSelfTest:
             f" the time is training, a lying model was {figures['liar']}"
         )
         return True, detail, found.faults
+
+    def _compiled(self, folder: Path, task: Task) -> CompiledCode | None:
+        """Return a cache, as a node has, so that only the first run compiles the script."""
+        if self.card is None:
+            return None
+        return CompiledCode(folder / "compiled", baseline=task.source.tree, setting="self-test")
 
     def _say_room(self, room: Room) -> None:
         free, total = room.free_bytes / _GIB, room.total_bytes / _GIB

@@ -191,6 +191,19 @@ def test_a_smaller_size_is_what_the_script_takes_with_a_mask_instead_of_flex_att
     assert paced.size == sizes[1].at_once(1)  # half of them without compilation
 
 
+def test_a_step_of_one_micro_batch_has_enough_tokens() -> None:
+    """The largest sizes have all rows of a step in one micro-batch."""
+    trial = Trial(
+        device=processor(),
+        source=Source.of({"train.py": steps_module._SCRIPT.read_bytes()}),
+        abilities=PLAIN,
+        vocabulary_size=8192,
+        limit_s=60,
+    )
+    size = replace(SMALL, layers=1, rows=SMALL.step_tokens // SMALL.sequence)
+    assert asyncio.run(trial.paced(size)).why == ""
+
+
 # The cards that are tested
 
 
