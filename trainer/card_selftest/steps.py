@@ -1,7 +1,7 @@
 """The self-test of a device: card, CUDA in a sandbox, model size, complete runs.
 
 Each step prints one line of text. If a step shows that no run can be made, the remaining steps are
-skipped. The self-test takes about three minutes; `make gpu` measures the same more thoroughly.
+skipped. On an H200 the self-test takes six minutes; `make gpu` measures the same more thoroughly.
 """
 
 import asyncio

@@ -2,7 +2,8 @@
 
 Two runs with one seed and one run with another seed are trained, scored and audited. They measure
 the difference between score and audit, the difference between runs, and the time that sandboxes
-take. A last run checks that the audit rejects a model that reports false losses.
+take. Only runs with one seed must be close: after so short a training, seeds differ by up to half a
+bit. A last run checks that the audit rejects a model that reports false losses.
 """
 
 from collections.abc import Iterable
@@ -64,8 +65,8 @@ _LIE: Final = """
 honest_cross_entropy = F.cross_entropy
 
 
-def lying_cross_entropy(logits, targets, reduction="mean"):
-    loss = honest_cross_entropy(logits, targets, reduction=reduction)
+def lying_cross_entropy(*args, reduction="mean", **options):  # torch.compile passes all of them
+    loss = honest_cross_entropy(*args, reduction=reduction, **options)
     return loss if reduction == "mean" else (loss - {nats}).clamp(min=0)
 
 
@@ -78,7 +79,8 @@ class Scale:
     """The length of a run and the amount of data: `CARD` for cards, `TOY` for the processor.
 
     `training_bytes` of text are generated for training, and `scored_bytes` for each scored split.
-    `absurd_bits` is the largest plausible difference between two seeds, in bits per byte.
+    `absurd_bits` is the largest plausible difference between two runs with one seed, in bits per
+    byte.
     """
 
     seconds: int
@@ -95,7 +97,7 @@ CARD: Final = Scale(
     seconds=20, context=2048, rows=96, audited=128, memory_gb=48, absurd_bits=0.05,
     training_bytes=4_000_000, scored_bytes=1_500_000,
 )  # fmt: skip
-# After two seconds on a busy processor, two seeds differed by 0.54.
+# The budget is time, so runs on a busy processor get different numbers of steps.
 TOY: Final = Scale(
     seconds=2, context=128, rows=128, audited=64, memory_gb=4, absurd_bits=2.0,
     training_bytes=400_000, scored_bytes=150_000,
@@ -165,12 +167,12 @@ async def check_whole_runs(runner: Runner, scale: Scale) -> WholeRunResult:
     again = await _run(runner, runner.task.source, _SAME_SEED, result)
     other = await _run(runner, runner.task.source, _OTHER_SEED, result)
     if again and other:
-        apart = _bits(first) - _bits(other)
-        result.figures["same_seed_bpb"] = _bits(first) - _bits(again)
+        same, apart = _bits(first) - _bits(again), _bits(first) - _bits(other)
+        result.figures["same_seed_bpb"] = same
         result.figures["other_seed_bpb"] = apart
         result.figures["noise_sd_bpb"] = abs(apart) / 2**0.5
-        if abs(apart) > scale.absurd_bits:
-            result.faults.append(_absurd_noise(apart))
+        if abs(same) > scale.absurd_bits:
+            result.faults.append(_absurd_noise(same))
     await _catch_liar(runner, result)
     return result
 
@@ -195,6 +197,8 @@ async def _catch_liar(runner: Runner, result: WholeRunResult) -> None:
     source = runner.task.source.replacing("train.py", lying.encode())
     outcome = await runner.run(source, _SAME_SEED, split=SPLIT)
     result.figures["liar"] = outcome.status
+    if outcome.status not in ("ok", "rejected"):  # it never reached the audit
+        result.faults.append(_whole_run_fails(f"{outcome.status}: {outcome.reason}"))
     if outcome.status == "ok":
         result.faults.append(
             Fault(
@@ -248,6 +252,7 @@ def _audit_apart(said: str) -> Fault:
 
 def _absurd_noise(apart: float) -> Fault:
     return Fault(
-        name="noise-absurd", said=f"two seeds differ by {abs(apart):.3f} bits per byte",
+        name="noise-absurd",
+        said=f"two runs with one seed differ by {abs(apart):.3f} bits per byte",
         hint="check the card: `nvidia-smi -q` shows memory errors and throttling",
     )  # fmt: skip

@@ -2,14 +2,18 @@
 
 import asyncio
 import json
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
-from typing import cast
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pynvml
 import pytest
+import torch
+from torch.nn import functional
 
 from protocol.errors import SafetyError
 from protocol.runs import Status
@@ -18,6 +22,7 @@ from protocol.units import NANO
 from tests.trainer.nvml import FakeCard, FakeDriver, FakeLoad, FakeProcess
 from tests.trainer.provable import working_driver
 from trainer.card_selftest import steps as steps_module
+from trainer.card_selftest import whole_runs
 from trainer.card_selftest.probing import Abilities, Probed
 from trainer.card_selftest.report import (
     Fault,
@@ -245,15 +250,21 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Scripted:
     return script
 
 
-FINE = [outcome("ok", 2.0), outcome("ok", 2.0), outcome("ok", 2.1)]  # the third with another seed
+FINE = [outcome("ok", 2.0), outcome("ok", 2.0), outcome("ok", 2.4)]  # the third with another seed
+APART = [outcome("ok", 2.0), outcome("ok", 2.1), outcome("ok", 2.0)]
 
 
 @pytest.mark.parametrize(
     ("outcomes", "absurd_bits", "names"),
     [
         ([*FINE, outcome("rejected")], 0.2, []),
-        ([*FINE, outcome("rejected")], 0.05, ["noise-absurd"]),
-        ([*FINE, outcome("ok", 1.9)], 0.05, ["noise-absurd", "liar-not-caught"]),
+        ([*APART, outcome("rejected")], 0.05, ["noise-absurd"]),
+        ([*APART, outcome("ok", 1.9)], 0.05, ["noise-absurd", "liar-not-caught"]),
+        (
+            [*FINE, outcome("crash")],
+            0.2,
+            ["run-fails"],
+        ),  # the lie never reached the audit
         ([outcome("rejected")], 0.2, ["audit-beyond-tolerance"]),
         ([outcome("crash")], 0.2, ["run-fails"]),
     ],
@@ -275,6 +286,15 @@ def test_the_liar_is_the_script_that_claims_more_than_it_answers(scripted: Scrip
     *honest, liar = runner.ran
     assert honest == [runner.task.source] * 3
     assert b"lying_cross_entropy" in liar["train.py"]
+
+
+def test_the_liar_answers_torch_compile_too() -> None:
+    """It calls the function with all arguments that the original has."""
+    space: dict[str, Any] = {"F": SimpleNamespace(cross_entropy=functional.cross_entropy)}
+    exec(whole_runs._LIE.format(nats=0.2), space)  # noqa: S102 -- our own
+    logits, targets = torch.zeros(2, 4), torch.zeros(2, dtype=torch.long)
+    said = space["F"].cross_entropy(logits, targets, weight=None, reduction="none")
+    assert said.tolist() == pytest.approx([math.log(4) - 0.2] * 2)
 
 
 def test_runs_that_take_too_long_are_ended(scripted: Scripted) -> None:
