@@ -10,6 +10,7 @@ from node.line.early_stop import Stopped, stopped_in
 from node.line.head_by_hand import manifest_of, the_line
 from node.line.head_recheck import head_recheck_reason
 from node.line.noise import known_noise, shown_sd
+from node.reporting.company import Company, company_of
 from node.reporting.concluded import Concluded, ConcludedIdea, ConcludedTrial, Spend, TimeSpan
 from node.reporting.device_time import counted_share_of, device_ms_of
 from node.reporting.origin_gains import OriginGains, gains_by_origin, verified_nano
@@ -80,6 +81,7 @@ class LineReport:
     ideas: tuple[ConcludedIdea, ...]
     confirmations: tuple[ConcludedTrial, ...]
     peers: PeersPart
+    company: Company
     lessons: tuple[str, ...]
     device_ms: tuple[tuple[str, int], ...]
     counted_share: float | None
@@ -179,6 +181,7 @@ def _line_report(
         ideas=ideas,
         confirmations=confirmations,
         peers=peers,
+        company=company_of(store, line.key, span),
         lessons=_lessons(store, line, span, newest.author) if newest else (),
         device_ms=device_ms_of(store, line, span, entries, ideas, confirmations, peers),
         counted_share=counted_share_of(store, line.key, _eventful(store, span)),

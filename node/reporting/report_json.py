@@ -93,6 +93,7 @@ def _line(line: LineReport) -> _Json:
         "claims": [_tried(one) for one in line.peers.tried],
         "own_claims": [_own(one) for one in line.peers.own],
         "parts": [_removed(one) for one in line.peers.removed],
+        "company": asdict(line.company),
         "insights": list(line.lessons),
         "counted_share": None if line.counted_share is None else round(line.counted_share, 3),
         "stopped": asdict(line.stopped),

@@ -4,6 +4,7 @@ Without a running node all values are from the store, and live figures are zero.
 """
 
 from collections import Counter
+from dataclasses import asdict
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from node.line.proposals import proposals_of
 from node.line.rerun import RerunStep
 from node.loop.planning import PlannerState, aim_in_force
 from node.proposing.budget import spent_today
+from node.reporting.company import company_of
 from node.store.experiments import Decision
 from node.store.jobs import Line
 from node.store.others_results import others_intents
@@ -191,6 +193,7 @@ def line_document(
         "per_hour": round(activity.runs_per_hour, 1) if activity else 0,
         "counted_share": round(activity.counted_share, 3) if activity else 0,
         "verification": _verification(store, line),
+        "company": asdict(company_of(store, line.key)),
         "intents": _intents(store, line, author),
         "now": _now(live) if live else None,
         "proposers": [_proposer(one) for one in live.arm_states] if live else [],

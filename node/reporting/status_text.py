@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from node.reporting.company import company_words
 from node.reporting.status import DECISIONS, VERDICTS
 from node.terminal.terminal import NO_BREAK, say
 from node.terminal.vocabulary import (
@@ -177,6 +178,8 @@ def _print_line(line: Mapping[str, Any]) -> None:
     say(f"  working line   {working['tree'][:12]}  {level}{_on_top(working)}", hang=_VALUES)
     say(f"  experiments    {counts['total']}: {counted(counts, DECISIONS)}", hang=_VALUES)
     say(f"  verification   {counted(verified, VERDICTS)}", hang=_VALUES)
+    if company := company_words(line["company"]):
+        say(f"  other nodes    {', '.join(company)}", hang=_VALUES)
     for intent in line["intents"][:_INTENTS]:
         say(f"  peers try      {plain(intent['title'])} ({intent['author'][:12]})", hang=_VALUES)
     if now := line["now"]:

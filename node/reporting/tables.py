@@ -4,7 +4,9 @@ Claims, peers' verdicts and this node's measurements have separate columns.
 """
 
 from collections.abc import Iterator
+from dataclasses import asdict
 
+from node.line.experiment import PEER
 from node.reporting.blocks import (
     Block,
     Span,
@@ -19,6 +21,7 @@ from node.reporting.blocks import (
     text,
     words_column,
 )
+from node.reporting.company import company_words
 from node.reporting.figures import (
     FigureWriter,
     deviations,
@@ -32,6 +35,7 @@ from node.reporting.figures import (
 from node.reporting.origin_gains import OriginGains
 from node.reporting.peers_part import Others, OwnClaim, RemovedPatch, TriedClaim
 from node.reporting.report import LineReport
+from node.store.experiments import CATCHING_UP
 from node.terminal.vocabulary import many, word
 from protocol.evidence import GAINS
 
@@ -84,9 +88,20 @@ def peers_part(line: LineReport, figures: FigureWriter) -> Iterator[Block]:
         if not peers.tried:
             yield paragraph(_LEVELS)
         yield table(_OWN, [_own(one, figures) for one in peers.own])
+    if company := company_words(asdict(line.company)):
+        yield heading(3, "Other nodes")
+        yield bullets((*company, *_gain_with_peers(line, figures)))
     if peers.removed:
         yield heading(3, "Patches of the head, measured by removal")
         yield bullets(_removed(one, figures) for one in peers.removed)
+
+
+def _gain_with_peers(line: LineReport, figures: FigureWriter) -> Iterator[Text]:
+    """Yield the part of the verified gain in the span that came with peers' patches, if any."""
+    rows = [row for row in line.origins if row.origin.proposer in (PEER, CATCHING_UP)]
+    nano = sum(row.alone_nano + row.shared_nano for row in rows)
+    if nano:
+        yield text("of the verified gain, ", figures.gain(nano), " came with their patches")
 
 
 def cost_part(line: LineReport, figures: FigureWriter) -> Iterator[Block]:

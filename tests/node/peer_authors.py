@@ -85,7 +85,14 @@ class PeerAuthor:
         assert self._store.intake.ingest([record.wire], now_ms=now_ms).new == [record.id]
         return record.id
 
-    def patch(self, base: Source, tree: Source, *, title: str = "A foreign idea") -> bytes:
+    def patch(
+        self,
+        base: Source,
+        tree: Source,
+        *,
+        title: str = "A foreign idea",
+        parents: tuple[bytes, ...] = (),
+    ) -> bytes:
         """Publish a patch with all its files; return its id."""
         for source in (base, tree):
             self._blobs.put_source(source)
@@ -98,7 +105,7 @@ class PeerAuthor:
                 diff=Diff(zlib=compress(unified_diff(base, tree).encode())),
                 title=title,
                 why="",
-                parents=(),
+                parents=parents,
                 origin=Origin(proposer="search"),
             )
         )

@@ -486,7 +486,7 @@ def test_a_page_and_a_document_for_scripts_say_the_same(
     assert {
         "task", "class", "env", "metric", "noise_sd", "head", "gain", "experiments", "trials",
         "claims", "own_claims", "parts", "insights", "cost", "origins", "open_keeps",
-        "counted_share", "scoring", "stopped",
+        "counted_share", "scoring", "stopped", "company",
     } == set(line)  # fmt: skip
     assert line["gain"] == pytest.approx(0.06, rel=0.01)
     llm = next(row for row in line["origins"] if row["proposer"] == "llm")

@@ -60,7 +60,8 @@ FIELDS = {
 LINE_FIELDS = {
     "task", "scoring", "best_known", "gap", "class", "devices", "lanes", "baseline", "head",
     "working",
-    "noise_sd", "experiments", "per_hour", "counted_share", "verification", "intents", "now",
+    "noise_sd", "experiments", "per_hour", "counted_share", "verification", "company", "intents",
+    "now",
     "proposers", "planner", "proposals_waiting",
 }  # fmt: skip
 PROPOSER_FIELDS = {"name", "share", "slots", "gain_per_hour", "device_hours", "usd", "waiting"}
@@ -69,6 +70,7 @@ NESTED = {
     "head": {"tree", "metric", "metric_sd", "runs", "recheck_pending"},
     "working": {"tree", "metric", "keeps", "branch", "trial_after", "trial_by_ms"},
     "experiments": {"total", "kept", "discarded", "failed", "rejected"},
+    "company": {"authors", "left_out", "left_out_runs", "tried", "taken", "given"},
     "verification": {"queued", "confirmed", "smaller", "refuted", "unconfirmed", "unrunnable"},
 }
 

@@ -10,17 +10,18 @@ const LATEST = 20;
 const REACHES = { direct: "reachable from outside", relay: "reached through a relay", unknown: "not known yet" };
 
 export async function show(visit) {
-  const places = ["standing", "peers", "tries", "came"].map(() => element("div", {}));
-  const [standing, peers, tries, came] = places;
+  const places = ["standing", "company", "peers", "tries", "came"].map(() => element("div", {}));
+  const [standing, company, peers, tries, came] = places;
   visit.show(
     section("This node", standing),
+    section("Other nodes on the same tasks", company),
     section("Peers", peers),
     section("What peers are trying", tries),
     section("Latest records", came),
   );
   const readStatus = async () => {
     const status = await visit.get("status");
-    await Promise.all([fill(standing, () => standingView(status)), fill(tries, () => triesView(status))]);
+    await Promise.all([fill(standing, () => standingView(status)), fill(company, () => companyView(status)), fill(tries, () => triesView(status))]);
   };
   const read = () => Promise.all([readStatus(), fill(peers, async () => peersView(await visit.get("peers"))), fill(came, async () => cameView(await visit.get(`records?limit=${LATEST}`)))]);
   const again = atMostEvery(REREAD_MS, () => {
@@ -59,6 +60,26 @@ function dhtView({ last, found, answered, announced, fault }) {
 function listView({ place, written, addresses, fault }) {
   const state = written === null ? "not read yet" : `${figures.many(addresses, "address", "addresses")}, written ${figures.time(written * 1000)}`;
   return [quoted(place), ": ", state, fault === null ? null : [" (", element("span", { class: "fault" }, quoted(fault)), ")"]];
+}
+
+// Counts from signed records (node/reporting/company.py).
+function companyView({ lines }) {
+  const known = (lines ?? []).filter(({ company }) => company?.authors > 0);
+  if (known.length === 0) return element("p", { class: "soft" }, "No other node has published results on this node's tasks yet.");
+  const columns = [
+    { name: "task" },
+    { name: "other nodes", figure: true },
+    { name: "screened out by others only", figure: true },
+    { name: "in runs", figure: true },
+    { name: "claims of others tried here", figure: true },
+    { name: "kept", figure: true },
+    { name: "patches of this node used by others", figure: true },
+  ];
+  const rows = known.map(({ company, task }) => [
+    quoted(task.name),
+    ...[company.authors, company.left_out, company.left_out_runs, company.tried, company.taken, company.given].map((count) => count.toLocaleString()),
+  ]);
+  return table("Other nodes", columns, rows);
 }
 
 function peersView({ peers }) {
