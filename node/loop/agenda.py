@@ -215,13 +215,19 @@ class Agenda:
         return WAIT
 
     def finish_what_is_open(self, now: Situation) -> NextRun | None:
-        """Make planned runs first, including one that a kill interrupted."""
-        found = (
-            self._openings.unfinished(job, now)
-            for job in now.jobs
-            if job.id not in now.passing_over
-        )
-        return next((NextRun(run) for run in found if run), None)
+        """Make planned runs first, including one that a kill interrupted.
+
+        Without lanes, nothing else is started next to an experiment that passed its screen: once
+        it is kept, other experiments begin again on the new working line.
+        """
+        for job in now.jobs:
+            if job.id in now.passing_over:
+                continue
+            if run := self._openings.unfinished(job, now):
+                return NextRun(run)
+            if not now.has_lanes and self._openings.is_promising(job, now):
+                return WAIT
+        return None
 
     def await_the_baseline(self, _now: Situation) -> NextRun | None:
         """Wait for the baseline: the line exists only once it is measured."""

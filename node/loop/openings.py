@@ -1,13 +1,13 @@
 """The opening of jobs for an agenda: store the job, then return its first run."""
 
 from collections.abc import Collection
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from node.line.ablation import open_ablation
 from node.line.alpha_budget import open_trial
 from node.line.branch import BranchStep
 from node.line.environment_change import is_head_failing
-from node.line.experiment import open_experiment
+from node.line.experiment import ExperimentStep, open_experiment
 from node.line.head_recheck import open_head_recheck
 from node.line.idea import Idea
 from node.line.line_context import LineContext
@@ -18,6 +18,8 @@ from node.loop.ideas import Ideas
 from node.loop.peer_claims import Peers
 from node.loop.session_plan import SessionPlan
 from node.store.jobs import Job, PlannedRun
+
+_PROMISING: Final = 1  # more runs of a patch than its screen
 
 
 class Situation(NamedTuple):
@@ -70,6 +72,15 @@ class Openings:
             if (run.job_id, run.ordinal) not in now.running and not is_barred:
                 return run
         return None
+
+    def is_promising(self, job: Job[Any], now: Situation) -> bool:
+        """Return True if a run of an experiment is in progress that has passed its screen."""
+        if not isinstance(job.step, ExperimentStep):
+            return False
+        if all(number != job.id for number, _ in now.running):
+            return False
+        runs = self._line_context.store.jobs.runs_of(job.id)
+        return sum(run.role == "candidate" for run in runs) > _PROMISING
 
     def begin(self, job: Job[Any], now: Situation) -> PlannedRun | None:
         """Report why a branch begins or ends; plan a job's first runs if it has none yet."""
