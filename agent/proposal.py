@@ -168,12 +168,18 @@ class PeerPatch:
     edits: tuple[Edit, ...]
 
 
+def hyperparameter_key(name: str) -> str:
+    """Return the key of a hyperparameter among ideas that are assigned to nodes."""
+    return f"hyperparameter:{name}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeerTrial:
     """The result that a peer reports for other hyperparameter values.
 
     `values` are the values of the base, by name; `before` and `after` are those that changed.
     `gain_sd` is base − candidate in standard deviations of one run here, None if the run failed.
+    `is_kept`: the peer kept the change after rechecks.
     """
 
     author: str
@@ -182,6 +188,7 @@ class PeerTrial:
     before: tuple[tuple[str, Scalar], ...]
     after: tuple[tuple[str, Scalar], ...]
     gain_sd: float | None
+    is_kept: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -267,8 +274,8 @@ class Context:
     experiment. In files that have `regions`, only these may change. `show_unverified_words`: the
     user lets models read text by peers that this node did not verify. `screened_out_by_others` has
     the titles of changes that peers screened out. `kept_by_others` has the titles of changes that
-    peers kept, the best first. `assigned_to_others` has the names of moves that are assigned to
-    other nodes with the same list.
+    peers kept, the best first. `assigned_to_others` has the moves, by name, and the
+    hyperparameters, by `hyperparameter_key`, that are assigned to other nodes at work on the line.
     """
 
     source: Source

@@ -3,12 +3,13 @@
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
 from agent.proposal import Context, Outcome
-from agent.source.edits import is_made, reapply
+from agent.source.edits import edits_between, is_made, reapply
 from protocol.ideas import Edit, Move
 
 # Nodes with one list would all try the same moves. In a simulation with 2,500 ideas in all, eight
@@ -18,8 +19,8 @@ REPORT_SHARE: Final = 0.75  # fraction that use peers' reports, so a false one o
 TITLE_CHARACTERS: Final = 120
 # A move that did this much harm, or crashed, is not tried again on another base.
 _HOPELESS_SD = -2.0
-_MOST_AT_ONCE = 4
-_TOGETHER = "moves:"
+_MOST_AT_ONCE = 8
+_ALONE, _TOGETHER = "move:", "moves:"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +35,15 @@ class CandidateMove:
 
 
 def draft_of(move: Move) -> CandidateMove:
-    return CandidateMove(key=f"move:{move.name}", title=move.title, why=move.why, edits=move.edits)
+    return CandidateMove(
+        key=f"{_ALONE}{move.name}", title=move.title, why=move.why, edits=move.edits
+    )
+
+
+def moves_in(key: str) -> list[str]:
+    """Return the names of the moves in an idea's key."""
+    kind, _, names = key.partition(":")
+    return names.split("+") if f"{kind}:" in (_ALONE, _TOGETHER) else []
 
 
 def informative(history: Sequence[Outcome]) -> list[Outcome]:
@@ -62,8 +71,8 @@ def ordered_moves(context: Context, history: Sequence[Outcome]) -> tuple[list[Mo
         if reapply(move.edits, context.source) is not None
         and not is_made(move.edits, context.source)
     ]
-    untried = [move for move in moves if f"move:{move.name}" not in best]
-    tried = [move for move in moves if best.get(f"move:{move.name}", -math.inf) > _HOPELESS_SD]
+    untried = [move for move in moves if f"{_ALONE}{move.name}" not in best]
+    tried = [move for move in moves if best.get(f"{_ALONE}{move.name}", -math.inf) > _HOPELESS_SD]
     uses_reports = shift(context.seed, "heeding") < REPORT_SHARE
     keeps_to_its_part = shift(context.seed, "its part") < OWN_PART_SHARE
 
@@ -85,39 +94,45 @@ def ordered_moves(context: Context, history: Sequence[Outcome]) -> tuple[list[Mo
         return is_screened_out, place, is_others, shift(context.seed, move.name)
 
     untried.sort(key=turn)
-    tried.sort(key=lambda move: (times[f"move:{move.name}"], -best[f"move:{move.name}"]))
+    tried.sort(key=lambda move: (times[f"{_ALONE}{move.name}"], -best[f"{_ALONE}{move.name}"]))
     return untried, tried
 
 
 def combine_kept_by_others(
-    untried: Sequence[Move], context: Context, history: Sequence[Outcome]
+    untried: Sequence[Move],
+    values: Iterable[CandidateMove],
+    context: Context,
+    history: Sequence[Outcome],
 ) -> CandidateMove | None:
-    """Return the first untried moves that peers kept, combined as one change, if there are several.
+    """Return untried moves and changes of `values` that peers kept, combined, if there are several.
 
-    Combining saves runs: keeping a single move takes three. After a combination that was not kept,
-    moves are tried one by one until one is kept, to find out which of them does harm.
+    Combining saves runs: keeping a single change takes three or more. After a combination that was
+    not kept, changes are tried one by one until one is kept, to find out which of them does harm.
     """
     for outcome in reversed(history):
         if outcome.decision == "kept":
             break
         if outcome.key.startswith(_TOGETHER):
             return None
-    joined: list[Move] = []
-    edits: list[Edit] = []
-    for move in (one for one in untried if one.title in context.kept_by_others):
-        fits = reapply([*edits, *move.edits], context.source) is not None
-        if fits and len(joined) < _MOST_AT_ONCE:
-            joined.append(move)
-            edits += move.edits
-    if len(joined) < 2:
+    joined: list[CandidateMove] = []
+    made = context.source
+    moves = (draft_of(one) for one in untried if one.title in context.kept_by_others)
+    for change in chain(moves, values):
+        # One after the other: several moves may insert lines at one place.
+        source = None if is_made(change.edits, made) else reapply(change.edits, made)
+        if source is not None and len(joined) < _MOST_AT_ONCE:
+            joined.append(change)
+            made = source
+    edits = edits_between(context.source, made)
+    if len(joined) < 2 or not edits:
         return None
-    names = "+".join(move.name for move in joined)
-    title = "; ".join(move.title for move in joined)
+    names = "+".join(change.key.partition(":")[2] for change in joined)
+    title = "; ".join(change.title for change in joined)
     return CandidateMove(
         key=f"{_TOGETHER}{names}",
-        title=title if len(title) <= TITLE_CHARACTERS else f"{len(joined)} moves at once",
+        title=title if len(title) <= TITLE_CHARACTERS else f"{len(joined)} changes at once",
         why=f"peers kept each of them: {names}",
-        edits=tuple(edits),
+        edits=edits,
     )
 
 

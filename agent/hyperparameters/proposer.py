@@ -1,8 +1,9 @@
 """A proposer without a language model: it tries the task's moves and changes hyperparameters.
 
 Deterministic given the context's seed and history. While there are untried moves, about half of the
-proposals are moves, or nearly all if peers kept an untried move (`agent.hyperparameters.moves`).
-Hyperparameters are changed in three ways:
+proposals are moves, or nearly all if peers kept an untried move, or if one is this node's part
+(`agent.hyperparameters.moves`). Values that peers kept are tried first too. Otherwise
+hyperparameters are changed in three ways:
 
 - A peer's change is repeated here.
 - One hyperparameter is changed by a local step. The step's size is log-normal and adapts by the
@@ -38,11 +39,12 @@ from agent.hyperparameters.moves import (
     shift,
 )
 from agent.hyperparameters.past import Past, pasts
-from agent.hyperparameters.transplants import Transplant, transplants
-from agent.proposal import Context, Level, Proposal
+from agent.hyperparameters.transplants import Transplant, kept_elsewhere, transplants
+from agent.proposal import Context, Level, Proposal, hyperparameter_key
 from agent.source.canonical import fingerprint, parse
 from agent.source.edits import reapply
 from agent.source.literals import REACH, Hyperparameter, Scalar, axis_of, find_hyperparameters
+from protocol.ideas import Move
 from protocol.regions import lies_inside
 from protocol.source import Source
 
@@ -54,6 +56,8 @@ _TRANSPLANT_SHARE = 1 / 3
 _LOCAL_SHARE = 1 / 3  # of proposals without transplants; the model makes the others
 # The work must not grow with a history's length.
 _MOST_LOOKED_AT = 600
+# In company each node first searches the hyperparameters that are its part.
+_OTHERS_WEIGHT = 1 / 4
 # Constants that the task does not list are tried too, but its list is the better guess.
 _UNLISTED_WEIGHT = 1 / 3
 _TRANSPLANTED: Mapping[Level, str] = {
@@ -125,17 +129,21 @@ class _Drafts:
             [move for move in moves if not self.left_alone.forbids(f"move:{move.name}")]
             for moves in ordered_moves(context, self._history)
         )
-        self._together = combine_kept_by_others(self._untried, context, self._history)
+        others = kept_elsewhere(context.others, self._by_name, self._trials)
+        self._kept_values = [self._drafted(changes, "a peer kept it") for changes in others]
+        self._together = combine_kept_by_others(
+            self._untried, self._kept_values, context, self._history
+        )
 
     def draw(self, attempt: int) -> CandidateMove | None:
         roll = self._chance.random()
         if self._together is not None and roll < _KEPT_BY_OTHERS_SHARE:
             together, self._together = self._together, None
             return together
-        is_kept_by_others = (
-            bool(self._untried) and self._untried[0].title in self._context.kept_by_others
-        )
-        share = _KEPT_BY_OTHERS_SHARE if is_kept_by_others else _UNTRIED_MOVE_SHARE
+        is_first = bool(self._untried) and self._comes_first(self._untried[0])
+        share = _KEPT_BY_OTHERS_SHARE if is_first else _UNTRIED_MOVE_SHARE
+        if self._kept_values and not is_first and roll < _KEPT_BY_OTHERS_SHARE:
+            return self._kept_values.pop(0)
         if self._untried and (roll < share or not self._hyperparameters):
             return draft_of(self._untried.pop(0))
         if self._retried and (roll > 1 - _RETRIED_MOVE_SHARE or not self._hyperparameters):
@@ -153,6 +161,13 @@ class _Drafts:
             whose = " here and elsewhere" if self._context.others else ""
             return self._drafted(changes, f"best by a model of the experiments{whose}")
         return self._probe(1 + self._drawn + attempt)
+
+    def _comes_first(self, move: Move) -> bool:
+        """Return True for a move that peers kept, and in company for this node's part of them."""
+        assigned = self._context.assigned_to_others
+        is_own = bool(assigned) and move.name not in assigned
+        is_in_vain = move.title in self._context.screened_out_by_others
+        return move.title in self._context.kept_by_others or (is_own and not is_in_vain)
 
     @cached_property
     def _trials(self) -> tuple[HyperparameterTrial, ...]:
@@ -182,7 +197,11 @@ class _Drafts:
         return (changes for changes in found if len(title_of(changes)) <= TITLE_CHARACTERS)
 
     def _weight(self, hyperparameter: Hyperparameter) -> float:
-        return _UNLISTED_WEIGHT if self._is_unlisted(hyperparameter) else 1.0
+        weight = _UNLISTED_WEIGHT if self._is_unlisted(hyperparameter) else 1.0
+        return weight * (_OTHERS_WEIGHT if self._is_others(hyperparameter) else 1.0)
+
+    def _is_others(self, hyperparameter: Hyperparameter) -> bool:
+        return hyperparameter_key(hyperparameter.name) in self._context.assigned_to_others
 
     def _is_unlisted(self, hyperparameter: Hyperparameter) -> bool:
         return bool(self._context.hyperparameters) and hyperparameter.spec is None
@@ -234,7 +253,9 @@ class _Drafts:
         """Return a change at a point of a Halton sequence, shifted by the seed."""
         which = (_van_der_corput(index, 2) + shift(self._context.seed, "which")) % 1
         where = (_van_der_corput(index, 3) + shift(self._context.seed, "where")) % 1
-        hyperparameter = self._hyperparameters[int(which * len(self._hyperparameters))]
+        own = [one for one in self._hyperparameters if not self._is_others(one)]
+        among = own or self._hyperparameters
+        hyperparameter = among[int(which * len(among))]
         axis = axis_of(hyperparameter)
         if axis is None:
             value: Scalar = hyperparameter.choices[int(where * len(hyperparameter.choices))]

@@ -5,15 +5,23 @@ value as a literal of its hyperparameter's type, inside the range for this node.
 changes are left to proposers that check code first.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
-from agent.hyperparameters.changes import Change, HyperparameterChanges, read_back
-from agent.proposal import Level, PeerPatch
+from agent.hyperparameters.changes import (
+    Change,
+    HyperparameterChanges,
+    HyperparameterTrial,
+    read_back,
+)
+from agent.proposal import Level, PeerPatch, PeerTrial
 from agent.source.literals import Hyperparameter, Scalar, axis_of, may_be
 from protocol.ideas import HyperparameterSpec
 
 _UNVERIFIED: frozenset[Level] = frozenset({"claimed"})
+_MOST_FAILED: Final = 2  # changes of an author that failed here, beyond those that held
 _HEX = frozenset("0123456789abcdef")
 
 
@@ -53,6 +61,35 @@ def transplants(
             if changes and values not in known:
                 known.append(values)
                 yield Transplant(tuple(changes), peer)
+
+
+def kept_elsewhere(
+    others: Sequence[PeerTrial],
+    hyperparameters: Mapping[str, Hyperparameter],
+    own: Sequence[HyperparameterTrial],
+) -> Iterator[tuple[Change, ...]]:
+    """Yield the changes that peers kept and that apply here, the largest reported gain first.
+
+    A change applies if the present values are those that the peer changed. `own` are this node's
+    trials: their changes are not repeated, and authors whose changes failed here more often than
+    they held are skipped.
+    """
+    here = {frozenset(one.step.after.items()): one.outcome.decision for one in reversed(own)}
+    kept = [one for one in others if one.is_kept]
+    held = Counter[str]()
+    for one in kept:
+        if (decision := here.get(frozenset(one.after))) is not None:
+            held[one.author] += 1 if decision == "kept" else -1
+    kept.sort(key=lambda one: -(one.gain_sd or 0.0))
+    for one in kept:
+        if held[one.author] <= -_MOST_FAILED or frozenset(one.after) in here:
+            continue
+        is_same = all(
+            name in hyperparameters and hyperparameters[name].value == value
+            for name, value in one.before
+        )
+        if is_same and all(may_be(hyperparameters[name], value) for name, value in one.after):
+            yield tuple(Change(hyperparameters[name], value) for name, value in one.after)
 
 
 def _as_they_are(

@@ -25,8 +25,10 @@ from agent.proposal import (
     Outcome,
     PeerPatch,
     Rejection,
+    hyperparameter_key,
 )
 from agent.source.allow_lists import allow_list
+from agent.source.literals import hyperparameter_values
 from node.home.clock import clock_ms
 from node.home.home import program_file
 from node.home.people import People
@@ -44,6 +46,7 @@ from node.store.notes import Note, experiment_notes, notes_in_force
 from node.store.program_versions import keep_program
 from protocol.errors import ConfigurationError
 from protocol.rule import DEFAULT, Policy
+from protocol.source import Source
 from protocol.units import NANO
 from trainer.host.folder_files import FolderFile
 from trainer.task_folder.task import Task
@@ -166,7 +169,7 @@ class Briefing:
             self.line_writer.explored,
         )
         author, blocked = self.line_writer.record_writer.author, self.people().blocked
-        others, moves = self.others, [move.name for move in self.task.moves]
+        others = self.others
         return Context(
             source=working,
             editable=self.task.editable,
@@ -195,11 +198,25 @@ class Briefing:
             show_unverified_words=self.show_unverified_words,
             regions=program.regions or () if (program := self.task.manifest.program) else (),
             screened_out_by_others=others.screened_out_by_others if others else frozenset(),
-            kept_by_others=others.kept_by_others(move.title for move in self.task.moves)
-            if others
-            else (),
-            assigned_to_others=others.part_of(moves, self.clock_ms()) if others else frozenset(),
+            kept_by_others=self.kept_by_others(),
+            assigned_to_others=self._assigned_to_others(others, working) if others else frozenset(),
         )
+
+    def kept_by_others(self) -> tuple[str, ...]:
+        """Return the titles of the task's moves that peers kept, the largest gain first."""
+        titles = (move.title for move in self.task.moves)
+        return self.others.kept_by_others(titles) if self.others else ()
+
+    def _assigned_to_others(self, others: OthersTries, working: Source) -> frozenset[str]:
+        """Return the part of the moves and hyperparameters that is assigned to other nodes."""
+        in_vain = others.screened_out_by_others
+        done, now_ms = in_vain.union(self.kept_by_others()), self.clock_ms()
+        specs, editable = self.task.hyperparameters, self.task.editable
+        values = hyperparameter_values(working, editable, specs)
+        new = [move.name for move in self.task.moves if move.title not in done]
+        new += [hyperparameter_key(name) for name, _ in values]
+        again = [move.name for move in self.task.moves if move.title in in_vain]
+        return others.part_of(new, now_ms) | others.part_of(again, now_ms)
 
     def _history(self) -> tuple[Outcome, ...]:
         """Return the outcomes of this node, with the owner's notes on them."""

@@ -14,6 +14,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
+from agent.hyperparameters.moves import moves_in
 from agent.proposal import Context, Left, Proposal, Proposer
 from agent.source.canonical import fingerprint
 from node.line.experiment import ExperimentStep
@@ -63,6 +64,7 @@ class Ideas:
         self._handed_out = 0
         self._again: list[Idea] = []
         self._prepared: asyncio.Task[Proposal | None] | None = None
+        self._prepared_after: tuple[str, ...] = ()  # the moves that peers had kept by then
         self._tried = line_writer.store.jobs.fingerprints(line_writer.key.task)
 
     @property
@@ -146,6 +148,7 @@ class Ideas:
         if self._prepared is None:
             propose = asyncio.to_thread(self._proposer.propose, self.context())
             self._prepared = asyncio.create_task(propose)
+            self._prepared_after = self._briefing.kept_by_others()
         if not self.approvals.is_on:  # otherwise they write when there is room for a proposal
             self._begin_owner()
 
@@ -250,6 +253,7 @@ class Ideas:
         if ready and (
             not self._is_new(ready.parent, ready.fingerprint)
             or ready.title in taken
+            or self._prepared_after != self._briefing.kept_by_others()
             or self.approvals.is_rejected(ready.edits, ready.title)
         ):
             ready = None
@@ -321,6 +325,17 @@ class Ideas:
         """True if another node is at work on the line."""
         others = self._briefing.others
         return others is not None and others.are_at_work(self._briefing.clock_ms())
+
+    @property
+    def has_untried_finds(self) -> bool:
+        """True if peers kept a listed move that was not tried here, alone or with others."""
+        finds = set(self._briefing.kept_by_others())
+        if not finds:
+            return False
+        tried = {name for outcome in self._outcomes.all for name in moves_in(outcome.key)}
+        return any(
+            move.title in finds and move.name not in tried for move in self._briefing.task.moves
+        )
 
     @property
     def _number(self) -> int:

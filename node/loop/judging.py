@@ -110,9 +110,10 @@ class Judging:
     def _is_early_one_worth_it(self) -> bool:
         """True if the line's first trial is likely to pass and costs little.
 
-        Without an early trial the head stays the baseline until eight patches are kept.
+        Without an early trial the head stays the baseline until eight patches are kept. It waits
+        for moves that peers kept, which are about to be tried here.
         """
-        if self._goal.is_on_demand:
+        if self._goal.is_on_demand or self._ideas.has_untried_finds:
             return False
         return self._plan.is_early_trial_worth_it(
             kept_in(self._store, self._line_writer.known_line.stack),

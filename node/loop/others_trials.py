@@ -52,6 +52,7 @@ class _Trial:
     values: Mapping[str, Scalar]  # those of its base
     base: bytes
     gain_nano: int | None  # None if the run failed
+    is_kept: bool
 
 
 class OthersTrials:
@@ -83,7 +84,10 @@ class OthersTrials:
         has_failed = body.status in _FAILED and not was_cut_off
         has_outcome = gain_nano is not None or has_failed
         if step.is_pure and body.stage in ("screen", "keep") and has_outcome:
-            trial = _Trial(step=step, values=values, base=body.base, gain_nano=gain_nano)
+            is_kept = body.stage == "keep"
+            trial = _Trial(
+                step=step, values=values, base=body.base, gain_nano=gain_nano, is_kept=is_kept
+            )
             trials = self._trials.pop(author, None) or deque(maxlen=_MOST_OF_AUTHOR)
             trials.append(trial)
             self._trials[author] = trials
@@ -109,6 +113,7 @@ class OthersTrials:
                 before=tuple(trial.step.before.items()),
                 after=tuple(trial.step.after.items()),
                 gain_sd=None if trial.gain_nano is None else trial.gain_nano / NANO / run_sd,
+                is_kept=trial.is_kept,
             )
             for author, trials in self._trials.items()
             if accepts(author)

@@ -7,7 +7,7 @@ by a hash of its key.
 """
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from statistics import median
 from typing import Final
@@ -71,18 +71,24 @@ class OthersTries:
         """Return the ideas that are assigned to other nodes at work on the line.
 
         An idea is assigned to the node whose key gives the largest hash with it (Thaler &
-        Ravishankar, 1998), so that few assignments change when a node joins or leaves.
+        Ravishankar, 1998) among those that have less than an even part (Mirrokni et al., 2018). So
+        no node is without ideas while another has several, and few assignments change when a node
+        joins or leaves.
         """
         self._read_on()
         recent = [who for who, last in self._last_ms.items() if now_ms - last < _AT_WORK_MS]
         recent.sort(key=self._last_ms.__getitem__)
-        others = recent[-_MOST_AT_WORK:]
-
-        def is_others(idea: str) -> bool:
-            own = _weight(self._author, idea)
-            return any(_weight(who, idea) > own for who in others)
-
-        return frozenset(filter(is_others, ideas))
+        nodes = list(dict.fromkeys([self._author, *recent[-_MOST_AT_WORK:]]))
+        part = -(-len(ideas) // len(nodes))
+        load = Counter[bytes]()
+        others: set[str] = set()
+        for idea in sorted(ideas):
+            free = (who for who in nodes if load[who] < part)
+            owner = max(free, key=lambda who: _weight(who, idea))
+            load[owner] += 1
+            if owner != self._author:
+                others.add(idea)
+        return frozenset(others)
 
     def _read_on(self) -> None:
         for envelope, body in self._results.new():

@@ -7,9 +7,17 @@ from dataclasses import replace
 
 from agent.hyperparameters.moves import ordered_moves
 from agent.hyperparameters.proposer import BuiltInSearch
-from agent.proposal import Context, Decision, Outcome, Proposal
+from agent.proposal import (
+    Context,
+    Decision,
+    Outcome,
+    PeerTrial,
+    Proposal,
+    hyperparameter_key,
+)
 from agent.source.canonical import fingerprint
 from agent.source.edits import reapply
+from agent.source.literals import find_hyperparameters
 from protocol.ideas import Edit, HyperparameterSpec, Move
 from protocol.source import Source
 
@@ -339,6 +347,19 @@ def test_moves_that_others_kept_come_together_as_far_as_they_fit() -> None:
     )
 
 
+def test_moves_that_insert_lines_at_one_place_come_together_too() -> None:
+    both = tuple(
+        move(name, "DEPTH = 4", f"DEPTH = 4\n{line}")
+        for name, line in (("one", "A = 1"), ("two", "B = 2"))
+    )
+    start = replace(context(moves=both), kept_by_others=tuple(one.title for one in both))
+    made = BuiltInSearch().propose(replace(start, seed=3))
+    assert made is not None
+    assert made.key == "moves:one+two"
+    assert {"A = 1", "B = 2"} <= set(made.source["train.py"].decode().splitlines())
+    assert reapply(made.edits, start.source) == made.source
+
+
 def test_moves_that_failed_together_are_tried_one_by_one_until_one_is_kept() -> None:
     first, second = move("relu", "gelu(x)", "relu(x)"), move("other", "DEPTH = 4", "DEPTH = 5")
     kept_by_others = (first.title, second.title)
@@ -420,3 +441,34 @@ def test_another_proposer_s_change_of_a_hyperparameter_is_left_alone_too() -> No
 def changed_lines(proposal: Proposal) -> list[str]:
     new = proposal.source["train.py"].decode().splitlines()
     return [line for line in new if line not in TEXT.splitlines()]
+
+
+def test_values_that_others_kept_come_together_with_moves_that_they_kept() -> None:
+    first = move("relu", "gelu(x)", "relu(x)")
+    depth = PeerTrial(
+        author="ada", base="00", values=(), before=(("DEPTH", 4),), after=(("DEPTH", 6),),
+        gain_sd=3.0, is_kept=True,
+    )  # fmt: skip
+    start = replace(context(moves=(first,)), kept_by_others=(first.title,), others=(depth,))
+    assert sum(key.startswith("moves:relu+DEPTH") for key in first_keys(start)) > 50
+    alone = first_keys(replace(start, kept_by_others=(), moves=()))
+    assert alone.count("hyperparameter:DEPTH:up") > 80, "a single one comes first too"
+
+
+def test_in_company_this_nodes_part_of_the_moves_comes_first() -> None:
+    start = context(moves=MOVES)
+    others = frozenset(["relu", "silu", "tanh", "broken"])
+    part = first_keys(replace(start, assigned_to_others=others)).count("move:twice")
+    assert part > 65
+    assert first_keys(start).count("move:twice") < 40
+
+
+def test_in_company_this_nodes_part_of_the_hyperparameters_comes_first() -> None:
+    start = context()
+    names = {one.name for one in find_hyperparameters(start.source, start.editable, ())}
+    others = frozenset(hyperparameter_key(name) for name in names - {"DEPTH"})
+
+    def part(keys: list[str]) -> int:
+        return sum(key.startswith("hyperparameter:DEPTH") for key in keys)
+
+    assert part(first_keys(replace(start, assigned_to_others=others))) > 2 * part(first_keys(start))

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.hyperparameters.changes import HyperparameterChanges, edits_of
-from agent.hyperparameters.transplants import Transplant, transplants
-from agent.proposal import PeerPatch
+from agent.hyperparameters.changes import HyperparameterChanges, HyperparameterTrial, edits_of
+from agent.hyperparameters.transplants import Transplant, kept_elsewhere, transplants
+from agent.proposal import Decision, Outcome, PeerPatch, PeerTrial
 from agent.source.edits import reapply
-from agent.source.literals import find_hyperparameters
+from agent.source.literals import Scalar, find_hyperparameters
 from protocol.ideas import Edit, HyperparameterSpec
 from protocol.source import Source
 
@@ -215,3 +215,71 @@ def test_whatever_a_peer_writes_our_source_changes_by_literals_in_range(
         for name, hyperparameter in hyperparameters.items():
             assert hyperparameter.value == changed.get(name, SEARCH[name].value)
             assert type(hyperparameter.value) is type(SEARCH[name].value)
+
+
+# Changes that peers kept
+
+
+def trial(
+    name: str,
+    before: Scalar,
+    after: Scalar,
+    *,
+    gain_sd: float = 3.0,
+    author: str = "ada",
+    is_kept: bool = True,
+) -> PeerTrial:
+    return PeerTrial(
+        author=author,
+        base="00",
+        values=(),
+        before=((name, before),),
+        after=((name, after),),
+        gain_sd=gain_sd,
+        is_kept=is_kept,
+    )
+
+
+def own(name: str, before: Scalar, after: Scalar, decision: Decision) -> HyperparameterTrial:
+    step = HyperparameterChanges({name: before}, {name: after})
+    outcome = Outcome(key=f"hyperparameter:{name}:up", decision=decision, gain_sd=0.0)
+    return HyperparameterTrial(outcome, step, reference_group=0)
+
+
+def titles(*trials: PeerTrial, done: tuple[HyperparameterTrial, ...] = ()) -> list[str]:
+    found = kept_elsewhere(trials, SEARCH, done)
+    return [", ".join(map(str, changes)) for changes in found]
+
+
+def test_what_peers_kept_applies_here_the_largest_gain_first() -> None:
+    small, large = trial("DEPTH", 5, 6, gain_sd=1.0), trial("RATE", 0.02, 0.05)
+    assert titles(small, large) == ["RATE 0.02 → 0.05", "DEPTH 5 → 6"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        trial("DEPTH", 5, 6, is_kept=False),  # only screened
+        trial("DEPTH", 4, 6),  # from another value
+        trial("RATE", 0.02, 5.0),  # out of range
+        trial("DEPTH", 5, 6.5),  # another type
+        trial("LAYERS", 5, 6),  # not here
+    ],
+)
+def test_what_does_not_apply_here_is_left_out(other: PeerTrial) -> None:
+    assert titles(other) == []
+
+
+def test_what_was_tried_here_is_not_repeated() -> None:
+    done = (own("DEPTH", 5, 6, "screened_out"),)
+    assert titles(trial("DEPTH", 5, 6), done=done) == []
+
+
+def test_authors_whose_changes_failed_here_are_skipped() -> None:
+    failed = (own("DEPTH", 5, 6, "screened_out"), own("DEPTH", 5, 7, "rechecked_out"))
+    false = (trial("DEPTH", 5, 6, author="eve"), trial("DEPTH", 5, 7, author="eve"))
+    ada, eve = trial("RATE", 0.02, 0.05), trial("RATE", 0.02, 0.06, author="eve")
+    assert titles(*false, ada, eve, done=failed) == ["RATE 0.02 → 0.05"]
+    held = (own("DEPTH", 5, 8, "kept"),)
+    true = trial("DEPTH", 5, 8, author="eve")
+    assert len(titles(*false, true, eve, done=(*held, *failed))) == 1

@@ -25,7 +25,7 @@ from node.loop.slow_ideas import SlowIdeas
 from node.running.loop_assembly import LoopAssembly
 from node.store.store import Store
 from protocol.errors import ArnodeError
-from protocol.ideas import Edit
+from protocol.ideas import Edit, Move
 from protocol.manifest import TaskManifest
 from protocol.rule import DEFAULT, Policy
 from protocol.source import Source
@@ -245,6 +245,7 @@ class Bench:
     has_hyperparameters: bool = False  # slots of their own, besides those
     approve: str = "off"
     has_company: bool = False
+    moves: tuple[Move, ...] = ()
     waits_for: str = ""
     forks_untrusted: bool = True
     idle: Idle | None = None
@@ -256,7 +257,7 @@ class Bench:
     def session(self) -> Session:
         """The example task, as if it were open."""
         return Session(
-            task=cast("Task", ExampleTask()),
+            task=cast("Task", ExampleTask(moves=self.moves)),
             subject=SUBJECT,
             data=cast("TaskData", ExampleData(pool_bytes=self.pool_bytes)),
             runner=cast("Runner", self.runner),
@@ -314,7 +315,7 @@ class ExampleTask:
     source: Source = BASELINE
     editable: tuple[str, ...] = ("train.py",)
     hyperparameters: tuple[()] = ()
-    moves: tuple[()] = ()
+    moves: tuple[Move, ...] = ()
     program: str = "Lower it."
     program_path: Path = Path(__file__)  # which is there
 

@@ -28,18 +28,22 @@ from node.loop import research as research_module
 from node.loop.research import Research
 from node.loop.session_plan import Goal
 from node.running import node
+from node.store.blobs import Blobs
 from node.store.jobs import PlannedRun
 from node.store.store import Store
 from node.terminal.durations import parse_hours
 from node.terminal.vocabulary import sd_words
 from protocol.errors import ArnodeError
+from protocol.ideas import Edit, Move
 from protocol.record_kinds import ResultBody
 from protocol.rule import DEFAULT
 from protocol.runs import CONTENDED
 from protocol.source import Source
 from tests.node.examples import BASELINE, LINE
 from tests.node.line_writers import GAIN_NANO, keep, line_writer_of, proposal_of, with_baseline
-from tests.node.scripted import CRASHED, Bench, better, until
+from tests.node.peer_authors import PeerAuthor
+from tests.node.scripted import CRASHED, Bench, ScriptedRunner, better, until
+from tests.node.test_others_tries import publish
 from trainer.host.device import processor
 from trainer.measuring.host_load import Idle
 from trainer.measuring.outcome import RunOutcome
@@ -611,6 +615,27 @@ def test_a_lines_first_trial_does_not_wait_for_a_full_stack_where_it_is_cheap(
     assert decisions[adopted + 1 :].count("discarded") == (7 if is_early else 0), decisions
 
 
+def test_an_early_trial_waits_for_a_move_that_peers_kept(bench: Bench) -> None:
+    """It joins the trial, or is tried in vain; without it the trial would be repeated."""
+    edit = Edit(path="train.py", search="LEARNING_RATE", replace="RATE")
+    bench.moves = (Move(name="rename", title="Rename it", why="", edits=(edit,)),)
+    first = proposal_of(BASELINE, "0.200").source
+    bench.runner.outcomes = dict([better("0.200"), better("0.201", first, 2 * GAIN_NANO)])
+    bench.rates = ["0.200", "0.3", "0.201", *(f"0.{number}" for number in range(401, 408))]
+    now_s = 0.0
+
+    def pass_time() -> None:
+        nonlocal now_s
+        now_s += 3.0
+
+    bench.runner.takes, bench.clock_s = pass_time, lambda: now_s
+    publish(PeerAuthor(bench.store, Blobs(bench.home.blobs)), "Rename it", stage="keep")
+    settled(bench.research().run())
+    decisions = bench.decisions()
+    adopted = decisions.index("adopted")
+    assert "discarded" not in decisions[adopted + 1 :], "it came last, after all ideas"
+
+
 def test_a_passed_screen_whose_base_moved_on_is_tried_on_the_new_one(bench: Bench) -> None:
     # Two ideas gain at once: the second one is screened while the first is being kept.
     first = proposal_of(BASELINE, "0.200").source
@@ -620,6 +645,27 @@ def test_a_passed_screen_whose_base_moved_on_is_tried_on_the_new_one(bench: Benc
     bench.goal = Goal(max_experiments=4)
     settled(bench.research().run())
     assert bench.decisions().count("kept") + bench.decisions().count("adopted") >= 2
+
+
+def test_next_to_an_experiment_that_passed_its_screen_none_is_begun(bench: Bench) -> None:
+    """It would begin again on the new working line."""
+    bench.policy = replace(DEFAULT, rechecks_sd=(0.25,) * 5)
+    bench.rates = ["0.3", "0.31", "0.32", "0.33"]
+    bench.runner = ScriptedRunner(outcomes=dict(map(better, bench.rates)))
+    seen: list[int] = []
+
+    def look(_count: int) -> None:
+        jobs = bench.store.jobs.open_jobs(LINE, ExperimentStep)
+        runs = [bench.store.jobs.runs_of(job.id) for job in jobs]
+        tries = [sum(run.role == "candidate" for run in one) for one in runs]
+        if any(count > 1 for count in tries):
+            seen.append(max(tries[1:], default=0))
+
+    bench.runner.on_start = look
+    bench.goal = Goal(max_experiments=4)
+    settled(bench.research().run())
+    assert seen
+    assert max(seen) <= 1, "at most a screen that had begun"
 
 
 def test_a_baseline_that_fails_is_an_error_now_and_measured_again_next_time(bench: Bench) -> None:
