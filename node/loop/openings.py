@@ -128,8 +128,14 @@ class Openings:
         peers = self._peers
         if peers is None:
             return None
-        if not self._exploring.has_gains and (step := peers.catch_up()):
-            return self.begin(open_trial(self._line_writer, step), now)
+        if not self._exploring.has_gains:
+            draws = self._line_writer.style.name == "differences"
+            if draws and not self._line_writer.known_line.reference_nano:
+                return None  # the screen of an idea needs a reference run
+            if draws and not now.skips_untrusted and (tree := peers.best_tree()):
+                return self.idea(tree, now)
+            if step := peers.catch_up():
+                return self.begin(open_trial(self._line_writer, step), now)
         if peers.is_due and (wanted := peers.audit()):
             return self.begin(open_rerun(self._line_writer, wanted), now)
         return None

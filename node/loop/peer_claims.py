@@ -9,6 +9,8 @@ affects a verdict. This node adopts only what it confirmed itself.
 import random
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
+from agent.source.canonical import fingerprint
+from agent.source.edits import edits_between
 from node.home.people import People
 from node.line.branch import Root
 from node.line.catch_up import CatchUpStep
@@ -141,6 +143,33 @@ class Peers:
                 lower_nano=(row.bound_nano or 0) - own_nano,
             )
         return None
+
+    def best_tree(self) -> Idea | None:
+        """Return the tree to catch up with as an idea on the working line, unless it was tried.
+
+        On drawn instances, keeping it takes fewer runs than a trial against the head. The trial of
+        the working line follows.
+        """
+        step = self.catch_up()
+        if step is None:
+            return None
+        source, working = self._line_writer.source(step.tree), self._line_writer.explored
+        mark = fingerprint(source)
+        if self._store.jobs.tried(self._line_writer.key.task, mark):
+            return None
+        return Idea(
+            base=working.tree,
+            tree=step.tree,
+            fingerprint=mark,
+            key=PEER,
+            title=f"best tree of {step.author.hex()[:12]}",
+            why="the best tree of the leaderboard",
+            proposer=PEER,
+            edits=edits_between(working, source),
+            parents=(step.patch,),
+            author=step.author,
+            claim_milli=round(1000 * step.gain_nano / NANO / self._noise_sd()),
+        )
 
     def elsewhere(self, *, avoided: Collection[bytes], reach_sd: float) -> Root | None:
         """Return another author's best tree that is not far below the head, to branch to.

@@ -111,12 +111,19 @@ class PeerAuthor:
         )
 
     def claims(
-        self, tree: Source, gain_sd: float, *, base: Source = BASELINE, title: str = "a gain"
+        self,
+        tree: Source,
+        gain_sd: float,
+        *,
+        base: Source = BASELINE,
+        title: str = "a gain",
+        pairs: int = 4,
     ) -> bytes:
-        """Publish a confirmed gain, with four pairs and anchors to show for it; return its id."""
+        """Publish a confirmed gain, with pairs and anchors to show for it; return its id."""
         patch = self.patch(base, tree, title=title)
         gain_nano = round(gain_sd * SD_NANO)
-        gains = [gain_nano + wobble * SD_NANO // 10 for wobble in (-1, 1, 0, 0)]
+        wobbles = [(-1, 1, 0, 0)[number % 4] for number in range(pairs)]
+        gains = [gain_nano + wobble * SD_NANO // 10 for wobble in wobbles]
         said = confirm(tree.tree, gains, base=base.tree, anchors=gains)
         return self.publish(
             replace(said, task=self._task, hardware_class=HARDWARE_CLASS, patch=patch)

@@ -22,6 +22,7 @@ from protocol.prospects import AuthorRate
 from protocol.record_kinds import AdoptBody, PatchBody, ResultBody
 from protocol.rule import DEFAULT
 from protocol.source import Source
+from protocol.styles import Style
 from tests.node.examples import BASELINE, LINE
 from tests.node.line_writers import BASE_NANO, conclude, line_writer_of, proposal_of, with_baseline
 from tests.node.peer_authors import SD_NANO, PeerAuthor, peers
@@ -128,6 +129,24 @@ def test_a_newcomer_catches_up_with_the_best_tree_and_adopts_it(
     assert isinstance(evidence, ResultBody)
     assert evidence.stage == "confirm"
     assert {run.role for run in evidence.runs} == {"base", "candidate"}
+
+
+def test_on_drawn_instances_a_newcomer_tries_the_best_tree_on_its_working_line_first(
+    bench: Bench, ada: PeerAuthor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keeping it takes five to eleven runs, a trial against the head thirteen pairs or more."""
+    monkeypatch.setattr(Style, "of", lambda _manifest: Style(name="differences"))
+    best = rated("0.5")
+    ada.claims(best, 20.0, title="a better rate", pairs=13)
+    truly(bench, best, 20.0)
+    bench.goal = Goal(max_experiments=1)
+    work(bench)
+    assert catch_ups(bench) == []
+    (step,) = peer_trials(bench)
+    assert (step.decision, step.idea.title) == ("kept", f"best tree of {ada.digits}")
+    assert heads(bench)[0] == best.tree, "the trial at the session's end verified it"
+    runs = bench.store.jobs.runs_of(bench.store.jobs.closed_jobs(LINE, ExperimentStep)[0].id)
+    assert len(runs) == 5
 
 
 @pytest.mark.parametrize("forks_untrusted", [True, False])
