@@ -22,6 +22,7 @@ from trainer.task_folder.task import Task
 
 _AT_WORK_MS: Final = 6 * 3_600_000  # since an author's last result
 _MOST_AT_WORK: Final = 64
+_KEEP_WEIGHT: Final = 2  # as many screens without success weigh as much as one keep
 _MOST_TREES: Final = 2_000  # trees whose scores are remembered
 
 
@@ -46,12 +47,17 @@ class OthersTries:
         return frozenset(self._in_vain.keys() - self._kept.keys())
 
     def kept_by_others(self, titles: Iterable[str]) -> tuple[str, ...]:
-        """Return the titles kept at least as often as screened out, the largest gain first."""
+        """Return the titles kept at least half as often as screened out, the largest gain first.
+
+        A good idea fails its one screen far more often than a bad one passes the rechecks of a
+        keep. So a few false losses do not hide a good idea.
+        """
         self._read_on()
         gains = {
             title: median(self._kept[title].values())
             for title in titles
-            if title in self._kept and len(self._kept[title]) >= len(self._in_vain.get(title, ()))
+            if title in self._kept
+            and _KEEP_WEIGHT * len(self._kept[title]) >= len(self._in_vain.get(title, ()))
         }
         return tuple(sorted(gains, key=lambda title: (-gains[title], title)))
 
