@@ -1,12 +1,12 @@
 """The speed-up of nodes that work together on real runs, compared with a single node.
 
 Each node is the shipped program with its own home, key and network process. They connect by a
-bootstrap node. They take turns on this machine, one at a time, as a single node has it. Two at a
-time would stretch each other's CPU seconds, until a limit ends every second run of a line near it.
-The node with the fewest runs is always next. Time is counted in runs of each node, which are
-bit-identical however long they take. While they work, each node's working line is recorded by
-number of runs. The true gains of these sources are measured afterwards, in pairs with the baseline
-on seeds that no node used.
+bootstrap node of a private network, which also shares tasks that are not built in. They take turns
+on this machine, one at a time, as a single node has it. Two at a time would stretch each other's
+CPU seconds, until a limit ends every second run of a line near it. The node with the fewest runs is
+always next. Time is counted in runs of each node, which are bit-identical however long they take.
+While they work, each node's working line is recorded by number of runs. The true gains of these
+sources are measured afterwards, in pairs with the baseline on seeds that no node used.
 
 The tasks differ in their possible gains: few large effects (`tiny-short`); a long tail, with new
 instances in each run (`search`); the same with fixed instances, so that each run is exact
@@ -19,13 +19,14 @@ tools/soak/recorded/.
 import asyncio
 import json
 import os
+import secrets
 import shutil
 import statistics
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,7 +34,7 @@ from node.demo.cast import ARNODE, NETWORK, Actor, Cast, address_of, ended
 from node.home.control_socket import call, is_running
 from node.home.home import Home
 from node.home.invites import write_invite
-from node.home.network_definition import Network
+from node.home.network_definition import SECRET_BYTES, Network
 from node.home.networks import create_network
 from node.store.blobs import Blobs
 from node.store.store import Store
@@ -182,11 +183,12 @@ async def _played(place: Path, group: _Group, longest_s: float) -> list[list[tup
     """Let the nodes work; return each node's working line and number of runs over time."""
     seen: list[list[tuple[str, int]]] = []
     async with aclosing(Cast(place, is_temporary=False)) as cast:
-        create_network(Home(place / "bootstrap"), Network(name=NETWORK))
+        network = Network(name=NETWORK, secret=secrets.token_bytes(SECRET_BYTES))
+        create_network(Home(place / "bootstrap"), network)
         bootstrap = await cast.start(
             "bootstrap", ARNODE, ("network", "bootstrap", "--http", "none"), _SETTINGS
         )
-        line = write_invite(Network(name=NETWORK, bootstrap=(await address_of(bootstrap),)))
+        line = write_invite(replace(network, bootstrap=(await address_of(bootstrap),)))
         start = ("start", "--task", group.task_place, "--join", line, "--yes")
         nodes = [
             await cast.start(f"node-{number}", ARNODE, start, _SETTINGS)
