@@ -11,6 +11,7 @@ from typing import Final
 from agent.proposal import Context, Outcome
 from agent.source.edits import edits_between, is_made, reapply
 from protocol.ideas import Edit, Move
+from protocol.source import Source
 
 # Nodes with one list would all try the same moves. In a simulation with 2,500 ideas in all, eight
 # and sixteen nodes are 6.2 and 8.6 times as fast as one with both rules, 4.6 and 6.8 with neither.
@@ -46,6 +47,11 @@ def moves_in(key: str) -> list[str]:
     return names.split("+") if f"{kind}:" in (_ALONE, _TOGETHER) else []
 
 
+def applies(move: Move, source: Source) -> bool:
+    """Return True if a move fits on a source that does not contain it."""
+    return reapply(move.edits, source) is not None and not is_made(move.edits, source)
+
+
 def informative(history: Sequence[Outcome]) -> list[Outcome]:
     """Return the outcomes without those that were cut off because of other programs' load."""
     return [outcome for outcome in history if not outcome.was_cut_off]
@@ -65,12 +71,7 @@ def ordered_moves(context: Context, history: Sequence[Outcome]) -> tuple[list[Mo
     for outcome in history:
         gain_sd = -math.inf if outcome.gain_sd is None else outcome.gain_sd
         best[outcome.key] = max(best.get(outcome.key, -math.inf), gain_sd)
-    moves = [
-        move
-        for move in context.moves
-        if reapply(move.edits, context.source) is not None
-        and not is_made(move.edits, context.source)
-    ]
+    moves = [move for move in context.moves if applies(move, context.source)]
     untried = [move for move in moves if f"{_ALONE}{move.name}" not in best]
     tried = [move for move in moves if best.get(f"{_ALONE}{move.name}", -math.inf) > _HOPELESS_SD]
     uses_reports = shift(context.seed, "heeding") < REPORT_SHARE

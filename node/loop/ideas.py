@@ -14,7 +14,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from agent.hyperparameters.moves import moves_in
+from agent.hyperparameters.moves import applies, moves_in
 from agent.proposal import Context, Left, Proposal, Proposer
 from agent.source.canonical import fingerprint
 from node.line.experiment import ExperimentStep
@@ -328,13 +328,15 @@ class Ideas:
 
     @property
     def has_untried_finds(self) -> bool:
-        """True if peers kept a listed move that was not tried here, alone or with others."""
+        """True if peers kept a listed move that fits here and was not tried, alone or combined."""
         finds = set(self._briefing.kept_by_others())
         if not finds:
             return False
         tried = {name for outcome in self._outcomes.all for name in moves_in(outcome.key)}
+        working = self._line_writer.explored
         return any(
-            move.title in finds and move.name not in tried for move in self._briefing.task.moves
+            move.title in finds and move.name not in tried and applies(move, working)
+            for move in self._briefing.task.moves
         )
 
     @property
