@@ -40,9 +40,17 @@ from protocol.rule import DEFAULT
 from protocol.runs import CONTENDED
 from protocol.source import Source
 from tests.node.examples import BASELINE, LINE
-from tests.node.line_writers import GAIN_NANO, keep, line_writer_of, proposal_of, with_baseline
+from tests.node.line_writers import (
+    BASE_NANO,
+    GAIN_NANO,
+    end,
+    keep,
+    line_writer_of,
+    proposal_of,
+    with_baseline,
+)
 from tests.node.peer_authors import PeerAuthor
-from tests.node.scripted import CRASHED, Bench, ScriptedRunner, better, until
+from tests.node.scripted import CRASHED, Bench, better, until
 from tests.node.test_others_tries import publish
 from trainer.host.device import processor
 from trainer.measuring.host_load import Idle
@@ -649,23 +657,23 @@ def test_a_passed_screen_whose_base_moved_on_is_tried_on_the_new_one(bench: Benc
 
 def test_next_to_an_experiment_that_passed_its_screen_none_is_begun(bench: Bench) -> None:
     """It would begin again on the new working line."""
-    bench.policy = replace(DEFAULT, rechecks_sd=(0.25,) * 5)
-    bench.rates = ["0.3", "0.31", "0.32", "0.33"]
-    bench.runner = ScriptedRunner(outcomes=dict(map(better, bench.rates)))
-    seen: list[int] = []
-
-    def look(_count: int) -> None:
-        jobs = bench.store.jobs.open_jobs(LINE, ExperimentStep)
-        runs = [bench.store.jobs.runs_of(job.id) for job in jobs]
-        tries = [sum(run.role == "candidate" for run in one) for one in runs]
-        if any(count > 1 for count in tries):
-            seen.append(max(tries[1:], default=0))
-
-    bench.runner.on_start = look
-    bench.goal = Goal(max_experiments=4)
+    bench.goal = Goal(max_experiments=1)
     settled(bench.research().run())
-    assert seen
-    assert max(seen) <= 1, "at most a screen that had begun"
+    bench.goal = Goal()
+    research = bench.research()
+    line_writer = line_writer_of(bench.home, bench.store)
+    job = open_experiment(line_writer, Idea.of(line_writer, proposal_of(BASELINE, "0.7")))
+
+    def beside(ordinal: int, *, has_lanes: bool = False) -> PlannedRun | None:
+        return research._agenda.next_run({(job.id, ordinal)}, has_lanes=has_lanes)
+
+    other = beside(0)
+    assert other is not None, "next to a screen another is begun"
+    bench.store.jobs.close_job(other.job_id)
+    end(bench.store, bench.store.jobs.runs_of(job.id)[0], BASE_NANO - GAIN_NANO)
+    line_writer.plan(job, role="candidate", tree=job.step.tree)
+    assert beside(1) is None
+    assert beside(1, has_lanes=True) is not None
 
 
 def test_a_baseline_that_fails_is_an_error_now_and_measured_again_next_time(bench: Bench) -> None:
