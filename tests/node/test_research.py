@@ -664,16 +664,16 @@ def test_next_to_an_experiment_that_passed_its_screen_none_is_begun(bench: Bench
     line_writer = line_writer_of(bench.home, bench.store)
     job = open_experiment(line_writer, Idea.of(line_writer, proposal_of(BASELINE, "0.7")))
 
-    def beside(ordinal: int, *, has_lanes: bool = False) -> PlannedRun | None:
+    def next_to(ordinal: int, *, has_lanes: bool = False) -> PlannedRun | None:
         return research._agenda.next_run({(job.id, ordinal)}, has_lanes=has_lanes)
 
-    other = beside(0)
+    other = next_to(0)
     assert other is not None, "next to a screen another is begun"
     bench.store.jobs.close_job(other.job_id)
     end(bench.store, bench.store.jobs.runs_of(job.id)[0], BASE_NANO - GAIN_NANO)
     line_writer.plan(job, role="candidate", tree=job.step.tree)
-    assert beside(1) is None
-    assert beside(1, has_lanes=True) is not None
+    assert next_to(1) is None
+    assert next_to(1, has_lanes=True) is not None
 
 
 def test_a_baseline_that_fails_is_an_error_now_and_measured_again_next_time(bench: Bench) -> None:
