@@ -14,7 +14,7 @@ import msgpack
 import pytest
 
 from node.home.home import Home
-from node.line.catch_up import CatchUpStep
+from node.line.experiment import ExperimentStep
 from node.store.blobs import Blobs
 from node.store.jobs import LineKey
 from node.store.store import Store
@@ -128,7 +128,7 @@ def test_a_judge_that_attacks_is_contained_and_a_claim_that_is_inflated_refuted(
     with running_node(home, "--yes", "--agent", "none", task=flags) as node:
         node.wait_for("task trap has no more turns: the task's baseline failed here")
         node.wait_for("task sums on any")
-        node.wait_until(lambda: has_caught_up(hostile_peers))
+        node.wait_until(lambda: has_tried_it(hostile_peers))
         output = arnode(home, "verify", hostile_peers.claim.hex(), code=4).stdout
         assert re.search(r"refuted: with seed \d+ its author published 2, here it is 9", output)
         node.interrupt()
@@ -215,12 +215,12 @@ def test_what_a_node_finds_on_fixed_instances_shows_its_answer(tmp_path: Path) -
     assert Blobs(Home(other).blobs).has(answer)
 
 
-def has_caught_up(hostile_peers: HostilePeers) -> bool:
-    """Return whether the node has compared the claimed tree with its own head."""
+def has_tried_it(hostile_peers: HostilePeers) -> bool:
+    """Return whether the node has tried the claimed tree and not kept it."""
     line = LineKey(task=hostile_peers.sums.id, hardware_class="any")
     with Store.open_read_only(Home(hostile_peers.home)) as store:
-        jobs = store.jobs.closed_jobs(line, CatchUpStep)
-        return [job.step.target for job in jobs] == [hostile_peers.claim]
+        steps = [job.step for job in store.jobs.closed_jobs(line, ExperimentStep)]
+        return [step.decision for step in steps if step.idea.author] == ["screened_out"]
 
 
 def named(task: Task) -> tuple[str, str]:
