@@ -89,7 +89,9 @@ def kept_elsewhere(
             for name, value in one.before
         )
         if is_same and all(may_be(hyperparameters[name], value) for name, value in one.after):
-            yield tuple(Change(hyperparameters[name], value) for name, value in one.after)
+            changes = tuple(Change(hyperparameters[name], value) for name, value in one.after)
+            if not any(change.does_nothing for change in changes):
+                yield changes
 
 
 def _as_they_are(

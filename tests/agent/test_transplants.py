@@ -264,6 +264,7 @@ def test_what_peers_kept_applies_here_the_largest_gain_first() -> None:
         trial("RATE", 0.02, 5.0),  # out of range
         trial("DEPTH", 5, 6.5),  # another type
         trial("LAYERS", 5, 6),  # not here
+        trial("DEPTH", 5, 5),  # no change
     ],
 )
 def test_what_does_not_apply_here_is_left_out(other: PeerTrial) -> None:
