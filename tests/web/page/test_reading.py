@@ -279,7 +279,7 @@ def test_where_nobody_plans_no_aim_is_shown(visitor: Visitor) -> None:
 def test_a_term_is_explained_to_pointer_and_keys(visitor: Visitor) -> None:
     page = visitor.page
     page.evaluate(
-        "async () => document.body.prepend("  # a tab that is drawn anew would remove it
+        "async () => document.body.prepend("  # a tab that is drawn again removes it
         "(await import('./dom.js')).term('noise', 'the noise'))"
     )
     page.locator(".term").first.focus()
