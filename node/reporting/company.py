@@ -4,6 +4,7 @@ The counts say what happened, not what would have happened without the others: t
 second node without a network.
 """
 
+import threading
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -39,39 +40,75 @@ class Company:
     given: int = 0
 
 
-def company_of(store: Store, line: LineKey, span: TimeSpan | None = None) -> Company:
-    """Count, in the latest records, what others brought to a line and took from it in a span."""
-    authors: set[bytes] = set()
-    in_vain = Counter[str]()
-    kept: set[str] = set()
-    given: set[bytes] = set()
-    for envelope, body in OthersResults(store, line).new():
-        if span is not None and envelope.ts_ms not in span:
-            continue
-        authors.add(envelope.author)
-        patch = store.records.patch(body.patch) if body.patch else None
-        if patch is None:
-            continue
-        if body.stage in ("keep", "confirm"):
-            kept.add(patch.title)
-            given.update(filter(store.records.is_own, patch.parents))
-        elif body.status == "ok":
-            in_vain[patch.title] += len(body.runs)
-    own = store.experiments.listed(line)
-    left_out = in_vain.keys() - kept - {entry.title for entry in own}
-    theirs = [
-        entry
-        for entry in own
-        if entry.origin in (PEER, CATCHING_UP) and (span is None or entry.ts_ms in span)
-    ]
-    return Company(
-        authors=len(authors),
-        left_out=len(left_out),
-        left_out_runs=sum(in_vain[title] for title in left_out),
-        tried=len(theirs),
-        taken=sum(entry.decision in _TAKEN for entry in theirs),
-        given=len(given),
-    )
+class CompanyCounter:
+    """A counter of a line's company in a span, or at any time. Each call reads only what is new."""
+
+    def __init__(self, store: Store, line: LineKey, span: TimeSpan | None = None) -> None:
+        self._store = store
+        self._line = line
+        self._span = span
+        self._results = OthersResults(store, line)
+        self._authors: set[bytes] = set()
+        self._in_vain = Counter[str]()
+        self._kept: set[str] = set()
+        self._given: set[bytes] = set()
+        self._here: set[str] = set()  # titles of this node's experiments
+        self._read = self._tried = self._taken = 0
+
+    def company(self) -> Company:
+        """Count, in the latest records, what others brought to the line and took from it."""
+        self._read_others()
+        self._read_own()
+        left_out = self._in_vain.keys() - self._kept - self._here
+        return Company(
+            authors=len(self._authors),
+            left_out=len(left_out),
+            left_out_runs=sum(self._in_vain[title] for title in left_out),
+            tried=self._tried,
+            taken=self._taken,
+            given=len(self._given),
+        )
+
+    def _read_others(self) -> None:
+        records = self._store.records
+        for envelope, body in self._results.new():
+            if not self._counts(envelope.ts_ms):
+                continue
+            self._authors.add(envelope.author)
+            patch = records.patch(body.patch) if body.patch else None
+            if patch is None:
+                continue
+            if body.stage in ("keep", "confirm"):
+                self._kept.add(patch.title)
+                self._given.update(filter(records.is_own, patch.parents))
+            elif body.status == "ok":
+                self._in_vain[patch.title] += len(body.runs)
+
+    def _read_own(self) -> None:
+        for entry in self._store.experiments.listed(self._line, after=self._read):
+            self._read = entry.n
+            self._here.add(entry.title)
+            if entry.origin in (PEER, CATCHING_UP) and self._counts(entry.ts_ms):
+                self._tried += 1
+                self._taken += entry.decision in _TAKEN
+
+    def _counts(self, ts_ms: int) -> bool:
+        return self._span is None or ts_ms in self._span
+
+
+class Companies:
+    """The counters of a store's lines, kept while the status is asked for again and again."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counters: dict[LineKey, CompanyCounter] = {}
+
+    def of(self, store: Store, line: LineKey) -> Company:
+        """Return the company of a line of `store`, which must be the same at each call."""
+        with self._lock:
+            if line not in self._counters:
+                self._counters[line] = CompanyCounter(store, line)
+            return self._counters[line].company()
 
 
 def company_words(company: Mapping[str, int]) -> list[str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from node.home.home import Home
+from node.reporting.company import Companies
 from node.reporting.queries import OfLine
 from node.store.blobs import Blobs
 from node.store.boards import BoardKey
@@ -59,6 +60,7 @@ class OpenHome:
     blobs: Blobs
     net: str = ""
     boards: BoardCache = field(default_factory=BoardCache)
+    companies: Companies = field(default_factory=Companies)
     recorded_ms: int | None = None
 
     def task(self, wanted: str | None) -> bytes | None:

@@ -10,7 +10,7 @@ from node.line.early_stop import Stopped, stopped_in
 from node.line.head_by_hand import manifest_of, the_line
 from node.line.head_recheck import head_recheck_reason
 from node.line.noise import known_noise, shown_sd
-from node.reporting.company import Company, company_of
+from node.reporting.company import Company, CompanyCounter
 from node.reporting.concluded import Concluded, ConcludedIdea, ConcludedTrial, Spend, TimeSpan
 from node.reporting.device_time import counted_share_of, device_ms_of
 from node.reporting.origin_gains import OriginGains, gains_by_origin, verified_nano
@@ -181,7 +181,7 @@ def _line_report(
         ideas=ideas,
         confirmations=confirmations,
         peers=peers,
-        company=company_of(store, line.key, span),
+        company=CompanyCounter(store, line.key, span).company(),
         lessons=_lessons(store, line, span, newest.author) if newest else (),
         device_ms=device_ms_of(store, line, span, entries, ideas, confirmations, peers),
         counted_share=counted_share_of(store, line.key, _eventful(store, span)),

@@ -19,7 +19,7 @@ from node.line.proposals import proposals_of
 from node.line.rerun import RerunStep
 from node.loop.planning import PlannerState, aim_in_force
 from node.proposing.budget import spent_today
-from node.reporting.company import company_of
+from node.reporting.company import Companies
 from node.store.experiments import Decision
 from node.store.jobs import Line
 from node.store.others_results import others_intents
@@ -57,11 +57,13 @@ def status_document(
     research: "Research | None" = None,
     membership: "Membership | None" = None,
     remote: "RemoteLanes | None" = None,
+    companies: Companies | None = None,
 ) -> dict[str, Message]:
     """Return the status document.
 
     `author` is None until the node has a key. `net` is the network in use. A running node passes
     `research`; a bootstrap node passes only `membership`. `remote` has the lanes on other machines.
+    `companies` are the counters of earlier calls.
     In the document, `reused` is a sequence number that the key gave to two records, null if none.
     """
     name = ""
@@ -69,7 +71,7 @@ def status_document(
         for record in store.records.listed("profile", author, newest_first=True, limit=1):
             name = record.body.name if isinstance(record.body, ProfileBody) else ""
     lines: list[Message] = [
-        line_document(store, line, research, author) for line in store.jobs.lines()
+        line_document(store, line, research, author, companies) for line in store.jobs.lines()
     ]
     return {
         "running": research is not None or membership is not None,
@@ -171,7 +173,11 @@ def head_metrics(store: Store, line: Line, tree: bytes) -> list[float]:
 
 
 def line_document(
-    store: Store, line: Line, research: "Research | None" = None, author: bytes | None = None
+    store: Store,
+    line: Line,
+    research: "Research | None" = None,
+    author: bytes | None = None,
+    companies: Companies | None = None,
 ) -> dict[str, Message]:
     """Return the state of a line, and its present activity."""
     manifest = store.records.manifest(line.task)
@@ -193,7 +199,7 @@ def line_document(
         "per_hour": round(activity.runs_per_hour, 1) if activity else 0,
         "counted_share": round(activity.counted_share, 3) if activity else 0,
         "verification": _verification(store, line),
-        "company": asdict(company_of(store, line.key)),
+        "company": asdict((companies or Companies()).of(store, line.key)),
         "intents": _intents(store, line, author),
         "now": _now(live) if live else None,
         "proposers": [_proposer(one) for one in live.arm_states] if live else [],

@@ -14,6 +14,7 @@ from node.line.proposals import ProposalJob, approve, edit, reject
 from node.loop.authors import author_rates
 from node.loop.in_flight import Lost
 from node.proposing.advice import advice, prompt_document
+from node.reporting.company import Companies
 from node.reporting.experiment import experiment_found
 from node.reporting.owner import ProgramDocument, program_document
 from node.reporting.peers import peers_document, trust_in
@@ -72,6 +73,7 @@ class NodeAnswers:
 
     def __init__(self, node: Node) -> None:
         self._node = node
+        self._companies = Companies()
 
     async def status(self, _: Nothing) -> dict[str, Message]:
         """Return the node's status."""
@@ -84,6 +86,7 @@ class NodeAnswers:
             research=node.research,
             membership=node.membership,
             remote=node.remote,
+            companies=self._companies,
         )
 
     async def stop(self, asked: Stop) -> Done:

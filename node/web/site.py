@@ -301,7 +301,11 @@ def _stored_status(at: OpenHome) -> dict[str, Any]:
     if at.recorded_ms is not None:  # without keys
         author = at.store.records.own_author()
     sandbox = probe_tier().name
-    return dict(status_document(at.store, author=author, net=at.net, sandbox=sandbox))
+    return dict(
+        status_document(
+            at.store, author=author, net=at.net, sandbox=sandbox, companies=at.companies
+        )
+    )
 
 
 async def _unknown(_: web.Request) -> web.Response:
