@@ -129,7 +129,9 @@ class _Drafts:
             [move for move in moves if not self.left_alone.forbids(f"move:{move.name}")]
             for moves in ordered_moves(context, self._history)
         )
-        others = kept_elsewhere(context.others, self._by_name, self._trials)
+        others = (
+            kept_elsewhere(context.others, self._by_name, self._trials) if context.others else ()
+        )
         self._kept_values = [self._drafted(changes, "a peer kept it") for changes in others]
         self._together = combine_kept_by_others(
             self._untried, self._kept_values, context, self._history

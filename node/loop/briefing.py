@@ -209,8 +209,11 @@ class Briefing:
 
     def _assigned_to_others(self, others: OthersTries, working: Source) -> frozenset[str]:
         """Return the part of the moves and hyperparameters that is assigned to other nodes."""
+        now_ms = self.clock_ms()
+        if not others.are_at_work(now_ms):
+            return frozenset()
         in_vain = others.screened_out_by_others
-        done, now_ms = in_vain.union(self.kept_by_others()), self.clock_ms()
+        done = in_vain.union(self.kept_by_others())
         specs, editable = self.task.hyperparameters, self.task.editable
         values = hyperparameter_values(working, editable, specs)
         new = [move.name for move in self.task.moves if move.title not in done]

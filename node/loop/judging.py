@@ -113,13 +113,14 @@ class Judging:
         Without an early trial the head stays the baseline until eight patches are kept. It waits
         for moves that peers kept, which are about to be tried here.
         """
-        if self._goal.is_on_demand or self._ideas.has_untried_finds:
+        if self._goal.is_on_demand:
             return False
-        return self._plan.is_early_trial_worth_it(
+        is_worth_it = self._plan.is_early_trial_worth_it(
             kept_in(self._store, self._line_writer.known_line.stack),
             self._exploring.first_gain_sd,
             within_s=3600 * self._policy.promotion_trial_hours,
         )
+        return is_worth_it and not self._ideas.has_untried_finds
 
     def _is_worth_promoting(self) -> bool:
         """True if a trial is worth its runs because other nodes would build on the promoted tree.

@@ -158,16 +158,16 @@ def compiler_files() -> tuple[tuple[Path, str], ...]:
     programs["gcc"] = gcc
     shown = [(Path(path).resolve(), f"/usr/bin/{name}") for name, path in programs.items() if path]
     # Debian 13 and Ubuntu 24.04 keep the compiler proper apart from the startup files.
-    proper = {name: Path(_asked(gcc, f"-print-prog-name={name}")) for name in ("cc1", "collect2")}
-    folders = [install, *(one.parent.resolve() for one in proper.values() if one.is_absolute())]
-    shown += [(folder, str(folder)) for folder in folders]
+    asked = (Path(_asked(gcc, f"-print-prog-name={name}")) for name in ("cc1", "collect2"))
+    proper = [path for path in asked if path.is_absolute()]
+    shown += [(one, str(one)) for one in (install, *(path.parent.resolve() for path in proper))]
     for name in _LINKED:
         path = Path(_asked(gcc, f"-print-file-name={name}"))
         if path.is_absolute():
             folder = "/lib" if ".so." in name else "/usr/lib"
             shown.append((path.resolve(), f"{folder}/{_MULTIARCH}/{name}"))
     tools = [path for path, _ in shown[:3]]
-    tools += [path for path in proper.values() if path.is_absolute()]
+    tools += proper
     shown += [(path, f"/lib/{_MULTIARCH}/{path.name}") for path in _libraries_of(tools)]
     shown.append((Path("/usr/include"), "/usr/include"))
     include = Path(sysconfig.get_path("include"))
