@@ -78,6 +78,11 @@ class ExperimentStep(JobStep):
         """The level of its base at the decision."""
         return fmean(self.reference_nano) if self.level_nano is None else self.level_nano
 
+    @property
+    def can_move(self) -> bool:
+        """True if the idea's edits may be applied to another working line."""
+        return bool(self.idea.edits) and self.idea.carried is None
+
     def describe(self, store: Store, run: PlannedRun) -> RunDescription:
         if run.role == "base":
             return RunDescription(self.title, "recheck", "its base on the same seed")
@@ -143,7 +148,7 @@ class ExperimentStep(JobStep):
         record = close_experiment(line_context.line_writer, job, step, recorded, note=note)
         closed = replace(job, step=step)
         line_context.learner.learn(closed)
-        if decision == "rebased" and self.idea.edits and self.idea.carried is None:
+        if decision == "rebased" and self.can_move:
             line_context.learner.try_again(closed, record.patch)
         line_context.activity.concluded(
             self.title,

@@ -1,8 +1,9 @@
-"""Restarts of open jobs after this machine has changed.
+"""Restarts of open jobs after this machine or the working line has changed.
 
 Runs from before and after a change of the machine are never compared. Nothing else that runs depend
 on can change during a job: a line has one task (with its evaluator) and one hardware class, and a
-user cannot change the head during a trial.
+user cannot change the head during a trial. An experiment on an earlier working line would have to
+be repeated if it passed.
 """
 
 from dataclasses import replace
@@ -10,6 +11,7 @@ from typing import Any
 
 from node.line.experiment import ExperimentStep
 from node.line.job_kinds import KINDS, InvalidatedPairsStep, InvalidatedStep
+from node.line.line_context import LineContext
 from node.line.line_writer import LineWriter
 from node.line.open_work import is_reported, progress_of
 from node.store.jobs import Job
@@ -58,6 +60,25 @@ def has_reference_runs(line_writer: LineWriter, job: Job[Any], reference_runs: i
         line_writer.store.jobs.update_step(job, replace(step, reference_nano=line.reference_nano))
         return True
     return False
+
+
+def rebase_outdated(line_context: LineContext, job: Job[ExperimentStep]) -> bool:
+    """Close an experiment whose base is no longer the working line, to try it on the present one.
+
+    It is decided by the runs that have ended; planned runs are not made. Return False if it stays
+    open: its base is up to date, or its idea cannot be moved to another base.
+    """
+    line_writer, step = line_context.line_writer, job.step
+    if step.base == line_writer.known_line.working or not step.can_move:
+        return False
+    ended = [run for run in line_writer.store.jobs.runs_of(job.id) if run.outcome]
+    if any(run.role == "candidate" for run in ended):
+        step.advance(line_context, job, ended)
+    else:
+        with line_writer.store.transaction():
+            _put_aside(line_writer, job, _MOVED_ON)
+        line_context.learner.try_again(job)
+    return job.id not in line_writer.store.jobs.open_ids(line_writer.key)
 
 
 def _put_aside(line_writer: LineWriter, job: Job[Any], because: str) -> None:

@@ -26,8 +26,8 @@ class Learner(Protocol):
     def learn(self, job: Job[Any]) -> None:
         """Learn from the outcome of an experiment."""
 
-    def try_again(self, job: Job[Any], patch: bytes) -> None:
-        """Try a promising experiment, recorded as `patch`, on the new working line."""
+    def try_again(self, job: Job[Any], patch: bytes | None = None) -> None:
+        """Try an experiment on the new working line; `patch` is its record, if it has one."""
 
 
 class Noise(Protocol):

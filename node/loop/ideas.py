@@ -193,10 +193,14 @@ class Ideas:
         self._outcomes.learn(job)
         self._slots.learn(job)
 
-    def try_again(self, job: Job[ExperimentStep], patch: bytes) -> None:
-        """Queue a promising experiment with an outdated base for the new working line."""
-        # The first try bears the cost of writing it.
-        tried = replace(job.step.idea, parents=(patch,), tokens=None, usd_nano=None)
+    def try_again(self, job: Job[ExperimentStep], patch: bytes | None = None) -> None:
+        """Queue an experiment with an outdated base for the new working line.
+
+        `patch` is the record of the first try, which bears the cost of writing it.
+        """
+        tried = job.step.idea
+        if patch is not None:
+            tried = replace(tried, parents=(patch,), tokens=None, usd_nano=None)
         if (idea := moved_idea(self._line_writer, tried)) is not None:
             self._again.append(idea)
 

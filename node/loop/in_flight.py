@@ -58,6 +58,10 @@ class InFlight:
                 if not task.cancelled():  # cancelled by a pause, for example
                     task.result()
 
+    def cancel(self, key: Key) -> None:
+        """End a run in progress. It is forgotten once its task has ended."""
+        self._tasks[key].cancel()
+
     async def end_all(self) -> Lost:
         """End all runs, and return once all of their tasks have ended."""
         tasks, now_s = dict(self._tasks), time.monotonic()

@@ -16,7 +16,9 @@ from typing import Final
 from node.line.attempts import Attempt
 from node.line.baseline import BaselineStep, open_baseline
 from node.line.early_stop import early_stopper_for
+from node.line.experiment import ExperimentStep
 from node.line.handed_in import submit
+from node.line.invalidation import rebase_outdated
 from node.line.job_kinds import KINDS
 from node.line.job_step import JobStep, RunDescription
 from node.line.line_context import LineContext
@@ -284,6 +286,7 @@ class Research:
             self._line_context.on_record()
         for job in jobs:
             self._line_context.advance(job)
+        self._rebase_outdated()
         if self._line_writer.line is not None:
             if not self._do_reference_runs_hold():
                 self._line_writer.forget_reference_runs()
@@ -492,6 +495,23 @@ class Research:
         self._line_context.advance(job)
         if job.id not in self._store.jobs.open_ids(self.line_key):
             self._lanes.forget(job.id)
+        self._rebase_outdated()
+
+    def _rebase_outdated(self) -> None:
+        """Close experiments on an earlier working line, to try them on the present one.
+
+        A single lane has only begun to train the next one while the last run was scored, so little
+        is lost by ending it. On other lanes it may be nearly done; most are discarded on any line.
+        """
+        is_just_begun = self._lanes.count == 1 and not self._lanes.has_free
+        for job in self._store.jobs.open_jobs(self.line_key, ExperimentStep):
+            in_progress = [key for key in self._in_flight.keys if key[0] == job.id]
+            if in_progress and not is_just_begun:
+                continue
+            if rebase_outdated(self._line_context, job):
+                for key in in_progress:
+                    self._in_flight.cancel(key)
+                self._lanes.forget(job.id)
 
     def _remember_answers(self, tree: bytes, answers: Answers) -> None:
         line = self._line_writer.line

@@ -212,9 +212,13 @@ class Insertions:
         self._numbers = itertools.count()
 
     def propose(self, context: Context) -> Proposal | None:
-        number = next(self._numbers)
-        edit = Edit(path="train.py", search=_ANCHOR, replace=f"{_ANCHOR}K{number} = 1\n")
-        return proposal_by(edit, context.source, key=f"K{number}", title=f"K{number}")
+        return insertion(next(self._numbers), context.source)
+
+
+def insertion(number: int, source: Source) -> Proposal | None:
+    """Return the proposal of one more line."""
+    edit = Edit(path="train.py", search=_ANCHOR, replace=f"{_ANCHOR}K{number} = 1\n")
+    return proposal_by(edit, source, key=f"K{number}", title=f"K{number}")
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import pytest
 
+from agent.proposal import Proposal
 from agent.source.canonical import fingerprint
 from node.home.config import Config
 from node.home.home import Home
@@ -43,6 +44,7 @@ from tests.node.examples import BASELINE, LINE
 from tests.node.line_writers import (
     BASE_NANO,
     GAIN_NANO,
+    conclude,
     end,
     keep,
     line_writer_of,
@@ -50,7 +52,7 @@ from tests.node.line_writers import (
     with_baseline,
 )
 from tests.node.peer_authors import PeerAuthor
-from tests.node.scripted import CRASHED, Bench, better, until
+from tests.node.scripted import CRASHED, OUTCOME, Bench, Insertions, better, insertion, until
 from tests.node.test_others_tries import publish
 from trainer.host.device import processor
 from trainer.measuring.host_load import Idle
@@ -674,6 +676,55 @@ def test_next_to_an_experiment_that_passed_its_screen_none_is_begun(bench: Bench
     line_writer.plan(job, role="candidate", tree=job.step.tree)
     assert next_to(1) is None
     assert next_to(1, has_lanes=True) is not None
+
+
+def test_rechecks_on_an_earlier_working_line_are_not_made(bench: Bench) -> None:
+    """They could only show that it must be tried again on the present one."""
+    line_writer = with_baseline(bench.home, bench.store)
+    job = open_experiment(line_writer, Idea.of(line_writer, inserted(0)))
+    end(bench.store, bench.store.jobs.runs_of(job.id)[0], BASE_NANO - GAIN_NANO)
+    line_writer.plan(job, role="candidate", tree=job.step.tree)
+    conclude(line_writer, inserted(1), "kept", BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
+    bench.goal, bench.ideas = Goal(max_experiments=1), 1
+    settled(bench.research().run())
+    first, again = [step for step in steps_of(bench) if step.title == "K0"]
+    assert (first.base, first.decision) == (BASELINE.tree, "rebased")
+    assert again.base == line_writer.known_line.working
+    assert job.step.tree not in bench.runner.started
+
+
+def test_a_screen_that_began_during_the_kept_one_begins_again_on_the_new_line(
+    bench: Bench,
+) -> None:
+    """A patch that one run decides is kept while the next one has just begun to train."""
+    kept, other = inserted(0).source.tree, inserted(1).source.tree
+    better_nano = BASE_NANO - GAIN_NANO
+    bench.runner.outcomes = {
+        kept: replace(OUTCOME, metric_nano=better_nano, secret_nano=better_nano)
+    }
+    bench.proposer, bench.policy = Insertions(), replace(DEFAULT, rechecks_sd=())
+    bench.goal = Goal(max_experiments=2)
+    bench.runner.gate = gate = asyncio.Event()
+    gate.set()
+
+    def on_start(_count: int) -> None:
+        """Score the first patch only once the second one trains, which does not end."""
+        trees = bench.runner.started
+        gate.clear() if trees == [BASELINE.tree, BASELINE.tree, kept] else gate.set()
+        bench.runner.training = asyncio.Event() if trees[-1] == other else None
+
+    bench.runner.on_start = on_start
+    settled(bench.research().run())
+    assert bench.runner.started.count(other) == 1
+    again = [step for step in steps_of(bench) if step.title == "K1"]
+    assert [step.base for step in again] == [kept]
+
+
+def inserted(number: int) -> Proposal:
+    """Return the proposal of a line that fits next to other such lines."""
+    proposal = insertion(number, BASELINE)
+    assert proposal is not None
+    return proposal
 
 
 def test_a_baseline_that_fails_is_an_error_now_and_measured_again_next_time(bench: Bench) -> None:
