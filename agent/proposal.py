@@ -179,7 +179,8 @@ class PeerTrial:
 
     `values` are the values of the base, by name; `before` and `after` are those that changed.
     `gain_sd` is base − candidate in standard deviations of one run here, None if the run failed.
-    `is_kept`: the peer kept the change after rechecks.
+    `lead_sd` is the gain over this node's tree, in the same unit; None unless the task's scores are
+    exact. `is_kept`: the peer kept the change after rechecks.
     """
 
     author: str
@@ -188,6 +189,7 @@ class PeerTrial:
     before: tuple[tuple[str, Scalar], ...]
     after: tuple[tuple[str, Scalar], ...]
     gain_sd: float | None
+    lead_sd: float | None = None
     is_kept: bool = False
 
 

@@ -39,7 +39,12 @@ from agent.hyperparameters.moves import (
     shift,
 )
 from agent.hyperparameters.past import Past, pasts
-from agent.hyperparameters.transplants import Transplant, kept_elsewhere, transplants
+from agent.hyperparameters.transplants import (
+    Transplant,
+    kept_elsewhere,
+    leading_values,
+    transplants,
+)
 from agent.proposal import Context, Level, Proposal, hyperparameter_key
 from agent.source.canonical import fingerprint, parse
 from agent.source.edits import reapply
@@ -133,12 +138,18 @@ class _Drafts:
             kept_elsewhere(context.others, self._by_name, self._trials) if context.others else ()
         )
         self._kept_values = [self._drafted(changes, "a peer kept it") for changes in others]
+        self._leading = leading_values(context.others, self._by_name, self._trials)
         self._together = combine_kept_by_others(
             self._untried, self._kept_values, context, self._history
         )
 
     def draw(self, attempt: int) -> CandidateMove | None:
         roll = self._chance.random()
+        if self._leading and roll < _KEPT_BY_OTHERS_SHARE:
+            leading, self._leading = self._leading, ()
+            draft = self._drafted(leading, "the values of the best tree of a peer")
+            is_long = len(draft.title) > TITLE_CHARACTERS
+            return replace(draft, title=f"{len(leading)} values at once") if is_long else draft
         if self._together is not None and roll < _KEPT_BY_OTHERS_SHARE:
             together, self._together = self._together, None
             return together

@@ -94,6 +94,40 @@ def kept_elsewhere(
                 yield changes
 
 
+def leading_values(
+    others: Sequence[PeerTrial],
+    hyperparameters: Mapping[str, Hyperparameter],
+    own: Sequence[HyperparameterTrial],
+) -> tuple[Change, ...]:
+    """Return the changes to all values of the best tree that a peer kept, if it leads this node's.
+
+    Only trees with the same hyperparameters as this node's tree are considered. Authors whose
+    trees failed here, and changes among the trials of this node (`own`), are left out.
+    """
+    done = [frozenset(one.step.after.items()) for one in own]
+    failed = [frozenset(one.step.after.items()) for one in own if one.outcome.decision != "kept"]
+    ahead = [one for one in others if one.is_kept and (one.lead_sd or 0.0) > 0.0]
+    vain = Counter[str]()
+    for one in ahead:
+        made = frozenset({**dict(one.values), **dict(one.after)}.items())
+        vain[one.author] += sum(len(part) > len(one.after) and part <= made for part in failed)
+    for one in sorted(ahead, key=lambda one: -(one.lead_sd or 0.0)):
+        values = {**dict(one.values), **dict(one.after)}
+        is_same = values.keys() == hyperparameters.keys()
+        if not is_same or vain[one.author] >= _MOST_FAILED:
+            continue
+        changes = [Change(hyperparameters[name], value) for name, value in values.items()]
+        changes = [change for change in changes if not change.does_nothing]
+        made = frozenset((change.hyperparameter.name, change.value) for change in changes)
+        if changes and made not in done and _are_possible(changes):
+            return tuple(changes)
+    return ()
+
+
+def _are_possible(changes: Sequence[Change]) -> bool:
+    return all(may_be(change.hyperparameter, change.value) for change in changes)
+
+
 def _as_they_are(
     step: HyperparameterChanges, hyperparameters: Mapping[str, Hyperparameter]
 ) -> dict[str, Scalar]:

@@ -182,7 +182,9 @@ class Briefing:
             brief=self._brief(left, text),
             peers=self.peers(),
             others=(
-                others.trials(self._run_sd, author_filter=self.author_filter)
+                others.trials(
+                    self._run_sd, level_nano=self._exact_nano, author_filter=self.author_filter
+                )
                 if others and self.author_filter
                 else ()
             ),
@@ -278,6 +280,14 @@ class Briefing:
     def _run_sd(self) -> float:
         """The standard deviation of one run on the public split, the unit of reported gains."""
         return self.noise_sd() * self.line_writer.style.public_scatter
+
+    @property
+    def _exact_nano(self) -> int | None:
+        """The working line's score if scores are exact, so that peers' scores compare with it."""
+        line = self.line_writer.line
+        if line is None or not line.reference_nano or not self.line_writer.style.is_exact:
+            return None
+        return line.reference_nano[0]
 
     def _base(self) -> BaseFigures | None:
         """Return the working line's figures; None before its reference runs."""

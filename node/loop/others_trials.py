@@ -14,6 +14,7 @@ from typing import Final, TypeVar
 from agent.proposal import PeerTrial
 from agent.source.hunks import is_changed
 from agent.source.literals import Scalar, hyperparameter_values
+from node.store.experiments import metric_of
 from protocol.errors import Rejected
 from protocol.patches import unpack_diff
 from protocol.record_kinds import PatchBody, ResultBody
@@ -52,6 +53,7 @@ class _Trial:
     values: Mapping[str, Scalar]  # those of its base
     base: bytes
     gain_nano: int | None  # None if the run failed
+    metric_nano: int | None
     is_kept: bool
 
 
@@ -60,6 +62,7 @@ class OthersTrials:
 
     def __init__(self, task: Task) -> None:
         source = task.source
+        self._sign = task.manifest.metric.sign
         self._baseline = source.tree
         self._of_baseline = dict(hyperparameter_values(source, task.editable, task.hyperparameters))
         self._values: dict[bytes, Mapping[str, Scalar]] = {}  # of others' trees
@@ -76,7 +79,8 @@ class OthersTrials:
         if values is None:
             return
         step = _step_of(patch)
-        made = {**values, **step.after}
+        gone = step.before.keys() - step.after.keys()
+        made = {**{name: values[name] for name in values if name not in gone}, **step.after}
         if len(made) <= len(self._of_baseline) + _MOST_NEW_NAMES:
             self._values[patch.tree] = made
             _shorten(self._values, _MOST_TREES)
@@ -86,7 +90,12 @@ class OthersTrials:
         if step.is_pure and body.stage in ("screen", "keep") and has_outcome:
             is_kept = body.stage == "keep"
             trial = _Trial(
-                step=step, values=values, base=body.base, gain_nano=gain_nano, is_kept=is_kept
+                step=step,
+                values=values,
+                base=body.base,
+                gain_nano=gain_nano,
+                metric_nano=metric_of(body),
+                is_kept=is_kept,
             )
             trials = self._trials.pop(author, None) or deque(maxlen=_MOST_OF_AUTHOR)
             trials.append(trial)
@@ -94,17 +103,31 @@ class OthersTrials:
             _shorten(self._trials, _MOST_AUTHORS)
 
     def as_peer_trials(
-        self, run_sd: float, *, author_filter: Callable[[], Callable[[bytes], bool]]
+        self,
+        run_sd: float,
+        *,
+        level_nano: int | None,
+        author_filter: Callable[[], Callable[[bytes], bool]],
     ) -> tuple[PeerTrial, ...]:
         """Return the trials of accepted authors, each author's latest first.
 
         Gains are in units of `run_sd`, the standard deviation of one run in the metric's unit.
-        `author_filter` returns the function that accepts authors; it is called only if there are
-        trials.
+        `level_nano` is the score of this node's tree, None if peers' scores cannot be compared with
+        it. `author_filter` returns the function that accepts authors; it is called only if there
+        are trials.
         """
         if not self._trials:
             return ()
         accepts = author_filter()
+
+        def in_sd(gain_nano: int | None) -> float | None:
+            return None if gain_nano is None else gain_nano / NANO / run_sd
+
+        def lead_nano(metric_nano: int | None) -> int | None:
+            if metric_nano is None or level_nano is None:
+                return None
+            return self._sign * (level_nano - metric_nano)
+
         return tuple(
             PeerTrial(
                 author=author.hex(),
@@ -112,7 +135,8 @@ class OthersTrials:
                 values=tuple(trial.values.items()),
                 before=tuple(trial.step.before.items()),
                 after=tuple(trial.step.after.items()),
-                gain_sd=None if trial.gain_nano is None else trial.gain_nano / NANO / run_sd,
+                gain_sd=in_sd(trial.gain_nano),
+                lead_sd=in_sd(lead_nano(trial.metric_nano)),
                 is_kept=trial.is_kept,
             )
             for author, trials in self._trials.items()

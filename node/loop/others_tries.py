@@ -62,11 +62,17 @@ class OthersTries:
         return tuple(sorted(gains, key=lambda title: (-gains[title], title)))
 
     def trials(
-        self, run_sd: float, *, author_filter: Callable[[], Callable[[bytes], bool]]
+        self,
+        run_sd: float,
+        *,
+        level_nano: int | None,
+        author_filter: Callable[[], Callable[[bytes], bool]],
     ) -> tuple[PeerTrial, ...]:
         """Return the trials of values by accepted authors (`OthersTrials.as_peer_trials`)."""
         self._read_on()
-        return self._trials.as_peer_trials(run_sd, author_filter=author_filter)
+        return self._trials.as_peer_trials(
+            run_sd, level_nano=level_nano, author_filter=author_filter
+        )
 
     def are_at_work(self, now_ms: int) -> bool:
         """Return True if another node is at work on the line."""

@@ -455,6 +455,20 @@ def test_values_that_others_kept_come_together_with_moves_that_they_kept() -> No
     assert alone.count("hyperparameter:DEPTH:up") > 80, "a single one comes first too"
 
 
+def test_the_values_of_a_peers_better_tree_come_first() -> None:
+    start = context(moves=MOVES)
+    found = find_hyperparameters(start.source, start.editable, ())
+    values = tuple((one.name, one.value) for one in found)
+    tree = PeerTrial(
+        author="ada", base="00", values=values, before=(("DEPTH", 4),), after=(("DEPTH", 6),),
+        gain_sd=1.0, lead_sd=3.0, is_kept=True,
+    )  # fmt: skip
+    first = first_keys(replace(start, others=(tree,)))
+    assert first.count("hyperparameter:DEPTH:up") > 80
+    behind = first_keys(replace(start, others=(replace(tree, lead_sd=-3.0, is_kept=False),)))
+    assert behind.count("hyperparameter:DEPTH:up") < 40
+
+
 def test_in_company_this_nodes_part_of_the_moves_comes_first() -> None:
     start = context(moves=MOVES)
     others = frozenset(["relu", "silu", "tanh", "broken"])

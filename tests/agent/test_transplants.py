@@ -1,6 +1,7 @@
 """Peers' hyperparameters on the own line: values of the right type and range, and nothing else."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Literal
 
 import pytest
@@ -8,7 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.hyperparameters.changes import HyperparameterChanges, HyperparameterTrial, edits_of
-from agent.hyperparameters.transplants import Transplant, kept_elsewhere, transplants
+from agent.hyperparameters.transplants import (
+    Transplant,
+    kept_elsewhere,
+    leading_values,
+    transplants,
+)
 from agent.proposal import Decision, Outcome, PeerPatch, PeerTrial
 from agent.source.edits import reapply
 from agent.source.literals import Scalar, find_hyperparameters
@@ -35,8 +41,8 @@ SEARCH = {
 }
 
 
-def edit(search: str, replace: str) -> Edit:
-    return Edit(path="train.py", search=search + "\n", replace=replace + "\n")
+def edit(search: str, replacement: str) -> Edit:
+    return Edit(path="train.py", search=search + "\n", replace=replacement + "\n")
 
 
 def peer(
@@ -284,3 +290,65 @@ def test_authors_whose_changes_failed_here_are_skipped() -> None:
     held = (own("DEPTH", 5, 8, "kept"),)
     true = trial("DEPTH", 5, 8, author="eve")
     assert len(titles(*false, true, eve, done=(*held, *failed))) == 1
+
+
+# The values of a peer's best tree
+
+OWN = tuple((name, one.value) for name, one in SEARCH.items())
+
+
+def tree(
+    lead_sd: float | None, *, author: str = "ada", is_kept: bool = True, **values: Scalar
+) -> PeerTrial:
+    """Return the trial of a tree with these values, whose last change was that of DEPTH."""
+    base = tuple((name, values.get(name, value)) for name, value in OWN)
+    return PeerTrial(
+        author=author,
+        base="00",
+        values=base,
+        before=(("DEPTH", 5),),
+        after=(("DEPTH", values.get("DEPTH", 6)),),
+        gain_sd=1.0,
+        lead_sd=lead_sd,
+        is_kept=is_kept,
+    )
+
+
+def leading(*trials: PeerTrial, done: tuple[HyperparameterTrial, ...] = ()) -> str:
+    return ", ".join(map(str, leading_values(trials, SEARCH, done)))
+
+
+def test_all_values_of_the_best_tree_are_taken_at_once() -> None:
+    behind, ahead = tree(2.0, DEPTH=6), tree(3.0, DEPTH=7, RATE=0.05)
+    assert leading(behind, ahead) == "RATE 0.02 → 0.05, DEPTH 5 → 7"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        tree(3.0, is_kept=False),  # only screened
+        tree(None),  # scores that cannot be compared
+        tree(-1.0),
+        tree(0.0),
+        replace(tree(3.0), values=OWN[1:]),  # other hyperparameters
+        replace(tree(3.0), values=(*OWN, ("LAYERS", 3))),
+        tree(3.0, DEPTH=5),  # no change
+        tree(3.0, RATE=5.0),  # out of range
+    ],
+)
+def test_a_tree_that_does_not_lead_or_does_not_fit_is_left_out(other: PeerTrial) -> None:
+    assert leading(other) == ""
+
+
+def test_an_author_whose_trees_failed_here_is_skipped() -> None:
+    def failed(depth: int) -> HyperparameterTrial:
+        step = HyperparameterChanges(
+            {"DEPTH": 5, "RATE": 0.02}, {"DEPTH": depth, "RATE": 0.03 + depth / 1000}
+        )
+        outcome = Outcome(key="hyperparameters:RATE+DEPTH", decision="screened_out", gain_sd=-1.0)
+        return HyperparameterTrial(outcome, step, reference_group=0)
+
+    false = [tree(9.0, author="eve", DEPTH=depth, RATE=0.03 + depth / 1000) for depth in (4, 6, 7)]
+    honest = tree(3.0, BATCH=512)
+    assert leading(*false, honest, done=(failed(4),)) == "RATE 0.02 → 0.036, DEPTH 5 → 6"
+    assert leading(*false, honest, done=(failed(4), failed(6))) == "BATCH 2**8 → 2**9, DEPTH 5 → 6"

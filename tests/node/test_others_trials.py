@@ -61,9 +61,13 @@ def tries_of(line_writer: LineWriter) -> OthersTries:
 
 
 def peer_trials(
-    line_writer: LineWriter, accepts: Callable[[bytes], bool] = lambda _: True
+    line_writer: LineWriter,
+    accepts: Callable[[bytes], bool] = lambda _: True,
+    *,
+    level_nano: int | None = None,
 ) -> tuple[PeerTrial, ...]:
-    return tries_of(line_writer).trials(RUN_SD, author_filter=lambda: accepts)
+    tries = tries_of(line_writer)
+    return tries.trials(RUN_SD, level_nano=level_nano, author_filter=lambda: accepts)
 
 
 def changed(old: str, new: str, text: str = START) -> str:
@@ -100,6 +104,28 @@ def test_values_are_known_of_what_is_built_on_another_s_tree(
     assert (of_ada.author, of_ada.gain_sd) == (ada.key.public.hex(), pytest.approx(3.0))
     assert latest.author == first.author == grace.key.public.hex()
     assert (dict(latest.after), latest.gain_sd) == ({"TIED": True}, pytest.approx(-2.0))
+
+
+def test_where_scores_are_exact_a_trial_has_its_lead_over_this_nodes_tree(
+    line_writer: LineWriter, ada: PeerAuthor
+) -> None:
+    faster = source_of(changed("RATE = 1e-2", "RATE = 2e-2"))
+    sees_trial(ada, source_of(START), faster, BASE_NANO - 3 * SD_NANO, stage="keep")
+    (only,) = peer_trials(line_writer, level_nano=BASE_NANO - SD_NANO)
+    assert (only.gain_sd, only.lead_sd) == (pytest.approx(3.0), pytest.approx(2.0))
+    (only,) = peer_trials(line_writer)
+    assert only.lead_sd is None
+
+
+def test_a_name_that_a_patch_takes_away_is_not_among_the_values_of_its_tree(
+    line_writer: LineWriter, ada: PeerAuthor
+) -> None:
+    renamed = changed("RATE = 1e-2", "SPEED = 3")
+    sees_trial(ada, source_of(START), source_of(renamed), BASE_NANO, stage="keep")
+    wider = changed("WIDTH = 64", "WIDTH = 96", renamed)
+    sees_trial(ada, source_of(renamed), source_of(wider), BASE_NANO)
+    (only,) = peer_trials(line_writer)
+    assert dict(only.values) == {"SPEED": 3, "WIDTH": 64, "PATTERN": "SL", "TIED": False}
 
 
 @pytest.mark.parametrize(
