@@ -108,11 +108,9 @@ class OthersTries:
 
     def _take(self, body: ResultBody, author: bytes, ts_ms: int) -> None:
         gain_nano = self._gains.take(author, body)
-        if body.patch is None:
-            return
         self._last_ms[author] = max(ts_ms, self._last_ms.get(author, 0))
-        patch = self._records.patch(body.patch)
-        if patch is None:
+        patch = None if body.patch is None else self._records.patch(body.patch)
+        if patch is None:  # a baseline, or its patch has not arrived
             return
         self._trials.take(author, body, patch, gain_nano)
         if body.stage == "screen" and body.status == "ok":

@@ -13,9 +13,10 @@ from node.store.blobs import Blobs
 from protocol.record_kinds import Stage
 from protocol.source import Source
 from tests.node.examples import BASELINE, HARDWARE_CLASS, TASK
+from tests.node.line_writers import BASE_NANO
 from tests.node.peer_authors import PeerAuthor
 from tests.node.scripted import ExampleTask
-from tests.protocol.worlds import confirm
+from tests.protocol.worlds import confirm, run
 from trainer.task_folder.task import Task
 
 HOUR_MS = 3_600_000
@@ -98,6 +99,18 @@ def test_ideas_are_shared_out_evenly_among_who_is_at_work(
     others = tries.part_of(IDEAS, now_ms)
     assert len(others) == 3 * len(IDEAS) / 4  # an even part is this node's own
     assert tries.part_of(IDEAS, now_ms + 7 * HOUR_MS) == frozenset()  # they have gone
+
+
+def test_who_has_only_a_baseline_is_at_work_too(line_writer: LineWriter, home: Home) -> None:
+    """Nodes that start together divide the ideas from the first one on."""
+    ada = peer_author(line_writer, home, 1)
+    runs = (run(1, "base", BASE_NANO),)
+    said = replace(confirm(BASELINE.tree, [0], base=BASELINE.tree), patch=None, runs=runs)
+    said = replace(said, stage="baseline")
+    ada.publish(replace(said, task=TASK, hardware_class=HARDWARE_CLASS))
+    tries, now_ms = tries_of(line_writer), time.time_ns() // 1_000_000
+    assert tries.are_at_work(now_ms)
+    assert len(tries.part_of(IDEAS, now_ms)) == len(IDEAS) / 2
 
 
 def test_parts_of_two_nodes_do_not_meet(line_writer: LineWriter, home: Home) -> None:
