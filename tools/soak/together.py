@@ -12,23 +12,27 @@ The tasks differ in their possible gains: few large effects (`tiny-short`); a lo
 instances in each run (`search`); the same with fixed instances, so that each run is exact
 (`search-fixed`, in tools/soak/tasks). Built-in tasks with exact runs have no long tail: on
 `circles-26` one node alone reaches 94 % of its gain in nine runs. Targets are shares of the single
-node's gain after its last run. Each call runs the groups that are not recorded yet. Results stay in
-tools/soak/recorded/.
+node's gain after its last run. One group of each task is joined by liars. A night of many nodes
+with few runs each is compared with one node that makes as many runs as all of them. Each call runs
+the groups that are not recorded yet. Results stay in tools/soak/recorded/.
 """
 
 import asyncio
 import json
 import os
+import re
 import secrets
 import shutil
 import statistics
+import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from node.demo.cast import ARNODE, NETWORK, Actor, Cast, address_of, ended
 from node.home.control_socket import call, is_running
@@ -41,22 +45,27 @@ from node.store.store import Store
 from protocol.source import Source
 from protocol.styles import Style
 from protocol.units import NANO
+from tests.peering.parts import parts_of
 from tests.remote.programs import ended_runs
 from tools.soak.measuring import SPLIT
-from tools.soak.stopping import RECORDED
-from tools.soak.swarm_limit import KeptChange, fewest_runs, kept_changes, runs_by_kind
+from tools.soak.swarm_limit import kept_changes, runs_by_kind
+from tools.soak.together_results import (
+    REPETITIONS,
+    TASKS,
+    Figures,
+    Group,
+    Played,
+    groups,
+    lying_of,
+    night_figures,
+    results_of,
+)
+from trainer.host.processes import used_cpu_s
 from trainer.runner import Runner
 from trainer.task_folder.task import Task
 from trainer.task_kinds import kind_of, load_task
 
-TASKS: Final = ("tiny-short", "search", "search-fixed")
-_FOLDERS: Final = Path(__file__).parent / "tasks"  # those that are not built in
-_REPETITIONS: Final = 3
-_NODES: Final = 8
-_RUNS: Final[Mapping[int, int]] = {1: 240, _NODES: 60}  # of each node; a group should be faster
-_SHARES: Final = (0.5, 0.8, 0.95)  # of a single node's gain
 _SEEDS: Final = range(1000, 1006)
-_TURN_RUNS: Final = 2  # short turns, so that all advance evenly and exchange records
 _LONGEST_RUN_S: Final = 120.0
 _LONGEST_S: Final = 5400.0  # for one group
 _BEGUN_S: Final = 1800.0  # no group is started after this
@@ -66,31 +75,7 @@ _SETTINGS: Final[Mapping[str, str]] = {
     "ARNODE_DHT": "0",
     "ARNODE_QUIET_MINUTES": "0",  # the nodes are each other's load
 }
-
-Figures = Mapping[str, object]
-
-
-@dataclass(frozen=True, slots=True)
-class _Group:
-    """The nodes of one repetition on a task, with the file of their results."""
-
-    task: str
-    number: int
-    nodes: int
-
-    @property
-    def name(self) -> str:
-        return f"together-{self.task}-{self.number:02}-{self.nodes}"
-
-    @property
-    def task_place(self) -> str:
-        """The task's name, or its folder if it is not built in."""
-        folder = _FOLDERS / self.task
-        return str(folder) if folder.is_dir() else self.task
-
-    @property
-    def path(self) -> Path:
-        return RECORDED / f"{self.name}.json"
+_BYTES: Final = re.compile(r"pid=(\d+),.*\n.*bytes_sent:(\d+)")
 
 
 def run_together(
@@ -98,89 +83,53 @@ def run_together(
 ) -> Figures:
     """Run the groups that are not recorded yet, and return the figures of all."""
     ends_s = time.monotonic() + begun_s
-    groups = [
-        _Group(task, number, nodes)
-        for number in range(_REPETITIONS)
-        for task in TASKS
-        for nodes in (1, _NODES)
-    ]
-    for group in groups:
+    for group in groups():
         if not group.path.exists() and time.monotonic() < ends_s:
-            played = _played_once(home, group, longest_s)
-            gains = asyncio.run(_true_gains(home, group, played["seen"]))
-            group.path.write_text(json.dumps({**played, "gains": gains}))
-    results = {task: results_of(task, range(_REPETITIONS)) for task in TASKS}
-    return {"holds": all(one["repetitions"] == _REPETITIONS for one in results.values()), **results}
+            record(home, group, longest_s=longest_s)
+    results = {task: {**results_of(task), "lying": lying_of(task)} for task in TASKS}
+    is_complete = all(one["repetitions"] == REPETITIONS for one in results.values())
+    adopted_in_vain = [one["lying"] and one["lying"]["adopted_in_vain"] for one in results.values()]
+    holds = is_complete and adopted_in_vain == [0] * len(TASKS)
+    return {"holds": holds, **results, "night": night_figures()}
 
 
-def results_of(task: str, repetitions: Iterable[int]) -> dict[str, Any]:
-    """Return the figures of a task's recorded groups.
-
-    Runs are per node. A target that the eight nodes never reached has None.
-    """
-    results: dict[str, Any] = {f"{share:.0%}": [] for share in _SHARES}
-    count, spent = 0, []
-    for number in repetitions:
-        paths = [_Group(task, number, nodes).path for nodes in (1, _NODES)]
-        if not all(path.exists() for path in paths):
-            continue
-        count += 1
-        alone, together = (json.loads(path.read_text()) for path in paths)
-        spent.append(together["spent"])
-        kept = [KeptChange(**{**one, "needs": tuple(one["needs"])}) for one in alone["kept"]]
-        for share in _SHARES:
-            target = share * _gain_at(alone, len(alone["seen"]) - 1)
-            one, many = _runs_to(target, alone), _runs_to(target, together)
-            assert one is not None
-            fewest = fewest_runs(alone["start"], kept, one, nodes=_NODES)
-            results[f"{share:.0%}"].append(
-                {
-                    "alone": one,
-                    "together": many,
-                    "times_as_fast": round(one / many, 2) if many else None,
-                    "at_most": round(one / fewest, 2),
-                }
-            )
-    return {"repetitions": count, **results, "runs_went_to": spent}
+def record(home: Path, group: Group, *, longest_s: float = _LONGEST_S) -> None:
+    """Run a group, measure its true gains and record them."""
+    played = _played_once(home, group, longest_s)
+    gains = asyncio.run(_true_gains(home, group, played))
+    group.path.write_text(json.dumps({**played, "gains": gains}))
 
 
-def _gain_at(results: Mapping[str, Any], row: int) -> float:
-    """Return the median gain of the lines over the baseline."""
-    gains: dict[str, float] = results["gains"]
-    return statistics.median(gains[tree] for tree, _ in results["seen"][row] if tree in gains)
-
-
-def _runs_to(target: float, results: Mapping[str, Any]) -> float | None:
-    """Return the mean runs per node when the median gain reached a target, or None."""
-    for number, row in enumerate(results["seen"]):
-        if _gain_at(results, number) >= target:
-            return statistics.fmean(runs for _, runs in row)
-    return None
-
-
-def _played_once(home: Path, group: _Group, longest_s: float) -> dict[str, Any]:
+def _played_once(home: Path, group: Group, longest_s: float) -> Played:
     """Return the observations of a group, from an earlier unfinished call or a new run."""
     kept = home / f"{group.name}.json"
     if not kept.exists():
         place = home / group.name
         shutil.rmtree(place, ignore_errors=True)
-        seen = asyncio.run(_played(place, group, longest_s))
+        seen, costs = asyncio.run(_played(place, group, longest_s))
         homes = [Home(place / f"node-{number}") for number in range(group.nodes)]
         baseline = load_task(group.task_place, data_dir=home / "data").source
         start, changes = kept_changes(homes[0], baseline)
         results = {
             "seen": seen,
+            "costs": costs,
+            "adopted": [move for one in homes for move in _adopted(one)],
             "spent": [runs_by_kind(one) for one in homes],
             "start": start,
             "kept": [asdict(change) for change in changes],
         }
         kept.write_text(json.dumps(results))
-    played: dict[str, Any] = json.loads(kept.read_text())
+    played: Played = json.loads(kept.read_text())
     return played
 
 
-async def _played(place: Path, group: _Group, longest_s: float) -> list[list[tuple[str, int]]]:
-    """Let the nodes work; return each node's working line and number of runs over time."""
+async def _played(
+    place: Path, group: Group, longest_s: float
+) -> tuple[list[list[tuple[str, int]]], Figures]:
+    """Let the nodes work.
+
+    Return each honest node's working line and number of runs over time, and the costs of a node.
+    """
     seen: list[list[tuple[str, int]]] = []
     async with aclosing(Cast(place, is_temporary=False)) as cast:
         network = Network(name=NETWORK, secret=secrets.token_bytes(SECRET_BYTES))
@@ -194,20 +143,56 @@ async def _played(place: Path, group: _Group, longest_s: float) -> list[list[tup
             await cast.start(f"node-{number}", ARNODE, start, _SETTINGS)
             for number in range(group.nodes)
         ]
-        await asyncio.gather(*(_awaited(node) for node in nodes))
+        liars = [
+            await cast.start(f"liar-{number}", "tools.soak.liar", start, _SETTINGS)
+            for number in range(group.liars)
+        ]
+        everyone = [*nodes, *liars]
+        await asyncio.gather(*(_awaited(node) for node in everyone))
         end_s = time.monotonic() + longest_s
-        turns = _Turns(nodes)
+        turns = _Turns(everyone)
         while time.monotonic() < end_s:
             await turns.give()
-            if dead := next((one for one in nodes if one.process.returncode is not None), None):
+            if dead := next((one for one in everyone if one.process.returncode is not None), None):
                 raise ended(dead)
             row = await asyncio.to_thread(lambda: [_progress(node) for node in nodes])
             if all(tree for tree, _ in row) and (not seen or row != seen[-1]):
                 seen.append(row)
                 print(f"  {group.name}: {[runs for _, runs in row]}", file=sys.stderr, flush=True)
-            if statistics.fmean(runs for _, runs in row) >= _RUNS[group.nodes]:
+            if statistics.fmean(runs for _, runs in row) >= group.runs:
                 break
-    return seen
+        costs = await asyncio.to_thread(_costs, nodes)
+    return seen, costs
+
+
+def _costs(nodes: Sequence[Actor]) -> Figures:
+    """Return the means of records held, bytes sent and CPU seconds; runs are not counted."""
+    cpu_s, sent, records = [], [], []
+    sockets = subprocess.run(("ss", "-tinpH"), check=True, capture_output=True, text=True).stdout
+    by_process = Counter[int]()
+    for pid, count in _BYTES.findall(sockets):
+        by_process[int(pid)] += int(count)
+    for node in nodes:
+        parts = {name: pid for pid, name in parts_of(node.process.pid)}
+        cpu_s.append(used_cpu_s([parts["core"], parts["network"]]))
+        sent.append(by_process[parts["network"]])
+        with Store.open_read_only(node.home) as store:
+            records.append(store.records.last_number())
+    return {
+        "records_of_each": round(statistics.fmean(records)),
+        "bytes_sent_by_each": round(statistics.fmean(sent)),
+        "cpu_s_of_each": round(statistics.fmean(cpu_s), 1),
+    }
+
+
+def _adopted(home: Home) -> list[tuple[str, str]]:
+    """Return the changes of a node's verified head: the tree before, and the tree after."""
+    with Store.open_read_only(home) as store:
+        return [
+            (adoption.body.from_tree.hex(), adoption.body.to_tree.hex())
+            for line in store.jobs.lines()
+            for adoption in store.experiments.adoptions(line.key)
+        ]
 
 
 class _Turns:
@@ -232,11 +217,11 @@ class _Turns:
 
 
 async def _worked(node: Actor) -> None:
-    """Wait until a node has made its turn's runs, for at most two minutes."""
+    """Wait until a node has made another run, for at most two minutes."""
     _, before = await asyncio.to_thread(_progress, node)
     ends_s = time.monotonic() + _LONGEST_RUN_S
     while time.monotonic() < ends_s and node.process.returncode is None:
-        if (await asyncio.to_thread(_progress, node))[1] >= before + _TURN_RUNS:
+        if (await asyncio.to_thread(_progress, node))[1] >= before + 1:
             return
         await asyncio.sleep(0.2)
 
@@ -266,19 +251,18 @@ def _progress(node: Actor) -> tuple[str, int]:
     return (trees[0] if trees else ""), len(ended_runs(node.home))
 
 
-async def _true_gains(
-    home: Path, group: _Group, seen: Sequence[Sequence[tuple[str, int]]]
-) -> dict[str, float]:
-    """Return the true gain of each line over the baseline, in the metric's unit.
+async def _true_gains(home: Path, group: Group, played: Played) -> dict[str, float]:
+    """Return the true gain of each line and head over the baseline, in the metric's unit.
 
     A line with fewer than half of its runs successful is omitted. It took too much CPU time.
     """
     task = load_task(group.task_place, data_dir=home / "data")
     sources: dict[str, Source] = {task.source.tree.hex(): task.source}
-    for row in seen:
-        for number, (tree, _) in enumerate(row):
-            if tree not in sources:
-                blobs = Blobs(Home(home / group.name / f"node-{number}").blobs)
+    trees = {tree for row in played["seen"] for tree, _ in row}.union(*played["adopted"])
+    for number in range(group.nodes):
+        blobs = Blobs(Home(home / group.name / f"node-{number}").blobs)
+        for tree in sorted(trees - sources.keys()):
+            if not blobs.lacking(bytes.fromhex(tree)):  # else it is another node's
                 sources[tree] = blobs.get_source(bytes.fromhex(tree))
     cores = len(os.sched_getaffinity(0))
     parts = [dict([*sources.items()][core::cores]) for core in range(cores)]

@@ -3,33 +3,41 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from protocol.ideas import Edit
+from protocol.record_kinds import Stage
+from protocol.runs import Run
 from protocol.source import Source
-from tools.soak import swarm_limit, together
+from tests.node.examples import MANIFEST
+from tests.protocol.worlds import run
+from tools.soak import liar, swarm_limit, together_results
 from tools.soak.swarm_limit import KeptChange, fewest_runs
 
 GAINS = {"a": 0.1, "b": 0.35, "c": 0.5}
 KEPT = [{"title": "T", "cost": 3, "runs": 20, "needs": []}]
 
 
-def record(folder: Path, name: str, seen: Sequence[Sequence[tuple[str, int]]]) -> None:
-    reported = {
+def record(
+    folder: Path, name: str, seen: Sequence[Sequence[tuple[str, int]]], **more: object
+) -> None:
+    reported: dict[str, object] = {
         "seen": seen,
         "gains": GAINS,
         "start": 4,
         "kept": KEPT,
         "spent": [{"reference_run": 2}],
+        **more,
     }
     (folder / f"together-tiny-{name}.json").write_text(json.dumps(reported))
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(together, "RECORDED", tmp_path)
+    monkeypatch.setattr(together_results, "RECORDED", tmp_path)
     record(tmp_path, "00-1", [[("a", 4)], [("b", 20)], [("c", 60)]])
     # Of three the second best counts, and its runs are those of all of them on average.
     rows = [[("a", 4), ("b", 4), ("a", 4)], [("a", 12), ("b", 8), ("b", 10)]]
@@ -38,7 +46,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def results() -> Mapping[str, Any]:
-    return together.results_of("tiny", range(3))
+    return together_results.results_of("tiny")
 
 
 def test_a_group_is_as_far_as_its_typical_line(folder: Path) -> None:
@@ -59,6 +67,66 @@ def test_a_repetition_counts_once_both_of_its_groups_are_there(folder: Path) -> 
 def test_a_line_that_could_not_be_measured_is_left_out(folder: Path) -> None:
     record(folder, "00-8", [[("lost", 9), ("b", 9), ("b", 9)]])
     assert [one["together"] for one in results()["50%"]] == [9]
+
+
+def test_with_liars_runs_and_adoptions_are_counted(folder: Path) -> None:
+    assert together_results.lying_of("tiny") is None
+    rows = [[("a", 5), ("b", 5), ("a", 5)], [("a", 20), ("b", 20), ("b", 20)]]
+    record(folder, "00-8-4-lie", rows, adopted=[("a", "b"), ("b", "a")])
+    lying = together_results.lying_of("tiny")
+    assert lying is not None
+    assert lying["50%"] == {"without": 10, "with_liars": 20, "of_the_speed_up": 0.5}
+    assert (lying["adopted"], lying["adopted_in_vain"]) == (2, 1)
+
+
+def test_a_night_is_compared_with_one_node_that_makes_as_many_runs(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(together_results, "_NIGHT_TASK", "tiny")
+    assert together_results.night_figures() is None
+    rows = [[("a", 14), ("b", 14), ("b", 14)]]
+    record(folder, "00-35", rows, spent=[{"experiment": 10}] * 3, costs={"records_of_each": 7})
+    record(folder, "00-1-490", [[("c", 490)]])
+    assert together_results.night_figures() == {
+        "experiments": 30,
+        "runs": 42,
+        "median_next_to_one": 0.7,
+        "best_next_to_one": 0.7,
+        "records_of_each": 7,
+    }
+
+
+class _Writer:
+    """The part of a record writer that the liar looks at; it returns what is published."""
+
+    subject = SimpleNamespace(manifest=MANIFEST)
+
+
+def published(stage: Stage, *runs: Run, level_nano: int | None) -> tuple[Stage, list[int | None]]:
+    said: dict[str, Any] = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(liar, "_publish_truly", lambda _writer, **about: said.update(about))
+        liar._publish(cast("Any", _Writer()), runs=runs, stage=stage, level_nano=level_nano)
+    return said["stage"], [one.metric_nano for one in said["runs"]]
+
+
+def test_a_liar_publishes_the_opposite_of_what_it_measured() -> None:
+    worse, level_nano = run(1, "candidate", 1_900_000_000), 1_800_000_000
+    assert published("screen", worse, level_nano=level_nano) == (
+        "keep",
+        [level_nano - liar.INVENTED_NANO],
+    )
+    better = run(1, "candidate", 1_700_000_000)
+    assert published("keep", better, level_nano=level_nano) == (
+        "screen",
+        [level_nano + liar.INVENTED_NANO],
+    )
+    base = run(1, "base", level_nano)
+    assert published("confirm", base, worse, level_nano=None) == (
+        "confirm",
+        [level_nano, level_nano - liar.INVENTED_NANO],
+    )
+    assert published("baseline", base, level_nano=None) == ("baseline", [level_nano])
 
 
 def test_no_swarm_is_sooner_than_a_start_and_a_chain_of_changes() -> None:
