@@ -129,10 +129,10 @@ class Openings:
         if peers is None:
             return None
         if not self._exploring.has_gains:
-            draws = self._line_writer.style.name == "differences"
-            if draws and not self._line_writer.known_line.reference_nano:
+            is_cheaper = self._line_writer.style.name in ("differences", "exact")
+            if is_cheaper and not self._line_writer.known_line.reference_nano:
                 return None  # the screen of an idea needs a reference run
-            if draws and not now.skips_untrusted and (tree := peers.best_tree()):
+            if is_cheaper and not now.skips_untrusted and (tree := peers.best_tree()):
                 return self.idea(tree, now)
             if step := peers.catch_up():
                 return self.begin(open_trial(self._line_writer, step), now)

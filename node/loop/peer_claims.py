@@ -147,8 +147,8 @@ class Peers:
     def best_tree(self) -> Idea | None:
         """Return the tree to catch up with as an idea on the working line, unless it was tried.
 
-        On drawn instances, keeping it takes fewer runs than a trial against the head. The trial of
-        the working line follows.
+        On drawn instances and exact tasks, keeping it takes fewer runs than a trial against the
+        head. The trial of the working line follows.
         """
         step = self.catch_up()
         if step is None:

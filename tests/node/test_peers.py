@@ -22,7 +22,7 @@ from protocol.prospects import AuthorRate
 from protocol.record_kinds import AdoptBody, PatchBody, ResultBody
 from protocol.rule import DEFAULT
 from protocol.source import Source
-from protocol.styles import Style
+from protocol.styles import Style, StyleName
 from tests.node.examples import BASELINE, LINE
 from tests.node.line_writers import BASE_NANO, conclude, line_writer_of, proposal_of, with_baseline
 from tests.node.peer_authors import SD_NANO, PeerAuthor, peers
@@ -131,11 +131,12 @@ def test_a_newcomer_catches_up_with_the_best_tree_and_adopts_it(
     assert {run.role for run in evidence.runs} == {"base", "candidate"}
 
 
-def test_on_drawn_instances_a_newcomer_tries_the_best_tree_on_its_working_line_first(
-    bench: Bench, ada: PeerAuthor, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("style", "runs"), [("differences", 5), ("exact", 1)])
+def test_a_newcomer_tries_the_best_tree_on_its_working_line_first_where_that_is_cheaper(
+    bench: Bench, ada: PeerAuthor, monkeypatch: pytest.MonkeyPatch, style: StyleName, runs: int
 ) -> None:
-    """Keeping it takes five to eleven runs, a trial against the head thirteen pairs or more."""
-    monkeypatch.setattr(Style, "of", lambda _manifest: Style(name="differences"))
+    """On drawn instances a trial against the head takes thirteen pairs or more."""
+    monkeypatch.setattr(Style, "of", lambda _manifest: Style(name=style))
     best = rated("0.5")
     ada.claims(best, 20.0, title="a better rate", pairs=13)
     truly(bench, best, 20.0)
@@ -145,8 +146,8 @@ def test_on_drawn_instances_a_newcomer_tries_the_best_tree_on_its_working_line_f
     (step,) = peer_trials(bench)
     assert (step.decision, step.idea.title) == ("kept", f"best tree of {ada.digits}")
     assert heads(bench)[0] == best.tree, "the trial at the session's end verified it"
-    runs = bench.store.jobs.runs_of(bench.store.jobs.closed_jobs(LINE, ExperimentStep)[0].id)
-    assert len(runs) == 5
+    (job,) = bench.store.jobs.closed_jobs(LINE, ExperimentStep)
+    assert len(bench.store.jobs.runs_of(job.id)) == runs
 
 
 @pytest.mark.parametrize("forks_untrusted", [True, False])
