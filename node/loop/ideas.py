@@ -331,6 +331,12 @@ class Ideas:
         return others is not None and others.are_at_work(self._briefing.clock_ms())
 
     @property
+    def was_last_kept(self) -> bool:
+        """True if the last experiment was kept."""
+        outcomes = self._outcomes.all
+        return bool(outcomes) and outcomes[-1].decision == "kept"
+
+    @property
     def has_untried_finds(self) -> bool:
         """True if peers kept a listed move that fits here and was not tried, alone or combined."""
         finds = set(self._briefing.kept_by_others())

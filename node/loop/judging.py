@@ -92,8 +92,10 @@ class Judging:
             or elapsed_h >= self._policy.promotion_trial_hours
             or self._plan.is_time_to_judge(needs_anchor=line.verified != self._baseline)
             or self._is_time_for_all()
-            or self._is_worth_promoting()
-            or self._is_early_one_worth_it()
+            or (
+                (self._is_worth_promoting() or self._is_early_one_worth_it())
+                and not self._is_rising
+            )
             or (not self._goal.is_on_demand and self._exploring.is_on_plateau)
         )
         return self.may_begin(is_asked=is_asked)
@@ -110,17 +112,24 @@ class Judging:
     def _is_early_one_worth_it(self) -> bool:
         """True if the line's first trial is likely to pass and costs little.
 
-        Without an early trial the head stays the baseline until eight patches are kept. It waits
-        for moves that peers kept, which are about to be tried here.
+        Without an early trial the head stays the baseline until eight patches are kept.
         """
         if self._goal.is_on_demand:
             return False
-        is_worth_it = self._plan.is_early_trial_worth_it(
+        return self._plan.is_early_trial_worth_it(
             kept_in(self._store, self._line_writer.known_line.stack),
             self._exploring.first_gain_sd,
             within_s=3600 * self._policy.promotion_trial_hours,
         )
-        return is_worth_it and not self._ideas.has_untried_finds
+
+    @property
+    def _is_rising(self) -> bool:
+        """True if the next experiment in company will probably be kept, so that a trial can wait.
+
+        The last one was kept, or peers kept moves that are about to be tried here.
+        """
+        ideas = self._ideas
+        return ideas.are_others_at_work and (ideas.was_last_kept or ideas.has_untried_finds)
 
     def _is_worth_promoting(self) -> bool:
         """True if a trial is worth its runs because other nodes would build on the promoted tree.
