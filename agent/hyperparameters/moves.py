@@ -20,7 +20,7 @@ REPORT_SHARE: Final = 0.75  # fraction that use peers' reports, so a false one o
 TITLE_CHARACTERS: Final = 120
 # A move that did this much harm, or crashed, is not tried again on another base.
 _HOPELESS_SD = -2.0
-_MOST_AT_ONCE = 8
+MOST_AT_ONCE: Final = 8
 _ALONE, _TOGETHER = "move:", "moves:"
 
 
@@ -121,7 +121,7 @@ def combine_kept_by_others(
     for change in chain(moves, values):
         # One after the other: several moves may insert lines at one place.
         source = None if is_made(change.edits, made) else reapply(change.edits, made)
-        if source is not None and len(joined) < _MOST_AT_ONCE:
+        if source is not None and len(joined) < MOST_AT_ONCE:
             joined.append(change)
             made = source
     edits = edits_between(context.source, made)

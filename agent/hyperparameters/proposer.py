@@ -19,6 +19,7 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from typing import Final
 
 from agent.hyperparameters.changes import (
     Change,
@@ -55,7 +56,7 @@ from protocol.source import Source
 
 _MAX_ATTEMPTS = 200
 _UNTRIED_MOVE_SHARE = 0.5
-_KEPT_BY_OTHERS_SHARE = 0.9
+KEPT_BY_OTHERS_SHARE: Final = 0.9
 _RETRIED_MOVE_SHARE = 0.15
 _TRANSPLANT_SHARE = 1 / 3
 _LOCAL_SHARE = 1 / 3  # of proposals without transplants; the model makes the others
@@ -145,17 +146,17 @@ class _Drafts:
 
     def draw(self, attempt: int) -> CandidateMove | None:
         roll = self._chance.random()
-        if self._leading and roll < _KEPT_BY_OTHERS_SHARE:
+        if self._leading and roll < KEPT_BY_OTHERS_SHARE:
             leading, self._leading = self._leading, ()
             draft = self._drafted(leading, "the values of the best tree of a peer")
             is_long = len(draft.title) > TITLE_CHARACTERS
             return replace(draft, title=f"{len(leading)} values at once") if is_long else draft
-        if self._together is not None and roll < _KEPT_BY_OTHERS_SHARE:
+        if self._together is not None and roll < KEPT_BY_OTHERS_SHARE:
             together, self._together = self._together, None
             return together
         is_first = bool(self._untried) and self._comes_first(self._untried[0])
-        share = _KEPT_BY_OTHERS_SHARE if is_first else _UNTRIED_MOVE_SHARE
-        if self._kept_values and not is_first and roll < _KEPT_BY_OTHERS_SHARE:
+        share = KEPT_BY_OTHERS_SHARE if is_first else _UNTRIED_MOVE_SHARE
+        if self._kept_values and not is_first and roll < KEPT_BY_OTHERS_SHARE:
             return self._kept_values.pop(0)
         if self._untried and (roll < share or not self._hyperparameters):
             return draft_of(self._untried.pop(0))

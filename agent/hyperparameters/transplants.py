@@ -19,6 +19,7 @@ from agent.hyperparameters.changes import (
 from agent.proposal import Level, PeerPatch, PeerTrial
 from agent.source.literals import Hyperparameter, Scalar, axis_of, may_be
 from protocol.ideas import HyperparameterSpec
+from protocol.prospects import LEAST_KEPT_SD
 
 _UNVERIFIED: frozenset[Level] = frozenset({"claimed"})
 _MOST_FAILED: Final = 2  # changes of an author that failed here, beyond those that held
@@ -70,12 +71,16 @@ def kept_elsewhere(
 ) -> Iterator[tuple[Change, ...]]:
     """Yield the changes that peers kept and that apply here, the largest reported gain first.
 
-    A change applies if the present values are those that the peer changed. `own` are this node's
-    trials: their changes are not repeated, and authors whose changes failed here more often than
-    they held are skipped.
+    A change applies if the present values are those that the peer changed. Unless scores are exact,
+    small gains are skipped, as most are luck. `own` are this node's trials: their changes are not
+    repeated, and authors whose changes failed here more often than they held are skipped.
     """
     here = {frozenset(one.step.after.items()): one.outcome.decision for one in reversed(own)}
-    kept = [one for one in others if one.is_kept]
+    kept = [
+        one
+        for one in others
+        if one.is_kept and (one.lead_sd is not None or (one.gain_sd or 0.0) >= LEAST_KEPT_SD)
+    ]
     held = Counter[str]()
     for one in kept:
         if (decision := here.get(frozenset(one.after))) is not None:

@@ -22,7 +22,7 @@ from trainer.task_folder.task import Task
 
 _AT_WORK_MS: Final = 6 * 3_600_000  # since an author's last result
 _MOST_AT_WORK: Final = 64
-_KEEP_WEIGHT: Final = 2  # as many screens without success weigh as much as one keep
+KEEP_WEIGHT: Final = 2  # as many screens without success weigh as much as one keep
 _MOST_TREES: Final = 2_000  # trees whose scores are remembered
 
 
@@ -57,7 +57,7 @@ class OthersTries:
             title: median(self._kept[title].values())
             for title in titles
             if title in self._kept
-            and _KEEP_WEIGHT * len(self._kept[title]) >= len(self._in_vain.get(title, ()))
+            and KEEP_WEIGHT * len(self._kept[title]) >= len(self._in_vain.get(title, ()))
         }
         return tuple(sorted(gains, key=lambda title: (-gains[title], title)))
 

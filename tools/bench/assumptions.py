@@ -9,9 +9,12 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import exp
+from statistics import median
 from typing import Final
 
 from agent.hyperparameters.moves import OWN_PART_SHARE, REPORT_SHARE
+from node.loop.others_tries import KEEP_WEIGHT
+from protocol.prospects import LEAST_KEPT_SD
 from tools.bench.worlds import draw_gain
 
 _NO_GAIN_SD: Final = 1.0  # below this another node's screen counts as negative
@@ -42,12 +45,14 @@ class Sharing:
     """The behaviour of members towards overlapping ideas.
 
     With `divides` each searches mostly its own part, given by its key. With `reads_screens` ideas
-    with another node's negative screen come last. With `tries_early` kept patches get a promotion
-    trial, and so are published, as soon as their gain is large, by `protocol.prospects`.
+    with another node's negative screen come last. With `pools_keeps` ideas that others kept come
+    first and together, before anybody's trial of them. With `tries_early` kept patches get a
+    promotion trial, and so are published, as soon as their gain is large, by `protocol.prospects`.
     """
 
     divides: bool = False
     reads_screens: bool = False
+    pools_keeps: bool = False
     tries_early: bool = False
 
 
@@ -77,6 +82,9 @@ class Ideas:
     tries: dict[int, list[tuple[int, int, float]]] = field(
         default_factory=lambda: defaultdict(list)
     )  # by idea: the member, its number of runs then, and the gain by its last run
+    keeps: dict[int, list[tuple[int, int, float]]] = field(
+        default_factory=lambda: defaultdict(list)
+    )  # likewise
 
     def __post_init__(self) -> None:
         times, pool = self.assumed.times, self.assumed.pool or 0
@@ -124,11 +132,33 @@ class Ideas:
             )
         )
 
-    def deny(self, member: int, runs: int) -> None:
-        """Publish a liar's false negative screen of a good idea."""
+    def kept_by_others(self, member: int, runs: int) -> list[int]:
+        """Return the ideas that others kept, as known after `runs` runs, the largest gain first.
+
+        Ideas with too many negative screens are left out, as in `node.loop.others_tries`.
+        """
+        if not self.sharing.pools_keeps:
+            return []
+        latest, claimed = runs - self.assumed.delay_runs, dict[int, float]()
+        for idea, keeps in self.keeps.items():
+            known = {who: gain for who, at, gain in keeps if who != member and at <= latest}
+            vain = {
+                who
+                for who, at, gain in self.tries.get(idea, ())
+                if who != member and at <= latest and gain < _NO_GAIN_SD
+            }
+            gain_sd = median(known.values()) if known else 0.0
+            if gain_sd >= LEAST_KEPT_SD and KEEP_WEIGHT * len(known) >= len(vain):
+                claimed[idea] = gain_sd
+        return sorted(claimed, key=lambda idea: (-claimed[idea], idea))
+
+    def lie(self, member: int, runs: int) -> None:
+        """Publish a liar's negative screen of a good idea, and its keep of a bad one."""
         if self.assumed.pool is not None:
             good = [idea for idea, gain in enumerate(self.gains) if gain > 0]
+            bad = [idea for idea, gain in enumerate(self.gains) if gain <= 0]
             self.tries[self.chance.choice(good)].append((member, runs, -1.0))
+            self.keeps[self.chance.choice(bad)].append((member, runs, self.chance.uniform(3, 8)))
 
 
 def _hash(one: int, other: int) -> float:

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import sqrt
 
+from agent.hyperparameters.moves import MOST_AT_ONCE
+from agent.hyperparameters.proposer import KEPT_BY_OTHERS_SHARE
 from node.line.trial import ANCHOR_PAIRS, Confirmation
 from protocol.gains import MILLION, T95, luck
 from protocol.prospects import (
@@ -82,7 +84,7 @@ class Swarm:
 
     def lie(self, author: int, runs: int) -> None:
         """Publish a liar's worthless offer with a high claim on top of the best, and a false no."""
-        self.ideas.deny(author, runs)
+        self.ideas.lie(author, runs)
         best = max((offer.anchor_sd for offer in self.offers), default=0.0)
         bound = max((offer.bound_sd for offer in self.offers), default=0.0)
         step = frozenset([self.ideas.invented(min(0.0, draw_gain(self.chance)))])
@@ -126,6 +128,8 @@ class Member(Node):
     bound_sd: float = 0.0
     tries: int = 0
     peer_runs: int = 0
+    done: set[int] = field(default_factory=set)  # ideas tried alone, or kept together
+    has_failed_together: bool = False
     kept_sd: float = 0.0  # gain kept since the last promotion trial, by the deciding runs
 
     def __post_init__(self) -> None:
@@ -213,9 +217,21 @@ class Member(Node):
             self._claim_sd = self._claimed_by(self._trial)
             self.tried.add(self.known | self._step)
         else:
-            self._step = frozenset([self._idea(chance)])
+            self._step = self._kept_by_others(chance) or frozenset([self._idea(chance)])
         known = self.known
         return self.swarm.worth(known | self._step) - self.swarm.worth(known)
+
+    def _kept_by_others(self, chance: random.Random) -> frozenset[int]:
+        """Return ideas that others kept and that are not tried here: together, else the first."""
+        ideas, known = self.swarm.ideas, self.known
+        new = [
+            idea
+            for idea in ideas.kept_by_others(self.number, self.machine.runs)
+            if idea not in known and idea not in self.done and ideas.merges(idea, self.number)
+        ]
+        if not new or chance.random() > KEPT_BY_OTHERS_SHARE:
+            return frozenset()
+        return frozenset(new[:1] if self.has_failed_together else new[:MOST_AT_ONCE])
 
     def _idea(self, chance: random.Random) -> int:
         ideas = self.swarm.ideas
@@ -323,9 +339,9 @@ class Member(Node):
         """Record the result of the last proposal, and rate the authors of its offers."""
         trial, self._trial = self._trial, ()
         if not trial and self.swarm.ideas.assumed.pool is not None:
-            (idea,) = self._step
-            self.swarm.ideas.tries[idea].append((self.number, self.machine.runs, gain_sd))
+            self._publish_idea(is_kept=is_kept, gain_sd=gain_sd)
         if is_kept:
+            self.has_failed_together = False
             self.added.append(self._step)
             self.kept_sd += gain_sd
         if len(trial) == 1 and not is_kept:
@@ -342,6 +358,19 @@ class Member(Node):
         if outcome is not None:
             for offer in trial:
                 self.rates[offer.author] = self._rate(offer).after(outcome)
+
+    def _publish_idea(self, *, is_kept: bool, gain_sd: float) -> None:
+        """Publish the result of an idea, and remember that of several."""
+        ideas, said = self.swarm.ideas, (self.number, self.machine.runs, gain_sd)
+        if len(self._step) > 1:
+            self.has_failed_together = not is_kept
+            self.done |= self._step if is_kept else set()
+            return
+        (idea,) = self._step
+        self.done.add(idea)
+        ideas.tries[idea].append(said)
+        if is_kept:
+            ideas.keeps[idea].append(said)
 
     def judged(self, *, passed: bool, confirmation: Confirmation) -> None:
         """Publish a stack that passed as an offer."""

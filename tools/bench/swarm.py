@@ -193,7 +193,9 @@ def _reach_under(job: Job, targets: tuple[float, ...]) -> tuple[Job, list[int | 
         _liars(nodes, share),
         seed,
         assumed=SETS[name],
-        sharing=Sharing(divides=is_shared, reads_screens=is_shared, tries_early=is_shared),
+        sharing=Sharing(
+            divides=is_shared, reads_screens=is_shared, pools_keeps=is_shared, tries_early=is_shared
+        ),
         most_runs=_MOST_RUNS,
     )
     return job, [*reached, *_NOWHERE[len(reached) :]]

@@ -60,7 +60,7 @@ from tools.soak.together_results import (
     night_figures,
     results_of,
 )
-from trainer.host.processes import used_cpu_s
+from trainer.host.processes import family_of, used_cpu_s
 from trainer.runner import Runner
 from trainer.task_folder.task import Task
 from trainer.task_kinds import kind_of, load_task
@@ -173,7 +173,8 @@ def _costs(nodes: Sequence[Actor]) -> Figures:
     for pid, count in _BYTES.findall(sockets):
         by_process[int(pid)] += int(count)
     for node in nodes:
-        parts = {name: pid for pid, name in parts_of(node.process.pid)}
+        core = family_of(node.process.pid)[1]  # the first process only guards it
+        parts = {name: pid for pid, name in parts_of(core)}
         cpu_s.append(used_cpu_s([parts["core"], parts["network"]]))
         sent.append(by_process[parts["network"]])
         with Store.open_read_only(node.home) as store:
