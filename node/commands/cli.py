@@ -14,7 +14,7 @@ from typing import NoReturn
 
 import click
 
-from node.commands.hints import usage_hint
+from node.commands.hints import explained
 from node.commands.table import AllCommands
 from node.terminal.terminal import AsciiStream, is_ascii_terminal, say
 from protocol.errors import ArnodeError
@@ -69,11 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         click.echo(fault.format_message(), err=True)
         code = fault.exit_code
     except click.UsageError as fault:
-        message = fault.format_message()
-        if isinstance(fault, click.NoSuchOption):
-            path = fault.ctx.command_path if fault.ctx else "arnode"
-            message = f"there is no option {fault.option_name} of `{path}`"
-        code = _report(message, usage_hint(fault, given), fault.exit_code, is_debugging)
+        code = _report(*explained(fault, given), fault.exit_code, is_debugging)
     except click.ClickException as fault:
         code = _report(fault.format_message(), "", fault.exit_code, is_debugging)
     except (KeyboardInterrupt, click.Abort):

@@ -7,7 +7,6 @@ from typing import BinaryIO
 import click
 
 from node.commands.basics import json_option, print_result, reading, short
-from node.commands.table import CommandGroup
 from node.home.fleet import (
     FLEET,
     MAX_MEMBERS,
@@ -26,7 +25,7 @@ from node.home.signed_list import MAX_BYTES
 from protocol.errors import UsageError
 
 
-@click.group(cls=CommandGroup, invoke_without_command=True)
+@click.group(invoke_without_command=True)
 @json_option()
 @click.pass_context
 def friends(ctx: click.Context, as_json: bool) -> None:

@@ -6,7 +6,8 @@ import textwrap
 import click
 
 from node.commands.cli import cli
-from node.commands.table import SHOWS_ALL, meant
+from node.commands.hints import help_hint
+from node.commands.table import SHOWS_ALL
 from node.terminal.glossary import explained, glossary
 from protocol.errors import UsageError
 
@@ -34,9 +35,11 @@ def help(context: click.Context, words: tuple[str, ...], shows_all: bool) -> Non
             click.echo(textwrap.fill(f"{name}: {glossary()[name]}", _COLUMNS))
     else:
         known = [*cli.list_commands(parent), *glossary()]
-        near = meant(term) or next(iter(difflib.get_close_matches(term, known, 1, 0.7)), None)
+        begun = (words[:end] for end in range(len(words) - 1, 0, -1))
+        command = next((" ".join(one) for one in begun if _help_of(parent, one)), None)
+        near = command or next(iter(difflib.get_close_matches(term, known, 1, 0.7)), None)
         hint = f"see `arnode help {near}`" if near else "`arnode help --all` lists all commands"
-        raise UsageError(f"there is no command or term `{term}`", hint)
+        raise UsageError(f"there is no command or term `{term}`", help_hint(term) or hint)
 
 
 def _help_of(context: click.Context, words: tuple[str, ...]) -> str | None:

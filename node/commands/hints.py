@@ -1,61 +1,205 @@
-"""Hints for command lines with a wrong option or argument: what the user probably meant.
+"""Hints for wrong command lines: what the user probably meant.
 
 A hint names the right spelling of what was typed. It never suggests to start, stop or change
-something that was not asked for. Words that are no command get theirs in `node.commands.table`.
+something that was not asked for. The tables hold words of other tools and what they are here.
 """
 
 import difflib
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
 
-from node.commands.table import COMMANDS
+from node.commands.table import COMMANDS, SYNONYMS
 
+
+def _rows(commands: str, words: str, answer: str) -> dict[str, str]:
+    """Return the answer to each of these words after each of these commands, or after none."""
+    return {
+        f"{command} {word}".strip(): answer
+        for command in commands.split(",")
+        for word in words.split()
+    }
+
+
+# What people call things, and the commands that show or explain them.
+_MEANT: Mapping[str, str] = {
+    **dict.fromkeys(("settings", "setting", "configure", "options"), "home config"),
+    **dict.fromkeys(("cost", "costs", "usage", "budget", "money"), "agent spending"),
+    **dict.fromkeys(("model", "models", "llm", "proposer", "proposers"), "agent"),
+    **dict.fromkeys(("node", "nodes", "peer", "people", "swarm"), "network peers"),
+    **dict.fromkeys(("list", "results", "trials", "experiments", "runs"), "log"),
+    **dict.fromkeys(("progress", "info", "ps", "top"), "status"),
+    **dict.fromkeys(("code", "source", "cat"), "head"),
+    **dict.fromkeys(("web", "open", "gui", "page", "attach", "watch"), "view"),
+    **dict.fromkeys(("tasks", "problems"), "task list"),
+    **dict.fromkeys(("machines", "hosts", "lanes", "cluster"), "worker"),
+    **dict.fromkeys(("files", "where", "folder"), "home paths"),
+    **dict.fromkeys(("board", "ranking", "scores", "scoreboard"), "leaderboard"),
+    **dict.fromkeys(("undo", "revert", "rollback", "checkout"), "help head"),
+    **dict.fromkeys(("quit", "exit", "kill", "down", "disable"), "help stop"),
+    **dict.fromkeys(("up", "launch", "begin", "enable", "serve", "train"), "help start"),
+    **dict.fromkeys(("rerun", "reproduce", "audit", "validate"), "help verify"),
+    **dict.fromkeys(("tutorial", "quickstart", "example", "examples"), "help demo"),
+    **dict.fromkeys(("describe", "inspect", "get"), "show"),
+}
+# Answers to a word or an option after a command; to an option alone, after any command.
+_ANSWERS: Mapping[str, str] = {
+    **_rows(
+        "", "delete rm remove reset clean uninstall clear",
+        "records stay; `arnode help head` says how to go back, `arnode home paths` where files are",
+    ),
+    **_rows(
+        "", "login logout signup register account",
+        "there are no accounts: `arnode home key` shows this node's key",
+    ),
+    **_rows(
+        "", "init",
+        "nothing needs to be set up; `arnode task init` makes a task of a program of yours",
+    ),
+    **_rows(
+        "", "logs",
+        "`arnode log` lists experiments, `arnode home logs` shows the node's own log",
+    ),
+    **_rows("", "restart", "`start` resumes what `stop` ended: see `arnode help stop`"),
+    **_rows(
+        "", "commit add submit apply stage",
+        "`arnode help try` says how an edit of yours is measured and recorded",
+    ),
+    **_rows(
+        "", "push pull fetch clone sync",
+        "a running node exchanges records by itself: see `arnode help network`",
+    ),
+    **_rows("", "upgrade update", "install the new version as you installed this one"),
+    **_rows(
+        "", "-f -w --follow --watch",
+        "`arnode view` shows a running node live; `arnode home logs -f` follows its log",
+    ),
+    **_rows(
+        "task", "rm delete remove clear uninstall",
+        "built-in tasks stay; a task of your own is a folder, which you may delete",
+    ),
+    **_rows(
+        "network", "leave rm remove delete disconnect",
+        "`--network none` keeps a node offline: see `arnode help start`",
+    ),
+    **_rows("network", "add connect", "see `arnode help network join`"),
+    **_rows(
+        "start", "-d --daemon --detach --background -b",
+        "`nohup arnode start … &` runs it in the background; docs/service.md: as a service",
+    ),
+    **_rows("start", "--resume --continue resume continue", "plain `arnode start` resumes"),
+    **_rows("start", "--offline --no-network", "`--network none` keeps the node offline"),
+    **_rows("start,view", "--port -p", "the page's address is an option: `--web 127.0.0.1:8080`"),
+    **_rows(
+        "stop", "-a --all --force --now all now it node",
+        "plain `arnode stop` stops the node of this home",
+    ),
+    **_rows(
+        "demo", "stop quit end status",
+        "the demo ends by itself and stops its nodes; Ctrl-C ends it earlier",
+    ),
+    **_rows("verify", "-a --all", "it re-runs one claim: `arnode leaderboard` lists ids"),
+    **_rows(
+        "doctor", "--fix --repair fix repair",
+        "it only reports: `arnode help home fsck` says how to check and fix the home",
+    ),
+    **_rows("worker", "add list", "`--lane HOST` adds a machine: see `arnode help start`"),
+    **_rows("log", "latest last newest recent", "plain `arnode log` lists the newest first"),
+    **_rows("log", "-a --all all", "`--limit N` lists more than the newest experiments"),
+    **_rows(
+        "head,log,show,diff,report,leaderboard", "-o --output --out --file",
+        "it prints: end the command with `> FILE`",
+    ),
+}  # fmt: skip
+# The same commands in groups; the first one that the group has is meant.
+_MEANT_IN_GROUPS: Mapping[str, Sequence[str]] = {
+    **dict.fromkeys(("ls", "all", "list"), ("list", "show")),
+    **dict.fromkeys(("new", "create", "make", "add"), ("init",)),
+    **dict.fromkeys(("get", "describe", "info", "status", "cat"), ("show",)),
+    **dict.fromkeys(("dir", "path", "files"), ("paths",)),
+    "log": ("logs",),
+}
 # Options of other tools, and what they are called here.
-_MEANT_OPTIONS = {
+_MEANT_OPTIONS: Mapping[str, Sequence[str]] = {
     **dict.fromkeys(
-        ("--duration", "--time", "--timeout", "--hours", "--budget", "--max-time"), ("--for",)
+        ("--duration", "--time", "--timeout", "--max-time", "--budget", "--hours", "--minutes"),
+        ("--for",),
     ),
     **dict.fromkeys(("--model", "--llm", "--proposer"), ("--agent",)),
     **dict.fromkeys(("--workers", "--jobs", "-j"), ("--lanes",)),
-    **dict.fromkeys(("--port", "--host", "--address"), ("--web",)),
-    **dict.fromkeys(("--trials", "--n-trials", "--runs", "-n"), ("--max-experiments", "--limit")),
-    **dict.fromkeys(("--tail", "--lines", "--count", "--max-count"), ("--limit",)),
+    **dict.fromkeys(("--host", "--address"), ("--web",)),
+    **dict.fromkeys(
+        ("--trials", "--n-trials", "--runs", "-n", "--limit", "--top", "--last"),
+        ("--limit", "--top", "--max-experiments"),
+    ),
+    **dict.fromkeys(("--tail", "--lines", "--count", "--max-count"), ("--limit", "--top")),
     **dict.fromkeys(("-t", "--name", "--problem"), ("--task",)),
     **dict.fromkeys(("--message", "--why", "--description"), ("-m",)),
     "-v": ("-V",),
 }
-_FOLLOW = ("-f", "-w", "--follow", "--watch")  # what people type to see a list grow
-_BACKGROUND = ("-d", "--daemon", "--detach", "--background", "-b")
-_OUTPUT = ("-o", "--output", "--out", "--file")
-_PRINTING = ("head", "log", "show", "diff", "report", "leaderboard")
-_ALL = ("-a", "--all", "--force", "--now")
-_NEAR = 0.81  # of a misspelled option; options that only look alike are no help
-_MOST_LISTED = 7  # options that a hint can list
 # Where the missing argument of a command is found.
 _FOUND_BY = {
     "ID": "`arnode log` lists ids",
     "ID|BUNDLE": "`arnode log` and `arnode leaderboard` list ids",
+    "[ID]": "plain `arnode approve` lists the ids that it takes",
     "NAME": "`arnode task list` lists names",
+    "LINE": "`arnode network invite` prints one on a node of the network",
 }
+_LOOKING = ("list", "get", "describe", "inspect", "info")
+# Only these are suggested by name; of others the help is. A hint must not change anything.
+_HARMLESS = (
+    "status", "view", "log", "show", "head", "task", "leaderboard", "doctor", "diff", "report",
+    "network", "agent", "home", "worker", "help",
+    "list", "paths", "path", "logs", "config", "key", "peers", "spending", "skill",
+)  # fmt: skip
+_HELP = ("help", "usage", "?")
+_NEAR = 0.81  # of a misspelled option; options that only look alike are no help
+_NEAR_COMMAND = 0.65
+_MOST_LISTED = 7  # options that a hint can list
+_MOST_NAMED = 3  # commands that have an option
+_SPAN = re.compile(r"(\d+[dhms])+")
+_PLACE = re.compile(r"([\w.]+:)?(\d{2,5})")  # the port of an address, maybe with its host
 
 
-def usage_hint(fault: click.UsageError, given: Sequence[str]) -> str:
-    """Return a hint for a wrong use of a command; `given` are all words typed."""
+def explained(fault: click.UsageError, given: Sequence[str]) -> tuple[str, str]:
+    """Return the message on a wrong command line, and a hint; `given` are all words typed."""
     context = fault.ctx or _context_of(given)
+    path, message = context.command_path, " ".join(fault.format_message().split())
+    words = [word for word in given if word != "--debug"]
+    after = words[len(path.split()) - 1 :]
     match fault:
         case click.NoSuchOption():
-            return _option_hint(fault.option_name, context, given)
-        case click.MissingParameter(param=click.Parameter() as lacking):
-            return _missing_hint(lacking, context, given)
+            said = f"there is no option {fault.option_name} of `{path}`"
+            return said, _option_hint(fault.option_name, context, words)
+        case click.BadParameter(param=click.Parameter() as wrong):
+            return message, _parameter_hint(wrong, context, words)
         case click.BadOptionUsage():
             options = [one for one in context.command.params if fault.option_name in one.opts]
-            return _missing_hint(options[0], context, given) if options else _help_of(context)
-    extra = re.fullmatch(r"Got unexpected extra arguments? \((.+)\)", fault.format_message())
-    return _argument_hint(extra[1], context) if extra else _help_of(context)
+            hint = _parameter_hint(options[0], context, words) if options else _help_of(context)
+            return message, hint
+    if message.startswith("No such command"):
+        wrong_words = after[next(n for n, word in enumerate(after) if word[:1] != "-") :]
+        return f"there is no command `{path} {wrong_words[0]}`", _command_hint(wrong_words, context)
+    if message.startswith("Got unexpected extra argument"):
+        return message, _argument_hint(after, context)
+    return message, _help_of(context)
+
+
+def help_hint(term: str) -> str | None:
+    """Return a hint for a term of other tools that `arnode help` does not know."""
+    found = _meant(term)
+    meaning = f"see `arnode help {found.removeprefix('help ')}`" if found else None
+    return _ANSWERS.get(term) or meaning
+
+
+def _meant(word: str) -> str | None:
+    """Return the command that a word of people or of a group means, such as `home config`."""
+    groups = (group for group, entry in COMMANDS.items() if entry.group and word in entry.group)
+    grouped = next((f"{group} {word}" for group in groups), None)
+    return _MEANT.get(word) or grouped or SYNONYMS.get(word)
 
 
 def _context_of(given: Sequence[str]) -> click.Context:
@@ -79,117 +223,298 @@ def _help_of(context: click.Context) -> str:
     return f"see `{context.command_path} --help`"
 
 
-def _names(context: click.Context) -> list[str]:
-    return [name for one in context.command.params for name in one.opts if name.startswith("-")]
+def _suggest(path: str, asks: str = "did you mean `{}`?") -> str:
+    """Return a hint on a command; on one that changes something, only its help is suggested."""
+    root, *names = path.split()
+    is_harmless = names[0] == "help" or names[-1] in _HARMLESS
+    return asks.format(path) if is_harmless else f"see `{root} help {' '.join(names)}`"
 
 
-def _option_hint(wrong: str, context: click.Context, given: Sequence[str]) -> str:
-    path, known = context.command_path, _names(context)
-    if "-help" in given:
-        return f"did you mean `{path} --help`?"
-    if " " in wrong:
-        return "leave out the quotes around several words"
-    if wrong in _FOLLOW:
-        return "`arnode view` shows a running node live; `arnode home logs -f` follows its log"
-    if wrong in _BACKGROUND and context.info_name == "start":
-        return "`nohup arnode start … &` runs it in the background; docs/service.md: as a service"
-    if wrong in _OUTPUT and context.info_name in _PRINTING:
-        return f"it prints: end the command with `> FILE`, or see `{path} --help`"
-    if wrong in _ALL and context.info_name == "stop":
-        return "plain `arnode stop` stops the node of this home"
+def _answer(word: str, context: click.Context) -> str | None:
+    _, *names = context.command_path.split()
+    general = _ANSWERS.get(word) if word.startswith("-") else None
+    return _ANSWERS.get(" ".join([*names, word])) or general
+
+
+# Words in place of a command
+
+
+def _command_hint(words: Sequence[str], context: click.Context) -> str:
+    """Return a hint for words of which the first is no command of a group."""
+    path, group, word = context.command_path, context.command, words[0].lower()
+    assert isinstance(group, click.Group)  # noqa: S101 (only a group has commands)
+    names = group.list_commands(context)
+    if word in names:
+        return f"commands are in lower case: {_suggest(f'{path} {word}', 'see `{}`')}"
+    if word in _HELP:
+        return _help_of(context)
+    if answer := _answer(word, context):
+        return answer
+    hint = _root_hint(words, path) if context.parent is None else _group_hint(word, names, context)
+    if hint:
+        return hint
+    if found := _inside(word, group, context):
+        return _suggest(f"{path} {found}")
+    begun = [name for name in names if name.startswith(word) and len(word) > 2]
+    near = begun if len(begun) == 1 else difflib.get_close_matches(word, names, 1, _NEAR_COMMAND)
+    if near:
+        return _suggest(f"{path} {near[0]}")
     if context.parent is None:
-        return _hint_before_command(wrong, context, given)
-    if isinstance(context.command, click.Group):
-        names = ", ".join(context.command.list_commands(context))
-        return f"the commands of `{path}`: {names}"
-    if context.info_name == "run" and (option := _option_of_start(wrong)):
-        return f"`arnode start` runs the node and has {option}; `{path}` measures a source once"
-    means = [one for one in _MEANT_OPTIONS.get(wrong, ()) if one in known]
-    if near := means or difflib.get_close_matches(wrong, known, 1, _NEAR):
-        return f"did you mean {near[0]}?"
-    shown = [max(one.opts, key=len) for one in context.command.params if one.opts[0] in known]
+        others = difflib.get_close_matches(word, [*SYNONYMS, *_MEANT], 1, _NEAR)
+        return (
+            f"see `{path} {_meant(others[0])}`"
+            if others
+            else "`arnode help --all` lists all commands"
+        )
+    if "/" in word or "." in word:
+        return f"name one of these first: {', '.join(names)}"
+    if word in COMMANDS:
+        return f"`{word}` is a command of its own: see `arnode help {word}`"
+    return f"the commands of `{path}`: {', '.join(names)}"
+
+
+def _root_hint(words: Sequence[str], path: str) -> str | None:
+    """Return a hint for words of other tools, of which the first is no command of arnode."""
+    word, following = words[0].lower(), [one.lower() for one in words[1:2]]
+    first, *others = re.split(r"[ _-]+", word)
+    if " " in word and first in COMMANDS:
+        return f"leave out the quotes: `{path} {words[0]}`"
+    if others and first in COMMANDS:  # such as `task-list`
+        return _suggest(
+            f"{path} {' '.join([first, *others] if _exists(first, *others) else [first])}"
+        )
+    if word in _LOOKING and following:  # such as `list tasks` and `describe task tiny`
+        if task := _near_task(following[0]):
+            return f"see `{path} task show {task}`"
+        if found := "task show" if following[0] == "task" else _meant(following[0]):
+            return _suggest(f"{path} {found}", "see `{}`")
+    for group in (_meant(word) or "", word.removesuffix("s")):  # `config set` and `tasks show`
+        if following and _exists(*group.split(), *following):
+            return _suggest(f"{path} {group} {following[0]}")
+    found = _meant(word)
+    return _suggest(f"{path} {found}", "see `{}`") if found else None
+
+
+def _group_hint(word: str, names: Sequence[str], context: click.Context) -> str | None:
+    """Return a hint for a word of other tools in a group of commands."""
+    found = next((name for name in _MEANT_IN_GROUPS.get(word, ()) if name in names), None)
+    if context.info_name == "task" and (task := _near_task(word)):
+        found = f"show {task}"
+    return f"did you mean `{context.command_path} {found}`?" if found else None
+
+
+def _exists(*names: str) -> bool:
+    return len(_context_of(names).command_path.split()) == len(names) + 1
+
+
+def _inside(word: str, group: click.Group, context: click.Context) -> str | None:
+    """Return the group of this group that has a command of this name, and the name."""
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if isinstance(command, click.Group) and word in command.list_commands(context):
+            return f"{name} {word}"
+    return None
+
+
+# Options
+
+
+def _options(context: click.Context) -> dict[str, click.Option]:
+    """Return the options of a command by each of their names."""
+    params = context.command.params
+    return {name: one for one in params if isinstance(one, click.Option) for name in one.opts}
+
+
+def _listed(context: click.Context) -> str:
+    """Return the options of a command if they are few, else where they are explained."""
+    shown = list(dict.fromkeys(max(one.opts, key=len) for one in _options(context).values()))
     is_short = 0 < len(shown) <= _MOST_LISTED
     return f"its options: {', '.join(shown)}" if is_short else _help_of(context)
 
 
-def _option_of_start(wrong: str) -> str | None:
-    """Return the option of `start` that was typed or meant; None if it has none such."""
-    names = [name for one in COMMANDS["start"].load("start").params for name in one.opts]
-    return next((one for one in (wrong, *_MEANT_OPTIONS.get(wrong, ())) if one in names), None)
+def _option_hint(wrong: str, context: click.Context, words: Sequence[str]) -> str:
+    path, known = context.command_path, _options(context)
+    for word in words:  # click reads `-json` as `-j`
+        if word.startswith(wrong[:2]) and f"-{word}" in [*known, "--help"]:
+            return (
+                f"did you mean `{path} -{word}`?" if word == "-help" else f"did you mean -{word}?"
+            )
+    if " " in wrong:
+        return "leave out the quotes around several words"
+    if answer := _answer(wrong, context):
+        return answer
+    if context.parent is None:
+        return _hint_before_command(wrong, context, words)
+    if isinstance(context.command, click.Group):
+        names = ", ".join(context.command.list_commands(context))
+        return f"the commands of `{path}`: {names}"
+    if wrong[1:].isdigit() and "--limit" in known:  # such as `log -5`
+        return f"did you mean `{path} --limit {wrong[1:]}`?"
+    wanted = (*_MEANT_OPTIONS.get(wrong, ()), wrong)
+    if means := [one for one in wanted if one in known]:
+        return f"did you mean {means[0]}?"
+    if "--task" in wanted:
+        return f"`{path}` takes no task: leave it out"
+    for one in wanted:
+        if takers := _commands_with(one):
+            listed = ", ".join(f"`arnode {name}`" for name in takers)
+            return f"{one} is an option of {listed}; see `{path} --help`"
+    near = difflib.get_close_matches(wrong, known, 1, _NEAR)
+    return f"did you mean {near[0]}?" if near else _listed(context)
 
 
-def _hint_before_command(wrong: str, context: click.Context, given: Sequence[str]) -> str:
+def _commands_with(option: str) -> list[str]:
+    """Return some commands that have an option, those that change nothing first."""
+    single = {
+        name: entry.load(name)
+        for name, entry in COMMANDS.items()
+        if name != "help" and entry.group is None
+    }
+    names = [
+        name for name, one in single.items() if any(option in each.opts for each in one.params)
+    ]
+    return sorted(names, key=lambda name: name not in _HARMLESS)[:_MOST_NAMED]
+
+
+def _hint_before_command(wrong: str, context: click.Context, words: Sequence[str]) -> str:
     """Return a hint for an option before the command."""
-    known = _names(context)
-    if command := next((word for word in given if word in COMMANDS), None):
+    known = _options(context)
+    if command := next((word for word in words if word in COMMANDS), None):
         loaded = COMMANDS[command].load(command)
         if any(wrong in one.opts for one in loaded.params):
             return f"options come after the command: `arnode {command} {wrong} …`"
         return f"see `arnode {command} --help`"
-    if wrong in _MEANT_OPTIONS and (
-        means := [one for one in _MEANT_OPTIONS[wrong] if one in known]
-    ):
+    if means := [one for one in _MEANT_OPTIONS.get(wrong, ()) if one in known]:
         return f"did you mean {means[0]}?"
     name = wrong.lstrip("-")
-    return f"see `arnode {name}`" if name in COMMANDS else _help_of(context)
+    return _suggest(f"arnode {name}", "see `{}`") if name in COMMANDS else _help_of(context)
 
 
-def _missing_hint(lacking: click.Parameter, context: click.Context, given: Sequence[str]) -> str:
-    """Return what a missing argument, option or value of an option is."""
-    if context.command_path == "arnode task init" and (command := _init_command(given)):
+def _parameter_hint(wrong: click.Parameter, context: click.Context, words: Sequence[str]) -> str:
+    """Return what a missing or wrong argument, option or value of an option is."""
+    if context.command_path == "arnode task init" and (command := _init_command(words)):
         return f"did you mean `{command}`?"
-    if isinstance(lacking, click.Option):
-        said = max(lacking.opts, key=len)
-        return f"{said}: {lacking.help}" if lacking.help else _help_of(context)
-    return _FOUND_BY.get(lacking.make_metavar(ctx=context), _help_of(context))
+    if isinstance(wrong, click.Option):
+        said = max(wrong.opts, key=len)
+        return f"{said}: {wrong.help}" if wrong.help else _help_of(context)
+    return _FOUND_BY.get(wrong.make_metavar(ctx=context), _help_of(context))
 
 
-def _init_command(given: Sequence[str]) -> str | None:
+def _init_command(words: Sequence[str]) -> str | None:
     """Return `task init` for a file and a command that were typed without their flags."""
-    words = [word for word in given[2:] if not word.startswith("-")]
+    words = [word for word in words[2:] if not word.startswith("-")]
     if len(words) != 2 or not Path(words[0]).suffix:
         return None
     target, command = map(shlex.quote, words)
     return f"arnode task init --target {target} --eval {command} --metric NAME"
 
 
-def _argument_hint(extra: str, context: click.Context) -> str:
-    """Return a hint for an argument that a command does not take."""
-    path, known = context.command_path, _names(context)
-    takes = [one for one in context.command.params if isinstance(one, click.Argument)]
-    if takes:
-        return f"it takes one {takes[0].make_metavar(ctx=context)}: `{path} --help`"
-    if " -" in extra:
+# Words after a command
+
+
+def _argument_hint(after: Sequence[str], context: click.Context) -> str:
+    """Return a hint for words, after a command, of which it does not take one."""
+    path, known = context.command_path, _options(context)
+    extras, kept = _divided(after, known)
+    if any(" -" in one for one in extras):
         return "leave out the quotes around several words"
-    if "-m" in known and " " in extra:
+    takes = [one for one in context.command.params if isinstance(one, click.Argument)]
+    if takes and extras[0] in COMMANDS and _exists(extras[0], str(context.info_name)):
+        return _suggest(f"arnode {extras[0]} {context.info_name}")  # such as `show task tiny`
+    if takes:
+        metavars = " ".join(one.make_metavar(ctx=context) for one in takes)
+        amount = f"one {metavars} at a time" if len(takes) == 1 else metavars
+        return f"it takes {amount}; {_FOUND_BY.get(metavars, _help_of(context))}"
+    extra = extras[0]
+    if extra in _HELP:
+        return _help_of(context)
+    if answer := _answer(extra, context):
+        return answer
+    if "-m" in kept:
         return "put words that belong together in quotes"
-    extra = extra.split(maxsplit=1)[0]
-    if task := _near_task(extra):
-        if context.info_name == "run":
-            starts, measures = f"arnode start --task {task}", f"arnode run --task {task}"
-            return f"`{starts}` runs the node; `{measures}` measures the baseline once"
-        usage = f"did you mean `{path} --task {task}`?"
-        return usage if "--task" in known else f"`{path}` takes no task: leave it out"
-    if "--source" in known and Path(extra).suffix:
-        return f"did you mean `{path} --source {extra}`?"
+    options = _as_options(extras, known)
+    if options and not _repeats([*options, *kept], known):
+        line = " ".join([path, *map(shlex.quote, [*options, *kept])])
+        if context.info_name == "run" and "--task" in options:
+            starts = f"arnode start --task {options[1]}"
+            return f"`{starts}` runs the node; `{line}` measures the baseline once"
+        return f"did you mean `{line}`?"
+    if _near_task(extra) and "--task" not in known:
+        return f"`{path}` takes no task: leave it out"
     if context.info_name == "start" and Path(extra).suffix:
         command = _init_command(("task", "init", extra, f"python {extra}"))
         return f"make a task of it first: `{command}`"
-    if context.info_name == "pause" and extra[:1].isdigit():
-        return f"did you mean `{path} --for {extra}`?"
     if "--folder" in known:
         return f"plain `{path}` takes the task's files, such as train.py, of this folder"
-    if context.info_name == "stop":
-        return "plain `arnode stop` stops the node of this home"
+    if extra.isdigit() and "--for" in known:
+        return _parameter_hint(known["--for"], context, after)
     if _is_id(extra):
         return f"see `arnode show {extra}`"
-    return f"`{path}` takes no such word: see `{path} --help`"
+    if extra in COMMANDS:
+        return f"`{extra}` is a command of its own: see `arnode help {extra}`"
+    if "--task" in known:
+        return f"--task NAME names a task, `arnode task list` lists them; {_listed(context)}"
+    return f"`{path}` takes no such word; {_listed(context)}"
+
+
+def _divided(
+    after: Sequence[str], known: Mapping[str, click.Option]
+) -> tuple[list[str], list[str]]:
+    """Divide the words after a command: those without an option, and options with their values."""
+    extras: list[str] = []
+    kept: list[str] = []
+    is_value = False
+    for word in after:
+        (kept if is_value or word.startswith("-") else extras).append(word)
+        is_value = not is_value and word in known and not known[word].is_flag
+    return extras, kept
+
+
+def _as_options(extras: Sequence[str], known: Mapping[str, click.Option]) -> list[str] | None:
+    """Return the words as the options that they lack, or None if one fits no option."""
+    options: list[str] = []
+    left = list(extras)
+    while left:
+        word = left.pop(0)
+        option = known.get(f"--{word}")
+        if option is not None and option.is_flag:  # such as `head working`
+            options.append(f"--{word}")
+        elif option is not None and left:  # such as `start for 1h`
+            options += [f"--{word}", left.pop(0)]
+        elif pair := _option_of_value(word, known):
+            options += pair
+        else:
+            return None
+    return options
+
+
+def _repeats(words: Sequence[str], known: Mapping[str, click.Option]) -> bool:
+    """Return True if words have an option twice that a command takes once."""
+    single = [known[one].name for one in words if one in known and not known[one].multiple]
+    return len(set(single)) < len(single)
+
+
+def _option_of_value(word: str, known: Mapping[str, click.Option]) -> tuple[str, str] | None:
+    """Return the option that a value belongs to, and the value as the option takes it."""
+    place = _PLACE.fullmatch(word)
+    counts = [one for one in ("--limit", "--top") if one in known]
+    if word.isdigit() and counts:
+        return counts[0], word
+    if "--task" in known and (task := _near_task(word)):
+        return "--task", task
+    if "--for" in known and _SPAN.fullmatch(word):
+        return "--for", word
+    if "--source" in known and Path(word).suffix:
+        return "--source", word
+    if "--web" in known and place:
+        return "--web", f"{place[1] or '127.0.0.1:'}{place[2]}"
+    return None
 
 
 def _is_id(word: str) -> bool:
     from node.store.records import ID_PREFIX
 
-    return ID_PREFIX.fullmatch(word) is not None
+    return ID_PREFIX.fullmatch(word) is not None and not word.isdigit()
 
 
 def _near_task(word: str) -> str | None:

@@ -13,7 +13,6 @@ from pathlib import Path
 import click
 
 from node.commands.basics import MOST_SHOWN, Count, json_option, print_result
-from node.commands.table import CommandGroup
 from node.home.config import SETTINGS
 from node.home.config_file import change_settings
 from node.home.home import Home
@@ -94,7 +93,7 @@ def _coming(path: Path, position: int) -> Iterator[str]:
         time.sleep(_POLL_S)
 
 
-@click.group(cls=CommandGroup)
+@click.group
 def key() -> None:
     """Show and renew the node's keys."""
 
@@ -134,7 +133,7 @@ def renew_key(as_json: bool) -> None:
     )
 
 
-@click.group(cls=CommandGroup)
+@click.group
 def config() -> None:
     """Show and check settings. Flags override ARNODE_* variables, which override config.toml."""
 

@@ -1,14 +1,11 @@
 """The table of `arnode`'s commands, as strings, and the groups that import a command when used."""
 
-import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
 import click
-
-from protocol.errors import UsageError
 
 SHOWS_ALL = "arnode.all"  # in a context's `meta`: the help lists all commands
 
@@ -148,90 +145,16 @@ COMMANDS: Mapping[str, CommandEntry] = {
 }
 
 # Words of other tools that do what they say here.
-_SYNONYMS = {
+SYNONYMS = {
     "ls": "log",
     "history": "log",
     "best": "head",
     "ui": "view",
     "dashboard": "view",
 }
-# What people call things, and the commands that show them.
-_MEANT: Mapping[str, str] = {
-    **dict.fromkeys(("settings", "setting", "configure", "options"), "home config"),
-    **dict.fromkeys(("cost", "costs", "usage", "budget", "money"), "agent spending"),
-    **dict.fromkeys(("model", "models", "llm", "proposer", "proposers"), "agent"),
-    **dict.fromkeys(("node", "nodes", "peer", "people", "swarm"), "network peers"),
-    **dict.fromkeys(("list", "results", "trials", "experiments", "runs"), "log"),
-    **dict.fromkeys(("progress", "info", "ps", "top"), "status"),
-    **dict.fromkeys(("code", "source", "cat"), "head"),
-    **dict.fromkeys(("web", "open", "gui", "page", "attach", "watch"), "view"),
-    **dict.fromkeys(("tasks", "problems"), "task list"),
-    **dict.fromkeys(("machines", "hosts", "lanes", "cluster"), "worker"),
-    **dict.fromkeys(("files", "where", "folder"), "home paths"),
-    **dict.fromkeys(("undo", "revert", "rollback", "checkout"), "help head"),
-    **dict.fromkeys(("quit", "exit", "kill", "down"), "help stop"),
-    **dict.fromkeys(("describe", "inspect", "get"), "show"),
-}
-# What people want that no command does, and what there is instead.
-_EXPLAINED: Mapping[str, str] = {
-    **dict.fromkeys(
-        ("delete", "rm", "remove", "reset", "clean", "uninstall", "clear"),
-        "records stay; `arnode help head` says how to go back, `arnode home paths` where files are",
-    ),
-    **dict.fromkeys(
-        ("login", "logout", "signup", "register", "account"),
-        "there are no accounts: `arnode home key` shows this node's key",
-    ),
-    "init": "nothing needs to be set up; `arnode task init` makes a task of a program of yours",
-    "logs": "`arnode log` lists experiments, `arnode home logs` shows the node's own log",
-    "restart": "`start` resumes what `stop` ended: see `arnode help stop`",
-}
-# The same in groups of commands.
-_MEANT_IN_GROUPS: Mapping[str, str] = {
-    **dict.fromkeys(("ls", "all"), "list"),
-    **dict.fromkeys(("new", "create", "make"), "init"),
-    **dict.fromkeys(("get", "describe", "info", "status", "cat"), "show"),
-    **dict.fromkeys(("dir", "path", "files"), "paths"),
-    **dict.fromkeys(("log",), "logs"),
-}
-_LOOKING = ("list", "get", "describe", "inspect")
-# Only these are suggested for a wrong word: a guess must not start, stop or change anything.
-_HARMLESS = (
-    "status", "view", "log", "show", "head", "task", "leaderboard", "doctor", "diff", "report",
-    "network", "agent", "home", "worker", "help",
-)  # fmt: skip
 
 
-def meant(word: str) -> str | None:
-    """Return the command that a word of people or of a group means, such as `home config`."""
-    groups = (group for group, entry in COMMANDS.items() if entry.group and word in entry.group)
-    grouped = next((f"{group} {word}" for group in groups), None)
-    return _MEANT.get(word) or grouped or _SYNONYMS.get(word)
-
-
-class CommandGroup(click.Group):
-    """A group of commands that answers a wrong word with a hint."""
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Resolve a command. Raises UsageError with a hint if there is none."""
-        word, path = args[0], ctx.command_path
-        if not word.startswith("-") and self.get_command(ctx, word) is None:
-            raise UsageError(f"there is no command `{path} {word}`", self.hint(ctx, args))
-        return super().resolve_command(ctx, args)
-
-    def hint(self, ctx: click.Context, args: Sequence[str]) -> str:
-        """Return a hint for words of which the first is no command of this group."""
-        names, word = self.list_commands(ctx), args[0]
-        if (found := _MEANT_IN_GROUPS.get(word.lower())) in names:
-            return f"did you mean `{ctx.command_path} {found}`?"
-        if "/" in word or "." in word:
-            return f"name one of these first: {', '.join(names)}"
-        return f"the commands of `{ctx.command_path}`: {', '.join(names)}"
-
-
-class LazyGroup(CommandGroup):
+class LazyGroup(click.Group):
     """A group of commands, each imported only when it is used."""
 
     def __init__(
@@ -255,7 +178,7 @@ class LazyGroup(CommandGroup):
 
 
 class AllCommands(LazyGroup):
-    """All commands. It understands words of other tools, and lists commands by heading."""
+    """All commands. It understands synonyms, and lists commands by heading."""
 
     def __init__(self, name: str | None = None, **more: Any) -> None:
         super().__init__(name, entries=COMMANDS, **more)
@@ -263,33 +186,8 @@ class AllCommands(LazyGroup):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Resolve a command or a synonym. Raises UsageError with a hint if there is none."""
-        return super().resolve_command(ctx, [_SYNONYMS.get(args[0], args[0]), *args[1:]])
-
-    def hint(self, ctx: click.Context, args: Sequence[str]) -> str:
-        """Return a hint that names no command that starts, stops or changes something unasked."""
-        path, word, following = ctx.command_path, args[0].lower(), args[1:2]
-        if word in COMMANDS:
-            return f"commands are in lower case: see `{path} help {word}`"
-        if word.split()[0] in COMMANDS:
-            return f"leave out the quotes: `{path} {word}`"
-        if said := _EXPLAINED.get(word):
-            return said
-        if word in _LOOKING and following:  # such as `list tasks` and `describe task tiny`
-            found = "task show" if following[0] == "task" else meant(following[0])
-            if found:
-                return f"see `{path} {found}`"
-        singular = self.get_command(ctx, word.removesuffix("s"))
-        if isinstance(singular, click.Group) and following:  # such as `tasks show`
-            group = click.Context(singular, info_name=singular.name, parent=ctx)
-            if singular.get_command(group, following[0]) is not None:
-                return f"did you mean `{path} {singular.name} {following[0]}`?"
-        if found := meant(word):
-            return f"see `{path} {found}`"
-        near = difflib.get_close_matches(word, [*COMMANDS, *_SYNONYMS, *_MEANT], 1, 0.65)
-        if near and near[0] in _HARMLESS:
-            return f"did you mean `{path} {near[0]}`?"
-        return f"`{path} help --all` lists all commands"
+        """Resolve a command or a synonym. Raises click.UsageError if there is none."""
+        return super().resolve_command(ctx, [SYNONYMS.get(args[0], args[0]), *args[1:]])
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the everyday commands; with `help --all`, every section."""

@@ -9,7 +9,6 @@ import click
 from node.commands.basics import Count, json_option, print_result, short
 from node.commands.checking import check
 from node.commands.replicate import replicate
-from node.commands.table import CommandGroup
 from node.home.control_socket import call
 from node.home.faults import explaining_faults
 from node.home.home import Home
@@ -30,7 +29,7 @@ from trainer.task_kinds import kind_of, load_task, settled_task, text_task, word
 _POLL_S = 1.0
 
 
-@click.group(cls=CommandGroup)
+@click.group
 def task() -> None:
     """List, show and prepare tasks."""
 
