@@ -52,9 +52,21 @@ _OPEN = 5  # exit code if there is no verdict, as in `compare`
 @click.command("compare")
 @click.argument("a", metavar="A")
 @click.argument("b", metavar="B")
-@click.option("--for", "duration", metavar="SPAN", default=_USUAL, help="The time limit [8h].")
 @click.option(
-    "--block", metavar="SPAN", default=_BLOCK, help=f"How long A or B works at a time [{_BLOCK}]."
+    "--for",
+    "for_s",
+    type=parse_duration,
+    metavar="SPAN",
+    default=_USUAL,
+    help="The time limit [8h].",
+)
+@click.option(
+    "--block",
+    "block_s",
+    type=parse_duration,
+    metavar="SPAN",
+    default=_BLOCK,
+    help=f"How long A or B works at a time [{_BLOCK}].",
 )
 @setting_option(
     "agent",
@@ -78,8 +90,8 @@ _OPEN = 5  # exit code if there is no verdict, as in `compare`
 def compare_programs(
     a: str,
     b: str,
-    duration: str,
-    block: str,
+    for_s: float,
+    block_s: float,
     agent: tuple[str, ...],
     head: str | None,
     runs: int,
@@ -96,8 +108,6 @@ def compare_programs(
     separate session that starts at the same head and knows nothing of other blocks. The comparison
     ends with a result or at the time limit. After an interruption the same command resumes.
     """
-    for_s = parse_duration(duration)
-    block_s = parse_duration(block)
     command = find_command_session(task, text)
     sides = dict(zip(LETTERS, (_side(command, one, agent) for one in (a, b)), strict=True))
     _check_spans(command, for_s, block_s)

@@ -12,12 +12,17 @@ from node.home.config import Config
 from node.home.home import Home
 from node.home.settings_in_force import config_of
 from node.home.values import Given
+from node.terminal.durations import Hours, clock_words, parse_duration, parse_hours, seconds_until
 from node.terminal.terminal import print_json, say
 from protocol.errors import NotRunningError, UsageError
 
 _LOOK_S: Final = 0.05
 _FIRST_REPORT_S: Final = 2.0
 _LATER_REPORTS_S: Final = 30.0
+
+
+def _seconds_until(clock: str) -> float:
+    return seconds_until(clock, datetime.now().astimezone())
 
 
 @click.command()
@@ -29,7 +34,13 @@ _LATER_REPORTS_S: Final = 30.0
     help="A task's name, folder or id (default: tiny; nanochat with a usable NVIDIA card). Several "
     "tasks take turns; a task with :2 gets turns twice as long as --turn.",
 )
-@click.option("--turn", metavar="SPAN", help="The length of a turn, with several tasks [10m].")
+@click.option(
+    "--turn",
+    "turn_s",
+    type=parse_duration,
+    metavar="SPAN",
+    help="The length of a turn, with several tasks [10m].",
+)
 @setting_option("text")
 @setting_option("gpus")
 @setting_option("lanes")
@@ -39,9 +50,27 @@ _LATER_REPORTS_S: Final = 30.0
 @setting_option("approve")
 @setting_option("max_experiments")
 @setting_option("ladder")
-@click.option("--for", "duration", metavar="SPAN", help="Stop after this long, like 8h or 45m.")
-@click.option("--until", metavar="HH:MM", help="Stop at this time of day.")
-@click.option("--schedule", metavar="HH:MM-HH:MM", help="Start runs in these hours only.")
+@click.option(
+    "--for",
+    "duration_s",
+    type=parse_duration,
+    metavar="SPAN",
+    help="Stop after this long, like 8h or 45m.",
+)
+@click.option(
+    "--until",
+    "until_s",
+    type=_seconds_until,
+    metavar="HH:MM",
+    help="Stop at this time of day.",
+)
+@click.option(
+    "--schedule",
+    "hours",
+    type=parse_hours,
+    metavar="HH:MM-HH:MM",
+    help="Start runs in these hours only.",
+)
 @click.option(
     "--when-idle", is_flag=True, help="Start runs only while other programs leave the machine idle."
 )
@@ -58,10 +87,10 @@ _LATER_REPORTS_S: Final = 30.0
 @setting_option("allow_partial_sandbox")
 def start(
     tasks: tuple[str, ...],
-    turn: str | None,
-    duration: str | None,
-    until: str | None,
-    schedule: str | None,
+    turn_s: float | None,
+    duration_s: float | None,
+    until_s: float | None,
+    hours: Hours | None,
     when_idle: bool,
     line: str | None,
     net: str | None,
@@ -81,9 +110,8 @@ def start(
     from node.loop.session_plan import Goal
     from node.running.program import start_node
     from node.running.turns import shares_of
-    from node.terminal.durations import parse_duration, parse_hours, seconds_until
 
-    if duration and until:
+    if duration_s and until_s:
         raise UsageError("--for and --until exclude each other", "give one of them")
     home = Home.here()
     wishes = Wishes(network=net, has_invite=line is not None, agrees=agrees)
@@ -99,20 +127,16 @@ def start(
         )
     if shares and flags["ladder"]:
         raise UsageError("--ladder is for one task and its rungs", "name only that task")
-    if turn and not takes_turns:
+    if turn_s and not takes_turns:
         raise UsageError("--turn is for several tasks", "name each: --task A --task B:2")
     if net is not None and net != NO_NETWORK:
         warn_if_variable_overrides(home, net)
-    duration_s = parse_duration(duration) if duration else None
-    if until:
-        duration_s = seconds_until(until, datetime.now().astimezone())
     goal = Goal(
         max_experiments=config.max_experiments,
-        duration_s=duration_s,
-        hours=parse_hours(schedule) if schedule else None,
+        duration_s=duration_s or until_s,
+        hours=hours,
         when_idle=when_idle,
     )
-    turn_s = parse_duration(turn) if turn else None
     start_node(home, config, goal, wishes, shares=shares, turn_s=turn_s)
 
 
@@ -194,22 +218,25 @@ def _wait_until_ended(home: Home, node: int | None, first: str) -> float:
 
 @click.command()
 @click.option(
-    "--for", "duration", metavar="SPAN", help="Resume by itself after this time, like 2h."
+    "--for",
+    "for_s",
+    type=parse_duration,
+    metavar="SPAN",
+    help="Resume by itself after this time, like 2h.",
 )
 @click.option("--at-end", is_flag=True, help="Finish the current run first.")
 @json_option("Print one JSON document.")
-def pause(duration: str | None, at_end: bool, as_json: bool) -> None:
+def pause(for_s: float | None, at_end: bool, as_json: bool) -> None:
     """Free the running node's device at once, until `arnode resume`.
 
     The current run is interrupted and repeated after the pause. Nothing recorded is lost.
     """
     from node.home.control_socket import call, document, nonsense
     from node.loop.in_flight import Lost
-    from node.terminal.durations import clock_words, parse_duration
 
     wanted: dict[str, bool | float] = {"at_end": at_end}
-    if duration:
-        wanted["for_s"] = parse_duration(duration)
+    if for_s:
+        wanted["for_s"] = for_s
     _require_running("pause")
     answer = document(call(Home.here().socket, "pause", wanted))
     if as_json:

@@ -330,6 +330,11 @@ def test_a_wrong_flag_is_two_lines_and_exit_2(
 @pytest.mark.parametrize(
     ("line", "fault"),
     [
+        ("start tiny --for banana", "`banana` is not a time span"),
+        ("start --for 1 hour", "`1` is not a time span"),
+        ("start --for=", "`` is not a time span"),
+        ("start tiny --schedule night", "`night` is not a range of hours"),
+        ("agent compare a --for 1", "`1` is not a time span"),
         ("log -n abc", "'abc' is not a whole number from 1 up"),
         ("run --seeds 500", "'500' is not a whole number from 1 to 100"),
         ("log --importance --kept -n 3", "--importance does not use --limit and --kept"),
