@@ -218,7 +218,7 @@ def branch(repository: Path, name: str, task: str | None) -> None:
     with reading() as (store, blobs):
         journal = Journal(Home.here(), store, blobs, shown_line(store, task).key).path
     if not (journal / ".git").is_dir():
-        raise ArnodeError("there is no journal yet", "start the node: `arnode start`")
+        raise ArnodeError("there is no journal yet", "`arnode start` runs the node, which measures")
     with explaining_faults(repository):
         into = UntrustedRepository.around(repository)
     fault: str | None = "it is not a git repository"

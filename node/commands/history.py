@@ -134,7 +134,8 @@ def show(id: str, raw: bool, trace: bool, as_json: bool) -> None:  # noqa: A002 
         return
     with reading() as (store, blobs):
         imported = {one.id: one for one in store.imported.listed() if begins(one.id, id)}
-        meant = only_one(id, imported.keys() | store.records.matching(id).keys())
+        matching = imported.keys() | store.records.matching(id).keys() if imported else ()
+        meant = only_one(id, matching)
         if meant in imported:
             if as_json:
                 print_json({"imported": imported_document(imported[meant])})

@@ -91,9 +91,9 @@ def _read(folder: Path, name: str) -> bytes:
         return FolderFile(folder, name).beginning(limit_bytes=MAX_FILE_BYTES + 1)
     except (FileNotFoundError, NotADirectoryError) as fault:
         raise UsageError(
-            f"there is no {name} in {folder}",
-            f"after `arnode start`, `arnode head --working > {name}` writes one to edit; --folder "
-            "names another folder",
+            f"there is no {name} in {'this folder' if folder == Path() else folder}",
+            f"`arnode try` measures a {name} that you edited: after `arnode start`, `arnode head "
+            f"--working > {name}` writes one; --folder names another folder",
         ) from fault
     except OSError as fault:
         raise UsageError(

@@ -54,7 +54,9 @@ def line_to_show(store: Store, task: str | None = None) -> tuple[Line, str]:
 def _lines(store: Store, task: str | None) -> list[Line]:
     lines = store.jobs.lines()
     if not lines:
-        raise UsageError("nothing has been measured here yet", "start the node: `arnode start`")
+        raise UsageError(
+            "nothing has been measured here yet", "`arnode start` runs the node, which measures"
+        )
     if task is None:
         return lines
     wanted = task_named(store, task, (line.task for line in lines))

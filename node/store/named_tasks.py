@@ -1,5 +1,6 @@
 """Lookup of the task that `--task` means: by its name, its folder, or an id's first digits."""
 
+import difflib
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -95,12 +96,11 @@ def task_named(store: Store, wanted: str, among: Iterable[bytes]) -> bytes:
     if wanted in builtin_tasks():
         raise UsageError(
             f"nothing has been measured on task {wanted!r} here yet{there}",
-            f"start it: `arnode start --task {wanted}`",
+            f"`arnode start --task {wanted}` works on it",
         )
-    raise UsageError(
-        f"there is no task {wanted!r} here{there}",
-        nearest(wanted, list(shown.values()) or builtin_tasks()),
-    )
+    possible = list(shown.values()) or difflib.get_close_matches(wanted, builtin_tasks(), 1)
+    hint = nearest(wanted, possible) if possible else "`arnode task list` lists the built-in tasks"
+    raise UsageError(f"there is no task {wanted!r} here{there}", hint)
 
 
 def _name(store: Store, task: bytes) -> str:

@@ -28,7 +28,7 @@ _SHOWN_DIGITS = 12
 _SHOWN_IDS = 5
 _AN_ID = (
     "an id",
-    "`arnode log` lists ids; `arnode head` is the head, `arnode task show NAME` a task",
+    "`arnode log` lists ids, `arnode leaderboard` those of claims; `arnode task show` shows a task",
 )
 
 
@@ -279,12 +279,14 @@ class Records:
         The id may also be that of a source measured here. Raises UsageError if none or several
         match.
         """
+        if not self._database.rows("SELECT 1 FROM record LIMIT 1"):
+            raise UsageError(
+                f"there is no record `{prefix}`: this home has no records yet",
+                "`arnode start` makes the first; ARNODE_HOME names another home",
+            )
         found = self.matching(prefix)
         if (one := only_one(prefix, found)) is None:
-            is_empty = not self._database.rows("SELECT 1 FROM record LIMIT 1")
-            home = "this home has no records yet; ARNODE_HOME names another one"
-            hint = home if is_empty else "see `arnode log` for ids"
-            raise UsageError(f"no record's id begins with `{prefix}`", hint)
+            raise UsageError(f"no record's id begins with `{prefix}`", "see `arnode log` for ids")
         return self.get(found[one])
 
     def find_author(self, prefix: str) -> bytes:

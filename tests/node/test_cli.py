@@ -353,6 +353,54 @@ def test_a_fault_in_the_arguments_is_named(
     assert fault in capsys.readouterr().err.splitlines()[0]
 
 
+@pytest.mark.parametrize(
+    ("line", "fault", "hint"),
+    [
+        (
+            line,
+            f"there is no record `{line.split()[-1]}`: this home has no records yet",
+            "`arnode start` makes the first; ARNODE_HOME names another home",
+        )
+        for line in ("show 1", "show latest", "diff HEAD", "verify all", "verify deadbeef")
+    ]
+    + [
+        (
+            "log --task nope",
+            "there is no task 'nope' here",
+            "`arnode task list` lists the built-in tasks",
+        ),
+        ("log --task tinny", "there is no task 'tinny' here", "did you mean 'tiny'?"),
+        (
+            "leaderboard --task tiny",
+            "nothing has been measured on task 'tiny' here yet",
+            "`arnode start --task tiny` works on it",
+        ),
+        (
+            "head",
+            "nothing has been measured here yet",
+            "`arnode start` runs the node, which measures",
+        ),
+        ("network peers", "no node is running on this home", "`arnode start` runs one"),
+    ],
+)
+def test_a_question_to_an_empty_home_is_answered_with_what_fills_it(
+    capsys: pytest.CaptureFixture[str], line: str, fault: str, hint: str
+) -> None:
+    assert arnode(*line.split()) in (2, 3)
+    assert capsys.readouterr().err.splitlines() == [f"arnode: {fault}", f"  hint: {hint}"]
+
+
+@pytest.mark.parametrize("line", ["show latest", "diff 1", "verify all"])
+def test_a_word_in_place_of_an_id_is_answered_with_where_ids_are_listed(
+    notebook: Notebook, capsys: pytest.CaptureFixture[str], line: str
+) -> None:
+    notebook.task_and_baseline()
+    assert arnode(*line.split()) == 2
+    fault, hint = capsys.readouterr().err.splitlines()
+    assert "is not an id" in fault
+    assert "`arnode log` lists ids, `arnode leaderboard` those of claims" in hint
+
+
 def test_a_list_is_set_in_the_notation_of_the_file(
     at_home: Home, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -148,9 +148,10 @@ def test_records_are_found_by_a_unique_prefix(notebook: Notebook) -> None:
 
 
 @pytest.mark.parametrize("prefix", ["", "012", "01234567zz", "0" * 65, "../../etc"])
-def test_what_cannot_be_an_id_is_a_usage_error(store: Store, prefix: str) -> None:
-    with pytest.raises(UsageError):
-        store.records.find(prefix)
+def test_what_cannot_be_an_id_is_a_usage_error(notebook: Notebook, prefix: str) -> None:
+    notebook.task_and_baseline()
+    with pytest.raises(UsageError, match="is not an id"):
+        notebook.store.records.find(prefix)
 
 
 def test_unknown_and_ambiguous_prefixes_are_distinguished(home: Home, notebook: Notebook) -> None:

@@ -56,6 +56,16 @@ def test_a_folder_without_the_file_is_an_error_that_names_both(folder: Path) -> 
     assert "--folder" in caught.value.hint
 
 
+def test_a_folder_to_try_without_a_source_is_answered_with_what_try_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError) as caught:
+        read_folder(Path(), ["train.py"])
+    assert caught.value.message == "there is no train.py in this folder"
+    assert caught.value.hint.startswith("`arnode try` measures a train.py that you edited: after")
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
