@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from node.commands.table import COMMANDS, SYNONYMS
+from node.commands.table import COMMANDS, EVERYDAY, SYNONYMS
 
 
 def _rows(commands: str, words: str, answer: str) -> dict[str, str]:
@@ -36,11 +36,13 @@ _MEANT: Mapping[str, str] = {
     **dict.fromkeys(("web", "open", "gui", "page", "attach", "watch"), "view"),
     **dict.fromkeys(("tasks", "problems"), "task list"),
     **dict.fromkeys(("machines", "hosts", "lanes", "cluster"), "worker"),
+    **dict.fromkeys(("whoami", "id"), "home key"),
     **dict.fromkeys(("files", "where", "folder"), "home paths"),
     **dict.fromkeys(("board", "ranking", "scores", "scoreboard"), "leaderboard"),
     **dict.fromkeys(("undo", "revert", "rollback", "checkout"), "help head"),
     **dict.fromkeys(("quit", "exit", "kill", "down", "disable"), "help stop"),
-    **dict.fromkeys(("up", "launch", "begin", "enable", "serve", "train"), "help start"),
+    **dict.fromkeys(("up", "launch", "begin", "enable", "serve"), "help start"),
+    **dict.fromkeys(("train", "sweep", "tune", "search", "optimize"), "help start"),
     **dict.fromkeys(("rerun", "reproduce", "audit", "validate"), "help verify"),
     **dict.fromkeys(("tutorial", "quickstart", "example", "examples"), "help demo"),
     **dict.fromkeys(("describe", "inspect", "get"), "show"),
@@ -108,6 +110,10 @@ _ANSWERS: Mapping[str, str] = {
     ),
     **_rows("worker", "add list", "`--lane HOST` adds a machine: see `arnode help start`"),
     **_rows("log", "latest last newest recent", "plain `arnode log` lists the newest first"),
+    **_rows("log", "tasks task", "see `arnode task list`"),
+    **_rows("leaderboard", "-a --all all", "`--top N` shows more rows"),
+    **_rows("show", "--diff --patch -p", "`arnode diff ID` prints the diff alone"),
+    **_rows("show,diff,verify", "--id", "leave out --id: the id needs no option"),
     **_rows("log", "-a --all all", "`--limit N` lists more than the newest experiments"),
     **_rows(
         "head,log,show,diff,report,leaderboard", "-o --output --out --file",
@@ -139,6 +145,7 @@ _MEANT_OPTIONS: Mapping[str, Sequence[str]] = {
     **dict.fromkeys(("-t", "--name", "--problem"), ("--task",)),
     **dict.fromkeys(("--message", "--why", "--description"), ("-m",)),
     "-v": ("-V",),
+    "-y": ("--yes",),
 }
 # Where the missing argument of a command is found.
 _FOUND_BY = {
@@ -169,7 +176,7 @@ def explained(fault: click.UsageError, given: Sequence[str]) -> tuple[str, str]:
     context = fault.ctx or _context_of(given)
     path, message = context.command_path, " ".join(fault.format_message().split())
     words = [word for word in given if word != "--debug"]
-    after = words[len(path.split()) - 1 :]
+    after = _after(path.split()[1:], words)
     match fault:
         case click.NoSuchOption():
             said = f"there is no option {fault.option_name} of `{path}`"
@@ -181,11 +188,21 @@ def explained(fault: click.UsageError, given: Sequence[str]) -> tuple[str, str]:
             hint = _parameter_hint(options[0], context, words) if options else _help_of(context)
             return message, hint
     if message.startswith("No such command"):
-        wrong_words = after[next(n for n, word in enumerate(after) if word[:1] != "-") :]
+        wrong_words = [word for word in after if not _is_option(word)] or ["--"]
         return f"there is no command `{path} {wrong_words[0]}`", _command_hint(wrong_words, context)
     if message.startswith("Got unexpected extra argument"):
         return message, _argument_hint(after, context)
     return message, _help_of(context)
+
+
+def _after(names: Sequence[str], words: Sequence[str]) -> list[str]:
+    """Return the words that follow the names of a command and its groups."""
+    left = list(words)
+    for name in names:
+        while left and name not in (left[0], SYNONYMS.get(left[0])):
+            del left[0]
+        del left[:1]
+    return left
 
 
 def help_hint(term: str) -> str | None:
@@ -221,6 +238,10 @@ def _context_of(given: Sequence[str]) -> click.Context:
 
 def _help_of(context: click.Context) -> str:
     return f"see `{context.command_path} --help`"
+
+
+def _is_option(word: str) -> bool:
+    return len(word) > 1 and word.startswith("-")
 
 
 def _suggest(path: str, asks: str = "did you mean `{}`?") -> str:
@@ -260,12 +281,9 @@ def _command_hint(words: Sequence[str], context: click.Context) -> str:
     if near:
         return _suggest(f"{path} {near[0]}")
     if context.parent is None:
-        others = difflib.get_close_matches(word, [*SYNONYMS, *_MEANT], 1, _NEAR)
-        return (
-            f"see `{path} {_meant(others[0])}`"
-            if others
-            else "`arnode help --all` lists all commands"
-        )
+        if others := difflib.get_close_matches(word, [*SYNONYMS, *_MEANT], 1, _NEAR):
+            return f"see `{path} {_meant(others[0])}`"
+        return "`arnode help --all` lists all commands"
     if "/" in word or "." in word:
         return f"name one of these first: {', '.join(names)}"
     if word in COMMANDS:
@@ -280,9 +298,8 @@ def _root_hint(words: Sequence[str], path: str) -> str | None:
     if " " in word and first in COMMANDS:
         return f"leave out the quotes: `{path} {words[0]}`"
     if others and first in COMMANDS:  # such as `task-list`
-        return _suggest(
-            f"{path} {' '.join([first, *others] if _exists(first, *others) else [first])}"
-        )
+        command = [first, *others] if _exists(first, *others) else [first]
+        return _suggest(f"{path} {' '.join(command)}")
     if word in _LOOKING and following:  # such as `list tasks` and `describe task tiny`
         if task := _near_task(following[0]):
             return f"see `{path} task show {task}`"
@@ -334,11 +351,9 @@ def _listed(context: click.Context) -> str:
 
 def _option_hint(wrong: str, context: click.Context, words: Sequence[str]) -> str:
     path, known = context.command_path, _options(context)
-    for word in words:  # click reads `-json` as `-j`
-        if word.startswith(wrong[:2]) and f"-{word}" in [*known, "--help"]:
-            return (
-                f"did you mean `{path} -{word}`?" if word == "-help" else f"did you mean -{word}?"
-            )
+    for word in words:  # of `-json` click reports `-j`, of `-help` `-e`
+        if wrong[1:2] in word and f"-{word}" in [*known, "--help"]:
+            return f"did you mean `{path} -{word}`?"
     if " " in wrong:
         return "leave out the quotes around several words"
     if answer := _answer(wrong, context):
@@ -364,14 +379,11 @@ def _option_hint(wrong: str, context: click.Context, words: Sequence[str]) -> st
 
 
 def _commands_with(option: str) -> list[str]:
-    """Return some commands that have an option, those that change nothing first."""
-    single = {
-        name: entry.load(name)
-        for name, entry in COMMANDS.items()
-        if name != "help" and entry.group is None
-    }
+    """Return some everyday commands that have an option, those that change nothing first."""
     names = [
-        name for name, one in single.items() if any(option in each.opts for each in one.params)
+        name
+        for name, entry in EVERYDAY.items()
+        if any(option in one.opts for one in entry.load(name).params)
     ]
     return sorted(names, key=lambda name: name not in _HARMLESS)[:_MOST_NAMED]
 
@@ -464,10 +476,11 @@ def _divided(
     extras: list[str] = []
     kept: list[str] = []
     is_value = False
-    for word in after:
-        (kept if is_value or word.startswith("-") else extras).append(word)
+    end = after.index("--") if "--" in after else len(after)
+    for word in after[:end]:
+        (kept if is_value or _is_option(word) else extras).append(word)
         is_value = not is_value and word in known and not known[word].is_flag
-    return extras, kept
+    return [*extras, *after[end + 1 :]], kept
 
 
 def _as_options(extras: Sequence[str], known: Mapping[str, click.Option]) -> list[str] | None:
@@ -498,6 +511,8 @@ def _option_of_value(word: str, known: Mapping[str, click.Option]) -> tuple[str,
     """Return the option that a value belongs to, and the value as the option takes it."""
     place = _PLACE.fullmatch(word)
     counts = [one for one in ("--limit", "--top") if one in known]
+    if "-m" in known and " " in word:
+        return "-m", word
     if word.isdigit() and counts:
         return counts[0], word
     if "--task" in known and (task := _near_task(word)):

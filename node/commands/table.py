@@ -140,6 +140,7 @@ _SECTIONS: Mapping[str, Mapping[str, CommandEntry]] = {
     ),
 }
 
+EVERYDAY = _SECTIONS[_EVERYDAY]
 COMMANDS: Mapping[str, CommandEntry] = {
     name: entry for commands in _SECTIONS.values() for name, entry in commands.items()
 }
