@@ -1,7 +1,7 @@
 """Hints for wrong command lines: what the user probably meant.
 
 A hint names the right spelling of what was typed. It never suggests to start, stop or change
-something that was not asked for. The tables hold words of other tools and what they are here.
+something that was not asked for. Words of other tools are in `node.commands.habits`.
 """
 
 import difflib
@@ -12,156 +12,17 @@ from pathlib import Path
 
 import click
 
+from node.commands.habits import (
+    ANSWERS,
+    FOUND_BY,
+    HARMLESS,
+    LOOKING,
+    MEANT,
+    MEANT_IN_GROUPS,
+    MEANT_OPTIONS,
+)
 from node.commands.table import COMMANDS, EVERYDAY, SYNONYMS
 
-
-def _rows(commands: str, words: str, answer: str) -> dict[str, str]:
-    """Return the answer to each of these words after each of these commands, or after none."""
-    return {
-        f"{command} {word}".strip(): answer
-        for command in commands.split(",")
-        for word in words.split()
-    }
-
-
-# What people call things, and the commands that show or explain them.
-_MEANT: Mapping[str, str] = {
-    **dict.fromkeys(("settings", "setting", "configure", "options"), "home config"),
-    **dict.fromkeys(("cost", "costs", "usage", "budget", "money"), "agent spending"),
-    **dict.fromkeys(("model", "models", "llm", "proposer", "proposers"), "agent"),
-    **dict.fromkeys(("node", "nodes", "peer", "people", "swarm"), "network peers"),
-    **dict.fromkeys(("list", "results", "trials", "experiments", "runs"), "log"),
-    **dict.fromkeys(("progress", "info", "ps", "top"), "status"),
-    **dict.fromkeys(("code", "source", "cat"), "head"),
-    **dict.fromkeys(("web", "open", "gui", "page", "attach", "watch"), "view"),
-    **dict.fromkeys(("tasks", "problems"), "task list"),
-    **dict.fromkeys(("machines", "hosts", "lanes", "cluster"), "worker"),
-    **dict.fromkeys(("whoami", "id"), "home key"),
-    **dict.fromkeys(("files", "where", "folder"), "home paths"),
-    **dict.fromkeys(("board", "ranking", "scores", "scoreboard"), "leaderboard"),
-    **dict.fromkeys(("undo", "revert", "rollback", "checkout"), "help head"),
-    **dict.fromkeys(("quit", "exit", "kill", "down", "disable"), "help stop"),
-    **dict.fromkeys(("up", "launch", "begin", "enable", "serve"), "help start"),
-    **dict.fromkeys(("train", "sweep", "tune", "search", "optimize"), "help start"),
-    **dict.fromkeys(("rerun", "reproduce", "audit", "validate"), "help verify"),
-    **dict.fromkeys(("tutorial", "quickstart", "example", "examples"), "help demo"),
-    **dict.fromkeys(("describe", "inspect", "get"), "show"),
-}
-# Answers to a word or an option after a command; to an option alone, after any command.
-_ANSWERS: Mapping[str, str] = {
-    **_rows(
-        "", "delete rm remove reset clean uninstall clear",
-        "records stay; `arnode help head` says how to go back, `arnode home paths` where files are",
-    ),
-    **_rows(
-        "", "login logout signup register account",
-        "there are no accounts: `arnode home key` shows this node's key",
-    ),
-    **_rows(
-        "", "init",
-        "nothing needs to be set up; `arnode task init` makes a task of a program of yours",
-    ),
-    **_rows(
-        "", "logs",
-        "`arnode log` lists experiments, `arnode home logs` shows the node's own log",
-    ),
-    **_rows("", "restart", "`start` resumes what `stop` ended: see `arnode help stop`"),
-    **_rows(
-        "", "commit add submit apply stage",
-        "`arnode help try` says how an edit of yours is measured and recorded",
-    ),
-    **_rows(
-        "", "push pull fetch clone sync",
-        "a running node exchanges records by itself: see `arnode help network`",
-    ),
-    **_rows("", "upgrade update", "install the new version as you installed this one"),
-    **_rows(
-        "", "-f -w --follow --watch",
-        "`arnode view` shows a running node live; `arnode home logs -f` follows its log",
-    ),
-    **_rows(
-        "task", "rm delete remove clear uninstall",
-        "built-in tasks stay; a task of your own is a folder, which you may delete",
-    ),
-    **_rows(
-        "network", "leave rm remove delete disconnect",
-        "`--network none` keeps a node offline: see `arnode help start`",
-    ),
-    **_rows("network", "add connect", "see `arnode help network join`"),
-    **_rows(
-        "start", "-d --daemon --detach --background -b",
-        "`nohup arnode start … &` runs it in the background; docs/service.md: as a service",
-    ),
-    **_rows("start", "--resume --continue resume continue", "plain `arnode start` resumes"),
-    **_rows("start", "--offline --no-network", "`--network none` keeps the node offline"),
-    **_rows("start,view", "--port -p", "the page's address is an option: `--web 127.0.0.1:8080`"),
-    **_rows(
-        "stop", "-a --all --force --now all now it node",
-        "plain `arnode stop` stops the node of this home",
-    ),
-    **_rows(
-        "demo", "stop quit end status",
-        "the demo ends by itself and stops its nodes; Ctrl-C ends it earlier",
-    ),
-    **_rows("verify", "-a --all", "it re-runs one claim: `arnode leaderboard` lists ids"),
-    **_rows(
-        "doctor", "--fix --repair fix repair",
-        "it only reports: `arnode help home fsck` says how to check and fix the home",
-    ),
-    **_rows("worker", "add list", "`--lane HOST` adds a machine: see `arnode help start`"),
-    **_rows("log", "latest last newest recent", "plain `arnode log` lists the newest first"),
-    **_rows("log", "tasks task", "see `arnode task list`"),
-    **_rows("leaderboard", "-a --all all", "`--top N` shows more rows"),
-    **_rows("show", "--diff --patch -p", "`arnode diff ID` prints the diff alone"),
-    **_rows("show,diff,verify", "--id", "leave out --id: the id needs no option"),
-    **_rows("log", "-a --all all", "`--limit N` lists more than the newest experiments"),
-    **_rows(
-        "head,log,show,diff,report,leaderboard", "-o --output --out --file",
-        "it prints: end the command with `> FILE`",
-    ),
-}  # fmt: skip
-# The same commands in groups; the first one that the group has is meant.
-_MEANT_IN_GROUPS: Mapping[str, Sequence[str]] = {
-    **dict.fromkeys(("ls", "all", "list"), ("list", "show")),
-    **dict.fromkeys(("new", "create", "make", "add"), ("init",)),
-    **dict.fromkeys(("get", "describe", "info", "status", "cat"), ("show",)),
-    **dict.fromkeys(("dir", "path", "files"), ("paths",)),
-    "log": ("logs",),
-}
-# Options of other tools, and what they are called here.
-_MEANT_OPTIONS: Mapping[str, Sequence[str]] = {
-    **dict.fromkeys(
-        ("--duration", "--time", "--timeout", "--max-time", "--budget", "--hours", "--minutes"),
-        ("--for",),
-    ),
-    **dict.fromkeys(("--model", "--llm", "--proposer"), ("--agent",)),
-    **dict.fromkeys(("--workers", "--jobs", "-j"), ("--lanes",)),
-    **dict.fromkeys(("--host", "--address"), ("--web",)),
-    **dict.fromkeys(
-        ("--trials", "--n-trials", "--runs", "-n", "--limit", "--top", "--last"),
-        ("--limit", "--top", "--max-experiments"),
-    ),
-    **dict.fromkeys(("--tail", "--lines", "--count", "--max-count"), ("--limit", "--top")),
-    **dict.fromkeys(("-t", "--name", "--problem"), ("--task",)),
-    **dict.fromkeys(("--message", "--why", "--description"), ("-m",)),
-    "-v": ("-V",),
-    "-y": ("--yes",),
-}
-# Where the missing argument of a command is found.
-_FOUND_BY = {
-    "ID": "`arnode log` lists ids",
-    "ID|BUNDLE": "`arnode log` and `arnode leaderboard` list ids",
-    "[ID]": "plain `arnode approve` lists the ids that it takes",
-    "NAME": "`arnode task list` lists names",
-    "LINE": "`arnode network invite` prints one on a node of the network",
-}
-_LOOKING = ("list", "get", "describe", "inspect", "info")
-# Only these are suggested by name; of others the help is. A hint must not change anything.
-_HARMLESS = (
-    "status", "view", "log", "show", "head", "task", "leaderboard", "doctor", "diff", "report",
-    "network", "agent", "home", "worker", "help",
-    "list", "paths", "path", "logs", "config", "key", "peers", "spending", "skill",
-)  # fmt: skip
 _HELP = ("help", "usage", "?")
 _NEAR = 0.81  # of a misspelled option; options that only look alike are no help
 _NEAR_COMMAND = 0.65
@@ -209,14 +70,14 @@ def help_hint(term: str) -> str | None:
     """Return a hint for a term of other tools that `arnode help` does not know."""
     found = _meant(term)
     meaning = f"see `arnode help {found.removeprefix('help ')}`" if found else None
-    return _ANSWERS.get(term) or meaning
+    return ANSWERS.get(term) or meaning
 
 
 def _meant(word: str) -> str | None:
     """Return the command that a word of people or of a group means, such as `home config`."""
     groups = (group for group, entry in COMMANDS.items() if entry.group and word in entry.group)
     grouped = next((f"{group} {word}" for group in groups), None)
-    return _MEANT.get(word) or grouped or SYNONYMS.get(word)
+    return MEANT.get(word) or grouped or SYNONYMS.get(word)
 
 
 def _context_of(given: Sequence[str]) -> click.Context:
@@ -247,14 +108,14 @@ def _is_option(word: str) -> bool:
 def _suggest(path: str, asks: str = "did you mean `{}`?") -> str:
     """Return a hint on a command; on one that changes something, only its help is suggested."""
     root, *names = path.split()
-    is_harmless = names[0] == "help" or names[-1] in _HARMLESS
+    is_harmless = names[0] == "help" or names[-1] in HARMLESS
     return asks.format(path) if is_harmless else f"see `{root} help {' '.join(names)}`"
 
 
 def _answer(word: str, context: click.Context) -> str | None:
     _, *names = context.command_path.split()
-    general = _ANSWERS.get(word) if word.startswith("-") else None
-    return _ANSWERS.get(" ".join([*names, word])) or general
+    general = ANSWERS.get(word) if word.startswith("-") else None
+    return ANSWERS.get(" ".join([*names, word])) or general
 
 
 # Words in place of a command
@@ -281,7 +142,7 @@ def _command_hint(words: Sequence[str], context: click.Context) -> str:
     if near:
         return _suggest(f"{path} {near[0]}")
     if context.parent is None:
-        if others := difflib.get_close_matches(word, [*SYNONYMS, *_MEANT], 1, _NEAR):
+        if others := difflib.get_close_matches(word, [*SYNONYMS, *MEANT], 1, _NEAR):
             return f"see `{path} {_meant(others[0])}`"
         return "`arnode help --all` lists all commands"
     if "/" in word or "." in word:
@@ -300,7 +161,7 @@ def _root_hint(words: Sequence[str], path: str) -> str | None:
     if others and first in COMMANDS:  # such as `task-list`
         command = [first, *others] if _exists(first, *others) else [first]
         return _suggest(f"{path} {' '.join(command)}")
-    if word in _LOOKING and following:  # such as `list tasks` and `describe task tiny`
+    if word in LOOKING and following:  # such as `list tasks` and `describe task tiny`
         if task := _near_task(following[0]):
             return f"see `{path} task show {task}`"
         if found := "task show" if following[0] == "task" else _meant(following[0]):
@@ -314,7 +175,7 @@ def _root_hint(words: Sequence[str], path: str) -> str | None:
 
 def _group_hint(word: str, names: Sequence[str], context: click.Context) -> str | None:
     """Return a hint for a word of other tools in a group of commands."""
-    found = next((name for name in _MEANT_IN_GROUPS.get(word, ()) if name in names), None)
+    found = next((name for name in MEANT_IN_GROUPS.get(word, ()) if name in names), None)
     if context.info_name == "task" and (task := _near_task(word)):
         found = f"show {task}"
     return f"did you mean `{context.command_path} {found}`?" if found else None
@@ -365,7 +226,7 @@ def _option_hint(wrong: str, context: click.Context, words: Sequence[str]) -> st
         return f"the commands of `{path}`: {names}"
     if wrong[1:].isdigit() and "--limit" in known:  # such as `log -5`
         return f"did you mean `{path} --limit {wrong[1:]}`?"
-    wanted = (*_MEANT_OPTIONS.get(wrong, ()), wrong)
+    wanted = (*MEANT_OPTIONS.get(wrong, ()), wrong)
     if means := [one for one in wanted if one in known]:
         return f"did you mean {means[0]}?"
     if "--task" in wanted:
@@ -385,7 +246,7 @@ def _commands_with(option: str) -> list[str]:
         for name, entry in EVERYDAY.items()
         if any(option in one.opts for one in entry.load(name).params)
     ]
-    return sorted(names, key=lambda name: name not in _HARMLESS)[:_MOST_NAMED]
+    return sorted(names, key=lambda name: name not in HARMLESS)[:_MOST_NAMED]
 
 
 def _hint_before_command(wrong: str, context: click.Context, words: Sequence[str]) -> str:
@@ -396,7 +257,7 @@ def _hint_before_command(wrong: str, context: click.Context, words: Sequence[str
         if any(wrong in one.opts for one in loaded.params):
             return f"options come after the command: `arnode {command} {wrong} …`"
         return f"see `arnode {command} --help`"
-    if means := [one for one in _MEANT_OPTIONS.get(wrong, ()) if one in known]:
+    if means := [one for one in MEANT_OPTIONS.get(wrong, ()) if one in known]:
         return f"did you mean {means[0]}?"
     name = wrong.lstrip("-")
     return _suggest(f"arnode {name}", "see `{}`") if name in COMMANDS else _help_of(context)
@@ -409,7 +270,7 @@ def _parameter_hint(wrong: click.Parameter, context: click.Context, words: Seque
     if isinstance(wrong, click.Option):
         said = max(wrong.opts, key=len)
         return f"{said}: {wrong.help}" if wrong.help else _help_of(context)
-    return _FOUND_BY.get(wrong.make_metavar(ctx=context), _help_of(context))
+    return FOUND_BY.get(wrong.make_metavar(ctx=context), _help_of(context))
 
 
 def _init_command(words: Sequence[str]) -> str | None:
@@ -436,7 +297,7 @@ def _argument_hint(after: Sequence[str], context: click.Context) -> str:
     if takes:
         metavars = " ".join(one.make_metavar(ctx=context) for one in takes)
         amount = f"one {metavars} at a time" if len(takes) == 1 else metavars
-        return f"it takes {amount}; {_FOUND_BY.get(metavars, _help_of(context))}"
+        return f"it takes {amount}; {FOUND_BY.get(metavars, _help_of(context))}"
     extra = extras[0]
     if extra in _HELP:
         return _help_of(context)

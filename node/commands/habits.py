@@ -1,0 +1,155 @@
+"""Words of other tools and what they are here, for hints on wrong command lines.
+
+No answer suggests to start, stop or change something that was not asked for.
+"""
+
+from collections.abc import Mapping, Sequence
+
+
+def _rows(commands: str, words: str, answer: str) -> dict[str, str]:
+    """Return the answer to each of these words after each of these commands, or after none."""
+    return {
+        f"{command} {word}".strip(): answer
+        for command in commands.split(",")
+        for word in words.split()
+    }
+
+
+# What people call things, and the commands that show or explain them.
+MEANT: Mapping[str, str] = {
+    **dict.fromkeys(("settings", "setting", "configure", "options"), "home config"),
+    **dict.fromkeys(("cost", "costs", "usage", "budget", "money"), "agent spending"),
+    **dict.fromkeys(("model", "models", "llm", "proposer", "proposers"), "agent"),
+    **dict.fromkeys(("node", "nodes", "peer", "people", "swarm"), "network peers"),
+    **dict.fromkeys(("list", "results", "trials", "experiments", "runs"), "log"),
+    **dict.fromkeys(("progress", "info", "ps", "top"), "status"),
+    **dict.fromkeys(("code", "source", "cat"), "head"),
+    **dict.fromkeys(("web", "open", "gui", "page", "attach", "watch"), "view"),
+    **dict.fromkeys(("tasks", "problems"), "task list"),
+    **dict.fromkeys(("machines", "hosts", "lanes", "cluster"), "worker"),
+    **dict.fromkeys(("whoami", "id"), "home key"),
+    **dict.fromkeys(("files", "where", "folder"), "home paths"),
+    **dict.fromkeys(("board", "ranking", "scores", "scoreboard"), "leaderboard"),
+    **dict.fromkeys(("undo", "revert", "rollback", "checkout"), "help head"),
+    **dict.fromkeys(("quit", "exit", "kill", "down", "disable"), "help stop"),
+    **dict.fromkeys(("up", "launch", "begin", "enable", "serve"), "help start"),
+    **dict.fromkeys(("train", "sweep", "tune", "search", "optimize"), "help start"),
+    **dict.fromkeys(("rerun", "reproduce", "audit", "validate"), "help verify"),
+    **dict.fromkeys(("tutorial", "quickstart", "example", "examples"), "help demo"),
+    **dict.fromkeys(("describe", "inspect", "get"), "show"),
+}
+# Answers to a word or an option after a command; to an option alone, after any command.
+ANSWERS: Mapping[str, str] = {
+    **_rows(
+        "", "delete rm remove reset clean uninstall clear",
+        "records stay; `arnode help head` says how to go back, `arnode home paths` where files are",
+    ),
+    **_rows(
+        "", "login logout signup register account",
+        "there are no accounts: `arnode home key` shows this node's key",
+    ),
+    **_rows(
+        "", "init",
+        "nothing needs to be set up; `arnode task init` makes a task of a program of yours",
+    ),
+    **_rows(
+        "", "logs",
+        "`arnode log` lists experiments, `arnode home logs` shows the node's own log",
+    ),
+    **_rows("", "restart", "`start` resumes what `stop` ended: see `arnode help stop`"),
+    **_rows(
+        "", "commit add submit apply stage",
+        "`arnode help try` says how an edit of yours is measured and recorded",
+    ),
+    **_rows(
+        "", "push pull fetch clone sync",
+        "a running node exchanges records by itself: see `arnode help network`",
+    ),
+    **_rows("", "upgrade update", "install the new version as you installed this one"),
+    **_rows(
+        "", "-f -w --follow --watch",
+        "`arnode view` shows a running node live; `arnode home logs -f` follows its log",
+    ),
+    **_rows(
+        "task", "rm delete remove clear uninstall",
+        "built-in tasks stay; a task of your own is a folder, which you may delete",
+    ),
+    **_rows(
+        "network", "leave rm remove delete disconnect",
+        "`--network none` keeps a node offline: see `arnode help start`",
+    ),
+    **_rows("network", "add connect", "see `arnode help network join`"),
+    **_rows(
+        "start", "-d --daemon --detach --background -b",
+        "`nohup arnode start … &` runs it in the background; docs/service.md: as a service",
+    ),
+    **_rows("start", "--resume --continue resume continue", "plain `arnode start` resumes"),
+    **_rows("start", "--offline --no-network", "`--network none` keeps the node offline"),
+    **_rows("start,view", "--port -p", "the page's address is an option: `--web 127.0.0.1:8080`"),
+    **_rows(
+        "stop", "-a --all --force --now all now it node",
+        "plain `arnode stop` stops the node of this home",
+    ),
+    **_rows(
+        "demo", "stop quit end status",
+        "the demo ends by itself and stops its nodes; Ctrl-C ends it earlier",
+    ),
+    **_rows("verify", "-a --all", "it re-runs one claim: `arnode leaderboard` lists ids"),
+    **_rows(
+        "doctor", "--fix --repair fix repair",
+        "it only reports: `arnode help home fsck` says how to check and fix the home",
+    ),
+    **_rows("worker", "add list", "`--lane HOST` adds a machine: see `arnode help start`"),
+    **_rows("log", "latest last newest recent", "plain `arnode log` lists the newest first"),
+    **_rows("log", "tasks task", "see `arnode task list`"),
+    **_rows("leaderboard", "-a --all all", "`--top N` shows more rows"),
+    **_rows("show", "--diff --patch -p", "`arnode diff ID` prints the diff alone"),
+    **_rows("show,diff,verify", "--id", "leave out --id: the id needs no option"),
+    **_rows("log", "-a --all all", "`--limit N` lists more than the newest experiments"),
+    **_rows(
+        "head,log,show,diff,report,leaderboard", "-o --output --out --file",
+        "it prints: end the command with `> FILE`",
+    ),
+}  # fmt: skip
+# The same commands in groups; the first one that the group has is meant.
+MEANT_IN_GROUPS: Mapping[str, Sequence[str]] = {
+    **dict.fromkeys(("ls", "all", "list"), ("list", "show")),
+    **dict.fromkeys(("new", "create", "make", "add"), ("init",)),
+    **dict.fromkeys(("get", "describe", "info", "status", "cat"), ("show",)),
+    **dict.fromkeys(("dir", "path", "files"), ("paths",)),
+    "log": ("logs",),
+}
+# Options of other tools, and what they are called here.
+MEANT_OPTIONS: Mapping[str, Sequence[str]] = {
+    **dict.fromkeys(
+        ("--duration", "--time", "--timeout", "--max-time", "--budget", "--hours", "--minutes"),
+        ("--for",),
+    ),
+    **dict.fromkeys(("--model", "--llm", "--proposer"), ("--agent",)),
+    **dict.fromkeys(("--workers", "--jobs", "-j"), ("--lanes",)),
+    **dict.fromkeys(("--host", "--address"), ("--web",)),
+    **dict.fromkeys(
+        ("--trials", "--n-trials", "--runs", "-n", "--limit", "--top", "--last"),
+        ("--limit", "--top", "--max-experiments"),
+    ),
+    **dict.fromkeys(("--tail", "--lines", "--count", "--max-count"), ("--limit", "--top")),
+    **dict.fromkeys(("-t", "--name", "--problem"), ("--task",)),
+    **dict.fromkeys(("--message", "--why", "--description"), ("-m",)),
+    "-v": ("-V",),
+    "-y": ("--yes",),
+}
+# Where the missing argument of a command is found.
+FOUND_BY = {
+    "ID": "`arnode log` lists ids",
+    "ID|BUNDLE": "`arnode log` and `arnode leaderboard` list ids",
+    "[ID]": "plain `arnode approve` lists the ids that it takes",
+    "NAME": "`arnode task list` lists names",
+    "LINE": "`arnode network invite` prints one on a node of the network",
+}
+LOOKING = ("list", "get", "describe", "inspect", "info")
+# Only these are suggested by name; of others the help is. A hint must not change anything.
+HARMLESS = (
+    "status", "view", "log", "show", "head", "task", "leaderboard", "doctor", "diff", "report",
+    "network", "agent", "home", "worker", "help",
+    "list", "paths", "path", "logs", "config", "key", "peers", "spending", "skill",
+)  # fmt: skip
