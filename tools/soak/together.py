@@ -66,6 +66,7 @@ from trainer.task_folder.task import Task
 from trainer.task_kinds import kind_of, load_task
 
 _SEEDS: Final = range(1000, 1006)
+_NEWCOMER_RUNS: Final = 24
 _LONGEST_RUN_S: Final = 120.0
 _LONGEST_S: Final = 5400.0  # for one group
 _BEGUN_S: Final = 1800.0  # no group is started after this
@@ -106,13 +107,12 @@ def _played_once(home: Path, group: Group, longest_s: float) -> Played:
     if not kept.exists():
         place = home / group.name
         shutil.rmtree(place, ignore_errors=True)
-        seen, costs = asyncio.run(_played(place, group, longest_s))
+        watched = asyncio.run(_played(place, group, longest_s))
         homes = [Home(place / f"node-{number}") for number in range(group.nodes)]
         baseline = load_task(group.task_place, data_dir=home / "data").source
         start, changes = kept_changes(homes[0], baseline)
         results = {
-            "seen": seen,
-            "costs": costs,
+            **watched,
             "adopted": [move for one in homes for move in _adopted(one)],
             "spent": [runs_by_kind(one) for one in homes],
             "start": start,
@@ -123,14 +123,14 @@ def _played_once(home: Path, group: Group, longest_s: float) -> Played:
     return played
 
 
-async def _played(
-    place: Path, group: Group, longest_s: float
-) -> tuple[list[list[tuple[str, int]]], Figures]:
-    """Let the nodes work.
+async def _played(place: Path, group: Group, longest_s: float) -> Played:
+    """Let the nodes work, then another node that joins them.
 
-    Return each honest node's working line and number of runs over time, and the costs of a node.
+    Return each honest node's working line and number of runs over time, those of the newcomer, and
+    the costs of a node.
     """
     seen: list[list[tuple[str, int]]] = []
+    of_newcomer: list[tuple[str, int]] = []
     async with aclosing(Cast(place, is_temporary=False)) as cast:
         network = Network(name=NETWORK, secret=secrets.token_bytes(SECRET_BYTES))
         create_network(Home(place / "bootstrap"), network)
@@ -162,7 +162,14 @@ async def _played(
             if statistics.fmean(runs for _, runs in row) >= group.runs:
                 break
         costs = await asyncio.to_thread(_costs, nodes)
-    return seen, costs
+        if group.nodes > 1:
+            newcomer = await cast.start("newcomer", ARNODE, start, _SETTINGS)
+            await _awaited(newcomer)
+            turns.add(newcomer)
+            while not of_newcomer or of_newcomer[-1][1] < _NEWCOMER_RUNS:
+                await turns.give()
+                of_newcomer.append(await asyncio.to_thread(_progress, newcomer))
+    return {"seen": seen, "newcomer": of_newcomer, "costs": costs}
 
 
 def _costs(nodes: Sequence[Actor]) -> Figures:
@@ -200,8 +207,13 @@ class _Turns:
     """The turns of the nodes: only one at a time may start runs."""
 
     def __init__(self, nodes: Sequence[Actor]) -> None:
-        self._nodes = nodes
+        self._nodes = list(nodes)
         self._at_work = list(nodes)
+
+    def add(self, node: Actor) -> None:
+        """Add a node that is at work already."""
+        self._nodes.append(node)
+        self._at_work.append(node)
 
     async def give(self) -> None:
         """Give the next turn to the node with the fewest runs, once the others are paused."""
@@ -260,8 +272,9 @@ async def _true_gains(home: Path, group: Group, played: Played) -> dict[str, flo
     task = load_task(group.task_place, data_dir=home / "data")
     sources: dict[str, Source] = {task.source.tree.hex(): task.source}
     trees = {tree for row in played["seen"] for tree, _ in row}.union(*played["adopted"])
-    for number in range(group.nodes):
-        blobs = Blobs(Home(home / group.name / f"node-{number}").blobs)
+    trees |= {tree for tree, _ in played["newcomer"] if tree}
+    for name in (*(f"node-{number}" for number in range(group.nodes)), "newcomer"):
+        blobs = Blobs(Home(home / group.name / name).blobs)
         for tree in sorted(trees - sources.keys()):
             if not blobs.lacking(bytes.fromhex(tree)):  # else it is another node's
                 sources[tree] = blobs.get_source(bytes.fromhex(tree))

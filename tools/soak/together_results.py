@@ -1,6 +1,7 @@
 """The recorded groups of `tools.soak.together`, and the figures computed from them."""
 
 import json
+import math
 import statistics
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -92,7 +93,7 @@ def results_of(task: str) -> dict[str, Any]:
     Runs are per node. A target that the eight nodes never reached has None.
     """
     results: dict[str, Any] = {f"{share:.0%}": [] for share in _SHARES}
-    spent = []
+    spent, newcomers = [], []
     for number in range(REPETITIONS):
         alone, together = (group.results() for group in _repetition(task, number))
         if alone is None or together is None:
@@ -111,7 +112,20 @@ def results_of(task: str) -> dict[str, Any]:
                     "at_most": round(one / fewest, 2),
                 }
             )
-    return {"repetitions": len(spent), **results, "runs_went_to": spent}
+        newcomers.append(_newcomers_runs(together))
+    return {
+        "repetitions": len(spent),
+        **results,
+        "newcomer_is_level_after": newcomers,
+        "runs_went_to": spent,
+    }
+
+
+def _newcomers_runs(together: Played) -> int | None:
+    """Return the runs until a node that joined at the end had the median gain; None if never."""
+    level, gains = _last_gain(together), together["gains"]
+    runs = (runs for tree, runs in together["newcomer"] if gains.get(tree, -math.inf) >= level)
+    return next(runs, None)
 
 
 def lying_of(task: str) -> dict[str, Any] | None:

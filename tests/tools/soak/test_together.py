@@ -30,6 +30,7 @@ def record(
         "start": 4,
         "kept": KEPT,
         "spent": [{"reference_run": 2}],
+        "newcomer": [["a", 3], ["b", 7], ["c", 9]],
         **more,
     }
     (folder / f"together-tiny-{name}.json").write_text(json.dumps(reported))
@@ -53,6 +54,10 @@ def test_a_group_is_as_far_as_its_typical_line(folder: Path) -> None:
     assert results()["50%"] == [
         {"alone": 20, "together": 10, "times_as_fast": 2.0, "at_most": round(20 / 7, 2)}
     ]
+
+
+def test_a_newcomer_is_level_once_it_has_the_median_gain(folder: Path) -> None:
+    assert results()["newcomer_is_level_after"] == [7]
 
 
 def test_a_target_that_a_group_never_came_to_has_no_figure(folder: Path) -> None:
