@@ -22,7 +22,7 @@ from protocol.ideas import HyperparameterSpec
 from protocol.prospects import LEAST_KEPT_SD
 
 _UNVERIFIED: frozenset[Level] = frozenset({"claimed"})
-_MOST_FAILED: Final = 2  # changes of an author that failed here, beyond those that held
+MOST_FAILED: Final = 2  # changes of an author that failed here, beyond those that held
 _HEX = frozenset("0123456789abcdef")
 
 
@@ -87,7 +87,7 @@ def kept_elsewhere(
             held[one.author] += 1 if decision == "kept" else -1
     kept.sort(key=lambda one: -(one.gain_sd or 0.0))
     for one in kept:
-        if held[one.author] <= -_MOST_FAILED or frozenset(one.after) in here:
+        if held[one.author] <= -MOST_FAILED or frozenset(one.after) in here:
             continue
         is_same = all(
             name in hyperparameters and hyperparameters[name].value == value
@@ -119,7 +119,7 @@ def leading_values(
     for one in sorted(ahead, key=lambda one: -(one.lead_sd or 0.0)):
         values = {**dict(one.values), **dict(one.after)}
         is_same = values.keys() == hyperparameters.keys()
-        if not is_same or vain[one.author] >= _MOST_FAILED:
+        if not is_same or vain[one.author] >= MOST_FAILED:
             continue
         changes = [Change(hyperparameters[name], value) for name, value in values.items()]
         changes = [change for change in changes if not change.does_nothing]

@@ -6,7 +6,7 @@ into every line, and all nodes get it at once. Each set of assumptions drops som
 
 import random
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from math import exp
 from statistics import median
@@ -132,16 +132,21 @@ class Ideas:
             )
         )
 
-    def kept_by_others(self, member: int, runs: int) -> list[int]:
+    def kept_by_others(self, member: int, runs: int, skipped: Collection[int]) -> list[int]:
         """Return the ideas that others kept, as known after `runs` runs, the largest gain first.
 
-        Ideas with too many negative screens are left out, as in `node.loop.others_tries`.
+        Ideas with too many negative screens are left out, as in `node.loop.others_tries`, and
+        those that only `skipped` members kept.
         """
         if not self.sharing.pools_keeps:
             return []
         latest, claimed = runs - self.assumed.delay_runs, dict[int, float]()
         for idea, keeps in self.keeps.items():
-            known = {who: gain for who, at, gain in keeps if who != member and at <= latest}
+            known = {
+                who: gain
+                for who, at, gain in keeps
+                if who != member and who not in skipped and at <= latest
+            }
             vain = {
                 who
                 for who, at, gain in self.tries.get(idea, ())

@@ -6,12 +6,14 @@ Only runs, leaderboards without delay and liars are simulated.
 """
 
 import random
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import sqrt
 
 from agent.hyperparameters.moves import MOST_AT_ONCE
 from agent.hyperparameters.proposer import KEPT_BY_OTHERS_SHARE
+from agent.hyperparameters.transplants import MOST_FAILED
 from node.line.trial import ANCHOR_PAIRS, Confirmation
 from protocol.gains import MILLION, T95, luck
 from protocol.prospects import (
@@ -128,6 +130,7 @@ class Member(Node):
     bound_sd: float = 0.0
     tries: int = 0
     peer_runs: int = 0
+    held: Counter[int] = field(default_factory=Counter)  # keeps that held here, less failed ones
     done: set[int] = field(default_factory=set)  # ideas tried alone, or kept together
     has_failed_together: bool = False
     kept_sd: float = 0.0  # gain kept since the last promotion trial, by the deciding runs
@@ -226,12 +229,17 @@ class Member(Node):
         ideas, known = self.swarm.ideas, self.known
         new = [
             idea
-            for idea in ideas.kept_by_others(self.number, self.machine.runs)
+            for idea in ideas.kept_by_others(self.number, self.machine.runs, self._skipped)
             if idea not in known and idea not in self.done and ideas.merges(idea, self.number)
         ]
         if not new or chance.random() > KEPT_BY_OTHERS_SHARE:
             return frozenset()
         return frozenset(new[:1] if self.has_failed_together else new[:MOST_AT_ONCE])
+
+    @property
+    def _skipped(self) -> set[int]:
+        """The members whose keeps failed here too often."""
+        return {who for who, count in self.held.items() if count <= -MOST_FAILED}
 
     def _idea(self, chance: random.Random) -> int:
         ideas = self.swarm.ideas
@@ -368,6 +376,8 @@ class Member(Node):
             return
         (idea,) = self._step
         self.done.add(idea)
+        for who, _, _ in ideas.keeps.get(idea, ()):
+            self.held[who] += 1 if is_kept else -1
         ideas.tries[idea].append(said)
         if is_kept:
             ideas.keeps[idea].append(said)
