@@ -50,6 +50,7 @@ from tests.remote.programs import ended_runs
 from tools.soak.measuring import SPLIT
 from tools.soak.swarm_limit import kept_changes, runs_by_kind
 from tools.soak.together_results import (
+    NIGHT_TASKS,
     REPETITIONS,
     TASKS,
     Figures,
@@ -57,7 +58,7 @@ from tools.soak.together_results import (
     Played,
     groups,
     lying_of,
-    night_figures,
+    night_of,
     results_of,
 )
 from trainer.host.processes import family_of, used_cpu_s
@@ -91,7 +92,7 @@ def run_together(
     is_complete = all(one["repetitions"] == REPETITIONS for one in results.values())
     adopted_in_vain = [one["lying"] and one["lying"]["adopted_in_vain"] for one in results.values()]
     holds = is_complete and adopted_in_vain == [0] * len(TASKS)
-    return {"holds": holds, **results, "night": night_figures()}
+    return {"holds": holds, **results, "nights": {task: night_of(task) for task in NIGHT_TASKS}}
 
 
 def record(home: Path, group: Group, *, longest_s: float = _LONGEST_S) -> None:

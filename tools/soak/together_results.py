@@ -17,7 +17,7 @@ _FOLDERS: Final = Path(__file__).parent / "tasks"  # those that are not built in
 _NODES: Final = 8
 _RUNS: Final[Mapping[int, int]] = {1: 240, _NODES: 40}  # of each node; a group should be faster
 _LIARS: Final = 4  # a third of the nodes
-_NIGHT_TASK: Final = "search"
+NIGHT_TASKS: Final = ("search-fixed", "search")
 _MANY, _NIGHT_RUNS = 35, 14  # four of a node's runs are no experiments
 _SHARES: Final = (0.5, 0.8, 0.95)  # of a single node's gain
 
@@ -67,7 +67,8 @@ def groups() -> Iterator[Group]:
             yield from _repetition(task, number)
     for task in TASKS:
         yield _lying(task)
-    yield from _night()
+    for task in NIGHT_TASKS:
+        yield from _night(task)
 
 
 def _repetition(task: str, number: int) -> tuple[Group, Group]:
@@ -79,12 +80,9 @@ def _lying(task: str) -> Group:
     return Group(task, 0, _NODES, _RUNS[_NODES], liars=_LIARS)
 
 
-def _night() -> tuple[Group, Group]:
+def _night(task: str) -> tuple[Group, Group]:
     """Return a night of many nodes, and one node that makes as many runs as all of them."""
-    return (
-        Group(_NIGHT_TASK, 0, _MANY, _NIGHT_RUNS),
-        Group(_NIGHT_TASK, 0, 1, _MANY * _NIGHT_RUNS),
-    )
+    return Group(task, 0, _MANY, _NIGHT_RUNS), Group(task, 0, 1, _MANY * _NIGHT_RUNS)
 
 
 def results_of(task: str) -> dict[str, Any]:
@@ -148,9 +146,9 @@ def lying_of(task: str) -> dict[str, Any] | None:
     return {**reached, "adopted": len(adopted), "adopted_in_vain": in_vain}
 
 
-def night_figures() -> Figures | None:
+def night_of(task: str) -> Figures | None:
     """Return the true progress of many nodes next to one with as many runs, and their costs."""
-    many, one = (group.results() for group in _night())
+    many, one = (group.results() for group in _night(task))
     if many is None or one is None:
         return None
     last, alone = many["seen"][-1], _last_gain(one)

@@ -85,14 +85,13 @@ def test_with_liars_runs_and_adoptions_are_counted(folder: Path) -> None:
 
 
 def test_a_night_is_compared_with_one_node_that_makes_as_many_runs(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path,
 ) -> None:
-    monkeypatch.setattr(together_results, "_NIGHT_TASK", "tiny")
-    assert together_results.night_figures() is None
+    assert together_results.night_of("tiny") is None
     rows = [[("a", 14), ("b", 14), ("b", 14)]]
     record(folder, "00-35", rows, spent=[{"experiment": 10}] * 3, costs={"records_of_each": 7})
     record(folder, "00-1-490", [[("c", 490)]])
-    assert together_results.night_figures() == {
+    assert together_results.night_of("tiny") == {
         "experiments": 30,
         "runs": 42,
         "median_next_to_one": 0.7,
