@@ -19,7 +19,7 @@ from agent.hyperparameters.changes import (
 from agent.proposal import Level, PeerPatch, PeerTrial
 from agent.source.literals import Hyperparameter, Scalar, axis_of, may_be
 from protocol.ideas import HyperparameterSpec
-from protocol.prospects import LEAST_KEPT_SD
+from protocol.prospects import LARGE_SD
 
 _UNVERIFIED: frozenset[Level] = frozenset({"claimed"})
 MOST_FAILED: Final = 2  # changes of an author that failed here, beyond those that held
@@ -79,7 +79,7 @@ def kept_elsewhere(
     kept = [
         one
         for one in others
-        if one.is_kept and (one.lead_sd is not None or (one.gain_sd or 0.0) >= LEAST_KEPT_SD)
+        if one.is_kept and (one.lead_sd is not None or (one.gain_sd or 0.0) >= LARGE_SD)
     ]
     held = Counter[str]()
     for one in kept:

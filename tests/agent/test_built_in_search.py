@@ -447,7 +447,7 @@ def test_values_that_others_kept_come_together_with_moves_that_they_kept() -> No
     first = move("relu", "gelu(x)", "relu(x)")
     depth = PeerTrial(
         author="ada", base="00", values=(), before=(("DEPTH", 4),), after=(("DEPTH", 6),),
-        gain_sd=5.0, is_kept=True,
+        gain_sd=9.0, is_kept=True,
     )  # fmt: skip
     start = replace(context(moves=(first,)), kept_by_others=(first.title,), others=(depth,))
     assert sum(key.startswith("moves:relu+DEPTH") for key in first_keys(start)) > 50

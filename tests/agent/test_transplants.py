@@ -231,7 +231,7 @@ def trial(
     before: Scalar,
     after: Scalar,
     *,
-    gain_sd: float = 6.0,
+    gain_sd: float = 12.0,
     lead_sd: float | None = None,
     author: str = "ada",
     is_kept: bool = True,
@@ -260,12 +260,12 @@ def titles(*trials: PeerTrial, done: tuple[HyperparameterTrial, ...] = ()) -> li
 
 
 def test_what_peers_kept_applies_here_the_largest_gain_first() -> None:
-    small, large = trial("DEPTH", 5, 6, gain_sd=5.0), trial("RATE", 0.02, 0.05)
+    small, large = trial("DEPTH", 5, 6, gain_sd=9.0), trial("RATE", 0.02, 0.05)
     assert titles(small, large) == ["RATE 0.02 → 0.05", "DEPTH 5 → 6"]
 
 
 def test_a_small_gain_counts_only_where_scores_are_exact() -> None:
-    assert titles(trial("DEPTH", 5, 6, gain_sd=1.0)) == []
+    assert titles(trial("DEPTH", 5, 6, gain_sd=7.0)) == []
     assert titles(trial("DEPTH", 5, 6, gain_sd=1.0, lead_sd=-9.0)) == ["DEPTH 5 → 6"]
 
 

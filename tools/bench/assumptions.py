@@ -14,7 +14,7 @@ from typing import Final
 
 from agent.hyperparameters.moves import OWN_PART_SHARE, REPORT_SHARE
 from node.loop.others_tries import KEEP_WEIGHT
-from protocol.prospects import LEAST_KEPT_SD
+from protocol.prospects import LARGE_SD
 from tools.bench.worlds import draw_gain
 
 _NO_GAIN_SD: Final = 1.0  # below this another node's screen counts as negative
@@ -153,7 +153,7 @@ class Ideas:
                 if who != member and at <= latest and gain < _NO_GAIN_SD
             }
             gain_sd = median(known.values()) if known else 0.0
-            if gain_sd >= LEAST_KEPT_SD and KEEP_WEIGHT * len(known) >= len(vain):
+            if gain_sd >= LARGE_SD and KEEP_WEIGHT * len(known) >= len(vain):
                 claimed[idea] = gain_sd
         return sorted(claimed, key=lambda idea: (-claimed[idea], idea))
 
@@ -163,7 +163,8 @@ class Ideas:
             good = [idea for idea, gain in enumerate(self.gains) if gain > 0]
             bad = [idea for idea, gain in enumerate(self.gains) if gain <= 0]
             self.tries[self.chance.choice(good)].append((member, runs, -1.0))
-            self.keeps[self.chance.choice(bad)].append((member, runs, self.chance.uniform(3, 8)))
+            gain_sd = self.chance.uniform(LARGE_SD, 2 * LARGE_SD)
+            self.keeps[self.chance.choice(bad)].append((member, runs, gain_sd))
 
 
 def _hash(one: int, other: int) -> float:
