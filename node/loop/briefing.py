@@ -125,8 +125,6 @@ class Briefing:
     - `texts` are the owner's additional instructions for the task, by name.
     - `has_planner`: show the planner's aim.
     - `people` returns the user's lists of peers. Texts of blocked peers are never shown.
-    - `author_filter` returns a function that accepts or rejects an author. Hyperparameter values
-      that accepted authors tried are shown. None: no values that peers tried are shown.
     """
 
     line_writer: LineWriter
@@ -143,7 +141,6 @@ class Briefing:
     show_unverified_words: bool = False
     imported: ImportedTries | None = None
     others: OthersTries | None = None
-    author_filter: Callable[[], Callable[[bytes], bool]] | None = None
     clock_ms: Callable[[], int] = clock_ms
     usd_left: Callable[[], float | None] = lambda: None
 
@@ -181,13 +178,7 @@ class Briefing:
             seed=seed,
             brief=self._brief(left, text),
             peers=self.peers(),
-            others=(
-                others.trials(
-                    self._run_sd, level_nano=self._exact_nano, author_filter=self.author_filter
-                )
-                if others and self.author_filter
-                else ()
-            ),
+            others=others.trials(self._run_sd, level_nano=self._exact_nano) if others else (),
             insights=insights_of(store, line, author, blocked=blocked),
             reports=reports_of_others(
                 store, line, author, noise_sd=self.noise_sd(), blocked=blocked

@@ -7,7 +7,7 @@ predictions from them are tried here like any idea.
 
 import re
 from collections import deque
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Collection, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -107,18 +107,14 @@ class OthersTrials:
         run_sd: float,
         *,
         level_nano: int | None,
-        author_filter: Callable[[], Callable[[bytes], bool]],
+        authors: Collection[bytes],
     ) -> tuple[PeerTrial, ...]:
-        """Return the trials of accepted authors, each author's latest first.
+        """Return the trials of these authors, each author's latest first.
 
         Gains are in units of `run_sd`, the standard deviation of one run in the metric's unit.
         `level_nano` is the score of this node's tree, None if peers' scores cannot be compared with
-        it. `author_filter` returns the function that accepts authors; it is called only if there
-        are trials.
+        it.
         """
-        if not self._trials:
-            return ()
-        accepts = author_filter()
 
         def in_sd(gain_nano: int | None) -> float | None:
             return None if gain_nano is None else gain_nano / NANO / run_sd
@@ -140,7 +136,7 @@ class OthersTrials:
                 is_kept=trial.is_kept,
             )
             for author, trials in self._trials.items()
-            if accepts(author)
+            if author in authors
             for trial in reversed(trials)
         )
 

@@ -27,11 +27,24 @@ _MOST_TREES: Final = 2_000  # trees whose scores are remembered
 
 
 class OthersTries:
-    """A reader of a line's records that keeps its position. `author` is this node's key."""
+    """A reader of a line's records that keeps its position. `author` is this node's key.
 
-    def __init__(self, store: Store, line: LineKey, author: bytes, task: Task) -> None:
+    `author_filter` returns a function that accepts or rejects an author; results of rejected
+    authors do not count. Without it no values that peers tried are passed on.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        line: LineKey,
+        author: bytes,
+        task: Task,
+        *,
+        author_filter: Callable[[], Callable[[bytes], bool]] | None = None,
+    ) -> None:
         self._records = store.records
         self._author = author
+        self._author_filter = author_filter
         is_maximised = task.manifest.metric.direction == "max"
         self._gains = ReportedGains(is_maximised=is_maximised, most=_MOST_TREES)
         self._trials = OthersTrials(task)
@@ -43,8 +56,10 @@ class OthersTries:
     @property
     def screened_out_by_others(self) -> frozenset[str]:
         """The titles of ideas that another node discarded after a screen and no node kept."""
-        self._read_on()
-        return frozenset(self._in_vain.keys() - self._kept.keys())
+        accepted = self._accepted()
+        kept = {title for title, gains in self._kept.items() if accepted & gains.keys()}
+        vain = {title for title, authors in self._in_vain.items() if accepted & authors}
+        return frozenset(vain - kept)
 
     def kept_by_others(self, titles: Iterable[str]) -> tuple[str, ...]:
         """Return the titles kept at least half as often as screened out, the largest gain first.
@@ -52,27 +67,22 @@ class OthersTries:
         A good idea fails its one screen far more often than a bad one passes the rechecks of a
         keep. So a few false losses do not hide a good idea.
         """
-        self._read_on()
-        gains = {
-            title: median(self._kept[title].values())
-            for title in titles
-            if title in self._kept
-            and KEEP_WEIGHT * len(self._kept[title]) >= len(self._in_vain.get(title, ()))
-        }
+        accepted = self._accepted()
+        gains: dict[str, float] = {}
+        for title in titles:
+            claimed = self._kept.get(title, {})
+            known = [gain_nano for author, gain_nano in claimed.items() if author in accepted]
+            vain = accepted & self._in_vain.get(title, set())
+            if known and KEEP_WEIGHT * len(known) >= len(vain):
+                gains[title] = median(known)
         return tuple(sorted(gains, key=lambda title: (-gains[title], title)))
 
-    def trials(
-        self,
-        run_sd: float,
-        *,
-        level_nano: int | None,
-        author_filter: Callable[[], Callable[[bytes], bool]],
-    ) -> tuple[PeerTrial, ...]:
+    def trials(self, run_sd: float, *, level_nano: int | None) -> tuple[PeerTrial, ...]:
         """Return the trials of values by accepted authors (`OthersTrials.as_peer_trials`)."""
-        self._read_on()
-        return self._trials.as_peer_trials(
-            run_sd, level_nano=level_nano, author_filter=author_filter
-        )
+        if self._author_filter is None:
+            return ()
+        accepted = self._accepted()
+        return self._trials.as_peer_trials(run_sd, level_nano=level_nano, authors=accepted)
 
     def are_at_work(self, now_ms: int) -> bool:
         """Return True if another node is at work on the line."""
@@ -87,9 +97,9 @@ class OthersTries:
         no node is without ideas while another has several, and few assignments change when a node
         joins or leaves.
         """
-        self._read_on()
-        recent = [who for who, last in self._last_ms.items() if now_ms - last < _AT_WORK_MS]
-        recent.sort(key=self._last_ms.__getitem__)
+        accepted = self._accepted()
+        recent = [who for who in accepted if now_ms - self._last_ms[who] < _AT_WORK_MS]
+        recent.sort(key=lambda who: (self._last_ms[who], who))
         nodes = list(dict.fromkeys([self._author, *recent[-_MOST_AT_WORK:]]))
         part = -(-len(ideas) // len(nodes))
         load = Counter[bytes]()
@@ -101,6 +111,13 @@ class OthersTries:
             if owner != self._author:
                 others.add(idea)
         return frozenset(others)
+
+    def _accepted(self) -> set[bytes]:
+        """Return the authors whose results count."""
+        self._read_on()
+        if not self._last_ms or self._author_filter is None:
+            return set(self._last_ms)
+        return set(filter(self._author_filter(), self._last_ms))
 
     def _read_on(self) -> None:
         for envelope, body in self._results.new():

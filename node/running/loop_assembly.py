@@ -123,9 +123,12 @@ class LoopAssembly:
             show_unverified_words=config.peer_texts,
             imported=ImportedTries.read(line_writer.store, line_writer.blobs, task),
             others=OthersTries(
-                line_writer.store, line_writer.key, line_writer.record_writer.author, task
+                line_writer.store,
+                line_writer.key,
+                line_writer.record_writer.author,
+                task,
+                author_filter=peers.author_filter if peers else None,
             ),
-            author_filter=peers.author_filter if peers else None,
             usd_left=lambda: usd_left_today(line_writer.store, config, clock_ms()),
         )
         seed = _proposal_seed(line_writer.store)

@@ -53,11 +53,19 @@ def sees_trial(
     who.publish(replace(said, task=TASK, hardware_class=HARDWARE_CLASS))
 
 
-def tries_of(line_writer: LineWriter) -> OthersTries:
+def tries_of(
+    line_writer: LineWriter, accepts: Callable[[bytes], bool] = lambda _: True
+) -> OthersTries:
     pattern = HyperparameterSpec(name="PATTERN", type="choice", choices=("SL", "L"))
     task = replace(ExampleTask(), source=source_of(START), hyperparameters=(pattern,))  # type: ignore[arg-type]
     author = line_writer.record_writer.author
-    return OthersTries(line_writer.store, line_writer.key, author, cast("Task", task))
+    return OthersTries(
+        line_writer.store,
+        line_writer.key,
+        author,
+        cast("Task", task),
+        author_filter=lambda: accepts,
+    )
 
 
 def peer_trials(
@@ -66,8 +74,7 @@ def peer_trials(
     *,
     level_nano: int | None = None,
 ) -> tuple[PeerTrial, ...]:
-    tries = tries_of(line_writer)
-    return tries.trials(RUN_SD, level_nano=level_nano, author_filter=lambda: accepts)
+    return tries_of(line_writer, accepts).trials(RUN_SD, level_nano=level_nano)
 
 
 def changed(old: str, new: str, text: str = START) -> str:

@@ -1,6 +1,7 @@
 """Failed tries of peers come last; each node starts with its own part of the untried."""
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import cast
 
@@ -23,12 +24,22 @@ HOUR_MS = 3_600_000
 IDEAS = [f"idea-{number}" for number in range(200)]
 
 
-def tries_of(line_writer: LineWriter) -> OthersTries:
-    return tries_by(line_writer, line_writer.record_writer.author)
+def tries_of(
+    line_writer: LineWriter, accepts: Callable[[bytes], bool] = lambda _: True
+) -> OthersTries:
+    return tries_by(line_writer, line_writer.record_writer.author, accepts)
 
 
-def tries_by(line_writer: LineWriter, author: bytes) -> OthersTries:
-    return OthersTries(line_writer.store, line_writer.key, author, cast("Task", ExampleTask()))
+def tries_by(
+    line_writer: LineWriter, author: bytes, accepts: Callable[[bytes], bool] = lambda _: True
+) -> OthersTries:
+    return OthersTries(
+        line_writer.store,
+        line_writer.key,
+        author,
+        cast("Task", ExampleTask()),
+        author_filter=lambda: accepts,
+    )
 
 
 def publish(who: PeerAuthor, title: str, *, stage: Stage = "screen", **other: object) -> None:
@@ -111,6 +122,26 @@ def test_who_has_only_a_baseline_is_at_work_too(line_writer: LineWriter, home: H
     tries, now_ms = tries_of(line_writer), time.time_ns() // 1_000_000
     assert tries.are_at_work(now_ms)
     assert len(tries.part_of(IDEAS, now_ms)) == len(IDEAS) / 2
+
+
+def test_results_of_a_rejected_author_do_not_count(line_writer: LineWriter, home: Home) -> None:
+    """A liar could hide ideas by false losses, put bad ones first, or keep a part for itself."""
+    ada, eve = (peer_author(line_writer, home, number) for number in (1, 2))
+    publish(ada, "GELU", stage="keep")
+    publish(eve, "GELU")
+    publish(eve, "RMSNorm")
+    publish(eve, "Softmax", stage="keep")
+    now_ms = time.time_ns() // 1_000_000
+    trusting, wary = (
+        tries_of(line_writer, accepts)
+        for accepts in (lambda _: True, lambda author: author != eve.key.public)
+    )
+    assert trusting.screened_out_by_others == {"RMSNorm"}
+    assert wary.screened_out_by_others == frozenset()
+    titles = ("GELU", "RMSNorm", "Softmax")
+    assert set(trusting.kept_by_others(titles)) == {"GELU", "Softmax"}
+    assert wary.kept_by_others(titles) == ("GELU",)
+    assert len(trusting.part_of(IDEAS, now_ms)) > len(wary.part_of(IDEAS, now_ms))
 
 
 def test_parts_of_two_nodes_do_not_meet(line_writer: LineWriter, home: Home) -> None:

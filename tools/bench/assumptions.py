@@ -118,16 +118,21 @@ class Ideas:
                 is_own = bool(own) and (not others or chance.random() < OWN_PART_SHARE)
                 yield (own if is_own else others).pop()
 
-    def is_worth_a_try(self, idea: int, member: int, runs: int, chance: random.Random) -> bool:
+    def is_worth_a_try(
+        self, idea: int, member: int, runs: int, chance: random.Random, skipped: Collection[int]
+    ) -> bool:
         """Return True unless another member's negative screen is known after `runs` runs.
 
-        A random share of ideas is tried regardless.
+        A random share of ideas is tried regardless. Screens of `skipped` members do not count.
         """
         return (
             not self.sharing.reads_screens
             or chance.random() > REPORT_SHARE
             or not any(
-                who != member and at + self.assumed.delay_runs <= runs and gain_sd < _NO_GAIN_SD
+                who != member
+                and who not in skipped
+                and at + self.assumed.delay_runs <= runs
+                and gain_sd < _NO_GAIN_SD
                 for who, at, gain_sd in self.tries.get(idea, ())
             )
         )
@@ -150,7 +155,7 @@ class Ideas:
             vain = {
                 who
                 for who, at, gain in self.tries.get(idea, ())
-                if who != member and at <= latest and gain < _NO_GAIN_SD
+                if who != member and who not in skipped and at <= latest and gain < _NO_GAIN_SD
             }
             gain_sd = median(known.values()) if known else 0.0
             if gain_sd >= LARGE_SD and KEEP_WEIGHT * len(known) >= len(vain):

@@ -237,9 +237,14 @@ class Member(Node):
         return frozenset(new[:1] if self.has_failed_together else new[:MOST_AT_ONCE])
 
     @property
+    def _doubted(self) -> set[int]:
+        """The authors whose results do not count."""
+        return {who for who, rate in self.rates.items() if rate.status == "doubted"}
+
+    @property
     def _skipped(self) -> set[int]:
-        """The members whose keeps failed here too often."""
-        return {who for who, count in self.held.items() if count <= -MOST_FAILED}
+        """The authors whose keeps do not count: they are doubted, or failed here too often."""
+        return self._doubted | {who for who, count in self.held.items() if count <= -MOST_FAILED}
 
     def _idea(self, chance: random.Random) -> int:
         ideas = self.swarm.ideas
@@ -250,7 +255,8 @@ class Member(Node):
             # After a whole pass, ideas with a negative screen are tried after all.
             is_over = passed_over >= ideas.assumed.pool
             if idea not in known and (
-                is_over or ideas.is_worth_a_try(idea, self.number, self.machine.runs, chance)
+                is_over
+                or ideas.is_worth_a_try(idea, self.number, self.machine.runs, chance, self._doubted)
             ):
                 return idea
         raise AssertionError  # the pool repeats without end
@@ -299,12 +305,12 @@ class Member(Node):
     def _offers(self) -> list[Offer]:
         """Return others' offers beyond the working line, best first, without distrusted authors."""
         known, latest = self.known, self.swarm.latest_visible_run(self.machine.runs)
-        distrusted = {who for who, rate in self.rates.items() if rate.status == "doubted"}
+        doubted = self._doubted
         offers = [
             offer
             for offer in self._beyond_head()
             if offer.runs <= latest
-            and offer.author not in distrusted
+            and offer.author not in doubted
             and offer not in self.failed
             and not self._fitting(offer) <= known
         ]
