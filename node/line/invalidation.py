@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from node.line.experiment import ExperimentStep
+from node.line.idea import moved_idea
 from node.line.job_kinds import KINDS, InvalidatedPairsStep, InvalidatedStep
 from node.line.line_context import LineContext
 from node.line.line_writer import LineWriter
@@ -66,10 +67,12 @@ def rebase_outdated(line_context: LineContext, job: Job[ExperimentStep]) -> bool
     """Close an experiment whose base is no longer the working line, to try it on the present one.
 
     It is decided by the runs that have ended; planned runs are not made. Return False if it stays
-    open: its base is up to date, or its idea cannot be moved to another base.
+    open: its base is up to date, or its idea does not fit on the present line.
     """
     line_writer, step = line_context.line_writer, job.step
     if step.base == line_writer.known_line.working or not step.can_move:
+        return False
+    if moved_idea(line_writer, step.idea) is None:
         return False
     ended = [run for run in line_writer.store.jobs.runs_of(job.id) if run.outcome]
     if any(run.role == "candidate" for run in ended):

@@ -693,6 +693,19 @@ def test_rechecks_on_an_earlier_working_line_are_not_made(bench: Bench) -> None:
     assert job.step.tree not in bench.runner.started
 
 
+def test_an_idea_that_does_not_fit_on_the_new_line_is_screened_on_the_old_one(
+    bench: Bench,
+) -> None:
+    """Otherwise it would be lost without a run."""
+    line_writer = with_baseline(bench.home, bench.store)
+    job = open_experiment(line_writer, Idea.of(line_writer, inserted(0)))
+    keep(line_writer, "0.200")
+    bench.goal, bench.ideas = Goal(max_experiments=1), 1
+    settled(bench.research().run())
+    assert job.step.tree in bench.runner.started
+    assert [step.decision for step in steps_of(bench) if step.title == "K0"] == ["screened_out"]
+
+
 def test_a_screen_that_began_during_the_kept_one_begins_again_on_the_new_line(
     bench: Bench,
 ) -> None:
