@@ -151,7 +151,7 @@ class _Drafts:
             draft = self._drafted(leading, "the values of the best tree of a peer")
             is_long = len(draft.title) > TITLE_CHARACTERS
             return replace(draft, title=f"{len(leading)} values at once") if is_long else draft
-        if self._together is not None and roll < KEPT_BY_OTHERS_SHARE:
+        if self._together is not None:
             together, self._together = self._together, None
             return together
         is_first = bool(self._untried) and self._comes_first(self._untried[0])

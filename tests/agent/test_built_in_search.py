@@ -341,6 +341,7 @@ def test_moves_that_others_kept_come_together_as_far_as_they_fit() -> None:
     start = replace(start, kept_by_others=(first.title, second.title, overlaps.title))
     keys = first_keys(start)
     assert keys.count("moves:relu+other") > 50
+    assert all(key.startswith("moves:") for key in keys), "nothing is tried before them"
     assert not any("relu" in key and "silu" in key for key in keys)
     assert not any(
         key.startswith("moves:") for key in first_keys(replace(start, kept_by_others=()))
