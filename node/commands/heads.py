@@ -168,6 +168,9 @@ def _set(record: str, task: str | None, *, unverified: bool) -> None:
         patches = Patches(line_resources.store, line.task)
         candidate = examine(patches, blobs, manifest_of(line_resources.store, line), wanted)
         tree, marks = candidate.source.tree, candidate.marks
+        if tree == line.verified:
+            click.echo(f"the verified head already is {short(tree)}; nothing was changed")
+            return
         if marks and not unverified:
             raise SafetyError(
                 f"tree {short(wanted)} {concern(marks)}: {_summary(marks)}",

@@ -97,6 +97,20 @@ def test_a_marked_tree_is_refused_until_the_user_takes_the_risk(
     )
 
 
+def test_setting_the_head_that_is_set_already_changes_nothing(
+    line_writer: LineWriter, peer_author: PeerAuthor, capsys: pytest.CaptureFixture[str]
+) -> None:
+    patch = peer_author.patch(BASELINE, WORDY).hex()
+    arnode(capsys, "head", "--set", patch, "--unverified")
+    own = line_writer.store.records.own()
+    for again in (("--set", patch), ("--set", own[-1].id.hex(), "--unverified")):
+        said, _ = arnode(capsys, "head", *again)
+        assert said.startswith("the verified head already is ")
+        assert said.endswith("; nothing was changed\n")
+    assert line_writer.store.records.own() == own
+    assert BASELINE.tree.hex()[:12] in arnode(capsys, "head", "--undo")[0]
+
+
 def test_an_untrusted_tree_is_adopted_without_its_prose(
     line_writer: LineWriter, peer_author: PeerAuthor, capsys: pytest.CaptureFixture[str]
 ) -> None:
