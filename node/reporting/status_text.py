@@ -52,7 +52,8 @@ def print_status(document: Mapping[str, Any], *, online: bool | None = None) -> 
         for known in document["network"]["lists"]:
             say(f"  {list_words(known)}")
     else:
-        say(_offline_words(document["network"]["in_use"], online))
+        network = document["network"]["in_use"]
+        say(_offline_words(network, online, is_running=document["running"]))
     cost = document["cost"]
     if calls := cost["calls_today"]:
         asked = f"{calls} {'question' if calls == 1 else 'questions'}"
@@ -126,10 +127,12 @@ def list_words(known: Mapping[str, Any]) -> str:
     return plain(f"list {known['place']}: {summary}{fault}")
 
 
-def _offline_words(network: str, online: bool | None) -> str:
+def _offline_words(network: str, online: bool | None, *, is_running: bool) -> str:
     """Describe a node that is connected to no network; `online` is the setting."""
     if online:
         return f"network {network}, not connected"
+    if is_running:  # maybe by a flag of its start; while it runs, no other start can change it
+        return "network off"
     if online is None:
         return f"network off; `arnode start --yes` joins {network}"
     return f"network off (`online = false`); `arnode start --network {network} --yes` joins it"

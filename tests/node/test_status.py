@@ -173,6 +173,18 @@ def test_lists_have_a_line_each(store: Store, capsys: pytest.CaptureFixture[str]
     assert "list " not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("online", [None, False])
+def test_while_a_node_is_running_without_network_no_start_is_suggested(
+    store: Store, capsys: pytest.CaptureFixture[str], online: bool | None
+) -> None:
+    document: dict[str, Any] = status_document(store, author=None, net="main", sandbox="none")
+    print_status(document, online=online)
+    assert "arnode start --" in capsys.readouterr().out
+    print_status(document | {"running": True}, online=online)
+    assert "network off\n" in (said := capsys.readouterr().out)
+    assert "arnode start" not in said
+
+
 def test_what_models_took_today_is_reported(home: Home, store: Store) -> None:
     nothing = {"usd_today": 0, "tokens_today": 0, "calls_today": 0, "visits_today": 0}
     assert status_document(store, author=None, net="main", sandbox="none")["cost"] == nothing
