@@ -13,7 +13,7 @@ from node.home.control_socket import call
 from node.home.faults import explaining_faults
 from node.home.home import Home
 from node.home.settings_in_force import config_of
-from node.line.open_task import find_task, known_by_id, lacking, untrusted_task
+from node.line.open_task import find_task, known_by_id, lacking, named_task, untrusted_task
 from node.reporting.tasks import tasks_document
 from node.store.blobs import Blobs
 from node.terminal.progress import reporting
@@ -61,7 +61,8 @@ def list_tasks(as_json: bool) -> None:
 def show(name: str, as_json: bool) -> None:
     """Show a task: its metric, budget and limits."""
     home = Home.here()
-    one = untrusted_task(home, name) or load_task(name, data_dir=home.data)
+    wanted = named_task(home, name)
+    one = untrusted_task(home, wanted) or load_task(wanted, data_dir=home.data)
     manifest = one.manifest
     words = words_of(manifest)
     document = {

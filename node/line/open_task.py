@@ -25,7 +25,7 @@ from node.home.settings_in_force import config_of
 from node.line.splits import split_key
 from node.store.blobs import Blobs
 from node.store.named_tasks import folder_of_name
-from node.store.records import ID_PREFIX
+from node.store.records import ID_PREFIX, begins
 from node.store.store import Store
 from node.terminal.progress import Progress, in_thread
 from protocol.errors import UsageError
@@ -306,6 +306,15 @@ def known_by_id(home: Home, wanted: str) -> TaskManifest | None:
     return known[0] if len(known) == 1 else None
 
 
+def _builtin_by_id(home: Home, wanted: str) -> str | None:
+    """Return the name of the one built-in task whose id starts with these digits."""
+    if not ID_PREFIX.fullmatch(wanted.lower()):
+        return None
+    ids = builtin_ids(home.data)
+    found = [name for name, task in ids.items() if begins(task, wanted)]
+    return found[0] if len(found) == 1 else None
+
+
 def lacking(blobs: Blobs, manifest: TaskManifest) -> list[bytes]:
     """Return the hashes of a task's files that are missing here."""
     named_blobs = manifest.program.blobs if manifest.program else ()
@@ -316,13 +325,17 @@ def lacking(blobs: Blobs, manifest: TaskManifest) -> list[bytes]:
 def named_task(home: Home, name: str) -> str:
     """Return the task that a setting names; choose one for `auto`, by the cards' self-tests.
 
-    A name that this home knows from an earlier folder means that folder, wherever one is.
+    A name that this home knows from an earlier folder means that folder, wherever one is. The first
+    digits of a built-in task's id mean that task.
     """
     if name != AUTO:
-        if name in builtin_tasks() or Path(name).exists() or not home.store.exists():
+        if name in builtin_tasks() or Path(name).exists():
             return name
-        with Store.open_read_only(home) as store:
-            return folder_of_name(store, name) or name
+        if home.store.exists():
+            with Store.open_read_only(home) as store:
+                if folder := folder_of_name(store, name):
+                    return folder
+        return _builtin_by_id(home, name) or name
     results = [
         load_report(SelfTestConditions.of(card.device), home.data) for card in probe_cards().cards
     ]

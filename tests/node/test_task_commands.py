@@ -43,6 +43,16 @@ def test_a_task_that_is_not_prepared_is_listed_and_has_no_id(
     assert rows["tiny"]["prepared"]
 
 
+@pytest.mark.parametrize("digits", [12, 64])
+def test_a_listed_id_names_its_task(capsys: pytest.CaptureFixture[str], digits: int) -> None:
+    rows = json.loads(arnode(capsys, "task", "list", "--json"))["tasks"]
+    wanted = next(row["id"] for row in rows if row["name"] == "digits")[:digits]
+    shown = json.loads(arnode(capsys, "task", "show", wanted, "--json"))
+    assert shown["name"] == "digits"
+    assert arnode(capsys, "task", "prepare", wanted.upper()).startswith("digits is ready")
+    assert "there is no task 'ffff'" in arnode(capsys, "task", "show", "ffff", code=2)
+
+
 @pytest.mark.parametrize(
     "words",
     [
