@@ -129,6 +129,11 @@ class Research:
         self.is_interrupted = True
         self.stop(after_promotion_trial=after_promotion_trial)
 
+    def terminate(self) -> None:
+        """Stop as `stop` does, after a SIGTERM. A Ctrl-C then ends the session at once."""
+        self.stop()
+        self.is_interrupted = True
+
     def hold(self, for_s: float, then: Callable[[], None]) -> None:
         """Start nothing new while the user is asked how to stop; call `then` if no answer comes."""
         self.pausing.begin(for_s, then)

@@ -223,11 +223,12 @@ async def measure_open(
             show=show,
         )
 
-        def interrupted() -> None:
+        def typed() -> bool:
             stopping.set()
             say(STOPPING, err=True)
+            return True
 
-        await until_interrupted(work, first=interrupted)
+        await until_interrupted(work, first=stopping.set, ask=typed)
 
 
 async def _measure_blocks(

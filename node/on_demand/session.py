@@ -146,11 +146,13 @@ async def act_as_node(
     hand_in: Callable[[Node], Callable[[], object]],
     *,
     runs_untrusted: bool = False,
+    is_log_shown: bool = True,
 ) -> None:
     """Act as the node until the queued work is decided. The caller holds the home's lock.
 
     `hand_in` queues the work and returns a function that prints the progress and is called
-    repeatedly. `runs_untrusted`: the work runs a peer's code.
+    repeatedly. `runs_untrusted`: the work runs a peer's code. `is_log_shown`: the terminal shows
+    the log, which also answers a Ctrl-C.
     """
     with reporting() as progress:
         async with (
@@ -170,8 +172,8 @@ async def act_as_node(
             show = hand_in(node)
             following = asyncio.create_task(_repeat(show))
             try:
-                stopping = partial(say, STOPPING, err=True)
-                await run_node(node, answers_of(node), on_interrupt=stopping)
+                answered = (lambda: None) if is_log_shown else partial(say, STOPPING, err=True)
+                await run_node(node, answers_of(node), on_interrupt=answered)
                 show()
             finally:
                 following.cancel()

@@ -141,7 +141,10 @@ def _work_alone(home: Home, question: RerunRequest) -> int | None:
     with contextlib.suppress(KeyboardInterrupt), at_work(home, config, to_terminal=False):
         with reporting() as progress:
             task = _task_of(home, config, found.manifest, known, progress)
-        asyncio.run(act_as_node(home, config, task, hand_in, runs_untrusted=not is_own))
+        acting = act_as_node(
+            home, config, task, hand_in, runs_untrusted=not is_own, is_log_shown=False
+        )
+        asyncio.run(acting)
     return job_id
 
 

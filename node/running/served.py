@@ -22,19 +22,22 @@ async def run_node(
 ) -> None:
     """Run a node and answer commands over its socket, until its goal is reached or it is stopped.
 
-    The first interrupt ends the node after the current run, and calls `on_interrupt`; the second
-    ends it at once. `ask` may ask the user after Ctrl-C how to end, and returns True if it asks.
+    The first interrupt ends the node after the current run; the second ends it at once. If the
+    first is a Ctrl-C, `ask` may ask the user how to end, and returns True if it asks; otherwise
+    `on_interrupt` is called.
     """
 
-    def interrupted() -> None:
-        node.research.interrupt()
-        on_interrupt()
+    def typed() -> bool:
+        if not ask():
+            node.research.interrupt()
+            on_interrupt()
+        return True
 
     async def work() -> None:
         async with ControlServer(node.home.socket, on_socket(answers)):
             await node.research.run()
 
-    if await until_interrupted(work(), first=interrupted, ask=ask) > 1:
+    if await until_interrupted(work(), first=node.research.terminate, ask=typed) > 1:
         raise KeyboardInterrupt
 
 

@@ -213,6 +213,15 @@ def test_without_an_older_head_in_reach_it_stays(home: Home, store: Store) -> No
     assert len(experiments(store)) == 15
 
 
+def test_only_after_a_ctrl_c_the_log_says_what_another_one_does(bench: Bench) -> None:
+    research = bench.research()
+    research.terminate()
+    assert research.is_interrupted
+    assert bench.said[-1].endswith("stopping after the current run")
+    research.interrupt()
+    assert bench.said[-1].endswith("Ctrl-C again to stop now")
+
+
 def test_stopping_at_a_promotion_trial_judges_no_branch_below_the_head(bench: Bench) -> None:
     work(bench, 10)
     research = bench.research()

@@ -2,9 +2,13 @@
 
 import asyncio
 import signal
+from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 
+from node.home.home import Home
+from node.running.served import run_node
 from node.terminal.interrupts import until_interrupted
 
 
@@ -50,6 +54,34 @@ def test_what_the_work_raises_is_raised() -> None:
 
     with pytest.raises(ValueError, match="broken"):
         asyncio.run(until_interrupted(work(), first=lambda: None))
+
+
+@pytest.mark.parametrize(
+    ("number", "stops_by"),
+    [(signal.SIGINT, ["interrupt", "shown"]), (signal.SIGTERM, ["terminate"])],
+)
+def test_only_a_ctrl_c_is_answered_with_what_the_next_one_does(
+    home: Home, number: signal.Signals, stops_by: list[str]
+) -> None:
+    done: list[str] = []
+
+    async def within() -> None:
+        stopping = asyncio.Event()
+
+        def stops(how: str) -> Callable[[], None]:
+            return lambda: (done.append(how), stopping.set())[-1]
+
+        research = SimpleNamespace(
+            run=stopping.wait, interrupt=stops("interrupt"), terminate=stops("terminate")
+        )
+        node = SimpleNamespace(home=home, research=research)
+        asyncio.get_running_loop().call_later(0.01, signal.raise_signal, number)
+        async with asyncio.timeout(10):
+            await run_node(node, {}, on_interrupt=lambda: done.append("shown"))  # type: ignore[arg-type]
+
+    home.prepare()
+    asyncio.run(within())
+    assert done == stops_by
 
 
 async def _wait(event: asyncio.Event) -> None:
