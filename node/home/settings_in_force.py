@@ -134,7 +134,7 @@ def _checked(name: str, value: Given, where: str) -> Any:
         ) from fault
     except (KeyError, TypeError, ValueError) as fault:
         raise ConfigurationError(
-            f"{where}: `{name}` is {value!r}", f"`{name}` takes {kind.wanted}"
+            f"{where}: `{name}` cannot be {value!r}", f"`{name}` takes {kind.wanted}"
         ) from fault
 
 

@@ -20,6 +20,7 @@ from node.line.baseline import BASELINE_RUNS
 from node.line.trial import ANCHOR_PAIRS
 from node.store.jobs import Line
 from node.terminal.durations import Hours, duration_text, span_words
+from node.terminal.vocabulary import many
 from protocol.rule import DEFAULT, screening_policy
 from protocol.styles import Style
 
@@ -374,7 +375,7 @@ def too_short(span: Span, run_s: float, opening: Opening) -> str | None:
     runs = math.floor(span.whole_s / run_s)  # no division by zero: every run takes time
     shortest = duration_text(least * run_s)
     return (
-        f"{span_words(span.whole_s)} are too short to verify anything: {runs} runs of "
+        f"{span_words(span.whole_s)} is too short to verify anything: {many(runs, 'run')} of "
         f"{span_words(run_s)}, but at least {least} are needed (`--for {shortest}`); kept patches "
         "are judged in a later session"
     )

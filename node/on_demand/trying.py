@@ -166,8 +166,9 @@ def _shown() -> Callable[[str, str], None]:
         nonlocal last
         if (stage, title) != last:
             last = (stage, title)
+            words = filter(None, dict.fromkeys((stage.replace("_", " "), title)))
             print(
-                f"  {plain(': '.join(filter(None, dict.fromkeys(last))))} …",
+                f"  {plain(': '.join(words))} …",
                 file=sys.stderr,
                 flush=True,
             )

@@ -14,6 +14,7 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d)?")
 _STEPS = ((60, 1), (300, 10), (7200, 60), (36_000, 300))  # seconds: upper bound, rounding step
 _PARTS = re.compile(r"(?:(\d{1,12})d)?(?:(\d{1,12})h)?(?:(\d{1,12})m)?(?:(\d{1,12})s)?")
 _SHOWN = 40  # characters of invalid input that a message shows
+_SOON = timedelta(minutes=2)
 _FIRST_YEAR = 1970  # records hold milliseconds since then
 
 
@@ -67,7 +68,7 @@ def parse_duration(text: str) -> float:
     days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
     span_s = ((days * 24 + hours) * 60 + minutes) * 60 + seconds
     if not 0 < span_s <= LONGEST_S:
-        raise UsageError(f"`{_short(text)}` is out of range", "give one of 1s to 1000d")
+        raise UsageError(f"`{_short(text)}` is out of range", "give a time from 1s to 1000d")
     return float(span_s)
 
 
@@ -164,6 +165,6 @@ def slept_words(seconds: float) -> str:
 
 
 def clock_words(moment: datetime, now: datetime) -> str:
-    """Return the time of a moment, with its date unless that is today."""
-    is_today = moment.date() == now.date()
-    return f"{moment:%H:%M}" if is_today else f"{moment:%Y-%m-%d %H:%M}"
+    """Return the time of a moment, with its date unless that is today, with seconds if soon."""
+    clock = f"{moment:%H:%M:%S}" if abs(moment - now) < _SOON else f"{moment:%H:%M}"
+    return clock if moment.date() == now.date() else f"{moment:%Y-%m-%d} {clock}"

@@ -124,7 +124,7 @@ def test_a_folder_in_its_place_is_refused(path: Path) -> None:
 def test_a_wrong_value_names_the_key_and_what_it_takes(path: Path, line: str) -> None:
     path.write_text(line)
     name = line.partition(" ")[0]
-    with pytest.raises(ConfigurationError, match=f"`{name}` is") as caught:
+    with pytest.raises(ConfigurationError, match=f"`{name}` cannot be") as caught:
         load_config(path, env={})
     assert f"`{name}` takes" in caught.value.hint
 
@@ -136,7 +136,7 @@ def test_a_misspelt_variable_is_named_and_others_are_left_alone(path: Path) -> N
 
 
 def test_a_flag_with_a_name_of_its_own_is_named_so_where_its_value_is_wrong(path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"^--network: `net` is 'Main'$"):
+    with pytest.raises(ConfigurationError, match=r"^--network: `net` cannot be 'Main'$"):
         load_config(path, env={}, flags={"net": "Main"})
 
 

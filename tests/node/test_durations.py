@@ -8,7 +8,13 @@ from time import tzset
 import pytest
 
 from node.commands.cli import main
-from node.terminal.durations import moment_before, parse_duration, parse_hours, seconds_until
+from node.terminal.durations import (
+    clock_words,
+    moment_before,
+    parse_duration,
+    parse_hours,
+    seconds_until,
+)
 from protocol.errors import UsageError
 
 NOON = datetime(2026, 3, 1, 12, 0, 30, tzinfo=UTC)
@@ -40,6 +46,20 @@ def test_anything_else_is_no_span(text: str) -> None:
 def test_a_span_of_nothing_or_for_ever_is_none(text: str) -> None:
     with pytest.raises(UsageError):
         parse_duration(text)
+
+
+def test_a_span_out_of_range_is_answered_with_the_range() -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_duration("1001d")
+    assert caught.value.hint == "give a time from 1s to 1000d"
+
+
+@pytest.mark.parametrize(
+    ("after_s", "shown"),
+    [(3, "12:00:33"), (3600, "13:00"), (86_400, "2026-03-02 12:00")],
+)
+def test_a_moment_within_two_minutes_is_shown_with_its_seconds(after_s: int, shown: str) -> None:
+    assert clock_words(NOON + timedelta(seconds=after_s), NOON) == shown
 
 
 @pytest.mark.parametrize(

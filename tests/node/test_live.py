@@ -217,7 +217,7 @@ def test_only_titles_are_shortened_in_a_narrow_terminal(
 ) -> None:
     worked(home, store)
     node = node_of(home, store)
-    node.research.activity.say("40 s are too short to verify anything: " * 3)
+    node.research.activity.say("40 s is too short to verify anything: " * 3)
     shown = drawn(node, width=width)
     cut = [line for line in shown.splitlines() if "…" in line]
     assert [line for line in cut if "LEARNING_RATE" not in line] == []

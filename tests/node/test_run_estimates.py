@@ -60,6 +60,17 @@ def test_try_says_how_long_next_to_a_running_node(
     assert f"after the current run; {experiment_duration_text(RUN_S)}" in capsys.readouterr().err
 
 
+def test_a_step_of_try_is_shown_in_words(
+    home: Home, store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_baseline(home, store)
+    reference = {"stage": "reference_run", "title": "working line"}
+    answers = iter(({}, reference, reference, {"decided": True}))
+    monkeypatch.setattr(trying, "call", lambda *_: next(answers))
+    trying.hand_over(home, LINE, b"mark", BASELINE, title="", why="")
+    assert capsys.readouterr().err.splitlines()[1:] == ["  reference run: working line …"]
+
+
 def test_try_alone_says_how_long_once_it_is_known(
     home: Home, store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

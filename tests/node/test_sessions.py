@@ -253,6 +253,11 @@ def test_a_late_turn_is_planned_as_part_of_the_session_that_it_ends(time: Time) 
     assert "too short to verify anything" in (alone.took(RUN_S) or "")
 
 
+def test_a_session_of_one_run_is_described_in_the_singular() -> None:
+    said = too_short(Span(left_s=40, whole_s=40), 22, Opening(runs=2)) or ""
+    assert said.startswith("40 s is too short to verify anything: 1 run of 22 s, but at least ")
+
+
 @pytest.mark.parametrize(
     ("opening", "least"),
     [
@@ -377,7 +382,7 @@ def test_a_session_in_which_nothing_can_be_verified_says_so_once(bench: Bench) -
     for_runs(bench, 6)
     (said,) = (line for line in bench.said if "too short" in line)
     assert said == (
-        "30 min are too short to verify anything: 6 runs of 5 min, but at least 12 are "
+        "30 min is too short to verify anything: 6 runs of 5 min, but at least 12 are "
         "needed (`--for 1h`); kept patches are judged in a later session"
     )
     assert bench.said.index(said) == 0

@@ -171,6 +171,7 @@ def test_a_card_named_where_there_is_none_is_refused(
     with pytest.raises(ConfigurationError, match=why) as caught:
         chosen_cards(["0"])
     assert "leave out `--gpus`" in caught.value.hint
+    assert '`arnode home config set gpus ""`' in caught.value.hint
     assert chosen_cards([]) == ()
 
 

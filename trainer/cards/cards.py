@@ -179,8 +179,8 @@ def _no_such_card(wanted: str, devices: Sequence[Device], fault: str | None) -> 
     if not devices:
         return ConfigurationError(
             f"{what}, and {fault or 'no NVIDIA card is found here'}",
-            "leave out `--gpus` and the setting `gpus` to run on the processor; or install the"
-            " driver: `nvidia-smi` must list the card",
+            'leave out `--gpus`, or unset the setting (`arnode home config set gpus ""`), to run on'
+            " the processor; or install the driver: `nvidia-smi` must list the card",
         )
     there = ", ".join(f"{number} is {one.slug}" for number, one in enumerate(devices))
     return ConfigurationError(
