@@ -94,7 +94,9 @@ def claim_in(bundle: Bundle, name: str) -> FoundClaim:
     if manifest is None or base is None or candidate is None:
         raise _torn(name, "the task or a source of the result that it names is missing")
     if base.tree == candidate.tree:
-        raise UsageError(f"{name} is a baseline, which claims no gain", "give the id of a claim")
+        raise UsageError(
+            f"{name} is a baseline, which claims no gain", "`arnode leaderboard` lists claims"
+        )
     return FoundClaim(
         manifest=manifest,
         base=base,

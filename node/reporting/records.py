@@ -150,6 +150,11 @@ def diff_of(store: Store, blobs: Blobs, record: Record) -> str:
         if patch is None and body.base != body.tree:  # this node may lack the author's patch
             return unified_diff(blobs.get_source(body.base), blobs.get_source(body.tree))
         body = patch or body
+    if isinstance(body, ResultBody) and body.stage == "baseline":
+        raise UsageError(
+            f"{record.id.hex()[:12]} is a baseline, which changes nothing",
+            "give the id of an experiment with a patch: see `arnode log`",
+        )
     if not isinstance(body, PatchBody):
         raise UsageError(
             f"{record.id.hex()[:12]} is a {record.kind} without a patch",

@@ -28,7 +28,10 @@ _SHOWN_DIGITS = 12
 _SHOWN_IDS = 5
 _AN_ID = (
     "an id",
-    "`arnode log` lists ids, `arnode leaderboard` those of claims; `arnode task show` shows a task",
+    (
+        "`arnode log` lists ids, `arnode leaderboard` those of claims; `arnode head` prints the"
+        " head, `arnode task show` shows a task"
+    ),
 )
 
 

@@ -14,8 +14,10 @@ from node.commands import cli
 from node.commands.cli import main
 from node.commands.table import COMMANDS, CommandEntry
 from node.home.home import Home
+from node.store.store import Store
 from protocol.errors import ArnodeError
 from tests.node.examples import BASELINE, BETTER, Notebook, patch_body, result_body, run
+from tests.node.line_writers import with_baseline
 from tests.tasks.sums import write_sums
 
 HEAVY = ("torch", "litellm", "libp2p", "aiohttp", "numpy", "git", "rich", "trainer", "agent")
@@ -401,7 +403,7 @@ def test_a_question_to_an_empty_home_is_answered_with_what_fills_it(
     assert capsys.readouterr().err.splitlines() == [f"arnode: {fault}", f"  hint: {hint}"]
 
 
-@pytest.mark.parametrize("line", ["show latest", "diff 1", "verify all"])
+@pytest.mark.parametrize("line", ["show latest", "show HEAD", "diff 1", "verify all"])
 def test_a_word_in_place_of_an_id_is_answered_with_where_ids_are_listed(
     notebook: Notebook, capsys: pytest.CaptureFixture[str], line: str
 ) -> None:
@@ -510,6 +512,35 @@ def test_an_interrupt_is_130(at_home: Home) -> None:
         stream.write("second line\x1b[2J\n")
     assert child.stdout.readline() == "second line\\x1b[2J\n"
     child.send_signal(signal.SIGINT)
+    assert "`arnode head` prints the head" in hint
+
+
+@pytest.mark.parametrize(
+    ("command", "fault", "hint"),
+    [
+        (
+            "diff",
+            "is a baseline, which changes nothing",
+            "give the id of an experiment with a patch: see `arnode log`",
+        ),
+        ("verify", "is a baseline, which claims no gain", "`arnode leaderboard` lists claims"),
+    ],
+)
+def test_a_baseline_in_place_of_a_patch_or_a_claim_is_named(
+    at_home: Home,
+    store: Store,
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+    fault: str,
+    hint: str,
+) -> None:
+    with_baseline(at_home, store)
+    (baseline,) = store.records.listed("result")
+    assert arnode(command, baseline.id.hex()[:12]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        f"arnode: {baseline.id.hex()[:12]} {fault}",
+        f"  hint: {hint}",
+    ]
     _, err = child.communicate()
     assert child.returncode == 130
     assert err.strip() == "arnode: interrupted"
