@@ -55,6 +55,7 @@ class Config:
         Flag(
             "The network to join from now on; none: offline this time.",
             metavar="NAME|none",
+            type=take.network_typed,
             option="--network",
         ),
     )

@@ -15,7 +15,7 @@ from node.home.addresses import parse_direct
 from node.home.fleet import lane_host, owner_of, ray_cluster
 from node.home.network_definition import NO_NETWORK
 from protocol.codecs import NAME_PATTERN, single_line
-from protocol.errors import Rejected
+from protocol.errors import Rejected, UsageError
 
 NAME_LIMIT = 64  # characters; the limit in a profile record
 NO_PAGE = "none"
@@ -71,6 +71,18 @@ def lane_hosts(value: Given) -> tuple[str, ...]:
         if isinstance(read := lane_host(word), Rejected):
             raise WrongWordError(read.reason)
     return named
+
+
+def network_typed(word: str) -> str:
+    """Return the value of `--network`. Raises UsageError for another spelling of `none`."""
+    if word.startswith("-"):
+        raise UsageError(
+            f"--network needs a value, not `{word}`",
+            "`arnode network show` lists names; `--network none` stays offline",
+        )
+    if word != NO_NETWORK and word.lower() in (NO_NETWORK, "", "off", "offline"):
+        raise UsageError(f"there is no network {word!r}", "did you mean `--network none`?")
+    return word
 
 
 def _is_server(url: str) -> bool:

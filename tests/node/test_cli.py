@@ -433,7 +433,7 @@ def test_an_empty_value_removes_a_setting(
     assert "gpus has its default" in capsys.readouterr().out
 
 
-def test_a_start_with_a_misspelled_task_leaves_no_home(
+def test_a_start_with_a_wrong_word_leaves_no_home(
     at_home: Home, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert arnode("start", "--task", "tinny") == 2
@@ -567,6 +567,8 @@ def test_a_reader_that_stops_early_gets_no_complaint(at_home: Home) -> None:
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_is_printed_for_each_shell(
     capsys: pytest.CaptureFixture[str], shell: str
+    assert arnode("start", "--network", "--yes") == 2
+    assert "--network needs a value, not `--yes`" in capsys.readouterr().err
 ) -> None:
     assert arnode("completion", shell) == 0
     assert "_ARNODE_COMPLETE" in capsys.readouterr().out
