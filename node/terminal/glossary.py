@@ -7,7 +7,7 @@ from importlib.resources import files
 _ENTRY = re.compile(r"^\*\*(?P<term>[^*]+)\*\*: (?P<text>.+?)(?=\n\n|\Z)", re.MULTILINE | re.DOTALL)
 
 
-_EMPHASISED = re.compile(r"\*{1,2}([^*]+)\*{1,2}")
+_EMPHASISED = re.compile(r"[*`]+([^*`]+)[*`]+")
 
 
 @cache
@@ -23,7 +23,7 @@ def glossary() -> dict[str, str]:
 
 
 def explained(word: str) -> list[str]:
-    """Return the terms whose definitions explain a word: its own, or those that emphasise it."""
+    """Return the terms that explain a word: itself, or those that emphasise or quote it."""
     if word in _entries():
         return [word]
     return [

@@ -29,7 +29,13 @@ def test_a_command_is_explained_as_by_its_own_help(
 
 @pytest.mark.parametrize(
     ("word", "term"),
-    [("sd", "noise"), ("kept", "recheck"), ("trial", "promotion trial"), ("judge", "task")],
+    [
+        ("sd", "noise"),
+        ("kept", "recheck"),
+        ("trial", "promotion trial"),
+        ("judge", "task"),
+        ("val_bpb", "metric"),
+    ],
 )
 def test_a_word_within_a_definition_is_explained_by_it(
     capsys: pytest.CaptureFixture[str], word: str, term: str
