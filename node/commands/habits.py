@@ -30,8 +30,7 @@ MEANT: Mapping[str, str] = {
     **dict.fromkeys(("whoami", "id"), "home key"),
     **dict.fromkeys(("files", "where", "folder"), "home paths"),
     **dict.fromkeys(("board", "ranking", "scores", "scoreboard"), "leaderboard"),
-    **dict.fromkeys(("undo", "revert", "rollback", "checkout"), "help head"),
-    **dict.fromkeys(("quit", "exit", "kill", "down", "disable"), "help stop"),
+    **dict.fromkeys(("quit", "exit", "kill", "down", "disable", "cancel", "abort"), "help stop"),
     **dict.fromkeys(("up", "launch", "begin", "enable", "serve"), "help start"),
     **dict.fromkeys(("train", "sweep", "tune", "search", "optimize"), "help start"),
     **dict.fromkeys(("rerun", "reproduce", "audit", "validate"), "help verify"),
@@ -41,8 +40,40 @@ MEANT: Mapping[str, str] = {
 # Answers to a word or an option after a command; to an option alone, after any command.
 ANSWERS: Mapping[str, str] = {
     **_rows(
-        "", "delete rm remove reset clean uninstall clear",
+        "", "delete rm remove reset",
         "records stay; `arnode help head` says how to go back, `arnode home paths` where files are",
+    ),
+    **_rows(
+        "", "clean clear cleanup prune",
+        "records stay; `arnode help home gc` says which files can go",
+    ),
+    **_rows(
+        "", "uninstall",
+        "remove the program as you installed it; `arnode home paths` shows the files that stay",
+    ),
+    **_rows(
+        "", "undo revert rollback checkout",
+        "see `arnode help head`: --undo returns to the head before, --drop takes a patch out",
+    ),
+    **_rows(
+        "", "gpu gpus card cards cuda device devices",
+        "`arnode doctor` shows the cards; `--gpus` of `start` chooses which to use",
+    ),
+    **_rows(
+        "", "retry redo",
+        "interrupted runs are repeated anyway; see `arnode help verify` on re-runs of claims",
+    ),
+    **_rows(
+        "", "share publish",
+        "a node in a network publishes by itself; see `arnode help export` on files for others",
+    ),
+    **_rows(
+        "", "docs doc documentation manual man",
+        "`arnode help` explains commands and terms, such as `arnode help working line`",
+    ),
+    **_rows(
+        "", "edit",
+        "`arnode head > train.py` writes the head; `arnode help try` says how to measure your edit",
     ),
     **_rows(
         "", "login logout signup register account",
@@ -65,10 +96,14 @@ ANSWERS: Mapping[str, str] = {
         "", "push pull fetch clone sync",
         "a running node exchanges records by itself: see `arnode help network`",
     ),
-    **_rows("", "upgrade update", "install the new version as you installed this one"),
+    **_rows("", "upgrade update self", "install the new version as you installed this one"),
     **_rows(
         "", "-f -w --follow --watch",
         "`arnode view` shows a running node live; `arnode home logs -f` follows its log",
+    ),
+    **_rows(
+        "task", "new create make add",
+        "such as `arnode task init --target train.py --eval 'python train.py' --metric loss`",
     ),
     **_rows(
         "task", "rm delete remove clear uninstall",
@@ -81,14 +116,39 @@ ANSWERS: Mapping[str, str] = {
     **_rows("network", "add connect", "see `arnode help network join`"),
     **_rows(
         "start", "-d --daemon --detach --background -b",
-        "`nohup arnode start … &` runs it in the background; docs/service.md: as a service",
+        "`nohup arnode start … &` runs it in the background; docs/service.md describes a service",
     ),
     **_rows("start", "--resume --continue resume continue", "plain `arnode start` resumes"),
+    **_rows(
+        "start", "--device --devices --gpu --cuda",
+        "`--gpus 0,1` chooses cards by number; `arnode doctor` shows them",
+    ),
+    **_rows(
+        "start", "--cpu --no-gpu --no-cuda",
+        "the task decides: tasks with a budget of tokens, such as tiny, run on the CPU",
+    ),
+    **_rows(
+        "start", "--steps --epochs --iterations --timeout --time-limit",
+        "the task limits each run (see `arnode task show NAME`); `--for 1h` limits the session",
+    ),
+    **_rows(
+        "run,try,compare,verify", "--timeout --time-limit",
+        "the task limits each run: see `arnode task show NAME`",
+    ),
+    **_rows(
+        "start", "--seed --seeds",
+        "each run draws a new seed; `arnode help run` says how to measure with your own",
+    ),
+    **_rows("report", "--html --md --markdown html", "`--format html` and `--format md` choose"),
     **_rows("start", "--offline --no-network", "`--network none` keeps the node offline"),
     **_rows("start,view", "--port -p", "the page's address is an option: `--web 127.0.0.1:8080`"),
     **_rows(
-        "stop", "-a --all --force --now all now it node",
+        "stop", "-a --all all it node",
         "plain `arnode stop` stops the node of this home",
+    ),
+    **_rows(
+        "stop", "-f --force --now --kill now",
+        "it lets the current run end; Ctrl-C twice where the node was started stops at once",
     ),
     **_rows(
         "demo", "stop quit end status",
@@ -122,10 +182,12 @@ MEANT_IN_GROUPS: Mapping[str, Sequence[str]] = {
 # Options of other tools, and what they are called here.
 MEANT_OPTIONS: Mapping[str, Sequence[str]] = {
     **dict.fromkeys(
-        ("--duration", "--time", "--timeout", "--max-time", "--budget", "--hours", "--minutes"),
+        ("--duration", "--time", "--max-time", "--budget", "--hours", "--minutes"),
         ("--for",),
     ),
     **dict.fromkeys(("--model", "--llm", "--proposer"), ("--agent",)),
+    **dict.fromkeys(("--gpu", "--device", "--devices", "--cuda"), ("--gpus",)),
+    **dict.fromkeys(("--max-runs", "--max-trials", "--max-iterations"), ("--max-experiments",)),
     **dict.fromkeys(("--workers", "--jobs", "-j"), ("--lanes",)),
     **dict.fromkeys(("--host", "--address"), ("--web",)),
     **dict.fromkeys(
@@ -145,6 +207,12 @@ FOUND_BY = {
     "[ID]": "plain `arnode approve` lists the ids that it takes",
     "NAME": "`arnode task list` lists names",
     "LINE": "`arnode network invite` prints one on a node of the network",
+}
+# Groups in which a name comes before the file, and what has that name.
+NAMED_FIRST = {
+    "task import": "the system that it comes from",
+    "import": "the tool that it comes from",
+    "export": "the format",
 }
 LOOKING = ("list", "get", "describe", "inspect", "info")
 # Only these are suggested by name; of others the help is. A hint must not change anything.

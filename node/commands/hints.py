@@ -7,7 +7,7 @@ something that was not asked for. Words of other tools are in `node.commands.hab
 import difflib
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -20,16 +20,23 @@ from node.commands.habits import (
     MEANT,
     MEANT_IN_GROUPS,
     MEANT_OPTIONS,
+    NAMED_FIRST,
 )
 from node.commands.table import COMMANDS, EVERYDAY, SYNONYMS
+from node.commands.typed_words import (
+    NEAR,
+    as_options,
+    divided,
+    is_id,
+    is_option,
+    near_task,
+    repeats,
+)
 
 _HELP = ("help", "usage", "?")
-_NEAR = 0.81  # of a misspelled option; options that only look alike are no help
 _NEAR_COMMAND = 0.65
 _MOST_LISTED = 7  # options that a hint can list
 _MOST_NAMED = 3  # commands that have an option
-_SPAN = re.compile(r"(\d+[dhms])+")
-_PLACE = re.compile(r"([\w.]+:)?(\d{2,5})")  # the port of an address, maybe with its host
 
 
 def explained(fault: click.UsageError, given: Sequence[str]) -> tuple[str, str]:
@@ -49,8 +56,11 @@ def explained(fault: click.UsageError, given: Sequence[str]) -> tuple[str, str]:
             hint = _parameter_hint(options[0], context, words) if options else _help_of(context)
             return message, hint
     if message.startswith("No such command"):
-        wrong_words = [word for word in after if not _is_option(word)] or ["--"]
-        return f"there is no command `{path} {wrong_words[0]}`", _command_hint(wrong_words, context)
+        wrong_words = [word for word in after if not is_option(word)] or ["--"]
+        said = f"there is no command `{path} {wrong_words[0]}`"
+        if path.partition(" ")[2] in NAMED_FIRST:
+            said = f"`{path}` needs a name first, not `{wrong_words[0]}`"
+        return said, _command_hint(wrong_words, context)
     if message.startswith("Got unexpected extra argument"):
         return message, _argument_hint(after, context)
     return message, _help_of(context)
@@ -101,10 +111,6 @@ def _help_of(context: click.Context) -> str:
     return f"see `{context.command_path} --help`"
 
 
-def _is_option(word: str) -> bool:
-    return len(word) > 1 and word.startswith("-")
-
-
 def _suggest(path: str, asks: str = "did you mean `{}`?") -> str:
     """Return a hint on a command; on one that changes something, only its help is suggested."""
     root, *names = path.split()
@@ -137,19 +143,29 @@ def _command_hint(words: Sequence[str], context: click.Context) -> str:
         return hint
     if found := _inside(word, group, context):
         return _suggest(f"{path} {found}")
-    begun = [name for name in names if name.startswith(word) and len(word) > 2]
-    near = begun if len(begun) == 1 else difflib.get_close_matches(word, names, 1, _NEAR_COMMAND)
-    if near:
-        return _suggest(f"{path} {near[0]}")
+    if near := _misspelled(word, names):
+        return _suggest(f"{path} {near}")
     if context.parent is None:
-        if others := difflib.get_close_matches(word, [*SYNONYMS, *MEANT], 1, _NEAR):
+        if others := difflib.get_close_matches(word, [*SYNONYMS, *MEANT], 1, NEAR):
             return f"see `{path} {_meant(others[0])}`"
         return "`arnode help --all` lists all commands"
-    if "/" in word or "." in word:
-        return f"name one of these first: {', '.join(names)}"
+    if meaning := NAMED_FIRST.get(path.partition(" ")[2]):
+        own = "; for a program of your own: `arnode task init`" if "task" in path else ""
+        return f"name {meaning}: {', '.join(names)}{own}"
     if word in COMMANDS:
         return f"`{word}` is a command of its own: see `arnode help {word}`"
     return f"the commands of `{path}`: {', '.join(names)}"
+
+
+def _misspelled(word: str, names: Sequence[str]) -> str | None:
+    """Return the name that a word begins or misspells; a wrong first letter is rarely a slip."""
+    begun = [name for name in names if name.startswith(word) and len(word) > 2]
+    if len(begun) == 1:
+        return begun[0]
+    letters = sorted(word)
+    alike = [name for name in names if name[:1] == word[:1] or sorted(name) == letters]
+    near = difflib.get_close_matches(word, names, 1, NEAR)
+    return next(iter(near or difflib.get_close_matches(word, alike, 1, _NEAR_COMMAND)), None)
 
 
 def _root_hint(words: Sequence[str], path: str) -> str | None:
@@ -162,7 +178,7 @@ def _root_hint(words: Sequence[str], path: str) -> str | None:
         command = [first, *others] if _exists(first, *others) else [first]
         return _suggest(f"{path} {' '.join(command)}")
     if word in LOOKING and following:  # such as `list tasks` and `describe task tiny`
-        if task := _near_task(following[0]):
+        if task := near_task(following[0]):
             return f"see `{path} task show {task}`"
         if found := "task show" if following[0] == "task" else _meant(following[0]):
             return _suggest(f"{path} {found}", "see `{}`")
@@ -176,7 +192,7 @@ def _root_hint(words: Sequence[str], path: str) -> str | None:
 def _group_hint(word: str, names: Sequence[str], context: click.Context) -> str | None:
     """Return a hint for a word of other tools in a group of commands."""
     found = next((name for name in MEANT_IN_GROUPS.get(word, ()) if name in names), None)
-    if context.info_name == "task" and (task := _near_task(word)):
+    if context.info_name == "task" and (task := near_task(word)):
         found = f"show {task}"
     return f"did you mean `{context.command_path} {found}`?" if found else None
 
@@ -235,7 +251,7 @@ def _option_hint(wrong: str, context: click.Context, words: Sequence[str]) -> st
         if takers := _commands_with(one):
             listed = ", ".join(f"`arnode {name}`" for name in takers)
             return f"{one} is an option of {listed}; see `{path} --help`"
-    near = difflib.get_close_matches(wrong, known, 1, _NEAR)
+    near = difflib.get_close_matches(wrong, known, 1, NEAR)
     return f"did you mean {near[0]}?" if near else _listed(context)
 
 
@@ -267,6 +283,8 @@ def _parameter_hint(wrong: click.Parameter, context: click.Context, words: Seque
     """Return what a missing or wrong argument, option or value of an option is."""
     if context.command_path == "arnode task init" and (command := _init_command(words)):
         return f"did you mean `{command}`?"
+    if context.command_path == "arnode home config set" and "=" in words[-1]:
+        return f"write it as two words: `arnode home config set {words[-1].replace('=', ' ', 1)}`"
     if isinstance(wrong, click.Option):
         said = max(wrong.opts, key=len)
         return f"{said}: {wrong.help}" if wrong.help else _help_of(context)
@@ -274,12 +292,18 @@ def _parameter_hint(wrong: click.Parameter, context: click.Context, words: Seque
 
 
 def _init_command(words: Sequence[str]) -> str | None:
-    """Return `task init` for a file and a command that were typed without their flags."""
+    """Return `task init` for a file, a command or a name that were typed without their flags."""
     words = [word for word in words[2:] if not word.startswith("-")]
+    if len(words) == 1 and not Path(words[0]).suffix:
+        into, words = f" --into {shlex.quote(words[0])}", ["train.py"]
+    else:
+        into = ""
+    if len(words) == 1:
+        words = [*words, f"python {words[0]}"]
     if len(words) != 2 or not Path(words[0]).suffix:
         return None
     target, command = map(shlex.quote, words)
-    return f"arnode task init --target {target} --eval {command} --metric NAME"
+    return f"arnode task init --target {target} --eval {command} --metric NAME{into}"
 
 
 # Words after a command
@@ -288,12 +312,15 @@ def _init_command(words: Sequence[str]) -> str | None:
 def _argument_hint(after: Sequence[str], context: click.Context) -> str:
     """Return a hint for words, after a command, of which it does not take one."""
     path, known = context.command_path, _options(context)
-    extras, kept = _divided(after, known)
+    extras, kept = divided(after, known)
     if any(" -" in one for one in extras):
         return "leave out the quotes around several words"
     takes = [one for one in context.command.params if isinstance(one, click.Argument)]
     if takes and extras[0] in COMMANDS and _exists(extras[0], str(context.info_name)):
         return _suggest(f"arnode {extras[0]} {context.info_name}")  # such as `show task tiny`
+    if context.info_name == "diff" and all(Path(one).suffix for one in extras):
+        files = " ".join(map(shlex.quote, extras))
+        return f"`diff -u {files}` compares files; `arnode help compare` says how to measure both"
     if takes:
         metavars = " ".join(one.make_metavar(ctx=context) for one in takes)
         amount = f"one {metavars} at a time" if len(takes) == 1 else metavars
@@ -305,98 +332,27 @@ def _argument_hint(after: Sequence[str], context: click.Context) -> str:
         return answer
     if "-m" in kept:
         return "put words that belong together in quotes"
-    options = _as_options(extras, known)
-    if options and not _repeats([*options, *kept], known):
+    options = as_options(extras, known)
+    if options and not repeats([*options, *kept], known):
         line = " ".join([path, *map(shlex.quote, [*options, *kept])])
         if context.info_name == "run" and "--task" in options:
             starts = f"arnode start --task {options[1]}"
             return f"`{starts}` runs the node; `{line}` measures the baseline once"
         return f"did you mean `{line}`?"
-    if _near_task(extra) and "--task" not in known:
+    if near_task(extra) and "--task" not in known:
         return f"`{path}` takes no task: leave it out"
     if context.info_name == "start" and Path(extra).suffix:
         command = _init_command(("task", "init", extra, f"python {extra}"))
         return f"make a task of it first: `{command}`"
     if "--folder" in known:
-        return f"plain `{path}` takes the task's files, such as train.py, of this folder"
+        files = "the task's files, such as train.py, of this folder or that of --folder"
+        return f"plain `{path}` takes {files}: rename yours"
     if extra.isdigit() and "--for" in known:
         return _parameter_hint(known["--for"], context, after)
-    if _is_id(extra):
+    if is_id(extra):
         return f"see `arnode show {extra}`"
     if extra in COMMANDS:
         return f"`{extra}` is a command of its own: see `arnode help {extra}`"
     if "--task" in known:
         return f"--task NAME names a task, `arnode task list` lists them; {_listed(context)}"
     return f"`{path}` takes no such word; {_listed(context)}"
-
-
-def _divided(
-    after: Sequence[str], known: Mapping[str, click.Option]
-) -> tuple[list[str], list[str]]:
-    """Divide the words after a command: those without an option, and options with their values."""
-    extras: list[str] = []
-    kept: list[str] = []
-    is_value = False
-    end = after.index("--") if "--" in after else len(after)
-    for word in after[:end]:
-        (kept if is_value or _is_option(word) else extras).append(word)
-        is_value = not is_value and word in known and not known[word].is_flag
-    return [*extras, *after[end + 1 :]], kept
-
-
-def _as_options(extras: Sequence[str], known: Mapping[str, click.Option]) -> list[str] | None:
-    """Return the words as the options that they lack, or None if one fits no option."""
-    options: list[str] = []
-    left = list(extras)
-    while left:
-        word = left.pop(0)
-        option = known.get(f"--{word}")
-        if option is not None and option.is_flag:  # such as `head working`
-            options.append(f"--{word}")
-        elif option is not None and left:  # such as `start for 1h`
-            options += [f"--{word}", left.pop(0)]
-        elif pair := _option_of_value(word, known):
-            options += pair
-        else:
-            return None
-    return options
-
-
-def _repeats(words: Sequence[str], known: Mapping[str, click.Option]) -> bool:
-    """Return True if words have an option twice that a command takes once."""
-    single = [known[one].name for one in words if one in known and not known[one].multiple]
-    return len(set(single)) < len(single)
-
-
-def _option_of_value(word: str, known: Mapping[str, click.Option]) -> tuple[str, str] | None:
-    """Return the option that a value belongs to, and the value as the option takes it."""
-    place = _PLACE.fullmatch(word)
-    counts = [one for one in ("--limit", "--top") if one in known]
-    if "-m" in known and " " in word:
-        return "-m", word
-    if word.isdigit() and counts:
-        return counts[0], word
-    if "--task" in known and (task := _near_task(word)):
-        return "--task", task
-    if "--for" in known and _SPAN.fullmatch(word):
-        return "--for", word
-    if "--source" in known and Path(word).suffix:
-        return "--source", word
-    if "--web" in known and place:
-        return "--web", f"{place[1] or '127.0.0.1:'}{place[2]}"
-    return None
-
-
-def _is_id(word: str) -> bool:
-    from node.store.records import ID_PREFIX
-
-    return ID_PREFIX.fullmatch(word) is not None and not word.isdigit()
-
-
-def _near_task(word: str) -> str | None:
-    """Return the task that a word names, maybe misspelled; None if it is none."""
-    from trainer.task_folder.folder import TASK_FILE, builtin_tasks
-
-    if Path(word, TASK_FILE).is_file():
-        return word
-    return next(iter(difflib.get_close_matches(word, builtin_tasks(), 1, _NEAR)), None)

@@ -117,6 +117,38 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
         ("qqqq", "`arnode help --all` lists all commands"),
         ("login", "there are no accounts: `arnode home key` shows this node's key"),
         ("restart", "`start` resumes what `stop` ended: see `arnode help stop`"),
+        ("gpus", "`arnode doctor` shows the cards; `--gpus` of `start` chooses which to use"),
+        (
+            "retry",
+            "interrupted runs are repeated anyway; see `arnode help verify` on re-runs of claims",
+        ),
+        ("etx", "`arnode help --all` lists all commands"),
+        ("ehlp", "did you mean `arnode help`?"),
+        ("clean", "records stay; `arnode help home gc` says which files can go"),
+        (
+            "uninstall",
+            "remove the program as you installed it; `arnode home paths` shows the files that stay",
+        ),
+        (
+            "share",
+            (
+                "a node in a network publishes by itself; see `arnode help export` on files for "
+                "others"
+            ),
+        ),
+        ("self", "install the new version as you installed this one"),
+        (
+            "docs",
+            "`arnode help` explains commands and terms, such as `arnode help working line`",
+        ),
+        (
+            "edit",
+            (
+                "`arnode head > train.py` writes the head; `arnode help try` says how to measure "
+                "your edit"
+            ),
+        ),
+        ("cancel", "see `arnode help stop`"),
         (
             "rm",
             (
@@ -124,16 +156,15 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
                 "files are"
             ),
         ),
-        (
-            "task import ./there",
-            (
-                "name one of these first: algotune, codeevolve, kernelbot, mle-bench, openevolve, "
-                "pi-autoresearch, shinka"
-            ),
-        ),
         ("task ls", "did you mean `arnode task list`?"),
-        ("task new", "did you mean `arnode task init`?"),
-        ("revert", "see `arnode help head`"),
+        (
+            "task new",
+            "such as `arnode task init --target train.py --eval 'python train.py' --metric loss`",
+        ),
+        (
+            "revert",
+            "see `arnode help head`: --undo returns to the head before, --drop takes a patch out",
+        ),
         ("quit", "see `arnode help stop`"),
         ("Start", "commands are in lower case: see `arnode help start`"),
         ("task chekc", "see `arnode help task check`"),
@@ -182,6 +213,37 @@ def test_an_unknown_command_is_two_lines_with_a_hint(
     ]
 
 
+@pytest.mark.parametrize(
+    ("line", "hint"),
+    [
+        (
+            "task import ./there",
+            (
+                "name the system that it comes from: algotune, codeevolve, kernelbot, mle-bench, "
+                "openevolve, pi-autoresearch, shinka; for a program of your own: `arnode task init`"
+            ),
+        ),
+        (
+            "import results.csv",
+            (
+                "name the tool that it comes from: at-home, autoresearch, autoresearch-mlx, "
+                "bundle, n-autoresearch, pi-autoresearch"
+            ),
+        ),
+        ("export results.csv", "see `arnode help export results.tsv`"),
+    ],
+)
+def test_a_file_without_the_name_before_it_is_not_called_a_command(
+    capsys: pytest.CaptureFixture[str], line: str, hint: str
+) -> None:
+    assert arnode(*line.split()) == 2
+    command, _, file = line.rpartition(" ")
+    assert capsys.readouterr().err.splitlines() == [
+        f"arnode: `arnode {command}` needs a name first, not `{file}`",
+        f"  hint: {hint}",
+    ]
+
+
 @pytest.mark.parametrize("word", ["list", "strat", "stat", "rn", "tyr", "rerun", "verfy", "pasue"])
 def test_no_guess_suggests_a_command_that_does_something(
     capsys: pytest.CaptureFixture[str], word: str
@@ -215,6 +277,38 @@ def test_words_of_other_tools_do_what_they_say(
         ("start --task sql 1h", "did you mean `arnode start --for 1h --task sql`?"),
         ("start banana", "--task NAME names a task, `arnode task list` lists them; see `arnode s"),
         ("start 5", "--for: Stop after this long, like 8h or 45m."),
+        (
+            "start --timeout 60",
+            "the task limits each run (see `arnode task show NAME`); `--for 1h`",
+        ),
+        ("start --steps 5", "the task limits each run (see `arnode task show NAME`); `--for 1h`"),
+        ("run --timeout 60", "the task limits each run: see `arnode task show NAME`"),
+        ("start --device cuda:1", "`--gpus 0,1` chooses cards by number; `arnode doctor` shows"),
+        ("run --gpu 1", "--gpus is an option of `arnode start`; see `arnode run --help`"),
+        (
+            "start --cpu",
+            "the task decides: tasks with a budget of tokens, such as tiny, run on the",
+        ),
+        ("start --seed 5", "each run draws a new seed; `arnode help run` says how to measure with"),
+        ("start --max-runs 5", "did you mean --max-experiments?"),
+        ("report --html", "`--format html` and `--format md` choose"),
+        ("stop --now", "it lets the current run end; Ctrl-C twice where the node was started"),
+        ("stop --force", "it lets the current run end; Ctrl-C twice where the node was started"),
+        ("diff best.py train.py", "`diff -u best.py train.py` compares files; `arnode help comp"),
+        (
+            "try ./my_train.py",
+            (
+                "plain `arnode try` takes the task's files, such as train.py, of this folder or "
+                "that of --folder: rename yours"
+            ),
+        ),
+        ("home config set usd_per_day=1", "write it as two words: `arnode home config set usd_p"),
+        ("task init mytask", "did you mean `arnode task init --target train.py --eval 'python"),
+        ("start --task tiny,digits", "name each of them: `--task tiny --task digits`"),
+        ("start --task tiny --network None", "did you mean `--network none`?"),
+        ("start --network=", "did you mean `--network none`?"),
+        ("start --network off", "did you mean `--network none`?"),
+        ("start --network --yes", "`arnode network show` lists names; `--network none` stays off"),
         ("start --port 8080", "the page's address is an option: `--web 127.0.0.1:8080`"),
         ("start --json", "--json is an option of `arnode status`, `arnode view`, `arnode log`;"),
         ("start --resume", "plain `arnode start` resumes"),
@@ -271,7 +365,13 @@ def test_words_of_other_tools_do_what_they_say(
         ("start --workers 4", "did you mean --lanes?"),
         ("start --budget 5m", "did you mean --for?"),
         ("start -t tiny", "did you mean --task?"),
-        ("start -d", "`nohup arnode start … &` runs it in the background"),
+        (
+            "start -d",
+            (
+                "`nohup arnode start … &` runs it in the background; docs/service.md describes a "
+                "service"
+            ),
+        ),
         ("start --offline", "`--network none` keeps the node offline"),
         ("start --tsak tiny", "did you mean --task?"),
         (
@@ -412,6 +512,35 @@ def test_a_word_in_place_of_an_id_is_answered_with_where_ids_are_listed(
     fault, hint = capsys.readouterr().err.splitlines()
     assert "is not an id" in fault
     assert "`arnode log` lists ids, `arnode leaderboard` those of claims" in hint
+    assert "`arnode head` prints the head" in hint
+
+
+@pytest.mark.parametrize(
+    ("command", "fault", "hint"),
+    [
+        (
+            "diff",
+            "is a baseline, which changes nothing",
+            "give the id of an experiment with a patch: see `arnode log`",
+        ),
+        ("verify", "is a baseline, which claims no gain", "`arnode leaderboard` lists claims"),
+    ],
+)
+def test_a_baseline_in_place_of_a_patch_or_a_claim_is_named(
+    at_home: Home,
+    store: Store,
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+    fault: str,
+    hint: str,
+) -> None:
+    with_baseline(at_home, store)
+    (baseline,) = store.records.listed("result")
+    assert arnode(command, baseline.id.hex()[:12]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        f"arnode: {baseline.id.hex()[:12]} {fault}",
+        f"  hint: {hint}",
+    ]
 
 
 def test_a_list_is_set_in_the_notation_of_the_file(
@@ -438,6 +567,8 @@ def test_a_start_with_a_wrong_word_leaves_no_home(
 ) -> None:
     assert arnode("start", "--task", "tinny") == 2
     assert "there is no task 'tinny'" in capsys.readouterr().err
+    assert arnode("start", "--network", "--yes") == 2
+    assert "--network needs a value, not `--yes`" in capsys.readouterr().err
     assert not at_home.root.exists()
 
 
@@ -512,35 +643,6 @@ def test_an_interrupt_is_130(at_home: Home) -> None:
         stream.write("second line\x1b[2J\n")
     assert child.stdout.readline() == "second line\\x1b[2J\n"
     child.send_signal(signal.SIGINT)
-    assert "`arnode head` prints the head" in hint
-
-
-@pytest.mark.parametrize(
-    ("command", "fault", "hint"),
-    [
-        (
-            "diff",
-            "is a baseline, which changes nothing",
-            "give the id of an experiment with a patch: see `arnode log`",
-        ),
-        ("verify", "is a baseline, which claims no gain", "`arnode leaderboard` lists claims"),
-    ],
-)
-def test_a_baseline_in_place_of_a_patch_or_a_claim_is_named(
-    at_home: Home,
-    store: Store,
-    capsys: pytest.CaptureFixture[str],
-    command: str,
-    fault: str,
-    hint: str,
-) -> None:
-    with_baseline(at_home, store)
-    (baseline,) = store.records.listed("result")
-    assert arnode(command, baseline.id.hex()[:12]) == 2
-    assert capsys.readouterr().err.splitlines() == [
-        f"arnode: {baseline.id.hex()[:12]} {fault}",
-        f"  hint: {hint}",
-    ]
     _, err = child.communicate()
     assert child.returncode == 130
     assert err.strip() == "arnode: interrupted"
@@ -567,8 +669,6 @@ def test_a_reader_that_stops_early_gets_no_complaint(at_home: Home) -> None:
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_is_printed_for_each_shell(
     capsys: pytest.CaptureFixture[str], shell: str
-    assert arnode("start", "--network", "--yes") == 2
-    assert "--network needs a value, not `--yes`" in capsys.readouterr().err
 ) -> None:
     assert arnode("completion", shell) == 0
     assert "_ARNODE_COMPLETE" in capsys.readouterr().out
@@ -703,7 +803,10 @@ def test_a_request_to_end_is_an_interrupt(
         ),
         (("config", "set", "task", "tiny"), "see `arnode help home config set`"),
         (("help", "task", "show", "nope"), "see `arnode help task show`"),
-        (("help", "rollback"), "see `arnode help head`"),
+        (
+            ("help", "rollback"),
+            "see `arnode help head`: --undo returns to the head before, --drop takes a patch out",
+        ),
         (("help", "login"), "there are no accounts: `arnode home key` shows this node's key"),
         (("try", "a lower rate"), "did you mean `arnode try -m 'a lower rate'`?"),
         (("try", "train.py --task tiny"), "leave out the quotes around several words"),

@@ -102,6 +102,9 @@ def find_folder(wanted: str, own: Path) -> Path:
     hint = nearest(wanted, {*names, *here})
     if " -" in str(wanted):
         hint = "leave out the quotes around several words"
+    elif "," in wanted and {*wanted.split(",")} <= {*names, *here}:
+        several = " ".join(f"--task {name}" for name in wanted.split(","))
+        hint = f"name each of them: `{several}`"
     raise UsageError(f"there is no task {wanted!r}", hint)
 
 
