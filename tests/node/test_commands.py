@@ -308,7 +308,8 @@ def test_diff_is_the_patch_of_each_kind_of_record(
         lines = arnode(capsys, "diff", session[name].id.hex()).splitlines()
         assert "-LEARNING_RATE = 0.1" in lines
         assert "+LEARNING_RATE = 0.2" in lines
-    assert "is a baseline, which changes nothing" in arnode(capsys, "diff", session["baseline"].id.hex(), code=2)
+    refused = arnode(capsys, "diff", session["baseline"].id.hex(), code=2)
+    assert "is a baseline, which changes nothing" in refused
 
 
 def test_a_diff_is_coloured_when_asked_for(
