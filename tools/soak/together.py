@@ -28,7 +28,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -99,7 +99,18 @@ def record(home: Path, group: Group, *, longest_s: float = _LONGEST_S) -> None:
     """Run a group, measure its true gains and record them."""
     played = _played_once(home, group, longest_s)
     gains = asyncio.run(_true_gains(home, group, played))
-    group.path.write_text(json.dumps({**played, "gains": gains}))
+    changes = [*_changes(played["seen"]), played["seen"][-1]]
+    group.path.write_text(json.dumps({**played, "seen": changes, "gains": gains}))
+
+
+def _changes(seen: Sequence[Sequence[tuple[str, int]]]) -> Iterator[Sequence[tuple[str, int]]]:
+    """Yield the rows in which a working line is another one than in the row before."""
+    before: list[str] = []
+    for row in seen:
+        trees = [tree for tree, _ in row]
+        if trees != before:
+            yield row
+            before = trees
 
 
 def _played_once(home: Path, group: Group, longest_s: float) -> Played:
