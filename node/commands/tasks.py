@@ -13,7 +13,7 @@ from node.home.control_socket import call
 from node.home.faults import explaining_faults
 from node.home.home import Home
 from node.home.settings_in_force import config_of
-from node.line.open_task import find_task, known_by_id, lacking, named_task, untrusted_task
+from node.line.open_task import find_task, known_by_id, lacking, load_named
 from node.reporting.tasks import tasks_document
 from node.store.blobs import Blobs
 from node.terminal.progress import reporting
@@ -24,7 +24,7 @@ from protocol.errors import ArnodeError, UsageError
 from protocol.manifest import TaskManifest
 from protocol.styles import Style
 from protocol.units import NANO
-from trainer.task_kinds import kind_of, load_task, settled_task, text_task, words_of
+from trainer.task_kinds import kind_of, settled_task, text_task, words_of
 
 _POLL_S = 1.0
 
@@ -61,8 +61,7 @@ def list_tasks(as_json: bool) -> None:
 def show(name: str, as_json: bool) -> None:
     """Show a task: its metric, budget and limits."""
     home = Home.here()
-    wanted = named_task(home, name)
-    one = untrusted_task(home, wanted) or load_task(wanted, data_dir=home.data)
+    one = load_named(home, name)
     manifest = one.manifest
     words = words_of(manifest)
     document = {

@@ -156,11 +156,16 @@ def require_known(home: Home, name: str) -> None:
         find_folder(named_task(home, name), home.data / OWN_TASKS)
 
 
+def load_named(home: Home, name: str) -> Task:
+    """Return the task with a name, folder or id. Raises what `load_task` raises."""
+    wanted = named_task(home, name)
+    return untrusted_task(home, wanted) or load_task(wanted, data_dir=home.data)
+
+
 def find_task(home: Home, *, name: str, text: Path | None, progress: Progress) -> Task:
     """Return the task with a name, folder or id, or the task made of the user's text at a path."""
     if text is None:
-        wanted = named_task(home, name)
-        return untrusted_task(home, wanted) or load_task(wanted, data_dir=home.data)
+        return load_named(home, name)
     progress("reading the text", 0.0)
     return text_task(text, data_dir=home.data)
 

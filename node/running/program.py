@@ -28,7 +28,7 @@ from node.home.network_definition import Network
 from node.home.sandboxing import require_sandbox
 from node.home.settings_in_force import config_of
 from node.ladder.time_share import FIRST, Effort
-from node.line.open_task import STAND_IN, find_task, require_known
+from node.line.open_task import STAND_IN, find_task, load_named, require_known
 from node.line.run_estimates import run_seconds
 from node.loop.research import Research
 from node.loop.session_plan import Goal
@@ -272,7 +272,7 @@ async def _run_awaited(start: _Start) -> None:
         return
     if goal.duration_s is not None:
         goal = replace(goal, duration_s=max(0.0, goal.duration_s - boottime_s() + began_s))
-    task = load_task(start.config.task, data_dir=home.data)
+    task = load_named(home, start.config.task)
     await _run(replace(start, goal=goal), task, before=research)
 
 

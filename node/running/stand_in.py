@@ -16,7 +16,7 @@ from typing import Final
 
 from node.home.config import Config
 from node.home.home import Home
-from node.line.open_task import STAND_IN, untrusted_task
+from node.line.open_task import STAND_IN, load_named
 from node.loop.research import Research
 from node.processes.child import printable
 from node.processes.lifeline import Lifeline
@@ -26,7 +26,7 @@ from protocol.errors import ConfigurationError
 from trainer.card_selftest.report import Fault
 from trainer.host.interpreter import program_command
 from trainer.task_folder.task import Download, NotPreparedError
-from trainer.task_kinds import kind_of, load_task, why_no_card
+from trainer.task_kinds import kind_of, why_no_card
 
 _LINE_MBIT_S: Final = 100  # a common speed of an internet connection
 
@@ -39,7 +39,7 @@ def awaited_download(home: Home, wanted: str) -> Download | None:
     Raises what `load_task` raises.
     """
     try:
-        task = untrusted_task(home, wanted) or load_task(wanted, data_dir=home.data)
+        task = load_named(home, wanted)
     except NotPreparedError as unsettled:
         return unsettled.download
     if kind_of(task.manifest).has_first(task, data_dir=home.data):

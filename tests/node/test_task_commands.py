@@ -10,6 +10,7 @@ from node.commands.task_import import constants_in
 from node.home.config import Config
 from node.home.home import Home
 from node.on_demand import verifying
+from node.running.stand_in import awaited_download
 from node.terminal.progress import silent
 from protocol.errors import ConfigurationError
 from tests.node.test_commands import arnode
@@ -44,12 +45,15 @@ def test_a_task_that_is_not_prepared_is_listed_and_has_no_id(
 
 
 @pytest.mark.parametrize("digits", [12, 64])
-def test_a_listed_id_names_its_task(capsys: pytest.CaptureFixture[str], digits: int) -> None:
+def test_a_listed_id_names_its_task(
+    home: Path, capsys: pytest.CaptureFixture[str], digits: int
+) -> None:
     rows = json.loads(arnode(capsys, "task", "list", "--json"))["tasks"]
     wanted = next(row["id"] for row in rows if row["name"] == "digits")[:digits]
     shown = json.loads(arnode(capsys, "task", "show", wanted, "--json"))
     assert shown["name"] == "digits"
     assert arnode(capsys, "task", "prepare", wanted.upper()).startswith("digits is ready")
+    assert awaited_download(Home(home), wanted) is None  # as `start` asks first
     assert "there is no task 'ffff'" in arnode(capsys, "task", "show", "ffff", code=2)
 
 
