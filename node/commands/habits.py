@@ -163,9 +163,17 @@ ANSWERS: Mapping[str, str] = {
     **_rows("log", "latest last newest recent", "plain `arnode log` lists the newest first"),
     **_rows("log", "tasks task", "see `arnode task list`"),
     **_rows("leaderboard", "-a --all all", "`--top N` shows more rows"),
-    **_rows("show", "--diff --patch -p", "`arnode diff ID` prints the diff alone"),
+    **_rows("show", "--diff --patch -p --stat", "`arnode diff ID` prints the diff alone"),
     **_rows("show,diff,verify", "--id", "leave out --id: the id needs no option"),
     **_rows("log", "-a --all all", "`--limit N` lists more than the newest experiments"),
+    **_rows("log", "--oneline", "leave it out: each experiment is one line"),
+    **_rows("start", "--no-yes --no-confirm", "leave it out: without --yes you are asked"),
+    **_rows("verify", "--device --gpu --gpus", "the setting `gpus` chooses the card"),
+    **_rows(
+        "start,run,try,demo", "python python3",
+        "for a program of yours: `arnode task init --target FILE --eval 'python FILE' "
+        "--metric NAME`",
+    ),
     **_rows(
         "head,log,show,diff,report,leaderboard", "-o --output --out --file",
         "it prints: end the command with `> FILE`",

@@ -345,8 +345,8 @@ def _argument_hint(after: Sequence[str], context: click.Context) -> str:
         command = _init_command(("task", "init", extra, f"python {extra}"))
         return f"make a task of it first: `{command}`"
     if "--folder" in known:
-        files = "the task's files, such as train.py, of this folder or that of --folder"
-        return f"plain `{path}` takes {files}: rename yours"
+        files = "the task's files, such as train.py, from this folder or that of --folder"
+        return f"leave it out: `{path}` takes {files}"
     if extra.isdigit() and "--for" in known:
         return _parameter_hint(known["--for"], context, after)
     if is_id(extra):

@@ -298,8 +298,8 @@ def test_words_of_other_tools_do_what_they_say(
         (
             "try ./my_train.py",
             (
-                "plain `arnode try` takes the task's files, such as train.py, of this folder or "
-                "that of --folder: rename yours"
+                "leave it out: `arnode try` takes the task's files, such as train.py, from this "
+                "folder or that of --folder"
             ),
         ),
         ("home config set usd_per_day=1", "write it as two words: `arnode home config set usd_p"),
@@ -345,7 +345,10 @@ def test_words_of_other_tools_do_what_they_say(
         ("show task tiny", "did you mean `arnode task show`?"),
         ("approve deadbeef", "plain `arnode approve` lists the ids that it takes"),
         ("pause 10", "--for: Resume by itself after this time, like 2h."),
-        ("try train.py tiny", "plain `arnode try` takes the task's files, such as train.py, of"),
+        (
+            "try train.py tiny",
+            "leave it out: `arnode try` takes the task's files, such as train.py, from",
+        ),
         ("network join", "`arnode network invite` prints one on a node of the network"),
         ("stop tiny now", "`arnode stop` takes no task: leave it out"),
         ("stop it now", "plain `arnode stop` stops the node of this home"),
@@ -391,8 +394,15 @@ def test_words_of_other_tools_do_what_they_say(
         ("verify abcd ef01", "it takes one ID|BUNDLE at a time; `arnode log` and `arnode leaderb"),
         (
             "try train.py",
-            "plain `arnode try` takes the task's files, such as train.py, of this folder",
+            "leave it out: `arnode try` takes the task's files, such as train.py, from this",
         ),
+        ("try -- python train.py --lr 1", "for a program of yours: `arnode task init --target"),
+        ("run python train.py", "for a program of yours: `arnode task init --target FILE"),
+        ("log --oneline", "leave it out: each experiment is one line"),
+        ("show abcd --stat", "`arnode diff ID` prints the diff alone"),
+        ("start --no-yes", "leave it out: without --yes you are asked"),
+        ("verify abcd --device gpu", "the setting `gpus` chooses the card"),
+        ("start --task tiny,small", "name each of them: `--task tiny --task small`; `arnode task"),
         ("try -m fix the rate", "put words that belong together in quotes"),
         ("--status", "see `arnode status`"),
         ("--task tiny log", "options come after the command: `arnode log --task …`"),

@@ -102,9 +102,9 @@ def find_folder(wanted: str, own: Path) -> Path:
     hint = nearest(wanted, {*names, *here})
     if " -" in str(wanted):
         hint = "leave out the quotes around several words"
-    elif "," in wanted and {*wanted.split(",")} <= {*names, *here}:
+    elif "," in wanted:
         several = " ".join(f"--task {name}" for name in wanted.split(","))
-        hint = f"name each of them: `{several}`"
+        hint = f"name each of them: `{several}`; `arnode task list` lists them"
     raise UsageError(f"there is no task {wanted!r}", hint)
 
 
