@@ -59,9 +59,10 @@ class RecordRef(NamedTuple):
 def _bounds(prefix: str, what: str, hint: str) -> tuple[bytes, bytes]:
     """Return the smallest and the largest 32 bytes that begin with these hex digits.
 
-    Raises UsageError if they are not hex digits, too few or too many.
+    The digits may be in square brackets, as in log lines. Raises UsageError if they are not hex
+    digits, too few or too many.
     """
-    digits = prefix.lower()
+    digits = prefix.lower().removeprefix("[").removesuffix("]")
     if not set(digits) <= set("0123456789abcdef"):
         raise UsageError(f"`{prefix}` is not {what}", hint)
     if not PREFIX_DIGITS <= len(digits) <= _ID_DIGITS:

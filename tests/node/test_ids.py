@@ -55,6 +55,8 @@ def test_a_claim_whose_patch_is_not_here_has_a_diff(
 def test_four_digits_do(line_writer: LineWriter, capsys: pytest.CaptureFixture[str]) -> None:
     kept = keep(line_writer, "0.2")
     assert f"id: {kept.result.hex()}" in arnode(capsys, "show", kept.result.hex()[:4])
+    in_brackets = f"[{kept.result.hex()[:12]}]"  # as log lines have it
+    assert f"id: {kept.result.hex()}" in arnode(capsys, "show", in_brackets)
     assert "is not an id: it has 4 to 64 digits" in arnode(
         capsys, "show", kept.result.hex()[:3], code=2
     )
