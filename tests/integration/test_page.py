@@ -56,7 +56,7 @@ def test_an_agent_registers_hands_in_and_reads_the_decision_with_nothing_but_a_t
 @pytest.mark.parametrize("web", ["127.0.0.1", "nowhere:80", "127.0.0.1:0", "127.0.0.1:x"])
 def test_an_address_that_is_none_is_reported_with_its_fix(tmp_path: Path, web: str) -> None:
     output = answered(tmp_path / "home", "view", "--web", web, code=6).stderr
-    assert "`web` is" in output
+    assert "`web` cannot be" in output
     assert 'an address like "127.0.0.1:7842"' in output
 
 
