@@ -73,7 +73,7 @@ def test_what_somebody_waits_for_has_the_machine_to_itself() -> None:
 def test_a_wrong_number_of_lanes_names_what_is_taken(tmp_path: Path, line: str) -> None:
     path = tmp_path / "config.toml"
     path.write_text(line)
-    with pytest.raises(ConfigurationError, match="`lanes` is") as caught:
+    with pytest.raises(ConfigurationError, match="`lanes` cannot be") as caught:
         load_config(path, env={})
     assert caught.value.hint == '`lanes` takes "auto" or a whole number from 1'
 
