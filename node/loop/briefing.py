@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
-from typing import Final
+from typing import Final, NamedTuple
 
 from agent.proposal import (
     NO_END,
@@ -24,6 +24,7 @@ from agent.proposal import (
     Left,
     Outcome,
     PeerPatch,
+    PeerTrial,
     Rejection,
     hyperparameter_key,
 )
@@ -115,6 +116,18 @@ class ProgramText:
             return file.read(MOST_BYTES + 1)
 
 
+class _FromOthers(NamedTuple):
+    """Reports of accepted peers: values that they tried, and titles of ideas.
+
+    `assigned` is the part of the moves and hyperparameters that is assigned to other nodes.
+    """
+
+    trials: tuple[PeerTrial, ...] = ()
+    in_vain: frozenset[str] = frozenset()
+    kept: tuple[str, ...] = ()
+    assigned: frozenset[str] = frozenset()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Briefing:
     """A builder of contexts for the proposers of one line.
@@ -166,7 +179,7 @@ class Briefing:
             self.line_writer.explored,
         )
         author, blocked = self.line_writer.record_writer.author, self.people().blocked
-        others = self.others
+        theirs = self._from_others(working)
         return Context(
             source=working,
             editable=self.task.editable,
@@ -178,7 +191,7 @@ class Briefing:
             seed=seed,
             brief=self._brief(left, text),
             peers=self.peers(),
-            others=others.trials(self._run_sd, level_nano=self._exact_nano) if others else (),
+            others=theirs.trials,
             insights=insights_of(store, line, author, blocked=blocked),
             reports=reports_of_others(
                 store, line, author, noise_sd=self.noise_sd(), blocked=blocked
@@ -190,29 +203,39 @@ class Briefing:
             crash=self.outcomes.crash_of(arm),
             show_unverified_words=self.show_unverified_words,
             regions=program.regions or () if (program := self.task.manifest.program) else (),
-            screened_out_by_others=others.screened_out_by_others if others else frozenset(),
-            kept_by_others=self.kept_by_others(),
-            assigned_to_others=self._assigned_to_others(others, working) if others else frozenset(),
+            screened_out_by_others=theirs.in_vain,
+            kept_by_others=theirs.kept,
+            assigned_to_others=theirs.assigned,
         )
 
     def kept_by_others(self) -> tuple[str, ...]:
         """Return the titles of the task's moves that peers kept, the largest gain first."""
-        titles = (move.title for move in self.task.moves)
-        return self.others.kept_by_others(titles) if self.others else ()
+        return self._kept_by(self.others, self.others.accepted()) if self.others else ()
 
-    def _assigned_to_others(self, others: OthersTries, working: Source) -> frozenset[str]:
-        """Return the part of the moves and hyperparameters that is assigned to other nodes."""
-        now_ms = self.clock_ms()
-        if not others.are_at_work(now_ms):
-            return frozenset()
-        in_vain = others.screened_out_by_others
-        done = in_vain.union(self.kept_by_others())
-        specs, editable = self.task.hyperparameters, self.task.editable
-        values = hyperparameter_values(working, editable, specs)
-        new = [move.name for move in self.task.moves if move.title not in done]
-        new += [hyperparameter_key(name) for name, _ in values]
-        again = [move.name for move in self.task.moves if move.title in in_vain]
-        return others.part_of(new, now_ms) | others.part_of(again, now_ms)
+    def _kept_by(self, others: OthersTries, authors: set[bytes]) -> tuple[str, ...]:
+        return others.kept_by_others((move.title for move in self.task.moves), authors)
+
+    def _from_others(self, working: Source) -> _FromOthers:
+        others = self.others
+        if others is None:
+            return _FromOthers()
+        authors, now_ms = others.accepted(), self.clock_ms()
+        in_vain, kept = others.screened_out_by_others(authors), self._kept_by(others, authors)
+        assigned = frozenset[str]()
+        if others.are_at_work(now_ms):
+            specs, editable = self.task.hyperparameters, self.task.editable
+            values = hyperparameter_values(working, editable, specs)
+            done = in_vain.union(kept)
+            new = [move.name for move in self.task.moves if move.title not in done]
+            new += [hyperparameter_key(name) for name, _ in values]
+            again = [move.name for move in self.task.moves if move.title in in_vain]
+            assigned = others.part_of(new, authors, now_ms) | others.part_of(again, authors, now_ms)
+        return _FromOthers(
+            trials=others.trials(self._run_sd, authors, level_nano=self._exact_nano),
+            in_vain=in_vain,
+            kept=kept,
+            assigned=assigned,
+        )
 
     def _history(self) -> tuple[Outcome, ...]:
         """Return the outcomes of this node, with the owner's notes on them."""

@@ -29,8 +29,8 @@ _MOST_TREES: Final = 2_000  # trees whose scores are remembered
 class OthersTries:
     """A reader of a line's records that keeps its position. `author` is this node's key.
 
-    `author_filter` returns a function that accepts or rejects an author; results of rejected
-    authors do not count. Without it no values that peers tried are passed on.
+    `author_filter` returns a function that accepts or rejects an author. Without it no values that
+    peers tried are passed on. Most methods take the `authors` whose results count (`accepted`).
     """
 
     def __init__(
@@ -53,43 +53,48 @@ class OthersTries:
         self._kept: dict[str, dict[bytes, int]] = defaultdict(dict)  # title, author, claimed gain
         self._last_ms: dict[bytes, int] = {}
 
-    @property
-    def screened_out_by_others(self) -> frozenset[str]:
-        """The titles of ideas that another node discarded after a screen and no node kept."""
-        accepted = self._accepted()
-        kept = {title for title, gains in self._kept.items() if accepted & gains.keys()}
-        vain = {title for title, authors in self._in_vain.items() if accepted & authors}
+    def accepted(self) -> set[bytes]:
+        """Return the authors of results so far whom `author_filter` accepts, or all without it."""
+        self._read_on()
+        if not self._last_ms or self._author_filter is None:
+            return set(self._last_ms)
+        return set(filter(self._author_filter(), self._last_ms))
+
+    def screened_out_by_others(self, authors: set[bytes]) -> frozenset[str]:
+        """Return the titles of ideas that a node discarded after a screen and no node kept."""
+        kept = {title for title, gains in self._kept.items() if authors & gains.keys()}
+        vain = {title for title, deniers in self._in_vain.items() if authors & deniers}
         return frozenset(vain - kept)
 
-    def kept_by_others(self, titles: Iterable[str]) -> tuple[str, ...]:
+    def kept_by_others(self, titles: Iterable[str], authors: set[bytes]) -> tuple[str, ...]:
         """Return the titles kept at least half as often as screened out, the largest gain first.
 
         A good idea fails its one screen far more often than a bad one passes the rechecks of a
         keep. So a few false losses do not hide a good idea.
         """
-        accepted = self._accepted()
         gains: dict[str, float] = {}
         for title in titles:
             claimed = self._kept.get(title, {})
-            known = [gain_nano for author, gain_nano in claimed.items() if author in accepted]
-            vain = accepted & self._in_vain.get(title, set())
+            known = [gain_nano for author, gain_nano in claimed.items() if author in authors]
+            vain = authors & self._in_vain.get(title, set())
             if known and KEEP_WEIGHT * len(known) >= len(vain):
                 gains[title] = median(known)
         return tuple(sorted(gains, key=lambda title: (-gains[title], title)))
 
-    def trials(self, run_sd: float, *, level_nano: int | None) -> tuple[PeerTrial, ...]:
-        """Return the trials of values by accepted authors (`OthersTrials.as_peer_trials`)."""
+    def trials(
+        self, run_sd: float, authors: set[bytes], *, level_nano: int | None
+    ) -> tuple[PeerTrial, ...]:
+        """Return the trials of values by these authors (`OthersTrials.as_peer_trials`)."""
         if self._author_filter is None:
             return ()
-        accepted = self._accepted()
-        return self._trials.as_peer_trials(run_sd, level_nano=level_nano, authors=accepted)
+        return self._trials.as_peer_trials(run_sd, level_nano=level_nano, authors=authors)
 
     def are_at_work(self, now_ms: int) -> bool:
         """Return True if another node is at work on the line."""
         self._read_on()
         return any(now_ms - last < _AT_WORK_MS for last in self._last_ms.values())
 
-    def part_of(self, ideas: Sequence[str], now_ms: int) -> frozenset[str]:
+    def part_of(self, ideas: Sequence[str], authors: set[bytes], now_ms: int) -> frozenset[str]:
         """Return the ideas that are assigned to other nodes at work on the line.
 
         An idea is assigned to the node whose key gives the largest hash with it (Thaler &
@@ -97,8 +102,7 @@ class OthersTries:
         no node is without ideas while another has several, and few assignments change when a node
         joins or leaves.
         """
-        accepted = self._accepted()
-        recent = [who for who in accepted if now_ms - self._last_ms[who] < _AT_WORK_MS]
+        recent = [who for who in authors if now_ms - self._last_ms[who] < _AT_WORK_MS]
         recent.sort(key=lambda who: (self._last_ms[who], who))
         nodes = list(dict.fromkeys([self._author, *recent[-_MOST_AT_WORK:]]))
         part = -(-len(ideas) // len(nodes))
@@ -111,13 +115,6 @@ class OthersTries:
             if owner != self._author:
                 others.add(idea)
         return frozenset(others)
-
-    def _accepted(self) -> set[bytes]:
-        """Return the authors whose results count."""
-        self._read_on()
-        if not self._last_ms or self._author_filter is None:
-            return set(self._last_ms)
-        return set(filter(self._author_filter(), self._last_ms))
 
     def _read_on(self) -> None:
         for envelope, body in self._results.new():

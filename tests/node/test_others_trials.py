@@ -74,7 +74,8 @@ def peer_trials(
     *,
     level_nano: int | None = None,
 ) -> tuple[PeerTrial, ...]:
-    return tries_of(line_writer, accepts).trials(RUN_SD, level_nano=level_nano)
+    tries = tries_of(line_writer, accepts)
+    return tries.trials(RUN_SD, tries.accepted(), level_nano=level_nano)
 
 
 def changed(old: str, new: str, text: str = START) -> str:

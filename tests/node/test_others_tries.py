@@ -1,7 +1,7 @@
 """Failed tries of peers come last; each node starts with its own part of the untried."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import cast
 
@@ -55,17 +55,29 @@ def peer_author(line_writer: LineWriter, home: Home, number: int) -> PeerAuthor:
     return PeerAuthor(line_writer.store, Blobs(home.blobs), number=number)
 
 
+def screened_out(tries: OthersTries) -> frozenset[str]:
+    return tries.screened_out_by_others(tries.accepted())
+
+
+def kept(tries: OthersTries, titles: Sequence[str]) -> tuple[str, ...]:
+    return tries.kept_by_others(titles, tries.accepted())
+
+
+def part(tries: OthersTries, ideas: Sequence[str], now_ms: int) -> frozenset[str]:
+    return tries.part_of(ideas, tries.accepted(), now_ms)
+
+
 def test_what_somebody_screened_out_is_in_vain_until_somebody_keeps_it(
     line_writer: LineWriter, home: Home
 ) -> None:
     ada, grace = (peer_author(line_writer, home, number) for number in (1, 2))
     publish(ada, "RMSNorm")
     tries = tries_of(line_writer)
-    assert tries.screened_out_by_others == {"RMSNorm"}
+    assert screened_out(tries) == {"RMSNorm"}
     publish(ada, "GELU")
-    assert tries.screened_out_by_others == {"RMSNorm", "GELU"}
+    assert screened_out(tries) == {"RMSNorm", "GELU"}
     publish(grace, "RMSNorm", stage="keep")
-    assert tries.screened_out_by_others == {"GELU"}
+    assert screened_out(tries) == {"GELU"}
 
 
 @pytest.mark.parametrize(
@@ -78,7 +90,7 @@ def test_what_says_nothing_of_this_line_is_not(
     if "status" in other:
         other["runs"] = ()
     publish(ada, "RMSNorm", **other)
-    assert tries_of(line_writer).screened_out_by_others == frozenset()
+    assert screened_out(tries_of(line_writer)) == frozenset()
 
 
 def test_what_others_kept_is_praised_unless_more_than_twice_as_many_tried_it_in_vain(
@@ -88,17 +100,17 @@ def test_what_others_kept_is_praised_unless_more_than_twice_as_many_tried_it_in_
     publish(ada, "RMSNorm", stage="keep")
     publish(ada, "GELU")
     tries = tries_of(line_writer)
-    assert tries.kept_by_others(["RMSNorm", "GELU"]) == ("RMSNorm",)
+    assert kept(tries, ["RMSNorm", "GELU"]) == ("RMSNorm",)
     publish(grace, "RMSNorm")
-    assert tries.kept_by_others(["RMSNorm", "GELU"]) == ("RMSNorm",)
+    assert kept(tries, ["RMSNorm", "GELU"]) == ("RMSNorm",)
     publish(alan, "RMSNorm")
-    assert tries.kept_by_others(["RMSNorm", "GELU"]) == ("RMSNorm",)
+    assert kept(tries, ["RMSNorm", "GELU"]) == ("RMSNorm",)
     publish(eve, "RMSNorm")
-    assert tries.kept_by_others(["RMSNorm", "GELU"]) == ()
+    assert kept(tries, ["RMSNorm", "GELU"]) == ()
 
 
 def test_alone_every_idea_is_one_s_own(line_writer: LineWriter) -> None:
-    assert tries_of(line_writer).part_of(IDEAS, time.time_ns() // 1_000_000) == frozenset()
+    assert part(tries_of(line_writer), IDEAS, time.time_ns() // 1_000_000) == frozenset()
 
 
 def test_ideas_are_shared_out_evenly_among_who_is_at_work(
@@ -107,9 +119,9 @@ def test_ideas_are_shared_out_evenly_among_who_is_at_work(
     for number in range(1, 4):
         publish(peer_author(line_writer, home, number), f"of {number}")
     tries, now_ms = tries_of(line_writer), time.time_ns() // 1_000_000
-    others = tries.part_of(IDEAS, now_ms)
+    others = part(tries, IDEAS, now_ms)
     assert len(others) == 3 * len(IDEAS) / 4  # an even part is this node's own
-    assert tries.part_of(IDEAS, now_ms + 7 * HOUR_MS) == frozenset()  # they have gone
+    assert part(tries, IDEAS, now_ms + 7 * HOUR_MS) == frozenset()  # they have gone
 
 
 def test_who_has_only_a_baseline_is_at_work_too(line_writer: LineWriter, home: Home) -> None:
@@ -121,7 +133,7 @@ def test_who_has_only_a_baseline_is_at_work_too(line_writer: LineWriter, home: H
     ada.publish(replace(said, task=TASK, hardware_class=HARDWARE_CLASS))
     tries, now_ms = tries_of(line_writer), time.time_ns() // 1_000_000
     assert tries.are_at_work(now_ms)
-    assert len(tries.part_of(IDEAS, now_ms)) == len(IDEAS) / 2
+    assert len(part(tries, IDEAS, now_ms)) == len(IDEAS) / 2
 
 
 def test_results_of_a_rejected_author_do_not_count(line_writer: LineWriter, home: Home) -> None:
@@ -136,12 +148,12 @@ def test_results_of_a_rejected_author_do_not_count(line_writer: LineWriter, home
         tries_of(line_writer, accepts)
         for accepts in (lambda _: True, lambda author: author != eve.key.public)
     )
-    assert trusting.screened_out_by_others == {"RMSNorm"}
-    assert wary.screened_out_by_others == frozenset()
+    assert screened_out(trusting) == {"RMSNorm"}
+    assert screened_out(wary) == frozenset()
     titles = ("GELU", "RMSNorm", "Softmax")
-    assert set(trusting.kept_by_others(titles)) == {"GELU", "Softmax"}
-    assert wary.kept_by_others(titles) == ("GELU",)
-    assert len(trusting.part_of(IDEAS, now_ms)) > len(wary.part_of(IDEAS, now_ms))
+    assert set(kept(trusting, titles)) == {"GELU", "Softmax"}
+    assert kept(wary, titles) == ("GELU",)
+    assert len(part(trusting, IDEAS, now_ms)) > len(part(wary, IDEAS, now_ms))
 
 
 def test_parts_of_two_nodes_do_not_meet(line_writer: LineWriter, home: Home) -> None:
@@ -149,7 +161,7 @@ def test_parts_of_two_nodes_do_not_meet(line_writer: LineWriter, home: Home) -> 
     ada = peer_author(line_writer, home, 1)
     publish(ada, "RMSNorm")
     now_ms = time.time_ns() // 1_000_000
-    of_ada = tries_of(line_writer).part_of(IDEAS, now_ms)
+    of_ada = part(tries_of(line_writer), IDEAS, now_ms)
     hers = tries_by(line_writer, ada.key.public)
     hers._last_ms = {line_writer.record_writer.author: now_ms}
-    assert hers.part_of(IDEAS, now_ms) == frozenset(IDEAS) - of_ada
+    assert part(hers, IDEAS, now_ms) == frozenset(IDEAS) - of_ada
