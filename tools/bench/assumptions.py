@@ -6,7 +6,7 @@ into every line, and all nodes get it at once. Each set of assumptions drops som
 
 import random
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from math import exp
 from statistics import median
@@ -128,14 +128,26 @@ class Ideas:
         return (
             not self.sharing.reads_screens
             or chance.random() > REPORT_SHARE
-            or not any(
-                who != member
-                and who not in skipped
-                and at + self.assumed.delay_runs <= runs
-                and gain_sd < _NO_GAIN_SD
-                for who, at, gain_sd in self.tries.get(idea, ())
-            )
+            or not self._deniers(idea, member, runs, skipped)
         )
+
+    def _known(
+        self,
+        said: Iterable[tuple[int, int, float]],
+        member: int,
+        runs: int,
+        skipped: Collection[int],
+    ) -> Iterator[tuple[int, float]]:
+        """Yield other members and their gains, as known to a member after `runs` runs."""
+        latest = runs - self.assumed.delay_runs
+        for who, at, gain_sd in said:
+            if who != member and who not in skipped and at <= latest:
+                yield who, gain_sd
+
+    def _deniers(self, idea: int, member: int, runs: int, skipped: Collection[int]) -> set[int]:
+        """Return the members with a negative screen of an idea."""
+        tries = self._known(self.tries.get(idea, ()), member, runs, skipped)
+        return {who for who, gain_sd in tries if gain_sd < _NO_GAIN_SD}
 
     def kept_by_others(self, member: int, runs: int, skipped: Collection[int]) -> list[int]:
         """Return the ideas that others kept, as known after `runs` runs, the largest gain first.
@@ -145,20 +157,13 @@ class Ideas:
         """
         if not self.sharing.pools_keeps:
             return []
-        latest, claimed = runs - self.assumed.delay_runs, dict[int, float]()
+        claimed: dict[int, float] = {}
         for idea, keeps in self.keeps.items():
-            known = {
-                who: gain
-                for who, at, gain in keeps
-                if who != member and who not in skipped and at <= latest
-            }
-            vain = {
-                who
-                for who, at, gain in self.tries.get(idea, ())
-                if who != member and who not in skipped and at <= latest and gain < _NO_GAIN_SD
-            }
+            known = dict(self._known(keeps, member, runs, skipped))
             gain_sd = median(known.values()) if known else 0.0
-            if gain_sd >= LARGE_SD and KEEP_WEIGHT * len(known) >= len(vain):
+            if gain_sd < LARGE_SD:
+                continue
+            if KEEP_WEIGHT * len(known) >= len(self._deniers(idea, member, runs, skipped)):
                 claimed[idea] = gain_sd
         return sorted(claimed, key=lambda idea: (-claimed[idea], idea))
 

@@ -23,7 +23,8 @@ from node.ladder.transfer_selector import LEAST_SD
 from node.line.trial import Confirmation
 from protocol.prospects import KEPT_ERROR_SD
 from protocol.transfer import ObservedTransfer, Slope, overall
-from tools.bench.members import Member, Swarm
+from tools.bench.members import Member
+from tools.bench.offers import Swarm
 from tools.bench.shares import ratio_of
 from tools.bench.worlds import RUNS_A_NIGHT, Machine
 

@@ -20,7 +20,8 @@ from statistics import fmean, median
 from typing import TypeAlias
 
 from tools.bench.assumptions import AS_SHIPPED, SETS, Assumed, Sharing
-from tools.bench.members import Member, Swarm
+from tools.bench.members import Member
+from tools.bench.offers import Swarm
 from tools.bench.shares import ratio_of
 from tools.bench.worlds import RUNS_A_NIGHT, Machine
 from tools.paths import ROOT
@@ -40,7 +41,7 @@ _BEGUN_S = 3000.0  # no job is started after this
 _SIMULATES = (
     "protocol", "node/line", "node/loop/session_plan.py", "agent/hyperparameters/moves.py",
     *(f"tools/bench/{name}.py" for name in (
-        "assumptions", "members", "rivals", "streams", "worlds", "swarm",
+        "assumptions", "members", "offers", "rivals", "streams", "worlds", "swarm",
     )),
     "tests/protocol/scatter.py",
 )  # fmt: skip
