@@ -192,6 +192,11 @@ class PeerTrial:
     lead_sd: float | None = None
     is_kept: bool = False
 
+    @property
+    def made(self) -> dict[str, Scalar]:
+        """The values of the tree that was tried, by name."""
+        return {**dict(self.values), **dict(self.after)}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Insight:

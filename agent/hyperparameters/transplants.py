@@ -114,23 +114,19 @@ def leading_values(
     ahead = [one for one in others if one.is_kept and (one.lead_sd or 0.0) > 0.0]
     vain = Counter[str]()
     for one in ahead:
-        made = frozenset({**dict(one.values), **dict(one.after)}.items())
+        made = one.made.items()
         vain[one.author] += sum(len(part) > len(one.after) and part <= made for part in failed)
     for one in sorted(ahead, key=lambda one: -(one.lead_sd or 0.0)):
-        values = {**dict(one.values), **dict(one.after)}
-        is_same = values.keys() == hyperparameters.keys()
+        is_same = one.made.keys() == hyperparameters.keys()
         if not is_same or vain[one.author] >= MOST_FAILED:
             continue
-        changes = [Change(hyperparameters[name], value) for name, value in values.items()]
+        changes = [Change(hyperparameters[name], value) for name, value in one.made.items()]
         changes = [change for change in changes if not change.does_nothing]
-        made = frozenset((change.hyperparameter.name, change.value) for change in changes)
-        if changes and made not in done and _are_possible(changes):
+        changed = frozenset((change.hyperparameter.name, change.value) for change in changes)
+        is_possible = all(may_be(change.hyperparameter, change.value) for change in changes)
+        if changes and changed not in done and is_possible:
             return tuple(changes)
     return ()
-
-
-def _are_possible(changes: Sequence[Change]) -> bool:
-    return all(may_be(change.hyperparameter, change.value) for change in changes)
 
 
 def _as_they_are(
