@@ -4,6 +4,14 @@ from typing import Any, Self
 
 from tests.web.page.full_store import MARK
 
+# The browser announces the new hash later; until then the part before is still there, at rest. The
+# page has listened for longer, so it has begun to show the new part when this hears of it.
+_GO = """path => new Promise((done) => {
+  const before = location.hash;
+  location.hash = `#/${path}`;
+  if (location.hash === before) done();
+  else addEventListener("hashchange", () => done(), { once: true });
+})"""
 _SHOWN = (
     "() => document.getElementById('part').childElementCount > 0"
     " && !document.querySelector('[aria-busy]') && !document.querySelector('.coming')"
@@ -44,7 +52,7 @@ class Visitor:
 
     def go(self, path: str) -> None:
         """Go to a part as a link does, and wait until it is there."""
-        self.page.evaluate("path => { location.hash = `#/${path}`; }", path)
+        self.page.evaluate(_GO, path)
         self.settle()
 
     def settle(self) -> None:
