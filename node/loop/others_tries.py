@@ -13,11 +13,13 @@ from statistics import median
 from typing import Final
 
 from agent.proposal import PeerTrial
+from node.line.experiment import ExperimentStep
 from node.loop.others_trials import OthersTrials
 from node.store.jobs import LineKey
 from node.store.others_results import OthersResults, ReportedGains
 from node.store.store import Store
 from protocol.record_kinds import ResultBody
+from protocol.styles import Style
 from trainer.task_folder.task import Task
 
 _AT_WORK_MS: Final = 6 * 3_600_000  # since an author's last result
@@ -42,7 +44,10 @@ class OthersTries:
         *,
         author_filter: Callable[[], Callable[[bytes], bool]] | None = None,
     ) -> None:
+        self._jobs = store.jobs
         self._records = store.records
+        self._line = line
+        self._is_exact = Style.of(task.manifest).is_exact
         self._author = author
         self._author_filter = author_filter
         is_maximised = task.manifest.metric.direction == "max"
@@ -54,11 +59,26 @@ class OthersTries:
         self._last_ms: dict[bytes, int] = {}
 
     def accepted(self) -> set[bytes]:
-        """Return the authors of results so far whom `author_filter` accepts, or all without it."""
+        """Return the authors of results so far whom `author_filter` accepts, or all without it.
+
+        If scores are exact, authors are left out most of whose scores were others here.
+        """
         self._read_on()
-        if not self._last_ms or self._author_filter is None:
-            return set(self._last_ms)
-        return set(filter(self._author_filter(), self._last_ms))
+        authors = set(self._last_ms)
+        if authors and self._author_filter is not None:
+            authors = set(filter(self._author_filter(), authors))
+        return authors - self._contradicted() if self._is_exact else authors
+
+    def _contradicted(self) -> set[bytes]:
+        """Return the authors who reported other scores than this node for most common trees."""
+        held = Counter[bytes]()
+        for job in self._jobs.closed_jobs(self._line, ExperimentStep):
+            own_nano = job.step.screen_nano
+            for author in self._last_ms if own_nano is not None else ():
+                theirs = self._gains.metric(author, job.step.tree)
+                if theirs is not None:
+                    held[author] += 1 if theirs == own_nano else -1
+        return {author for author, balance in held.items() if balance < 0}
 
     def screened_out_by_others(self, authors: set[bytes]) -> frozenset[str]:
         """Return the titles of ideas that a node discarded after a screen and no node kept."""

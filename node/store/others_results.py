@@ -33,6 +33,10 @@ class ReportedGains:
         self._most = most
         self._metrics: dict[tuple[bytes, bytes], int] = {}  # the latest by author and tree
 
+    def metric(self, author: bytes, tree: bytes) -> int | None:
+        """Return the latest metric that an author reported of a tree; None if it is unknown."""
+        return self._metrics.get((author, tree))
+
     def take(self, author: bytes, body: ResultBody) -> int | None:
         """Add a result; return its gain over its base, in 1e-9 units, positive if better.
 

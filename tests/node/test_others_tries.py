@@ -8,19 +8,33 @@ from typing import cast
 import pytest
 
 from node.home.home import Home
+from node.line.experiment import ExperimentStep
+from node.line.idea import Idea
 from node.line.line_writer import LineWriter
 from node.loop.others_tries import OthersTries
 from node.store.blobs import Blobs
+from protocol.manifest import TaskManifest
+from protocol.program import Instances
 from protocol.record_kinds import Stage
 from protocol.source import Source
-from tests.node.examples import BASELINE, HARDWARE_CLASS, TASK
+from tests.node.examples import BASELINE, HARDWARE_CLASS, MANIFEST, TASK
 from tests.node.line_writers import BASE_NANO
 from tests.node.peer_authors import PeerAuthor
 from tests.node.scripted import ExampleTask
+from tests.protocol.examples import PROGRAM_MANIFEST, RICH_PROGRAM
 from tests.protocol.worlds import confirm, run
 from trainer.task_folder.task import Task
 
 HOUR_MS = 3_600_000
+IDEA = Idea(
+    base=BASELINE.tree,
+    tree=bytes(32),
+    fingerprint=bytes(32),
+    key="move:gelu",
+    title="GELU",
+    why="",
+    proposer="search",
+)
 IDEAS = [f"idea-{number}" for number in range(200)]
 
 
@@ -154,6 +168,43 @@ def test_results_of_a_rejected_author_do_not_count(line_writer: LineWriter, home
     assert set(kept(trusting, titles)) == {"GELU", "Softmax"}
     assert kept(wary, titles) == ("GELU",)
     assert len(part(trusting, IDEAS, now_ms)) > len(part(wary, IDEAS, now_ms))
+
+
+EXACT = replace(
+    PROGRAM_MANIFEST,
+    metric=replace(PROGRAM_MANIFEST.metric, name="length"),
+    program=replace(
+        RICH_PROGRAM, instances=Instances(public=0, secret=0, fixed=("n=26",)), llm=None
+    ),
+)
+
+
+@pytest.mark.parametrize("manifest", [EXACT, MANIFEST])
+def test_where_scores_are_exact_authors_of_other_scores_do_not_count(
+    line_writer: LineWriter, home: Home, manifest: TaskManifest
+) -> None:
+    """One run proves a false score; a single one among true ones may be an honest difference."""
+    ada, bob, eve = (peer_author(line_writer, home, number) for number in (1, 2, 3))
+    trees = [Source.of({"train.py": f"LEARNING_RATE = {rate}\n".encode()}) for rate in (1, 2)]
+    for who, scores in ((ada, (1, 2)), (bob, (1, 5)), (eve, (4, 2))):
+        for tree, score in zip(trees, scores, strict=True):
+            publish(who, f"of {score}", tree=tree.tree, runs=(run(1, "candidate", score),))
+    task = replace(ExampleTask(), manifest=manifest)
+    tries = OthersTries(line_writer.store, line_writer.key, b"me", cast("Task", task))
+
+    def measures(tree: Source, score: int) -> None:
+        idea = replace(IDEA, base=BASELINE.tree, tree=tree.tree)
+        step = ExperimentStep(idea=idea, reference_nano=(), screen_nano=score)
+        job = line_writer.store.jobs.open_job(line_writer.key, step, created_ms=0)
+        line_writer.store.jobs.close_as(job, step)
+
+    everyone = {who.key.public for who in (ada, bob, eve)}
+    assert tries.accepted() == everyone
+    measures(trees[0], 1)
+    others = everyone - {eve.key.public}
+    assert tries.accepted() == (others if manifest is EXACT else everyone)
+    measures(trees[1], 2)
+    assert tries.accepted() == everyone, "as many of bob's and of eve's scores are true as false"
 
 
 def test_parts_of_two_nodes_do_not_meet(line_writer: LineWriter, home: Home) -> None:
