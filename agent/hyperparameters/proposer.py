@@ -140,20 +140,21 @@ class _Drafts:
         )
         self._kept_values = [self._drafted(changes, "a peer kept it") for changes in others]
         self._leading = leading_values(context.others, self._by_name, self._trials)
-        self._together = combine_kept_by_others(
-            self._untried, self._kept_values, context, self._history
-        )
+        # On exact tasks peers' values are tried apart from moves: those of a whole tree at once.
+        is_exact = any(one.lead_sd is not None for one in context.others)
+        values = () if is_exact else self._kept_values
+        self._together = combine_kept_by_others(self._untried, values, context, self._history)
 
     def draw(self, attempt: int) -> CandidateMove | None:
         roll = self._chance.random()
+        if self._together is not None:
+            together, self._together = self._together, None
+            return together
         if self._leading and roll < KEPT_BY_OTHERS_SHARE:
             leading, self._leading = self._leading, ()
             draft = self._drafted(leading, "the values of the best tree of a peer")
             is_long = len(draft.title) > TITLE_CHARACTERS
             return replace(draft, title=f"{len(leading)} values at once") if is_long else draft
-        if self._together is not None:
-            together, self._together = self._together, None
-            return together
         is_first = bool(self._untried) and self._comes_first(self._untried[0])
         share = KEPT_BY_OTHERS_SHARE if is_first else _UNTRIED_MOVE_SHARE
         if self._kept_values and not is_first and roll < KEPT_BY_OTHERS_SHARE:

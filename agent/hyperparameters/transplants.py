@@ -5,10 +5,10 @@ value as a literal of its hyperparameter's type, inside the range for this node.
 changes are left to proposers that check code first.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from agent.hyperparameters.changes import (
     Change,
@@ -24,6 +24,7 @@ from protocol.prospects import LARGE_SD
 _UNVERIFIED: frozenset[Level] = frozenset({"claimed"})
 MOST_FAILED: Final = 2  # changes of an author that failed here, beyond those that held
 _HEX = frozenset("0123456789abcdef")
+_Values: TypeAlias = frozenset[tuple[str, Scalar]]  # by name
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +74,10 @@ def kept_elsewhere(
 
     A change applies if the present values are those that the peer changed. Unless scores are exact,
     small gains are skipped, as most are luck. `own` are this node's trials: their changes are not
-    repeated, and authors whose changes failed here more often than they held are skipped.
+    repeated, and authors whose changes failed here more often than they held are skipped. So are
+    changes that more peers found worse than better; what none found worse is first.
     """
+    votes = _votes(others)
     here = {frozenset(one.step.after.items()): one.outcome.decision for one in reversed(own)}
     kept = [
         one
@@ -85,9 +88,11 @@ def kept_elsewhere(
     for one in kept:
         if (decision := here.get(frozenset(one.after))) is not None:
             held[one.author] += 1 if decision == "kept" else -1
-    kept.sort(key=lambda one: -(one.gain_sd or 0.0))
+    kept.sort(key=lambda one: (votes[frozenset(one.after)][False], -(one.gain_sd or 0.0)))
     for one in kept:
-        if held[one.author] <= -MOST_FAILED or frozenset(one.after) in here:
+        after = frozenset(one.after)
+        is_doubted = votes[after][False] > votes[after][True]
+        if held[one.author] <= -MOST_FAILED or after in here or is_doubted:
             continue
         is_same = all(
             name in hyperparameters and hyperparameters[name].value == value
@@ -107,7 +112,8 @@ def leading_values(
     """Return the changes to all values of the best tree that a peer kept, if it leads this node's.
 
     Only trees with the same hyperparameters as this node's tree are considered. Authors whose
-    trees failed here, and changes among the trials of this node (`own`), are left out.
+    trees failed here, and changes among the trials of this node (`own`), are left out. So
+    are changes that more peers found worse than better; what none found worse is first.
     """
     done = [frozenset(one.step.after.items()) for one in own]
     failed = [frozenset(one.step.after.items()) for one in own if one.outcome.decision != "kept"]
@@ -116,7 +122,9 @@ def leading_values(
     for one in ahead:
         made = one.made.items()
         vain[one.author] += sum(len(part) > len(one.after) and part <= made for part in failed)
-    for one in sorted(ahead, key=lambda one: -(one.lead_sd or 0.0)):
+    votes = _votes(others)
+    possible: list[tuple[int, float, tuple[Change, ...]]] = []
+    for one in ahead:
         is_same = one.made.keys() == hyperparameters.keys()
         if not is_same or vain[one.author] >= MOST_FAILED:
             continue
@@ -124,9 +132,19 @@ def leading_values(
         changes = [change for change in changes if not change.does_nothing]
         changed = frozenset((change.hyperparameter.name, change.value) for change in changes)
         is_possible = all(may_be(change.hyperparameter, change.value) for change in changes)
-        if changes and changed not in done and is_possible:
-            return tuple(changes)
-    return ()
+        worse, better = votes[changed][False], votes[changed][True]
+        if changes and changed not in done and is_possible and worse <= better:
+            possible.append((worse, -(one.lead_sd or 0.0), tuple(changes)))
+    return min(possible, key=lambda one: one[:2], default=(0, 0.0, ()))[2]
+
+
+def _votes(others: Sequence[PeerTrial]) -> Mapping[_Values, Counter[bool]]:
+    """Return how many peers found new values better (True) and not better (False), by values."""
+    latest: dict[_Values, dict[str, bool]] = defaultdict(dict)
+    for one in reversed(others):  # each author's latest trial is first
+        latest[frozenset(one.after)][one.author] = one.is_kept or (one.gain_sd or 0.0) > 0.0
+    found = {after: Counter(by_author.values()) for after, by_author in latest.items()}
+    return defaultdict(Counter, found)
 
 
 def _as_they_are(

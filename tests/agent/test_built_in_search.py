@@ -454,11 +454,13 @@ def test_values_that_others_kept_come_together_with_moves_that_they_kept() -> No
     assert sum(key.startswith("moves:relu+DEPTH") for key in first_keys(start)) > 50
     alone = first_keys(replace(start, kept_by_others=(), moves=()))
     assert alone.count("hyperparameter:DEPTH:up") > 80, "a single one comes first too"
+    exact = first_keys(replace(start, others=(replace(depth, lead_sd=-1.0),)))
+    assert exact.count("move:relu") > 80, "on exact tasks false values could not be told apart"
 
 
 def test_the_values_of_a_peers_better_tree_come_first() -> None:
     start = context(moves=MOVES)
-    found = find_hyperparameters(start.source, start.editable, ())
+    found = find_hyperparameters(start.source, start.editable, start.hyperparameters)
     values = tuple((one.name, one.value) for one in found)
     tree = PeerTrial(
         author="ada", base="00", values=values, before=(("DEPTH", 4),), after=(("DEPTH", 6),),
@@ -468,6 +470,12 @@ def test_the_values_of_a_peers_better_tree_come_first() -> None:
     assert first.count("hyperparameter:DEPTH:up") > 80
     behind = first_keys(replace(start, others=(replace(tree, lead_sd=-3.0, is_kept=False),)))
     assert behind.count("hyperparameter:DEPTH:up") < 40
+    lines = TEXT.replace("    return gelu(x)\n", "    x = gelu(x)\n    y = 1\n    return x\n")
+    both = move("relu", "gelu(x)", "relu(x)"), move("other", "y = 1", "y = 2")
+    start = context(text=lines, moves=both)
+    titles = tuple(one.title for one in both)
+    keys = first_keys(replace(start, others=(tree,), kept_by_others=titles))
+    assert keys.count("moves:relu+other") > 60, "what gained more comes first"
 
 
 def test_in_company_this_nodes_part_of_the_moves_comes_first() -> None:

@@ -299,6 +299,27 @@ def test_authors_whose_changes_failed_here_are_skipped() -> None:
     assert len(titles(*false, true, eve, done=(*held, *failed))) == 1
 
 
+def screened(name: str, before: Scalar, after: Scalar, author: str) -> PeerTrial:
+    return trial(name, before, after, author=author, gain_sd=-2.0, is_kept=False)
+
+
+def test_what_more_peers_found_worse_than_better_is_skipped() -> None:
+    false, true = trial("DEPTH", 5, 6, author="eve"), trial("RATE", 0.02, 0.05, gain_sd=9.0)
+    denied = screened("DEPTH", 4, 6, "ada")
+    assert titles(false, true) == ["DEPTH 5 → 6", "RATE 0.02 → 0.05"]
+    assert titles(false, true, denied) == ["RATE 0.02 → 0.05", "DEPTH 5 → 6"]
+    assert titles(false, true, denied, screened("DEPTH", 5, 6, "bob")) == ["RATE 0.02 → 0.05"]
+
+
+def test_each_author_has_one_vote_the_latest() -> None:
+    found, denied = trial("DEPTH", 5, 6), screened("DEPTH", 5, 6, "eve")
+    assert titles(found, denied, denied) == ["DEPTH 5 → 6"]
+    now_better = trial("DEPTH", 5, 6, author="eve", is_kept=False)
+    bob = screened("DEPTH", 5, 6, "bob")
+    assert titles(found, bob, denied, now_better) == []
+    assert titles(found, bob, now_better, denied) == ["DEPTH 5 → 6"]
+
+
 # The values of a peer's best tree
 
 OWN = tuple((name, one.value) for name, one in SEARCH.items())
@@ -328,6 +349,15 @@ def leading(*trials: PeerTrial, done: tuple[HyperparameterTrial, ...] = ()) -> s
 def test_all_values_of_the_best_tree_are_taken_at_once() -> None:
     behind, ahead = tree(2.0, DEPTH=6), tree(3.0, DEPTH=7, RATE=0.05)
     assert leading(behind, ahead) == "RATE 0.02 → 0.05, DEPTH 5 → 7"
+
+
+def test_values_of_trees_that_peers_found_worse_come_last_or_not_at_all() -> None:
+    false, true = tree(9.0, author="eve", DEPTH=7), tree(3.0, DEPTH=5, RATE=0.05)
+    denied = [screened("DEPTH", 5, 7, author) for author in ("ada", "bob")]
+    assert leading(false, true) == "DEPTH 5 → 7"
+    assert leading(false, true, denied[0]) == "RATE 0.02 → 0.05"
+    assert leading(false, denied[0]) == "DEPTH 5 → 7"
+    assert leading(false, *denied) == ""
 
 
 @pytest.mark.parametrize(
