@@ -50,10 +50,10 @@ _MORE_FOR_DIFFERENCES = 9
 # Keeps 0.3 % of edits that change nothing, 59 % of gains of 2 sd and 91 % of 3 sd. A single recheck
 # keeps 13, 73 and 92 %. The few patches that get this far cost one pair for each recheck.
 _RECHECKED_DIFFERENCES_SD = (0.25, 0.5, 1.0, 1.25, 1.4)
-# Two rechecks that each gain this much are not luck, even for timings on a busy machine. The three
-# further rechecks would cost minutes just where the gains are largest.
+# Two runs in a row that each gain this much are not luck. Further rechecks would only cost time,
+# just where the gains are largest. For timings on a busy machine, both must be rechecks.
 _PLAIN_DIFFERENCES_SD = 12.0
-_PLAIN_RECHECKS = 2
+_PLAIN_RUNS = 2
 # The first differences show little about the spread. A limit of 0.3 misses 30 % of gains of one sd
 # of a difference instead of 20 %; a null then takes 3.7 pairs instead of 4.5.
 _FUTILE_DIFFERENCES = 0.2
@@ -64,14 +64,16 @@ class Policy:
     """The parameters of the rule; those ending in `_sd` are in standard deviations of one run.
 
     A patch is kept if its screen and then each recheck passes. The n-th recheck passes if the mean
-    gain of the rechecks so far is at least `rechecks_sd[n - 1]`. Two rechecks suffice if each gains
-    `plain_sd`. Each trial of a line sets its own `alpha`. `can_refute`: a trial without a claim may
-    also end as `refuted`, once the pairs show that the candidate is worse than the base.
+    gain of the rechecks so far is at least `rechecks_sd[n - 1]`. Two runs in a row suffice if each
+    gains `plain_sd`; the screen may be the first of them if `is_screen_plain`. Each trial of a line
+    sets its own `alpha`. `can_refute`: a trial without a claim may also end as `refuted`, once the
+    pairs show that the candidate is worse than the base.
     """
 
     screen_sd: float = 0.75
     rechecks_sd: tuple[float, ...] = (0.25,)
     plain_sd: float = math.inf
+    is_screen_plain: bool = False
     reference_runs: int = 1
     keeps_per_promotion_trial: int = 8
     alpha: float = PART_ALPHA
@@ -223,14 +225,14 @@ def passes_rechecks(
 
 
 def is_plain(own: Sequence[float], levels: Sequence[float], sd: float, policy: Policy) -> bool:
-    """Return True if a patch's rechecks show a gain so large that no further recheck is needed.
+    """Return True if a patch's latest runs show a gain so large that no further recheck is needed.
 
     `own` are the scores of the patch's runs, `levels` those of the base. The first of each belongs
     to the screen.
     """
-    fresh = zip(own[1:], levels[1 : len(own)], strict=True)
-    gains = [level - x for x, level in fresh]
-    return len(gains) >= _PLAIN_RECHECKS and min(gains) >= policy.plain_sd * sd
+    gains = [level - x for x, level in zip(own, levels[: len(own)], strict=True)]
+    latest = gains[0 if policy.is_screen_plain else 1 :][-_PLAIN_RUNS:]
+    return len(latest) == _PLAIN_RUNS and min(latest) >= policy.plain_sd * sd
 
 
 def passes_so_far(own: Sequence[float], levels: Sequence[float], sd: float, policy: Policy) -> bool:
@@ -280,7 +282,10 @@ def screening_policy(style: Style, policy: Policy) -> Policy:
             return replace(policy, screen_sd=least_sd, rechecks_sd=())
         case "differences":
             return replace(
-                policy, rechecks_sd=_RECHECKED_DIFFERENCES_SD, plain_sd=_PLAIN_DIFFERENCES_SD
+                policy,
+                rechecks_sd=_RECHECKED_DIFFERENCES_SD,
+                plain_sd=_PLAIN_DIFFERENCES_SD,
+                is_screen_plain=not style.is_measured,
             )
     return policy
 

@@ -10,7 +10,7 @@ records conclude.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal, Self, TypeAlias
 
 from protocol.manifest import TaskManifest
@@ -31,13 +31,14 @@ class Style:
 
     `floor_nano` is the task's noise floor, for one run. The number of instances may differ
     between the splits: a run's noise on the public one is `public_scatter` times that on the secret
-    one.
+    one. `is_measured`: scores vary even on the same instances, as times do.
     """
 
     name: StyleName = "runs"
     least_pairs: int = 1
     floor_nano: int = 0
     public_scatter: float = 1.0
+    is_measured: bool = False
 
     @classmethod
     def of(cls, manifest: TaskManifest) -> Self:
@@ -45,11 +46,13 @@ class Style:
         program, floor_nano = manifest.program, manifest.noise_floor_nano
         if manifest.kind != "program" or program is None:
             return cls(floor_nano=floor_nano)
-        if program.instances.fixed:
-            is_measured = bool(program.model_budgets) or manifest.metric.name in _NEVER_EXACT
-            return cls(name="differences" if is_measured else "exact", floor_nano=floor_nano)
+        is_measured = bool(program.model_budgets) or manifest.metric.name in _NEVER_EXACT
         drawn = program.instances
-        return cls.drawing(drawn.secret, public=drawn.public, floor_nano=floor_nano)
+        if not drawn.fixed:
+            style = cls.drawing(drawn.secret, public=drawn.public, floor_nano=floor_nano)
+            return replace(style, is_measured=is_measured)
+        name: StyleName = "differences" if is_measured else "exact"
+        return cls(name=name, floor_nano=floor_nano, is_measured=is_measured)
 
     @classmethod
     def drawing(cls, secret: int, *, public: int | None = None, floor_nano: int = 0) -> Self:

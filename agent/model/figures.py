@@ -53,10 +53,11 @@ def keep_rule(policy: Policy, *, base: str) -> str:
     if len(rechecks_sd) == 1:
         return f"{screen} and a second run with a fresh seed at least {rechecks_sd[0]:g} sd"
     *before, last = (f"{needed_sd:g}" for needed_sd in rechecks_sd)
+    which = "runs" if policy.is_screen_plain else "of these"
     return (
         f"{screen} and, after each of up to {len(rechecks_sd)} runs with fresh seeds, their "
         f"average so far is at least {', '.join(before)} and {last} sd better, in this order; two "
-        f"runs suffice if each is {policy.plain_sd:g} sd better"
+        f"{which} in a row suffice if each is {policy.plain_sd:g} sd better"
     )
 
 

@@ -96,14 +96,26 @@ def test_of_differences_each_recheck_asks_more_of_their_mean() -> None:
     assert (policy.screens, policy.reference_runs) == (6, 1)
 
 
-def test_of_differences_two_rechecks_suffice_that_are_plain() -> None:
+def test_of_differences_two_runs_in_a_row_suffice_that_are_plain() -> None:
     policy = screening_policy(Style.drawing(2), DEFAULT)
     levels = [50.0, 50.0, 51.0, 52.0]
     assert not is_plain([0.0], levels, 2.0, policy)
-    assert not is_plain([0.0, 26.0], levels, 2.0, policy)
+    assert is_plain([26.0, 26.0], levels, 2.0, policy)
+    assert not is_plain([26.1, 26.0], levels, 2.0, policy)
+    assert not is_plain([0.0, 26.1], levels, 2.0, policy)
+    assert is_plain([30.0, 26.0, 27.0], levels, 2.0, policy)
+    assert is_plain([0.0, 30.0, 27.0, 28.0], levels, 2.0, policy)
+    assert not is_plain([0.0, 0.0, 27.1], levels, 2.0, policy)
+    assert not is_plain([0.0, 0.0, 0.0], levels, 2.0, DEFAULT)
+
+
+def test_of_timings_the_two_are_rechecks() -> None:
+    """A busy machine at the line's one reference run would favour every screen."""
+    policy = screening_policy(replace(Style.drawing(2), is_measured=True), DEFAULT)
+    levels = [50.0, 50.0, 51.0]
+    assert not is_plain([0.0, 0.0], levels, 2.0, policy)
     assert is_plain([0.0, 26.0, 27.0], levels, 2.0, policy)
     assert not is_plain([0.0, 26.0, 27.1], levels, 2.0, policy)
-    assert not is_plain([0.0, 0.0, 0.0], levels, 2.0, DEFAULT)
 
 
 def test_no_pairs_and_one_overwhelming_pair_ask_for_another() -> None:

@@ -49,6 +49,9 @@ def test_the_fewer_public_instances_there_are_the_more_a_screen_scatters() -> No
 @pytest.mark.parametrize("name", ["wall_s", "cpu_s", "instructions", "peak_mb"])
 def test_what_a_clock_says_is_never_exact(name: str) -> None:
     assert Style.of(program(FIXED, metric=name)).name == "differences"
+    for instances in (FIXED, DRAWN):
+        assert Style.of(program(instances, metric=name)).is_measured
+        assert not Style.of(program(instances)).is_measured
 
 
 def test_what_a_language_model_says_is_never_exact() -> None:
