@@ -201,7 +201,8 @@ class Agenda:
             for job in self._store.jobs.open_jobs(self._line_writer.key, *KINDS)
             if has_reference_runs(self._line_writer, job, self._policy.reference_runs)
         ]
-        jobs.sort(key=lambda job: (KINDS.index(type(job.step)), job.id))
+        can_wait = self._openings.can_wait
+        jobs.sort(key=lambda job: (KINDS.index(type(job.step)), can_wait(job), job.id))
         now = now._replace(jobs=jobs)
         return next((found.run for rule in RULES if (found := rule(self, now))), None)
 
@@ -213,6 +214,12 @@ class Agenda:
             return None
         self.is_over = True
         return WAIT
+
+    def try_finds_before_rechecks(self, now: Situation) -> NextRun | None:
+        """Try what peers kept before the rechecks of a small gain."""
+        if self.goal.is_on_demand or self._makes_way or self.plan.are_all_begun:
+            return None
+        return _started(self._openings.find_of_peers(now))
 
     def finish_what_is_open(self, now: Situation) -> NextRun | None:
         """Make planned runs first, including one that a kill interrupted.
@@ -422,6 +429,7 @@ def _started(run: PlannedRun | None) -> NextRun | None:
 Rule: TypeAlias = Callable[[Agenda, Situation], NextRun | None]
 RULES: Final[tuple[Rule, ...]] = (
     Agenda.end_with_the_clock,
+    Agenda.try_finds_before_rechecks,
     Agenda.finish_what_is_open,
     Agenda.await_the_baseline,
     Agenda.make_way_for_others,

@@ -7,7 +7,7 @@ from node.line.ablation import open_ablation
 from node.line.alpha_budget import open_trial
 from node.line.branch import BranchStep
 from node.line.environment_change import is_head_failing
-from node.line.experiment import ExperimentStep, open_experiment
+from node.line.experiment import ExperimentStep, open_experiment, screen_level
 from node.line.head_recheck import open_head_recheck
 from node.line.idea import Idea
 from node.line.line_context import LineContext
@@ -18,6 +18,7 @@ from node.loop.ideas import Ideas
 from node.loop.peer_claims import Peers
 from node.loop.session_plan import SessionPlan
 from node.store.jobs import Job, PlannedRun
+from protocol.prospects import LARGE_SD
 
 _PROMISING: Final = 1  # more runs of a patch than its screen
 
@@ -81,6 +82,31 @@ class Openings:
             return False
         runs = self._line_context.store.jobs.runs_of(job.id)
         return sum(run.role == "candidate" for run in runs) > _PROMISING
+
+    def can_wait(self, job: Job[Any]) -> bool:
+        """Return True if an experiment in company passed its screen with a small gain.
+
+        What peers found is tried first: once that is kept, the experiment begins again anyway.
+        """
+        step = job.step
+        if not (isinstance(step, ExperimentStep) and self._ideas.are_others_at_work):
+            return False
+        runs = self._line_context.store.jobs.runs_of(job.id)
+        screen = next((run.run for run in runs if run.role == "candidate"), None)
+        if screen is None or screen.metric_nano is None or not step.reference_nano:
+            return False
+        reading = self._line_context.reading()
+        level_nano = screen_level(
+            self._line_writer, step.base, step.reference_nano, reading.noise.sd
+        )
+        gain = reading.value(level_nano) - reading.value(screen.metric_nano)
+        return gain < LARGE_SD * reading.screening_sd
+
+    def find_of_peers(self, now: Situation) -> PlannedRun | None:
+        """Try what peers kept, if the only open job is an experiment that can wait for it."""
+        if len(now.jobs) != 1 or not self.can_wait(now.jobs[0]):
+            return None
+        return self._own(now) if self._ideas.has_untried_finds else None
 
     def begin(self, job: Job[Any], now: Situation) -> PlannedRun | None:
         """Report why a branch begins or ends; plan a job's first runs if it has none yet."""

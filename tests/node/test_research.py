@@ -36,11 +36,12 @@ from node.terminal.durations import parse_hours
 from node.terminal.vocabulary import sd_words
 from protocol.errors import ArnodeError
 from protocol.ideas import Edit, Move
+from protocol.prospects import LARGE_SD
 from protocol.record_kinds import ResultBody
 from protocol.rule import DEFAULT
 from protocol.runs import CONTENDED
 from protocol.source import Source
-from tests.node.examples import BASELINE, LINE
+from tests.node.examples import BASELINE, LINE, MANIFEST
 from tests.node.line_writers import (
     BASE_NANO,
     GAIN_NANO,
@@ -644,6 +645,37 @@ def test_an_early_trial_waits_for_a_move_that_peers_kept(bench: Bench) -> None:
     decisions = bench.decisions()
     adopted = decisions.index("adopted")
     assert "discarded" not in decisions[adopted + 1 :], "it came last, after all ideas"
+
+
+@pytest.mark.parametrize(
+    ("gain_sd", "is_found", "waits"),
+    [(2, True, True), (2, False, False), (LARGE_SD, True, False)],
+)
+def test_rechecks_of_a_small_gain_wait_for_a_move_that_peers_kept(
+    bench: Bench, gain_sd: float, is_found: bool, waits: bool
+) -> None:
+    """It moves the line, so that the experiment begins again without these rechecks."""
+    edit = Edit(path="train.py", search="LEARNING_RATE", replace="RATE")
+    bench.moves = (Move(name="rename", title="Rename it", why="", edits=(edit,)),)
+    line_writer = with_baseline(bench.home, bench.store)
+    research, peer = bench.research(), PeerAuthor(bench.store, Blobs(bench.home.blobs))
+    publish(peer, "Rename it", stage="keep" if is_found else "screen")
+    job = open_experiment(line_writer, Idea.of(line_writer, proposal_of(BASELINE, "0.7")))
+    gain_nano = round(gain_sd * MANIFEST.noise_floor_nano)
+    end(bench.store, bench.store.jobs.runs_of(job.id)[0], BASE_NANO - gain_nano)
+    line_writer.plan(job, role="candidate", tree=job.step.tree)
+    first = research._agenda.next_run(())
+    assert first is not None
+    assert (first.job_id != job.id) == waits
+    if waits:
+        (other,) = [
+            one for one in bench.store.jobs.open_jobs(LINE, ExperimentStep) if one.id != job.id
+        ]
+        end(bench.store, first, BASE_NANO - 10 * gain_nano)
+        line_writer.plan(other, role="candidate", tree=first.tree)
+        after = research._agenda.next_run(())
+        assert after is not None
+        assert after.job_id == other.id, "its recheck comes first too"
 
 
 def test_a_passed_screen_whose_base_moved_on_is_tried_on_the_new_one(bench: Bench) -> None:
