@@ -35,7 +35,7 @@ from pathlib import Path
 from typing import Final
 
 from node.demo.cast import ARNODE, NETWORK, Actor, Cast, address_of, ended
-from node.home.control_socket import call, is_running
+from node.home.control_socket import Message, call, is_running
 from node.home.home import Home
 from node.home.invites import write_invite
 from node.home.network_definition import SECRET_BYTES, Network
@@ -69,6 +69,7 @@ from trainer.task_kinds import kind_of, load_task
 _SEEDS: Final = range(1000, 1006)
 _NEWCOMER_RUNS: Final = 24
 _LONGEST_RUN_S: Final = 120.0
+_LONGEST_ANSWER_S: Final = 600.0  # many nodes may share the machine
 _LONGEST_S: Final = 5400.0  # for one group
 _BEGUN_S: Final = 1800.0  # no group is started after this
 _SETTINGS: Final[Mapping[str, str]] = {
@@ -232,11 +233,11 @@ class _Turns:
         following = min(self._nodes, key=lambda node: _progress(node)[1])
         ending = [node for node in self._at_work if node is not following]
         for node in ending:
-            await asyncio.to_thread(call, node.home.socket, "pause", {"at_end": True})
+            await _asked(node, "pause", at_end=True)
         for node in ending:
             await _paused(node)
         if following not in self._at_work:
-            await asyncio.to_thread(call, following.home.socket, "resume")
+            await _asked(following, "resume")
         self._at_work = [following]
         await _worked(following)
 
@@ -251,10 +252,15 @@ async def _worked(node: Actor) -> None:
         await asyncio.sleep(0.2)
 
 
+async def _asked(node: Actor, command: str, **arguments: Message) -> Message:
+    socket = node.home.socket
+    return await asyncio.to_thread(call, socket, command, arguments, timeout_s=_LONGEST_ANSWER_S)
+
+
 async def _paused(node: Actor) -> None:
     async with asyncio.timeout(_LONGEST_RUN_S):
         while True:
-            results = await asyncio.to_thread(call, node.home.socket, "is_decided", {"id": b""})
+            results = await _asked(node, "is_decided", id=b"")
             if isinstance(results, dict) and str(results["stage"]).startswith("paused"):
                 return
             await asyncio.sleep(0.2)
