@@ -150,16 +150,16 @@ class _Drafts:
         if self._together is not None:
             together, self._together = self._together, None
             return together
+        if self._untried and self._comes_first(self._untried[0]) and roll < KEPT_BY_OTHERS_SHARE:
+            return draft_of(self._untried.pop(0))
         if self._leading and roll < KEPT_BY_OTHERS_SHARE:
             leading, self._leading = self._leading, ()
             draft = self._drafted(leading, "the values of the best tree of a peer")
             is_long = len(draft.title) > TITLE_CHARACTERS
             return replace(draft, title=f"{len(leading)} values at once") if is_long else draft
-        is_first = bool(self._untried) and self._comes_first(self._untried[0])
-        share = KEPT_BY_OTHERS_SHARE if is_first else _UNTRIED_MOVE_SHARE
-        if self._kept_values and not is_first and roll < KEPT_BY_OTHERS_SHARE:
+        if self._kept_values and roll < KEPT_BY_OTHERS_SHARE:
             return self._kept_values.pop(0)
-        if self._untried and (roll < share or not self._hyperparameters):
+        if self._untried and (roll < _UNTRIED_MOVE_SHARE or not self._hyperparameters):
             return draft_of(self._untried.pop(0))
         if self._retried and (roll > 1 - _RETRIED_MOVE_SHARE or not self._hyperparameters):
             return draft_of(self._retried.pop(0))
@@ -178,11 +178,13 @@ class _Drafts:
         return self._probe(1 + self._drawn + attempt)
 
     def _comes_first(self, move: Move) -> bool:
-        """Return True for a move that peers kept, and in company for this node's part of them."""
+        """Return True for a move that peers kept, and in company for those assigned to this node.
+
+        Among these are some that peers screened out: a false loss must not hide a move for long.
+        """
         assigned = self._context.assigned_to_others
         is_own = bool(assigned) and move.name not in assigned
-        is_in_vain = move.title in self._context.screened_out_by_others
-        return move.title in self._context.kept_by_others or (is_own and not is_in_vain)
+        return is_own or move.title in self._context.kept_by_others
 
     @cached_property
     def _trials(self) -> tuple[HyperparameterTrial, ...]:

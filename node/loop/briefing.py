@@ -228,8 +228,9 @@ class Briefing:
             done = in_vain.union(kept)
             new = [move.name for move in self.task.moves if move.title not in done]
             new += [hyperparameter_key(name) for name, _ in values]
-            again = [move.name for move in self.task.moves if move.title in in_vain]
-            assigned = others.part_of(new, authors, now_ms) | others.part_of(again, authors, now_ms)
+            again = {move.name: move.title for move in self.task.moves if move.title in in_vain}
+            assigned = others.part_of(new, authors, now_ms)
+            assigned |= others.part_of([*again], authors, now_ms, titles=again)
         return _FromOthers(
             trials=others.trials(self._run_sd, authors, level_nano=self._exact_nano),
             in_vain=in_vain,

@@ -8,8 +8,9 @@ by a hash of its key.
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import median
+from types import MappingProxyType
 from typing import Final
 
 from agent.proposal import PeerTrial
@@ -114,8 +115,17 @@ class OthersTries:
         self._read_on()
         return any(now_ms - last < _AT_WORK_MS for last in self._last_ms.values())
 
-    def part_of(self, ideas: Sequence[str], authors: set[bytes], now_ms: int) -> frozenset[str]:
+    def part_of(
+        self,
+        ideas: Sequence[str],
+        authors: set[bytes],
+        now_ms: int,
+        *,
+        titles: Mapping[str, str] = MappingProxyType({}),
+    ) -> frozenset[str]:
         """Return the ideas that are assigned to other nodes at work on the line.
+
+        An idea whose title is in `titles` is not assigned to a node that screened it out.
 
         An idea is assigned to the node whose key gives the largest hash with it (Thaler &
         Ravishankar, 1998) among those that have less than an even part (Mirrokni et al., 2018). So
@@ -129,8 +139,9 @@ class OthersTries:
         load = Counter[bytes]()
         others: set[str] = set()
         for idea in sorted(ideas):
-            free = (who for who in nodes if load[who] < part)
-            owner = max(free, key=lambda who: _weight(who, idea))
+            done = self._in_vain.get(titles.get(idea, ""), set())
+            free = (who for who in nodes if load[who] < part and who not in done)
+            owner = max(free, key=lambda who: _weight(who, idea), default=self._author)
             load[owner] += 1
             if owner != self._author:
                 others.add(idea)

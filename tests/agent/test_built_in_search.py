@@ -486,6 +486,23 @@ def test_in_company_this_nodes_part_of_the_moves_comes_first() -> None:
     assert first_keys(start).count("move:twice") < 40
 
 
+def test_a_move_in_vain_that_is_this_nodes_to_repeat_comes_before_values_of_peers() -> None:
+    """A false loss of a good move would otherwise hide it for as long as peers keep values."""
+    depth = PeerTrial(
+        author="ada", base="00", values=(), before=(("DEPTH", 4),), after=(("DEPTH", 6),),
+        gain_sd=9.0, is_kept=True,
+    )  # fmt: skip
+    moves = MOVES[:2]
+    denied = replace(
+        context(moves=moves),
+        others=(depth,),
+        screened_out_by_others=frozenset(move.title for move in moves),
+    )
+    own = replace(denied, assigned_to_others=frozenset(["silu"]))
+    assert first_keys(own).count("move:relu") > 65
+    assert first_keys(denied).count("move:relu") < 20, "alone on the line, values come first"
+
+
 def test_in_company_this_nodes_part_of_the_hyperparameters_comes_first() -> None:
     start = context()
     names = {one.name for one in find_hyperparameters(start.source, start.editable, ())}

@@ -138,6 +138,21 @@ def test_ideas_are_shared_out_evenly_among_who_is_at_work(
     assert part(tries, IDEAS, now_ms + 7 * HOUR_MS) == frozenset()  # they have gone
 
 
+def test_what_somebody_screened_out_is_repeated_by_somebody_else(
+    line_writer: LineWriter, home: Home
+) -> None:
+    ada, grace = (peer_author(line_writer, home, number) for number in (1, 2))
+    ideas = IDEAS[:60]
+    for idea in ideas:
+        publish(ada, idea)
+    publish(grace, "something else")
+    tries, now_ms = tries_of(line_writer), time.time_ns() // 1_000_000
+    authors = tries.accepted()
+    evenly = tries.part_of(ideas, authors, now_ms)
+    again = tries.part_of(ideas, authors, now_ms, titles={idea: idea for idea in ideas})
+    assert (len(evenly), len(again)) == (40, 20), "grace's part; this node repeats the others"
+
+
 def test_who_has_only_a_baseline_is_at_work_too(line_writer: LineWriter, home: Home) -> None:
     """Nodes that start together divide the ideas from the first one on."""
     ada = peer_author(line_writer, home, 1)
