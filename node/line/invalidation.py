@@ -67,16 +67,16 @@ def rebase_outdated(line_context: LineContext, job: Job[ExperimentStep]) -> bool
     """Close an experiment whose base is no longer the working line, to try it on the present one.
 
     It is decided by the runs that have ended; planned runs are not made. Return False if it stays
-    open: its base is up to date, or its idea does not fit on the present line.
+    open: its base is up to date, or its idea does not fit on the present line and was not screened.
     """
     line_writer, step = line_context.line_writer, job.step
     if step.base == line_writer.known_line.working or not step.can_move:
         return False
-    if moved_idea(line_writer, step.idea) is None:
-        return False
     ended = [run for run in line_writer.store.jobs.runs_of(job.id) if run.outcome]
     if any(run.role == "candidate" for run in ended):
         step.advance(line_context, job, ended)
+    elif moved_idea(line_writer, step.idea) is None:
+        return False
     else:
         with line_writer.store.transaction():
             _put_aside(line_writer, job, _MOVED_ON)

@@ -658,12 +658,19 @@ def test_rechecks_of_a_small_gain_wait_for_a_move_that_peers_kept(
     edit = Edit(path="train.py", search="LEARNING_RATE", replace="RATE")
     bench.moves = (Move(name="rename", title="Rename it", why="", edits=(edit,)),)
     line_writer = with_baseline(bench.home, bench.store)
-    research, peer = bench.research(), PeerAuthor(bench.store, Blobs(bench.home.blobs))
+    peer = PeerAuthor(bench.store, Blobs(bench.home.blobs))
     publish(peer, "Rename it", stage="keep" if is_found else "screen")
     job = open_experiment(line_writer, Idea.of(line_writer, proposal_of(BASELINE, "0.7")))
     gain_nano = round(gain_sd * MANIFEST.noise_floor_nano)
     end(bench.store, bench.store.jobs.runs_of(job.id)[0], BASE_NANO - gain_nano)
     line_writer.plan(job, role="candidate", tree=job.step.tree)
+    reference_nano = line_writer.known_line.reference_nano
+    line_writer.forget_reference_runs()
+    lacking = bench.research()._agenda.next_run(())
+    assert lacking is not None
+    assert lacking.job_id == job.id, "a screen needs a reference run"
+    line_writer.save(replace(line_writer.known_line, reference_nano=reference_nano))
+    research = bench.research()
     first = research._agenda.next_run(())
     assert first is not None
     assert (first.job_id != job.id) == waits
@@ -736,6 +743,19 @@ def test_an_idea_that_does_not_fit_on_the_new_line_is_screened_on_the_old_one(
     settled(bench.research().run())
     assert job.step.tree in bench.runner.started
     assert [step.decision for step in steps_of(bench) if step.title == "K0"] == ["screened_out"]
+
+
+def test_of_an_idea_that_does_not_fit_on_the_new_line_no_recheck_is_made(bench: Bench) -> None:
+    """It could not be kept even if it passed."""
+    line_writer = with_baseline(bench.home, bench.store)
+    job = open_experiment(line_writer, Idea.of(line_writer, inserted(0)))
+    end(bench.store, bench.store.jobs.runs_of(job.id)[0], BASE_NANO - GAIN_NANO)
+    line_writer.plan(job, role="candidate", tree=job.step.tree)
+    keep(line_writer, "0.200")
+    bench.goal, bench.ideas = Goal(max_experiments=1), 1
+    settled(bench.research().run())
+    assert job.step.tree not in bench.runner.started
+    assert [step.decision for step in steps_of(bench) if step.title == "K0"] == ["rebased"]
 
 
 def test_a_screen_that_began_during_the_kept_one_begins_again_on_the_new_line(
