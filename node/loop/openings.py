@@ -104,7 +104,8 @@ class Openings:
 
     def find_of_peers(self, now: Situation) -> PlannedRun | None:
         """Try what peers kept, if the only open job is an experiment that can wait for it."""
-        if len(now.jobs) != 1 or not self.can_wait(now.jobs[0]):
+        has_reference_run = bool(self._line_writer.known_line.reference_nano)
+        if len(now.jobs) != 1 or not (has_reference_run and self.can_wait(now.jobs[0])):
             return None
         return self._own(now) if self._ideas.has_untried_finds else None
 
