@@ -11,6 +11,7 @@ from node.commands.basics import json_option, print_result, reading, refuse_othe
 from node.home.clock import clock_ms
 from node.home.control_socket import call, document, is_running
 from node.home.home import Home
+from node.home.next_start import next_start
 from node.line import proposals
 from node.reporting.open_home import OpenHome
 from node.reporting.proposals import ProposalPage, proposal_page, proposals_document
@@ -163,7 +164,7 @@ def _list(*, as_json: bool) -> None:
         )
     elif not pages:
         is_off = found["approve"] == proposals.NO_APPROVAL
-        hint = ": `arnode start --approve` lets proposals wait" if is_off else ""
+        hint = f": {next_start('--approve')} lets proposals wait" if is_off else ""
         click.echo(f"{_NONE}{hint}", err=True)
 
 

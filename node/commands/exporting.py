@@ -26,6 +26,7 @@ from node.exports.exporters import Exporter
 from node.exports.tracked import tracked_line, tracked_runs
 from node.home.faults import explaining_faults
 from node.home.home import Home
+from node.home.next_start import unless_running
 from node.home.plugins import EXPORTERS, Found
 from node.reporting.experiments import experiment_document
 from node.reporting.pull_request import describe
@@ -218,7 +219,10 @@ def branch(repository: Path, name: str, task: str | None) -> None:
     with reading() as (store, blobs):
         journal = Journal(Home.here(), store, blobs, shown_line(store, task).key).path
     if not (journal / ".git").is_dir():
-        raise ArnodeError("there is no journal yet", "`arnode start` runs the node, which measures")
+        raise ArnodeError(
+            "there is no journal yet",
+            unless_running("`arnode start` runs the node, which measures"),
+        )
     with explaining_faults(repository):
         into = UntrustedRepository.around(repository)
     fault: str | None = "it is not a git repository"

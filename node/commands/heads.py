@@ -23,6 +23,7 @@ from node.commands.basics import (
 from node.home.control_socket import is_running
 from node.home.faults import empty_folder
 from node.home.home import Home
+from node.home.next_start import unless_running
 from node.home.settings_in_force import config_of
 from node.line.head_by_hand import (
     drop_kept,
@@ -211,11 +212,15 @@ def _drop(wanted: str, task: str | None) -> None:
 def _why_baseline(kept: int) -> str:
     """Explain why the verified head is still the baseline, and what to do."""
     if not kept:
-        return "this is the baseline: nothing was kept yet, `arnode start` continues the search"
+        next_step = unless_running("`arnode start` continues the search")
+        return f"this is the baseline: nothing was kept yet; {next_step}"
     are, them = ("is", "it") if kept == 1 else ("are", "them")
+    next_step = unless_running(
+        f"`arnode start` verifies {them}", f"A running node verifies {them} by itself"
+    )
     return (
         f"this is the baseline: {many(kept, 'kept patch', 'kept patches')} {are} not verified yet."
-        f" `arnode start` verifies {them}, `arnode head --working` prints {them}"
+        f" {next_step}; `arnode head --working` prints {them}"
     )
 
 

@@ -19,6 +19,7 @@ from node.commands.imported import print_imported
 from node.commands.record_text import fields_for_people, print_fields
 from node.commands.traces import print_trace
 from node.exchange.bundle import Subject
+from node.home.next_start import unless_running
 from node.reporting.blocks import Span, Styled, figures_column, name_of, quoted, table, words_column
 from node.reporting.experiment import OneExperimentDocument, one_experiment_document
 from node.reporting.experiments import experiments_document
@@ -108,7 +109,8 @@ def log(
         elif lines and is_filtered:
             say("no experiment matches; plain `arnode log` lists all", err=True)
         elif not imported:
-            say("no experiments yet: `arnode start` makes the first", err=True)
+            next_step = unless_running("`arnode start` makes the first")
+            say(f"no experiments yet: {next_step}", err=True)
         for one in imported:
             print_imported(one, wanted)
 

@@ -17,6 +17,7 @@ from node.commands.basics import (
 )
 from node.commands.imported import print_best
 from node.home.home import Home
+from node.home.next_start import unless_running
 from node.home.settings_in_force import config_of
 from node.reporting.blocks import heading, paragraph
 from node.reporting.board_table import LEGEND, digests_of, table_of, title_of
@@ -152,8 +153,8 @@ def _show_no_board(
         print_json(no_board_document(net, imported, top=top))
         return
     say(
-        f"no leaderboard of the network {net} yet: `arnode start` makes one when its first"
-        f" promotion trial passes{elsewhere}",
+        f"no leaderboard of the network {net} yet: {unless_running('`arnode start`', 'the node')}"
+        f" makes one when its first promotion trial passes{elsewhere}",
         err=True,
     )
     for one, segment in segments_of(imported, None):

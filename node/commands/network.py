@@ -16,7 +16,6 @@ from node.commands.basics import (
 from node.home.addresses import Address, Reach, parse_direct, peer_id
 from node.home.config_file import change_settings
 from node.home.consent import network_terms
-from node.home.control_socket import is_running
 from node.home.current_network import RunningMember, current_network, running_member
 from node.home.home import Home
 from node.home.invites import MAX_ADDRESSES, join_network, read_invite, write_invite
@@ -30,6 +29,7 @@ from node.home.network_definition import (
     key_of,
 )
 from node.home.networks import all_networks, create_network, find_network
+from node.home.next_start import next_start
 from node.home.settings_in_force import config_of
 from node.terminal.terminal import print_json
 from protocol.codecs import plain
@@ -170,7 +170,7 @@ def init(name: str, private: bool, bootstrap: tuple[str, ...], authors: tuple[st
     )
     click.echo(f"network {name} is defined in {path}")
     click.echo(
-        f"next: `arnode start --network {name} --yes`; then `arnode network invite` for others",
+        f"next: {next_start('--network', name, '--yes')}; then `arnode network invite` for others",
         err=True,
     )
 
@@ -251,8 +251,7 @@ def join(line: str, as_json: bool) -> None:
         as_json=as_json,
     )
     warn_if_variable_overrides(home, network.name)
-    first = "`arnode stop`, then " if is_running(home.socket) else ""
-    click.echo(f"next: {first}`arnode start`", err=True)
+    click.echo(f"next: {next_start()}", err=True)
 
 
 def _reached_at(network: Network) -> dict[str, object]:

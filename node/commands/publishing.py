@@ -19,6 +19,7 @@ from node.home.current_network import current_network, running_member
 from node.home.home import Home
 from node.home.keyfile import identity_of, load_keys
 from node.home.networks import find_network
+from node.home.next_start import next_start
 from node.home.people import read_people
 from node.home.settings_in_force import config_of
 from node.reporting.blocks import Span, figures_column, quoted, table, words_column
@@ -91,7 +92,7 @@ def publish(
     when = (
         f"published in {network.name}"
         if is_open
-        else f"signed: it is sent once this node is connected to {network.name} (`arnode start`)"
+        else f"signed: it is sent once this node is connected to {network.name} ({next_start()})"
     )
     print_result(
         {

@@ -18,6 +18,7 @@ from node.commands.guessing import GivenOptions, measured_by_trial
 from node.commands.plugin_group import PluginGroup
 from node.commands.tasks import task
 from node.exchange.importers import Importer, Option
+from node.home.next_start import next_start
 from node.home.plugins import IMPORTERS, Found
 from protocol.codecs import plain
 from protocol.source import Source
@@ -178,6 +179,6 @@ def _write(draft: TaskDraft, into: Path | None, as_json: bool) -> None:
         document,
         f"{folder}: the task {draft.name}",
         *(f"  {plain(note)}" for note in draft.notes),
-        f"  next: `arnode task check {folder}`, then `arnode start --task {folder}`",
+        f"  next: `arnode task check {folder}`, then {next_start('--task', folder)}",
         as_json=as_json,
     )

@@ -12,6 +12,7 @@ from node.commands.replicate import replicate
 from node.home.control_socket import call
 from node.home.faults import explaining_faults
 from node.home.home import Home
+from node.home.next_start import next_start
 from node.home.settings_in_force import config_of
 from node.line.open_task import find_task, known_by_id, lacking, load_named
 from node.reporting.tasks import tasks_document
@@ -133,7 +134,7 @@ def fetch(task_id: str, limit_s: int) -> None:
     if manifest is None:
         raise UsageError(
             f"no announced task has an id that begins with {task_id}, or several have",
-            "give more digits; `arnode start` in the task's network receives announcements",
+            "give more digits; a node in the task's network receives announcements",
         )
     blobs, ends_s = Blobs(home.blobs), time.monotonic() + limit_s
     with reporting() as progress:
@@ -146,7 +147,7 @@ def fetch(task_id: str, limit_s: int) -> None:
                     "leave the node running and try again: the author of the task has them",
                 )
             time.sleep(_POLL_S)
-    click.echo(f"all files of {manifest.name} are here; next: arnode start --task {task_id}")
+    click.echo(f"all files of {manifest.name} are here; next: {next_start('--task', task_id)}")
 
 
 @task.command()

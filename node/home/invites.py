@@ -24,6 +24,7 @@ from node.home.config_file import change_settings
 from node.home.home import Home
 from node.home.network_definition import MAX_BOOTSTRAP, NO_NETWORK, TASK_PATTERN, Network
 from node.home.networks import defined_network, own_file, replace_network
+from node.home.next_start import next_start
 from node.home.settings_in_force import load_config
 from protocol.codecs import NAME_PATTERN, Codec, identifier, listing
 from protocol.encoding import Value, decode, encode
@@ -51,7 +52,7 @@ def write_invite(network: Network) -> str:
     if not network.bootstrap:
         raise UsageError(
             f"an invite to {network.name!r} needs the address of a peer that answers",
-            f"start a node on it (`arnode start --network {network.name} --yes`), or give an "
+            f"start a node on it ({next_start('--network', network.name, '--yes')}), or give an "
             "address: `--address /ip4/…/tcp/…/p2p/…`",
         )
     for what, count, most in (

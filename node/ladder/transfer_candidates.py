@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from itertools import count
 from typing import Final
 
+from node.home.next_start import unless_running
 from node.line.rung_transfer import TransferCandidate
 from node.source_review.adoption import concern, examine
 from node.source_review.patches import Patches, PatchRecord
@@ -49,7 +50,8 @@ def steps_of_head(store: Store, line: Line, below: TaskManifest) -> tuple[Transf
     if line.verified == below.baseline_tree:
         raise UsageError(
             f"the verified head of {below.name} is its baseline: there is nothing to transfer",
-            "run `arnode start` to find a gain, or give the id of a claim or patch",
+            unless_running("run `arnode start` to find a gain", "wait until the node finds a gain")
+            + ", or give the id of a claim or patch",
         )
     return steps_to(store, line, line.verified, below)
 

@@ -6,6 +6,7 @@ A tree that passes a promotion trial is adopted with `LineWriter.move_to` instea
 from collections.abc import Collection
 from dataclasses import replace
 
+from node.home.next_start import unless_running
 from node.line.job_kinds import HEAD_TRIALS
 from node.line.line_writer import LineWriter
 from node.source_review.patches import PatchRecord
@@ -55,7 +56,8 @@ def _lines(store: Store, task: str | None) -> list[Line]:
     lines = store.jobs.lines()
     if not lines:
         raise UsageError(
-            "nothing has been measured here yet", "`arnode start` runs the node, which measures"
+            "nothing has been measured here yet",
+            unless_running("`arnode start` runs the node, which measures"),
         )
     if task is None:
         return lines

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import cast
 
 from node.home.home import Home
+from node.home.next_start import unless_running
 from node.line.head_by_hand import the_line, tree_of
 from node.line.noise import floor_sd
 from node.line.open_task import Session
@@ -72,7 +73,8 @@ def find_source(home: Home, task: Task, wanted: str) -> Source:
         if task.id not in {line.task for line in store.jobs.lines()}:
             raise UsageError(
                 f"nothing has been measured on task {task.name} here yet",
-                "`arnode start` works on it; `baseline` and files need no node",
+                unless_running("`arnode start` works on it")
+                + "; `baseline` and files need no node",
             )
         line = the_line(store, task.id.hex())
         if wanted in WORDS:

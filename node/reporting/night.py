@@ -120,7 +120,9 @@ def _night(report: Report, zone: tzinfo | None) -> list[Block]:
         blocks += _line(line, FigureWriter(unit=name_of(line.metric.unit), zone=zone))
     if not report.lines:
         command = quoted("arnode start")
-        nothing = paragraph("Nothing was measured here yet: ", command, " makes the first run.")
+        nothing = paragraph(
+            "Nothing was measured here yet. The node that ", command, " runs makes the first run."
+        )
         blocks += [heading(2, "No results yet"), nothing]
     return [*blocks, *_model_costs(report.model_costs), *_imported(report.imported)]
 

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+from node.home.next_start import unless_running
 from node.store.jobs import LineKey
 from node.store.records import PREFIX_DIGITS
 from node.store.store import Store
@@ -96,7 +97,7 @@ def task_named(store: Store, wanted: str, among: Iterable[bytes]) -> bytes:
     if wanted in builtin_tasks():
         raise UsageError(
             f"nothing has been measured on task {wanted!r} here yet{there}",
-            f"`arnode start --task {wanted}` works on it",
+            unless_running(f"`arnode start --task {wanted}` works on it"),
         )
     possible = list(shown.values()) or difflib.get_close_matches(wanted, builtin_tasks(), 1)
     hint = nearest(wanted, possible) if possible else "`arnode task list` lists the built-in tasks"

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from node.home.faults import DAMAGED_HINT, DamagedStoreError
+from node.home.next_start import unless_running
 from node.store.database import Database
 from node.store.extracts import SORTS, Extract
 from node.terminal.progress import Progress
@@ -286,7 +287,7 @@ class Records:
         if not self._database.rows("SELECT 1 FROM record LIMIT 1"):
             raise UsageError(
                 f"there is no record `{prefix}`: this home has no records yet",
-                "`arnode start` makes the first; ARNODE_HOME names another home",
+                unless_running("`arnode start` makes the first; ARNODE_HOME names another home"),
             )
         found = self.matching(prefix)
         if (one := only_one(prefix, found)) is None:
