@@ -13,10 +13,24 @@ _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 def main() -> None:
     """Run the command line and exit."""
-    leave_current_folder()
-    from node.commands.cli import main as run
+    try:
+        leave_current_folder()
+        _run()
+    except KeyboardInterrupt:  # before the command line could report it, or after it ended
+        os.write(2, b"arnode: interrupted\n")
+        sys.exit(130)
 
-    run()
+
+def _run() -> None:
+    from node.commands.signals import install_signal_handlers, remove_signal_handlers
+
+    try:
+        install_signal_handlers()
+        from node.commands.cli import main as run
+
+        run()
+    finally:
+        remove_signal_handlers()
 
 
 def leave_current_folder() -> None:

@@ -7,7 +7,6 @@ the command is used (`node.commands.table`).
 import errno
 import io
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -54,15 +53,25 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         given = ["--version"]
     is_debugging = "--debug" in given
     if arguments is None:  # this process runs nothing else
-        _install_signal_handlers()
         _open_missing_streams()
         # A second BLAS thread does not speed up our small matrices, and slows runs down.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    try:
+        code = _exit_code_of(given, is_debugging)
+    except (KeyboardInterrupt, click.Abort):  # also while an error is explained
+        code = _report("interrupted", "", EXIT_INTERRUPTED, is_debugging)
+    sys.exit(code)
+
+
+def _exit_code_of(given: Sequence[str], is_debugging: bool) -> int:
+    """Run the command line, report its error if any, and return the exit code."""
     try:
         code = cli.main(
             [word for word in given if word != "--debug"], "arnode", standalone_mode=False
         )
         sys.stdout.flush()
+    except click.Abort:
+        raise
     except ArnodeError as fault:
         code = _report(fault.message, fault.hint, fault.exit_code, is_debugging, fault.printed)
     except click.exceptions.NoArgsIsHelpError as fault:
@@ -72,8 +81,6 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         code = _report(*explained(fault, given), fault.exit_code, is_debugging)
     except click.ClickException as fault:
         code = _report(fault.format_message(), "", fault.exit_code, is_debugging)
-    except (KeyboardInterrupt, click.Abort):
-        code = _report("interrupted", "", EXIT_INTERRUPTED, is_debugging)
     except BrokenPipeError:
         _drop_output()  # the reader closed the pipe
         code = 0
@@ -87,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             code = _report(what, hint, 1, is_debugging)
     except Exception as fault:  # noqa: BLE001 (the outermost supervisor)
         code = _report_bug(fault, is_debugging)
-    sys.exit(code if isinstance(code, int) else 0)
+    return code if isinstance(code, int) else 0
 
 
 def _drop_output() -> None:
@@ -119,20 +126,6 @@ def _open_missing_streams() -> None:
         sys.stderr = AsciiStream(sys.stderr.buffer, encoding="ascii", line_buffering=True)
     if os.path.expanduser("~") == "~":  # noqa: PTH111 (no HOME, and no entry in passwd)
         os.environ["HOME"] = "/nonexistent"  # Debian's name for it
-
-
-def _install_signal_handlers() -> None:
-    """Treat SIGTERM and SIGHUP like Ctrl-C, so that unfinished work is cleaned up."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) == signal.SIG_DFL:  # under `nohup` SIGHUP stays ignored
-            signal.signal(number, _interrupt)
-
-
-def _interrupt(*_: object) -> None:
-    # A shell's background job ignores SIGINT. It must still end at SIGTERM and SIGHUP.
-    if signal.getsignal(signal.SIGINT) in (signal.SIG_IGN, signal.SIG_DFL):
-        raise KeyboardInterrupt
-    signal.raise_signal(signal.SIGINT)
 
 
 def _report_bug(fault: Exception, is_debugging: bool) -> int:

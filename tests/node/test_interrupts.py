@@ -2,6 +2,8 @@
 
 import asyncio
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from types import SimpleNamespace
 
@@ -82,6 +84,58 @@ def test_only_a_ctrl_c_is_answered_with_what_the_next_one_does(
     home.prepare()
     asyncio.run(within())
     assert done == stops_by
+
+
+_SIGNALLED_AT_AN_IMPORT = """
+import atexit, os, signal, sys
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+moment, number, *words = sys.argv[1:]
+
+
+def interrupt():
+    os.kill(os.getpid(), int(number))
+
+
+class Finder:
+    def find_spec(self, name, *_):
+        if name == moment:
+            interrupt()
+
+
+if moment == "exit":
+    atexit.register(interrupt)
+sys.meta_path.insert(0, Finder())
+sys.argv = ["arnode", *words]
+from node.__main__ import main
+main()
+"""
+
+
+def _signalled(moment: str, number: signal.Signals, *words: str) -> tuple[int, str]:
+    """Run a command that gets a signal at the import of a module or at its exit."""
+    program = [sys.executable, "-c", _SIGNALLED_AT_AN_IMPORT, moment, str(int(number)), *words]
+    done = subprocess.run(program, capture_output=True, text=True, check=False)
+    return done.returncode, done.stderr.strip()
+
+
+@pytest.mark.parametrize(
+    ("moment", "number"),
+    [
+        ("node.commands.signals", signal.SIGINT),  # the first module
+        ("node.commands.cli", signal.SIGTERM),
+        ("node.commands.history", signal.SIGINT),  # the command's module
+        ("node.commands.leaderboard", signal.SIGINT),  # other commands, for the hint
+        ("node.commands.leaderboard", signal.SIGTERM),
+    ],
+)
+def test_an_interrupt_at_any_moment_is_one_line(moment: str, number: signal.Signals) -> None:
+    assert _signalled(moment, number, "log", "--nope") == (130, "arnode: interrupted")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_of_the_exit_prints_nothing(number: signal.Signals) -> None:
+    assert _signalled("exit", number, "--version") == (-number, "")
 
 
 async def _wait(event: asyncio.Event) -> None:
