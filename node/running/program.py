@@ -34,10 +34,9 @@ from node.loop.research import Research
 from node.loop.session_plan import Goal
 from node.peering.book_file import book_path, read_book
 from node.proposing.asked import lent_models
-from node.proposing.choice import AUTO, Arm, ModelChoice, OwnChoice, ProgramChoice, choose, lender
-from node.proposing.command import terms_of
+from node.proposing.choice import AUTO, Arm, choose, lender
+from node.proposing.cost_limits import cost_limits
 from node.proposing.opening import Means, open_proposers, require_texts, take_means
-from node.proposing.roles import words_of_roles
 from node.reporting.status import line_document
 from node.reporting.status_text import parting_words
 from node.running.alert_watching import watching
@@ -100,10 +99,8 @@ def start_node(
         chosen = choose(config, means.keys, means.environment)
         if config.agent == AUTO:
             say(plain(chosen.reason), err=True)
-        for arm in chosen.arms:
-            _say_limits(home, config, arm, means)
-        for role_text in words_of_roles(config, chosen.arms):
-            say(plain(role_text), err=True)
+        for text_of_limit in cost_limits(home, config, chosen.arms, means):
+            say(plain(text_of_limit), err=True)
         start = _Start(
             home=home,
             config=config,
@@ -161,19 +158,6 @@ def _again(home: Home, config: Config) -> str:
     if config.text != usual.text:
         return f"arnode start --text {config.text}"
     return "arnode start" if config.task == usual.task else f"arnode start --task {config.task}"
-
-
-def _say_limits(home: Home, config: Config, arm: Arm, means: Means) -> None:
-    """Print the limit on a proposer's costs, if it can spend money."""
-    match choice := arm.choice:
-        case ProgramChoice():
-            own = arm.settings(config)
-            words = terms_of(choice.name, own, home, env=means.environment).words(config)
-        case ModelChoice():
-            words = f"a day may cost {config.usd_per_day:g} USD (`usd_per_day`)"
-        case OwnChoice():
-            return
-    say(plain(f"{arm.name}: {words}"), err=True)
 
 
 @contextlib.contextmanager
