@@ -152,7 +152,7 @@ def plan_network(
     if not (is_wanted or defined.is_own or has_anybody):
         return Offline(
             f"the network is off: no peer in {network.name} is known. `arnode network join LINE` "
-            f"joins a network by an invite, `arnode start --network {network.name}` starts this one"
+            f"joins a network by an invite, {joining_words(network.name)} without one"
         )
     if ask is None:
         return network if wishes.has_invite else Offline(f"the network is off: {_HOW}")
@@ -167,6 +167,11 @@ def plan_network(
         changes["net"] = config.net
     change_settings(home.config, changes)
     return network if is_agreed else Offline("the network is off: you declined")
+
+
+def joining_words(network: str) -> str:
+    """Return the command that connects a node to a network, whatever its settings are."""
+    return f"`arnode start --network {network} --yes` joins {network}"
 
 
 def require_library() -> None:

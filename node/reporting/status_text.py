@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from node.home.consent import joining_words
 from node.reporting.company import company_words
 from node.reporting.status import DECISIONS, VERDICTS
 from node.terminal.terminal import NO_BREAK, say
@@ -133,17 +134,18 @@ def _offline_words(network: str, online: bool | None, *, is_running: bool) -> st
         return f"network {network}, not connected"
     if is_running:  # maybe by a flag of its start; while it runs, no other start can change it
         return "network off"
+    state = "network off (`online = false`)"
     if online is None:
-        return f"network off; `arnode start --yes` joins {network}"
-    return f"network off (`online = false`); `arnode start --network {network} --yes` joins it"
+        state = f"network {network}, not connected"
+    return f"{state}; {joining_words(network)}"
 
 
 def print_peers(document: Mapping[str, Any]) -> None:
     """Print the peers document, one row per peer."""
     if document["network"] is None:
         say(
-            "this node is not connected to a network: see `arnode network join` and "
-            "`arnode start --yes`"
+            "this node is not connected to a network: `arnode home logs` has the reason, "
+            "`arnode help network` explains how to join one"
         )
         return
     for peer in document["peers"]:

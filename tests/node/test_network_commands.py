@@ -129,11 +129,13 @@ def test_show_reports_the_node_s_id_and_where_it_listens(arnode: Arnode, at_home
 
 def test_a_node_that_speaks_to_no_network_has_one_in_use(arnode: Arnode, at_home: Home) -> None:
     arnode("network", "init", "lab")
-    assert "network off; `arnode start --yes` joins main" in arnode("status")
+    assert "network main, not connected; `arnode start --network main --yes` joins main" in arnode(
+        "status"
+    )
     at_home.config.write_text('net = "lab"\nonline = true\n')
     assert "network lab, not connected" in arnode("status")
     at_home.config.write_text('net = "lab"\nonline = false\n')
-    off = "network off (`online = false`); `arnode start --network lab --yes` joins it"
+    off = "network off (`online = false`); `arnode start --network lab --yes` joins lab"
     assert off in arnode("status")
     with running(at_home, {"name": None, "in_use": "main"}):
         assert "main  (in use)" in arnode("network", "show")
