@@ -23,7 +23,7 @@ from node.proposing.diagnosis import Diagnosis, diagnose
 from node.proposing.keys import take_keys
 from node.proposing.roles import roles_at_work
 from node.store.store import Store
-from node.terminal.progress import reporting
+from node.terminal.progress import announced, reporting
 from node.terminal.vocabulary import many, reused_words
 from protocol.errors import ArnodeError, ConfigurationError
 from trainer.cards.cards import GraphicsCard, probe_cards
@@ -70,11 +70,12 @@ def examine(home: Home) -> Iterator[Check]:
         _agent,
     )
     for check in checks:
+        name = check.__name__.strip("_")
         try:
-            found = check(home)
+            with announced(f"checking: {name}"):
+                found = check(home)
         except ArnodeError as fault:
             found = _problem(fault.message, fault.hint)
-        name = check.__name__.strip("_")
         yield Check(name=name, status=found.status, detail=found.detail, hint=found.hint)
 
 

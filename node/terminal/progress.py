@@ -46,6 +46,18 @@ async def in_thread(work: Callable[[Progress], T], progress: Progress) -> T:
 
 
 @contextmanager
+def announced(what: str) -> Iterator[None]:
+    """Print on stderr what the block does, if it takes longer than two seconds."""
+    timer = threading.Timer(_INTERVAL_S, say, (f"  {plain(what)} …",), {"err": True})
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+@contextmanager
 def reporting() -> Iterator[Progress]:
     """Yield a progress callback that writes to stderr."""
     last, shown_s = "", 0.0

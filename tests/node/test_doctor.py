@@ -1,9 +1,12 @@
 """The instruction counter and the clock in `arnode doctor`."""
 
+import time
+
 import pytest
 
 from node.home.home import Home
 from node.maintenance import doctor
+from node.terminal import progress
 from tests.node.examples import Notebook
 from tests.trainer.test_counting import TASK_CLOCK, UNKNOWN
 from trainer.host import counting
@@ -31,3 +34,20 @@ def test_doctor_reports_own_records_of_a_time_to_come(
     found = doctor._clock(home)
     assert found.status == "warning"
     assert "this node's records have later dates, up to 20" in found.detail
+
+
+def test_a_check_that_takes_long_is_announced(
+    home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress, "_INTERVAL_S", 0.2)
+
+    def sandbox(_: Home) -> doctor.Diagnosis:
+        time.sleep(0.6)
+        return doctor._fine("it works")
+
+    monkeypatch.setattr(doctor, "_sandbox", sandbox)
+    others = ("plugins", "packages", "torch", "git", "device", "instructions", "disk", "clock")
+    for name in (*others, "settings", "key", "agent"):
+        monkeypatch.setattr(doctor, f"_{name}", doctor._python)
+    assert len(list(doctor.examine(home))) == 13
+    assert capsys.readouterr().err == "  checking: sandbox …\n"
