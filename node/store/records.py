@@ -68,7 +68,8 @@ def _bounds(prefix: str, what: str, hint: str) -> tuple[bytes, bytes]:
         raise UsageError(f"`{prefix}` is not {what}", hint)
     if not PREFIX_DIGITS <= len(digits) <= _ID_DIGITS:
         raise UsageError(
-            f"`{prefix}` is not {what}: it has {PREFIX_DIGITS} to {_ID_DIGITS} digits",
+            f"`{prefix}` is not {what}: give {PREFIX_DIGITS} to {_ID_DIGITS} digits,"
+            f" not {len(digits)}",
             hint,
         )
     low, high = (bytes.fromhex(digits.ljust(_ID_DIGITS, filler)) for filler in "0f")

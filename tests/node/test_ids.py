@@ -57,10 +57,10 @@ def test_four_digits_do(line_writer: LineWriter, capsys: pytest.CaptureFixture[s
     assert f"id: {kept.result.hex()}" in arnode(capsys, "show", kept.result.hex()[:4])
     in_brackets = f"[{kept.result.hex()[:12]}]"  # as log lines have it
     assert f"id: {kept.result.hex()}" in arnode(capsys, "show", in_brackets)
-    assert "is not an id: it has 4 to 64 digits" in arnode(
+    assert "is not an id: give 4 to 64 digits, not 3" in arnode(
         capsys, "show", kept.result.hex()[:3], code=2
     )
-    assert "it has 4 to 64 digits" in arnode(capsys, "diff", kept.result.hex()[:3], code=2)
+    assert "give 4 to 64 digits" in arnode(capsys, "diff", kept.result.hex()[:3], code=2)
 
 
 def test_several_that_an_id_may_mean_are_listed(
