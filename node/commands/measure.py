@@ -139,8 +139,18 @@ def compare(
 
     command = find_command_session(task, text)
     base, candidate = (find_source(command.home, command.task, name) for name in (a, b))
+    is_unverified = command.task.source.tree in {
+        source.tree for name, source in ((a, base), (b, candidate)) if name == "head"
+    }
+    head = "the verified head is still the baseline"
     if base.tree == candidate.tree:
-        raise UsageError("A and B are the same source", "give two different sources")
+        hint = "`working` is the head with the kept patches" if is_unverified else ""
+        raise UsageError(
+            "A and B are the same source" + (f": {head}" if is_unverified else ""),
+            hint or "give two different sources",
+        )
+    if is_unverified:
+        click.echo(f"  {head}", err=True)
     policy = POWER
     if pairs is not None:
         policy = replace(POWER, max_pairs=pairs, more_for_differences=0)

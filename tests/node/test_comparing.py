@@ -21,6 +21,7 @@ from node.line.open_task import Session
 from node.on_demand import measuring
 from node.on_demand import session as on_demand
 from node.store.store import Store
+from protocol.errors import UsageError
 from protocol.source import Source
 from tests.node.examples import BASELINE, MANIFEST
 from tests.node.line_writers import proposal_of
@@ -50,7 +51,12 @@ Compare = Callable[..., Result]
 def compare(home: Home, store: Store, monkeypatch: pytest.MonkeyPatch) -> Compare:
     """`arnode compare baseline CANDIDATE`: pairs run the base first, with seeds 0, 2, 4, …"""
 
-    def run(*flags: str, at: Mapping[int, RunOutcome], gains: bool = True) -> Result:
+    def run(
+        *flags: str,
+        at: Mapping[int, RunOutcome],
+        gains: bool = True,
+        words: tuple[str, str] = ("baseline", "candidate"),
+    ) -> Result:
         outcomes = dict([better("0.200")]) if gains else {}
         bench = Bench(home=home, store=store, runner=Mishaps(at=at, outcomes=outcomes))
 
@@ -65,12 +71,12 @@ def compare(home: Home, store: Store, monkeypatch: pytest.MonkeyPatch) -> Compar
             def prior_runs(self) -> int:
                 return 0
 
-        sources = {"baseline": BASELINE, "candidate": CANDIDATE}
+        sources = {"baseline": BASELINE, "candidate": CANDIDATE, "head": BASELINE}
         monkeypatch.setattr(measure, "find_command_session", lambda _task, _text: CommandSession())
         monkeypatch.setattr(measure, "find_source", lambda _home, _task, name: sources[name])
         monkeypatch.setattr(measure, "calibrated_session", opened)
         monkeypatch.setattr(measuring, "random_seed", itertools.count().__next__)
-        return CliRunner().invoke(measure.compare, ["baseline", "candidate", *flags])
+        return CliRunner().invoke(measure.compare, [*words, *flags])
 
     return run
 
@@ -85,6 +91,16 @@ def test_a_gain_is_confirmed_and_shown_pair_by_pair(compare: Compare) -> None:
     assert rest[-1].endswith("evidence 100% " + "█" * 20)
     assert ended.stdout.startswith("confirmed: gain +0.019796, 95 % interval +0.0")
     assert f" {len(rest)} pairs in 0 s" in ended.stdout
+
+
+def test_a_head_that_is_still_the_baseline_is_called_one(compare: Compare) -> None:
+    said = "the verified head is still the baseline"
+    assert said in compare(at={}, words=("head", "candidate")).stderr
+    assert said not in compare(at={}).stderr
+    fault = compare(at={}, words=("head", "baseline")).exception
+    assert isinstance(fault, UsageError)
+    assert fault.message == f"A and B are the same source: {said}"
+    assert "`working`" in fault.hint
 
 
 def test_nothing_gained_stays_unconfirmed(compare: Compare) -> None:
