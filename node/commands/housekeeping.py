@@ -165,6 +165,8 @@ def config_path() -> None:
 def set_config(key: str, value: str) -> None:
     """Change one setting in config.toml; all other lines stay as they are.
 
+    `arnode home config show` lists the keys.
+
     Several values are separated by commas; "" removes the setting. A running node uses the change
     after its next start.
     """

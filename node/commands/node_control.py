@@ -31,8 +31,8 @@ def _seconds_until(clock: str) -> float:
     "tasks",
     metavar="NAME[:PARTS]",
     multiple=True,
-    help="A task's name, folder or id (default: tiny; nanochat with a usable NVIDIA card). Several "
-    "tasks take turns; a task with :2 gets turns twice as long as --turn.",
+    help="A task's name, folder or id (default: tiny; nanochat with a usable NVIDIA card). Repeat "
+    "for several, which take turns; a task with :2 gets turns twice as long as --turn.",
 )
 @click.option(
     "--turn",

@@ -49,3 +49,16 @@ def test_an_unknown_word_is_an_error_that_names_the_nearest(
     error = arnode(capsys, "help", "workin", "line", code=2)
     assert "there is no command or term `workin line`" in error
     assert "hint: see `arnode help working line`" in error
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("home config set", "`arnode home config show` lists the keys."),
+        ("start", "Repeat for several, which take turns;"),
+    ],
+)
+def test_a_help_says_where_its_values_come_from(
+    line: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert said in " ".join(arnode(capsys, "help", *line.split()).split())
