@@ -164,6 +164,31 @@ ANSWERS: Mapping[str, str] = {
     **_rows("log", "tasks task", "see `arnode task list`"),
     **_rows("leaderboard", "-a --all all", "`--top N` shows more rows"),
     **_rows("show", "--diff --patch -p --stat", "`arnode diff ID` prints the diff alone"),
+    **_rows(
+        "head", "--diff --patch -p --stat",
+        "`arnode diff ID` prints an experiment's diff, "
+        "`arnode export patch` that from the baseline to the head",
+    ),
+    **_rows(
+        "log,show,status,leaderboard,report",
+        "--csv --tsv --jsonl --format --output-format",
+        "`arnode export results.tsv` and `arnode export jsonl` print all experiments",
+    ),
+    **_rows(
+        "start", "--budget",
+        "`--for 8h` limits the time, `--max-experiments 5` the experiments, and the setting "
+        "`usd_per_day` what models may cost",
+    ),
+    **_rows(
+        "", "--api-key --apikey --llm-key api-key apikey api_key llm-key llm_key",
+        "export the provider's variable, such as OPENAI_API_KEY, or name another variable with "
+        "`arnode home config set llm_key VARIABLE`",
+    ),
+    **_rows(
+        "", "llm llms model models proposer proposers provider providers openai anthropic ollama",
+        "`arnode help start` explains `--agent`, which names a model; the settings `llm_url` and "
+        "`llm_key` name its server and the variable with its key",
+    ),
     **_rows("show,diff,verify", "--id", "leave out --id: the id needs no option"),
     **_rows("log", "-a --all all", "`--limit N` lists more than the newest experiments"),
     **_rows("log", "--oneline", "leave it out: each experiment is one line"),
@@ -215,6 +240,12 @@ FOUND_BY = {
     "[ID]": "plain `arnode approve` lists the ids that it takes",
     "NAME": "`arnode task list` lists names",
     "LINE": "`arnode network invite` prints one on a node of the network",
+}
+# What `export` writes into a file with this suffix; into any other, `head` writes the source.
+EXPORTED = {
+    **dict.fromkeys((".csv", ".tsv"), "export results.tsv"),
+    **dict.fromkeys((".json", ".jsonl"), "export jsonl"),
+    **dict.fromkeys((".diff", ".patch"), "export patch"),
 }
 # Groups in which a name comes before the file, and what has that name.
 NAMED_FIRST = {

@@ -8,12 +8,14 @@ import difflib
 import re
 import shlex
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import click
 
 from node.commands.habits import (
     ANSWERS,
+    EXPORTED,
     FOUND_BY,
     HARMLESS,
     LOOKING,
@@ -32,6 +34,7 @@ from node.commands.typed_words import (
     near_task,
     repeats,
 )
+from protocol.errors import ArnodeError
 
 _HELP = ("help", "usage", "?")
 _NEAR_COMMAND = 0.65
@@ -149,6 +152,9 @@ def _command_hint(words: Sequence[str], context: click.Context) -> str:
         if others := difflib.get_close_matches(word, [*SYNONYMS, *MEANT], 1, NEAR):
             return f"see `{path} {_meant(others[0])}`"
         return "`arnode help --all` lists all commands"
+    if context.info_name == "export" and (suffix := Path(word).suffix):
+        command = EXPORTED.get(suffix, "head")
+        return f"did you mean `arnode {command} > {shlex.quote(words[0])}`?"
     if meaning := NAMED_FIRST.get(path.partition(" ")[2]):
         own = "; for a program of your own: `arnode task init`" if "task" in path else ""
         return f"name {meaning}: {', '.join(names)}{own}"
@@ -182,7 +188,8 @@ def _root_hint(words: Sequence[str], path: str) -> str | None:
             return f"see `{path} task show {task}`"
         if found := "task show" if following[0] == "task" else _meant(following[0]):
             return _suggest(f"{path} {found}", "see `{}`")
-    for group in (_meant(word) or "", word.removesuffix("s")):  # `config set` and `tasks show`
+    for meant in (_meant(word) or "", word.removesuffix("s")):  # `config set` and `tasks show`
+        group = meant.removesuffix(" show")
         if following and _exists(*group.split(), *following):
             return _suggest(f"{path} {group} {following[0]}")
     found = _meant(word)
@@ -244,7 +251,7 @@ def _option_hint(wrong: str, context: click.Context, words: Sequence[str]) -> st
         return f"did you mean `{path} --limit {wrong[1:]}`?"
     wanted = (*MEANT_OPTIONS.get(wrong, ()), wrong)
     if means := [one for one in wanted if one in known]:
-        return f"did you mean {means[0]}?"
+        return f"did you mean {means[0]}?{_help_if_refused(known[means[0]], wrong, words)}"
     if "--task" in wanted:
         return f"`{path}` takes no task: leave it out"
     for one in wanted:
@@ -253,6 +260,19 @@ def _option_hint(wrong: str, context: click.Context, words: Sequence[str]) -> st
             return f"{one} is an option of {listed}; see `{path} --help`"
     near = difflib.get_close_matches(wrong, known, 1, NEAR)
     return f"did you mean {near[0]}?" if near else _listed(context)
+
+
+def _help_if_refused(option: click.Option, wrong: str, words: Sequence[str]) -> str:
+    """Return an option's help if it takes no such value as was typed after a wrong option."""
+    parts = [part for word in words for part in word.split("=", 1)]
+    value = next((after for one, after in pairwise([*parts, ""]) if one == wrong), "")
+    if option.is_flag or not value:
+        return ""
+    try:
+        option.type.convert(value, option, None)
+    except (click.BadParameter, ArnodeError):
+        return f" {option.help}"
+    return ""
 
 
 def _commands_with(option: str) -> list[str]:

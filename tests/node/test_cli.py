@@ -184,6 +184,13 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
         ("home set", "see `arnode help home config set`"),
         ("network list", "did you mean `arnode network show`?"),
         ("network leave", "`--network none` keeps a node offline: see `arnode help start`"),
+        (
+            "llm",
+            (
+                "`arnode help start` explains `--agent`, which names a model; the settings "
+                "`llm_url` and `llm_key` name its server and the variable with its key"
+            ),
+        ),
         ("network add", "see `arnode help network join`"),
         ("worker add", "`--lane HOST` adds a machine: see `arnode help start`"),
         ("commit", "`arnode help try` says how an edit of yours is measured and recorded"),
@@ -231,6 +238,9 @@ def test_an_unknown_command_is_two_lines_with_a_hint(
             ),
         ),
         ("export results.csv", "see `arnode help export results.tsv`"),
+        ("export runs.csv", "did you mean `arnode export results.tsv > runs.csv`?"),
+        ("export best.py", "did you mean `arnode head > best.py`?"),
+        ("export runs.json", "did you mean `arnode export jsonl > runs.json`?"),
     ],
 )
 def test_a_file_without_the_name_before_it_is_not_called_a_command(
@@ -366,7 +376,14 @@ def test_words_of_other_tools_do_what_they_say(
         ("view deadbeef", "see `arnode show deadbeef`"),
         ("start help", "see `arnode start --help`"),
         ("start --workers 4", "did you mean --lanes?"),
-        ("start --budget 5m", "did you mean --for?"),
+        ("start --budget 5m", "`--for 8h` limits the time, `--max-experiments 5` the experiments"),
+        ("start --duration 8h", "did you mean --for?"),
+        ("start --hours 5", "did you mean --for? Stop after this long, like 8h or 45m."),
+        ("start --time=60", "did you mean --for? Stop after this long, like 8h or 45m."),
+        ("start --api-key X", "export the provider's variable, such as OPENAI_API_KEY, or name"),
+        ("log --format csv", "`arnode export results.tsv` and `arnode export jsonl` print all"),
+        ("status --csv", "`arnode export results.tsv` and `arnode export jsonl` print all"),
+        ("head --diff", "`arnode diff ID` prints an experiment's diff, `arnode export patch` that"),
         ("start -t tiny", "did you mean --task?"),
         (
             "start -d",
@@ -816,6 +833,14 @@ def test_a_request_to_end_is_an_interrupt(
         (
             ("help", "rollback"),
             "see `arnode help head`: --undo returns to the head before, --drop takes a patch out",
+        ),
+        (("settings", "set", "task"), "see `arnode help home config set`"),
+        (
+            ("help", "api-key"),
+            (
+                "export the provider's variable, such as OPENAI_API_KEY, or name another variable "
+                "with `arnode home config set llm_key VARIABLE`"
+            ),
         ),
         (("help", "login"), "there are no accounts: `arnode home key` shows this node's key"),
         (("try", "a lower rate"), "did you mean `arnode try -m 'a lower rate'`?"),
