@@ -17,7 +17,7 @@ def _rows(commands: str, words: str, answer: str) -> dict[str, str]:
 
 # What people call things, and the commands that show or explain them.
 MEANT: Mapping[str, str] = {
-    **dict.fromkeys(("settings", "setting", "configure", "options"), "home config"),
+    **dict.fromkeys(("settings", "setting", "configure", "options"), "home config show"),
     **dict.fromkeys(("cost", "costs", "usage", "budget", "money"), "agent spending"),
     **dict.fromkeys(("model", "models", "llm", "proposer", "proposers"), "agent"),
     **dict.fromkeys(("node", "nodes", "peer", "people", "swarm"), "network peers"),
@@ -27,7 +27,7 @@ MEANT: Mapping[str, str] = {
     **dict.fromkeys(("web", "open", "gui", "page", "attach", "watch"), "view"),
     **dict.fromkeys(("tasks", "problems"), "task list"),
     **dict.fromkeys(("machines", "hosts", "lanes", "cluster"), "worker"),
-    **dict.fromkeys(("whoami", "id"), "home key"),
+    **dict.fromkeys(("whoami", "id"), "home key show"),
     **dict.fromkeys(("files", "where", "folder"), "home paths"),
     **dict.fromkeys(("board", "ranking", "scores", "scoreboard"), "leaderboard"),
     **dict.fromkeys(("quit", "exit", "kill", "down", "disable", "cancel", "abort"), "help stop"),
@@ -77,7 +77,7 @@ ANSWERS: Mapping[str, str] = {
     ),
     **_rows(
         "", "login logout signup register account",
-        "there are no accounts: `arnode home key` shows this node's key",
+        "there are no accounts: `arnode home key show` shows this node's key",
     ),
     **_rows(
         "", "init",
@@ -111,12 +111,12 @@ ANSWERS: Mapping[str, str] = {
     ),
     **_rows(
         "network", "leave rm remove delete disconnect",
-        "`--network none` keeps a node offline: see `arnode help start`",
+        "`arnode home config set online false` keeps this node offline from its next start on",
     ),
     **_rows("network", "add connect", "see `arnode help network join`"),
     **_rows(
         "start", "-d --daemon --detach --background -b",
-        "`nohup arnode start … &` runs it in the background; docs/service.md describes a service",
+        "`nohup arnode start &` runs it in the background, `arnode stop` ends it",
     ),
     **_rows("start", "--resume --continue resume continue", "plain `arnode start` resumes"),
     **_rows(
@@ -140,7 +140,11 @@ ANSWERS: Mapping[str, str] = {
         "each run draws a new seed; `arnode help run` says how to measure with your own",
     ),
     **_rows("report", "--html --md --markdown html", "`--format html` and `--format md` choose"),
-    **_rows("start", "--offline --no-network", "`--network none` keeps the node offline"),
+    **_rows(
+        "start", "--offline --no-network",
+        "`--network none` keeps this session offline, "
+        "`arnode home config set online false` all later ones",
+    ),
     **_rows("start,view", "--port -p", "the page's address is an option: `--web 127.0.0.1:8080`"),
     **_rows(
         "stop", "-a --all all it node",

@@ -115,10 +115,17 @@ def _help_of(context: click.Context) -> str:
 
 
 def _suggest(path: str, asks: str = "did you mean `{}`?") -> str:
-    """Return a hint on a command; on one that changes something, only its help is suggested."""
+    """Return a hint on a command.
+
+    On a command that changes something, and on a group of commands, only the help is suggested.
+    """
     root, *names = path.split()
-    is_harmless = names[0] == "help" or names[-1] in HARMLESS
+    is_harmless = names[0] == "help" or (names[-1] in HARMLESS and not _is_group(names))
     return asks.format(path) if is_harmless else f"see `{root} help {' '.join(names)}`"
+
+
+def _is_group(names: Sequence[str]) -> bool:
+    return isinstance(_context_of(names).command, click.Group)
 
 
 def _answer(word: str, context: click.Context) -> str | None:
@@ -150,7 +157,7 @@ def _command_hint(words: Sequence[str], context: click.Context) -> str:
         return _suggest(f"{path} {near}")
     if context.parent is None:
         if others := difflib.get_close_matches(word, [*SYNONYMS, *MEANT], 1, NEAR):
-            return f"see `{path} {_meant(others[0])}`"
+            return _suggest(f"{path} {_meant(others[0])}", "see `{}`")
         return "`arnode help --all` lists all commands"
     if context.info_name == "export" and (suffix := Path(word).suffix):
         command = EXPORTED.get(suffix, "head")

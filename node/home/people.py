@@ -48,7 +48,7 @@ def read_people(path: Path) -> People:
         pass
     raise ConfigurationError(
         f"{path} is not a list of friends and blocked keys",
-        "fix it or move it away; `arnode network friends` and `arnode network block` write it",
+        "fix it or move it away; `arnode network friends add` and `arnode network block` write it",
     )
 
 

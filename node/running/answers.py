@@ -244,7 +244,7 @@ class NodeAnswers:
         manifest = records.manifest(asked.id)
         if manifest is None:
             raise UsageError(
-                "no peer announced this task here", "`arnode network` shows connected peers"
+                "no peer announced this task here", "`arnode network peers` shows who is connected"
             )
         missing = len(lacking(Blobs(self._node.home.blobs), manifest))
         record = records.task_record(asked.id)
@@ -260,7 +260,7 @@ class NodeAnswers:
         if self._node.membership is None:
             raise ArnodeError(
                 "this node is on no network, so it has no peers to ask",
-                "`arnode start` prints the reason, and how to join one",
+                "`arnode home logs` has the reason, `arnode help network` how to join one",
             )
         if Blobs(self._node.home.blobs).has(body.text):
             return True

@@ -103,8 +103,8 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
         ("lgo", "did you mean `arnode log`?"),
         ("staus", "did you mean `arnode status`?"),
         ("invite", "see `arnode help network invite`"),
-        ("config", "see `arnode home config`"),
-        ("settings", "see `arnode home config`"),
+        ("config", "see `arnode help home config`"),
+        ("settings", "see `arnode home config show`"),
         ("cost", "see `arnode agent spending`"),
         ("nodes", "see `arnode network peers`"),
         ("trials", "see `arnode log`"),
@@ -115,7 +115,7 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
         ),
         ("logs", "`arnode log` lists experiments, `arnode home logs` shows the node's own log"),
         ("qqqq", "`arnode help --all` lists all commands"),
-        ("login", "there are no accounts: `arnode home key` shows this node's key"),
+        ("login", "there are no accounts: `arnode home key show` shows this node's key"),
         ("restart", "`start` resumes what `stop` ended: see `arnode help stop`"),
         ("gpus", "`arnode doctor` shows the cards; `--gpus` of `start` chooses which to use"),
         (
@@ -183,7 +183,10 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
         ("home config ls", "did you mean `arnode home config show`?"),
         ("home set", "see `arnode help home config set`"),
         ("network list", "did you mean `arnode network show`?"),
-        ("network leave", "`--network none` keeps a node offline: see `arnode help start`"),
+        (
+            "network leave",
+            "`arnode home config set online false` keeps this node offline from its next start on",
+        ),
         (
             "llm",
             (
@@ -191,6 +194,7 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
                 "`llm_url` and `llm_key` name its server and the variable with its key"
             ),
         ),
+        ("machines", "see `arnode help worker`"),
         ("network add", "see `arnode help network join`"),
         ("worker add", "`--lane HOST` adds a machine: see `arnode help start`"),
         ("commit", "`arnode help try` says how an edit of yours is measured and recorded"),
@@ -200,7 +204,7 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
         ("board", "see `arnode leaderboard`"),
         ("resluts", "see `arnode log`"),
         ("sweep", "see `arnode help start`"),
-        ("whoami", "see `arnode home key`"),
+        ("whoami", "see `arnode home key show`"),
         ("verifiy", "see `arnode help verify`"),
         ("starts", "see `arnode help start`"),
         ("verify-all", "see `arnode help verify`"),
@@ -387,12 +391,9 @@ def test_words_of_other_tools_do_what_they_say(
         ("start -t tiny", "did you mean --task?"),
         (
             "start -d",
-            (
-                "`nohup arnode start … &` runs it in the background; docs/service.md describes a "
-                "service"
-            ),
+            "`nohup arnode start &` runs it in the background, `arnode stop` ends it",
         ),
-        ("start --offline", "`--network none` keeps the node offline"),
+        ("start --offline", "`--network none` keeps this session offline, `arnode home config"),
         ("start --tsak tiny", "did you mean --task?"),
         (
             "log --decision kept",
@@ -834,6 +835,7 @@ def test_a_request_to_end_is_an_interrupt(
             ("help", "rollback"),
             "see `arnode help head`: --undo returns to the head before, --drop takes a patch out",
         ),
+        (("list", "models"), "see `arnode help agent`"),
         (("settings", "set", "task"), "see `arnode help home config set`"),
         (
             ("help", "api-key"),
@@ -842,7 +844,7 @@ def test_a_request_to_end_is_an_interrupt(
                 "with `arnode home config set llm_key VARIABLE`"
             ),
         ),
-        (("help", "login"), "there are no accounts: `arnode home key` shows this node's key"),
+        (("help", "login"), "there are no accounts: `arnode home key show` shows this node's key"),
         (("try", "a lower rate"), "did you mean `arnode try -m 'a lower rate'`?"),
         (("try", "train.py --task tiny"), "leave out the quotes around several words"),
         (("--verbose", "log"), "see `arnode log --help`"),
