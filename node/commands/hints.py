@@ -8,7 +8,7 @@ import difflib
 import re
 import shlex
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 
 import click
@@ -283,13 +283,14 @@ def _help_if_refused(option: click.Option, wrong: str, words: Sequence[str]) -> 
 
 
 def _commands_with(option: str) -> list[str]:
-    """Return some everyday commands that have an option, those that change nothing first."""
-    names = [
-        name
-        for name, entry in EVERYDAY.items()
-        if any(option in one.opts for one in entry.load(name).params)
-    ]
-    return sorted(names, key=lambda name: name not in HARMLESS)[:_MOST_NAMED]
+    """Return the first everyday commands that have an option, those that change nothing first.
+
+    Each command that is looked at is imported, so no more are than needed.
+    """
+    names = sorted(EVERYDAY, key=lambda name: name not in HARMLESS)
+    loaded = ((name, EVERYDAY[name].load(name)) for name in names)
+    having = (name for name, command in loaded if any(option in one.opts for one in command.params))
+    return list(islice(having, _MOST_NAMED))
 
 
 def _hint_before_command(wrong: str, context: click.Context, words: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
 from node.commands import cli
@@ -449,6 +450,19 @@ def test_words_quoted_together_are_recognised(
 ) -> None:
     assert arnode(*words) == 2
     assert capsys.readouterr().err.splitlines()[1] == f"  hint: {hint}"
+
+
+def test_a_hint_imports_no_more_commands_than_it_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[str] = []
+    load = CommandEntry.load
+
+    def noting(entry: CommandEntry, name: str) -> click.Command:
+        loaded.append(name)
+        return load(entry, name)
+
+    monkeypatch.setattr(CommandEntry, "load", noting)
+    assert arnode("start", "--json") == 2
+    assert set(loaded) == {"start", "status", "view", "log"}
 
 
 def test_version_is_understood_as_a_word(capsys: pytest.CaptureFixture[str]) -> None:
