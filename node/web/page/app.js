@@ -57,6 +57,7 @@ function skipInPlace() {
 }
 
 function introduce({ kind, name, version, recorded }) {
+  document.documentElement.dataset.kind = kind;
   if (recorded !== null) showNotice(recorded);
   const kinds = { store: "stored data only", bootstrap: "bootstrap node" };
   setText(document.getElementById("who"), [name, kinds[kind], version].filter(Boolean).join(" · "));

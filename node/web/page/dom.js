@@ -137,6 +137,8 @@ export function skeleton(lines = 3) {
 
 // Returns what is shown where nothing is there yet: what will be there, and the command that fills it.
 export function emptyState(title, text, command = null) {
+  // While a node runs, a second start would fail.
+  if (command?.startsWith("arnode start") && document.documentElement.dataset.kind === "node") command = null;
   return element("div", { class: "empty" }, element("strong", {}, title), element("p", {}, typeof text === "string" ? marked(text) : text), command === null ? null : commandLine(command));
 }
 

@@ -300,6 +300,19 @@ def test_terms_named_by_the_page_are_in_the_glossary() -> None:
     assert named <= glossary().keys(), named - glossary().keys()
 
 
+def test_an_empty_part_suggests_a_start_only_while_no_node_runs(visitor: Visitor) -> None:
+    shown = "async (it) => (await import('./dom.js')).emptyState('a', 'b', it).innerText"
+
+    def is_shown(command: str) -> bool:
+        return command in visitor.page.evaluate(shown, command)
+
+    assert visitor.page.evaluate("document.documentElement.dataset.kind") == "node"
+    assert not is_shown("arnode start")
+    assert is_shown("arnode verify ID")
+    visitor.page.evaluate("document.documentElement.dataset.kind = 'store'")
+    assert is_shown("arnode start")
+
+
 def test_backticks_are_code_and_nothing_else_is_markup(visitor: Visitor) -> None:
     html = visitor.page.evaluate(
         "async () => (await import('./dom.js')).quoted('run `a <b>` and `c').outerHTML"
