@@ -104,10 +104,10 @@ class Openings:
 
     def find_of_peers(self, now: Situation) -> PlannedRun | None:
         """Try what peers kept, if the only open job is an experiment that can wait for it."""
-        has_reference_run = bool(self._line_writer.known_line.reference_nano)
-        if len(now.jobs) != 1 or not (has_reference_run and self.can_wait(now.jobs[0])):
+        if len(now.jobs) != 1 or not self.can_wait(now.jobs[0]):
             return None
-        return self._own(now) if self._ideas.has_untried_finds else None
+        has_reference_run = bool(self._line_writer.known_line.reference_nano)
+        return self._own(now) if has_reference_run and self._ideas.has_untried_finds else None
 
     def begin(self, job: Job[Any], now: Situation) -> PlannedRun | None:
         """Report why a branch begins or ends; plan a job's first runs if it has none yet."""
