@@ -111,7 +111,7 @@ ANSWERS: Mapping[str, str] = {
     ),
     **_rows(
         "network", "leave rm remove delete disconnect",
-        "`arnode home config set online false` keeps this node offline from its next start on",
+        "the setting `online = false` keeps it offline: see `arnode help home config set`",
     ),
     **_rows("network", "add connect", "see `arnode help network join`"),
     **_rows(
@@ -142,8 +142,7 @@ ANSWERS: Mapping[str, str] = {
     **_rows("report", "--html --md --markdown html", "`--format html` and `--format md` choose"),
     **_rows(
         "start", "--offline --no-network",
-        "`--network none` keeps this session offline, "
-        "`arnode home config set online false` all later ones",
+        "`--network none` keeps this session offline, the setting `online = false` all later ones",
     ),
     **_rows("start,view", "--port -p", "the page's address is an option: `--web 127.0.0.1:8080`"),
     **_rows(
@@ -185,8 +184,8 @@ ANSWERS: Mapping[str, str] = {
     ),
     **_rows(
         "", "--api-key --apikey --llm-key api-key apikey api_key llm-key llm_key",
-        "export the provider's variable, such as OPENAI_API_KEY, or name another variable with "
-        "`arnode home config set llm_key VARIABLE`",
+        "export the provider's variable, such as OPENAI_API_KEY, or name another in the setting "
+        "`llm_key`: see `arnode help home config set`",
     ),
     **_rows(
         "", "llm llms model models proposer proposers provider providers openai anthropic ollama",

@@ -186,7 +186,7 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
         ("network list", "did you mean `arnode network show`?"),
         (
             "network leave",
-            "`arnode home config set online false` keeps this node offline from its next start on",
+            "the setting `online = false` keeps it offline: see `arnode help home config set`",
         ),
         (
             "llm",
@@ -394,7 +394,7 @@ def test_words_of_other_tools_do_what_they_say(
             "start -d",
             "`nohup arnode start &` runs it in the background, `arnode stop` ends it",
         ),
-        ("start --offline", "`--network none` keeps this session offline, `arnode home config"),
+        ("start --offline", "`--network none` keeps this session offline, the setting `online ="),
         ("start --tsak tiny", "did you mean --task?"),
         (
             "log --decision kept",
@@ -854,8 +854,8 @@ def test_a_request_to_end_is_an_interrupt(
         (
             ("help", "api-key"),
             (
-                "export the provider's variable, such as OPENAI_API_KEY, or name another variable "
-                "with `arnode home config set llm_key VARIABLE`"
+                "export the provider's variable, such as OPENAI_API_KEY, or name another in the "
+                "setting `llm_key`: see `arnode help home config set`"
             ),
         ),
         (("help", "login"), "there are no accounts: `arnode home key show` shows this node's key"),
