@@ -6,7 +6,7 @@ into every line, and all nodes get it at once. Each set of assumptions drops som
 
 import random
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from math import exp
 from statistics import median
@@ -20,6 +20,7 @@ from tools.bench.worlds import draw_gain
 _NO_GAIN_SD: Final = 1.0  # below this another node's screen counts as negative
 _PRIME: Final = 2_654_435_761  # Knuth's multiplicative hash
 _WORD: Final = 1 << 32
+_SALT: Final = 1_000  # hashes of owners are independent of those of conflicts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,9 +45,9 @@ class Assumed:
 class Sharing:
     """The behaviour of members towards overlapping ideas.
 
-    With `divides` each searches mostly its own part, given by its key. With `reads_screens` ideas
-    with another node's negative screen come last. With `pools_keeps` ideas that others kept come
-    first and together, before anybody's trial of them. With `tries_early` kept patches get a
+    With `divides` each searches mostly its own part, given by its key. With `reads_screens` an idea
+    with another node's negative screen is mostly repeated by one node. With `pools_keeps` ideas that
+    others kept come first and together, before anybody's trial of them. With `tries_early` kept patches get a
     promotion trial, and so are published, as soon as their gain is large, by `protocol.prospects`.
     """
 
@@ -78,6 +79,7 @@ class Ideas:
     assumed: Assumed = AS_SHIPPED
     sharing: Sharing = field(default_factory=Sharing)
     members: int = 1
+    liars: int = 0  # who have the numbers after those of the members
     gains: list[float] = field(default_factory=list)
     tries: dict[int, list[tuple[int, int, float]]] = field(
         default_factory=lambda: defaultdict(list)
@@ -104,17 +106,25 @@ class Ideas:
         """Return True if a peer's patch merges into a member's line."""
         return _hash(patch, member) >= self.assumed.conflicts
 
-    def of(self, member: int, chance: random.Random) -> Iterator[int]:
-        """Yield the pool's ideas in a member's order, repeating without end."""
+    def of(
+        self, member: int, chance: random.Random, skipped: Callable[[], Collection[int]]
+    ) -> Iterator[int]:
+        """Yield the pool's ideas in a member's order, repeating without end.
+
+        No idea is assigned to those who are `skipped` then.
+        """
         while True:
             order = list(range(self.assumed.pool or 0))
             chance.shuffle(order)
             if not self.sharing.divides:
                 yield from order
                 continue
-            own = [idea for idea in order if int(_hash(idea, 0) * self.members) == member]
-            others = [idea for idea in order if int(_hash(idea, 0) * self.members) != member]
+            own, others, rejected = order, list[int](), None
             while own or others:
+                if (now := frozenset(skipped())) != rejected:
+                    left, rejected = [*own, *others], now
+                    own = [idea for idea in left if self._owner(idea, now) == member]
+                    others = [idea for idea in left if self._owner(idea, now) != member]
                 is_own = bool(own) and (not others or chance.random() < OWN_PART_SHARE)
                 yield (own if is_own else others).pop()
 
@@ -123,13 +133,18 @@ class Ideas:
     ) -> bool:
         """Return True unless another member's negative screen is known after `runs` runs.
 
-        A random share of ideas is tried regardless. Screens of `skipped` members do not count.
+        Then only one of the others repeats it. A random share of ideas is tried regardless. Screens
+        of `skipped` members do not count.
         """
-        return (
-            not self.sharing.reads_screens
-            or chance.random() > REPORT_SHARE
-            or not self._deniers(idea, member, runs, skipped)
-        )
+        if not self.sharing.reads_screens or chance.random() > REPORT_SHARE:
+            return True
+        deniers = self._deniers(idea, member, runs, skipped)
+        return not deniers or member == self._owner(idea, deniers.union(skipped))
+
+    def _owner(self, idea: int, rejected: Collection[int]) -> int:
+        """Return the member or liar to whom an idea is assigned."""
+        free = (who for who in range(self.members + self.liars) if who not in rejected)
+        return max(free, key=lambda who: _hash(idea, who + _SALT))
 
     def _known(
         self,

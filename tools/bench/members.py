@@ -73,7 +73,7 @@ class Member(Node):
         self.looks_back = self.explores = False
         self._trial: Sequence[Offer] = ()
         self._claim_sd = 0.0
-        self._pool = self.swarm.ideas.of(self.number, self.machine.chance)
+        self._pool = self.swarm.ideas.of(self.number, self.machine.chance, lambda: self._doubted)
         self._fits: dict[Offer, frozenset[int]] = {}
         self._beyond = _Beyond()
 

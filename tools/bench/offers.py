@@ -39,12 +39,13 @@ class Swarm:
         chance: random.Random,
         *,
         members: int,
+        liars: int = 0,
         assumed: Assumed = AS_SHIPPED,
         sharing: Sharing | None = None,
     ) -> "Swarm":
-        """Return a swarm of `members` honest members."""
+        """Return a swarm of `members` honest members and some liars."""
         sharing = sharing or Sharing()
-        ideas = Ideas(chance=chance, assumed=assumed, sharing=sharing, members=members)
+        ideas = Ideas(chance=chance, assumed=assumed, sharing=sharing, members=members, liars=liars)
         return cls(chance=chance, ideas=ideas)
 
     def worth(self, patches: frozenset[int]) -> float:

@@ -217,7 +217,7 @@ def runs_to(
     None for a target that takes more than `most_runs`.
     """
     chance = random.Random(seed)
-    swarm = Swarm.of(chance, members=nodes, assumed=assumed, sharing=sharing)
+    swarm = Swarm.of(chance, members=nodes, liars=liars, assumed=assumed, sharing=sharing)
     session = _NO_END if assumed.is_endless else RUNS_A_NIGHT
     machines = [
         Machine(random.Random(chance.random()), runs_a_session=session) for _ in range(nodes)
