@@ -131,7 +131,7 @@ def test_a_newcomer_catches_up_with_the_best_tree_and_adopts_it(
     assert {run.role for run in evidence.runs} == {"base", "candidate"}
 
 
-@pytest.mark.parametrize(("style", "runs"), [("differences", 5), ("exact", 1)])
+@pytest.mark.parametrize(("style", "runs"), [("differences", 3), ("exact", 1)])
 def test_a_newcomer_tries_the_best_tree_on_its_working_line_first_where_that_is_cheaper(
     bench: Bench, ada: PeerAuthor, monkeypatch: pytest.MonkeyPatch, style: StyleName, runs: int
 ) -> None:
