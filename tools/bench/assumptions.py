@@ -46,9 +46,10 @@ class Sharing:
     """The behaviour of members towards overlapping ideas.
 
     With `divides` each searches mostly its own part, given by its key. With `reads_screens` an idea
-    with another node's negative screen is mostly repeated by one node. With `pools_keeps` ideas that
-    others kept come first and together, before anybody's trial of them. With `tries_early` kept patches get a
-    promotion trial, and so are published, as soon as their gain is large, by `protocol.prospects`.
+    with another node's negative screen is mostly repeated by one node alone. With `pools_keeps`
+    ideas that others kept come first and together, before anybody's trial of them. With
+    `tries_early` kept patches get a promotion trial, and so are published, as soon as their gain is
+    large, by `protocol.prospects`.
     """
 
     divides: bool = False
