@@ -13,7 +13,7 @@ from node.store.store import Store
 from protocol.record_kinds import ResultBody
 from protocol.runs import Role
 from protocol.styles import Style
-from tests.node.line_writers import BASELINE
+from tests.node.line_writers import BASELINE, GAIN_NANO
 from tests.node.scripted import CRASHED, OUTCOME, Bench, better
 from tests.node.test_research import settled
 
@@ -32,12 +32,15 @@ def experiment(bench: Bench) -> ResultBody:
     return record.body
 
 
-def test_what_is_kept_was_compared_with_its_base_on_fresh_instances_each_time(bench: Bench) -> None:
-    bench.runner.outcomes = dict([better("0.200")])
+@pytest.mark.parametrize(("gain_nano", "pairs"), [(GAIN_NANO, 1), (GAIN_NANO // 5, 5)])
+def test_what_is_kept_was_compared_with_its_base_on_fresh_instances_each_time(
+    bench: Bench, gain_nano: int, pairs: int
+) -> None:
+    """A large gain takes a single pair."""
+    bench.runner.outcomes = dict([better("0.200", gain_nano=gain_nano)])
     settled(bench.research().run())
     body = experiment(bench)
     assert body.stage == "keep"
-    pairs = 2  # as it gains so much that no more have to follow
     assert Counter(run.role for run in body.runs) == {"candidate": 1 + pairs, "base": pairs}
     screen, *rechecks = body.runs
     seeds = Counter(run.seed for run in rechecks)
