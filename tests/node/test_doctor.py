@@ -1,12 +1,13 @@
 """The instruction counter and the clock in `arnode doctor`."""
 
-import time
+import threading
 
 import pytest
 
 from node.home.home import Home
 from node.maintenance import doctor
 from node.terminal import progress
+from node.terminal.terminal import say
 from tests.node.examples import Notebook
 from tests.trainer.test_counting import TASK_CLOCK, UNKNOWN
 from trainer.host import counting
@@ -39,10 +40,17 @@ def test_doctor_reports_own_records_of_a_time_to_come(
 def test_a_check_that_takes_long_is_announced(
     home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(progress, "_INTERVAL_S", 0.2)
+    is_said = threading.Event()
+
+    def print_line(text: str, *, err: bool) -> None:
+        say(text, err=err)
+        is_said.set()
+
+    monkeypatch.setattr(progress, "_INTERVAL_S", 1.0)
+    monkeypatch.setattr(progress, "say", print_line)
 
     def sandbox(_: Home) -> doctor.Diagnosis:
-        time.sleep(0.6)
+        assert is_said.wait(60)
         return doctor._fine("it works")
 
     monkeypatch.setattr(doctor, "_sandbox", sandbox)
