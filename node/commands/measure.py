@@ -144,11 +144,10 @@ def compare(
     }
     head = "the verified head is still the baseline"
     if base.tree == candidate.tree:
-        hint = "`working` is the head with the kept patches" if is_unverified else ""
-        raise UsageError(
-            "A and B are the same source" + (f": {head}" if is_unverified else ""),
-            hint or "give two different sources",
-        )
+        same = "A and B are the same source"
+        if is_unverified:
+            raise UsageError(f"{same}: {head}", "`working` is the head with the kept patches")
+        raise UsageError(same, "give two different sources")
     if is_unverified:
         click.echo(f"  {head}", err=True)
     policy = POWER
