@@ -16,7 +16,7 @@ TOLD = {
     "least 0.25 sd",
     "differences": "one run is at least 0.75 sd better than it and, after each of up to 5 runs "
     "with fresh seeds, their average so far is at least 0.25, 0.5, 1, 1.25 and 1.4 sd better, in "
-    "this order; two runs in a row suffice if each is 12 sd better",
+    "this order; two runs in a row suffice if each is 8 sd better",
     "exact": "its one run is better than it, because repeated runs score the same here",
 }
 

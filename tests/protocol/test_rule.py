@@ -100,12 +100,12 @@ def test_of_differences_two_runs_in_a_row_suffice_that_are_plain() -> None:
     policy = screening_policy(Style.drawing(2), DEFAULT)
     levels = [50.0, 50.0, 51.0, 52.0]
     assert not is_plain([0.0], levels, 2.0, policy)
-    assert is_plain([26.0, 26.0], levels, 2.0, policy)
-    assert not is_plain([26.1, 26.0], levels, 2.0, policy)
-    assert not is_plain([0.0, 26.1], levels, 2.0, policy)
-    assert is_plain([30.0, 26.0, 27.0], levels, 2.0, policy)
-    assert is_plain([0.0, 30.0, 27.0, 28.0], levels, 2.0, policy)
-    assert not is_plain([0.0, 0.0, 27.1], levels, 2.0, policy)
+    assert is_plain([34.0, 34.0], levels, 2.0, policy)
+    assert not is_plain([34.1, 34.0], levels, 2.0, policy)
+    assert not is_plain([0.0, 34.1], levels, 2.0, policy)
+    assert is_plain([32.0, 34.0, 35.0], levels, 2.0, policy)
+    assert is_plain([0.0, 32.0, 35.0, 36.0], levels, 2.0, policy)
+    assert not is_plain([0.0, 0.0, 35.1], levels, 2.0, policy)
     assert not is_plain([0.0, 0.0, 0.0], levels, 2.0, DEFAULT)
 
 
