@@ -179,13 +179,13 @@ def may_catch_up(rate: AuthorRate, *, is_due: bool) -> bool:
     return rate.status == "trusted" or (rate.status == "open" and is_due)
 
 
-def least_lead_sd(*, has_own: bool) -> float:
-    """Return the least lead of a peer's head over this node's head that is worth a trial.
+def least_lead_sd(*, has_own: bool, is_exact: bool = False) -> float:
+    """Return the least lead of a peer's head over this node's tree that is worth a trial.
 
-    The lead is the difference of the lower bounds. `has_own`: this node's head has patches that
-    this node made.
+    The lead is the difference of the lower bounds. `has_own`: this node's tree has patches that
+    this node made. `is_exact`: scores repeat exactly, so one run shows whether the lead holds.
     """
-    return LARGE_SD if has_own else _LEAST_LEAD_SD
+    return LARGE_SD if has_own and not is_exact else _LEAST_LEAD_SD
 
 
 def is_stack_due(claims_sd: float, *, is_promotion_trial_next: bool) -> bool:
@@ -193,13 +193,14 @@ def is_stack_due(claims_sd: float, *, is_promotion_trial_next: bool) -> bool:
     return is_promotion_trial_next or claims_sd >= LARGE_SD
 
 
-def is_worth_early_trial(kept_sd: float) -> bool:
+def is_worth_early_trial(kept_sd: float, *, is_exact: bool = False) -> bool:
     """Return True if the kept gain is worth an early promotion trial for the sake of peers.
 
     Peers can build on it once it is promoted. The limit was simulated with few, large effects and
-    sessions without an end (`make bench PART=overlap`).
+    sessions without an end (`make bench PART=overlap`). If scores repeat exactly (`is_exact`), a
+    trial takes one pair, and peers catch up with a smaller lead.
     """
-    return kept_sd >= LARGE_SD
+    return kept_sd >= (_LEAST_LEAD_SD if is_exact else LARGE_SD)
 
 
 def turns(drawn: float) -> tuple[Turn, ...]:

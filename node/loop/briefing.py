@@ -208,6 +208,16 @@ class Briefing:
             assigned_to_others=theirs.assigned,
         )
 
+    @property
+    def is_ahead_of_others(self) -> bool:
+        """True if scores are exact and no peer reported one as good as the working line has."""
+        others, own_nano = self.others, self._exact_nano
+        if others is None or own_nano is None:
+            return False
+        best_nano = others.best_nano(others.accepted())
+        sign = self.task.manifest.metric.sign
+        return best_nano is not None and sign * own_nano < sign * best_nano
+
     def kept_by_others(self) -> tuple[str, ...]:
         """Return the titles of the task's moves that peers kept, the largest gain first."""
         return self._kept_by(self.others, self.others.accepted()) if self.others else ()

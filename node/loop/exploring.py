@@ -114,10 +114,20 @@ class Exploring:
             return True  # a peer's tree may itself be better than the head
         return not only_simplifies(self._store, self._line_writer.known_line.stack)
 
+    def is_worth_early_trial(self, *, is_ahead: bool) -> bool:
+        """Return True if the working line's gain is so large that early promotion would help peers.
+
+        `is_ahead`: scores are exact, and the working line has a better one than any peer reported.
+        """
+        spell = self._spell()
+        return is_worth_early_trial(spell.unclaimed_sd) or (
+            is_ahead and is_worth_early_trial(spell.kept_sd, is_exact=True)
+        )
+
     @property
-    def is_worth_early_trial(self) -> bool:
-        """True if the working line's gain is so large that an early promotion would help peers."""
-        return is_worth_early_trial(self._spell().unclaimed_sd)
+    def is_on_branch(self) -> bool:
+        """True if the working line is a branch (`node.line.branch`)."""
+        return self._branch() is not None
 
     @property
     def first_gain_sd(self) -> float:

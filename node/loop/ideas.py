@@ -331,6 +331,11 @@ class Ideas:
         return others is not None and others.are_at_work(self._briefing.clock_ms())
 
     @property
+    def is_ahead_of_others(self) -> bool:
+        """True if scores are exact and no peer reported one as good as the working line has."""
+        return self._briefing.is_ahead_of_others
+
+    @property
     def was_last_kept(self) -> bool:
         """True if the last experiment was kept."""
         outcomes = self._outcomes.all

@@ -137,5 +137,6 @@ class Judging:
         False for a session with an end, since its last trial comes soon enough.
         """
         has_end = self._plan.span or self._goal.max_experiments or self._goal.is_on_demand
-        is_much = not has_end and self._exploring.is_worth_early_trial
-        return is_much and self._ideas.are_others_at_work
+        if has_end or not self._ideas.are_others_at_work:
+            return False
+        return self._exploring.is_worth_early_trial(is_ahead=self._ideas.is_ahead_of_others)

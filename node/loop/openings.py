@@ -155,14 +155,15 @@ class Openings:
         peers = self._peers
         if peers is None:
             return None
-        if not self._exploring.has_gains:
-            is_cheaper = self._line_writer.style.name in ("differences", "exact")
-            if is_cheaper and not self._line_writer.known_line.reference_nano:
+        is_cheaper = self._line_writer.style.name in ("differences", "exact")
+        if is_cheaper and not self._exploring.is_on_branch:
+            if not self._line_writer.known_line.reference_nano:
                 return None  # the screen of an idea needs a reference run
-            if is_cheaper and not now.skips_untrusted and (tree := peers.best_tree()):
+            kept_sd = self._exploring.gain_sd
+            if not now.skips_untrusted and (tree := peers.best_tree(kept_sd=kept_sd)):
                 return self.idea(tree, now)
-            if step := peers.catch_up():
-                return self.begin(open_trial(self._line_writer, step), now)
+        if not self._exploring.has_gains and (step := peers.catch_up()):
+            return self.begin(open_trial(self._line_writer, step), now)
         if peers.is_due and (wanted := peers.audit()):
             return self.begin(open_rerun(self._line_writer, wanted), now)
         return None

@@ -110,6 +110,10 @@ class OthersTries:
             return ()
         return self._trials.as_peer_trials(run_sd, level_nano=level_nano, authors=authors)
 
+    def best_nano(self, authors: set[bytes]) -> int | None:
+        """Return the best score that one of these authors reported, in 1e-9 units."""
+        return self._gains.best(authors)
+
     def are_at_work(self, now_ms: int) -> bool:
         """Return True if another node is at work on the line."""
         self._read_on()

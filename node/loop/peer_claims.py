@@ -110,14 +110,19 @@ class Peers:
 
     def catch_up(self) -> CatchUpStep | None:
         """Return the leaderboard's best tree to try against the head, if its lead is large."""
+        return next(self._ahead(), None)
+
+    def _ahead(self, *, kept_sd: float = 0.0) -> Iterator[CatchUpStep]:
+        """Yield the leaderboard's trees with a large lead over the head's gain plus `kept_sd`."""
         line = self._line_writer.known_line
         rows = self._offers.rows()
-        has_own = line.verified != self._line_writer.record_writer.manifest.baseline_tree
-        lead_nano = least_lead_sd(has_own=has_own) * self._noise_sd() * NANO
-        least_nano = self._own_bound_nano(rows) + lead_nano
+        baseline_tree = self._line_writer.record_writer.manifest.baseline_tree
+        has_own = line.verified != baseline_tree or kept_sd > 0.0
+        lead_sd = least_lead_sd(has_own=has_own, is_exact=self._line_writer.style.is_exact)
+        least_nano = self._own_bound_nano(rows) + (lead_sd + kept_sd) * self._noise_sd() * NANO
         ahead = [row for row in rows if row.bound_nano is not None and row.bound_nano >= least_nano]
         if not ahead:  # nearly always: skip reading anything else
-            return None
+            return
         tried = {step.theirs for step in self._caught_up()}
         rates, is_accepted = self.rates(), self._acceptance_test()
         own_nano = max(
@@ -132,7 +137,7 @@ class Peers:
             fit = body and self.source_review.tree(row.tree, body)
             if body is None or body.patch is None or not fit or fit.source.tree == line.verified:
                 continue
-            return CatchUpStep(
+            yield CatchUpStep(
                 base=line.verified,
                 tree=self._line_writer.blobs.put_source(fit.source),
                 theirs=row.tree,
@@ -142,34 +147,33 @@ class Peers:
                 gain_nano=(row.figure_nano or 0) - own_nano,
                 lower_nano=(row.bound_nano or 0) - own_nano,
             )
-        return None
 
-    def best_tree(self) -> Idea | None:
-        """Return the tree to catch up with as an idea on the working line, unless it was tried.
+    def best_tree(self, *, kept_sd: float) -> Idea | None:
+        """Return the best untried tree to catch up with, as an idea on the working line.
 
-        On drawn instances and exact tasks, keeping it takes fewer runs than a trial against the
-        head. The trial of the working line follows.
+        `kept_sd` is the working line's gain over the head. On drawn instances and exact tasks,
+        keeping the tree takes fewer runs than a trial against the head. The trial of the working
+        line follows.
         """
-        step = self.catch_up()
-        if step is None:
-            return None
-        source, working = self._line_writer.source(step.tree), self._line_writer.explored
-        mark = fingerprint(source)
-        if self._store.jobs.tried(self._line_writer.key.task, mark):
-            return None
-        return Idea(
-            base=working.tree,
-            tree=step.tree,
-            fingerprint=mark,
-            key=PEER,
-            title=f"best tree of {step.author.hex()[:12]}",
-            why="the best tree of the leaderboard",
-            proposer=PEER,
-            edits=edits_between(working, source),
-            parents=(step.patch,),
-            author=step.author,
-            claim_milli=round(1000 * step.gain_nano / NANO / self._noise_sd()),
-        )
+        working = self._line_writer.explored
+        for step in self._ahead(kept_sd=kept_sd):
+            source = self._line_writer.source(step.tree)
+            mark = fingerprint(source)
+            if not self._store.jobs.tried(self._line_writer.key.task, mark):
+                return Idea(
+                    base=working.tree,
+                    tree=step.tree,
+                    fingerprint=mark,
+                    key=PEER,
+                    title=f"best tree of {step.author.hex()[:12]}",
+                    why="the best tree of the leaderboard",
+                    proposer=PEER,
+                    edits=edits_between(working, source),
+                    parents=(step.patch,),
+                    author=step.author,
+                    claim_milli=round(1000 * step.gain_nano / NANO / self._noise_sd()),
+                )
+        return None
 
     def elsewhere(self, *, avoided: Collection[bytes], reach_sd: float) -> Root | None:
         """Return another author's best tree that is not far below the head, to branch to.

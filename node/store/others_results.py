@@ -5,7 +5,7 @@ two nodes do not try the same patch at once. It is only advice: anybody can publ
 free, and they expire.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Final
 
 from node.store.experiments import loss_from, metric_of
@@ -36,6 +36,11 @@ class ReportedGains:
     def metric(self, author: bytes, tree: bytes) -> int | None:
         """Return the latest metric that an author reported of a tree; None if it is unknown."""
         return self._metrics.get((author, tree))
+
+    def best(self, authors: Collection[bytes]) -> int | None:
+        """Return the best metric that one of these authors reported; None without any."""
+        metrics = [nano for (author, _), nano in self._metrics.items() if author in authors]
+        return max(metrics, key=lambda nano: self._sign * nano, default=None)
 
     def take(self, author: bytes, body: ResultBody) -> int | None:
         """Add a result; return its gain over its base, in 1e-9 units, positive if better.

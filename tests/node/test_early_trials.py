@@ -10,6 +10,7 @@ from node.home.home import Home
 from node.loop.session_plan import Goal
 from node.store.blobs import Blobs
 from node.store.store import Store
+from protocol.styles import Style
 from tests.node.examples import BASELINE
 from tests.node.line_writers import proposal_of
 from tests.node.peer_authors import SD_NANO, PeerAuthor
@@ -37,6 +38,7 @@ def judged_after(
     goal: Goal,
     gain_sd: int,
     has_others: bool = True,
+    is_behind: bool = False,
     proposer: str = "llm",
 ) -> int:
     """Work until nothing is left to try; the first idea has this gain.
@@ -47,7 +49,7 @@ def judged_after(
     bench.runner.outcomes = dict([better("0.200", gain_nano=gain_sd * SD_NANO)])
     if has_others:
         ada = PeerAuthor(store, Blobs(home.blobs))
-        ada.claims(proposal_of(BASELINE, "0.9").source, 1.0)
+        ada.claims(proposal_of(BASELINE, "0.9").source, 1000.0 if is_behind else 1.0)
 
     async def work() -> None:
         research = bench.research()
@@ -87,3 +89,23 @@ def test_else_it_waits_for_more(
         home, store, goal=goal, gain_sd=gain_sd, has_others=has_others, proposer=proposer
     )
     assert after == IDEAS - 1
+
+
+@pytest.mark.parametrize(
+    ("gain_sd", "is_behind", "is_early"), [(3, False, True), (1, False, False), (3, True, False)]
+)
+def test_the_node_that_leads_on_an_exact_task_is_judged_early(
+    home: Home,
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    gain_sd: int,
+    *,
+    is_behind: bool,
+    is_early: bool,
+) -> None:
+    """There a trial takes one pair, and the others catch up with a smaller lead."""
+    monkeypatch.setattr(Style, "of", lambda _manifest: Style(name="exact"))
+    after = judged_after(
+        home, store, goal=Goal(), gain_sd=gain_sd, is_behind=is_behind, proposer="search"
+    )
+    assert (after == 1) is is_early

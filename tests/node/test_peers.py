@@ -150,6 +150,33 @@ def test_a_newcomer_tries_the_best_tree_on_its_working_line_first_where_that_is_
     assert len(bench.store.jobs.runs_of(job.id)) == runs
 
 
+@pytest.mark.parametrize(("claim_sd", "is_tried"), [(6.0, True), (4.0, False)])
+def test_a_tree_that_leads_the_working_line_is_tried_next_to_own_patches(
+    bench: Bench,
+    ada: PeerAuthor,
+    monkeypatch: pytest.MonkeyPatch,
+    claim_sd: float,
+    *,
+    is_tried: bool,
+) -> None:
+    """Otherwise a node with a patch of its own would stay behind until its own trial."""
+    monkeypatch.setattr(Style, "of", lambda _manifest: Style(name="exact"))
+    own, theirs = proposal_of(BASELINE, "0.3").source, rated("0.5")
+    truly(bench, own, 3.0)
+    truly(bench, theirs, claim_sd)
+    bench.rates = ["0.3", "0.4", "0.6"]
+
+    async def within() -> None:
+        research = bench.research()
+        working = asyncio.create_task(research.run())
+        await until(lambda: "kept" in bench.decisions() or working.done())
+        ada.claims(theirs, claim_sd)
+        await working
+
+    asyncio.run(within())
+    assert bool(peer_trials(bench)) is is_tried
+
+
 @pytest.mark.parametrize("forks_untrusted", [True, False])
 def test_untrusted_code_alone_is_kept_from_forks_where_that_is_set(
     bench: Bench, ada: PeerAuthor, *, forks_untrusted: bool
