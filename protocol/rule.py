@@ -47,14 +47,15 @@ _SMALLER_PROBABILITY = 0.3
 _RECHECK_ERRORS = 2.5
 # Extra pairs for differences, whose spread is unknown beforehand and which include an unseen loss.
 _MORE_FOR_DIFFERENCES = 9
-# Keeps 0.3 % of edits that change nothing, 59 % of gains of 2 sd and 91 % of 3 sd. A single recheck
+# Keeps 0.2 % of edits that change nothing, 57 % of gains of 2 sd and 91 % of 3 sd. A single recheck
 # keeps 13, 73 and 92 %. The few patches that get this far cost one pair for each recheck.
-_RECHECKED_DIFFERENCES_SD = (0.25, 0.5, 1.0, 1.25, 1.4)
-# Two runs in a row that each gain this much are not luck. Further rechecks would only cost time,
-# just where the gains are largest. By chance both do in 0.02 % of edits that change nothing if the
-# sd is known from five runs, in 0.003 % if from seven. A busy machine disturbs times for longer:
-# there the limit is higher, and both must be rechecks.
-_PLAIN_DIFFERENCES_SD = 8.0
+_RECHECKED_DIFFERENCES_SD = (0.25, 0.5, 1.0, 1.25, 1.5)
+# Further rechecks of such gains would only cost time, just where the gains are large. A gain of 3
+# sd takes 8 runs instead of 10, one of 6 sd takes 5 instead of 11. Together with the limit above as
+# many edits that change nothing are kept as with five rechecks and 1.4 sd, also where the sd is
+# known from five runs only.
+_ENOUGH_DIFFERENCES_SD = (8.0, 5.0, 3.5, 2.5)
+# A busy machine disturbs times for longer. There two rechecks in a row must gain this much.
 _PLAIN_TIMES_SD = 12.0
 _PLAIN_RUNS = 2
 # The first differences show little about the spread. A limit of 0.3 misses 30 % of gains of one sd
@@ -67,16 +68,17 @@ class Policy:
     """The parameters of the rule; those ending in `_sd` are in standard deviations of one run.
 
     A patch is kept if its screen and then each recheck passes. The n-th recheck passes if the mean
-    gain of the rechecks so far is at least `rechecks_sd[n - 1]`. Two runs in a row suffice if each
-    gains `plain_sd`; the screen may be the first of them if `is_screen_plain`. Each trial of a line
-    sets its own `alpha`. `can_refute`: a trial without a claim may also end as `refuted`, once the
-    pairs show that the candidate is worse than the base.
+    gain of the rechecks so far is at least `rechecks_sd[n - 1]`. It is the last one if that mean is
+    at least `enough_sd[n - 1]`; for n = 1 the screen must gain that much too. Two rechecks in a row
+    also suffice if each gains `plain_sd`. Each trial of a line sets its own `alpha`. `can_refute`:
+    a trial without a claim may also end as `refuted`, once the pairs show that the candidate is
+    worse than the base.
     """
 
     screen_sd: float = 0.75
     rechecks_sd: tuple[float, ...] = (0.25,)
+    enough_sd: tuple[float, ...] = ()
     plain_sd: float = math.inf
-    is_screen_plain: bool = False
     reference_runs: int = 1
     keeps_per_promotion_trial: int = 8
     alpha: float = PART_ALPHA
@@ -227,15 +229,18 @@ def passes_rechecks(
     return fmean(fresh) <= fmean(levels) - needed_sd * sd
 
 
-def is_plain(own: Sequence[float], levels: Sequence[float], sd: float, policy: Policy) -> bool:
-    """Return True if a patch's latest runs show a gain so large that no further recheck is needed.
+def suffices(own: Sequence[float], levels: Sequence[float], sd: float, policy: Policy) -> bool:
+    """Return True if a patch's runs show a gain so large that no further recheck is needed.
 
     `own` are the scores of the patch's runs, `levels` those of the base. The first of each belongs
     to the screen.
     """
-    gains = [level - x for x, level in zip(own, levels[: len(own)], strict=True)]
-    latest = gains[0 if policy.is_screen_plain else 1 :][-_PLAIN_RUNS:]
-    return len(latest) == _PLAIN_RUNS and min(latest) >= policy.plain_sd * sd
+    screen, *fresh = [level - x for x, level in zip(own, levels[: len(own)], strict=True)]
+    if fresh and len(fresh) <= len(policy.enough_sd):
+        least = fmean(fresh) if len(fresh) > 1 else min(screen, fresh[0])
+        if least >= policy.enough_sd[len(fresh) - 1] * sd:
+            return True
+    return len(fresh) >= _PLAIN_RUNS and min(fresh[-_PLAIN_RUNS:]) >= policy.plain_sd * sd
 
 
 def passes_so_far(own: Sequence[float], levels: Sequence[float], sd: float, policy: Policy) -> bool:
@@ -287,8 +292,8 @@ def screening_policy(style: Style, policy: Policy) -> Policy:
             return replace(
                 policy,
                 rechecks_sd=_RECHECKED_DIFFERENCES_SD,
-                plain_sd=_PLAIN_TIMES_SD if style.is_measured else _PLAIN_DIFFERENCES_SD,
-                is_screen_plain=not style.is_measured,
+                enough_sd=() if style.is_measured else _ENOUGH_DIFFERENCES_SD,
+                plain_sd=_PLAIN_TIMES_SD if style.is_measured else math.inf,
             )
     return policy
 

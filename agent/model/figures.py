@@ -53,11 +53,20 @@ def keep_rule(policy: Policy, *, base: str) -> str:
     if len(rechecks_sd) == 1:
         return f"{screen} and a second run with a fresh seed at least {rechecks_sd[0]:g} sd"
     *before, last = (f"{needed_sd:g}" for needed_sd in rechecks_sd)
-    which = "runs" if policy.is_screen_plain else "of these"
     return (
         f"{screen} and, after each of up to {len(rechecks_sd)} runs with fresh seeds, their "
-        f"average so far is at least {', '.join(before)} and {last} sd better, in this order; two "
-        f"{which} in a row suffice if each is {policy.plain_sd:g} sd better"
+        f"average so far is at least {', '.join(before)} and {last} sd better, in this order; "
+        f"{_enough(policy)}"
+    )
+
+
+def _enough(policy: Policy) -> str:
+    if not policy.enough_sd:
+        return f"two of these in a row suffice if each is {policy.plain_sd:g} sd better"
+    first, *others, last = (f"{needed_sd:g}" for needed_sd in policy.enough_sd)
+    return (
+        f"the first of these suffices if it and the run before are {first} sd better, the next "
+        f"ones if the average is then {', '.join(others)} and {last} sd better"
     )
 
 

@@ -32,11 +32,11 @@ from protocol.rule import (
     Policy,
     Verdict,
     evidence_of,
-    is_plain,
     judge,
     passes_screen,
     passes_so_far,
     policy_of,
+    suffices,
 )
 from protocol.runs import MAX_REASON, Run
 from protocol.statistics import NoiseEstimate
@@ -117,7 +117,7 @@ def next_of_trial(
             return "discard"
     if runs and not is_current:
         return "rebase"
-    is_shown = is_plain(own, levels, reading.screening_sd, reading.policy)
+    is_shown = suffices(own, levels, reading.screening_sd, reading.policy)
     return "keep" if is_shown or len(runs) >= reading.policy.screens else "run"
 
 

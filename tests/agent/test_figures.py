@@ -15,8 +15,9 @@ TOLD = {
     "runs": "one run is at least 0.75 sd better than it and a second run with a fresh seed at "
     "least 0.25 sd",
     "differences": "one run is at least 0.75 sd better than it and, after each of up to 5 runs "
-    "with fresh seeds, their average so far is at least 0.25, 0.5, 1, 1.25 and 1.4 sd better, in "
-    "this order; two runs in a row suffice if each is 8 sd better",
+    "with fresh seeds, their average so far is at least 0.25, 0.5, 1, 1.25 and 1.5 sd better, in "
+    "this order; the first of these suffices if it and the run before are 8 sd better, the next "
+    "ones if the average is then 5, 3.5 and 2.5 sd better",
     "exact": "its one run is better than it, because repeated runs score the same here",
 }
 

@@ -91,9 +91,9 @@ def test_a_difference_is_rechecked_until_the_mean_of_its_fresh_runs_says_enough(
     assert [move(9.0, 0.3, 0.8, 1.8), move(0.8, 0.3, 0.8, 2.0)] == ["discard", "run"]
     assert [move(9.0, 0.3, 0.8, 2.0, 1.8), move(9.0, 0.3, 0.8, 2.0, 2.0)] == ["discard", "run"]
     more = (0.8, 0.3, 0.8, 2.0, 2.0)
-    assert [move(*more, 1.8), move(*more, 2.0)] == ["discard", "keep"]
+    assert [move(*more, 2.3), move(*more, 2.5)] == ["discard", "keep"]
     assert [move(99, 7.9), move(99, 99), move(0.8, 99)] == ["run", "keep", "run"]
-    assert [move(0.8, 7.9, 99), move(0.8, 17, 17)] == ["run", "keep"]
+    assert [move(0.8, 0.3, 9.6), move(0.8, 0.3, 9.8)] == ["run", "keep"]
 
 
 def test_of_what_is_exact_a_tie_is_never_kept(home: Home, store: Store, tmp_path: Path) -> None:

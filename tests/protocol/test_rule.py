@@ -16,12 +16,12 @@ from protocol.rule import (
     Judgement,
     Policy,
     evidence_of,
-    is_plain,
     judge,
     passes_rechecks,
     passes_screen,
     policy_of,
     screening_policy,
+    suffices,
     trial_alpha,
 )
 from protocol.statistics import GainEvidence, NoiseEstimate, PairedEvidence
@@ -96,26 +96,31 @@ def test_of_differences_each_recheck_asks_more_of_their_mean() -> None:
     assert (policy.screens, policy.reference_runs) == (6, 1)
 
 
-def test_of_differences_two_runs_in_a_row_suffice_that_are_plain() -> None:
+def test_of_differences_fewer_rechecks_suffice_for_a_large_average() -> None:
     policy = screening_policy(Style.drawing(2), DEFAULT)
-    levels = [50.0, 50.0, 51.0, 52.0]
-    assert not is_plain([0.0], levels, 2.0, policy)
-    assert is_plain([34.0, 34.0], levels, 2.0, policy)
-    assert not is_plain([34.1, 34.0], levels, 2.0, policy)
-    assert not is_plain([0.0, 34.1], levels, 2.0, policy)
-    assert is_plain([32.0, 34.0, 35.0], levels, 2.0, policy)
-    assert is_plain([0.0, 32.0, 35.0, 36.0], levels, 2.0, policy)
-    assert not is_plain([0.0, 0.0, 35.1], levels, 2.0, policy)
-    assert not is_plain([0.0, 0.0, 0.0], levels, 2.0, DEFAULT)
+
+    def is_enough(*gains: float) -> bool:
+        levels = [50.0, 50.0, 51.0, 52.0, 53.0]
+        own = [level - gain for level, gain in zip(levels, gains, strict=False)]
+        return suffices(own, levels, 2.0, policy)
+
+    assert not is_enough(100.0)
+    assert is_enough(16.0, 16.0)
+    assert not is_enough(15.9, 100.0), "the screen counts as well"
+    assert not is_enough(100.0, 15.9)
+    assert [is_enough(2.0, 4.0, last) for last in (15.9, 16.0)] == [False, True]
+    assert [is_enough(2.0, 4.0, 4.0, last) for last in (12.9, 13.0)] == [False, True]
+    assert [is_enough(2.0, 4.0, 4.0, 4.0, last) for last in (7.9, 8.0)] == [False, True]
+    assert not suffices([0.0, 0.0, 0.0], [50.0, 50.0, 50.0], 2.0, DEFAULT)
 
 
 def test_of_timings_the_two_are_rechecks() -> None:
     """A busy machine at the line's one reference run would favour every screen."""
     policy = screening_policy(replace(Style.drawing(2), is_measured=True), DEFAULT)
     levels = [50.0, 50.0, 51.0]
-    assert not is_plain([0.0, 0.0], levels, 2.0, policy)
-    assert is_plain([0.0, 26.0, 27.0], levels, 2.0, policy)
-    assert not is_plain([0.0, 26.0, 27.1], levels, 2.0, policy)
+    assert not suffices([0.0, 0.0], levels, 2.0, policy)
+    assert suffices([0.0, 26.0, 27.0], levels, 2.0, policy)
+    assert not suffices([0.0, 26.0, 27.1], levels, 2.0, policy)
 
 
 def test_no_pairs_and_one_overwhelming_pair_ask_for_another() -> None:

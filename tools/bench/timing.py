@@ -24,11 +24,11 @@ from protocol.rule import (
     Judgement,
     Policy,
     evidence_of,
-    is_plain,
     judge,
     passes_so_far,
     policy_of,
     screening_policy,
+    suffices,
     trial_alpha,
 )
 from protocol.statistics import NoiseEstimate
@@ -78,9 +78,9 @@ class Chain:
         sd = self.noise.sd * self.style.public_scatter
         return passes_so_far(own, levels, sd, self.screening)
 
-    def is_plain(self, own: Sequence[float], levels: Sequence[float]) -> bool:
+    def suffices(self, own: Sequence[float], levels: Sequence[float]) -> bool:
         """Return True if no further recheck is needed."""
-        return is_plain(own, levels, self.noise.sd * self.style.public_scatter, self.screening)
+        return suffices(own, levels, self.noise.sd * self.style.public_scatter, self.screening)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +168,7 @@ async def screened(
                 fresh = 150_000 + 10 * number + again
                 base_figures.append(await measure(None, fresh, False))
                 own.append(await measure(edited(number), fresh, False))
-                if not chain.passes(own, base_figures) or chain.is_plain(own, base_figures):
+                if not chain.passes(own, base_figures) or chain.suffices(own, base_figures):
                     break
         nulls += own
         bases += base_figures[1:]
