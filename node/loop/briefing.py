@@ -209,14 +209,14 @@ class Briefing:
         )
 
     @property
-    def is_ahead_of_others(self) -> bool:
-        """True if scores are exact and no peer reported one as good as the working line has."""
-        others, own_nano = self.others, self._exact_nano
+    def is_in_front(self) -> bool:
+        """True if scores are exact and no peer reported a better one than the working line's."""
+        others, own_nano = self.others, self.exact_nano
         if others is None or own_nano is None:
             return False
         best_nano = others.best_nano(others.accepted())
         sign = self.task.manifest.metric.sign
-        return best_nano is not None and sign * own_nano < sign * best_nano
+        return best_nano is not None and sign * own_nano <= sign * best_nano
 
     def kept_by_others(self) -> tuple[str, ...]:
         """Return the titles of the task's moves that peers kept, the largest gain first."""
@@ -242,7 +242,7 @@ class Briefing:
             assigned = others.part_of(new, authors, now_ms)
             assigned |= others.part_of([*again], authors, now_ms, titles=again)
         return _FromOthers(
-            trials=others.trials(self._run_sd, authors, level_nano=self._exact_nano),
+            trials=others.trials(self._run_sd, authors, level_nano=self.exact_nano),
             in_vain=in_vain,
             kept=kept,
             assigned=assigned,
@@ -307,7 +307,7 @@ class Briefing:
         return self.noise_sd() * self.line_writer.style.public_scatter
 
     @property
-    def _exact_nano(self) -> int | None:
+    def exact_nano(self) -> int | None:
         """The working line's score if scores are exact, so that peers' scores compare with it."""
         line = self.line_writer.line
         if line is None or not line.reference_nano or not self.line_writer.style.is_exact:

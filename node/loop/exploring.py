@@ -114,15 +114,18 @@ class Exploring:
             return True  # a peer's tree may itself be better than the head
         return not only_simplifies(self._store, self._line_writer.known_line.stack)
 
-    def is_worth_early_trial(self, *, is_ahead: bool) -> bool:
+    def is_worth_early_trial(self, *, is_in_front: bool) -> bool:
         """Return True if the working line's gain is so large that early promotion would help peers.
 
-        `is_ahead`: scores are exact, and the working line has a better one than any peer reported.
+        `is_in_front`: scores are exact, and no peer reported a better one than the working line's.
+        Then its lead over the trees on the leaderboard counts.
         """
-        spell = self._spell()
-        return is_worth_early_trial(spell.unclaimed_sd) or (
-            is_ahead and is_worth_early_trial(spell.kept_sd, is_exact=True)
-        )
+        if is_worth_early_trial(self._spell().unclaimed_sd):
+            return True
+        if self._peers is None or not is_in_front:
+            return False
+        lead_sd = self._peers.lead_sd(kept_sd=self.gain_sd)
+        return is_worth_early_trial(lead_sd, is_exact=True)
 
     @property
     def is_on_branch(self) -> bool:

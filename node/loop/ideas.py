@@ -17,6 +17,7 @@ from typing import Final
 from agent.hyperparameters.moves import applies, moves_in
 from agent.proposal import Context, Left, Proposal, Proposer
 from agent.source.canonical import fingerprint
+from agent.source.edits import edits_between
 from node.line.experiment import ExperimentStep
 from node.line.idea import SUBMITTED, Idea, SubmissionStep, moved_idea
 from node.line.line_writer import LineWriter
@@ -201,8 +202,23 @@ class Ideas:
         tried = job.step.idea
         if patch is not None:
             tried = replace(tried, parents=(patch,), tokens=None, usd_nano=None)
-        if (idea := moved_idea(self._line_writer, tried)) is not None:
+        idea = moved_idea(self._line_writer, tried) or self._as_a_whole(job.step, tried)
+        if idea is not None:
             self._again.append(idea)
+
+    def _as_a_whole(self, step: ExperimentStep, idea: Idea) -> Idea | None:
+        """Return the tried source itself as a change of the line, if it is certainly better.
+
+        So a large gain is not lost to a smaller one that was kept meanwhile and conflicts with it.
+        """
+        level_nano, sign = self._briefing.exact_nano, self._briefing.task.manifest.metric.sign
+        if level_nano is None or step.screen_nano is None:
+            return None
+        if sign * step.screen_nano >= sign * level_nano:
+            return None
+        self._tried.discard(idea.fingerprint)
+        working, source = self._line_writer.explored, self._line_writer.source(step.tree)
+        return replace(idea, base=working.tree, edits=edits_between(working, source))
 
     async def close(self) -> None:
         """Cancel the proposals and the planner's aim that are being written."""
@@ -331,9 +347,9 @@ class Ideas:
         return others is not None and others.are_at_work(self._briefing.clock_ms())
 
     @property
-    def is_ahead_of_others(self) -> bool:
-        """True if scores are exact and no peer reported one as good as the working line has."""
-        return self._briefing.is_ahead_of_others
+    def is_in_front(self) -> bool:
+        """True if scores are exact and no peer reported a better one than the working line's."""
+        return self._briefing.is_in_front
 
     @property
     def was_last_kept(self) -> bool:

@@ -139,4 +139,4 @@ class Judging:
         has_end = self._plan.span or self._goal.max_experiments or self._goal.is_on_demand
         if has_end or not self._ideas.are_others_at_work:
             return False
-        return self._exploring.is_worth_early_trial(is_ahead=self._ideas.is_ahead_of_others)
+        return self._exploring.is_worth_early_trial(is_in_front=self._ideas.is_in_front)

@@ -13,7 +13,7 @@ from node.store.store import Store
 from protocol.styles import Style
 from tests.node.examples import BASELINE
 from tests.node.line_writers import proposal_of
-from tests.node.peer_authors import SD_NANO, PeerAuthor
+from tests.node.peer_authors import SD_NANO, PeerAuthor, peers
 from tests.node.scripted import Bench, Rates, better, until
 
 LARGE_SD, SMALL_SD = 9, 7
@@ -45,7 +45,14 @@ def judged_after(
 
     Return after how many others it was judged.
     """
-    bench = Bench(home=home, store=store, proposer=Writer(proposer), goal=goal, has_company=True)
+    bench = Bench(
+        home=home,
+        store=store,
+        proposer=Writer(proposer),
+        goal=goal,
+        has_company=True,
+        peers=peers(share=0.0),
+    )
     bench.runner.outcomes = dict([better("0.200", gain_nano=gain_sd * SD_NANO)])
     if has_others:
         ada = PeerAuthor(store, Blobs(home.blobs))

@@ -19,6 +19,7 @@ from node.store.jobs import Job
 from node.store.store import Store
 from protocol.remarks import IntentBody
 from protocol.source import Source
+from protocol.styles import Style
 from tests.node.examples import BASELINE, LINE
 from tests.node.line_writers import (
     BASE_NANO,
@@ -180,6 +181,29 @@ def test_an_idea_that_does_not_fit_the_new_base_is_let_go(
     keep(line_writer, "0.9")
     ideas.try_again(job, b"p" * 32)
     assert not ideas.has_unfinished_business
+
+
+@pytest.mark.parametrize(("gain", "is_tried"), [(2, True), (0, False)])
+def test_on_an_exact_task_its_whole_source_is_tried_if_it_scored_better(
+    home: Home,
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    gain: int,
+    *,
+    is_tried: bool,
+) -> None:
+    """Scores repeat, so a smaller gain kept meanwhile must not take its place."""
+    monkeypatch.setattr(Style, "of", lambda _manifest: Style(name="exact"))
+    line_writer = with_baseline(home, store)
+    job = good_job(line_writer, "0.5")
+    screen_nano = BASE_NANO - gain * GAIN_NANO
+    ideas = ideas_of(home, line_writer)
+    keep(line_writer, "0.9")
+    ideas.try_again(replace(job, step=replace(job.step, screen_nano=screen_nano)))
+    idea = ideas.again()
+    assert (idea is not None) is is_tried
+    if idea is not None:
+        assert (idea.base, idea.tree) == (line_writer.known_line.working, job.step.tree)
 
 
 def test_proposers_learn_what_was_decided_also_before_a_restart(
