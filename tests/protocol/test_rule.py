@@ -19,6 +19,7 @@ from protocol.rule import (
     judge,
     passes_rechecks,
     passes_screen,
+    passes_so_far,
     policy_of,
     screening_policy,
     suffices,
@@ -389,3 +390,28 @@ def test_reported_figures_of_a_judgement_are_finite(style: Style) -> None:
     assert judgement.lower is not None
     assert judgement.upper is not None
     assert judgement.evidence_share == 1.0
+
+
+@pytest.mark.parametrize(
+    ("gain_sd", "least", "most", "most_runs"),
+    [(0.0, 0.0, 0.004, 2.2), (3.0, 0.89, 1.0, 8.5), (6.0, 0.99, 1.0, 5.5)],
+)
+def test_of_drawn_edits_hardly_any_is_kept_by_luck_and_large_gains_take_few_runs(
+    gain_sd: float, least: float, most: float, most_runs: float
+) -> None:
+    policy, chance = screening_policy(Style.drawing(2), DEFAULT), random.Random(3)
+    kept, runs, edits = 0, 0, 10_000
+    for _ in range(edits):
+        own: list[float] = []
+        levels: list[float] = []
+        while len(own) < policy.screens:
+            own.append(chance.gauss(-gain_sd))
+            levels.append(chance.gauss())
+            runs += 1 + (len(own) > 1)
+            if not passes_so_far(own, levels, 1.0, policy):
+                break
+            if suffices(own, levels, 1.0, policy) or len(own) == policy.screens:
+                kept += 1
+                break
+    assert least <= kept / edits <= most
+    assert runs / edits <= most_runs
