@@ -235,9 +235,10 @@ def suffices(own: Sequence[float], levels: Sequence[float], sd: float, policy: P
     `own` are the scores of the patch's runs, `levels` those of the base. The first of each belongs
     to the screen.
     """
-    screen, *fresh = [level - x for x, level in zip(own, levels[: len(own)], strict=True)]
+    gains = [level - x for x, level in zip(own, levels[: len(own)], strict=True)]
+    fresh = gains[1:]
     if fresh and len(fresh) <= len(policy.enough_sd):
-        least = fmean(fresh) if len(fresh) > 1 else min(screen, fresh[0])
+        least = fmean(fresh) if len(fresh) > 1 else min(gains)
         if least >= policy.enough_sd[len(fresh) - 1] * sd:
             return True
     return len(fresh) >= _PLAIN_RUNS and min(fresh[-_PLAIN_RUNS:]) >= policy.plain_sd * sd

@@ -105,6 +105,7 @@ def test_of_differences_fewer_rechecks_suffice_for_a_large_average() -> None:
         own = [level - gain for level, gain in zip(levels, gains, strict=False)]
         return suffices(own, levels, 2.0, policy)
 
+    assert not is_enough()
     assert not is_enough(100.0)
     assert is_enough(16.0, 16.0)
     assert not is_enough(15.9, 100.0), "the screen counts as well"
