@@ -87,6 +87,21 @@ ANSWERS: Mapping[str, str] = {
         "", "logs",
         "`arnode log` lists experiments, `arnode home logs` shows the node's own log",
     ),
+    **_rows(
+        "", "check",
+        "`arnode verify ID` re-runs a claim, with `--check-only` it runs nothing; `arnode task "
+        "check NAME` checks a task",
+    ),
+    **_rows(
+        "", "join",
+        "with an invite see `arnode help network join`; `arnode start --network NAME --yes` joins "
+        "a network that `arnode network show` lists",
+    ),
+    **_rows(
+        "", "--home --data-dir --state-dir --fresh --reset",
+        "the variable ARNODE_HOME names the home: with `ARNODE_HOME=DIR arnode start` a new "
+        "folder begins from the baseline",
+    ),
     **_rows("", "restart", "`start` resumes what `stop` ended: see `arnode help stop`"),
     **_rows(
         "", "commit add submit apply stage",
@@ -144,7 +159,12 @@ ANSWERS: Mapping[str, str] = {
         "start", "--offline --no-network",
         "`--network none` keeps this session offline, the setting `online = false` all later ones",
     ),
-    **_rows("start,view", "--port -p", "the page's address is an option: `--web 127.0.0.1:8080`"),
+    **_rows("start", "--port -p", "the page's address: `arnode start --web 127.0.0.1:8080`"),
+    **_rows(
+        "view", "--port -p",
+        "the page's address: `arnode view --web 127.0.0.1:8080`, or of a node's page "
+        "`arnode start --web 127.0.0.1:8080`",
+    ),
     **_rows(
         "stop", "-a --all all it node",
         "plain `arnode stop` stops the node of this home",
@@ -168,6 +188,16 @@ ANSWERS: Mapping[str, str] = {
     **_rows("leaderboard", "-a --all all", "`--top N` shows more rows"),
     **_rows("show", "--diff --patch -p --stat", "`arnode diff ID` prints the diff alone"),
     **_rows(
+        "show,log,diff", "--code --source --src --program --full --files",
+        "`arnode diff ID` prints what the experiment changed, `arnode export experiment ID DIR` "
+        "writes its whole program",
+    ),
+    **_rows(
+        "export", "-o --output --out --file",
+        "`arnode head > FILE` writes the verified head's program, `arnode head --working > FILE` "
+        "the working line's, `arnode export experiment ID DIR` that of an experiment",
+    ),
+    **_rows(
         "head", "--diff --patch -p --stat",
         "`arnode diff ID` prints an experiment's diff, "
         "`arnode export patch` that from the baseline to the head",
@@ -181,6 +211,10 @@ ANSWERS: Mapping[str, str] = {
         "start", "--budget",
         "`--for 8h` limits the time, `--max-experiments 5` the experiments, and the setting "
         "`usd_per_day` what models may cost",
+    ),
+    **_rows(
+        "start", "--max-cost --cost --max-usd --usd --usd-per-day --max-spend --spend --max-price",
+        "a setting limits what models may cost a day: `arnode home config set usd_per_day 5`",
     ),
     **_rows(
         "", "--api-key --apikey --llm-key api-key apikey api_key llm-key llm_key",
@@ -222,7 +256,10 @@ MEANT_OPTIONS: Mapping[str, Sequence[str]] = {
         ("--for",),
     ),
     **dict.fromkeys(("--model", "--llm", "--proposer"), ("--agent",)),
-    **dict.fromkeys(("--gpu", "--device", "--devices", "--cuda"), ("--gpus",)),
+    **dict.fromkeys(
+        ("--gpu", "--gpus", "--device", "--devices", "--cuda", "--card", "--hardware"),
+        ("--gpus", "--class"),
+    ),
     **dict.fromkeys(("--max-runs", "--max-trials", "--max-iterations"), ("--max-experiments",)),
     **dict.fromkeys(("--workers", "--jobs", "-j"), ("--lanes",)),
     **dict.fromkeys(("--host", "--address"), ("--web",)),

@@ -159,6 +159,9 @@ def _command_hint(words: Sequence[str], context: click.Context) -> str:
         if others := difflib.get_close_matches(word, [*SYNONYMS, *MEANT], 1, NEAR):
             return _suggest(f"{path} {_meant(others[0])}", "see `{}`")
         return "`arnode help --all` lists all commands"
+    if context.info_name == "export" and is_id(word):
+        writes = f"`arnode export experiment {word} DIR` writes its program"
+        return f"{writes}, `arnode export patch {word}` its diff"
     if context.info_name == "export" and (suffix := Path(word).suffix):
         command = EXPORTED.get(suffix, "head")
         return f"did you mean `arnode {command} > {shlex.quote(words[0])}`?"

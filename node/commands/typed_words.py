@@ -9,6 +9,8 @@ import click
 
 NEAR = 0.81  # similarity above which a word counts as a misspelling
 _SPAN = re.compile(r"(\d+[dhms])+")
+# A hardware class or the card in it, such as cpu-x86_64, H100 and rtx-4090.
+_CLASS = re.compile(r"cpu(-\S+)?|(rtx-?|gtx-?|[a-z]{1,2})\d{1,4}(-\S+)?", re.IGNORECASE)
 _PLACE = re.compile(r"([\w.]+:)?(\d{2,5})")  # the port of an address, maybe with its host
 
 
@@ -63,6 +65,8 @@ def _option_of_value(word: str, known: Mapping[str, click.Option]) -> tuple[str,
         return counts[0], word
     if "--task" in known and (task := near_task(word)):
         return "--task", task
+    if "--class" in known and _CLASS.fullmatch(word):
+        return "--class", word
     if "--for" in known and _SPAN.fullmatch(word):
         return "--for", word
     if "--source" in known and Path(word).suffix:

@@ -82,9 +82,13 @@ def read_invite(line: str) -> Network:
     Raises:
         UsageError: the invite is invalid.
     """
-    found = _read("".join(line.split()).lower())
+    text = "".join(line.split()).lower()
+    found = _read(text)
     if isinstance(found, Rejected):
-        raise UsageError(f"this is not a complete invite: {found.reason}", _HINT)
+        is_name = re.fullmatch(NAME_PATTERN, text) and defined_network(Home.here(), text)
+        start = next_start("--network", text, "--yes")
+        hint = f"{text} is a network's name, which needs no invite: {start}" if is_name else _HINT
+        raise UsageError(f"this is not a complete invite: {found.reason}", hint)
     return found
 
 
