@@ -15,8 +15,10 @@ import click
 from node.commands.basics import MOST_SHOWN, Count, json_option, print_result
 from node.home.config import SETTINGS
 from node.home.config_file import change_settings
+from node.home.control_socket import is_running
 from node.home.home import Home
 from node.home.keyfile import read_keys, renew_keys
+from node.home.next_start import next_start
 from node.home.settings_in_force import load_config, parse_setting, unused_variables
 from node.line.open_task import require_known
 from protocol.codecs import plain
@@ -180,6 +182,8 @@ def set_config(key: str, value: str) -> None:
     variable = SETTINGS[key].variable
     if variable in os.environ:
         click.echo(f"{variable} is set and takes precedence", err=True)
+    if is_running(home.socket):
+        click.echo(f"the running node uses it after its next start: {next_start()}", err=True)
 
 
 def _listed(value: str) -> str:

@@ -17,6 +17,7 @@ from node.commands.basics import (
 from node.home.config import Config
 from node.home.control_socket import call, is_running, nonsense
 from node.home.home import Home
+from node.home.next_start import next_start
 from node.home.settings_in_force import config_of
 from protocol.errors import UsageError
 
@@ -91,6 +92,12 @@ def view(
         refuse_other_options("--demo", "is_demo", "web", "no_browser", "read_only", "as_json")
         _show_demo(config, no_browser=no_browser, as_json=as_json)
         return
+    is_there = is_running(home.socket)
+    if is_there and web is not None:
+        raise UsageError(
+            "--web has no effect: the running node serves the page at its own address",
+            f"plain `arnode view` opens that; for another: {next_start('--web', web)}",
+        )
     home.prepare()
     if added or dropped:
         _change_fleet(home, added, dropped)
@@ -103,7 +110,7 @@ def view(
         text = Tokens.current(home.web_tokens).of_right(token)
         print_result({"token": text, "right": token}, text, as_json=as_json)
         return
-    if is_running(home.socket):
+    if is_there:
         match call(home.socket, "page", {"steer": not read_only}):
             case {"link": str() as link, "address": str() as address}:
                 _open(link, address, no_browser=no_browser, as_json=as_json, hint=_OPENED + _NEXT)

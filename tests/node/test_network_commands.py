@@ -312,3 +312,14 @@ def test_an_invite_without_an_address_names_the_command_that_gives_one(arnode: A
     arnode("network", "init", "lab")
     arnode("network", "invite", "--network", "lab", code=2)
     assert "(`arnode start --network lab --yes`), or give an address" in arnode.err
+
+
+def test_an_option_that_the_running_node_decides_is_refused(arnode: Arnode, at_home: Home) -> None:
+    with running(at_home, {"name": None, "in_use": "main"}):
+        arnode("view", "--web", "127.0.0.1:9999", "--no-browser", code=2)
+        assert "the running node serves the page at its own address" in arnode.err
+        assert "`arnode stop`, then `arnode start --web 127.0.0.1:9999`" in arnode.err
+        arnode("home", "config", "set", "peer_share", "0.1")
+        assert "next start: `arnode stop`, then `arnode start`" in arnode.err
+    arnode("home", "config", "set", "peer_share", "0.2")
+    assert arnode.err == ""
