@@ -60,7 +60,7 @@ _FATES = {
     "missed": f"{word('missed')} in its promotion trial",
     "overfit": wording("overfit").meaning,
     "open": "on the working line, waiting for a promotion trial",
-    None: "dropped when the head changed",
+    None: "left the working line without a promotion trial",
 }
 _WHAT: Final[dict[type[HeadTrial], str]] = {
     PromotionTrial: "promotion trial",
