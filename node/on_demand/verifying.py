@@ -71,7 +71,7 @@ def verify_claim(question: RerunRequest) -> Verified:
     if is_running(home.socket):
         job_id = asked = ask_node(home, question)
         with contextlib.suppress(KeyboardInterrupt):
-            show = _shown()
+            show = _shown("; your own research pauses")
             has_ended = follow(home, lambda store: show(store, asked))
     else:
         job_id = _work_alone(home, question)
@@ -172,10 +172,10 @@ def _task_of(
     )
 
 
-def _shown() -> Callable[[Store, int], bool]:
+def _shown(meanwhile: str = "") -> Callable[[Store, int], bool]:
     """Return a function that prints the expected cost on stderr, then each pair.
 
-    It returns True once the job is closed.
+    `meanwhile` ends the sentence about the cost. The function returns True once the job is closed.
     """
     is_cost_shown = False
     reported_runs = shown_pairs = 0
@@ -189,7 +189,7 @@ def _shown() -> Callable[[Store, int], bool]:
         step = job.step
         if not is_cost_shown and (run_s := run_seconds(store, job.line)) is not None:
             is_cost_shown = True
-            print(f"  {_cost(step, manifest, run_s)}", file=sys.stderr)
+            print(f"  {_cost(step, manifest, run_s)}{meanwhile}", file=sys.stderr)
             print("  base      candidate (secret split)", file=sys.stderr, flush=True)
         is_done = job.state == "done"
         runs = store.jobs.runs_of(job_id)
@@ -225,4 +225,4 @@ def _cost(step: RerunStep, manifest: TaskManifest, run_s: float) -> str:
     """Return a sentence about the usual and the maximal duration."""
     takes = rerun_duration_text(manifest, run_s, policy=step.policy, is_published=step.is_published)
     ways = "; --quick can only refute the claim or find a smaller gain" if step.is_quick else ""
-    return f"{takes}; your own research pauses{ways}"
+    return f"{takes}{ways}"

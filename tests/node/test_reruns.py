@@ -9,6 +9,7 @@ from node.home.home import Home
 from node.line.rerun import RerunStep, WantedClaim
 from node.line.trial import ANCHOR_PAIRS, MAX_BASE_FAILURES
 from node.loop.session_plan import Goal
+from node.on_demand.verifying import _shown
 from node.store.blobs import Blobs
 from node.store.boards import BoardKey
 from node.store.store import Store
@@ -193,6 +194,21 @@ def test_a_stop_in_the_middle_costs_no_pair(bench: Bench) -> None:
     after = [run.seed for run in bench.store.jobs.runs_of(job_id)]
     assert after[:3] == before
     assert after[3] in before
+
+
+def test_no_research_is_said_to_pause_while_no_node_runs(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    truly(bench, 6.0)
+    research = bench.research()
+    job_id = research.rerun(claiming(6.0))
+    asyncio.run(research.run())
+    assert _shown()(bench.store, job_id)
+    alone = capsys.readouterr().err
+    assert "pauses" not in alone
+    assert _shown("; your own research pauses")(bench.store, job_id)
+    cost, *pairs = alone.splitlines()
+    assert capsys.readouterr().err.splitlines() == [f"{cost}; your own research pauses", *pairs]
 
 
 def test_on_a_new_home_the_baseline_is_measured_first(home: Home, store: Store) -> None:
