@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _MAX_ALPHA = 0.5
 _SHOWN_MARKS = 3
+_NO_CLAIM = "claims no gain in pairs of runs; `log` and `show` also have gains of single runs"
 
 
 @click.command()
@@ -105,7 +106,7 @@ def print_verified(verified: "Verified") -> None:
     step, metric = verified.step, verified.manifest.metric
     author = short(step.author)
     if step.gain_nano is None:
-        click.echo(f"key {author} claims no gain")
+        click.echo(f"key {author} {_NO_CLAIM}")
     else:
         least = "" if step.lower_nano is None else f" (at least {step.lower_nano / NANO:+.6f})"
         claimed = f"{step.gain_nano / NANO:+.6f} {metric.unit}{least}"
@@ -241,7 +242,7 @@ def _check(claim: str, *, as_json: bool) -> None:
                 " nothing was run to check this gain"
             )
         else:
-            click.echo(f"key {author} signed the record, which claims no gain")
+            click.echo(f"key {author} {_NO_CLAIM}")
         _print_marks(marks)
     if not holds:
         raise SafetyError("the claim is invalid", "do not run or adopt it")
