@@ -47,6 +47,9 @@ from protocol.errors import ArnodeError, SafetyError, UsageError
 from protocol.manifest import TaskManifest
 from protocol.source import Source
 
+_ID_DIGITS = 12
+_TRIAL = "`arnode start`, then `arnode stop --after-promotion-trial`"
+
 
 @click.command()
 @line_option
@@ -75,7 +78,7 @@ from protocol.source import Source
     "--set",
     "wanted",
     metavar="ID",
-    help="Make this record's source the verified head, if it was confirmed on this machine.",
+    help="Make this record's source the verified head, if it passed a promotion trial here.",
 )
 @click.option("--undo", is_flag=True, help="Go back to the previous verified head.")
 @click.option(
@@ -87,7 +90,7 @@ from protocol.source import Source
 @click.option(
     "--unverified",
     is_flag=True,
-    help="With --set: set the head although it was not confirmed on this machine.",
+    help="With --set: set the head although it passed no promotion trial here.",
 )
 @json_option("Print JSON (only with --provenance or --weights).")
 def head(
@@ -174,14 +177,14 @@ def _set(record: str, task: str | None, *, unverified: bool) -> None:
             return
         if marks and not unverified:
             raise SafetyError(
-                f"tree {short(wanted)} {concern(marks)}: {_summary(marks)}",
+                f"the source of {record[:_ID_DIGITS]} {concern(marks)}: {_summary(marks)}",
                 "read it (`arnode diff`), then accept the risk with --unverified",
             )
         evidence = line_resources.store.experiments.evidence_for(line.key, tree)
         if evidence is None and not unverified:
             raise SafetyError(
-                f"tree {short(tree)} was not confirmed here",
-                "confirm it (`arnode compare`), or accept the risk with --unverified",
+                f"the source of {record[:_ID_DIGITS]} passed no promotion trial here",
+                f"{_TRIAL} tries the working line; to accept the risk, add --unverified",
             )
         blobs.put_source(candidate.source)
         _move(line_resources, tree, evidence, candidate.stripped_from)
@@ -199,13 +202,14 @@ def _undo(task: str | None) -> None:
 
 def _drop(wanted: str, task: str | None) -> None:
     with _open_line(task) as line_resources:
+        named = line_resources.store.records.find(wanted).id
         dropped = drop_kept(line_resources.line_writer, wanted)
         line = line_resources.line_writer.known_line
     later = many(len(dropped) - 1, "patch", "patches")
     more = f", and {later} kept after it" if len(dropped) > 1 else ""
     is_head = " (the verified head)" if line.working == line.verified else ""
     click.echo(
-        f"dropped {short(dropped[0])}{more}; the working line is now {short(line.working)}{is_head}"
+        f"dropped {short(named)}{more}; the working line is now {short(line.working)}{is_head}"
     )
 
 
@@ -216,7 +220,8 @@ def _why_baseline(kept: int) -> str:
         return f"this is the baseline: nothing was kept yet; {next_step}"
     are, them = ("is", "it") if kept == 1 else ("are", "them")
     next_step = unless_running(
-        f"`arnode start` verifies {them}", f"A running node verifies {them} by itself"
+        f"{_TRIAL} verifies {them}",
+        f"A running node verifies {them} by itself, `arnode stop --after-promotion-trial` at once",
     )
     return (
         f"this is the baseline: {many(kept, 'kept patch', 'kept patches')} {are} not verified yet."

@@ -115,7 +115,9 @@ def test_an_untrusted_tree_is_adopted_without_its_prose(
     line_writer: LineWriter, peer_author: PeerAuthor, capsys: pytest.CaptureFixture[str]
 ) -> None:
     patch = peer_author.patch(BASELINE, WORDY).hex()
-    assert "was not confirmed here" in arnode(capsys, "head", "--set", patch, code=7)[1]
+    fault, hint = arnode(capsys, "head", "--set", patch, code=7)[1].splitlines()
+    assert fault == f"arnode: the source of {patch[:12]} passed no promotion trial here"
+    assert "`arnode start`, then `arnode stop --after-promotion-trial` tries the working" in hint
     own = [record.kind for record in line_writer.store.records.own()]
     assert "patch" not in own
     arnode(capsys, "head", "--set", patch, "--unverified")
@@ -133,7 +135,10 @@ def test_the_baseline_is_called_one_with_what_would_change_that(
     keep(line_writer, "0.2")
     source, said = arnode(capsys, "head")
     assert source == BASELINE["train.py"].decode()
-    assert "the baseline: 1 kept patch is not verified yet. `arnode start` verifies it" in said
+    assert (
+        "the baseline: 1 kept patch is not verified yet. `arnode start`, then `arnode stop "
+        "--after-promotion-trial` verifies it;"
+    ) in said
     assert "baseline" not in arnode(capsys, "head", "--working")[1]
 
 
@@ -170,7 +175,7 @@ def test_a_kept_patch_is_dropped_by_its_id(
     keep(line_writer, "0.3")
     out, _ = arnode(capsys, "head", "--drop", kept.result.hex()[:12])
     assert out == (
-        f"dropped {kept.patch.hex()[:12]}, and 1 patch kept after it; the working line is now "
+        f"dropped {kept.result.hex()[:12]}, and 1 patch kept after it; the working line is now "
         f"{BASELINE.tree.hex()[:12]} (the verified head)\n"
     )
     assert arnode(capsys, "head", "--working")[0] == BASELINE["train.py"].decode()

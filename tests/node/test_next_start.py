@@ -44,7 +44,7 @@ def test_the_baseline_s_next_step_depends_on_whether_a_node_runs(
         assert shows in printed(capsys, "head")
         keep(line_writer, "0.2")
         assert "not verified yet. A running node verifies it by itself" in printed(capsys, "head")
-    assert "not verified yet. `arnode start` verifies it; `arnode head" in printed(capsys, "head")
+    assert "not verified yet. `arnode start`, then `arnode stop --after" in printed(capsys, "head")
 
 
 def test_the_next_start_comes_after_a_stop_while_a_node_runs(
