@@ -7,6 +7,7 @@ from typing import BinaryIO
 import click
 
 from node.commands.basics import json_option, print_result, reading, short
+from node.commands.table import SummaryGroup
 from node.home.fleet import (
     FLEET,
     MAX_MEMBERS,
@@ -25,7 +26,7 @@ from node.home.signed_list import MAX_BYTES
 from protocol.errors import UsageError
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=SummaryGroup, invoke_without_command=True)
 @json_option()
 @click.pass_context
 def friends(ctx: click.Context, as_json: bool) -> None:

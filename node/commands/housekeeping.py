@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 
 from node.commands.basics import MOST_SHOWN, Count, json_option, print_result
+from node.commands.table import SummaryGroup
 from node.home.config import SETTINGS
 from node.home.config_file import change_settings
 from node.home.control_socket import is_running
@@ -95,7 +96,7 @@ def _coming(path: Path, position: int) -> Iterator[str]:
         time.sleep(_POLL_S)
 
 
-@click.group
+@click.group(cls=SummaryGroup)
 def key() -> None:
     """Show and renew the node's keys."""
 
@@ -135,7 +136,7 @@ def renew_key(as_json: bool) -> None:
     )
 
 
-@click.group
+@click.group(cls=SummaryGroup)
 def config() -> None:
     """Show and check settings. Flags override ARNODE_* variables, which override config.toml."""
 

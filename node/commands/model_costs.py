@@ -22,7 +22,7 @@ _DAY = click.DateTime(formats=["%Y-%m-%d"])
 
 
 @click.command()
-@click.argument("day", type=_DAY, required=False)
+@click.argument("day", metavar="[DAY]", type=_DAY, required=False)
 @click.option(
     "--correct",
     "number",

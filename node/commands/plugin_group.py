@@ -5,13 +5,14 @@ from typing import Any, TypeAlias
 
 import click
 
+from node.commands.table import SummaryGroup
 from node.home.plugins import Found, plugins
 from protocol.errors import ConfigurationError
 
 CommandOf: TypeAlias = Callable[[Found], click.Command | None]
 
 
-class PluginGroup(click.Group):
+class PluginGroup(SummaryGroup):
     """A group of fixed commands, and a command for each plugin in the plugin group `group`.
 
     `command_of` returns a plugin's command, or None if the plugin offers no command here.

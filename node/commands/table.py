@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+_UNCUT = 10_000  # characters of a summary
 SHOWS_ALL = "arnode.all"  # in a context's `meta`: the help lists all commands
 
 
@@ -155,6 +156,19 @@ SYNONYMS = {
 }
 
 
+class SummaryGroup(click.Group):
+    """A group whose help lists the first sentence of each command's help, never cut."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands with their summaries."""
+        commands = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
+        _write_section(
+            formatter,
+            "Commands",
+            {name: one.get_short_help_str(_UNCUT) for name, one in commands.items() if one},
+        )
+
+
 class LazyGroup(click.Group):
     """A group of commands, each imported only when it is used."""
 
@@ -175,7 +189,7 @@ class LazyGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands with their summaries."""
-        _write_section(formatter, "Commands", self._entries)
+        _write_section(formatter, "Commands", _summaries(self._entries))
 
 
 class AllCommands(LazyGroup):
@@ -195,15 +209,18 @@ class AllCommands(LazyGroup):
         shows_all = ctx.meta.get(SHOWS_ALL)
         for heading, commands in _SECTIONS.items():
             if shows_all or heading == _EVERYDAY:
-                _write_section(formatter, heading, commands)
+                _write_section(formatter, heading, _summaries(commands))
         if not shows_all:
             formatter.write_paragraph()
             formatter.write_text("`arnode help --all` lists all commands.")
 
 
+def _summaries(commands: Mapping[str, CommandEntry]) -> dict[str, str]:
+    return {name: entry.summary for name, entry in commands.items()}
+
+
 def _write_section(
-    formatter: click.HelpFormatter, heading: str, commands: Mapping[str, CommandEntry]
+    formatter: click.HelpFormatter, heading: str, summaries: Mapping[str, str]
 ) -> None:
     with formatter.section(heading):
-        lines = [(name, entry.summary) for name, entry in commands.items()]
-        formatter.write_dl(lines, col_spacing=3)
+        formatter.write_dl(list(summaries.items()), col_spacing=3)

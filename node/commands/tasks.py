@@ -9,6 +9,7 @@ import click
 from node.commands.basics import Count, json_option, print_result, short
 from node.commands.checking import check
 from node.commands.replicate import replicate
+from node.commands.table import SummaryGroup
 from node.home.control_socket import call
 from node.home.faults import explaining_faults
 from node.home.home import Home
@@ -30,7 +31,7 @@ from trainer.task_kinds import kind_of, settled_task, text_task, words_of
 _POLL_S = 1.0
 
 
-@click.group
+@click.group(cls=SummaryGroup)
 def task() -> None:
     """List, show and prepare tasks."""
 

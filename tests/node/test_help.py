@@ -1,9 +1,14 @@
 """`arnode help` explains commands and the words of the glossary."""
 
+from collections.abc import Iterator
+
+import click
 import pytest
 
+from node.commands.table import COMMANDS
 from node.terminal.glossary import glossary
 from tests.node.test_commands import arnode
+from tests.node.test_named_commands import command_of
 
 
 def test_a_term_of_the_glossary_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
@@ -41,6 +46,30 @@ def test_a_word_within_a_definition_is_explained_by_it(
     capsys: pytest.CaptureFixture[str], word: str, term: str
 ) -> None:
     assert f"{term}: " in arnode(capsys, "help", word)
+
+
+def groups() -> Iterator[list[str]]:
+    waiting = [[name] for name in COMMANDS]
+    for words in waiting:
+        command, _ = command_of(words)
+        if isinstance(command, click.Group):
+            yield words
+            waiting += ([*words, name] for name in command.list_commands(click.Context(command)))
+
+
+def test_no_sentence_is_cut_in_a_list_of_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    listed = {" ".join(words): arnode(capsys, "help", *words) for words in groups()}
+    assert {"export", "task import", "home config", "network friends"} <= listed.keys()
+    cut = [text for text in listed.values() if "..." in text.partition("Commands:")[2]]
+    assert cut == []
+    assert "evidence into a file that" in (export := " ".join(listed["export"].split()))
+    assert "anyone can check." in export
+
+
+def test_a_usage_line_names_a_day_as_its_text_does(capsys: pytest.CaptureFixture[str]) -> None:
+    assert arnode(capsys, "help", "agent", "spending").startswith(
+        "Usage: arnode agent spending [OPTIONS] [DAY]"
+    )
 
 
 def test_an_unknown_word_is_an_error_that_names_the_nearest(
