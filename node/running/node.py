@@ -236,7 +236,7 @@ async def _go_on_from_copy(
         return
     say(
         "this home is a copy, and no peer knows later records of its key: if there are any, no peer"
-        " will count its claims. See docs/service.md, Back up the home"
+        " will count its claims. A new key is safe: `arnode stop`, then `arnode home key renew`"
     )
 
 

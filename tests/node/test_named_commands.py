@@ -90,6 +90,17 @@ def test_a_command_that_a_message_names_runs(folder: str) -> None:
     assert found == []
 
 
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_no_message_names_a_page_that_is_not_installed(folder: str) -> None:
+    named = [
+        f"{path.relative_to(ROOT)}: {text}"
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        for text in texts(ast.parse(path.read_text("utf-8")))
+        if re.search(r"\bdocs/[a-z-]+\.md", text)
+    ]
+    assert named == []
+
+
 def test_an_option_that_an_answer_names_exists() -> None:
     for asked, answer in ANSWERS.items():
         own = asked.split()[0]

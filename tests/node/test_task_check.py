@@ -86,6 +86,7 @@ def test_what_is_no_task_is_said_without_a_traceback(
     code, _, err = checked(capsys, str(tmp_path))
     assert code == 2
     assert "is not a task folder" in err
+    assert "hint: `arnode task init --target FILE --eval COMMAND --metric NAME` makes one" in err
     code, _, err = checked(capsys, "nowhere")
     assert code == 2
     assert "hint: possible: " in err

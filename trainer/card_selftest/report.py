@@ -17,6 +17,7 @@ from trainer.host.device import Device
 from trainer.language_model.text.token_cache import write_atomically
 
 NOTHING_ELSE: Final = "`tiny` runs on the processor"
+SEND_REPORT: Final = "send the report that `arnode doctor --self-test` writes"
 _VERSION: Final = 1  # of the self-test: raise it when the settings for scripts change
 _FOLDER: Final = "cards"
 _NOT_COMPARED: Final = ("power_limit_w",)  # may change while the card stays the same

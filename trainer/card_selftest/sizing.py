@@ -16,7 +16,7 @@ from typing import Any, Final
 from protocol.source import Source
 from protocol.syntax import syntax_tree
 from trainer.card_selftest.probing import Abilities
-from trainer.card_selftest.report import Fault
+from trainer.card_selftest.report import SEND_REPORT, Fault
 from trainer.cards.cards import GraphicsCard
 from trainer.cards.nvml import CardReader
 from trainer.host.capacity import available_bytes
@@ -288,5 +288,5 @@ def _broken(paced: Paced) -> Fault:
     return Fault(
         name="step-fails",
         said=f"a step of {paced.size} fails ({paced.why})",
-        hint="send the report; see docs/gpu-status.md",
+        hint=SEND_REPORT,
     )

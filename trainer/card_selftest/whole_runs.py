@@ -15,7 +15,7 @@ import numpy as np
 
 from protocol.source import Source
 from protocol.units import NANO
-from trainer.card_selftest.report import Fault
+from trainer.card_selftest.report import SEND_REPORT, Fault
 from trainer.language_model.data import TaskData, rows_of
 from trainer.language_model.text.vocabulary import Vocabulary, parse_ranks
 from trainer.measuring.outcome import RunOutcome
@@ -204,7 +204,7 @@ async def _catch_liar(runner: Runner, result: WholeRunResult) -> None:
             Fault(
                 name="liar-not-caught",
                 said=f"a model that reported losses {_LIE_NATS} nats too low passed its audit",
-                hint="send the report; see docs/gpu-status.md",
+                hint=SEND_REPORT,
             )
         )
 
@@ -239,14 +239,14 @@ def _seconds(stages: Iterable[Stage]) -> float:
 def _whole_run_fails(said: str) -> Fault:
     return Fault(
         name="run-fails", said=f"a whole run fails ({said})",
-        hint="send the report; see docs/gpu-status.md",
+        hint=SEND_REPORT,
     )  # fmt: skip
 
 
 def _audit_apart(said: str) -> Fault:
     return Fault(
         name="audit-beyond-tolerance", said=f"an honest run failed its audit ({said})",
-        hint="send the report; see docs/gpu-status.md",
+        hint=SEND_REPORT,
     )  # fmt: skip
 
 

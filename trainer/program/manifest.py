@@ -41,7 +41,10 @@ DEVICES: Final = ("cpu", "any", "cuda")
 SCORINGS: Final = ("judged", "self", "model")
 FOLDERS_HINT: Final = f"name both in the command, as in `run = ['./work', '{IN}', '{OUT}']`"
 VARIED: Final = ("argument", "variable", "folder")  # the parts of an evaluator that a seed may set
-MODULE_HINT: Final = "see docs/writing-a-task.md, An imported evaluator"
+MODULE_HINT: Final = (
+    "module is an editable .py file; [judge] vary is like 'argument seed', 'variable SEED' or"
+    " 'folder cases'"
+)
 BATCH_HINT: Final = f'only functions (`entry`) can use a batch: omit isolation, or use "{FRESH}"'
 
 

@@ -55,6 +55,10 @@ _WARMUP_LIMIT_S: Final = 10  # enough for a compiler that runs at the first call
 _MOST_JUDGES_GB: Final = 256
 _MOST_CALLS: Final = 100_000
 _MOST_TOKENS: Final = 1_000_000_000
+_CALLED_HINT: Final = (
+    "entry is a function like 'solve.py:solve', run a command like ['python', 'solve.py'], module a"
+    " file that the judge imports"
+)
 _DRAW_HINT: Final = "replace `fixed` in [instances], for example by `public = 1`, `secret = 1`"
 _FOLDER: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 
@@ -156,7 +160,7 @@ def _spec(fields: Fields, source: Source, recipe: ProgramRecipe) -> ProgramSpec:
     module = fields.text("module") if fields.has("module") else None
     if [run, entry, module].count(None) != 2:
         message = "or entry or module must be set, and only one of the three"
-        raise fields.error("run", message, "see docs/writing-a-task.md")
+        raise fields.error("run", message, _CALLED_HINT)
     build = fields.texts("build") if fields.has("build") else None
     _check_files(fields, source, run, build)
     if entry is not None and build is None:

@@ -96,7 +96,7 @@ def find_folder(wanted: str, own: Path) -> Path:
     if path.is_dir():
         raise UsageError(
             f"{path} is not a task folder: it has no {TASK_FILE}",
-            f"write a {TASK_FILE}; see docs/writing-a-task.md",
+            "`arnode task init --target FILE --eval COMMAND --metric NAME` makes one of a program",
         )
     here = [path.parent.name for path in Path().glob(f"*/{TASK_FILE}")]
     hint = nearest(wanted, {*names, *here})
