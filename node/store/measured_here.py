@@ -69,8 +69,7 @@ def choose_board(
         known = classes or {line.hardware_class for line in store.jobs.lines()}
         if known and (of_task or hardware_class not in known):
             raise UsageError(
-                f"there is no leaderboard of class {hardware_class!r} here;"
-                f" known classes: {', '.join(sorted(known))}",
+                f"there is no leaderboard of class {hardware_class!r} here",
                 nearest(hardware_class, known),
             )
     if not of_task:

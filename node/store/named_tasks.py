@@ -93,15 +93,15 @@ def task_named(store: Store, wanted: str, among: Iterable[bytes]) -> bytes:
         raise UsageError(
             f"{wanted!r} matches several tasks: {ids}", "pass one of these ids to --task"
         )
-    there = f"; known tasks: {', '.join(sorted(shown.values()))}" if shown else ""
     if wanted in builtin_tasks():
+        there = f"; known tasks: {', '.join(sorted(shown.values()))}" if shown else ""
         raise UsageError(
             f"nothing has been measured on task {wanted!r} here yet{there}",
             unless_running(f"`arnode start --task {wanted}` works on it"),
         )
     possible = list(shown.values()) or difflib.get_close_matches(wanted, builtin_tasks(), 1)
     hint = nearest(wanted, possible) if possible else "`arnode task list` lists the built-in tasks"
-    raise UsageError(f"there is no task {wanted!r} here{there}", hint)
+    raise UsageError(f"there is no task {wanted!r} here", hint)
 
 
 def _name(store: Store, task: bytes) -> str:
