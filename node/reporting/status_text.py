@@ -130,22 +130,22 @@ def list_words(known: Mapping[str, Any]) -> str:
 
 def _offline_words(network: str, online: bool | None, *, is_running: bool) -> str:
     """Describe a node that is connected to no network; `online` is the setting."""
-    if online:
-        return f"network {network}, not connected"
+    state = f"network {network}, not connected"
     if is_running:  # maybe by a flag of its start; while it runs, no other start can change it
-        return "network off"
-    state = "network off (`online = false`)"
-    if online is None:
-        state = f"network {network}, not connected"
-    return f"{state}; {joining_words(network)}"
+        return f"{state}: `arnode home logs` has the reason"
+    if online:
+        return state
+    why = "" if online is None else " (`online = false`)"
+    return f"{state}{why}; {joining_words(network)}"
 
 
 def print_peers(document: Mapping[str, Any]) -> None:
     """Print the peers document, one row per peer."""
     if document["network"] is None:
         say(
-            "this node is not connected to a network: `arnode home logs` has the reason, "
-            "`arnode help network` explains how to join one"
+            "this node is not connected to a network: `arnode home logs` has the reason; "
+            "`arnode stop`, then `arnode start --network NAME --yes` joins one that "
+            "`arnode network show` lists"
         )
         return
     for peer in document["peers"]:

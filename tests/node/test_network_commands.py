@@ -135,7 +135,7 @@ def test_a_node_that_speaks_to_no_network_has_one_in_use(arnode: Arnode, at_home
     at_home.config.write_text('net = "lab"\nonline = true\n')
     assert "network lab, not connected" in arnode("status")
     at_home.config.write_text('net = "lab"\nonline = false\n')
-    off = "network off (`online = false`); `arnode start --network lab --yes` joins lab"
+    off = "network lab, not connected (`online = false`); `arnode start --network lab --yes` joins"
     assert off in arnode("status")
     with running(at_home, {"name": None, "in_use": "main"}):
         assert "main  (in use)" in arnode("network", "show")

@@ -23,6 +23,7 @@ from node.reporting.status_text import (
     list_words,
     parting_words,
     print_lanes,
+    print_peers,
     print_status,
 )
 from node.store.blobs import Blobs
@@ -173,16 +174,24 @@ def test_lists_have_a_line_each(store: Store, capsys: pytest.CaptureFixture[str]
     assert "list " not in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("online", [None, False])
+@pytest.mark.parametrize("online", [None, False, True])
 def test_while_a_node_is_running_without_network_no_start_is_suggested(
     store: Store, capsys: pytest.CaptureFixture[str], online: bool | None
 ) -> None:
     document: dict[str, Any] = status_document(store, author=None, net="main", sandbox="none")
     print_status(document, online=online)
-    assert "arnode start --" in capsys.readouterr().out
+    assert ("arnode start --" in capsys.readouterr().out) is (online is not True)
     print_status(document | {"running": True}, online=online)
-    assert "network off\n" in (said := capsys.readouterr().out)
+    assert "network main, not connected: `arnode home logs`" in (said := capsys.readouterr().out)
     assert "arnode start" not in said
+
+
+def test_peers_without_a_network_names_the_command_that_joins(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    print_peers({"network": None})
+    joins = "`arnode stop`, then `arnode start --network NAME --yes` joins one"
+    assert joins in " ".join(capsys.readouterr().out.split())
 
 
 def test_what_models_took_today_is_reported(home: Home, store: Store) -> None:
