@@ -287,11 +287,12 @@ EXPORTED = {
     **dict.fromkeys((".json", ".jsonl"), "export jsonl"),
     **dict.fromkeys((".diff", ".patch"), "export patch"),
 }
-# Groups in which a name comes before the file, and what has that name.
+# Groups in which a name comes before the file, and what has that name, with the names for {}.
 NAMED_FIRST = {
-    "task import": "the system that it comes from",
-    "import": "the tool that it comes from",
-    "export": "the format",
+    "task import": "the system that it comes from: {}; for a program of your own: "
+    "`arnode task init`",
+    "import": "the tool that it comes from: {}",
+    "export": "the format: {}; `arnode export experiment ID DIR` writes a program",
 }
 LOOKING = ("list", "get", "describe", "inspect", "info")
 # Only these are suggested by name; of others the help is. A hint must not change anything.

@@ -166,8 +166,7 @@ def _command_hint(words: Sequence[str], context: click.Context) -> str:
         command = EXPORTED.get(suffix, "head")
         return f"did you mean `arnode {command} > {shlex.quote(words[0])}`?"
     if meaning := NAMED_FIRST.get(path.partition(" ")[2]):
-        own = "; for a program of your own: `arnode task init`" if "task" in path else ""
-        return f"name {meaning}: {', '.join(names)}{own}"
+        return f"name {meaning.format(', '.join(names))}"
     if word in COMMANDS:
         return f"`{word}` is a command of its own: see `arnode help {word}`"
     return f"the commands of `{path}`: {', '.join(names)}"

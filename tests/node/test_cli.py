@@ -242,6 +242,13 @@ def test_an_unknown_command_is_two_lines_with_a_hint(
                 "bundle, n-autoresearch, pi-autoresearch"
             ),
         ),
+        (
+            "export something",
+            (
+                "name the format: board, branch, bundle, experiment, jsonl, mlflow, patch, pr, "
+                "results.tsv, trackio, wandb; `arnode export experiment ID DIR` writes a program"
+            ),
+        ),
         ("export results.csv", "see `arnode help export results.tsv`"),
         ("export runs.csv", "did you mean `arnode export results.tsv > runs.csv`?"),
         ("export best.py", "did you mean `arnode head > best.py`?"),
