@@ -116,7 +116,8 @@ def start(
     home = Home.here()
     wishes = Wishes(network=net, has_invite=line is not None, agrees=agrees)
     if line is not None:
-        join_network(home, read_invite(line))
+        with home.lock():  # next to a running node this start fails, and must change nothing
+            join_network(home, read_invite(line))
     shares = shares_of(tasks) if len(tasks) > 1 else ()
     flags["task"] = shares[0].task if shares else next(iter(tasks), None)
     config = config_of(home, {**flags, **wishes.settings})

@@ -287,6 +287,18 @@ def test_a_running_node_is_to_be_started_again(arnode: Arnode, at_home: Home) ->
     assert "`arnode stop`, then `arnode start`" in arnode.err
 
 
+def test_a_start_next_to_a_running_node_joins_nothing(
+    arnode: Arnode, at_home: Home, other: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arnode("network", "init", "lab", "--private", "--bootstrap", ADDRESS)
+    line = arnode("network", "invite", "--network", "lab").strip()
+    monkeypatch.setenv("ARNODE_HOME", str(other.root))
+    with other.lock():
+        arnode("start", "--join", line, code=6)
+    assert "is running on the home" in arnode.err
+    assert json.loads(arnode("home", "config", "show", "--json"))["config"]["net"] != "lab"
+
+
 def test_settings_take_addresses(
     arnode: Arnode, monkeypatch: pytest.MonkeyPatch, at_home: Home
 ) -> None:
