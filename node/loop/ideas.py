@@ -352,6 +352,15 @@ class Ideas:
         return self._briefing.is_in_front
 
     @property
+    def is_early_trial_assigned(self) -> bool:
+        """True if this node is among those at work that make an early promotion trial."""
+        others = self._briefing.others
+        if others is None:
+            return True
+        what = f"early trial of {self._line_writer.key.task.hex()}"
+        return others.is_assigned(what, others.accepted(), self._briefing.clock_ms())
+
+    @property
     def was_last_kept(self) -> bool:
         """True if the last experiment was kept."""
         outcomes = self._outcomes.all

@@ -112,9 +112,11 @@ class Judging:
     def _is_early_one_worth_it(self) -> bool:
         """True if the line's first trial is likely to pass and costs little.
 
-        Without an early trial the head stays the baseline until eight patches are kept.
+        Without an early trial the head stays the baseline until eight patches are kept. On drawn
+        instances it takes eleven pairs or more, so in company only some nodes make it.
         """
-        if self._goal.is_on_demand:
+        is_long = self._line_writer.style.name == "differences"
+        if self._goal.is_on_demand or (is_long and not self._ideas.is_early_trial_assigned):
             return False
         return self._plan.is_early_trial_worth_it(
             kept_in(self._store, self._line_writer.known_line.stack),

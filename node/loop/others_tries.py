@@ -25,6 +25,7 @@ from trainer.task_folder.task import Task
 
 _AT_WORK_MS: Final = 6 * 3_600_000  # since an author's last result
 _MOST_AT_WORK: Final = 64
+_ASSIGNED_TO: Final = 4  # one of so many nodes; one alone could be a liar, or stop
 KEEP_WEIGHT: Final = 2  # as many screens without success weigh as much as one keep
 _MOST_TREES: Final = 2_000  # trees whose scores are remembered
 
@@ -136,9 +137,7 @@ class OthersTries:
         no node is without ideas while another has several, and few assignments change when a node
         joins or leaves.
         """
-        recent = [who for who in authors if now_ms - self._last_ms[who] < _AT_WORK_MS]
-        recent.sort(key=lambda who: (self._last_ms[who], who))
-        nodes = list(dict.fromkeys([self._author, *recent[-_MOST_AT_WORK:]]))
+        nodes = self._at_work(authors, now_ms)
         part = -(-len(ideas) // len(nodes))
         load = Counter[bytes]()
         others: set[str] = set()
@@ -150,6 +149,18 @@ class OthersTries:
             if owner != self._author:
                 others.add(idea)
         return frozenset(others)
+
+    def is_assigned(self, what: str, authors: set[bytes], now_ms: int) -> bool:
+        """Return True if `what` is assigned to this node: to a quarter of those at work, or one."""
+        nodes = self._at_work(authors, now_ms)
+        nodes.sort(key=lambda who: _weight(who, what), reverse=True)
+        return self._author in nodes[: max(1, len(nodes) // _ASSIGNED_TO)]
+
+    def _at_work(self, authors: set[bytes], now_ms: int) -> list[bytes]:
+        """Return this node and those of the authors who are at work on the line."""
+        recent = [who for who in authors if now_ms - self._last_ms[who] < _AT_WORK_MS]
+        recent.sort(key=lambda who: (self._last_ms[who], who))
+        return list(dict.fromkeys([self._author, *recent[-_MOST_AT_WORK:]]))
 
     def _read_on(self) -> None:
         for envelope, body in self._results.new():

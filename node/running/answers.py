@@ -260,8 +260,8 @@ class NodeAnswers:
         if self._node.membership is None:
             raise ArnodeError(
                 "this node is on no network, so it has no peers to ask",
-                "`arnode home logs` has the reason; `arnode stop`, then `arnode start --network NAME "
-                "--yes` joins one",
+                "`arnode home logs` has the reason; `arnode stop`, then "
+                "`arnode start --network NAME --yes` joins one",
             )
         if Blobs(self._node.home.blobs).has(body.text):
             return True

@@ -153,6 +153,21 @@ def test_what_somebody_screened_out_is_repeated_by_somebody_else(
     assert (len(evenly), len(again)) == (40, 20), "grace's part; this node repeats the others"
 
 
+def test_what_takes_many_runs_is_assigned_to_a_quarter_of_those_at_work(
+    line_writer: LineWriter, home: Home
+) -> None:
+    now_ms = time.time_ns() // 1_000_000
+    assert tries_of(line_writer).is_assigned("a trial", set(), now_ms), "nobody else is there"
+    peers = [peer_author(line_writer, home, number) for number in range(1, 9)]
+    for peer in peers:
+        publish(peer, "GELU")
+    of_each = [tries_by(line_writer, peer.key.public) for peer in peers]
+    for what in ("a trial", "another trial"):
+        assert sum(one.is_assigned(what, one.accepted(), now_ms) for one in of_each) == 2
+    tries = tries_of(line_writer)
+    assert tries.is_assigned("a trial", tries.accepted(), now_ms + 7 * HOUR_MS)
+
+
 def test_who_has_only_a_baseline_is_at_work_too(line_writer: LineWriter, home: Home) -> None:
     """Nodes that start together divide the ideas from the first one on."""
     ada = peer_author(line_writer, home, 1)

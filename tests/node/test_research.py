@@ -26,6 +26,7 @@ from node.line.idea import SUBMITTED, Idea, open_submission
 from node.line.job_kinds import KINDS
 from node.line.promotion_trial import PromotionTrial, open_promotion_trial
 from node.loop import research as research_module
+from node.loop.others_tries import OthersTries
 from node.loop.research import Research
 from node.loop.session_plan import Goal
 from node.running import node
@@ -41,6 +42,7 @@ from protocol.record_kinds import ResultBody
 from protocol.rule import DEFAULT
 from protocol.runs import CONTENDED
 from protocol.source import Source
+from protocol.styles import RUNS, Style
 from tests.node.examples import BASELINE, LINE, MANIFEST
 from tests.node.line_writers import (
     BASE_NANO,
@@ -624,6 +626,34 @@ def test_a_lines_first_trial_does_not_wait_for_a_full_stack_where_it_is_cheap(
     assert decisions.count("kept") == 2
     adopted = decisions.index("adopted")
     assert decisions[adopted + 1 :].count("discarded") == (7 if is_early else 0), decisions
+
+
+@pytest.mark.parametrize(
+    ("style", "is_assigned", "is_early"),
+    [
+        (RUNS, False, True),
+        (Style.drawing(64), True, True),
+        (Style.drawing(64), False, False),
+    ],
+    ids=["short", "long and assigned", "long and assigned to others"],
+)
+def test_an_early_trial_of_many_pairs_is_made_by_some_of_the_nodes(
+    bench: Bench,
+    monkeypatch: pytest.MonkeyPatch,
+    style: Style,
+    *,
+    is_assigned: bool,
+    is_early: bool,
+) -> None:
+    monkeypatch.setattr(Style, "of", lambda _manifest: style)
+    monkeypatch.setattr(OthersTries, "is_assigned", lambda *_: is_assigned)
+    first = proposal_of(BASELINE, "0.200").source
+    bench.runner.outcomes = dict([better("0.200"), better("0.201", first, 2 * GAIN_NANO)])
+    bench.rates = ["0.200", "0.3", "0.201", *(f"0.{number}" for number in range(401, 408))]
+    settled(bench.research().run())
+    decisions = bench.decisions()
+    adopted = decisions.index("adopted")
+    assert ("discarded" in decisions[adopted + 1 :]) is is_early, decisions
 
 
 def test_an_early_trial_waits_for_a_move_that_peers_kept(bench: Bench) -> None:
