@@ -30,9 +30,12 @@ from node.loop.slots import SEARCH, ArmState, Slots
 from node.loop.slow_ideas import SlowIdeas
 from node.store.jobs import Job
 from node.store.traces import refuse_trace
+from protocol.codecs import fit_line
+from protocol.remarks import MAX_TITLE
 from protocol.source import Source
 
 _MOST_REJECTED: Final = 50  # proposals in a row that the owner rejected on another working line
+_WHOLE = "whole source of: "
 _OUTDATED = "it does not fit the working line any more, or was tried meanwhile"
 _MOST_PASSED_OVER = 8  # proposals skipped since peers try them; a proposal may be expensive
 
@@ -218,7 +221,9 @@ class Ideas:
             return None
         self._tried.discard(idea.fingerprint)
         working, source = self._line_writer.explored, self._line_writer.source(step.tree)
-        return replace(idea, base=working.tree, edits=edits_between(working, source))
+        title = fit_line(_WHOLE + idea.title.removeprefix(_WHOLE), MAX_TITLE)
+        edits = edits_between(working, source)
+        return replace(idea, base=working.tree, edits=edits, title=title)
 
     async def close(self) -> None:
         """Cancel the proposals and the planner's aim that are being written."""

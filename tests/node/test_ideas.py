@@ -204,6 +204,7 @@ def test_on_an_exact_task_its_whole_source_is_tried_if_it_scored_better(
     assert (idea is not None) is is_tried
     if idea is not None:
         assert (idea.base, idea.tree) == (line_writer.known_line.working, job.step.tree)
+        assert idea.title == "whole source of: LEARNING_RATE → 0.5"
 
 
 def test_proposers_learn_what_was_decided_also_before_a_restart(
