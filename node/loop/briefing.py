@@ -237,9 +237,12 @@ class Briefing:
             values = hyperparameter_values(working, editable, specs)
             done = in_vain.union(kept)
             new = [move.name for move in self.task.moves if move.title not in done]
-            new += [hyperparameter_key(name) for name, _ in values]
             again = {move.name: move.title for move in self.task.moves if move.title in in_vain}
+            # Each kind apart: a node with two moves would test the second one late.
             assigned = others.part_of(new, authors, now_ms)
+            assigned |= others.part_of(
+                [hyperparameter_key(name) for name, _ in values], authors, now_ms
+            )
             assigned |= others.part_of([*again], authors, now_ms, titles=again)
         return _FromOthers(
             trials=others.trials(self._run_sd, authors, level_nano=self.exact_nano),

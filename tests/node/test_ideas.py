@@ -17,6 +17,7 @@ from node.loop.session_plan import Goal
 from node.store.blobs import Blobs
 from node.store.jobs import Job
 from node.store.store import Store
+from protocol.ideas import Edit, Move
 from protocol.remarks import IntentBody
 from protocol.source import Source
 from protocol.styles import Style
@@ -31,6 +32,7 @@ from tests.node.line_writers import (
 )
 from tests.node.peer_authors import PeerAuthor
 from tests.node.scripted import Bench, Rates
+from tests.node.test_others_tries import publish
 
 
 def ideas_of(home: Home, line_writer: LineWriter, *, count: int = 3) -> Ideas:
@@ -248,3 +250,21 @@ def test_proposers_are_shown_what_is_left_of_the_session(
     asyncio.run(bench.research().run())
     assert {left.experiments for left in reported.left} >= {2, 1}
     assert {left.seconds for left in reported.left} == {duration_s}
+
+
+@pytest.mark.parametrize("number", range(1, 9))
+def test_a_node_and_a_peer_begin_with_as_many_moves_each(
+    home: Home, line_writer: LineWriter, number: int
+) -> None:
+    """However the hyperparameters are divided: a second move of one node would come late."""
+    moves = tuple(
+        Move(
+            name=name, title=name, why="", edits=(Edit(path="train.py", search="L", replace=name),)
+        )
+        for name in ("first", "second")
+    )
+    publish(PeerAuthor(line_writer.store, Blobs(home.blobs), number=number), "another idea")
+    bench = Bench(home=home, store=line_writer.store, moves=moves)
+    ideas = bench.loop_assembly(line_writer).ideas
+    assigned = ideas.context().assigned_to_others
+    assert len(assigned & {"first", "second"}) == 1
