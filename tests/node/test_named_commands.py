@@ -78,12 +78,18 @@ def unknown_options(command: click.Command, words: list[str]) -> Iterator[str]:
             yield f"it has no option {option}"
 
 
+def texts_below(folder: str) -> Iterator[tuple[Path, str]]:
+    """Yield the texts of a folder's modules, each with its module's path."""
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        for text in texts(ast.parse(path.read_text("utf-8"))):
+            yield path.relative_to(ROOT), text
+
+
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_a_command_that_a_message_names_runs(folder: str) -> None:
     found = [
-        f"{path.relative_to(ROOT)}: `arnode {line}`: {fault}"
-        for path in sorted((ROOT / folder).rglob("*.py"))
-        for text in texts(ast.parse(path.read_text("utf-8")))
+        f"{path}: `arnode {line}`: {fault}"
+        for path, text in texts_below(folder)
         for line in _LINE.findall(text)
         for fault in faults(line)
     ]
@@ -92,12 +98,8 @@ def test_a_command_that_a_message_names_runs(folder: str) -> None:
 
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_no_message_names_a_page_that_is_not_installed(folder: str) -> None:
-    named = [
-        f"{path.relative_to(ROOT)}: {text}"
-        for path in sorted((ROOT / folder).rglob("*.py"))
-        for text in texts(ast.parse(path.read_text("utf-8")))
-        if re.search(r"\bdocs/[a-z-]+\.md", text)
-    ]
+    pages = re.compile(r"\bdocs/[a-z-]+\.md")
+    named = [f"{path}: {text}" for path, text in texts_below(folder) if pages.search(text)]
     assert named == []
 
 
