@@ -114,18 +114,20 @@ class Exploring:
             return True  # a peer's tree may itself be better than the head
         return not only_simplifies(self._store, self._line_writer.known_line.stack)
 
-    def is_worth_early_trial(self, *, is_in_front: bool) -> bool:
-        """Return True if the working line's gain is so large that early promotion would help peers.
+    @property
+    def is_worth_early_trial(self) -> bool:
+        """True if the working line's gain is so large that an early promotion would help peers."""
+        return is_worth_early_trial(self._spell().unclaimed_sd)
 
-        `is_in_front`: scores are exact, and no peer reported a better one than the working line's.
-        Then its lead over the trees on the leaderboard counts.
-        """
-        if is_worth_early_trial(self._spell().unclaimed_sd):
-            return True
-        if self._peers is None or not is_in_front:
+    @property
+    def leads_leaderboard(self) -> bool:
+        """True on an exact task if peers would catch up with the working line once promoted."""
+        kept_sd = self.gain_sd
+        if self._peers is None or not self._line_writer.style.is_exact:
             return False
-        lead_sd = self._peers.lead_sd(kept_sd=self.gain_sd)
-        return is_worth_early_trial(lead_sd, is_exact=True)
+        if not is_worth_early_trial(kept_sd, is_exact=True):
+            return False
+        return is_worth_early_trial(self._peers.lead_sd(kept_sd=kept_sd), is_exact=True)
 
     @property
     def is_on_branch(self) -> bool:

@@ -141,4 +141,7 @@ class Judging:
         has_end = self._plan.span or self._goal.max_experiments or self._goal.is_on_demand
         if has_end or not self._ideas.are_others_at_work:
             return False
-        return self._exploring.is_worth_early_trial(is_in_front=self._ideas.is_in_front)
+        exploring = self._exploring
+        return exploring.is_worth_early_trial or (
+            exploring.leads_leaderboard and self._ideas.is_in_front
+        )

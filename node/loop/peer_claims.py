@@ -149,14 +149,14 @@ class Peers:
             )
 
     def lead_sd(self, *, kept_sd: float) -> float:
-        """Return the working line's lead over the leaderboard's best tree by an accepted author.
+        """Return the working line's lead over the best of its head and accepted authors' trees.
 
         `kept_sd` is the working line's gain over the head.
         """
         rows, is_accepted = self._offers.rows(), self.author_filter()
         own_nano = self._own_bound_nano(rows)
-        theirs = (row.bound_nano or 0 for row in rows if is_accepted(row.author))
-        return (own_nano - max(theirs, default=0)) / NANO / self._noise_sd() + kept_sd
+        theirs = [row.bound_nano or 0 for row in rows if is_accepted(row.author)]
+        return kept_sd - (max([own_nano, *theirs]) - own_nano) / NANO / self._noise_sd()
 
     def best_tree(self, *, kept_sd: float) -> Idea | None:
         """Return the best untried tree to catch up with, as an idea on the working line.

@@ -12,7 +12,7 @@ from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.styles import Style
 from tests.node.examples import BASELINE
-from tests.node.line_writers import proposal_of
+from tests.node.line_writers import line_writer_of, proposal_of
 from tests.node.peer_authors import SD_NANO, PeerAuthor, peers
 from tests.node.scripted import Bench, Rates, better, until
 
@@ -38,7 +38,7 @@ def judged_after(
     goal: Goal,
     gain_sd: int,
     has_others: bool = True,
-    is_behind: bool = False,
+    theirs_sd: float = 1.0,
     proposer: str = "llm",
 ) -> int:
     """Work until nothing is left to try; the first idea has this gain.
@@ -55,8 +55,9 @@ def judged_after(
     )
     bench.runner.outcomes = dict([better("0.200", gain_nano=gain_sd * SD_NANO)])
     if has_others:
+        line_writer_of(home, store).announce()
         ada = PeerAuthor(store, Blobs(home.blobs))
-        ada.claims(proposal_of(BASELINE, "0.9").source, 1000.0 if is_behind else 1.0)
+        ada.claims(proposal_of(BASELINE, "0.9").source, theirs_sd)
 
     async def work() -> None:
         research = bench.research()
@@ -99,20 +100,22 @@ def test_else_it_waits_for_more(
 
 
 @pytest.mark.parametrize(
-    ("gain_sd", "is_behind", "is_early"), [(3, False, True), (1, False, False), (3, True, False)]
+    ("gain_sd", "theirs_sd", "is_early"),
+    [(3, 1.0, True), (1, 0.0, False), (3, 4.0, False), (3, 1000.0, False)],
+    ids=["in front", "too little", "a small lead", "a peer is in front"],
 )
 def test_the_node_that_leads_on_an_exact_task_is_judged_early(
     home: Home,
     store: Store,
     monkeypatch: pytest.MonkeyPatch,
     gain_sd: int,
+    theirs_sd: float,
     *,
-    is_behind: bool,
     is_early: bool,
 ) -> None:
     """There a trial takes one pair, and the others catch up with a smaller lead."""
     monkeypatch.setattr(Style, "of", lambda _manifest: Style(name="exact"))
     after = judged_after(
-        home, store, goal=Goal(), gain_sd=gain_sd, is_behind=is_behind, proposer="search"
+        home, store, goal=Goal(), gain_sd=gain_sd, theirs_sd=theirs_sd, proposer="search"
     )
     assert (after == 1) is is_early
