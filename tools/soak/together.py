@@ -179,7 +179,9 @@ async def _played(place: Path, group: Group, longest_s: float) -> Played:
             newcomer = await cast.start("newcomer", ARNODE, start, _SETTINGS)
             await _awaited(newcomer)
             turns.add(newcomer)
-            while not of_newcomer or of_newcomer[-1][1] < _NEWCOMER_RUNS:
+            # Not more than the others have: they would get the turns.
+            runs = min(_NEWCOMER_RUNS, group.runs)
+            while not of_newcomer or of_newcomer[-1][1] < runs:
                 await turns.give()
                 of_newcomer.append(await asyncio.to_thread(_progress, newcomer))
     return {"seen": seen, "newcomer": of_newcomer, "costs": costs}
