@@ -50,9 +50,9 @@ _MORE_FOR_DIFFERENCES = 9
 # Keeps 0.2 % of edits that change nothing, 57 % of gains of 2 sd and 91 % of 3 sd. A single recheck
 # keeps 13, 73 and 92 %. The few patches that get this far cost one pair for each recheck.
 _RECHECKED_DIFFERENCES_SD = (0.25, 0.5, 1.0, 1.25, 1.5)
-# Further rechecks would only cost time, just where gains are large: one of 3 sd takes 8 runs instead
-# of 10, one of 6 sd 5 instead of 11. As many edits that change nothing are kept as with five
-# rechecks and a last limit of 1.4 sd.
+# Further rechecks would cost time just where gains are large: one of 3 sd takes 8 runs instead of
+# 10, one of 6 sd 5 instead of 11. As many edits that change nothing are kept as with five rechecks
+# and a last limit of 1.4 sd.
 _ENOUGH_DIFFERENCES_SD = (8.0, 5.0, 3.5, 2.5)
 # A busy machine disturbs times for longer. There two rechecks in a row must gain this much.
 _PLAIN_TIMES_SD = 12.0

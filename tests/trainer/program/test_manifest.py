@@ -146,8 +146,8 @@ def test_fixed_instances_are_exact_unless_what_counts_is_measured(tmp_path: Path
 
 FAULTS: dict[str, tuple[dict[str, str], str, str]] = {
     # difference → part of the error, and part of the hint
-    "neither entry nor run": ({"how": 'editable = ["solve.py"]\n'}, "run or entry", "entry is a function like"),
-    "entry and run": ({"how": CALLED + 'run = ["./a"]\n'}, "run or entry", "entry is a function like"),
+    "neither entry nor run": ({"how": 'editable = ["solve.py"]\n'}, "run or entry", "entry is a"),
+    "entry and run": ({"how": CALLED + 'run = ["./a"]\n'}, "run or entry", "entry is a"),
     "an entry without a function": (
         {"how": 'editable = ["solve.py"]\nentry = "solve.py"\n'},
         "entry",
