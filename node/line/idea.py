@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Final, Self
 
 from agent.proposal import Proposal
 from agent.source.canonical import fingerprint as fingerprint_of
-from agent.source.edits import reapply
+from agent.source.edits import edits_between, reapply
 from node.line.line_writer import LineWriter
 from node.store.jobs import Job
 from protocol.codecs import fit_line, fit_text, long_text, single_line
@@ -24,6 +24,7 @@ EDITED: Final = "edited"  # the proposer of proposals that the owner edited
 _MAX_EDITS: Final = 64
 _MAX_ARM: Final = 200
 _MAX_MODEL: Final = 80
+_WHOLE: Final = "whole source of: "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +137,17 @@ def moved_idea(line_writer: LineWriter, idea: Idea) -> Idea | None:
         return None
     tree = line_writer.blobs.put_source(source)
     return replace(idea, base=working, tree=tree, fingerprint=fingerprint_of(source))
+
+
+def whole_idea(line_writer: LineWriter, idea: Idea) -> Idea:
+    """Return an idea's source, as it is, as a change of the present working line."""
+    working = line_writer.source(line_writer.known_line.working)
+    return replace(
+        idea,
+        base=working.tree,
+        edits=edits_between(working, line_writer.source(idea.tree)),
+        title=fit_line(_WHOLE + idea.title.removeprefix(_WHOLE), MAX_TITLE),
+    )
 
 
 def open_submission(

@@ -142,16 +142,16 @@ class Exploring:
     @property
     def gain_sd(self) -> float:
         """The total gain, in sd, of patches kept since the last promotion trial; 0 on a branch."""
-        return 0.0 if self._branch() else self._spell().kept_sd
+        return 0.0 if self.is_on_branch else self._spell().kept_sd
 
     @property
     def is_at_head(self) -> bool:
         """True if the working line is the head, or the head with patches removed."""
-        return self._branch() is None and not self.has_gains
+        return not self.is_on_branch and not self.has_gains
 
     def aim(self) -> Aim:
         """Return the current aim for proposers."""
-        return aim_of(self._spell().trend, is_on_branch=self._branch() is not None)
+        return aim_of(self._spell().trend, is_on_branch=self.is_on_branch)
 
     def may_be_judged(self, *, is_asked: bool) -> bool:
         """Return True if a promotion trial of the working line is worthwhile now.
@@ -171,7 +171,7 @@ class Exploring:
 
         A promotion trial of the kept patches then comes before a branch.
         """
-        return self._branch() is None and self._spell().trend.is_plateau
+        return not self.is_on_branch and self._spell().trend.is_plateau
 
     @property
     def is_due(self) -> bool:

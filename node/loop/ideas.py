@@ -17,9 +17,8 @@ from typing import Final
 from agent.hyperparameters.moves import applies, moves_in
 from agent.proposal import Context, Left, Proposal, Proposer
 from agent.source.canonical import fingerprint
-from agent.source.edits import edits_between
 from node.line.experiment import ExperimentStep
-from node.line.idea import SUBMITTED, Idea, SubmissionStep, moved_idea
+from node.line.idea import SUBMITTED, Idea, SubmissionStep, moved_idea, whole_idea
 from node.line.line_writer import LineWriter
 from node.line.rung_transfer import UNFIT, rung_transfer_ideas
 from node.loop.approvals import MOST_OPEN, Approvals
@@ -30,12 +29,9 @@ from node.loop.slots import SEARCH, ArmState, Slots
 from node.loop.slow_ideas import SlowIdeas
 from node.store.jobs import Job
 from node.store.traces import refuse_trace
-from protocol.codecs import fit_line
-from protocol.remarks import MAX_TITLE
 from protocol.source import Source
 
 _MOST_REJECTED: Final = 50  # proposals in a row that the owner rejected on another working line
-_WHOLE = "whole source of: "
 _OUTDATED = "it does not fit the working line any more, or was tried meanwhile"
 _MOST_PASSED_OVER = 8  # proposals skipped since peers try them; a proposal may be expensive
 
@@ -220,10 +216,7 @@ class Ideas:
         if sign * step.screen_nano >= sign * level_nano:
             return None
         self._tried.discard(idea.fingerprint)
-        working, source = self._line_writer.explored, self._line_writer.source(step.tree)
-        title = fit_line(_WHOLE + idea.title.removeprefix(_WHOLE), MAX_TITLE)
-        edits = edits_between(working, source)
-        return replace(idea, base=working.tree, edits=edits, title=title)
+        return whole_idea(self._line_writer, idea)
 
     async def close(self) -> None:
         """Cancel the proposals and the planner's aim that are being written."""

@@ -115,14 +115,15 @@ class Judging:
         Without an early trial the head stays the baseline until eight patches are kept. On drawn
         instances it takes eleven pairs or more, so in company only some nodes make it.
         """
-        is_long = self._line_writer.style.name == "differences"
-        if self._goal.is_on_demand or (is_long and not self._ideas.is_early_trial_assigned):
+        if self._goal.is_on_demand:
             return False
-        return self._plan.is_early_trial_worth_it(
+        is_worth_it = self._plan.is_early_trial_worth_it(
             kept_in(self._store, self._line_writer.known_line.stack),
             self._exploring.first_gain_sd,
             within_s=3600 * self._policy.promotion_trial_hours,
         )
+        is_long = self._line_writer.style.name == "differences"
+        return is_worth_it and (not is_long or self._ideas.is_early_trial_assigned)
 
     @property
     def _is_rising(self) -> bool:
