@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 MOST_SHOWN: Final = 10**9  # rows of a list; SQLite integers end at 2**63 - 1
-_ID_DIGITS: Final = 12
+ID_DIGITS: Final = 12
 
 
 class Count(click.IntRange):
@@ -165,7 +165,7 @@ def shown_line(store: "Store", task: str | None) -> "Line":
 
 def short(digest: bytes) -> str:
     """Return the first digits of an id, as printed for people. Every command accepts them."""
-    return digest.hex()[:_ID_DIGITS]
+    return digest.hex()[:ID_DIGITS]
 
 
 def print_result(document: Mapping[str, object], *lines: str, as_json: bool) -> None:

@@ -12,6 +12,7 @@ import click
 
 from agent.source.capabilities import CapabilityFinding
 from node.commands.basics import (
+    ID_DIGITS,
     Count,
     hex_or_none,
     json_option,
@@ -23,7 +24,7 @@ from node.commands.basics import (
 from node.home.control_socket import is_running
 from node.home.faults import empty_folder
 from node.home.home import Home
-from node.home.next_start import unless_running
+from node.home.next_start import PROMOTION_TRIAL, unless_running
 from node.home.settings_in_force import config_of
 from node.line.head_by_hand import (
     drop_kept,
@@ -46,9 +47,6 @@ from protocol.codecs import plain
 from protocol.errors import ArnodeError, SafetyError, UsageError
 from protocol.manifest import TaskManifest
 from protocol.source import Source
-
-_ID_DIGITS = 12
-_TRIAL = "`arnode start`, then `arnode stop --after-promotion-trial`"
 
 
 @click.command()
@@ -177,14 +175,14 @@ def _set(record: str, task: str | None, *, unverified: bool) -> None:
             return
         if marks and not unverified:
             raise SafetyError(
-                f"the source of {record[:_ID_DIGITS]} {concern(marks)}: {_summary(marks)}",
+                f"the source of {record[:ID_DIGITS]} {concern(marks)}: {_summary(marks)}",
                 "read it (`arnode diff`), then accept the risk with --unverified",
             )
         evidence = line_resources.store.experiments.evidence_for(line.key, tree)
         if evidence is None and not unverified:
             raise SafetyError(
-                f"the source of {record[:_ID_DIGITS]} passed no promotion trial here",
-                f"{_TRIAL} tries the working line; to accept the risk, add --unverified",
+                f"the source of {record[:ID_DIGITS]} passed no promotion trial here",
+                f"{PROMOTION_TRIAL} tries the working line; to accept the risk, add --unverified",
             )
         blobs.put_source(candidate.source)
         _move(line_resources, tree, evidence, candidate.stripped_from)
@@ -220,7 +218,7 @@ def _why_baseline(kept: int) -> str:
         return f"this is the baseline: nothing was kept yet; {next_step}"
     are, them = ("is", "it") if kept == 1 else ("are", "them")
     next_step = unless_running(
-        f"{_TRIAL} verifies {them}",
+        f"{PROMOTION_TRIAL} verifies {them}",
         f"A running node verifies {them} by itself, `arnode stop --after-promotion-trial` at once",
     )
     return (

@@ -5,6 +5,7 @@ from typing import Final
 from node.home.control_socket import is_running
 from node.home.home import Home
 
+PROMOTION_TRIAL: Final = "`arnode start`, then `arnode stop --after-promotion-trial`"
 _WAIT: Final = "a node is running: `arnode status` shows what it does"
 
 

@@ -6,7 +6,7 @@ A tree that passes a promotion trial is adopted with `LineWriter.move_to` instea
 from collections.abc import Collection
 from dataclasses import replace
 
-from node.home.next_start import unless_running
+from node.home.next_start import PROMOTION_TRIAL, unless_running
 from node.line.job_kinds import HEAD_TRIALS
 from node.line.line_writer import LineWriter
 from node.source_review.patches import PatchRecord
@@ -176,5 +176,5 @@ def _refuse_during_trial(line_writer: LineWriter) -> None:
     if line_writer.store.jobs.open_jobs(line_writer.key, *HEAD_TRIALS):
         raise ArnodeError(
             "a promotion trial against the current head is in progress",
-            "let it finish first (`arnode start`, then `arnode stop --after-promotion-trial`)",
+            f"let it finish first ({PROMOTION_TRIAL})",
         )
