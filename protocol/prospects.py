@@ -25,12 +25,12 @@ NEWCOMERS_SHARE: Final = 0.2  # of the slots, so that known authors do not use a
 MOST_IN_STACK: Final = 8  # a patch names at most this many parents
 # Combined claims or a certain lead of at least this much are worth runs of their own. Smaller ones
 # join the next promotion trial, whose pairs are run anyway. Catching up with a smaller lead would
-# cost another trial and the head's own patches. A change that a peer kept by few runs is tried
-# before its trial if it gained this much; most smaller gains are luck. In a simulation (`make bench
-# PART=overlap`) sixteen nodes that tried all of them first took 1.6 times as many runs, with a
-# limit of 4 sd 1.1 times as many.
+# cost the line's own patches. A change that a peer kept by few runs is tried before its trial if it
+# gained this much; most smaller gains are luck. In a simulation (`make bench PART=overlap`) sixteen
+# nodes that tried all of them first took 1.6 times as many runs, with a limit of 4 sd 1.1 times as
+# many.
 LARGE_SD: Final = 8.0
-_LEAST_LEAD_SD: Final = 2.0  # if the head has no patches of its own to lose
+_LEAST_LEAD_SD: Final = 2.0  # if there are no own patches to lose
 _LEAST_CHANCE: Final = 0.4
 
 # The prior of proposed patches: few gain (1 to 3 sd), many harm, most do nothing.
@@ -186,6 +186,15 @@ def least_lead_sd(*, has_own: bool, is_exact: bool = False) -> float:
     this node made. `is_exact`: scores repeat exactly, so one run shows whether the lead holds.
     """
     return LARGE_SD if has_own and not is_exact else _LEAST_LEAD_SD
+
+
+def is_lead_shown(claim_sd: float, gain_sd: float) -> bool:
+    """Return True if a peer's whole tree, tried on the working line, gained enough to replace it.
+
+    It would displace this node's own kept patches. A patch may be kept by luck, so for a tree two
+    lucky runs must not be enough.
+    """
+    return gain_sd >= min(claim_sd, LARGE_SD) / 2
 
 
 def is_stack_due(claims_sd: float, *, is_promotion_trial_next: bool) -> bool:

@@ -29,6 +29,7 @@ from node.store.traces import link_trace
 from node.terminal.vocabulary import MOST_SD, screened_words
 from protocol.codecs import single_line
 from protocol.fields import OPTIONAL, Items, Named
+from protocol.prospects import is_lead_shown
 from protocol.runs import Run, patch_score_nano
 from protocol.units import NANO, to_nano
 
@@ -127,6 +128,8 @@ class ExperimentStep(JobStep):
         level_nano = round(fmean(levels_nano[1:] or levels_nano))
         metric_nano = patch_score_nano(ended)
         gain = _gain_sd(metric_nano, level_nano, reading)
+        if move == "keep" and not self._may_replace_line(gain):
+            move = "discard"
         decision = {
             "keep": "kept",
             "rebase": "rebased",
@@ -187,6 +190,13 @@ class ExperimentStep(JobStep):
             why=self.idea.why,
             parents=parents,
         )
+
+    def _may_replace_line(self, gain_sd: float | None) -> bool:
+        """Return False if a peer's whole tree gained too little of its claimed lead."""
+        claim_milli = self.idea.claim_milli
+        if not self.idea.is_whole_tree or claim_milli is None or gain_sd is None:
+            return True
+        return is_lead_shown(claim_milli / 1000, gain_sd)
 
     def _reference_nano(self, line_writer: LineWriter) -> tuple[int, ...]:
         line = line_writer.known_line

@@ -19,6 +19,7 @@ from protocol.remarks import MAX_TITLE
 from protocol.source import Source
 
 SUBMITTED: Final = "try"  # the proposer of sources submitted by people or other programs
+WHOLE_TREE: Final = "best tree"  # the key of a peer's whole tree, tried on the working line
 EDITED: Final = "edited"  # the proposer of proposals that the owner edited
 
 _MAX_EDITS: Final = 64
@@ -98,6 +99,11 @@ class Idea(Mapped):
     def authors(self) -> tuple[bytes, ...]:
         """The authors of the claims that it tries, one per claim; empty for this node's ideas."""
         return () if self.author is None else (self.author, *(self.co_authors or ()))
+
+    @property
+    def is_whole_tree(self) -> bool:
+        """True for a peer's whole tree, which replaces the patches of the working line."""
+        return self.key == WHOLE_TREE
 
     @property
     def claims(self) -> tuple[bytes, ...]:

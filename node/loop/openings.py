@@ -155,8 +155,7 @@ class Openings:
         peers = self._peers
         if peers is None:
             return None
-        is_cheaper = self._line_writer.style.name in ("differences", "exact")
-        if is_cheaper and not self._exploring.is_on_branch:
+        if not self._exploring.is_on_branch:
             if not self._line_writer.known_line.reference_nano:
                 return None  # the screen of an idea needs a reference run
             kept_sd = self._exploring.gain_sd

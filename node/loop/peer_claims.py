@@ -15,7 +15,7 @@ from node.home.people import People
 from node.line.branch import Root
 from node.line.catch_up import CatchUpStep
 from node.line.experiment import PEER
-from node.line.idea import Idea
+from node.line.idea import WHOLE_TREE, Idea
 from node.line.line_writer import LineWriter
 from node.line.rerun import RerunStep, WantedClaim
 from node.loop.authors import author_rates, failed_alone
@@ -113,7 +113,10 @@ class Peers:
         return next(self._ahead(), None)
 
     def _ahead(self, *, kept_sd: float = 0.0) -> Iterator[CatchUpStep]:
-        """Yield the leaderboard's trees with a large lead over the head's gain plus `kept_sd`."""
+        """Yield the leaderboard's trees with a large lead over the head's gain plus `kept_sd`.
+
+        Trees that were tried are left out.
+        """
         line = self._line_writer.known_line
         rows = self._offers.rows()
         baseline_tree = self._line_writer.record_writer.manifest.baseline_tree
@@ -136,6 +139,8 @@ class Peers:
             body = self._offers.result(row)
             fit = body and self.source_review.tree(row.tree, body)
             if body is None or body.patch is None or not fit or fit.source.tree == line.verified:
+                continue
+            if self._store.jobs.tried(self._line_writer.key.task, fingerprint(fit.source)):
                 continue
             yield CatchUpStep(
                 base=line.verified,
@@ -161,29 +166,26 @@ class Peers:
     def best_tree(self, *, kept_sd: float) -> Idea | None:
         """Return the best untried tree to catch up with, as an idea on the working line.
 
-        `kept_sd` is the working line's gain over the head. On drawn instances and exact tasks,
-        keeping the tree takes fewer runs than a trial against the head. The trial of the working
-        line follows.
+        `kept_sd` is the working line's gain over the head. Keeping the tree takes fewer runs than a
+        trial against the head. The trial of the working line follows.
         """
-        working = self._line_writer.explored
-        for step in self._ahead(kept_sd=kept_sd):
-            source = self._line_writer.source(step.tree)
-            mark = fingerprint(source)
-            if not self._store.jobs.tried(self._line_writer.key.task, mark):
-                return Idea(
-                    base=working.tree,
-                    tree=step.tree,
-                    fingerprint=mark,
-                    key=PEER,
-                    title=f"best tree of {step.author.hex()[:12]}",
-                    why="the best tree of the leaderboard",
-                    proposer=PEER,
-                    edits=edits_between(working, source),
-                    parents=(step.patch,),
-                    author=step.author,
-                    claim_milli=round(1000 * step.gain_nano / NANO / self._noise_sd()),
-                )
-        return None
+        step = next(self._ahead(kept_sd=kept_sd), None)
+        if step is None:
+            return None
+        working, source = self._line_writer.explored, self._line_writer.source(step.tree)
+        return Idea(
+            base=working.tree,
+            tree=step.tree,
+            fingerprint=fingerprint(source),
+            key=WHOLE_TREE,
+            title=f"best tree of {step.author.hex()[:12]}",
+            why="the best tree of the leaderboard",
+            proposer=PEER,
+            edits=edits_between(working, source),
+            parents=(step.patch,),
+            author=step.author,
+            claim_milli=round(1000 * step.gain_nano / NANO / self._noise_sd()),
+        )
 
     def elsewhere(self, *, avoided: Collection[bytes], reach_sd: float) -> Root | None:
         """Return another author's best tree that is not far below the head, to branch to.

@@ -13,6 +13,7 @@ from node.line.catch_up import CatchUpStep
 from node.line.experiment import PEER, ExperimentStep
 from node.line.line_writer import LineWriter
 from node.loop.authors import author_rates
+from node.loop.others_tries import OthersTries
 from node.loop.peer_claims import Peers
 from node.loop.session_plan import Goal
 from node.store.blobs import Blobs
@@ -90,7 +91,7 @@ def peer_trials(bench: Bench) -> list[ExperimentStep]:
 
 
 @pytest.mark.parametrize(
-    ("claim_sd", "gain_sd", "is_caught_up", "verdict"),
+    ("claim_sd", "gain_sd", "is_whole", "verdict"),
     [
         (6.0, 6.0, True, "confirmed"),
         (2.0, 6.0, False, "confirmed"),
@@ -98,15 +99,15 @@ def peer_trials(bench: Bench) -> list[ExperimentStep]:
     ],
 )
 def test_the_demo_reports_what_came_of_a_claim_however_it_was_tried(
-    bench: Bench, ada: PeerAuthor, claim_sd: float, gain_sd: float, is_caught_up: bool, verdict: str
+    bench: Bench, ada: PeerAuthor, claim_sd: float, gain_sd: float, is_whole: bool, verdict: str
 ) -> None:
-    """One that leads by little is no tree to catch up with, but an idea like the own ones."""
+    """One that leads by little is tried as a patch."""
     theirs = rated("0.5")
     ada.claims(theirs, claim_sd)
     truly(bench, theirs, gain_sd)
     bench.ideas = 0
     work(bench)
-    assert bool(catch_ups(bench)) is is_caught_up
+    assert [step.idea.is_whole_tree for step in peer_trials(bench)] == [is_whole]
     reported = [(tree, said) for tree, _, said in verdicts(bench.store, LINE)]
     assert reported == [(theirs.tree, verdict)]
 
@@ -115,12 +116,12 @@ def test_a_newcomer_catches_up_with_the_best_tree_and_adopts_it(
     bench: Bench, blobs: Blobs, ada: PeerAuthor
 ) -> None:
     best = rated("0.5")
-    claim = ada.claims(best, 6.0, title="a better rate")
+    ada.claims(best, 6.0, title="a better rate")
     truly(bench, best, 6.0)
     work(bench)
     assert heads(bench)[0] == best.tree
-    (step,) = catch_ups(bench)
-    assert (step.target, step.author, step.verdict) == (claim, ada.key.public, "confirmed")
+    (step,) = peer_trials(bench)
+    assert (step.tree, step.idea.author, step.decision) == (best.tree, ada.key.public, "kept")
     adoptions = [
         record.body for record in bench.store.records.own() if isinstance(record.body, AdoptBody)
     ]
@@ -131,11 +132,11 @@ def test_a_newcomer_catches_up_with_the_best_tree_and_adopts_it(
     assert {run.role for run in evidence.runs} == {"base", "candidate"}
 
 
-@pytest.mark.parametrize(("style", "runs"), [("differences", 3), ("exact", 1)])
-def test_a_newcomer_tries_the_best_tree_on_its_working_line_first_where_that_is_cheaper(
+@pytest.mark.parametrize(("style", "runs"), [("runs", 2), ("differences", 3), ("exact", 1)])
+def test_a_newcomer_is_level_as_soon_as_the_best_tree_is_kept(
     bench: Bench, ada: PeerAuthor, monkeypatch: pytest.MonkeyPatch, style: StyleName, runs: int
 ) -> None:
-    """On drawn instances a trial against the head takes thirteen pairs or more."""
+    """A trial against the head takes four pairs, and thirteen or more on drawn instances."""
     monkeypatch.setattr(Style, "of", lambda _manifest: Style(name=style))
     best = rated("0.5")
     ada.claims(best, 20.0, title="a better rate", pairs=13)
@@ -148,6 +149,27 @@ def test_a_newcomer_tries_the_best_tree_on_its_working_line_first_where_that_is_
     assert heads(bench)[0] == best.tree, "the trial at the session's end verified it"
     (job,) = bench.store.jobs.closed_jobs(LINE, ExperimentStep)
     assert len(bench.store.jobs.runs_of(job.id)) == runs
+
+
+def test_a_peers_tree_is_verified_early_by_any_node(
+    bench: Bench, ada: PeerAuthor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise a newcomer would have no verified head for as long as it finds little."""
+    monkeypatch.setattr(OthersTries, "is_assigned", lambda *_: False)
+    best = rated("0.5")
+    ada.claims(best, 20.0)
+    truly(bench, best, 20.0)
+    now_s = 0.0
+
+    def pass_time() -> None:
+        nonlocal now_s
+        now_s += 3.0
+
+    bench.runner.takes, bench.clock_s = pass_time, lambda: now_s
+    bench.ideas, bench.goal, bench.has_company = 6, Goal(), False
+    work(bench)
+    decisions = bench.decisions()
+    assert "discarded" in decisions[decisions.index("adopted") :], decisions
 
 
 @pytest.mark.parametrize(("claim_sd", "is_tried"), [(6.0, True), (4.0, False)])
@@ -193,8 +215,8 @@ def test_a_lie_is_refuted_and_moves_nothing(bench: Bench, blobs: Blobs, ada: Pee
     ada.claims(rated("0.5"), 6.0)
     work(bench)
     assert heads(bench) == (BASELINE.tree, BASELINE.tree)
-    (step,) = catch_ups(bench)
-    assert step.verdict == "refuted"
+    (step,) = peer_trials(bench)
+    assert step.decision == "screened_out"
     rates = peers()(line_writer_of(bench.home, bench.store)).rates()
     assert rates[ada.key.public].chance < 0.25
 
@@ -203,7 +225,18 @@ def test_it_is_tried_once(bench: Bench, blobs: Blobs, ada: PeerAuthor) -> None:
     ada.claims(rated("0.5"), 6.0)
     work(bench)
     work(bench)
-    assert len(catch_ups(bench)) == 1
+    assert (len(peer_trials(bench)), catch_ups(bench)) == (1, [])
+
+
+@pytest.mark.parametrize(("gain_sd", "decision"), [(3.5, "rechecked_out"), (4.5, "kept")])
+def test_a_tree_replaces_the_line_only_if_it_gains_half_of_a_large_claim(
+    bench: Bench, ada: PeerAuthor, gain_sd: float, decision: str
+) -> None:
+    """Two lucky runs keep a patch, but must not displace this node's own patches."""
+    ada.claims(rated("0.5"), 20.0)
+    truly(bench, rated("0.5"), gain_sd)
+    work(bench)
+    assert [step.decision for step in peer_trials(bench)] == [decision]
 
 
 def test_a_small_lead_is_not_worth_a_confirmation_of_its_own(
@@ -211,7 +244,7 @@ def test_a_small_lead_is_not_worth_a_confirmation_of_its_own(
 ) -> None:
     ada.claims(rated("0.5"), 3.6)
     work(bench)
-    assert catch_ups(bench) == []
+    assert [step.idea.is_whole_tree for step in peer_trials(bench)] == [False]
 
 
 def test_the_tree_to_catch_up_with_is_chosen_by_what_is_sure_of_it(
@@ -219,17 +252,14 @@ def test_the_tree_to_catch_up_with_is_chosen_by_what_is_sure_of_it(
 ) -> None:
     """Of many figures the largest is the luckiest: a bound allows for its author's tries."""
     steady, lucky = rated("0.5"), rated("0.6")
-    claim = ada.claims(steady, 6.0)
+    ada.claims(steady, 6.0)
     for number in range(30):
         omar.claims(rated(f"0.{700 + number}"), 0.1)
     omar.claims(lucky, 6.5)
     truly(bench, steady, 6.0)
     work(bench)
-    assert [step.target for step in catch_ups(bench)] == [claim]
-    (step,) = catch_ups(bench)
-    assert step.gain_nano == 6 * SD_NANO
-    assert step.lower_nano is not None
-    assert 2 * SD_NANO < step.lower_nano < step.gain_nano
+    (step,) = (step for step in peer_trials(bench) if step.idea.is_whole_tree)
+    assert (step.tree, step.idea.claim_milli) == (steady.tree, 6000)
 
 
 def test_a_patch_on_the_best_tree_is_tried_once_this_node_is_there(
@@ -242,7 +272,8 @@ def test_a_patch_on_the_best_tree_is_tried_once_this_node_is_there(
     truly(bench, best, 6.0)
     truly(bench, wider, 8.0)
     work(bench)
-    (step,) = peer_trials(bench)
+    whole, step = peer_trials(bench)
+    assert (whole.tree, whole.decision) == (best.tree, "kept")
     assert (step.base, step.tree, step.idea.author) == (best.tree, wider.tree, omar.key.public)
     assert step.decision == "kept"
     assert heads(bench)[1] == wider.tree
@@ -379,7 +410,7 @@ def test_who_made_up_a_head_gets_no_second_confirmation(bench: Bench, ada: PeerA
         ada.claims(rated(f"0.{500 + number}"), 6.0 + number)
     work(bench)
     work(bench)
-    assert [step.verdict for step in catch_ups(bench)] == ["refuted"]
+    assert [step.decision for step in peer_trials(bench)] == ["screened_out"]
 
 
 def test_a_gain_blown_up_proves_no_author(bench: Bench, blobs: Blobs, ada: PeerAuthor) -> None:
@@ -387,7 +418,7 @@ def test_a_gain_blown_up_proves_no_author(bench: Bench, blobs: Blobs, ada: PeerA
     ada.claims(head, 18.0)
     truly(bench, head, 6.0)
     work(bench)
-    assert [(step.verdict, step.word) for step in catch_ups(bench)] == [("smaller", "smaller")]
+    assert [step.decision for step in peer_trials(bench)] == ["kept"]
     assert heads(bench)[0] == head.tree
     rate = author_rates(line_writer_of(bench.home, bench.store), ())[ada.key.public]
     assert rate.status == "open"
@@ -455,7 +486,7 @@ def test_a_trusted_authors_next_head_is_tried(bench: Bench, blobs: Blobs, ada: P
     ada.claims(second, 14.0)
     truly(bench, second, 14.0)
     work(bench)
-    assert [step.verdict for step in catch_ups(bench)] == ["confirmed", "confirmed"]
+    assert [step.decision for step in peer_trials(bench)] == ["kept", "kept"]
     assert heads(bench)[0] == second.tree
 
 
@@ -596,10 +627,10 @@ def test_a_head_with_patches_of_its_own_needs_a_larger_lead(bench: Bench, ada: P
     ada.claims(rated("0.5"), 6.0 + 6.0)
     trust(bench, ada)
     work(bench)
-    assert catch_ups(bench) == []
+    assert [step.idea.is_whole_tree for step in peer_trials(bench)] == []
     ada.claims(rated("0.6"), 6.0 + 9.0)
     work(bench)
-    assert len(catch_ups(bench)) == 1
+    assert [step.idea.is_whole_tree for step in peer_trials(bench)] == [True]
 
 
 # With company
@@ -624,4 +655,4 @@ def test_a_node_without_ideas_waits_for_others_and_receives_them(
             await working
 
     asyncio.run(within())
-    assert [step.verdict for step in catch_ups(bench)] == ["confirmed"]
+    assert [step.decision for step in peer_trials(bench)] == ["kept"]

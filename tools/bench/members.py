@@ -1,7 +1,8 @@
 """The members of a simulated swarm.
 
-Each member decides with the shipped code: its own experiments and promotion trials, catching up
-with a better head, and trials of others' claims by `protocol.prospects`. Patches add up and merge.
+Each member decides with the shipped code: its own experiments and promotion trials, trials of
+better heads on its working line, and of others' claims, by `protocol.prospects`. Patches add up and
+merge.
 Only runs, leaderboards without delay and liars are simulated.
 """
 
@@ -19,6 +20,7 @@ from protocol.gains import MILLION, T95, luck
 from protocol.prospects import (
     MOST_IN_STACK,
     AuthorRate,
+    is_lead_shown,
     is_stack_due,
     is_worth_early_trial,
     least_lead_sd,
@@ -28,7 +30,6 @@ from protocol.prospects import (
     trial_outcome,
     turns,
 )
-from protocol.rule import Claim
 from tools.bench.offers import Offer, Swarm
 from tools.bench.streams import SD, Node
 from tools.bench.worlds import draw_gain
@@ -53,11 +54,12 @@ class Member(Node):
     number: int = 0
     swarm: Swarm = field(default_factory=lambda: Swarm.of(random.Random(0), members=1))
     head: frozenset[int] = frozenset()
+    start: frozenset[int] = frozenset()  # of the working line: the head, or a better one of others
     added: list[frozenset[int]] = field(default_factory=list)
     rates: dict[int, AuthorRate] = field(default_factory=dict)
     tried: set[frozenset[int]] = field(default_factory=set)
     failed: set[Offer] = field(default_factory=set)
-    caught_up: set[Offer] = field(default_factory=set)
+    tried_heads: set[Offer] = field(default_factory=set)
     anchor_sd: float = 0.0
     bound_sd: float = 0.0
     tries: int = 0
@@ -72,6 +74,7 @@ class Member(Node):
         # Both are rare, and not possible here, where heads are sets of patches.
         self.looks_back = self.explores = False
         self._trial: Sequence[Offer] = ()
+        self._tree: Offer | None = None  # the head that the present experiment tries
         self._claim_sd = 0.0
         self._pool = self.swarm.ideas.of(self.number, self.machine.chance, lambda: self._doubted)
         self._fits: dict[Offer, frozenset[int]] = {}
@@ -88,8 +91,10 @@ class Member(Node):
                 self._experiment()
             else:
                 self._run_promotion_trial()
-        elif not self.stack and (best := self._best_head()):
-            self._catch_up(best)
+        elif not self._needs_reference_run() and (best := self._best_head()):
+            self._tree = best
+            self.tried_heads.add(best)
+            self._experiment()
         else:
             super().go_on()
 
@@ -102,14 +107,14 @@ class Member(Node):
     @property
     def known(self) -> frozenset[int]:
         """All patches in the working line."""
-        return self.head.union(*self.added)
+        return self.start.union(*self.added)
 
     @property
     def _is_due(self) -> bool:
         return self.peer_runs < SHARE * (self.machine.runs + 1)
 
     def _best_head(self) -> Offer | None:
-        least_sd = least_lead_sd(has_own=bool(self.head))
+        least_sd = self.kept_sd + least_lead_sd(has_own=bool(self.head or self.stack))
         latest, is_due = self.swarm.latest_visible_run(self.machine.runs), self._is_due
         may = {author: may_catch_up(rate, is_due=is_due) for author, rate in self.rates.items()}
         may_newcomer = may_catch_up(AuthorRate(), is_due=is_due)
@@ -119,32 +124,16 @@ class Member(Node):
             if offer.runs <= latest
             and offer.bound_sd - self.bound_sd >= least_sd
             and offer.author != self.number
-            and offer not in self.caught_up
+            and offer not in self.tried_heads
             and may.get(offer.author, may_newcomer)
         ]
         return max(ahead, key=lambda offer: offer.bound_sd, default=None)
 
-    def _catch_up(self, offer: Offer) -> None:
-        self.caught_up.add(offer)
-        before = self.machine.runs
-        worth = self.swarm.worth(offer.head)
-        lead_sd, sure_sd = offer.anchor_sd - self.anchor_sd, offer.bound_sd - self.anchor_sd
-        self.tries += 1
-        claim = Claim(gain=lead_sd * SD, lower=sure_sd * SD)
-        confirmation = self._confirm(worth, claim, self.next_policy(offer.author))
-        verdict = confirmation.judgement.verdict if confirmation.judgement else None
-        if verdict is not None:
-            outcome = "unconfirmed" if verdict == "smaller" else verdict
-            self.rates[offer.author] = self._rate(offer).after(outcome)
-        if confirmation.move == "pass":
-            self.progress.adopt(worth - self.progress.gain)
-            self.restart_alpha_budget(offer.author)
-            self.head = offer.head
-            self._note_anchor()
-        self._reference_runs_from(confirmation)
-        self.peer_runs += self.machine.runs - before
-
     def _own_idea(self, chance: random.Random) -> float:
+        if self._tree:
+            self._step = self._tree.head - self.known
+            self._claim_sd = self._tree.anchor_sd - self.anchor_sd - self.kept_sd
+            return self.swarm.worth(self._tree.head) - self.swarm.worth(self.known)
         if not self._trial and self._is_due:
             self._trial = self._next_trial(chance)
         if self._trial:
@@ -281,8 +270,15 @@ class Member(Node):
         """Return the part of an offer's claim that is due to patches not in `known`."""
         return offer.claim_sd * len(self._fitting(offer) - known) / len(offer.step)
 
+    def may_be_kept(self, gain_sd: float) -> bool:
+        return self._tree is None or is_lead_shown(self._claim_sd, gain_sd)
+
     def decided(self, *, is_kept: bool, gain_sd: float, runs: int) -> None:
         """Record the result of the last proposal, and rate the authors of its offers."""
+        if self._tree:
+            self._tree_decided(self._tree, is_kept=is_kept, gain_sd=gain_sd, runs=runs)
+            self._tree = None
+            return
         trial, self._trial = self._trial, ()
         if not trial and self.swarm.ideas.assumed.pool is not None:
             self._publish_idea(is_kept=is_kept, gain_sd=gain_sd)
@@ -305,6 +301,14 @@ class Member(Node):
             for offer in trial:
                 self.rates[offer.author] = self._rate(offer).after(outcome)
 
+    def _tree_decided(self, tree: Offer, *, is_kept: bool, gain_sd: float, runs: int) -> None:
+        outcome = trial_outcome(is_kept=is_kept, claim_sd=self._claim_sd, gain_sd=gain_sd)
+        self.rates[tree.author] = self._rate(tree).after(outcome)
+        self.peer_runs += runs
+        if is_kept:
+            self.start, self.added = tree.head, []
+            self.kept_sd += gain_sd
+
     def _publish_idea(self, *, is_kept: bool, gain_sd: float) -> None:
         """Publish the result of an idea, and remember that of several."""
         ideas, said = self.swarm.ideas, (self.number, self.machine.runs, gain_sd)
@@ -324,10 +328,10 @@ class Member(Node):
         """Publish a stack that passed as an offer."""
         self.tries += 1
         self.kept_sd = 0.0
-        step = frozenset[int]().union(*self.added)
-        self.added = []
+        known, self.added = self.known, []
+        step = known - self.head
         if passed and confirmation.latest is not None:
-            self.head |= step
+            self.head = known
             self._note_anchor()
             self.swarm.offers.append(
                 Offer(
@@ -341,6 +345,7 @@ class Member(Node):
                     pairs=len(confirmation.pairs),
                 )
             )
+        self.start = self.head
 
     def _note_anchor(self) -> None:
         noise = self.machine.chance.gauss(0, _ANCHOR_ERROR_SD)

@@ -32,7 +32,7 @@ from node.line.trial import (
 )
 from node.loop.session_plan import is_early_trial_worth_it, is_time_to_judge
 from node.store.jobs import PlannedRun, StoredOutcome
-from protocol.rule import AGAIN, DEFAULT, POWER, Claim, Policy, has_drifted, trial_alpha
+from protocol.rule import AGAIN, DEFAULT, POWER, Policy, has_drifted, trial_alpha
 from protocol.runs import Role, Run
 from protocol.statistics import NoiseEstimate
 from protocol.units import NANO
@@ -98,9 +98,7 @@ class Node:
     tried_roots: Counter[tuple[int, int]] = field(default_factory=Counter)
     branches: int = 0
     candidate_scale: float = 1.0  # noise of candidates relative to other runs
-    # Trials since the last adoption: of own stacks (None) and by introducer, in order of places.
-    trials: Counter[int | None] = field(default_factory=Counter)
-    first: int | None = None  # the introducer in first place
+    trials: int = 0  # since the last adoption
 
     def work(self, runs: int) -> Progress:
         """Spend `runs` runs. Work in progress at a session's end continues in the next session."""
@@ -254,6 +252,9 @@ class Node:
         reading, level_nano = self._reading(), self._level_nano()
         while (move := next_of_trial(runs, (level_nano,) * 2, reading, is_current=True)) == "run":
             runs.append(self._run("candidate", self._worth + gain, len(runs)))
+        gain_sd = reading.value(level_nano - self._measured(runs[-1])) / reading.noise.sd
+        if move == "keep" and not self.may_be_kept(gain_sd):
+            move = "discard"
         if self.branch:
             self.branch.experiments += 1
             self.branch.heights_sd.append(self._height_sd(level_nano))
@@ -262,9 +263,12 @@ class Node:
         if move == "keep":
             self.stack.append(gain)
             self._set_reference_runs([self._measured(runs[-1])])
-        below = reading.value(level_nano - self._measured(runs[-1]))
-        self.stack_sd += below / reading.noise.sd if move == "keep" else 0.0
-        self.decided(is_kept=move == "keep", gain_sd=below / reading.noise.sd, runs=len(runs))
+        self.stack_sd += gain_sd if move == "keep" else 0.0
+        self.decided(is_kept=move == "keep", gain_sd=gain_sd, runs=len(runs))
+
+    def may_be_kept(self, gain_sd: float) -> bool:
+        """Return True if the last proposal, which passed its runs, may be kept."""
+        return True
 
     def decided(self, *, is_kept: bool, gain_sd: float, runs: int) -> None:
         """Handle the result of the last proposal."""
@@ -292,7 +296,7 @@ class Node:
         self.last_stack = [worth - self.progress.gain]
         self.parts = [*([] if self.branch else self.parts), *self.stack]
         self.progress.adopt(worth - self.progress.gain)
-        self.restart_alpha_budget()
+        self.trials = 0
         self.heads.append(worth)
         self.branch, self.is_asked, self.trend = None, False, Trend()
 
@@ -329,17 +333,10 @@ class Node:
                 [pair.base.metric_nano or 0 for pair in confirmation.pairs[-2:]]
             )
 
-    def next_policy(self, introducer: int | None = None) -> Policy:
+    def next_policy(self) -> Policy:
         """Return the policy for the next trial, which uses up a part of the alpha budget."""
-        self.trials[introducer] += 1
-        places = [one for one in self.trials if one is not None]
-        place = None if introducer is None else places.index(introducer) + 1
-        return replace(self.policy, alpha=trial_alpha(self.trials[introducer], introducer=place))
-
-    def restart_alpha_budget(self, introducer: int | None = None) -> None:
-        """Reset the alpha budget after a promotion, which may be of an introducer's tree."""
-        self.first = self.first if introducer is None else introducer
-        self.trials = Counter() if self.first is None else Counter({self.first: 0})
+        self.trials += 1
+        return replace(self.policy, alpha=trial_alpha(self.trials))
 
     def judged(self, *, passed: bool, confirmation: Confirmation) -> None:
         """Handle the result of a stack's trial, before the stack is adopted or dropped."""
@@ -347,7 +344,6 @@ class Node:
     def _confirm(
         self,
         worth: float,
-        claim: Claim | None = None,
         policy: Policy | None = None,
         anchor_pairs: int = ANCHOR_PAIRS,
         base: float | None = None,
@@ -359,11 +355,7 @@ class Node:
         needs_anchor = anchor_pairs > 0 and self.progress.adopted > 0
         while True:
             confirmation = next_of_confirmation(
-                runs,
-                reading,
-                needs_anchor=needs_anchor,
-                anchor_pairs=anchor_pairs,
-                claim=claim,
+                runs, reading, needs_anchor=needs_anchor, anchor_pairs=anchor_pairs
             )
             if confirmation.move == "pair":
                 seed = len(runs)
