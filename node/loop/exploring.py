@@ -21,7 +21,7 @@ from node.line.branch import (
     open_return,
     trees_gone_on_from,
 )
-from node.line.experiment import COMBINING, ExperimentStep, level_on
+from node.line.experiment import COMBINING, PEER, ExperimentStep, level_on
 from node.line.idea import Idea
 from node.line.line_writer import LineWriter
 from node.line.plateaus import (
@@ -118,6 +118,12 @@ class Exploring:
     def is_worth_early_trial(self) -> bool:
         """True if the working line's gain is so large that an early promotion would help peers."""
         return is_worth_early_trial(self._spell().unclaimed_sd)
+
+    @property
+    def has_peers_patch(self) -> bool:
+        """True if the working line has a peer's patch that the head lacks."""
+        patches = map(self._store.records.patch, self._line_writer.known_line.stack)
+        return any(patch and patch.origin.proposer == PEER for patch in patches)
 
     @property
     def leads_leaderboard(self) -> bool:

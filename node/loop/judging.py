@@ -112,18 +112,20 @@ class Judging:
     def _is_early_one_worth_it(self) -> bool:
         """True if the line's first trial is likely to pass and costs little.
 
-        Without an early trial the head stays the baseline until eight patches are kept. On drawn
-        instances it takes eleven pairs or more, so in company only some nodes make it.
+        Without an early trial the head stays the baseline until eight patches are kept. Unless
+        scores are exact, it takes four pairs or more, so in company only some nodes make it, and
+        those with a peer's patch. Such a patch passed its author's trial, so it counts as two.
         """
         if self._goal.is_on_demand:
             return False
+        has_peers_patch = self._exploring.has_peers_patch
         is_worth_it = self._plan.is_early_trial_worth_it(
-            kept_in(self._store, self._line_writer.known_line.stack),
+            kept_in(self._store, self._line_writer.known_line.stack) + has_peers_patch,
             self._exploring.first_gain_sd,
             within_s=3600 * self._policy.promotion_trial_hours,
         )
-        is_long = self._line_writer.style.name == "differences"
-        return is_worth_it and (not is_long or self._ideas.is_early_trial_assigned)
+        is_exact = self._line_writer.style.is_exact
+        return is_worth_it and (is_exact or has_peers_patch or self._ideas.is_early_trial_assigned)
 
     @property
     def _is_rising(self) -> bool:

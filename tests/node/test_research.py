@@ -631,11 +631,12 @@ def test_a_lines_first_trial_does_not_wait_for_a_full_stack_where_it_is_cheap(
 @pytest.mark.parametrize(
     ("style", "is_assigned", "is_early"),
     [
-        (RUNS, False, True),
-        (Style.drawing(64), True, True),
+        (Style(name="exact"), False, True),
+        (RUNS, True, True),
+        (RUNS, False, False),
         (Style.drawing(64), False, False),
     ],
-    ids=["short", "long and assigned", "long and assigned to others"],
+    ids=["one pair", "assigned", "assigned to others", "drawn"],
 )
 def test_an_early_trial_of_many_pairs_is_made_by_some_of_the_nodes(
     bench: Bench,
