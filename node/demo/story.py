@@ -18,17 +18,18 @@ from node.home.home import Home
 from node.home.invites import write_invite
 from node.home.network_definition import Network
 from node.home.networks import create_network
-from node.line.catch_up import CatchUpStep
 from node.line.experiment import ExperimentStep
 from node.line.promotion_trial import PromotionTrial
+from node.loop.authors import outcome_of_trial
 from node.store.boards import BoardKey
 from node.store.jobs import Job, LineKey
 from node.store.store import Store
 from node.terminal.progress import Progress
-from node.terminal.vocabulary import word
+from node.terminal.vocabulary import many, word
 from protocol.board import Board
 from protocol.errors import ArnodeError
 from protocol.evidence import GAINS
+from protocol.runs import patch_score_nano
 from protocol.source import Source
 from protocol.units import NANO
 from trainer.host.device import processor
@@ -199,12 +200,13 @@ class _Story:
                 continue
             runs = [run for run in store.jobs.runs_of(job.id) if run.outcome]
             self.facts.verdicts[name] = verdict
-            self.facts.measured[name] = _gain(store, job.id)
+            self.facts.measured[name] = _gain(store, job)
             self._note(f"{name} judged")
             adopted = "; the checker adopts it" if verdict in GAINS else ""
+            how = "" if isinstance(job.step, ExperimentStep) else " in pairs on its own secret text"
             self._say(
-                f"the checker ran the {name}'s patch itself, {len(runs)} runs in pairs on its own "
-                f"secret text: {self.facts.measured[name]:+.4f}, {word(verdict)}{adopted}"
+                f"the checker ran the {name}'s patch itself, {many(len(runs), 'run')}{how}: "
+                f"{self.facts.measured[name]:+.4f}, {word(verdict)}{adopted}"
             )
 
     def _compare_boards(self) -> None:
@@ -253,17 +255,15 @@ class _Story:
 def verdicts(store: Store, line: LineKey) -> Iterator[tuple[bytes, Job[Any], str]]:
     """Yield the source id, the job and the verdict of each peer's claim that a line has judged.
 
-    A claim whose gain is only a little larger than the head's is tried like a patch of the node's
-    own proposers. If the patch is kept, the promotion trial gives the verdict.
+    If the tree is kept on the working line, the promotion trial gives the verdict, otherwise the
+    experiment.
     """
-    for job in store.jobs.closed_jobs(line, CatchUpStep):
-        yield job.step.theirs, job, job.step.verdict
     trials = {job.step.tree: job for job in store.jobs.closed_jobs(line, PromotionTrial)}
     for tried in store.jobs.closed_jobs(line, ExperimentStep):
         trial = trials.get(tried.step.tree)
         for patch in filter(None, map(store.records.patch, tried.step.idea.claims)):
             if tried.step.decision not in ("kept", "rebased"):
-                yield patch.tree, tried, "unconfirmed"
+                yield patch.tree, tried, outcome_of_trial(tried.step) or "unconfirmed"
             elif trial and (measured := trial.step.measured) and not measured.says_nothing:
                 yield patch.tree, trial, "confirmed" if trial.step.passed else "unconfirmed"
 
@@ -280,14 +280,18 @@ def idea(task: Task) -> Source:
     return source
 
 
-def _gain(store: Store, job: int) -> float:
-    """Return the mean gain of a job's complete pairs on the secret split; 0 without such pairs.
+def _gain(store: Store, job: Job[Any]) -> float:
+    """Return a job's mean gain, by an experiment's runs or by complete pairs; 0 without any.
 
     A smaller score is better, so a gain is the base's score minus the candidate's. It is positive
-    if the candidate is better.
+    if the candidate is better. Pairs are on the secret split.
     """
+    runs = store.jobs.runs_of(job.id)
+    if isinstance(job.step, ExperimentStep):
+        score_nano = patch_score_nano([run.outcome.run for run in runs if run.outcome])
+        return (job.step.known_level_nano - score_nano) / NANO if score_nano is not None else 0.0
     by_seed: dict[int, dict[str, int]] = {}
-    for run in store.jobs.runs_of(job):
+    for run in runs:
         if run.outcome and run.outcome.run.secret_nano is not None:
             by_seed.setdefault(run.seed, {})[run.role] = run.outcome.run.secret_nano
     pairs = [one for one in by_seed.values() if "base" in one and "candidate" in one]

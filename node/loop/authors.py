@@ -53,7 +53,7 @@ def _outcomes(line_writer: LineWriter) -> Iterator[tuple[Job[Any], bytes, Outcom
         authors = experiment.step.idea.authors  # usually empty: own ideas
         if experiment.step.idea.found_on is not None:  # a transfer claims nothing on this line
             continue
-        if authors and (outcome := _trial_outcome(experiment.step)):
+        if authors and (outcome := outcome_of_trial(experiment.step)):
             for author in authors:
                 yield experiment, author, outcome
 
@@ -69,7 +69,8 @@ def _outcome_of(verdict: str, word: str | None) -> Outcome | None:
     return None  # it did not run here, which may not be its author's fault
 
 
-def _trial_outcome(step: ExperimentStep) -> Outcome | None:
+def outcome_of_trial(step: ExperimentStep) -> Outcome | None:
+    """Return how an experiment on peers' claims counts for their authors; None if it does not."""
     # A claim combined with a patch of this node's own is not tried alone.
     is_kept, claims = step.decision == "kept", max(len(step.idea.authors), len(step.idea.parents))
     claim_sd, gain_sd = (step.idea.claim_milli or 0) / 1000, (step.gain_milli or 0) / 1000
