@@ -20,6 +20,7 @@ _LIARS: Final = 4  # a third of the nodes
 NIGHT_TASKS: Final = ("search-fixed", "search")
 _MANY, _NIGHT_RUNS = 35, 14  # four of a node's runs are no experiments
 _SHARES: Final = (0.5, 0.8, 0.95)  # of a single node's gain
+_NEWCOMER_RUNS: Final = 8  # after which it should be level
 
 Figures: TypeAlias = Mapping[str, object]
 Played: TypeAlias = dict[str, Any]
@@ -91,7 +92,7 @@ def results_of(task: str) -> dict[str, Any]:
     Runs are per node. A target that the eight nodes never reached has None.
     """
     results: dict[str, Any] = {f"{share:.0%}": [] for share in _SHARES}
-    spent, newcomers = [], []
+    spent, newcomers, shares = [], [], []
     for number in range(REPETITIONS):
         alone, together = (group.results() for group in _repetition(task, number))
         if alone is None or together is None:
@@ -111,10 +112,12 @@ def results_of(task: str) -> dict[str, Any]:
                 }
             )
         newcomers.append(_newcomers_runs(together))
+        shares.append(_newcomers_share(together))
     return {
         "repetitions": len(spent),
         **results,
         "newcomer_is_level_after": newcomers,
+        f"newcomer_has_after_{_NEWCOMER_RUNS}_runs": shares,
         "runs_went_to": spent,
     }
 
@@ -124,6 +127,13 @@ def _newcomers_runs(together: Played) -> int | None:
     level, gains = _last_gain(together), together["gains"]
     runs = (runs for tree, runs in together["newcomer"] if gains.get(tree, -math.inf) >= level)
     return next(runs, None)
+
+
+def _newcomers_share(together: Played) -> float:
+    """Return the newcomer's gain after its first runs as a share of the others' median gain."""
+    tree = next(tree for tree, runs in reversed(together["newcomer"]) if runs <= _NEWCOMER_RUNS)
+    gain: float = together["gains"][tree]
+    return round(gain / _last_gain(together), 2)
 
 
 def lying_of(task: str) -> dict[str, Any] | None:
