@@ -172,9 +172,9 @@ def audit_order(
 def may_catch_up(rate: AuthorRate, *, is_due: bool) -> bool:
     """Return True if a claimed lead of an author's head is worth a trial.
 
-    A made-up head costs its author nothing and this node a run, so an author who published
-    one gets no second trial. Authors without a track record share the runs reserved for peers.
-    `is_due`: peers have used fewer runs than are reserved.
+    A made-up head costs its author nothing and this node a run, so an author who published one gets
+    no second trial. Authors without a track record share the runs reserved for peers. `is_due`:
+    peers have used fewer runs than are reserved.
     """
     return rate.status == "trusted" or (rate.status == "open" and is_due)
 

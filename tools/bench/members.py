@@ -1,9 +1,8 @@
 """The members of a simulated swarm.
 
-Each member decides with the shipped code: its own experiments and promotion trials, trials of
-better heads on its working line, and of others' claims, by `protocol.prospects`. Patches add up and
-merge.
-Only runs, leaderboards without delay and liars are simulated.
+Each member decides with the shipped code: its own experiments and promotion trials, and trials of
+better heads and of others' claims on its working line, by `protocol.prospects`. Patches add up and
+merge. Only runs, leaderboards without delay and liars are simulated.
 """
 
 import random
@@ -271,6 +270,7 @@ class Member(Node):
         return offer.claim_sd * len(self._fitting(offer) - known) / len(offer.step)
 
     def may_be_kept(self, gain_sd: float) -> bool:
+        """Return False for a whole head that gained too little of its claimed lead."""
         return self._tree is None or is_lead_shown(self._claim_sd, gain_sd)
 
     def decided(self, *, is_kept: bool, gain_sd: float, runs: int) -> None:
