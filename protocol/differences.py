@@ -52,6 +52,7 @@ def log_e_of_differences(mean: float, ss: float, pairs: int) -> float:
     if pairs == 0:
         return 0.0
     r = mean * math.sqrt(pairs / squares) if squares > 0 else 0.0
+    r = min(1.0, max(-1.0, r))  # rounding may exceed it: squares of tiny means underflow
     share = (pairs * r - UNSEEN) / _most(pairs)
     worth_runs = (pairs + 1) / 2  # a difference has the variance of two runs
     return log_e_value(share, worth_runs, worth_runs * (1 - share * share), pairs)
