@@ -20,7 +20,7 @@ _LIARS: Final = 4  # a third of the nodes
 NIGHT_TASKS: Final = ("search-fixed", "search")
 _MANY, _NIGHT_RUNS = 35, 14  # four of a node's runs are no experiments
 _SHARES: Final = (0.5, 0.8, 0.95)  # of a single node's gain
-_NEWCOMER_RUNS: Final = 8  # after which it should be level
+_LEVEL_RUNS: Final = 8  # after which it should be level
 
 Figures: TypeAlias = Mapping[str, object]
 Played: TypeAlias = dict[str, Any]
@@ -117,7 +117,7 @@ def results_of(task: str) -> dict[str, Any]:
         "repetitions": len(spent),
         **results,
         "newcomer_is_level_after": newcomers,
-        f"newcomer_has_after_{_NEWCOMER_RUNS}_runs": shares,
+        f"newcomer_has_after_{_LEVEL_RUNS}_runs": shares,
         "runs_went_to": spent,
     }
 
@@ -131,7 +131,7 @@ def _newcomers_runs(together: Played) -> int | None:
 
 def _newcomers_share(together: Played) -> float:
     """Return the newcomer's gain after its first runs as a share of the others' median gain."""
-    tree = next(tree for tree, runs in reversed(together["newcomer"]) if runs <= _NEWCOMER_RUNS)
+    tree = next(tree for tree, runs in reversed(together["newcomer"]) if runs <= _LEVEL_RUNS)
     gain: float = together["gains"][tree]
     return round(gain / _last_gain(together), 2)
 
