@@ -151,18 +151,20 @@ class Openings:
         return self.begin(job, now) if job else None
 
     def peers_claim(self, now: Situation) -> PlannedRun | None:
-        """Try the best tree of the leaderboard against the head, or re-run a claim unchanged."""
+        """Try the best tree of the leaderboard, or re-run a claim unchanged.
+
+        A branch is no line to try it on, so there it is tried against the head.
+        """
         peers = self._peers
         if peers is None:
             return None
-        if not self._exploring.is_on_branch:
-            if not self._line_writer.known_line.reference_nano:
-                return None  # the screen of an idea needs a reference run
-            kept_sd = self._exploring.gain_sd
-            if not now.skips_untrusted and (tree := peers.best_tree(kept_sd=kept_sd)):
-                return self.idea(tree, now)
-        if not self._exploring.has_gains and (step := peers.catch_up()):
-            return self.begin(open_trial(self._line_writer, step), now)
+        if self._exploring.is_on_branch:
+            if not self._exploring.has_gains and (step := peers.catch_up()):
+                return self.begin(open_trial(self._line_writer, step), now)
+        elif not self._line_writer.known_line.reference_nano:
+            return None  # the screen of an idea needs a reference run
+        elif not now.skips_untrusted and (tree := peers.best_tree(kept_sd=self._exploring.gain_sd)):
+            return self.idea(tree, now)
         if peers.is_due and (wanted := peers.audit()):
             return self.begin(open_rerun(self._line_writer, wanted), now)
         return None

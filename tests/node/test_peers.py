@@ -478,6 +478,15 @@ def test_a_tree_that_is_not_here_is_wanted_and_tried_once_it_is(
     assert heads(bench)[0] == head.tree
 
 
+def test_while_other_untrusted_code_runs_no_tree_is_tried_in_any_way(
+    bench: Bench, ada: PeerAuthor
+) -> None:
+    ada.claims(rated("0.5"), 6.0)
+    bench.research()._agenda.next_run((), has_lanes=True, skips_untrusted=True)
+    opened = bench.store.jobs.open_jobs(LINE, CatchUpStep, ExperimentStep)
+    assert [job for job in opened if job.step.tree == rated("0.5").tree] == []
+
+
 def test_a_trusted_authors_next_head_is_tried(bench: Bench, blobs: Blobs, ada: PeerAuthor) -> None:
     first, second = rated("0.5"), rated("0.6")
     ada.claims(first, 6.0)
