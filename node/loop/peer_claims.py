@@ -14,11 +14,11 @@ from agent.source.edits import edits_between
 from node.home.people import People
 from node.line.branch import Root
 from node.line.catch_up import CatchUpStep
-from node.line.experiment import PEER
+from node.line.experiment import PEER, ExperimentStep
 from node.line.idea import WHOLE_TREE, Idea
 from node.line.line_writer import LineWriter
 from node.line.rerun import RerunStep, WantedClaim
-from node.loop.authors import author_rates, failed_alone
+from node.loop.authors import author_rates, failed_alone, outcome_of_trial
 from node.loop.offers import Offer, Offers, Ported
 from node.source_review.source_review import SourceReview
 from protocol.board import Row
@@ -41,6 +41,7 @@ from protocol.units import NANO
 # of the runs for peers.
 _AUDIT_CHANCE = 1 / 300
 _TITLE_CHARACTERS = 120
+_NO_ROOT = ("refuted", "unrunnable", "failed")  # of a peer's whole tree
 
 
 class Peers:
@@ -108,14 +109,10 @@ class Peers:
         is_accepted, rates = self._acceptance_test(), self.rates()
         return lambda author: is_accepted(author) and _author_status(rates, author) != "doubted"
 
-    def catch_up(self) -> CatchUpStep | None:
-        """Return the leaderboard's best tree to try against the head, if its lead is large."""
-        return next(self._ahead(), None)
+    def catch_up(self, *, kept_sd: float = 0.0) -> CatchUpStep | None:
+        """Return the leaderboard's best untried tree to try against the head.
 
-    def _ahead(self, *, kept_sd: float = 0.0) -> Iterator[CatchUpStep]:
-        """Yield the leaderboard's trees with a large lead over the head's gain plus `kept_sd`.
-
-        Trees that were tried are left out.
+        Its lead over the head's gain plus `kept_sd` must be large.
         """
         line = self._line_writer.known_line
         rows = self._offers.rows()
@@ -125,7 +122,7 @@ class Peers:
         least_nano = self._own_bound_nano(rows) + (lead_sd + kept_sd) * self._noise_sd() * NANO
         ahead = [row for row in rows if row.bound_nano is not None and row.bound_nano >= least_nano]
         if not ahead:  # nearly always: skip reading anything else
-            return
+            return None
         tried = {step.theirs for step in self._caught_up()}
         rates, is_accepted = self.rates(), self._acceptance_test()
         own_nano = max(
@@ -142,7 +139,7 @@ class Peers:
                 continue
             if self._store.jobs.tried(self._line_writer.key.task, fingerprint(fit.source)):
                 continue
-            yield CatchUpStep(
+            return CatchUpStep(
                 base=line.verified,
                 tree=self._line_writer.blobs.put_source(fit.source),
                 theirs=row.tree,
@@ -152,6 +149,7 @@ class Peers:
                 gain_nano=(row.figure_nano or 0) - own_nano,
                 lower_nano=(row.bound_nano or 0) - own_nano,
             )
+        return None
 
     def lead_sd(self, *, kept_sd: float) -> float:
         """Return the working line's lead over the best of its head and accepted authors' trees.
@@ -169,7 +167,7 @@ class Peers:
         `kept_sd` is the working line's gain over the head. Keeping the tree takes fewer runs than a
         trial against the head. The trial of the working line follows.
         """
-        step = next(self._ahead(kept_sd=kept_sd), None)
+        step = self.catch_up(kept_sd=kept_sd)
         if step is None:
             return None
         working, source = self._line_writer.explored, self._line_writer.source(step.tree)
@@ -299,9 +297,12 @@ class Peers:
         return max((row.bound_nano or 0 for row in rows if row.tree == head), default=0)
 
     def _refuted(self) -> set[bytes]:
-        """Return peers' trees that were not confirmed against the head, or did not run."""
+        """Return peers' trees that were tried as a whole and refuted, or did not run."""
+        experiments = self._store.jobs.closed_jobs(self._line_writer.key, ExperimentStep)
+        whole = (job.step for job in experiments if job.step.idea.is_whole_tree)
         return {
-            step.theirs for step in self._caught_up() if step.verdict in ("refuted", "unrunnable")
+            *(step.theirs for step in self._caught_up() if step.verdict in _NO_ROOT),
+            *(one.tree for one in whole if (outcome_of_trial(one) or one.decision) in _NO_ROOT),
         }
 
     def _caught_up(self) -> Iterator[CatchUpStep]:

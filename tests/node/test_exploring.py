@@ -331,6 +331,22 @@ def test_a_peers_tree_that_somebody_confirmed_is_gone_on_from_first(
     assert is_whole(bench)
 
 
+def test_a_peers_tree_that_does_not_run_is_not_gone_on_from(
+    bench: Bench, ada: PeerAuthor, home: Home, store: Store
+) -> None:
+    omar = PeerAuthor(store, Blobs(home.blobs), number=51)
+    confirmed(ada, omar, rated("0.8"), 30.0)
+    with_peers(bench, share=1.0)
+    bench.runner.outcomes = {
+        **bench.runner.outcomes,
+        rated("0.8").tree: replace(OUTCOME, status="crash", metric_nano=None, secret_nano=None),
+    }
+    work(bench, 12)
+    (tried,) = (one for one in experiments(store) if one.idea.is_whole_tree)
+    assert tried.decision == "failed"
+    assert "peer" not in [step.where for step in branches(store)]
+
+
 def test_a_peers_tree_that_leads_is_judged_as_it_is(
     bench: Bench, ada: PeerAuthor, home: Home, store: Store
 ) -> None:
