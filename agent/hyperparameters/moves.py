@@ -3,7 +3,7 @@
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Final
@@ -21,6 +21,7 @@ TITLE_CHARACTERS: Final = 120
 # A move that did this much harm, or crashed, is not tried again on another base.
 _HOPELESS_SD = -2.0
 MOST_AT_ONCE: Final = 8
+_ENOUGH: Final = 4  # moves that peers kept; trying them takes as many runs as trying one of them
 _ALONE, _TOGETHER = "move:", "moves:"
 
 
@@ -60,11 +61,12 @@ def informative(history: Sequence[Outcome]) -> list[Outcome]:
 def ordered_moves(context: Context, history: Sequence[Outcome]) -> tuple[list[Move], list[Move]]:
     """Return two lists of the moves that apply to the source: untried moves, and tried ones.
 
-    Untried moves that peers kept are first, then those assigned to this node, then those assigned
-    to peers; ties are in an order that the seed determines. A move that peers screened out and
-    nobody kept is last if it is assigned to this node. Otherwise it is left out, because one node
-    is enough to test it. A quarter of the proposals ignore peers' reports, so that false reports
-    suppress no move. Of the tried moves, those that were tried least often are first.
+    Untried moves that peers kept are first unless they wait (`do_finds_wait`), then those assigned
+    to this node, then those assigned to peers; ties are in an order that the seed determines. A
+    move that peers screened out and nobody kept is last if it is assigned to this node. Otherwise
+    it is left out, because one node is enough to test it. A quarter of the proposals ignore peers'
+    reports, so that false reports suppress no move. Of the tried moves, those that were tried least
+    often are first.
     """
     best: dict[str, float] = {}
     times = Counter(outcome.key for outcome in history)
@@ -84,9 +86,10 @@ def ordered_moves(context: Context, history: Sequence[Outcome]) -> tuple[list[Mo
             if move.title not in context.screened_out_by_others
             or move.name not in context.assigned_to_others
         ]
-    places = (
-        {title: place for place, title in enumerate(context.kept_by_others)} if uses_reports else {}
-    )
+    has_finds = uses_reports and not wait_for_own_part(context, untried)
+    places = {
+        title: place for place, title in enumerate(context.kept_by_others if has_finds else ())
+    }
 
     def turn(move: Move) -> tuple[bool, int, bool, float]:
         is_screened_out = uses_reports and move.title in context.screened_out_by_others
@@ -97,6 +100,37 @@ def ordered_moves(context: Context, history: Sequence[Outcome]) -> tuple[list[Mo
     untried.sort(key=turn)
     tried.sort(key=lambda move: (times[f"{_ALONE}{move.name}"], -best[f"{_ALONE}{move.name}"]))
     return untried, tried
+
+
+def do_finds_wait(
+    untried: Sequence[Move],
+    *,
+    kept: Collection[str],
+    screened_out: Collection[str],
+    assigned: Collection[str],
+) -> bool:
+    """Return True if this node first tries moves that nobody tried and that are assigned to it.
+
+    Otherwise peers' first finds would delay the moves that peers wait for. Several finds can be
+    tried at once later. `untried` are the moves that this node did not try; the others are the
+    fields of `Context`.
+    """
+    finds = sum(move.title in kept for move in untried)
+    has_part = bool(assigned) and any(
+        move.name not in assigned and move.title not in kept and move.title not in screened_out
+        for move in untried
+    )
+    return has_part and finds < _ENOUGH
+
+
+def wait_for_own_part(context: Context, untried: Sequence[Move]) -> bool:
+    """Return `do_finds_wait` of a context."""
+    return do_finds_wait(
+        untried,
+        kept=context.kept_by_others,
+        screened_out=context.screened_out_by_others,
+        assigned=context.assigned_to_others,
+    )
 
 
 def combine_kept_by_others(

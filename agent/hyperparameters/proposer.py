@@ -38,6 +38,7 @@ from agent.hyperparameters.moves import (
     informative,
     ordered_moves,
     shift,
+    wait_for_own_part,
 )
 from agent.hyperparameters.past import Past, pasts
 from agent.hyperparameters.transplants import (
@@ -135,6 +136,14 @@ class _Drafts:
             [move for move in moves if not self.left_alone.forbids(f"move:{move.name}")]
             for moves in ordered_moves(context, self._history)
         )
+        self._together: CandidateMove | None = None
+        self._kept_values: list[CandidateMove] = []
+        self._leading: tuple[Change, ...] = ()
+        if not wait_for_own_part(context, self._untried):
+            self._take_finds(context)
+
+    def _take_finds(self, context: Context) -> None:
+        """Prepare what peers found, which comes before this node's ideas."""
         others = (
             kept_elsewhere(context.others, self._by_name, self._trials) if context.others else ()
         )

@@ -224,8 +224,8 @@ class Agenda:
     def finish_what_is_open(self, now: Situation) -> NextRun | None:
         """Make planned runs first, including one that a kill interrupted.
 
-        Without lanes, nothing else is started next to an experiment that passed its screen: once
-        it is kept, other experiments begin again on the new working line.
+        Without lanes, nothing else is started next to an experiment that will probably be kept:
+        other experiments would begin again on the new working line.
         """
         for job in now.jobs:
             if job.id in now.passing_over:

@@ -116,13 +116,13 @@ class ProgramText:
             return file.read(MOST_BYTES + 1)
 
 
-class _FromOthers(NamedTuple):
-    """Reports of accepted peers: values that they tried, and titles of ideas.
+class FromOthers(NamedTuple):
+    """What accepted peers reported: the titles of listed moves tried in vain, and of those kept.
 
-    `assigned` is the part of the moves and hyperparameters that is assigned to other nodes.
+    Those kept are ordered by gain, the largest first. `assigned` is the part of the moves and
+    hyperparameters that is assigned to other nodes.
     """
 
-    trials: tuple[PeerTrial, ...] = ()
     in_vain: frozenset[str] = frozenset()
     kept: tuple[str, ...] = ()
     assigned: frozenset[str] = frozenset()
@@ -179,7 +179,7 @@ class Briefing:
             self.line_writer.explored,
         )
         author, blocked = self.line_writer.record_writer.author, self.people().blocked
-        theirs = self._from_others(working)
+        theirs = self.from_others(working)
         return Context(
             source=working,
             editable=self.task.editable,
@@ -191,7 +191,7 @@ class Briefing:
             seed=seed,
             brief=self._brief(left, text),
             peers=self.peers(),
-            others=theirs.trials,
+            others=self._trials_of_others(),
             insights=insights_of(store, line, author, blocked=blocked),
             reports=reports_of_others(
                 store, line, author, noise_sd=self.noise_sd(), blocked=blocked
@@ -218,19 +218,15 @@ class Briefing:
         sign = self.task.manifest.metric.sign
         return best_nano is not None and sign * own_nano <= sign * best_nano
 
-    def kept_by_others(self) -> tuple[str, ...]:
-        """Return the titles of the task's moves that peers kept, the largest gain first."""
-        return self._kept_by(self.others, self.others.accepted()) if self.others else ()
-
-    def _kept_by(self, others: OthersTries, authors: set[bytes]) -> tuple[str, ...]:
-        return others.kept_by_others((move.title for move in self.task.moves), authors)
-
-    def _from_others(self, working: Source) -> _FromOthers:
+    def from_others(self, working: Source) -> FromOthers:
+        """Return what accepted peers reported by now; `working` is the explored tree."""
         others = self.others
         if others is None:
-            return _FromOthers()
+            return FromOthers()
         authors, now_ms = others.accepted(), self.clock_ms()
-        in_vain, kept = others.screened_out_by_others(authors), self._kept_by(others, authors)
+        titles = {move.title for move in self.task.moves}
+        in_vain = others.screened_out_by_others(authors) & titles
+        kept = others.kept_by_others(titles, authors)
         assigned = frozenset[str]()
         if others.are_at_work(now_ms):
             specs, editable = self.task.hyperparameters, self.task.editable
@@ -244,12 +240,13 @@ class Briefing:
                 [hyperparameter_key(name) for name, _ in values], authors, now_ms
             )
             assigned |= others.part_of([*again], authors, now_ms, titles=again)
-        return _FromOthers(
-            trials=others.trials(self._run_sd, authors, level_nano=self.exact_nano),
-            in_vain=in_vain,
-            kept=kept,
-            assigned=assigned,
-        )
+        return FromOthers(in_vain=in_vain, kept=kept, assigned=assigned)
+
+    def _trials_of_others(self) -> tuple[PeerTrial, ...]:
+        others = self.others
+        if others is None:
+            return ()
+        return others.trials(self._run_sd, others.accepted(), level_nano=self.exact_nano)
 
     def _history(self) -> tuple[Outcome, ...]:
         """Return the outcomes of this node, with the owner's notes on them."""

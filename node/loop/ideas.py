@@ -14,7 +14,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from agent.hyperparameters.moves import applies, moves_in
+from agent.hyperparameters.moves import applies, do_finds_wait, moves_in
 from agent.proposal import Context, Left, Proposal, Proposer
 from agent.source.canonical import fingerprint
 from node.line.experiment import ExperimentStep
@@ -22,13 +22,14 @@ from node.line.idea import SUBMITTED, Idea, SubmissionStep, moved_idea, whole_id
 from node.line.line_writer import LineWriter
 from node.line.rung_transfer import UNFIT, rung_transfer_ideas
 from node.loop.approvals import MOST_OPEN, Approvals
-from node.loop.briefing import Briefing, Importance
+from node.loop.briefing import Briefing, FromOthers, Importance
 from node.loop.outcomes import Outcomes
 from node.loop.planning import PlannerState, Planning
 from node.loop.slots import SEARCH, ArmState, Slots
 from node.loop.slow_ideas import SlowIdeas
 from node.store.jobs import Job
 from node.store.traces import refuse_trace
+from protocol.ideas import Move
 from protocol.source import Source
 
 _MOST_REJECTED: Final = 50  # proposals in a row that the owner rejected on another working line
@@ -64,7 +65,7 @@ class Ideas:
         self._handed_out = 0
         self._again: list[Idea] = []
         self._prepared: asyncio.Task[Proposal | None] | None = None
-        self._prepared_after: tuple[str, ...] = ()  # the moves that peers had kept by then
+        self._prepared_after = FromOthers()
         self._tried = line_writer.store.jobs.fingerprints(line_writer.key.task)
 
     @property
@@ -148,7 +149,7 @@ class Ideas:
         if self._prepared is None:
             propose = asyncio.to_thread(self._proposer.propose, self.context())
             self._prepared = asyncio.create_task(propose)
-            self._prepared_after = self._briefing.kept_by_others()
+            self._prepared_after = self._from_others
         if not self.approvals.is_on:  # otherwise they write when there is room for a proposal
             self._begin_owner()
 
@@ -271,7 +272,7 @@ class Ideas:
         if ready and (
             not self._is_new(ready.parent, ready.fingerprint)
             or ready.title in taken
-            or self._prepared_after != self._briefing.kept_by_others()
+            or self._prepared_after != self._from_others
             or self.approvals.is_rejected(ready.edits, ready.title)
         ):
             ready = None
@@ -359,23 +360,43 @@ class Ideas:
         return others.is_assigned(what, others.accepted(), self._briefing.clock_ms())
 
     @property
-    def was_last_kept(self) -> bool:
-        """True if the last experiment was kept."""
+    def is_rising(self) -> bool:
+        """True if the next experiment in company will probably be kept.
+
+        The last one was kept, or none was made yet, or peers kept moves that were not tried here.
+        """
+        if not self.are_others_at_work:
+            return False
         outcomes = self._outcomes.all
-        return bool(outcomes) and outcomes[-1].decision == "kept"
+        return not outcomes or outcomes[-1].decision == "kept" or self.has_untried_finds
 
     @property
     def has_untried_finds(self) -> bool:
         """True if peers kept a listed move that fits here and was not tried, alone or combined."""
-        finds = set(self._briefing.kept_by_others())
-        if not finds:
-            return False
+        kept = self._from_others.kept
+        return any(move.title in kept for move in self._untried_moves)
+
+    @property
+    def do_finds_wait(self) -> bool:
+        """True if moves that are assigned to this node come before what peers kept."""
+        theirs = self._from_others
+        return do_finds_wait(
+            self._untried_moves,
+            kept=theirs.kept,
+            screened_out=theirs.in_vain,
+            assigned=theirs.assigned,
+        )
+
+    @property
+    def _from_others(self) -> FromOthers:
+        return self._briefing.from_others(self._line_writer.explored)
+
+    @property
+    def _untried_moves(self) -> list[Move]:
         tried = {name for outcome in self._outcomes.all for name in moves_in(outcome.key)}
         working = self._line_writer.explored
-        return any(
-            move.title in finds and move.name not in tried and applies(move, working)
-            for move in self._briefing.task.moves
-        )
+        moves = (move for move in self._briefing.task.moves if move.name not in tried)
+        return [move for move in moves if applies(move, working)]
 
     @property
     def _number(self) -> int:

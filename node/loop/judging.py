@@ -94,7 +94,7 @@ class Judging:
             or self._is_time_for_all()
             or (
                 (self._is_worth_promoting() or self._is_early_one_worth_it())
-                and not self._is_rising
+                and not self._ideas.is_rising
             )
             or (not self._goal.is_on_demand and self._exploring.is_on_plateau)
         )
@@ -126,15 +126,6 @@ class Judging:
         )
         is_exact = self._line_writer.style.is_exact
         return is_worth_it and (is_exact or has_peers_patch or self._ideas.is_early_trial_assigned)
-
-    @property
-    def _is_rising(self) -> bool:
-        """True if the next experiment in company will probably be kept, so that a trial can wait.
-
-        The last one was kept, or peers kept moves that are about to be tried here.
-        """
-        ideas = self._ideas
-        return ideas.are_others_at_work and (ideas.was_last_kept or ideas.has_untried_finds)
 
     def _is_worth_promoting(self) -> bool:
         """True if a trial is worth its runs because other nodes would build on the promoted tree.

@@ -75,11 +75,18 @@ class Openings:
         return None
 
     def is_promising(self, job: Job[Any], now: Situation) -> bool:
-        """Return True if a run of an experiment is in progress that has passed its screen."""
+        """Return True if an experiment is in progress that will probably be kept.
+
+        It passed a screen, here or as an earlier patch, or is a peer's best tree, or experiments in
+        company are often kept now.
+        """
         if not isinstance(job.step, ExperimentStep):
             return False
         if all(number != job.id for number, _ in now.running):
             return False
+        idea = job.step.idea
+        if idea.parents or idea.is_whole_tree or self._ideas.is_rising:
+            return True
         runs = self._line_context.store.jobs.runs_of(job.id)
         return sum(run.role == "candidate" for run in runs) > _PROMISING
 
@@ -106,8 +113,9 @@ class Openings:
         """Try what peers kept, if the only open job is an experiment that can wait for it."""
         if len(now.jobs) != 1 or not self.can_wait(now.jobs[0]):
             return None
-        has_reference_run = bool(self._line_writer.known_line.reference_nano)
-        return self._own(now) if has_reference_run and self._ideas.has_untried_finds else None
+        if not self._line_writer.known_line.reference_nano or self._ideas.do_finds_wait:
+            return None
+        return self._own(now) if self._ideas.has_untried_finds else None
 
     def begin(self, job: Job[Any], now: Situation) -> PlannedRun | None:
         """Report why a branch begins or ends; plan a job's first runs if it has none yet."""

@@ -324,8 +324,30 @@ def test_a_move_that_others_tried_in_vain_comes_later_but_not_never() -> None:
 def test_a_move_that_others_kept_comes_first_but_not_always() -> None:
     (title,) = [one.title for one in MOVES if one.name == "relu"]
     start = replace(context(moves=MOVES), kept_by_others=(title,))
-    first = firsts(replace(start, assigned_to_others=frozenset(["relu"]))).count("move:relu") / 200
+    everything = frozenset(one.name for one in MOVES)
+    first = firsts(replace(start, assigned_to_others=everything)).count("move:relu") / 200
     assert 0.7 < first < 1
+
+
+def test_few_moves_that_peers_kept_wait_for_those_assigned_to_this_node() -> None:
+    """Others wait for these, and later several finds can be tried at once."""
+    moves = tuple(
+        move(f"m{number}", "DEPTH = 4", f"DEPTH = 4\nM{number} = 1") for number in range(6)
+    )
+    own = moves[0]
+    start = replace(
+        context(moves=moves), assigned_to_others=frozenset(one.name for one in moves[1:])
+    )
+    titles = tuple(one.title for one in moves[1:])
+    few = first_keys(replace(start, kept_by_others=titles[:3]))
+    assert few.count(f"move:{own.name}") > 60
+    assert not any(key.startswith("moves:") for key in few)
+    for ready in (
+        replace(start, kept_by_others=titles[:4]),
+        replace(start, kept_by_others=(*titles[:2], own.title)),
+        replace(start, kept_by_others=titles[:2], screened_out_by_others=frozenset([own.title])),
+    ):
+        assert sum(key.startswith("moves:") for key in first_keys(ready)) > 60
 
 
 def first_keys(start: Context, count: int = 100) -> list[str]:

@@ -150,6 +150,41 @@ def test_a_prepared_proposal_whose_base_moved_on_is_dropped(
     assert asyncio.run(work()) == line_writer.known_line.working != BASELINE.tree
 
 
+class Dividing(Rates):
+    """Proposes rates, and keeps the parts of others that it was shown."""
+
+    def __init__(self) -> None:
+        super().__init__(10)
+        self.assigned: list[frozenset[str]] = []
+
+    def propose(self, context: Context) -> Proposal | None:
+        self.assigned.append(context.assigned_to_others)
+        return super().propose(context)
+
+
+@pytest.mark.parametrize("is_heard", [False, True])
+def test_a_proposal_that_was_prepared_before_ideas_were_divided_is_dropped(
+    home: Home, line_writer: LineWriter, *, is_heard: bool
+) -> None:
+    """The division changes with the peers at work and with what they kept."""
+    edit = Edit(path="train.py", search="L", replace="M")
+    moves = tuple(Move(name=name, title=name, why="", edits=(edit,)) for name in "ab")
+    reported = Dividing()
+    bench = Bench(home=home, store=line_writer.store, moves=moves, proposer=reported)
+
+    async def work() -> None:
+        ideas = bench.loop_assembly(line_writer).ideas
+        ideas.prepare()
+        await asyncio.wait([cast("asyncio.Task[object]", ideas._prepared)])
+        if is_heard:
+            publish(PeerAuthor(line_writer.store, Blobs(home.blobs)), "another idea")
+        assert ideas.take() is not None
+        await ideas.close()
+
+    asyncio.run(work())
+    assert [bool(assigned) for assigned in reported.assigned] == [False, True][: 1 + is_heard]
+
+
 def test_an_idea_whose_base_moved_on_comes_first_on_the_new_one(
     home: Home, line_writer: LineWriter
 ) -> None:

@@ -22,7 +22,7 @@ from node.line import promotion_trial
 from node.line.baseline import BaselineStep
 from node.line.experiment import ExperimentStep, open_experiment
 from node.line.head_by_hand import move_head
-from node.line.idea import SUBMITTED, Idea, open_submission
+from node.line.idea import SUBMITTED, WHOLE_TREE, Idea, open_submission
 from node.line.job_kinds import KINDS
 from node.line.promotion_trial import PromotionTrial, open_promotion_trial
 from node.loop import research as research_module
@@ -746,6 +746,38 @@ def test_next_to_an_experiment_that_passed_its_screen_none_is_begun(bench: Bench
     line_writer.plan(job, role="candidate", tree=job.step.tree)
     assert next_to(1) is None
     assert next_to(1, has_lanes=True) is not None
+
+
+@pytest.mark.parametrize("is_whole_tree", [False, True])
+def test_next_to_the_screen_of_an_idea_that_passed_elsewhere_none_is_begun(
+    bench: Bench, *, is_whole_tree: bool
+) -> None:
+    """It will probably be kept."""
+    line_writer = with_baseline(bench.home, bench.store)
+    idea = Idea.of(line_writer, proposal_of(BASELINE, "0.7"))
+    found = replace(idea, key=WHOLE_TREE) if is_whole_tree else replace(idea, parents=(b"p" * 32,))
+    job = open_experiment(line_writer, found)
+    research = bench.research()
+    assert research._agenda.next_run({(job.id, 0)}) is None
+    assert research._agenda.next_run({(job.id, 0)}, has_lanes=True) is not None
+
+
+@pytest.mark.parametrize("title", ["Rename it", "another idea"])
+@pytest.mark.parametrize("decision", [None, "kept", "screened_out"])
+def test_while_experiments_in_company_are_often_kept_none_is_begun_next_to_a_screen(
+    bench: Bench, decision: str | None, title: str
+) -> None:
+    """They are: the first one, the next one after a keep, and those of moves that a peer kept."""
+    edit = Edit(path="train.py", search="LEARNING_RATE", replace="RATE")
+    bench.moves = (Move(name="rename", title="Rename it", why="", edits=(edit,)),)
+    line_writer = with_baseline(bench.home, bench.store)
+    if decision is not None:
+        conclude(line_writer, proposal_of(BASELINE, "0.6"), decision, BASE_NANO, BASE_NANO)
+    publish(PeerAuthor(bench.store, Blobs(bench.home.blobs)), title, stage="keep")
+    idea = Idea.of(line_writer, proposal_of(line_writer.explored, "0.7"))
+    job = open_experiment(line_writer, idea)
+    another = bench.research()._agenda.next_run({(job.id, 0)})
+    assert (another is None) == (decision != "screened_out" or title == "Rename it")
 
 
 def test_rechecks_on_an_earlier_working_line_are_not_made(bench: Bench) -> None:
