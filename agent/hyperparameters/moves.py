@@ -9,6 +9,7 @@ from itertools import chain
 from typing import Final
 
 from agent.proposal import Context, Outcome
+from agent.source.canonical import fingerprint
 from agent.source.edits import edits_between, is_made, reapply
 from protocol.ideas import Edit, Move
 from protocol.source import Source
@@ -86,7 +87,7 @@ def ordered_moves(context: Context, history: Sequence[Outcome]) -> tuple[list[Mo
             if move.title not in context.screened_out_by_others
             or move.name not in context.assigned_to_others
         ]
-    has_finds = uses_reports and not wait_for_own_part(context, untried)
+    has_finds = uses_reports and not do_finds_wait(context, untried)
     places = {
         title: place for place, title in enumerate(context.kept_by_others if has_finds else ())
     }
@@ -102,35 +103,38 @@ def ordered_moves(context: Context, history: Sequence[Outcome]) -> tuple[list[Mo
     return untried, tried
 
 
-def do_finds_wait(
+def moves_before_finds(
     untried: Sequence[Move],
     *,
     kept: Collection[str],
     screened_out: Collection[str],
     assigned: Collection[str],
-) -> bool:
-    """Return True if this node first tries moves that nobody tried and that are assigned to it.
+) -> list[Move]:
+    """Return moves to try before what peers kept: assigned to this node, and tried by nobody.
 
-    Otherwise peers' first finds would delay the moves that peers wait for. Several finds can be
-    tried at once later. `untried` are the moves that this node did not try; the others are the
-    fields of `Context`.
+    Peers wait for them, and several finds can be tried at once later. With enough finds to try at
+    once, no move comes before them. `untried` are the moves that this node did not try; the others
+    are the fields of `Context`.
     """
-    finds = sum(move.title in kept for move in untried)
-    has_part = bool(assigned) and any(
-        move.name not in assigned and move.title not in kept and move.title not in screened_out
+    if not assigned or sum(move.title in kept for move in untried) >= _ENOUGH:
+        return []
+    return [
+        move
         for move in untried
-    )
-    return has_part and finds < _ENOUGH
+        if move.name not in assigned and move.title not in kept and move.title not in screened_out
+    ]
 
 
-def wait_for_own_part(context: Context, untried: Sequence[Move]) -> bool:
-    """Return `do_finds_wait` of a context."""
-    return do_finds_wait(
+def do_finds_wait(context: Context, untried: Sequence[Move]) -> bool:
+    """Return True if a move that may run comes before what peers kept (`moves_before_finds`)."""
+    before = moves_before_finds(
         untried,
         kept=context.kept_by_others,
         screened_out=context.screened_out_by_others,
         assigned=context.assigned_to_others,
     )
+    made = (reapply(move.edits, context.source) for move in before)
+    return any(source is not None and not context.tried(fingerprint(source)) for source in made)
 
 
 def combine_kept_by_others(

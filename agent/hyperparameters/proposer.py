@@ -34,11 +34,11 @@ from agent.hyperparameters.moves import (
     TITLE_CHARACTERS,
     CandidateMove,
     combine_kept_by_others,
+    do_finds_wait,
     draft_of,
     informative,
     ordered_moves,
     shift,
-    wait_for_own_part,
 )
 from agent.hyperparameters.past import Past, pasts
 from agent.hyperparameters.transplants import (
@@ -132,14 +132,15 @@ class _Drafts:
             hyperparameter.name: hyperparameter
             for hyperparameter in reversed(self._hyperparameters)
         }
-        self._untried, self._retried = (
-            [move for move in moves if not self.left_alone.forbids(f"move:{move.name}")]
-            for moves in ordered_moves(context, self._history)
-        )
+        may_move = [
+            move for move in context.moves if not self.left_alone.forbids(f"move:{move.name}")
+        ]
+        context = replace(context, moves=tuple(may_move))
+        self._untried, self._retried = ordered_moves(context, self._history)
         self._together: CandidateMove | None = None
         self._kept_values: list[CandidateMove] = []
         self._leading: tuple[Change, ...] = ()
-        if not wait_for_own_part(context, self._untried):
+        if not do_finds_wait(context, self._untried):
             self._take_finds(context)
 
     def _take_finds(self, context: Context) -> None:

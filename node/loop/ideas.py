@@ -14,7 +14,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from agent.hyperparameters.moves import applies, do_finds_wait, moves_in
+from agent.hyperparameters.moves import applies, moves_before_finds, moves_in
 from agent.proposal import Context, Left, Proposal, Proposer
 from agent.source.canonical import fingerprint
 from node.line.experiment import ExperimentStep
@@ -380,12 +380,13 @@ class Ideas:
     def do_finds_wait(self) -> bool:
         """True if moves that are assigned to this node come before what peers kept."""
         theirs = self._from_others
-        return do_finds_wait(
+        before = moves_before_finds(
             self._untried_moves,
             kept=theirs.kept,
             screened_out=theirs.in_vain,
             assigned=theirs.assigned,
         )
+        return bool(before)
 
     @property
     def _from_others(self) -> FromOthers:

@@ -329,6 +329,13 @@ def test_a_move_that_others_kept_comes_first_but_not_always() -> None:
     assert 0.7 < first < 1
 
 
+def ran(source: Source, one: Move) -> Callable[[bytes], bool]:
+    """Treat what a move makes of a source as tried."""
+    made = reapply(one.edits, source)
+    assert made is not None
+    return {fingerprint(made)}.__contains__
+
+
 def test_few_moves_that_peers_kept_wait_for_those_assigned_to_this_node() -> None:
     """Others wait for these, and later several finds can be tried at once."""
     moves = tuple(
@@ -346,6 +353,8 @@ def test_few_moves_that_peers_kept_wait_for_those_assigned_to_this_node() -> Non
         replace(start, kept_by_others=titles[:4]),
         replace(start, kept_by_others=(*titles[:2], own.title)),
         replace(start, kept_by_others=titles[:2], screened_out_by_others=frozenset([own.title])),
+        # The owner rejected it, or another node is trying it now.
+        replace(start, kept_by_others=titles[:2], tried=ran(start.source, own)),
     ):
         assert sum(key.startswith("moves:") for key in first_keys(ready)) > 60
 
