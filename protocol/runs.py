@@ -36,6 +36,7 @@ ON_SECRET: Final = "an instance of the secret split"  # noqa: S105 -- words
 CONTENDED = "contended"  # other processes used the device as well
 SHOWN = "shown"  # nothing was run; the figure is computed from the answer published with the claim
 THROTTLED = "throttled"  # heat or lack of power slowed the device down
+TIGHT = "tight"  # the training used nearly all of its ceiling
 _MAX_ENTRIES = 32
 _MAX_ENV_TEXT = 120
 _MAP_KEY = identifier(r"[a-z0-9_]{1,24}")

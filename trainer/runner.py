@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 
 from protocol.errors import ArnodeError
-from protocol.runs import CONTENDED, SHOWN
+from protocol.runs import CONTENDED, SHOWN, TIGHT
 from protocol.source import Source
 from trainer.host.device import Device, processor
 from trainer.measuring.cost import UNLIMITED, Pace, StageCosts
@@ -262,6 +262,8 @@ class Runner:
         flags = meter.card.flags if meter.card else ()
         if trained.is_contended and CONTENDED not in flags:
             flags = (CONTENDED, *flags)
+        if trained.is_tight:
+            flags = (*flags, TIGHT)
         outcome = _outcome(meter, trained.request.seed, scores, failed, flags=flags)
         return replace(outcome, tokens=self._stages.budget_tokens, fault=fault)
 

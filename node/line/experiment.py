@@ -30,13 +30,14 @@ from node.terminal.vocabulary import MOST_SD, screened_words
 from protocol.codecs import single_line
 from protocol.fields import OPTIONAL, Items, Named
 from protocol.prospects import is_lead_shown
-from protocol.runs import Run, patch_score_nano
+from protocol.runs import TIGHT, Run, patch_score_nano
 from protocol.units import NANO, to_nano
 
 PEER: Final = "peer"  # the proposer of patches from peers' records
 COMBINING: Final = "combination"  # the proposer of combinations of two patches
 
 _FAILED: Final = {"rejected": "rejected", "stopped": "screened_out"}  # runs without a metric
+_NO_ROOM: Final = "; its training uses nearly all of the time that the task allows"
 _LOOKED_BACK: Final = 4 * LATEST  # jobs, including those of reference runs and peers' claims
 
 
@@ -121,6 +122,9 @@ class ExperimentStep(JobStep):
         shown, levels_nano = compared_runs(runs, screen_nano)
         is_current = self.base == line_context.line_writer.known_line.working
         move = next_of_trial(shown, levels_nano, reading, is_current=is_current)
+        leaves_no_room = self._leaves_no_room(line_context.line_writer, ended_runs(shown))
+        if leaves_no_room and move in ("run", "keep"):
+            move = "discard"
         if move == "run" and not does_base_fail(runs):
             plan_recheck(line_context.line_writer, job, self.base, self.tree)
             return
@@ -138,7 +142,7 @@ class ExperimentStep(JobStep):
             "run": "rechecked_out",  # the base fails as well
         }[move]
         gain_text = _gain_words(metric_nano, level_nano, gain, reading)
-        note = _note(decision, ended, gain_text)
+        note = _note(decision, ended, gain_text) + (_NO_ROOM if leaves_no_room else "")
         gain_milli = None if gain is None else round(gain * 1000)
         step = replace(
             self,
@@ -197,6 +201,17 @@ class ExperimentStep(JobStep):
         if not self.idea.is_whole_tree or claim_milli is None or gain_sd is None:
             return True
         return is_lead_shown(claim_milli / 1000, gain_sd)
+
+    def _leaves_no_room(self, line_writer: LineWriter, runs: Sequence[Run]) -> bool:
+        """Return True if a run of the patch was near its ceiling, and the base's latest were not.
+
+        On such a line most experiments would exceed the ceiling, whatever they change.
+        """
+        if not any(TIGHT in run.flags for run in runs):
+            return False
+        jobs = line_writer.store.jobs
+        latest = jobs.latest_of(line_writer.key, self.base, limit=_LOOKED_BACK)
+        return not any(TIGHT in one.run.flags for one in latest)
 
     def _reference_nano(self, line_writer: LineWriter) -> tuple[int, ...]:
         line = line_writer.known_line

@@ -780,6 +780,28 @@ def test_while_experiments_in_company_are_often_kept_none_is_begun_next_to_a_scr
     assert (another is None) == (decision != "screened_out" or title == "Rename it")
 
 
+@pytest.mark.parametrize("is_base_tight", [False, True])
+def test_a_patch_that_leaves_no_room_under_the_ceiling_is_not_kept(
+    bench: Bench, *, is_base_tight: bool
+) -> None:
+    """Whatever is changed afterwards, most runs would exceed the ceiling."""
+    tree, outcome = better("0.200")
+    tight = replace(outcome, flags=("tight",))
+    bench.runner.outcomes = {tree: tight}
+    if is_base_tight:
+        bench.runner.outcomes[BASELINE.tree] = replace(OUTCOME, flags=("tight",))
+    bench.goal = Goal(max_experiments=1)
+    settled(bench.research().run())
+    (step,) = steps_of(bench)
+    assert step.decision == ("kept" if is_base_tight else "screened_out")
+    notes = [
+        record.body.note
+        for record in bench.store.records.listed("result")
+        if isinstance(record.body, ResultBody)
+    ]
+    assert ("uses nearly all of the time" in "".join(notes)) != is_base_tight
+
+
 def test_rechecks_on_an_earlier_working_line_are_not_made(bench: Bench) -> None:
     """They could only show that it must be tried again on the present one."""
     line_writer = with_baseline(bench.home, bench.store)

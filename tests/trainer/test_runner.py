@@ -15,7 +15,7 @@ from tests.adversarial.bench import hurried
 from tests.trainer.audits import audited
 from tests.trainer.runners import SPLIT, runner_of
 from trainer.language_model.data import TaskData
-from trainer.measuring import cost
+from trainer.measuring import cost, training
 from trainer.measuring.loss_curve import LossCurve
 from trainer.measuring.outcome import RunOutcome
 from trainer.runner import Runner
@@ -199,6 +199,17 @@ FAILURES: dict[str, tuple[tuple[str, str], Status, str]] = {
 # Of more than a hundred: after these, weights can be exported, and memory no longer grows.
 FEW_STEPS = ("steps = TOKEN_BUDGET // (BATCH * SEQUENCE)", "steps = 8")
 HANGS_AT = {"wall clock": "training", "warm-up": "before the data"}
+
+
+@pytest.mark.parametrize(("share", "flags"), [(0.9, ()), (0.1, ("tight",))])
+def test_a_run_near_its_ceiling_is_flagged(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, share: float, flags: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(training, "_TIGHT", share)
+    outcome = bench.run(bench.runner.task.source)
+    found = set(outcome.flags)
+    assert found - {"contended"} == set(flags)
+    assert outcome.status == "ok"
 
 
 @pytest.mark.soak

@@ -22,6 +22,7 @@ from trainer.measuring.outcome import Meter
 from trainer.measuring.timeline import Timeline
 
 _REPETITIONS = 2
+_TIGHT = 0.9  # of a ceiling; timings of one training vary by 5 %
 PATIENCE_S = 180.0  # on a machine that is never idle, the disturbed run is final
 WAITS: Final = "a run that others disturbed waits for a quiet minute"  # for people
 
@@ -66,6 +67,11 @@ class Trained:
     def took_too_long(self) -> bool:
         """True if it used more than its ceiling."""
         return self.meter.cost.train_s > self.request.ceiling.train_s
+
+    @property
+    def is_tight(self) -> bool:
+        """True if it used nearly all of its ceiling, so that another run may exceed it."""
+        return self.meter.cost.train_s > _TIGHT * self.request.ceiling.train_s
 
     @property
     def is_over(self) -> bool:
