@@ -14,7 +14,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from agent.hyperparameters.moves import applies, moves_before_finds, moves_in
 from agent.proposal import Context, Left, Proposal, Proposer
 from agent.source.canonical import fingerprint
 from node.line.experiment import ExperimentStep
@@ -23,13 +22,13 @@ from node.line.line_writer import LineWriter
 from node.line.rung_transfer import UNFIT, rung_transfer_ideas
 from node.loop.approvals import MOST_OPEN, Approvals
 from node.loop.briefing import Briefing, FromOthers, Importance
+from node.loop.finds import Finds
 from node.loop.outcomes import Outcomes
 from node.loop.planning import PlannerState, Planning
 from node.loop.slots import SEARCH, ArmState, Slots
 from node.loop.slow_ideas import SlowIdeas
 from node.store.jobs import Job
 from node.store.traces import refuse_trace
-from protocol.ideas import Move
 from protocol.source import Source
 
 _MOST_REJECTED: Final = 50  # proposals in a row that the owner rejected on another working line
@@ -67,6 +66,7 @@ class Ideas:
         self._prepared: asyncio.Task[Proposal | None] | None = None
         self._prepared_after = FromOthers()
         self._tried = line_writer.store.jobs.fingerprints(line_writer.key.task)
+        self.finds = Finds(line_writer, outcomes, briefing, tried=self._tried)
 
     @property
     def has_unfinished_business(self) -> bool:
@@ -149,7 +149,7 @@ class Ideas:
         if self._prepared is None:
             propose = asyncio.to_thread(self._proposer.propose, self.context())
             self._prepared = asyncio.create_task(propose)
-            self._prepared_after = self._from_others
+            self._prepared_after = self.finds.from_others
         if not self.approvals.is_on:  # otherwise they write when there is room for a proposal
             self._begin_owner()
 
@@ -272,7 +272,7 @@ class Ideas:
         if ready and (
             not self._is_new(ready.parent, ready.fingerprint)
             or ready.title in taken
-            or self._prepared_after != self._from_others
+            or self._prepared_after != self.finds.from_others
             or self.approvals.is_rejected(ready.edits, ready.title)
         ):
             ready = None
@@ -368,36 +368,7 @@ class Ideas:
         if not self.are_others_at_work:
             return False
         outcomes = self._outcomes.all
-        return not outcomes or outcomes[-1].decision == "kept" or self.has_untried_finds
-
-    @property
-    def has_untried_finds(self) -> bool:
-        """True if peers kept a listed move that fits here and was not tried, alone or combined."""
-        kept = self._from_others.kept
-        return any(move.title in kept for move in self._untried_moves)
-
-    @property
-    def do_finds_wait(self) -> bool:
-        """True if moves that are assigned to this node come before what peers kept."""
-        theirs = self._from_others
-        before = moves_before_finds(
-            self._untried_moves,
-            kept=theirs.kept,
-            screened_out=theirs.in_vain,
-            assigned=theirs.assigned,
-        )
-        return bool(before)
-
-    @property
-    def _from_others(self) -> FromOthers:
-        return self._briefing.from_others(self._line_writer.explored)
-
-    @property
-    def _untried_moves(self) -> list[Move]:
-        tried = {name for outcome in self._outcomes.all for name in moves_in(outcome.key)}
-        working = self._line_writer.explored
-        moves = (move for move in self._briefing.task.moves if move.name not in tried)
-        return [move for move in moves if applies(move, working)]
+        return not outcomes or outcomes[-1].decision == "kept" or self.finds.has_untried
 
     @property
     def _number(self) -> int:

@@ -91,12 +91,16 @@ class Openings:
         return sum(run.role == "candidate" for run in runs) > _PROMISING
 
     def can_wait(self, job: Job[Any]) -> bool:
-        """Return True if an experiment in company passed its screen with a small gain.
+        """Return True if an experiment in company passed its screen, and needs several rechecks.
 
-        What peers found is tried first: once that is kept, the experiment begins again anyway.
+        What peers found is tried first: once that is kept, the experiment begins again anyway. A
+        large gain needs one recheck.
         """
         step = job.step
-        if not (isinstance(step, ExperimentStep) and self._ideas.are_others_at_work):
+        has_several = len(self._line_context.policy.rechecks_sd) > 1
+        if not (
+            has_several and isinstance(step, ExperimentStep) and self._ideas.are_others_at_work
+        ):
             return False
         runs = self._line_context.store.jobs.runs_of(job.id)
         screen = next((run.run for run in runs if run.role == "candidate"), None)
@@ -113,9 +117,9 @@ class Openings:
         """Try what peers kept, if the only open job is an experiment that can wait for it."""
         if len(now.jobs) != 1 or not self.can_wait(now.jobs[0]):
             return None
-        if not self._line_writer.known_line.reference_nano or self._ideas.do_finds_wait:
+        if not self._line_writer.known_line.reference_nano or self._ideas.finds.do_wait:
             return None
-        return self._own(now) if self._ideas.has_untried_finds else None
+        return self._own(now) if self._ideas.finds.has_untried else None
 
     def begin(self, job: Job[Any], now: Situation) -> PlannedRun | None:
         """Report why a branch begins or ends; plan a job's first runs if it has none yet."""

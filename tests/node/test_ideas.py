@@ -7,6 +7,7 @@ from typing import cast
 import pytest
 
 from agent.proposal import Context, Left, Proposal
+from agent.source.canonical import fingerprint
 from node.home.clock import clock_ms
 from node.home.home import Home
 from node.line.experiment import ExperimentStep, open_experiment
@@ -303,3 +304,19 @@ def test_a_node_and_a_peer_begin_with_as_many_moves_each(
     ideas = bench.loop_assembly(line_writer).ideas
     assigned = ideas.context().assigned_to_others
     assert len(assigned & {"first", "second"}) == 1
+
+
+@pytest.mark.parametrize("may_run", [True, False])
+def test_finds_that_must_not_run_are_not_waited_for(
+    home: Home, line_writer: LineWriter, *, may_run: bool
+) -> None:
+    """The owner rejected the move, or its source ran under another name."""
+    made = BASELINE.replacing("train.py", BASELINE["train.py"].replace(b"L", b"M", 1))
+    edit = Edit(path="train.py", search="LEARNING_RATE", replace="MEARNING_RATE")
+    moves = (Move(name="one", title="one", why="", edits=(edit,)),)
+    publish(PeerAuthor(line_writer.store, Blobs(home.blobs)), "one", stage="keep")
+    ideas = Bench(home=home, store=line_writer.store, moves=moves).loop_assembly(line_writer).ideas
+    if not may_run:
+        ideas.mark_tried(fingerprint(made))
+    assert ideas.finds.has_untried == may_run
+    assert not ideas.finds.do_wait

@@ -679,13 +679,14 @@ def test_an_early_trial_waits_for_a_move_that_peers_kept(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(
-    ("gain_sd", "is_found", "waits"),
-    [(2, True, True), (2, False, False), (LARGE_SD, True, False)],
+    ("gain_sd", "rechecks", "is_found", "waits"),
+    [(2, 5, True, True), (2, 5, False, False), (LARGE_SD, 5, True, False), (2, 1, True, False)],
 )
 def test_rechecks_of_a_small_gain_wait_for_a_move_that_peers_kept(
-    bench: Bench, gain_sd: float, is_found: bool, waits: bool
+    bench: Bench, gain_sd: float, rechecks: int, is_found: bool, waits: bool
 ) -> None:
     """It moves the line, so that the experiment begins again without these rechecks."""
+    bench.policy = replace(DEFAULT, rechecks_sd=(0.25,) * rechecks)
     edit = Edit(path="train.py", search="LEARNING_RATE", replace="RATE")
     bench.moves = (Move(name="rename", title="Rename it", why="", edits=(edit,)),)
     line_writer = with_baseline(bench.home, bench.store)
