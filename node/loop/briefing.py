@@ -117,7 +117,7 @@ class ProgramText:
 
 
 class FromOthers(NamedTuple):
-    """What accepted peers reported: the titles of listed moves tried in vain, and of those kept.
+    """Reports of accepted peers: the titles of listed moves tried in vain, and of those kept.
 
     Those kept are ordered by gain, the largest first. `assigned` is the part of the moves and
     hyperparameters that is assigned to other nodes.

@@ -29,7 +29,7 @@ class Finds:
 
     @property
     def from_others(self) -> FromOthers:
-        """What peers reported about the task's moves by now."""
+        """Reports of peers about the task's moves so far."""
         return self._briefing.from_others(self._line_writer.explored)
 
     @property
