@@ -210,7 +210,7 @@ class ExperimentStep(JobStep):
         if not any(TIGHT in run.flags for run in runs):
             return False
         jobs = line_writer.store.jobs
-        latest = jobs.latest_of(line_writer.key, self.base, limit=_LOOKED_BACK)
+        latest = jobs.latest_of(line_writer.key, self.base, limit=LATEST)
         return not any(TIGHT in one.run.flags for one in latest)
 
     def _reference_nano(self, line_writer: LineWriter) -> tuple[int, ...]:
