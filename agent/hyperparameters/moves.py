@@ -146,20 +146,23 @@ def combine_kept_by_others(
     """Return untried moves and changes of `values` that peers kept, combined, if there are several.
 
     Combining saves runs: keeping a single change takes three or more. After a combination that was
-    not kept, changes are tried one by one until one is kept, to find out which of them does harm.
+    not kept, half as many are combined, the largest gains first, and then changes are tried one by
+    one until one is kept. So what does harm is found out.
     """
+    most = MOST_AT_ONCE
     for outcome in reversed(history):
         if outcome.decision == "kept":
             break
         if outcome.key.startswith(_TOGETHER):
-            return None
+            most = len(moves_in(outcome.key)) // 2
+            break
     joined: list[CandidateMove] = []
     made = context.source
     moves = (draft_of(one) for one in untried if one.title in context.kept_by_others)
     for change in chain(moves, values):
         # One after the other: several moves may insert lines at one place.
         source = None if is_made(change.edits, made) else reapply(change.edits, made)
-        if source is not None and len(joined) < MOST_AT_ONCE:
+        if source is not None and len(joined) < most:
             joined.append(change)
             made = source
     edits = edits_between(context.source, made)

@@ -407,6 +407,21 @@ def test_moves_that_failed_together_are_tried_one_by_one_until_one_is_kept() -> 
     assert again.count("moves:relu+other") + again.count("moves:other+relu") > 50
 
 
+def test_after_a_combination_that_failed_half_as_many_are_combined() -> None:
+    """One of them may do harm, and others gain only together."""
+    moves = tuple(
+        move(f"m{number}", "DEPTH = 4", f"DEPTH = 4\nM{number} = 1") for number in range(5)
+    )
+    failed = Outcome(key="moves:m0+m1+m2+m3+m4", decision="rechecked_out", gain_sd=9.0)
+    start = replace(
+        context(moves=moves, history=(failed,)), kept_by_others=tuple(one.title for one in moves)
+    )
+    together = [key for key in first_keys(start) if key.startswith("moves:")]
+    assert len(together) > 50
+    assert max(map(len, together)) == len("moves:m0+m1")
+    assert together.count("moves:m0+m1") > 50
+
+
 def test_moves_that_fall_to_others_come_later_but_not_never() -> None:
     start = replace(
         context(moves=MOVES), assigned_to_others=frozenset(["relu", "silu", "tanh", "broken"])

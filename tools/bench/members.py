@@ -65,7 +65,7 @@ class Member(Node):
     peer_runs: int = 0
     held: Counter[int] = field(default_factory=Counter)  # keeps that held here, less failed ones
     done: set[int] = field(default_factory=set)  # ideas tried alone, or kept together
-    has_failed_together: bool = False
+    most_together: int = MOST_AT_ONCE  # of others' ideas; fewer after some failed together
     kept_sd: float = 0.0  # gain kept since the last promotion trial, by the deciding runs
 
     def __post_init__(self) -> None:
@@ -145,7 +145,7 @@ class Member(Node):
         return self.swarm.worth(known | self._step) - self.swarm.worth(known)
 
     def _kept_by_others(self, chance: random.Random) -> frozenset[int]:
-        """Return ideas that others kept and that are not tried here: together, else the first."""
+        """Return ideas that others kept and that are not tried here, several at once."""
         ideas, known = self.swarm.ideas, self.known
         new = [
             idea
@@ -154,7 +154,7 @@ class Member(Node):
         ]
         if not new or chance.random() > KEPT_BY_OTHERS_SHARE:
             return frozenset()
-        return frozenset(new[:1] if self.has_failed_together else new[:MOST_AT_ONCE])
+        return frozenset(new[: self.most_together])
 
     @property
     def _doubted(self) -> set[int]:
@@ -283,7 +283,7 @@ class Member(Node):
         if not trial and self.swarm.ideas.assumed.pool is not None:
             self._publish_idea(is_kept=is_kept, gain_sd=gain_sd)
         if is_kept:
-            self.has_failed_together = False
+            self.most_together = MOST_AT_ONCE
             self.added.append(self._step)
             self.kept_sd += gain_sd
         if len(trial) == 1 and not is_kept:
@@ -313,7 +313,7 @@ class Member(Node):
         """Publish the result of an idea, and remember that of several."""
         ideas, said = self.swarm.ideas, (self.number, self.machine.runs, gain_sd)
         if len(self._step) > 1:
-            self.has_failed_together = not is_kept
+            self.most_together = len(self._step) // 2
             self.done |= self._step if is_kept else set()
             return
         (idea,) = self._step
