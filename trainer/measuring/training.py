@@ -70,8 +70,12 @@ class Trained:
 
     @property
     def is_tight(self) -> bool:
-        """True if it used nearly all of its ceiling, so that another run may exceed it."""
-        return self.meter.cost.train_s > _TIGHT * self.request.ceiling.train_s
+        """True if it used nearly all of its ceiling, so that another run may exceed it.
+
+        False if it was disturbed or failed, which says less or more.
+        """
+        share = self.meter.cost.train_s / self.request.ceiling.train_s
+        return _TIGHT < share <= 1 and not (self.is_contended or self.failed)
 
     @property
     def is_over(self) -> bool:
