@@ -168,6 +168,18 @@ def test_a_compiler_proper_that_lies_apart_is_shown(
     assert any(Path(path).name.startswith("libisl.so") for path in shown.values()), "cc1's own"
 
 
+@pytest.mark.parametrize("answer", ["echo crtbegin.o", "exit 1"])
+def test_of_a_compiler_without_files_of_its_own_nothing_is_shown(
+    answer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The path that it does not find would be that of the current folder."""
+    gcc = tmp_path / "gcc"
+    gcc.write_text(f"#!/bin/sh\n{answer}\n")
+    gcc.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert nvidia.compiler_files.__wrapped__() == ()
+
+
 def _python_headers() -> Iterator[tuple[Path, str]]:
     """Yield the headers' folder outside and inside the sandbox."""
     for host, shown in nvidia.compiler_files():

@@ -153,7 +153,10 @@ def compiler_files() -> tuple[tuple[Path, str], ...]:
     gcc = shutil.which("gcc")
     if gcc is None:
         return ()
-    install = Path(_asked(gcc, "-print-file-name=crtbegin.o")).resolve().parent
+    begins = Path(_asked(gcc, "-print-file-name=crtbegin.o"))
+    if not begins.is_absolute():  # it lacks its own files, and names none
+        return ()
+    install = begins.resolve().parent
     programs = {name: shutil.which(name) for name in ("as", "ld")}
     programs["gcc"] = gcc
     shown = [(Path(path).resolve(), f"/usr/bin/{name}") for name, path in programs.items() if path]

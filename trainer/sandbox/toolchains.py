@@ -75,20 +75,16 @@ def toolchain(name: str) -> Toolchain:
             _command("cc", "install your distribution's packages `gcc` and `libc6-dev`")
             return Toolchain(shown=tuple(_at(_OF_C)), path=("/usr/bin",))
         case "rust":
-            rustc = _command("rustc", "install Rust (rustup.rs), or your distribution's `rustc`")
-            asked = [rustc, "--print", "sysroot"]
-            said = subprocess.run(asked, capture_output=True, timeout=_ASKED_S, check=False)
-            root = said.stdout.decode().strip()
+            _command("rustc", "install Rust (rustup.rs), or your distribution's `rustc`")
+            root = _root_by("rustc", "--print", "sysroot")
             c = toolchain("cc")  # its linker
             return Toolchain(shown=(*c.shown, *_at([root])), path=(f"{root}/bin", *c.path))
         case "fortran":
             _command("gfortran", "install your distribution's package `gfortran`")
             return toolchain("cc")
         case "go":
-            go = _command("go", "install Go (go.dev), or your distribution's package `golang-go`")
-            asked = [go, "env", "GOROOT"]
-            said = subprocess.run(asked, capture_output=True, timeout=_ASKED_S, check=False)
-            root = said.stdout.decode().strip()
+            _command("go", "install Go (go.dev), or your distribution's package `golang-go`")
+            root = _root_by("go", "env", "GOROOT")
             # In Linux distributions GOROOT contains links to folders elsewhere.
             parts = {str(one.resolve()) for one in (Path(root), *Path(root).glob("*"))}
             outside = sorted(one for one in parts if not one.startswith(f"{root}/"))
@@ -130,6 +126,24 @@ def _command(name: str, hint: str) -> str:
     if found is None:
         raise ConfigurationError(f"this task needs `{name}`, which is not installed here", hint)
     return found
+
+
+def _root_by(*asked: str) -> str:
+    """Return the folder of a toolchain, which its own command names.
+
+    Raises ConfigurationError if the command fails, or names no folder: a version manager's command
+    does so if no version is chosen, and its empty answer would show the current folder.
+    """
+    ended = subprocess.run(asked, capture_output=True, timeout=_ASKED_S, check=False)
+    root = ended.stdout.decode(errors="replace").strip()
+    if ended.returncode == 0 and Path(root).is_absolute() and Path(root).is_dir():
+        return root
+    said = ended.stderr.decode(errors="replace").strip().splitlines()
+    why = said[0] if said else f"`{' '.join(asked)}` names no folder"
+    raise ConfigurationError(
+        f"`{asked[0]}` is installed but cannot be used: {why}",
+        f"make `{asked[0]} --version` work, or install another one",
+    )
 
 
 def _in_usr_bin(name: str) -> VisiblePath | None:

@@ -1,10 +1,11 @@
 """Builds: the files that they leave, their messages, and toolchains that run in a sandbox."""
 
-import shutil
+import os
 from pathlib import Path
 
 import pytest
 
+from protocol.errors import ConfigurationError
 from tests.trainer.program.tasks import (
     HEAD,
     METRIC,
@@ -15,6 +16,7 @@ from tests.trainer.program.tasks import (
     read,
     write_task,
 )
+from trainer.sandbox.toolchains import toolchain, toolchain_of
 
 ERROR = (3_000_000_000, 3_000_000_000)
 RIGHT = (0, 0)
@@ -83,7 +85,15 @@ end program
 
 
 def needs(command: str) -> pytest.MarkDecorator:
-    return pytest.mark.skipif(shutil.which(command) is None, reason=f"there is no {command}")
+    """Skip a test where a command is missing, or a version manager has no version for it."""
+    return pytest.mark.skipif(not _works(command), reason=f"there is no {command}")
+
+
+def _works(command: str) -> bool:
+    try:
+        return toolchain(toolchain_of(command) or "") is not None
+    except ConfigurationError:
+        return False
 
 
 def command_task(folder: Path, how: str, files: dict[str, str], **more: str) -> Path:
@@ -356,3 +366,23 @@ def test_the_cause_of_what_fails_on_both_splits_is_reported(tmp_path: Path) -> N
         for seed in range(1, 9):
             ended = bench.run("import gone_for_good\n", seed=seed)
             assert "No module named 'gone_for_good'" in str(ended.reason)
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        ("echo no toolchain is chosen >&2; exit 1", "no toolchain is chosen"),
+        ("exit 0", "`rustc --print sysroot` names no folder"),
+        ("echo somewhere", "`rustc --print sysroot` names no folder"),
+    ],
+)
+def test_a_toolchain_that_names_no_folder_of_its_own_is_an_error(
+    answer: str, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An empty answer would show the current folder in sandboxes."""
+    command = tmp_path / "rustc"
+    command.write_text(f"#!/bin/sh\n{answer}\n")
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    with pytest.raises(ConfigurationError, match=f"`rustc` is installed but cannot be used: {why}"):
+        toolchain.__wrapped__("rust")
