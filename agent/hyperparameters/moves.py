@@ -3,10 +3,10 @@
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Final
+from typing import Final, NamedTuple
 
 from agent.proposal import Context, Outcome
 from agent.source.canonical import fingerprint
@@ -59,8 +59,16 @@ def informative(history: Sequence[Outcome]) -> list[Outcome]:
     return [outcome for outcome in history if not outcome.was_cut_off]
 
 
-def ordered_moves(context: Context, history: Sequence[Outcome]) -> tuple[list[Move], list[Move]]:
-    """Return two lists of the moves that apply to the source: untried moves, and tried ones.
+class OrderedMoves(NamedTuple):
+    """The moves that apply to a source, and whether peers' finds wait (`do_finds_wait`)."""
+
+    untried: list[Move]
+    tried: list[Move]
+    do_finds_wait: bool
+
+
+def ordered_moves(context: Context, history: Sequence[Outcome]) -> OrderedMoves:
+    """Return the moves that apply to the source in the order in which to try them.
 
     Untried moves that peers kept are first unless they wait (`do_finds_wait`), then those assigned
     to this node, then those assigned to peers; ties are in an order that the seed determines. A
@@ -87,10 +95,15 @@ def ordered_moves(context: Context, history: Sequence[Outcome]) -> tuple[list[Mo
             if move.title not in context.screened_out_by_others
             or move.name not in context.assigned_to_others
         ]
-    has_finds = uses_reports and not do_finds_wait(context, untried)
-    places = {
-        title: place for place, title in enumerate(context.kept_by_others if has_finds else ())
-    }
+    do_wait = do_finds_wait(
+        untried,
+        lambda move: may_run(move, context.source, context.tried),
+        kept=context.kept_by_others,
+        screened_out=context.screened_out_by_others,
+        assigned=context.assigned_to_others,
+    )
+    finds = context.kept_by_others if uses_reports and not do_wait else ()
+    places = {title: place for place, title in enumerate(finds)}
 
     def turn(move: Move) -> tuple[bool, int, bool, float]:
         is_screened_out = uses_reports and move.title in context.screened_out_by_others
@@ -100,41 +113,38 @@ def ordered_moves(context: Context, history: Sequence[Outcome]) -> tuple[list[Mo
 
     untried.sort(key=turn)
     tried.sort(key=lambda move: (times[f"{_ALONE}{move.name}"], -best[f"{_ALONE}{move.name}"]))
-    return untried, tried
+    return OrderedMoves(untried, tried, do_wait)
 
 
-def moves_before_finds(
+def may_run(move: Move, source: Source, tried: Callable[[bytes], bool]) -> bool:
+    """Return True if a move fits on a source, and what it makes of it was not `tried`."""
+    made = reapply(move.edits, source)
+    return made is not None and not tried(fingerprint(made))
+
+
+def do_finds_wait(
     untried: Sequence[Move],
+    possible: Callable[[Move], bool],
     *,
     kept: Collection[str],
     screened_out: Collection[str],
     assigned: Collection[str],
-) -> list[Move]:
-    """Return moves to try before what peers kept: assigned to this node, and tried by nobody.
+) -> bool:
+    """Return True if a move that nobody tried and that is assigned to this node is tried first.
 
-    Peers wait for them, and several finds can be tried at once later. With enough finds to try at
-    once, no move comes before them. `untried` are the moves that this node did not try; the others
-    are the fields of `Context`.
+    Peers wait for it, and several finds can be tried at once later. With enough finds to try at
+    once, they do not wait. `untried` are the moves that this node did not try, of which those that
+    are not `possible` are not waited for; the others are the fields of `Context`.
     """
     if not assigned or sum(move.title in kept for move in untried) >= _ENOUGH:
-        return []
-    return [
-        move
+        return False
+    return any(
+        move.name not in assigned
+        and move.title not in kept
+        and move.title not in screened_out
+        and possible(move)
         for move in untried
-        if move.name not in assigned and move.title not in kept and move.title not in screened_out
-    ]
-
-
-def do_finds_wait(context: Context, untried: Sequence[Move]) -> bool:
-    """Return True if a move that may run comes before what peers kept (`moves_before_finds`)."""
-    before = moves_before_finds(
-        untried,
-        kept=context.kept_by_others,
-        screened_out=context.screened_out_by_others,
-        assigned=context.assigned_to_others,
     )
-    made = (reapply(move.edits, context.source) for move in before)
-    return any(source is not None and not context.tried(fingerprint(source)) for source in made)
 
 
 def combine_kept_by_others(

@@ -34,7 +34,6 @@ from agent.hyperparameters.moves import (
     TITLE_CHARACTERS,
     CandidateMove,
     combine_kept_by_others,
-    do_finds_wait,
     draft_of,
     informative,
     ordered_moves,
@@ -136,11 +135,11 @@ class _Drafts:
             move for move in context.moves if not self.left_alone.forbids(f"move:{move.name}")
         ]
         context = replace(context, moves=tuple(may_move))
-        self._untried, self._retried = ordered_moves(context, self._history)
+        self._untried, self._retried, do_finds_wait = ordered_moves(context, self._history)
         self._together: CandidateMove | None = None
         self._kept_values: list[CandidateMove] = []
         self._leading: tuple[Change, ...] = ()
-        if not do_finds_wait(context, self._untried):
+        if not do_finds_wait:
             self._take_finds(context)
 
     def _take_finds(self, context: Context) -> None:

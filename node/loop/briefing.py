@@ -24,7 +24,6 @@ from agent.proposal import (
     Left,
     Outcome,
     PeerPatch,
-    PeerTrial,
     Rejection,
     hyperparameter_key,
 )
@@ -179,7 +178,8 @@ class Briefing:
             self.line_writer.explored,
         )
         author, blocked = self.line_writer.record_writer.author, self.people().blocked
-        theirs = self.from_others(working)
+        authors = self._authors
+        theirs = self._reports(working, authors)
         return Context(
             source=working,
             editable=self.task.editable,
@@ -191,7 +191,9 @@ class Briefing:
             seed=seed,
             brief=self._brief(left, text),
             peers=self.peers(),
-            others=self._trials_of_others(),
+            others=self.others.trials(self._run_sd, authors, level_nano=self.exact_nano)
+            if self.others
+            else (),
             insights=insights_of(store, line, author, blocked=blocked),
             reports=reports_of_others(
                 store, line, author, noise_sd=self.noise_sd(), blocked=blocked
@@ -220,10 +222,16 @@ class Briefing:
 
     def from_others(self, working: Source) -> FromOthers:
         """Return what accepted peers reported by now; `working` is the explored tree."""
-        others = self.others
+        return self._reports(working, self._authors)
+
+    @property
+    def _authors(self) -> set[bytes]:
+        return self.others.accepted() if self.others else set()
+
+    def _reports(self, working: Source, authors: set[bytes]) -> FromOthers:
+        others, now_ms = self.others, self.clock_ms()
         if others is None:
             return FromOthers()
-        authors, now_ms = others.accepted(), self.clock_ms()
         titles = {move.title for move in self.task.moves}
         in_vain = others.screened_out_by_others(authors) & titles
         kept = others.kept_by_others(titles, authors)
@@ -241,12 +249,6 @@ class Briefing:
             )
             assigned |= others.part_of([*again], authors, now_ms, titles=again)
         return FromOthers(in_vain=in_vain, kept=kept, assigned=assigned)
-
-    def _trials_of_others(self) -> tuple[PeerTrial, ...]:
-        others = self.others
-        if others is None:
-            return ()
-        return others.trials(self._run_sd, others.accepted(), level_nano=self.exact_nano)
 
     def _history(self) -> tuple[Outcome, ...]:
         """Return the outcomes of this node, with the owner's notes on them."""

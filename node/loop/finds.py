@@ -2,9 +2,7 @@
 
 from collections.abc import Collection, Iterator
 
-from agent.hyperparameters.moves import applies, moves_before_finds, moves_in
-from agent.source.canonical import fingerprint
-from agent.source.edits import reapply
+from agent.hyperparameters.moves import applies, do_finds_wait, may_run, moves_in
 from node.line.line_writer import LineWriter
 from node.loop.briefing import Briefing, FromOthers
 from node.loop.outcomes import Outcomes
@@ -42,13 +40,13 @@ class Finds:
     def do_wait(self) -> bool:
         """True if moves that are assigned to this node come before what peers kept."""
         theirs = self.from_others
-        before = moves_before_finds(
+        return do_finds_wait(
             list(self._untried_moves()),
+            self._may_run,
             kept=theirs.kept,
             screened_out=theirs.in_vain,
             assigned=theirs.assigned,
         )
-        return any(map(self._may_run, before))
 
     def _untried_moves(self) -> Iterator[Move]:
         tried = {name for outcome in self._outcomes.all for name in moves_in(outcome.key)}
@@ -59,5 +57,4 @@ class Finds:
 
     def _may_run(self, move: Move) -> bool:
         """Return False if the move's source ran here, or the owner rejected it."""
-        made = reapply(move.edits, self._line_writer.explored)
-        return made is not None and fingerprint(made) not in self._tried
+        return may_run(move, self._line_writer.explored, self._tried.__contains__)

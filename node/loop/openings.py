@@ -84,11 +84,11 @@ class Openings:
             return False
         if all(number != job.id for number, _ in now.running):
             return False
-        idea = job.step.idea
-        if idea.parents or idea.is_whole_tree or self._ideas.is_rising:
+        idea, runs = job.step.idea, self._line_context.store.jobs.runs_of(job.id)
+        if idea.parents or idea.is_whole_tree:
             return True
-        runs = self._line_context.store.jobs.runs_of(job.id)
-        return sum(run.role == "candidate" for run in runs) > _PROMISING
+        is_rechecked = sum(run.role == "candidate" for run in runs) > _PROMISING
+        return is_rechecked or self._ideas.is_rising
 
     def can_wait(self, job: Job[Any]) -> bool:
         """Return True if an experiment in company passed its screen, and needs several rechecks.
@@ -117,9 +117,12 @@ class Openings:
         """Try what peers kept, if the only open job is an experiment that can wait for it."""
         if len(now.jobs) != 1 or not self.can_wait(now.jobs[0]):
             return None
-        if not self._line_writer.known_line.reference_nano or self._ideas.finds.do_wait:
-            return None
-        return self._own(now) if self._ideas.finds.has_untried else None
+        has_reference_run, finds = (
+            bool(self._line_writer.known_line.reference_nano),
+            self._ideas.finds,
+        )
+        is_due = has_reference_run and finds.has_untried and not finds.do_wait
+        return self._own(now) if is_due else None
 
     def begin(self, job: Job[Any], now: Situation) -> PlannedRun | None:
         """Report why a branch begins or ends; plan a job's first runs if it has none yet."""
