@@ -326,7 +326,7 @@ def test_as_many_experiments_as_the_server_sends_are_drawn(visitor: Visitor) -> 
     over = visitor.page.locator(".scatter .u-over").bounding_box()
     for number in range(20):
         visitor.page.mouse.move(over["x"] + 40 * number, over["y"] + 9 * number)
-    visitor.page.unroute_all()
+    visitor.no_longer_pretend()
     pretend_insights(visitor.page)  # the limit for all of them
     go_to_axes(visitor, "insights/parallel")
     drag(visitor, 0, 0.2, 0.6)

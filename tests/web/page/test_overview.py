@@ -112,7 +112,7 @@ def test_it_says_when_the_next_promotion_trial_is_due(visitor: Visitor, served: 
                 ".trial", has_text=words
             ).wait_for()  # status and `now` arrive apart
             assert words in visitor.text(".trial")
-            visitor.page.unroute_all()
+            visitor.no_longer_pretend()
     finally:
         served.now = before
 

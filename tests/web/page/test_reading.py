@@ -332,9 +332,23 @@ def test_what_cannot_be_read_is_tried_again(visitor: Visitor) -> None:
     visitor.page.route("**/api/v1/reports", lambda route: route.abort())
     visitor.go("insights/reports")
     visitor.page.wait_for_selector(".fault >> text=does not answer")
-    visitor.page.unroute("**/api/v1/reports")
+    visitor.no_longer_pretend()
     visitor.page.get_by_role("button", name="Try again").click()
     visitor.page.wait_for_selector("text=No published reports yet")
+
+
+def test_an_answer_that_comes_too_late_harms_no_other_test(visitor: Visitor) -> None:
+    late: list[str] = []
+
+    def answer(route: Any) -> None:
+        visitor.no_longer_pretend()
+        late.append(route.request.url)
+        route.fulfill(json={})
+
+    visitor.page.route("**/api/v1/reports", answer)
+    visitor.go("insights/reports")
+    visitor.page.wait_for_selector("text=No published reports yet")
+    assert len(late) == 1
 
 
 def test_figures_have_the_digits_that_the_noise_leaves(visitor: Visitor) -> None:
