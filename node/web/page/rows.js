@@ -151,7 +151,7 @@ export class RowList {
   }
 
   #add(index) {
-    const row = element("div", { role: "row", class: "row", "aria-rowindex": String(index + 2) });
+    const row = element("div", { role: "row", class: "row", "aria-rowindex": String(index + 2), tabindex: "-1" });
     row.style.transform = this.#shift(index);
     this.#fill(row, this.#source.at(index), index);
     this.#rows.set(index, row);
@@ -229,9 +229,10 @@ export class RowList {
     if (bottom > this.#scroller.scrollTop + seen) this.#scroller.scrollTop = bottom - seen;
   }
 
+  // Focuses the row's link, or until that is loaded the row: then the next key counts from there.
   #focus(index) {
     const row = this.#rows.get(index);
-    (row?.querySelector("a") ?? this.#scroller).focus({ preventScroll: true });
+    (row.querySelector("a") ?? row).focus({ preventScroll: true });
   }
 }
 

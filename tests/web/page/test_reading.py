@@ -144,6 +144,28 @@ def test_keys_alone_lead_to_an_experiment_and_back(visitor: Visitor) -> None:
     assert visitor.text("h1") == "Experiments"
 
 
+def test_a_key_counts_from_a_row_that_is_still_loading(visitor: Visitor) -> None:
+    held: list[Any] = []
+
+    def hold(route: Any) -> None:
+        held.append(route)
+
+    page = visitor.page
+    visitor.go("experiments")
+    page.route("**/api/v1/experiments?*", hold)
+    page.locator(".scroller").focus()
+    with page.expect_request("**/api/v1/experiments?*"):
+        page.keyboard.press("End")
+    page.keyboard.press("ArrowUp")
+    for route in held:
+        route.continue_()
+    visitor.no_longer_pretend()
+    visitor.settle()
+    focused = page.locator(".body .row", has=page.locator("a:focus"))
+    last = int(page.locator(".list [role=table]").get_attribute("aria-rowcount"))
+    assert int(focused.get_attribute("aria-rowindex")) == last - 1
+
+
 def test_keys_lead_from_mark_to_mark_in_the_plot(visitor: Visitor) -> None:
     slider = visitor.page.get_by_role("slider")
     visitor.page.wait_for_selector(".uplot canvas")
