@@ -8,7 +8,8 @@ stored as their authors wrote them: code that shows one must sanitize it first
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal, Protocol
+from types import MappingProxyType
+from typing import Final, Literal, NamedTuple, Protocol
 
 from agent.completion import NO_COST, ChatMessage, ModelCost
 from agent.source.literals import Scalar
@@ -269,6 +270,20 @@ def repairs_of(key: str) -> tuple[int, str]:
     return 0, key
 
 
+class FromOthers(NamedTuple):
+    """Reports of accepted peers on a task's listed moves, and what is assigned to other nodes.
+
+    `in_vain` has the titles of moves that peers screened out and nobody kept, `kept` those that
+    peers kept, the best first, with the claimed gains in standard deviations. `assigned` has the
+    moves, by name, and the hyperparameters, by `hyperparameter_key`, that are assigned to other
+    nodes at work on the line.
+    """
+
+    in_vain: frozenset[str] = frozenset()
+    kept: Mapping[str, float] = MappingProxyType({})
+    assigned: frozenset[str] = frozenset()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
     """Everything that a proposer may know. `tried` says whether a canonical AST was ever run.
@@ -279,10 +294,7 @@ class Context:
     results of this node's own gains on other rungs. `importance` says which hyperparameters
     matter, as of the last computation. `drafted` has the titles of earlier proposals for the same
     experiment. In files that have `regions`, only these may change. `show_unverified_words`: the
-    user lets models read text by peers that this node did not verify. `screened_out_by_others` has
-    the titles of changes that peers screened out. `kept_by_others` has the titles of changes that
-    peers kept, the best first. `assigned_to_others` has the moves, by name, and the
-    hyperparameters, by `hyperparameter_key`, that are assigned to other nodes at work on the line.
+    user lets models read text by peers that this node did not verify.
     """
 
     source: Source
@@ -306,9 +318,7 @@ class Context:
     drafted: tuple[str, ...] = ()
     show_unverified_words: bool = False
     regions: tuple[Region, ...] = ()
-    screened_out_by_others: frozenset[str] = frozenset()
-    kept_by_others: tuple[str, ...] = ()
-    assigned_to_others: frozenset[str] = frozenset()
+    from_others: FromOthers = field(default_factory=FromOthers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,12 +3,12 @@
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Final, NamedTuple
 
-from agent.proposal import Context, Outcome
+from agent.proposal import Context, FromOthers, Outcome
 from agent.source.canonical import fingerprint
 from agent.source.edits import edits_between, is_made, reapply
 from protocol.ideas import Edit, Move
@@ -23,7 +23,10 @@ TITLE_CHARACTERS: Final = 120
 _HOPELESS_SD = -2.0
 MOST_AT_ONCE: Final = 8
 _ENOUGH: Final = 4  # moves that peers kept; trying them takes as many runs as trying one of them
-_ALONE, _TOGETHER = "move:", "moves:"
+# A combination that gained less than this part of its largest claim may contain a move that harms.
+_CLAIM_SHARE = 3 / 4
+_ALONE, _WITHOUT = "move:", "without:"
+TOGETHER: Final = "moves:"  # the beginning of the key of a combination
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +49,7 @@ def draft_of(move: Move) -> CandidateMove:
 def moves_in(key: str) -> list[str]:
     """Return the names of the moves in an idea's key."""
     kind, _, names = key.partition(":")
-    return names.split("+") if f"{kind}:" in (_ALONE, _TOGETHER) else []
+    return names.split("+") if f"{kind}:" in (_ALONE, TOGETHER, _WITHOUT) else []
 
 
 def applies(move: Move, source: Source) -> bool:
@@ -71,17 +74,20 @@ def ordered_moves(context: Context, history: Sequence[Outcome]) -> OrderedMoves:
     """Return the moves that apply to the source in the order in which to try them.
 
     Untried moves that peers kept are first unless they wait (`do_finds_wait`), then those assigned
-    to this node, then those assigned to peers; ties are in an order that the seed determines. A
-    move that peers screened out and nobody kept is last if it is assigned to this node. Otherwise
-    it is left out, because one node is enough to test it. A quarter of the proposals ignore peers'
-    reports, so that false reports suppress no move. Of the tried moves, those that were tried least
-    often are first.
+    to this node, then those assigned to peers; ties are in an order that the seed determines. Of
+    the moves assigned to this node those that peers screened out and nobody kept are last. Those
+    assigned to others are left out, because one node is enough to test them. A quarter of the
+    proposals ignore peers' reports, so that false reports suppress no move. Of the tried moves,
+    those that were tried least often are first.
     """
+    theirs = context.from_others
     best: dict[str, float] = {}
     times = Counter(outcome.key for outcome in history)
     for outcome in history:
         gain_sd = -math.inf if outcome.gain_sd is None else outcome.gain_sd
         best[outcome.key] = max(best.get(outcome.key, -math.inf), gain_sd)
+        if outcome.key.startswith(_WITHOUT) and outcome.decision == "kept":
+            best[_ALONE + outcome.key.removeprefix(_WITHOUT)] = -gain_sd
     moves = [move for move in context.moves if applies(move, context.source)]
     untried = [move for move in moves if f"{_ALONE}{move.name}" not in best]
     tried = [move for move in moves if best.get(f"{_ALONE}{move.name}", -math.inf) > _HOPELESS_SD]
@@ -92,24 +98,21 @@ def ordered_moves(context: Context, history: Sequence[Outcome]) -> OrderedMoves:
         untried = [
             move
             for move in untried
-            if move.title not in context.screened_out_by_others
-            or move.name not in context.assigned_to_others
+            if move.title not in theirs.in_vain or move.name not in theirs.assigned
         ]
     do_wait = do_finds_wait(
         untried,
         lambda move: may_run(move, context.source, context.tried),
-        kept=context.kept_by_others,
-        screened_out=context.screened_out_by_others,
-        assigned=context.assigned_to_others,
+        theirs,
     )
-    finds = context.kept_by_others if uses_reports and not do_wait else ()
+    finds = theirs.kept if uses_reports and not do_wait else ()
     places = {title: place for place, title in enumerate(finds)}
 
-    def turn(move: Move) -> tuple[bool, int, bool, float]:
-        is_screened_out = uses_reports and move.title in context.screened_out_by_others
-        is_others = keeps_to_its_part and move.name in context.assigned_to_others
+    def turn(move: Move) -> tuple[int, bool, bool, float]:
+        is_screened_out = uses_reports and move.title in theirs.in_vain
+        is_others = keeps_to_its_part and move.name in theirs.assigned
         place = places.get(move.title, len(places))
-        return is_screened_out, place, is_others, shift(context.seed, move.name)
+        return place, is_others, is_screened_out, shift(context.seed, move.name)
 
     untried.sort(key=turn)
     tried.sort(key=lambda move: (times[f"{_ALONE}{move.name}"], -best[f"{_ALONE}{move.name}"]))
@@ -123,26 +126,19 @@ def may_run(move: Move, source: Source, tried: Callable[[bytes], bool]) -> bool:
 
 
 def do_finds_wait(
-    untried: Sequence[Move],
-    possible: Callable[[Move], bool],
-    *,
-    kept: Collection[str],
-    screened_out: Collection[str],
-    assigned: Collection[str],
+    untried: Sequence[Move], possible: Callable[[Move], bool], theirs: FromOthers
 ) -> bool:
-    """Return True if a move that nobody tried and that is assigned to this node is tried first.
+    """Return True if a move that is assigned to this node and that nobody kept is tried first.
 
     Peers wait for it, and several finds can be tried at once later. With enough finds to try at
-    once, they do not wait. `untried` are the moves that this node did not try, of which those that
-    are not `possible` are not waited for; the others are the fields of `Context`.
+    once, they do not wait. If peers screened the move out, nobody else repeats that, and a false
+    loss would hide the move. `untried` are the moves that this node did not try, of which those
+    that are not `possible` are not waited for.
     """
-    if not assigned or sum(move.title in kept for move in untried) >= _ENOUGH:
+    if not theirs.assigned or sum(move.title in theirs.kept for move in untried) >= _ENOUGH:
         return False
     return any(
-        move.name not in assigned
-        and move.title not in kept
-        and move.title not in screened_out
-        and possible(move)
+        move.name not in theirs.assigned and move.title not in theirs.kept and possible(move)
         for move in untried
     )
 
@@ -163,12 +159,12 @@ def combine_kept_by_others(
     for outcome in reversed(history):
         if outcome.decision == "kept":
             break
-        if outcome.key.startswith(_TOGETHER):
+        if outcome.key.startswith(TOGETHER):
             most = len(moves_in(outcome.key)) // 2
             break
     joined: list[CandidateMove] = []
     made = context.source
-    moves = (draft_of(one) for one in untried if one.title in context.kept_by_others)
+    moves = (draft_of(one) for one in untried if one.title in context.from_others.kept)
     for change in chain(moves, values):
         # One after the other: several moves may insert lines at one place.
         source = None if is_made(change.edits, made) else reapply(change.edits, made)
@@ -181,11 +177,46 @@ def combine_kept_by_others(
     names = "+".join(change.key.partition(":")[2] for change in joined)
     title = "; ".join(change.title for change in joined)
     return CandidateMove(
-        key=f"{_TOGETHER}{names}",
+        key=f"{TOGETHER}{names}",
         title=title if len(title) <= TITLE_CHARACTERS else f"{len(joined)} changes at once",
         why=f"peers kept each of them: {names}",
         edits=edits,
     )
+
+
+def removals(context: Context, history: Sequence[Outcome]) -> list[CandidateMove]:
+    """Return removals of moves that were kept with others and may do harm, the least claim first.
+
+    They came in combinations that gained less than peers claim for one of the parts alone: another
+    part may be a false claim, or do harm on this base. Each move is taken out once, until that is a
+    gain.
+    """
+    listed = {move.name: move for move in context.moves}
+    claims_sd = {name: context.from_others.kept.get(one.title, 0.0) for name, one in listed.items()}
+    doubted = set[str]()
+    for outcome in history:
+        if outcome.decision != "kept":
+            continue
+        if outcome.key.startswith(_WITHOUT):
+            doubted.clear()
+        elif outcome.key.startswith(TOGETHER):
+            parts = listed.keys() & moves_in(outcome.key)
+            most_sd = max(map(claims_sd.__getitem__, parts), default=0.0)
+            doubted |= parts if (outcome.gain_sd or 0.0) < _CLAIM_SHARE * most_sd else set()
+    doubted -= {outcome.key.removeprefix(_WITHOUT) for outcome in history}
+    return [
+        CandidateMove(
+            key=f"{_WITHOUT}{name}",
+            title=f"Without: {listed[name].title}",
+            why="together with others it gained less than peers claim for one of them alone",
+            edits=tuple(reversed_edit(edit) for edit in listed[name].edits),
+        )
+        for name in sorted(doubted, key=lambda name: (claims_sd[name], name))
+    ]
+
+
+def reversed_edit(edit: Edit) -> Edit:
+    return replace(edit, search=edit.replace, replace=edit.search)
 
 
 def shift(seed: int, name: str) -> float:

@@ -37,6 +37,7 @@ from agent.hyperparameters.moves import (
     draft_of,
     informative,
     ordered_moves,
+    removals,
     shift,
 )
 from agent.hyperparameters.past import Past, pasts
@@ -136,6 +137,7 @@ class _Drafts:
         ]
         context = replace(context, moves=tuple(may_move))
         self._untried, self._retried, do_finds_wait = ordered_moves(context, self._history)
+        self._removals = removals(context, self._history)
         self._together: CandidateMove | None = None
         self._kept_values: list[CandidateMove] = []
         self._leading: tuple[Change, ...] = ()
@@ -156,6 +158,8 @@ class _Drafts:
 
     def draw(self, attempt: int) -> CandidateMove | None:
         roll = self._chance.random()
+        if self._removals:
+            return self._removals.pop(0)
         if self._together is not None:
             together, self._together = self._together, None
             return together
@@ -191,9 +195,9 @@ class _Drafts:
 
         Among these are some that peers screened out: a false loss must not hide a move for long.
         """
-        assigned = self._context.assigned_to_others
-        is_own = bool(assigned) and move.name not in assigned
-        return is_own or move.title in self._context.kept_by_others
+        theirs = self._context.from_others
+        is_own = bool(theirs.assigned) and move.name not in theirs.assigned
+        return is_own or move.title in theirs.kept
 
     @cached_property
     def _trials(self) -> tuple[HyperparameterTrial, ...]:
@@ -227,7 +231,7 @@ class _Drafts:
         return weight * (_OTHERS_WEIGHT if self._is_others(hyperparameter) else 1.0)
 
     def _is_others(self, hyperparameter: Hyperparameter) -> bool:
-        return hyperparameter_key(hyperparameter.name) in self._context.assigned_to_others
+        return hyperparameter_key(hyperparameter.name) in self._context.from_others.assigned
 
     def _is_unlisted(self, hyperparameter: Hyperparameter) -> bool:
         return bool(self._context.hyperparameters) and hyperparameter.spec is None

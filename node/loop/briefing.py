@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
-from typing import Final, NamedTuple
+from typing import Final
 
 from agent.proposal import (
     NO_END,
@@ -20,6 +20,7 @@ from agent.proposal import (
     BaseFigures,
     Brief,
     Context,
+    FromOthers,
     HyperparameterImportance,
     Left,
     Outcome,
@@ -115,18 +116,6 @@ class ProgramText:
             return file.read(MOST_BYTES + 1)
 
 
-class FromOthers(NamedTuple):
-    """Reports of accepted peers: the titles of listed moves tried in vain, and of those kept.
-
-    Those kept are ordered by gain, the largest first. `assigned` is the part of the moves and
-    hyperparameters that is assigned to other nodes.
-    """
-
-    in_vain: frozenset[str] = frozenset()
-    kept: tuple[str, ...] = ()
-    assigned: frozenset[str] = frozenset()
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Briefing:
     """A builder of contexts for the proposers of one line.
@@ -205,9 +194,7 @@ class Briefing:
             crash=self.outcomes.crash_of(arm),
             show_unverified_words=self.show_unverified_words,
             regions=program.regions or () if (program := self.task.manifest.program) else (),
-            screened_out_by_others=theirs.in_vain,
-            kept_by_others=theirs.kept,
-            assigned_to_others=theirs.assigned,
+            from_others=theirs,
         )
 
     @property
@@ -234,7 +221,8 @@ class Briefing:
             return FromOthers()
         titles = {move.title for move in self.task.moves}
         in_vain = others.screened_out_by_others(authors) & titles
-        kept = others.kept_by_others(titles, authors)
+        claimed_nano = others.kept_by_others(titles, authors)
+        kept = {title: nano / NANO / self._run_sd for title, nano in claimed_nano.items()}
         assigned = frozenset[str]()
         if others.are_at_work(now_ms):
             specs, editable = self.task.hyperparameters, self.task.editable

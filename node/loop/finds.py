@@ -3,8 +3,9 @@
 from collections.abc import Collection, Iterator
 
 from agent.hyperparameters.moves import applies, do_finds_wait, may_run, moves_in
+from agent.proposal import FromOthers
 from node.line.line_writer import LineWriter
-from node.loop.briefing import Briefing, FromOthers
+from node.loop.briefing import Briefing
 from node.loop.outcomes import Outcomes
 from protocol.ideas import Move
 
@@ -39,14 +40,7 @@ class Finds:
     @property
     def do_wait(self) -> bool:
         """True if moves that are assigned to this node come before what peers kept."""
-        theirs = self.from_others
-        return do_finds_wait(
-            list(self._untried_moves()),
-            self._may_run,
-            kept=theirs.kept,
-            screened_out=theirs.in_vain,
-            assigned=theirs.assigned,
-        )
+        return do_finds_wait(list(self._untried_moves()), self._may_run, self.from_others)
 
     def _untried_moves(self) -> Iterator[Move]:
         tried = {name for outcome in self._outcomes.all for name in moves_in(outcome.key)}

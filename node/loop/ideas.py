@@ -14,14 +14,14 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from agent.proposal import Context, Left, Proposal, Proposer
+from agent.proposal import Context, FromOthers, Left, Proposal, Proposer
 from agent.source.canonical import fingerprint
 from node.line.experiment import ExperimentStep
 from node.line.idea import SUBMITTED, Idea, SubmissionStep, moved_idea, whole_idea
 from node.line.line_writer import LineWriter
 from node.line.rung_transfer import UNFIT, rung_transfer_ideas
 from node.loop.approvals import MOST_OPEN, Approvals
-from node.loop.briefing import Briefing, FromOthers, Importance
+from node.loop.briefing import Briefing, Importance
 from node.loop.finds import Finds
 from node.loop.outcomes import Outcomes
 from node.loop.planning import PlannerState, Planning

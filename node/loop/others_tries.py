@@ -25,6 +25,7 @@ from trainer.task_folder.task import Task
 
 _AT_WORK_MS: Final = 6 * 3_600_000  # since an author's last result
 _MOST_AT_WORK: Final = 64
+ENOUGH_DENIERS: Final = 3  # nodes that screened an idea out; if a third lies, hardly all are liars
 _ASSIGNED_TO: Final = 4  # one of so many nodes; one alone could be a liar, or stop
 KEEP_WEIGHT: Final = 2  # as many screens without success weigh as much as one keep
 _MOST_TREES: Final = 2_000  # trees whose scores are remembered
@@ -88,8 +89,10 @@ class OthersTries:
         vain = {title for title, deniers in self._in_vain.items() if authors & deniers}
         return frozenset(vain - kept)
 
-    def kept_by_others(self, titles: Iterable[str], authors: set[bytes]) -> tuple[str, ...]:
+    def kept_by_others(self, titles: Iterable[str], authors: set[bytes]) -> dict[str, float]:
         """Return the titles kept at least half as often as screened out, the largest gain first.
+
+        Each title's gain is the median of those claimed, in 1e-9 units of the metric.
 
         A good idea fails its one screen far more often than a bad one passes the rechecks of a
         keep. So a few false losses do not hide a good idea.
@@ -101,7 +104,7 @@ class OthersTries:
             vain = authors & self._in_vain.get(title, set())
             if known and KEEP_WEIGHT * len(known) >= len(vain):
                 gains[title] = median(known)
-        return tuple(sorted(gains, key=lambda title: (-gains[title], title)))
+        return dict(sorted(gains.items(), key=lambda item: (-item[1], item[0])))
 
     def trials(
         self, run_sd: float, authors: set[bytes], *, level_nano: int | None
@@ -130,7 +133,8 @@ class OthersTries:
     ) -> frozenset[str]:
         """Return the ideas that are assigned to other nodes at work on the line.
 
-        An idea whose title is in `titles` is not assigned to a node that screened it out.
+        An idea whose title is in `titles` is not assigned to a node that screened it out, and after
+        three such nodes to none.
 
         An idea is assigned to the node whose key gives the largest hash with it (Thaler &
         Ravishankar, 1998) among those that have less than an even part (Mirrokni et al., 2018). So
@@ -142,7 +146,10 @@ class OthersTries:
         load = Counter[bytes]()
         others: set[str] = set()
         for idea in sorted(ideas):
-            done = self._in_vain.get(titles.get(idea, ""), set())
+            done = authors & self._in_vain.get(titles.get(idea, ""), set())
+            if len(done) >= ENOUGH_DENIERS:
+                others.add(idea)
+                continue
             free = (who for who in nodes if load[who] < part and who not in done)
             owner = max(free, key=lambda who: _weight(who, idea), default=self._author)
             load[owner] += 1

@@ -2,8 +2,9 @@
 
 import ast
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from agent.hyperparameters.moves import ordered_moves
 from agent.hyperparameters.proposer import BuiltInSearch
@@ -314,18 +315,16 @@ def test_a_move_that_others_tried_in_vain_comes_later_but_not_never() -> None:
     start = context(moves=MOVES)
     plain = firsts(start).count("move:relu") / 200
     (title,) = [one.title for one in MOVES if one.name == "relu"]
-    with_reports = (
-        firsts(replace(start, screened_out_by_others=frozenset([title]))).count("move:relu") / 200
-    )
+    with_reports = firsts(reported(start, in_vain=frozenset([title]))).count("move:relu") / 200
     assert 0.15 < plain < 0.35  # one of four
     assert 0 < with_reports < plain / 2
 
 
 def test_a_move_that_others_kept_comes_first_but_not_always() -> None:
     (title,) = [one.title for one in MOVES if one.name == "relu"]
-    start = replace(context(moves=MOVES), kept_by_others=(title,))
+    start = reported(context(moves=MOVES), kept={title: 9.0})
     everything = frozenset(one.name for one in MOVES)
-    first = firsts(replace(start, assigned_to_others=everything)).count("move:relu") / 200
+    first = firsts(reported(start, assigned=everything)).count("move:relu") / 200
     assert 0.7 < first < 1
 
 
@@ -342,21 +341,39 @@ def test_few_moves_that_peers_kept_wait_for_those_assigned_to_this_node() -> Non
         move(f"m{number}", "DEPTH = 4", f"DEPTH = 4\nM{number} = 1") for number in range(6)
     )
     own = moves[0]
-    start = replace(
-        context(moves=moves), assigned_to_others=frozenset(one.name for one in moves[1:])
-    )
+    start = reported(context(moves=moves), assigned=frozenset(one.name for one in moves[1:]))
     titles = tuple(one.title for one in moves[1:])
-    few = first_keys(replace(start, kept_by_others=titles[:3]))
-    assert few.count(f"move:{own.name}") > 60
-    assert not any(key.startswith("moves:") for key in few)
+    known = reported(start, kept=claimed(titles[:3]))
+    for waiting in (known, reported(known, in_vain=frozenset([own.title]))):
+        few = first_keys(waiting)
+        assert few.count(f"move:{own.name}") > 60
+        assert not any(key.startswith("moves:") for key in few)
     for ready in (
-        replace(start, kept_by_others=titles[:4]),
-        replace(start, kept_by_others=(*titles[:2], own.title)),
-        replace(start, kept_by_others=titles[:2], screened_out_by_others=frozenset([own.title])),
+        reported(start, kept=claimed(titles[:4])),
+        reported(start, kept=claimed([*titles[:2], own.title])),
         # The owner rejected it, or another node is trying it now.
-        replace(start, kept_by_others=titles[:2], tried=ran(start.source, own)),
+        reported(start, kept=claimed(titles[:2]), tried=ran(start.source, own)),
     ):
         assert sum(key.startswith("moves:") for key in first_keys(ready)) > 60
+
+
+def reported(
+    start: Context,
+    *,
+    in_vain: frozenset[str] | None = None,
+    kept: Mapping[str, float] | None = None,
+    assigned: frozenset[str] | None = None,
+    **more: Any,
+) -> Context:
+    """Return a context in which peers reported more, and with other fields."""
+    given = {"in_vain": in_vain, "kept": kept, "assigned": assigned}
+    known = {name: value for name, value in given.items() if value is not None}
+    return replace(start, from_others=start.from_others._replace(**known), **more)
+
+
+def claimed(titles: Iterable[str]) -> dict[str, float]:
+    """Return changes that peers kept, the best first."""
+    return {title: 9.0 - place for place, title in enumerate(titles)}
 
 
 def first_keys(start: Context, count: int = 100) -> list[str]:
@@ -369,14 +386,12 @@ def test_moves_that_others_kept_come_together_as_far_as_they_fit() -> None:
     first, second = move("relu", "gelu(x)", "relu(x)"), move("other", "y = 1", "y = 2")
     overlaps = move("silu", "gelu(x)", "silu(x)")
     start = context(text=lines, moves=(first, second, overlaps))
-    start = replace(start, kept_by_others=(first.title, second.title, overlaps.title))
+    start = reported(start, kept=claimed([first.title, second.title, overlaps.title]))
     keys = first_keys(start)
     assert keys.count("moves:relu+other") > 50
     assert all(key.startswith("moves:") for key in keys), "nothing is tried before them"
     assert not any("relu" in key and "silu" in key for key in keys)
-    assert not any(
-        key.startswith("moves:") for key in first_keys(replace(start, kept_by_others=()))
-    )
+    assert not any(key.startswith("moves:") for key in first_keys(reported(start, kept={})))
 
 
 def test_moves_that_insert_lines_at_one_place_come_together_too() -> None:
@@ -384,7 +399,7 @@ def test_moves_that_insert_lines_at_one_place_come_together_too() -> None:
         move(name, "DEPTH = 4", f"DEPTH = 4\n{line}")
         for name, line in (("one", "A = 1"), ("two", "B = 2"))
     )
-    start = replace(context(moves=both), kept_by_others=tuple(one.title for one in both))
+    start = reported(context(moves=both), kept=claimed(one.title for one in both))
     made = BuiltInSearch().propose(replace(start, seed=3))
     assert made is not None
     assert made.key == "moves:one+two"
@@ -394,11 +409,9 @@ def test_moves_that_insert_lines_at_one_place_come_together_too() -> None:
 
 def test_moves_that_failed_together_are_tried_one_by_one_until_one_is_kept() -> None:
     first, second = move("relu", "gelu(x)", "relu(x)"), move("other", "DEPTH = 4", "DEPTH = 5")
-    kept_by_others = (first.title, second.title)
+    kept = claimed([first.title, second.title])
     together = Outcome(key="moves:relu+silu", decision="screened_out", gain_sd=-1.0)
-    start = replace(
-        context(moves=(first, second), history=(together,)), kept_by_others=kept_by_others
-    )
+    start = reported(context(moves=(first, second), history=(together,)), kept=kept)
     keys = first_keys(start)
     assert not any(key.startswith("moves:") for key in keys)
     assert sum(key.startswith("move:") for key in keys) > 50
@@ -413,8 +426,8 @@ def test_after_a_combination_that_failed_half_as_many_are_combined() -> None:
         move(f"m{number}", "DEPTH = 4", f"DEPTH = 4\nM{number} = 1") for number in range(5)
     )
     failed = Outcome(key="moves:m0+m1+m2+m3+m4", decision="rechecked_out", gain_sd=9.0)
-    start = replace(
-        context(moves=moves, history=(failed,)), kept_by_others=tuple(one.title for one in moves)
+    start = reported(
+        context(moves=moves, history=(failed,)), kept=claimed(one.title for one in moves)
     )
     together = [key for key in first_keys(start) if key.startswith("moves:")]
     assert len(together) > 50
@@ -422,10 +435,42 @@ def test_after_a_combination_that_failed_half_as_many_are_combined() -> None:
     assert together.count("moves:m0+m1") > 50
 
 
+def test_moves_kept_together_are_taken_out_one_by_one_if_they_gained_little() -> None:
+    """The least claim first: together they gained less than peers claim for one of them."""
+    moves = (move("m0", "DEPTH = 4", "DEPTH = 4\nM0 = 1"), move("m1", "gelu(x)", "relu(x)"))
+    text = TEXT.replace("DEPTH = 4", "DEPTH = 4\nM0 = 1").replace("gelu(x)", "relu(x)")
+    start = reported(context(text=text, moves=moves), kept=claimed(one.title for one in moves))
+
+    def after(*history: Outcome) -> Proposal:
+        made = BuiltInSearch().propose(replace(start, history=history))
+        assert made is not None
+        return made
+
+    little = Outcome(key="moves:m0+m1+DEPTH:up", decision="kept", gain_sd=6.0)
+    first = after(little)
+    assert first.key == "without:m1"
+    assert first.source["train.py"].decode() == text.replace("relu(x)", "gelu(x)")
+    in_vain = Outcome(key="without:m1", decision="screened_out", gain_sd=-3.0)
+    assert after(little, in_vain).key == "without:m0"
+    for history in (
+        (little, replace(in_vain, decision="kept", gain_sd=3.0)),
+        (little, in_vain, replace(in_vain, key="without:m0")),
+        (replace(little, gain_sd=7.0),),
+        (replace(little, decision="rechecked_out"),),
+    ):
+        assert not after(*history).key.startswith("without:")
+
+
+def test_a_move_that_was_taken_out_is_not_made_again() -> None:
+    (relu,) = moves = (move("relu", "gelu(x)", "relu(x)"),)
+    taken_out = Outcome(key="without:relu", decision="kept", gain_sd=3.0)
+    start = reported(context(moves=moves), kept={relu.title: 9.0})
+    assert first_keys(start).count("move:relu") > 60
+    assert "move:relu" not in first_keys(replace(start, history=(taken_out,)))
+
+
 def test_moves_that_fall_to_others_come_later_but_not_never() -> None:
-    start = replace(
-        context(moves=MOVES), assigned_to_others=frozenset(["relu", "silu", "tanh", "broken"])
-    )
+    start = reported(context(moves=MOVES), assigned=frozenset(["relu", "silu", "tanh", "broken"]))
     first = firsts(start)
     assert 0.75 < first.count("move:twice") / 200 < 1
     assert {"move:relu", "move:silu", "move:tanh"} & set(first)
@@ -433,23 +478,21 @@ def test_moves_that_fall_to_others_come_later_but_not_never() -> None:
 
 def test_a_move_of_others_part_that_they_tried_in_vain_is_mostly_left_out() -> None:
     (title,) = [one.title for one in MOVES if one.name == "relu"]
-    start = replace(
+    start = reported(
         context(moves=MOVES),
-        screened_out_by_others=frozenset([title]),
-        assigned_to_others=frozenset(["relu"]),
+        in_vain=frozenset([title]),
+        assigned=frozenset(["relu"]),
     )
     orders = [ordered_moves(replace(start, seed=seed), ())[0] for seed in range(200)]
     kept = sum(any(move.name == "relu" for move in order) for order in orders)
     assert 0.1 < kept / 200 < 0.4
-    own = replace(start, assigned_to_others=frozenset())
+    own = reported(start, assigned=frozenset())
     orders = [ordered_moves(replace(own, seed=seed), ())[0] for seed in range(200)]
     assert all(any(move.name == "relu" for move in order) for order in orders)
 
 
 def test_who_knows_that_all_was_tried_in_vain_tries_it_all_the_same() -> None:
-    start = replace(
-        context(moves=MOVES), screened_out_by_others=frozenset(one.title for one in MOVES)
-    )
+    start = reported(context(moves=MOVES), in_vain=frozenset(one.title for one in MOVES))
     assert set(firsts(start)) == APPLICABLE | {"move:broken"}
 
 
@@ -496,9 +539,9 @@ def test_values_that_others_kept_come_together_with_moves_that_they_kept() -> No
         author="ada", base="00", values=(), before=(("DEPTH", 4),), after=(("DEPTH", 6),),
         gain_sd=9.0, is_kept=True,
     )  # fmt: skip
-    start = replace(context(moves=(first,)), kept_by_others=(first.title,), others=(depth,))
+    start = reported(context(moves=(first,)), kept=claimed([first.title]), others=(depth,))
     assert sum(key.startswith("moves:relu+DEPTH") for key in first_keys(start)) > 50
-    alone = first_keys(replace(start, kept_by_others=(), moves=()))
+    alone = first_keys(reported(start, kept={}, moves=()))
     assert alone.count("hyperparameter:DEPTH:up") > 80, "a single one comes first too"
     exact = first_keys(replace(start, others=(replace(depth, lead_sd=-1.0),)))
     assert exact.count("move:relu") > 80, "on exact tasks false values could not be told apart"
@@ -520,14 +563,14 @@ def test_the_values_of_a_peers_better_tree_come_first() -> None:
     both = move("relu", "gelu(x)", "relu(x)"), move("other", "y = 1", "y = 2")
     start = context(text=lines, moves=both)
     titles = tuple(one.title for one in both)
-    keys = first_keys(replace(start, others=(tree,), kept_by_others=titles))
+    keys = first_keys(reported(start, others=(tree,), kept=claimed(titles)))
     assert keys.count("moves:relu+other") > 60, "what gained more comes first"
 
 
 def test_in_company_this_nodes_part_of_the_moves_comes_first() -> None:
     start = context(moves=MOVES)
     others = frozenset(["relu", "silu", "tanh", "broken"])
-    part = first_keys(replace(start, assigned_to_others=others)).count("move:twice")
+    part = first_keys(reported(start, assigned=others)).count("move:twice")
     assert part > 65
     assert first_keys(start).count("move:twice") < 40
 
@@ -539,12 +582,12 @@ def test_a_move_in_vain_that_is_this_nodes_to_repeat_comes_before_values_of_peer
         gain_sd=9.0, is_kept=True,
     )  # fmt: skip
     moves = MOVES[:2]
-    denied = replace(
+    denied = reported(
         context(moves=moves),
         others=(depth,),
-        screened_out_by_others=frozenset(move.title for move in moves),
+        in_vain=frozenset(move.title for move in moves),
     )
-    own = replace(denied, assigned_to_others=frozenset(["silu"]))
+    own = reported(denied, assigned=frozenset(["silu"]))
     assert first_keys(own).count("move:relu") > 65
     assert first_keys(denied).count("move:relu") < 20, "alone on the line, values come first"
 
@@ -557,4 +600,4 @@ def test_in_company_this_nodes_part_of_the_hyperparameters_comes_first() -> None
     def part(keys: list[str]) -> int:
         return sum(key.startswith("hyperparameter:DEPTH") for key in keys)
 
-    assert part(first_keys(replace(start, assigned_to_others=others))) > 2 * part(first_keys(start))
+    assert part(first_keys(reported(start, assigned=others))) > 2 * part(first_keys(start))

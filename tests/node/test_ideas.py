@@ -159,7 +159,7 @@ class Dividing(Rates):
         self.assigned: list[frozenset[str]] = []
 
     def propose(self, context: Context) -> Proposal | None:
-        self.assigned.append(context.assigned_to_others)
+        self.assigned.append(context.from_others.assigned)
         return super().propose(context)
 
 
@@ -302,7 +302,7 @@ def test_a_node_and_a_peer_begin_with_as_many_moves_each(
     publish(PeerAuthor(line_writer.store, Blobs(home.blobs), number=number), "another idea")
     bench = Bench(home=home, store=line_writer.store, moves=moves)
     ideas = bench.loop_assembly(line_writer).ideas
-    assigned = ideas.context().assigned_to_others
+    assigned = ideas.context().from_others.assigned
     assert len(assigned & {"first", "second"}) == 1
 
 

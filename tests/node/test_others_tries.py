@@ -74,7 +74,7 @@ def screened_out(tries: OthersTries) -> frozenset[str]:
 
 
 def kept(tries: OthersTries, titles: Sequence[str]) -> tuple[str, ...]:
-    return tries.kept_by_others(titles, tries.accepted())
+    return tuple(tries.kept_by_others(titles, tries.accepted()))
 
 
 def part(tries: OthersTries, ideas: Sequence[str], now_ms: int) -> frozenset[str]:
@@ -151,6 +151,23 @@ def test_what_somebody_screened_out_is_repeated_by_somebody_else(
     evenly = tries.part_of(ideas, authors, now_ms)
     again = tries.part_of(ideas, authors, now_ms, titles={idea: idea for idea in ideas})
     assert (len(evenly), len(again)) == (40, 20), "grace's part; this node repeats the others"
+
+
+def test_what_three_nodes_screened_out_is_repeated_by_nobody(
+    line_writer: LineWriter, home: Home
+) -> None:
+    ada, grace, alan = (peer_author(line_writer, home, number) for number in (1, 2, 3))
+    idea = IDEAS[0]
+    tries, now_ms = tries_of(line_writer), time.time_ns() // 1_000_000
+
+    def repeated_elsewhere() -> frozenset[str]:
+        return tries.part_of([idea], tries.accepted(), now_ms, titles={idea: idea})
+
+    for author in (ada, grace):
+        publish(author, idea)
+    assert repeated_elsewhere() == frozenset(), "only this node is left to repeat it"
+    publish(alan, idea)
+    assert repeated_elsewhere() == {idea}
 
 
 def test_what_takes_many_runs_is_assigned_to_a_quarter_of_those_at_work(
