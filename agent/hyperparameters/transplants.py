@@ -6,7 +6,7 @@ changes are left to proposers that check code first.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -16,6 +16,7 @@ from agent.hyperparameters.changes import (
     HyperparameterTrial,
     read_back,
 )
+from agent.hyperparameters.moves import TOGETHER
 from agent.proposal import Level, PeerPatch, PeerTrial
 from agent.source.literals import Hyperparameter, Scalar, axis_of, may_be
 from protocol.ideas import HyperparameterSpec
@@ -72,27 +73,27 @@ def kept_elsewhere(
 ) -> Iterator[tuple[Change, ...]]:
     """Yield the changes that peers kept and that apply here, the largest reported gain first.
 
-    A change applies if the present values are those that the peer changed. Unless scores are exact,
-    small gains are skipped, as most are luck. `own` are this node's trials: their changes are not
-    repeated, and authors whose changes failed here more often than they held are skipped. So are
-    changes that more peers found worse than better; what none found worse is first.
+    A change applies if the present values are those that the peer changed. `own` are this node's
+    trials: their changes are not repeated, and authors whose changes failed here more often than
+    they held are skipped. Unless scores are exact, small gains of all authors are skipped likewise:
+    where effects are about as large as the noise, most are luck. So are changes that more peers
+    found worse than better; what none found worse is first.
     """
     votes = _votes(others)
-    here = {frozenset(one.step.after.items()): one.outcome.decision for one in reversed(own)}
-    kept = [
-        one
-        for one in others
-        if one.is_kept and (one.lead_sd is not None or (one.gain_sd or 0.0) >= LARGE_SD)
-    ]
+    kept = [one for one in others if one.is_kept]
     held = Counter[str]()
     for one in kept:
-        if (decision := here.get(frozenset(one.after))) is not None:
-            held[one.author] += 1 if decision == "kept" else -1
+        if (is_kept := _held_here(one, own)) is not None:
+            held[one.author] += 1 if is_kept else -1
+    are_small_skipped = _balance({frozenset(one.after) for one in kept if _is_small(one)}, own) <= (
+        -MOST_FAILED
+    )
     kept.sort(key=lambda one: (votes[frozenset(one.after)][False], -(one.gain_sd or 0.0)))
     for one in kept:
         after = frozenset(one.after)
         is_doubted = votes[after][False] > votes[after][True]
-        if held[one.author] <= -MOST_FAILED or after in here or is_doubted:
+        is_skipped = held[one.author] <= -MOST_FAILED or (are_small_skipped and _is_small(one))
+        if is_skipped or is_doubted or _held_here(one, own) is not None:
             continue
         is_same = all(
             name in hyperparameters and hyperparameters[name].value == value
@@ -102,6 +103,33 @@ def kept_elsewhere(
             changes = tuple(Change(hyperparameters[name], value) for name, value in one.after)
             if not any(change.does_nothing for change in changes):
                 yield changes
+
+
+def _held_here(change: PeerTrial, own: Sequence[HyperparameterTrial]) -> bool | None:
+    """Return True if this node kept a change, alone or with others; None if it did not try it."""
+    after = frozenset(change.after)
+    tried = [(frozenset(one.step.after.items()), one.outcome.decision == "kept") for one in own]
+    if any(is_kept and after <= made for made, is_kept in tried):
+        return True
+    return False if any(after == made for made, _ in tried) else None
+
+
+def _balance(changes: Collection[_Values], own: Sequence[HyperparameterTrial]) -> int:
+    """Return how many trials of these changes were kept here, less those that failed.
+
+    A trial of several together counts once.
+    """
+    balance = 0
+    for one in own:
+        made = frozenset(one.step.after.items())
+        is_together = one.outcome.key.startswith(TOGETHER)
+        if any(after == made or (is_together and after <= made) for after in changes):
+            balance += 1 if one.outcome.decision == "kept" else -1
+    return balance
+
+
+def _is_small(change: PeerTrial) -> bool:
+    return change.lead_sd is None and (change.gain_sd or 0.0) < LARGE_SD
 
 
 def leading_values(

@@ -264,9 +264,50 @@ def test_what_peers_kept_applies_here_the_largest_gain_first() -> None:
     assert titles(small, large) == ["RATE 0.02 → 0.05", "DEPTH 5 → 6"]
 
 
-def test_a_small_gain_counts_only_where_scores_are_exact() -> None:
-    assert titles(trial("DEPTH", 5, 6, gain_sd=7.0)) == []
-    assert titles(trial("DEPTH", 5, 6, gain_sd=1.0, lead_sd=-9.0)) == ["DEPTH 5 → 6"]
+@pytest.mark.parametrize("lead_sd", [None, -9.0])
+def test_small_gains_are_skipped_after_some_failed_here_unless_scores_are_exact(
+    lead_sd: float | None,
+) -> None:
+    small = [
+        trial("DEPTH", 5, depth, gain_sd=2.0, lead_sd=lead_sd, author=f"ada {depth}")
+        for depth in (6, 7, 4)
+    ]
+    assert len(titles(*small)) == 3
+    failed = (own("DEPTH", 5, 6, "screened_out"), own("DEPTH", 5, 7, "rechecked_out"))
+    assert len(titles(*small, done=failed)) == (0 if lead_sd is None else 1)
+    assert titles(*small, trial("RATE", 0.02, 0.05), done=failed)[0] == "RATE 0.02 → 0.05"
+    held = own("RATE", 0.02, 0.03, "kept")
+    true = trial("RATE", 0.02, 0.03, gain_sd=2.0, lead_sd=lead_sd)
+    assert len(titles(*small, true, done=(*failed, held))) == 1
+
+
+def together(decision: Decision) -> HyperparameterTrial:
+    changes = HyperparameterChanges({"DEPTH": 5, "RATE": 0.02}, {"DEPTH": 8, "RATE": 0.05})
+    outcome = Outcome(key="moves:DEPTH:up+RATE:up", decision=decision, gain_sd=9.0)
+    return HyperparameterTrial(outcome, changes, reference_group=0)
+
+
+def test_a_change_held_here_if_it_was_kept_together_with_others() -> None:
+    failed = (own("DEPTH", 5, 6, "screened_out"), own("DEPTH", 5, 7, "rechecked_out"))
+    tried = tuple(trial("DEPTH", 5, depth, author="eve") for depth in (6, 7, 8))
+    other = trial("RATE", 0.02, 0.03, author="eve")
+    assert titles(*tried, other, done=failed) == []
+    assert titles(*tried, other, done=(*failed, together("kept"))) == ["RATE 0.02 → 0.03"]
+
+
+def test_small_gains_that_were_tried_together_count_once() -> None:
+    small = (
+        trial("DEPTH", 5, 8, gain_sd=2.0, author="ada"),
+        trial("RATE", 0.02, 0.05, gain_sd=2.0, author="alan"),
+        trial("DEPTH", 5, 6, gain_sd=2.0, author="grace"),
+    )
+    other = trial("RATE", 0.02, 0.03, gain_sd=2.0)
+    failed = own("DEPTH", 5, 6, "screened_out")
+    assert "RATE 0.02 → 0.03" in titles(*small, other, done=(failed,))
+    assert titles(*small, other, done=(failed, together("screened_out"))) == []
+    twice = (failed, failed, together("kept"))
+    assert titles(*small, other, done=twice) == ["RATE 0.02 → 0.03"]
+    assert titles(*small, other, done=(failed, *twice)) == []
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from statistics import median
 from typing import Final
 
 from agent.hyperparameters.moves import OWN_PART_SHARE, REPORT_SHARE
-from node.loop.others_tries import KEEP_WEIGHT
+from node.loop.others_tries import ENOUGH_DENIERS, KEEP_WEIGHT
 from protocol.prospects import LARGE_SD
 from tools.bench.worlds import draw_gain
 
@@ -134,12 +134,14 @@ class Ideas:
     ) -> bool:
         """Return True unless another member's negative screen is known after `runs` runs.
 
-        Then only one of the others repeats it. A random share of ideas is tried regardless. Screens
-        of `skipped` members do not count.
+        Then only one of the others repeats it, and nobody once there are enough such screens. A
+        random share of ideas is tried regardless. Screens of `skipped` members do not count.
         """
         if not self.sharing.reads_screens or chance.random() > REPORT_SHARE:
             return True
         deniers = self._deniers(idea, member, runs, skipped)
+        if len(deniers) >= ENOUGH_DENIERS:
+            return False
         return not deniers or member == self._owner(idea, deniers.union(skipped))
 
     def _owner(self, idea: int, rejected: Collection[int]) -> int:
@@ -165,11 +167,13 @@ class Ideas:
         tries = self._known(self.tries.get(idea, ()), member, runs, skipped)
         return {who for who, gain_sd in tries if gain_sd < _NO_GAIN_SD}
 
-    def kept_by_others(self, member: int, runs: int, skipped: Collection[int]) -> list[int]:
+    def kept_by_others(
+        self, member: int, runs: int, skipped: Collection[int], *, least_sd: float
+    ) -> list[int]:
         """Return the ideas that others kept, as known after `runs` runs, the largest gain first.
 
         Ideas with too many negative screens are left out, as in `node.loop.others_tries`, and
-        those that only `skipped` members kept.
+        those that only `skipped` members kept, or with a gain below `least_sd`.
         """
         if not self.sharing.pools_keeps:
             return []
@@ -177,7 +181,7 @@ class Ideas:
         for idea, keeps in self.keeps.items():
             known = dict(self._known(keeps, member, runs, skipped))
             gain_sd = median(known.values()) if known else 0.0
-            if gain_sd < LARGE_SD:
+            if not known or gain_sd < least_sd:
                 continue
             if KEEP_WEIGHT * len(known) >= len(self._deniers(idea, member, runs, skipped)):
                 claimed[idea] = gain_sd

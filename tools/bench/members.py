@@ -9,7 +9,8 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from math import sqrt
+from math import inf, sqrt
+from statistics import median
 
 from agent.hyperparameters.moves import MOST_AT_ONCE
 from agent.hyperparameters.proposer import KEPT_BY_OTHERS_SHARE
@@ -17,6 +18,7 @@ from agent.hyperparameters.transplants import MOST_FAILED
 from node.line.trial import ANCHOR_PAIRS, Confirmation
 from protocol.gains import MILLION, T95, luck
 from protocol.prospects import (
+    LARGE_SD,
     MOST_IN_STACK,
     AuthorRate,
     is_lead_shown,
@@ -64,6 +66,7 @@ class Member(Node):
     tries: int = 0
     peer_runs: int = 0
     held: Counter[int] = field(default_factory=Counter)  # keeps that held here, less failed ones
+    small_held: int = 0  # likewise, of small gains of all others
     done: set[int] = field(default_factory=set)  # ideas tried alone, or kept together
     most_together: int = MOST_AT_ONCE  # of others' ideas; fewer after some failed together
     kept_sd: float = 0.0  # gain kept since the last promotion trial, by the deciding runs
@@ -149,12 +152,19 @@ class Member(Node):
         ideas, known = self.swarm.ideas, self.known
         new = [
             idea
-            for idea in ideas.kept_by_others(self.number, self.machine.runs, self._skipped)
+            for idea in ideas.kept_by_others(
+                self.number, self.machine.runs, self._skipped, least_sd=self._least_claim_sd
+            )
             if idea not in known and idea not in self.done and ideas.merges(idea, self.number)
         ]
         if not new or chance.random() > KEPT_BY_OTHERS_SHARE:
             return frozenset()
         return frozenset(new[: self.most_together])
+
+    @property
+    def _least_claim_sd(self) -> float:
+        """The smallest claimed gain that others kept and that is tried; as in `transplants`."""
+        return LARGE_SD if self.small_held <= -MOST_FAILED else -inf
 
     @property
     def _doubted(self) -> set[int]:
@@ -312,17 +322,27 @@ class Member(Node):
     def _publish_idea(self, *, is_kept: bool, gain_sd: float) -> None:
         """Publish the result of an idea, and remember that of several."""
         ideas, said = self.swarm.ideas, (self.number, self.machine.runs, gain_sd)
+        self._note_held(is_kept=is_kept)
+        if is_kept or len(self._step) == 1:
+            self.done |= self._step
         if len(self._step) > 1:
             self.most_together = len(self._step) // 2
-            self.done |= self._step if is_kept else set()
             return
         (idea,) = self._step
-        self.done.add(idea)
-        for who, _, _ in ideas.keeps.get(idea, ()):
-            self.held[who] += 1 if is_kept else -1
         ideas.tries[idea].append(said)
         if is_kept:
             ideas.keeps[idea].append(said)
+
+    def _note_held(self, *, is_kept: bool) -> None:
+        """Remember if what others kept held here. A failed combination counts against no author."""
+        change = 1 if is_kept else -1
+        keeps = [self.swarm.ideas.keeps.get(idea, ()) for idea in self._step]
+        if is_kept or len(self._step) == 1:
+            for who in (who for of_one in keeps for who, _, _ in of_one):
+                self.held[who] += change
+        gains = [median(gain_sd for _, _, gain_sd in of_one) for of_one in keeps if of_one]
+        if min(gains, default=LARGE_SD) < LARGE_SD:
+            self.small_held += change
 
     def judged(self, *, passed: bool, confirmation: Confirmation) -> None:
         """Publish a stack that passed as an offer."""
