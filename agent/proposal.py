@@ -273,10 +273,10 @@ def repairs_of(key: str) -> tuple[int, str]:
 class FromOthers(NamedTuple):
     """Reports of accepted peers on a task's listed moves, and what is assigned to other nodes.
 
-    `in_vain` has the titles of moves that peers screened out and nobody kept, `kept` those that
-    peers kept, the best first, with the claimed gains in standard deviations. `assigned` has the
-    moves, by name, and the hyperparameters, by `hyperparameter_key`, that are assigned to other
-    nodes at work on the line.
+    `kept` has the titles of moves that peers kept, the best first, with the claimed gains in
+    standard deviations, and `in_vain` those that they screened out and did not keep often enough.
+    `assigned` has the moves, by name, and the hyperparameters, by `hyperparameter_key`, that are
+    assigned to other nodes at work on the line.
     """
 
     in_vain: frozenset[str] = frozenset()

@@ -75,10 +75,10 @@ def ordered_moves(context: Context, history: Sequence[Outcome]) -> OrderedMoves:
 
     Untried moves that peers kept are first unless they wait (`do_finds_wait`), then those assigned
     to this node, then those assigned to peers; ties are in an order that the seed determines. Of
-    the moves assigned to this node those that peers screened out and nobody kept are last. Those
-    assigned to others are left out, because one node is enough to test them. A quarter of the
-    proposals ignore peers' reports, so that false reports suppress no move. Of the tried moves,
-    those that were tried least often are first.
+    the moves assigned to this node those that peers tried in vain are last. Those assigned to
+    others are left out, because one node is enough to test them. A quarter of the proposals ignore
+    peers' reports, so that false reports suppress no move. Of the tried moves, those that were
+    tried least often are first.
     """
     theirs = context.from_others
     best: dict[str, float] = {}

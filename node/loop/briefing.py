@@ -220,7 +220,7 @@ class Briefing:
         if others is None:
             return FromOthers()
         titles = {move.title for move in self.task.moves}
-        in_vain = others.screened_out_by_others(authors) & titles
+        in_vain = others.screened_out_by_others(titles, authors)
         claimed_nano = others.kept_by_others(titles, authors)
         kept = {title: nano / NANO / self._run_sd for title, nano in claimed_nano.items()}
         assigned = frozenset[str]()

@@ -114,14 +114,17 @@ class Openings:
         return gain < LARGE_SD * reading.screening_sd
 
     def find_of_peers(self, now: Situation) -> PlannedRun | None:
-        """Try what peers kept, if the only open job is an experiment that can wait for it."""
+        """Try a listed move, if the only open job is an experiment that can wait for it.
+
+        It is one that peers kept, or one that is assigned to this node.
+        """
         if len(now.jobs) != 1 or not self.can_wait(now.jobs[0]):
             return None
         has_reference_run, finds = (
             bool(self._line_writer.known_line.reference_nano),
             self._ideas.finds,
         )
-        is_due = has_reference_run and finds.has_untried and not finds.do_wait
+        is_due = has_reference_run and (finds.do_wait or finds.has_untried)
         return self._own(now) if is_due else None
 
     def begin(self, job: Job[Any], now: Situation) -> PlannedRun | None:

@@ -83,11 +83,11 @@ class OthersTries:
                     held[author] += 1 if theirs == own_nano else -1
         return {author for author, balance in held.items() if balance < 0}
 
-    def screened_out_by_others(self, authors: set[bytes]) -> frozenset[str]:
-        """Return the titles of ideas that a node discarded after a screen and no node kept."""
-        kept = {title for title, gains in self._kept.items() if authors & gains.keys()}
-        vain = {title for title, deniers in self._in_vain.items() if authors & deniers}
-        return frozenset(vain - kept)
+    def screened_out_by_others(self, titles: Iterable[str], authors: set[bytes]) -> frozenset[str]:
+        """Return the titles screened out by a node and not kept often enough (`kept_by_others`)."""
+        kept = self.kept_by_others(titles, authors)
+        vain = (title for title in titles if authors & self._in_vain.get(title, set()))
+        return frozenset(vain).difference(kept)
 
     def kept_by_others(self, titles: Iterable[str], authors: set[bytes]) -> dict[str, float]:
         """Return the titles kept at least half as often as screened out, the largest gain first.

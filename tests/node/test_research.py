@@ -679,16 +679,30 @@ def test_an_early_trial_waits_for_a_move_that_peers_kept(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(
-    ("gain_sd", "rechecks", "is_found", "waits"),
-    [(2, 5, True, True), (2, 5, False, False), (LARGE_SD, 5, True, False), (2, 1, True, False)],
+    ("gain_sd", "rechecks", "is_found", "others", "waits"),
+    [
+        (2, 5, True, 0, True),
+        (2, 5, False, 0, False),
+        (2, 5, False, 2, True),
+        (LARGE_SD, 5, True, 0, False),
+        (2, 1, True, 0, False),
+    ],
 )
-def test_rechecks_of_a_small_gain_wait_for_a_move_that_peers_kept(
-    bench: Bench, gain_sd: float, rechecks: int, is_found: bool, waits: bool
+def test_rechecks_of_a_small_gain_wait_for_a_listed_move(
+    bench: Bench, gain_sd: float, rechecks: int, is_found: bool, others: int, waits: bool
 ) -> None:
-    """It moves the line, so that the experiment begins again without these rechecks."""
+    """It moves the line, so that the experiment begins again without these rechecks.
+
+    Peers kept it, or this node repeats it because one of `others`' moves is the peer's part.
+    """
     bench.policy = replace(DEFAULT, rechecks_sd=(0.25,) * rechecks)
     edit = Edit(path="train.py", search="LEARNING_RATE", replace="RATE")
-    bench.moves = (Move(name="rename", title="Rename it", why="", edits=(edit,)),)
+    rename = Move(name="rename", title="Rename it", why="", edits=(edit,))
+    unfit = (replace(edit, search="nowhere"),)
+    bench.moves = (
+        rename,
+        *(replace(rename, name=f"m{at}", title=f"m{at}", edits=unfit) for at in range(others)),
+    )
     line_writer = with_baseline(bench.home, bench.store)
     peer = PeerAuthor(bench.store, Blobs(bench.home.blobs))
     publish(peer, "Rename it", stage="keep" if is_found else "screen")
