@@ -180,9 +180,7 @@ class Briefing:
             seed=seed,
             brief=self._brief(left, text),
             peers=self.peers(),
-            others=self.others.trials(self._run_sd, authors, level_nano=self.exact_nano)
-            if self.others
-            else (),
+            others=self.others.trials(authors, level_nano=self.exact_nano) if self.others else (),
             insights=insights_of(store, line, author, blocked=blocked),
             reports=reports_of_others(
                 store, line, author, noise_sd=self.noise_sd(), blocked=blocked
@@ -228,14 +226,15 @@ class Briefing:
             specs, editable = self.task.hyperparameters, self.task.editable
             values = hyperparameter_values(working, editable, specs)
             done = in_vain.union(kept)
-            new = [move.name for move in self.task.moves if move.title not in done]
-            again = {move.name: move.title for move in self.task.moves if move.title in in_vain}
+            named = {move.name: move.title for move in self.task.moves}
+            new = [name for name, title in named.items() if title not in done]
+            again = [name for name, title in named.items() if title in in_vain]
             # Each kind apart: a node with two moves would test the second one late.
-            assigned = others.part_of(new, authors, now_ms)
+            assigned = others.part_of(new, authors, now_ms, titles=named)
             assigned |= others.part_of(
                 [hyperparameter_key(name) for name, _ in values], authors, now_ms
             )
-            assigned |= others.part_of([*again], authors, now_ms, titles=again)
+            assigned |= others.part_of(again, authors, now_ms, titles=named)
         return FromOthers(in_vain=in_vain, kept=kept, assigned=assigned)
 
     def _history(self) -> tuple[Outcome, ...]:

@@ -21,6 +21,7 @@ from node.store.others_results import OthersResults, ReportedGains
 from node.store.store import Store
 from protocol.record_kinds import ResultBody
 from protocol.styles import Style
+from protocol.units import NANO
 from trainer.task_folder.task import Task
 
 _AT_WORK_MS: Final = 6 * 3_600_000  # since an author's last result
@@ -34,6 +35,7 @@ _MOST_TREES: Final = 2_000  # trees whose scores are remembered
 class OthersTries:
     """A reader of a line's records that keeps its position. `author` is this node's key.
 
+    `run_sd` returns the standard deviation of one run, in the metric's unit.
     `author_filter` returns a function that accepts or rejects an author. Without it no values that
     peers tried are passed on. Most methods take the `authors` whose results count (`accepted`).
     """
@@ -45,8 +47,10 @@ class OthersTries:
         author: bytes,
         task: Task,
         *,
+        run_sd: Callable[[], float],
         author_filter: Callable[[], Callable[[bytes], bool]] | None = None,
     ) -> None:
+        self._run_sd = run_sd
         self._jobs = store.jobs
         self._records = store.records
         self._line = line
@@ -57,8 +61,9 @@ class OthersTries:
         self._gains = ReportedGains(is_maximised=is_maximised, most=_MOST_TREES)
         self._trials = OthersTrials(task)
         self._results = OthersResults(store, line)
-        self._in_vain: dict[str, set[bytes]] = defaultdict(set)  # titles, with the authors
-        self._kept: dict[str, dict[bytes, int]] = defaultdict(dict)  # title, author, claimed gain
+        # The claimed gains by title and author; None if unknown.
+        self._screened: dict[str, dict[bytes, int | None]] = defaultdict(dict)
+        self._kept: dict[str, dict[bytes, int]] = defaultdict(dict)
         self._last_ms: dict[bytes, int] = {}
 
     def accepted(self) -> set[bytes]:
@@ -86,7 +91,7 @@ class OthersTries:
     def screened_out_by_others(self, titles: Iterable[str], authors: set[bytes]) -> frozenset[str]:
         """Return the titles screened out by a node and not kept often enough (`kept_by_others`)."""
         kept = self.kept_by_others(titles, authors)
-        vain = (title for title in titles if authors & self._in_vain.get(title, set()))
+        vain = (title for title in titles if self._deniers(title, authors))
         return frozenset(vain).difference(kept)
 
     def kept_by_others(self, titles: Iterable[str], authors: set[bytes]) -> dict[str, float]:
@@ -101,18 +106,27 @@ class OthersTries:
         for title in titles:
             claimed = self._kept.get(title, {})
             known = [gain_nano for author, gain_nano in claimed.items() if author in authors]
-            vain = authors & self._in_vain.get(title, set())
-            if known and KEEP_WEIGHT * len(known) >= len(vain):
+            if known and KEEP_WEIGHT * len(known) >= len(self._deniers(title, authors)):
                 gains[title] = median(known)
         return dict(sorted(gains.items(), key=lambda item: (-item[1], item[0])))
 
-    def trials(
-        self, run_sd: float, authors: set[bytes], *, level_nano: int | None
-    ) -> tuple[PeerTrial, ...]:
+    def _deniers(self, title: str, authors: set[bytes]) -> set[bytes]:
+        """Return the authors whose screen of an idea did not gain one standard deviation.
+
+        A patch that passed its screen is published like this too if the line moved on meanwhile.
+        """
+        least_nano = 0.0 if self._is_exact else self._run_sd() * NANO
+        return {
+            author
+            for author, gain_nano in self._screened.get(title, {}).items()
+            if author in authors and (gain_nano is None or gain_nano <= least_nano)
+        }
+
+    def trials(self, authors: set[bytes], *, level_nano: int | None) -> tuple[PeerTrial, ...]:
         """Return the trials of values by these authors (`OthersTrials.as_peer_trials`)."""
         if self._author_filter is None:
             return ()
-        return self._trials.as_peer_trials(run_sd, level_nano=level_nano, authors=authors)
+        return self._trials.as_peer_trials(self._run_sd(), level_nano=level_nano, authors=authors)
 
     def best_nano(self, authors: set[bytes]) -> int | None:
         """Return the best score that one of these authors reported, in 1e-9 units."""
@@ -133,8 +147,8 @@ class OthersTries:
     ) -> frozenset[str]:
         """Return the ideas that are assigned to other nodes at work on the line.
 
-        An idea whose title is in `titles` is not assigned to a node that screened it out, and after
-        three such nodes to none.
+        An idea whose title is in `titles` is not assigned to a node that screened it. Once three
+        have screened it out, it is assigned to none.
 
         An idea is assigned to the node whose key gives the largest hash with it (Thaler &
         Ravishankar, 1998) among those that have less than an even part (Mirrokni et al., 2018). So
@@ -146,10 +160,11 @@ class OthersTries:
         load = Counter[bytes]()
         others: set[str] = set()
         for idea in sorted(ideas):
-            done = authors & self._in_vain.get(titles.get(idea, ""), set())
-            if len(done) >= ENOUGH_DENIERS:
+            title = titles.get(idea, "")
+            if len(self._deniers(title, authors)) >= ENOUGH_DENIERS:
                 others.add(idea)
                 continue
+            done = self._screened.get(title, {})
             free = (who for who in nodes if load[who] < part and who not in done)
             owner = max(free, key=lambda who: _weight(who, idea), default=self._author)
             load[owner] += 1
@@ -181,7 +196,7 @@ class OthersTries:
             return
         self._trials.take(author, body, patch, gain_nano)
         if body.stage == "screen" and body.status == "ok":
-            self._in_vain[patch.title].add(author)
+            self._screened[patch.title][author] = gain_nano
         elif body.stage in ("keep", "confirm"):
             self._kept[patch.title][author] = gain_nano or 0
 

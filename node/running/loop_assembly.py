@@ -98,6 +98,10 @@ class LoopAssembly:
         - `planner`: writes an aim for the slow proposers.
         """
         policy = screening_policy(line_writer.style, policy)
+
+        def run_sd() -> float:
+            return noise.sd() * line_writer.style.public_scatter
+
         exploring = Exploring(
             line_writer, peers=peers, noise_sd=noise.sd, reference_runs=policy.reference_runs
         )
@@ -127,6 +131,7 @@ class LoopAssembly:
                 line_writer.key,
                 line_writer.record_writer.author,
                 task,
+                run_sd=run_sd,
                 author_filter=peers.author_filter if peers else None,
             ),
             usd_left=lambda: usd_left_today(line_writer.store, config, clock_ms()),
@@ -141,7 +146,7 @@ class LoopAssembly:
                 line_writer,
                 slow=slow,
                 has_hyperparameters=has_hyperparameters,
-                run_sd=lambda: noise.sd() * line_writer.style.public_scatter,
+                run_sd=run_sd,
                 seed=seed,
                 hour_usd=config.device_hour_usd,
             ),

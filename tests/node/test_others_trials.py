@@ -64,6 +64,7 @@ def tries_of(
         line_writer.key,
         author,
         cast("Task", task),
+        run_sd=lambda: RUN_SD,
         author_filter=lambda: accepts,
     )
 
@@ -75,7 +76,7 @@ def peer_trials(
     level_nano: int | None = None,
 ) -> tuple[PeerTrial, ...]:
     tries = tries_of(line_writer, accepts)
-    return tries.trials(RUN_SD, tries.accepted(), level_nano=level_nano)
+    return tries.trials(tries.accepted(), level_nano=level_nano)
 
 
 def changed(old: str, new: str, text: str = START) -> str:

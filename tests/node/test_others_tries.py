@@ -26,6 +26,7 @@ from tests.protocol.worlds import confirm, run
 from trainer.task_folder.task import Task
 
 HOUR_MS = 3_600_000
+RUN_SD = 0.01
 IDEA = Idea(
     base=BASELINE.tree,
     tree=bytes(32),
@@ -52,15 +53,19 @@ def tries_by(
         line_writer.key,
         author,
         cast("Task", ExampleTask()),
+        run_sd=lambda: RUN_SD,
         author_filter=lambda: accepts,
     )
 
 
-def publish(who: PeerAuthor, title: str, *, stage: Stage = "screen", **other: object) -> None:
+def publish(
+    who: PeerAuthor, title: str, *, stage: Stage = "screen", gain_nano: int = 0, **other: object
+) -> None:
     """Record the result of a peer's idea."""
     tree = Source.of({"train.py": f"LEARNING_RATE = 0.1  # {title}\n".encode()})
     patch = who.patch(BASELINE, tree, title=title)
-    said = replace(confirm(tree.tree, [0], base=BASELINE.tree), stage=stage, patch=patch)
+    said = confirm(tree.tree, [gain_nano], base=BASELINE.tree)
+    said = replace(said, stage=stage, patch=patch)
     given = {"task": TASK, "hardware_class": HARDWARE_CLASS, **other}
     who.publish(replace(said, **given))  # type: ignore[arg-type]
 
@@ -91,6 +96,17 @@ def test_what_somebody_screened_out_is_in_vain_until_somebody_keeps_it(
     publish(ada, "GELU")
     assert screened_out(tries) == {"RMSNorm", "GELU"}
     publish(grace, "RMSNorm", stage="keep")
+    assert screened_out(tries) == {"GELU"}
+
+
+def test_an_idea_that_gained_in_its_screen_is_not_in_vain(
+    line_writer: LineWriter, home: Home
+) -> None:
+    """It passed, and then the line moved on; or too little for the line, by chance."""
+    ada = peer_author(line_writer, home, 1)
+    tries = tries_of(line_writer)
+    publish(ada, "RMSNorm", gain_nano=round(1.5e9 * RUN_SD))
+    publish(ada, "GELU", gain_nano=round(0.5e9 * RUN_SD))
     assert screened_out(tries) == {"GELU"}
 
 
@@ -140,13 +156,13 @@ def test_ideas_are_shared_out_evenly_among_who_is_at_work(
     assert part(tries, IDEAS, now_ms + 7 * HOUR_MS) == frozenset()  # they have gone
 
 
-def test_what_somebody_screened_out_is_repeated_by_somebody_else(
+def test_what_somebody_screened_is_repeated_by_somebody_else(
     line_writer: LineWriter, home: Home
 ) -> None:
     ada, grace = (peer_author(line_writer, home, number) for number in (1, 2))
     ideas = IDEAS[:60]
-    for idea in ideas:
-        publish(ada, idea)
+    for number, idea in enumerate(ideas):
+        publish(ada, idea, gain_nano=round(number / 20 * 1e9 * RUN_SD))
     publish(grace, "something else")
     tries, now_ms = tries_of(line_writer), time.time_ns() // 1_000_000
     authors = tries.accepted()
@@ -239,7 +255,9 @@ def test_where_scores_are_exact_authors_of_other_scores_do_not_count(
         for tree, score in zip(trees, scores, strict=True):
             publish(who, f"of {score}", tree=tree.tree, runs=(run(1, "candidate", score),))
     task = replace(ExampleTask(), manifest=manifest)
-    tries = OthersTries(line_writer.store, line_writer.key, b"me", cast("Task", task))
+    tries = OthersTries(
+        line_writer.store, line_writer.key, b"me", cast("Task", task), run_sd=lambda: 0.0
+    )
 
     def measures(tree: Source, score: int) -> None:
         idea = replace(IDEA, base=BASELINE.tree, tree=tree.tree)
