@@ -209,13 +209,13 @@ def removals(context: Context, history: Sequence[Outcome]) -> list[CandidateMove
             key=f"{_WITHOUT}{name}",
             title=f"Without: {listed[name].title}",
             why="together with others it gained less than peers claim for one of them alone",
-            edits=tuple(reversed_edit(edit) for edit in listed[name].edits),
+            edits=tuple(_reversed(edit) for edit in listed[name].edits),
         )
         for name in sorted(doubted, key=lambda name: (claims_sd[name], name))
     ]
 
 
-def reversed_edit(edit: Edit) -> Edit:
+def _reversed(edit: Edit) -> Edit:
     return replace(edit, search=edit.replace, replace=edit.search)
 
 

@@ -8,7 +8,7 @@ changes are left to proposers that check code first.
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, Self, TypeAlias
 
 from agent.hyperparameters.changes import (
     Change,
@@ -79,21 +79,20 @@ def kept_elsewhere(
     where effects are about as large as the noise, most are luck. So are changes that more peers
     found worse than better; what none found worse is first.
     """
-    votes = _votes(others)
+    votes, tried = _votes(others), [_Tried.of(one) for one in own]
     kept = [one for one in others if one.is_kept]
     held = Counter[str]()
     for one in kept:
-        if (is_kept := _held_here(one, own)) is not None:
-            held[one.author] += 1 if is_kept else -1
-    are_small_skipped = _balance({frozenset(one.after) for one in kept if _is_small(one)}, own) <= (
-        -MOST_FAILED
-    )
+        if (is_held := _is_held(frozenset(one.after), tried)) is not None:
+            held[one.author] += 1 if is_held else -1
+    small = {frozenset(one.after) for one in kept if _is_small(one)}
+    are_small_skipped = _balance(small, tried) <= -MOST_FAILED
     kept.sort(key=lambda one: (votes[frozenset(one.after)][False], -(one.gain_sd or 0.0)))
     for one in kept:
         after = frozenset(one.after)
         is_doubted = votes[after][False] > votes[after][True]
         is_skipped = held[one.author] <= -MOST_FAILED or (are_small_skipped and _is_small(one))
-        if is_skipped or is_doubted or _held_here(one, own) is not None:
+        if is_skipped or is_doubted or _is_held(after, tried) is not None:
             continue
         is_same = all(
             name in hyperparameters and hyperparameters[name].value == value
@@ -105,27 +104,41 @@ def kept_elsewhere(
                 yield changes
 
 
-def _held_here(change: PeerTrial, own: Sequence[HyperparameterTrial]) -> bool | None:
-    """Return True if this node kept a change, alone or with others; None if it did not try it."""
-    after = frozenset(change.after)
-    tried = [(frozenset(one.step.after.items()), one.outcome.decision == "kept") for one in own]
-    if any(is_kept and after <= made for made, is_kept in tried):
+class _Tried(NamedTuple):
+    """The values that a trial of this node set."""
+
+    after: _Values
+    is_kept: bool
+    is_together: bool  # it combined changes of peers
+
+    @classmethod
+    def of(cls, trial: HyperparameterTrial) -> Self:
+        outcome = trial.outcome
+        return cls(
+            after=frozenset(trial.step.after.items()),
+            is_kept=outcome.decision == "kept",
+            is_together=outcome.key.startswith(TOGETHER),
+        )
+
+
+def _is_held(after: _Values, tried: Sequence[_Tried]) -> bool | None:
+    """Return True if a change was kept, alone or with others; None if it was not tried."""
+    if any(one.is_kept and after <= one.after for one in tried):
         return True
-    return False if any(after == made for made, _ in tried) else None
+    return False if any(after == one.after for one in tried) else None
 
 
-def _balance(changes: Collection[_Values], own: Sequence[HyperparameterTrial]) -> int:
-    """Return how many trials of these changes were kept here, less those that failed.
+def _balance(changes: Collection[_Values], tried: Sequence[_Tried]) -> int:
+    """Return how many trials of these changes were kept, less those that failed.
 
     A trial of several together counts once.
     """
-    balance = 0
-    for one in own:
-        made = frozenset(one.step.after.items())
-        is_together = one.outcome.key.startswith(TOGETHER)
-        if any(after == made or (is_together and after <= made) for after in changes):
-            balance += 1 if one.outcome.decision == "kept" else -1
-    return balance
+    return sum(
+        1 if one.is_kept else -1
+        for one in tried
+        if one.after in changes
+        or (one.is_together and any(after <= one.after for after in changes))
+    )
 
 
 def _is_small(change: PeerTrial) -> bool:
