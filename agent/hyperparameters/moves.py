@@ -5,7 +5,6 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 from typing import Final, NamedTuple
 
 from agent.proposal import Context, FromOthers, Outcome
@@ -143,13 +142,10 @@ def do_finds_wait(
     )
 
 
-def combine_kept_by_others(
-    untried: Sequence[Move],
-    values: Iterable[CandidateMove],
-    context: Context,
-    history: Sequence[Outcome],
+def combined(
+    changes: Iterable[CandidateMove], source: Source, history: Sequence[Outcome]
 ) -> CandidateMove | None:
-    """Return untried moves and changes of `values` that peers kept, combined, if there are several.
+    """Return changes that peers kept, combined as far as they fit, if there are several.
 
     Combining saves runs: keeping a single change takes three or more. After a combination that was
     not kept, half as many are combined, the largest gains first, and then changes are tried one by
@@ -163,15 +159,14 @@ def combine_kept_by_others(
             most = len(moves_in(outcome.key)) // 2
             break
     joined: list[CandidateMove] = []
-    made = context.source
-    moves = (draft_of(one) for one in untried if one.title in context.from_others.kept)
-    for change in chain(moves, values):
+    made = source
+    for change in changes:
         # One after the other: several moves may insert lines at one place.
-        source = None if is_made(change.edits, made) else reapply(change.edits, made)
-        if source is not None and len(joined) < most:
+        after = None if is_made(change.edits, made) else reapply(change.edits, made)
+        if after is not None and len(joined) < most:
             joined.append(change)
-            made = source
-    edits = edits_between(context.source, made)
+            made = after
+    edits = edits_between(source, made)
     if len(joined) < 2 or not edits:
         return None
     names = "+".join(change.key.partition(":")[2] for change in joined)

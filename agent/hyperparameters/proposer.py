@@ -33,7 +33,7 @@ from agent.hyperparameters.left_alone import left_alone
 from agent.hyperparameters.moves import (
     TITLE_CHARACTERS,
     CandidateMove,
-    combine_kept_by_others,
+    combined,
     draft_of,
     informative,
     ordered_moves,
@@ -151,10 +151,13 @@ class _Drafts:
         )
         self._kept_values = [self._drafted(changes, "a peer kept it") for changes in others]
         self._leading = leading_values(context.others, self._by_name, self._trials)
-        # On exact tasks peers' values are tried apart from moves: those of a whole tree at once.
+        kept_moves = [one for one in self._untried if one.title in context.from_others.kept]
+        moves = [draft_of(move) for move in kept_moves]
+        # Values come after moves: the large gains of these would hide the harm of a false value.
+        # On exact tasks all values of a better tree are tried at once.
         is_exact = any(one.lead_sd is not None for one in context.others)
-        values = () if is_exact else self._kept_values
-        self._together = combine_kept_by_others(self._untried, values, context, self._history)
+        values = [] if is_exact else self._kept_values
+        self._together = combined(moves or values, context.source, self._history)
 
     def draw(self, attempt: int) -> CandidateMove | None:
         roll = self._chance.random()

@@ -533,18 +533,22 @@ def changed_lines(proposal: Proposal) -> list[str]:
     return [line for line in new if line not in TEXT.splitlines()]
 
 
-def test_values_that_others_kept_come_together_with_moves_that_they_kept() -> None:
+def test_values_that_others_kept_come_together_after_moves_that_they_kept() -> None:
+    """The large gains of moves would hide the harm that a false value does."""
     first = move("relu", "gelu(x)", "relu(x)")
     depth = PeerTrial(
         author="ada", base="00", values=(), before=(("DEPTH", 4),), after=(("DEPTH", 6),),
         gain_sd=9.0, is_kept=True,
     )  # fmt: skip
-    start = reported(context(moves=(first,)), kept=claimed([first.title]), others=(depth,))
-    assert sum(key.startswith("moves:relu+DEPTH") for key in first_keys(start)) > 50
-    alone = first_keys(reported(start, kept={}, moves=()))
-    assert alone.count("hyperparameter:DEPTH:up") > 80, "a single one comes first too"
-    exact = first_keys(replace(start, others=(replace(depth, lead_sd=-1.0),)))
-    assert exact.count("move:relu") > 80, "on exact tasks false values could not be told apart"
+    batch = replace(depth, before=(("BATCH", 64),), after=(("BATCH", 32),), gain_sd=8.0)
+    start = reported(context(moves=(first,)), kept=claimed([first.title]), others=(depth, batch))
+    assert first_keys(start).count("move:relu") > 80
+    values = reported(start, kept={}, moves=())
+    assert first_keys(values).count("moves:DEPTH:up+BATCH:down") > 80
+    alone = replace(values, others=(depth,))
+    assert first_keys(alone).count("hyperparameter:DEPTH:up") > 80, "a single one comes first too"
+    exact = replace(start, others=(replace(depth, lead_sd=-1.0),))
+    assert first_keys(exact).count("move:relu") > 80
 
 
 def test_the_values_of_a_peers_better_tree_come_first() -> None:
