@@ -19,6 +19,7 @@ from node.loop.others_trials import OthersTrials
 from node.store.jobs import LineKey
 from node.store.others_results import OthersResults, ReportedGains
 from node.store.store import Store
+from protocol.prospects import LARGE_SD
 from protocol.record_kinds import ResultBody
 from protocol.styles import Style
 from protocol.units import NANO
@@ -97,17 +98,20 @@ class OthersTries:
     def kept_by_others(self, titles: Iterable[str], authors: set[bytes]) -> dict[str, float]:
         """Return the titles kept at least half as often as screened out, the largest gain first.
 
-        Each title's gain is the median of those claimed, in 1e-9 units of the metric.
-
-        A good idea fails its one screen far more often than a bad one passes the rechecks of a
-        keep. So a few false losses do not hide a good idea.
+        Each title's gain is the median of those claimed, in 1e-9 units of the metric. A good idea
+        fails its one screen far more often than a bad one passes the rechecks of a keep. So a few
+        false losses do not hide a good idea. A large gain is no luck: it is worth a run, however
+        many deny it.
         """
+        large_nano = LARGE_SD * self._run_sd() * NANO
         gains: dict[str, float] = {}
         for title in titles:
             claimed = self._kept.get(title, {})
             known = [gain_nano for author, gain_nano in claimed.items() if author in authors]
-            if known and KEEP_WEIGHT * len(known) >= len(self._deniers(title, authors)):
-                gains[title] = median(known)
+            gain_nano = median(known) if known else 0
+            is_frequent = KEEP_WEIGHT * len(known) >= len(self._deniers(title, authors))
+            if known and (is_frequent or gain_nano >= large_nano):
+                gains[title] = gain_nano
         return dict(sorted(gains.items(), key=lambda item: (-item[1], item[0])))
 
     def _deniers(self, title: str, authors: set[bytes]) -> set[bytes]:

@@ -139,6 +139,8 @@ def test_what_others_kept_is_praised_unless_more_than_twice_as_many_tried_it_in_
     publish(eve, "RMSNorm")
     assert kept(tries, ["RMSNorm", "GELU"]) == ()
     assert screened_out(tries) == {"RMSNorm", "GELU"}
+    publish(ada, "RMSNorm", stage="keep", gain_nano=round(8.5e9 * RUN_SD))
+    assert kept(tries, ["RMSNorm", "GELU"]) == ("RMSNorm",), "that large a gain is no luck"
 
 
 def test_alone_every_idea_is_one_s_own(line_writer: LineWriter) -> None:

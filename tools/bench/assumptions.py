@@ -183,7 +183,10 @@ class Ideas:
             gain_sd = median(known.values()) if known else 0.0
             if not known or gain_sd < least_sd:
                 continue
-            if KEEP_WEIGHT * len(known) >= len(self._deniers(idea, member, runs, skipped)):
+            is_frequent = KEEP_WEIGHT * len(known) >= len(
+                self._deniers(idea, member, runs, skipped)
+            )
+            if is_frequent or gain_sd >= LARGE_SD:
                 claimed[idea] = gain_sd
         return sorted(claimed, key=lambda idea: (-claimed[idea], idea))
 
