@@ -322,6 +322,17 @@ def test_terms_named_by_the_page_are_in_the_glossary() -> None:
     assert named <= glossary().keys(), named - glossary().keys()
 
 
+def test_a_visitor_waits_until_the_node_has_answered(chromium: Any, served: ServedHome) -> None:
+    context = chromium.new_context()
+    context.add_init_script(
+        "const ask = fetch; window.fetch = (...all) =>"
+        " new Promise((done) => setTimeout(() => done(ask(...all)), 300));"
+    )
+    with Visitor(context, served.link()) as visitor:
+        assert visitor.page.evaluate("document.documentElement.dataset.kind") == "node"
+    context.close()
+
+
 def test_an_empty_part_suggests_a_start_only_while_no_node_runs(visitor: Visitor) -> None:
     shown = "async (it) => (await import('./dom.js')).emptyState('a', 'b', it).innerText"
 

@@ -14,6 +14,7 @@ _GO = """path => new Promise((done) => {
 })"""
 _SHOWN = (
     "() => document.getElementById('part').childElementCount > 0"
+    " && !document.querySelector('#part > .skeleton')"  # the page's own, until the node answers
     " && !document.querySelector('[aria-busy]') && !document.querySelector('.coming')"
 )
 
