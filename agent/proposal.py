@@ -271,12 +271,10 @@ def repairs_of(key: str) -> tuple[int, str]:
 
 
 class FromOthers(NamedTuple):
-    """Reports of accepted peers on a task's listed moves, and what is assigned to other nodes.
+    """Reports of accepted peers on listed moves, by title, and what is assigned to others at work.
 
-    `kept` has the titles of moves that peers kept, the best first, with the claimed gains in
-    standard deviations, and `in_vain` those that they screened out and did not keep often enough.
-    `assigned` has the moves, by name, and the hyperparameters, by `hyperparameter_key`, that are
-    assigned to other nodes at work on the line.
+    Moves `in_vain` were screened out, and kept too rarely; those `kept` have their claimed gains in
+    standard deviations, the best first. `assigned` has moves by name, and `hyperparameter_key`s.
     """
 
     in_vain: frozenset[str] = frozenset()

@@ -151,8 +151,8 @@ class _Drafts:
         )
         self._kept_values = [self._drafted(changes, "a peer kept it") for changes in others]
         self._leading = leading_values(context.others, self._by_name, self._trials)
-        kept_moves = [one for one in self._untried if one.title in context.from_others.kept]
-        moves = [draft_of(move) for move in kept_moves]
+        kept = context.from_others.kept
+        moves = [draft_of(move) for move in self._untried if move.title in kept]
         # Values come after moves: the large gains of these would hide the harm of a false value.
         # On exact tasks all values of a better tree are tried at once.
         is_exact = any(one.lead_sd is not None for one in context.others)

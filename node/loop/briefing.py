@@ -218,9 +218,9 @@ class Briefing:
         if others is None:
             return FromOthers()
         titles = {move.title for move in self.task.moves}
-        in_vain = others.screened_out_by_others(titles, authors)
         claimed_nano = others.kept_by_others(titles, authors)
         kept = {title: nano / NANO / self._run_sd for title, nano in claimed_nano.items()}
+        in_vain = others.denied_by_others(titles, authors).difference(kept)
         assigned = frozenset[str]()
         if others.are_at_work(now_ms):
             specs, editable = self.task.hyperparameters, self.task.editable

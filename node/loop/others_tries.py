@@ -89,11 +89,9 @@ class OthersTries:
                     held[author] += 1 if theirs == own_nano else -1
         return {author for author, balance in held.items() if balance < 0}
 
-    def screened_out_by_others(self, titles: Iterable[str], authors: set[bytes]) -> frozenset[str]:
-        """Return the titles screened out by a node and not kept often enough (`kept_by_others`)."""
-        kept = self.kept_by_others(titles, authors)
-        vain = (title for title in titles if self._deniers(title, authors))
-        return frozenset(vain).difference(kept)
+    def denied_by_others(self, titles: Iterable[str], authors: set[bytes]) -> frozenset[str]:
+        """Return the titles that a node screened out, also those that others kept."""
+        return frozenset(title for title in titles if self._deniers(title, authors))
 
     def kept_by_others(self, titles: Iterable[str], authors: set[bytes]) -> dict[str, float]:
         """Return the titles kept at least half as often as screened out, the largest gain first.

@@ -75,7 +75,8 @@ def peer_author(line_writer: LineWriter, home: Home, number: int) -> PeerAuthor:
 
 
 def screened_out(tries: OthersTries) -> frozenset[str]:
-    return tries.screened_out_by_others(["RMSNorm", "GELU"], tries.accepted())
+    titles = ["RMSNorm", "GELU"]
+    return tries.denied_by_others(titles, tries.accepted()).difference(kept(tries, titles))
 
 
 def kept(tries: OthersTries, titles: Sequence[str]) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from math import inf, sqrt
 from statistics import median
 
@@ -338,7 +339,7 @@ class Member(Node):
         change = 1 if is_kept else -1
         keeps = [self.swarm.ideas.keeps.get(idea, ()) for idea in self._step]
         if is_kept or len(self._step) == 1:
-            for who in (who for of_one in keeps for who, _, _ in of_one):
+            for who, _, _ in chain.from_iterable(keeps):
                 self.held[who] += change
         gains = [median(gain_sd for _, _, gain_sd in of_one) for of_one in keeps if of_one]
         if min(gains, default=LARGE_SD) < LARGE_SD:
