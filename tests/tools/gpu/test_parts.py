@@ -116,7 +116,9 @@ def test_a_pipeline_says_where_the_seconds_go(python: Path, home: Path) -> None:
     assert len(figures["gaps_s"]) == 1
     for experiment in figures["experiments"]:
         assert experiment["status"] == "ok"
-        assert all(experiment["stages_s"]["train"].values())
+        train = experiment["stages_s"]["train"]
+        assert list(train) == ["spawn", "import", "build", "train", "export"]
+        assert train["import"] > 0 < train["train"]  # the others may take less than a millisecond
     assert figures["sandbox"]["training_ratio"] > 0
     assert "MFU: no card" in document["skipped"]
 
