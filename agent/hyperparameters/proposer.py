@@ -175,7 +175,9 @@ class _Drafts:
             return replace(draft, title=f"{len(leading)} values at once") if is_long else draft
         if self._kept_values and roll < KEPT_BY_OTHERS_SHARE:
             return self._kept_values.pop(0)
-        if self._untried and (roll < _UNTRIED_MOVE_SHARE or not self._hyperparameters):
+        # Nodes that begin at once know nothing of each other: a move is what peers can combine.
+        is_first = not self._context.history
+        if self._untried and (is_first or roll < _UNTRIED_MOVE_SHARE or not self._hyperparameters):
             return draft_of(self._untried.pop(0))
         if self._retried and (roll > 1 - _RETRIED_MOVE_SHARE or not self._hyperparameters):
             return draft_of(self._retried.pop(0))

@@ -227,7 +227,9 @@ def test_moves_keep_their_half_while_some_are_untried() -> None:
         replace(MOVE, name=f"m{n}", edits=(replace(MOVE.edits[0], replace=f"relu{n}(x)"),))
         for n in range(4)
     )
-    start = replace(context(peers=(peer("DECAY = 0.5", "DECAY = 0.25"),)), moves=moves)
+    earlier = Outcome(key="move:gone", decision="screened_out", gain_sd=0.0)
+    start = context(peers=(peer("DECAY = 0.5", "DECAY = 0.25"),))
+    start = replace(start, moves=moves, history=(earlier,))
     keys = [
         proposal.key
         for seed in range(200)
