@@ -15,6 +15,7 @@ from agent.proposal import PeerTrial
 from agent.source.hunks import is_changed
 from agent.source.literals import Scalar, hyperparameter_values
 from node.store.experiments import metric_of
+from node.store.others_results import did_fail
 from protocol.errors import Rejected
 from protocol.patches import unpack_diff
 from protocol.record_kinds import PatchBody, ResultBody
@@ -30,7 +31,6 @@ _MOST_TREES: Final = 2_000
 _MOST_NEW_NAMES: Final = 32  # in addition to those of the task's own source
 _MOST_LINES: Final = 40  # of a diff that changes only values
 _LINE_CHARACTERS: Final = 200
-_FAILED: Final = frozenset({"crash", "oom", "timeout", "nan"})
 _SETTING: Final = re.compile(
     r"([A-Za-z_]\w{0,63}) = "
     r"([-+]?\d+(?:_\d+)*(?:\.\d*)?(?:e[-+]?\d{1,3})?|True|False|\"\w{0,64}\")(?:\s*#.*)?",
@@ -84,9 +84,7 @@ class OthersTrials:
         if len(made) <= len(self._of_baseline) + _MOST_NEW_NAMES:
             self._values[patch.tree] = made
             _shorten(self._values, _MOST_TREES)
-        was_cut_off = any(run.was_cut_off_by_others for run in body.runs)
-        has_failed = body.status in _FAILED and not was_cut_off
-        has_outcome = gain_nano is not None or has_failed
+        has_outcome = gain_nano is not None or did_fail(body)
         if step.is_pure and body.stage in ("screen", "keep") and has_outcome:
             is_kept = body.stage == "keep"
             trial = _Trial(

@@ -17,7 +17,7 @@ from agent.proposal import PeerTrial
 from node.line.experiment import ExperimentStep
 from node.loop.others_trials import OthersTrials
 from node.store.jobs import LineKey
-from node.store.others_results import OthersResults, ReportedGains
+from node.store.others_results import OthersResults, ReportedGains, did_fail
 from node.store.store import Store
 from protocol.prospects import LARGE_SD
 from protocol.record_kinds import ResultBody
@@ -90,7 +90,7 @@ class OthersTries:
         return {author for author, balance in held.items() if balance < 0}
 
     def denied_by_others(self, titles: Iterable[str], authors: set[bytes]) -> frozenset[str]:
-        """Return the titles that a node screened out, also those that others kept."""
+        """Return the titles that failed at a node or did not gain, also those that others kept."""
         return frozenset(title for title in titles if self._deniers(title, authors))
 
     def kept_by_others(self, titles: Iterable[str], authors: set[bytes]) -> dict[str, float]:
@@ -113,7 +113,7 @@ class OthersTries:
         return dict(sorted(gains.items(), key=lambda item: (-item[1], item[0])))
 
     def _deniers(self, title: str, authors: set[bytes]) -> set[bytes]:
-        """Return the authors whose screen of an idea did not gain one standard deviation.
+        """Return the authors whose screen of an idea failed or gained less than one sd.
 
         A patch that passed its screen is published like this too if the line moved on meanwhile.
         """
@@ -197,7 +197,7 @@ class OthersTries:
         if patch is None:  # a baseline, or its patch has not arrived
             return
         self._trials.take(author, body, patch, gain_nano)
-        if body.stage == "screen" and body.status == "ok":
+        if body.stage == "screen" and (body.status == "ok" or did_fail(body)):
             self._screened[patch.title][author] = gain_nano
         elif body.stage in ("keep", "confirm"):
             self._kept[patch.title][author] = gain_nano or 0

@@ -20,6 +20,7 @@ _LOOKED_BACK: Final = 5_000  # records that are read at the start
 _READ_AT_ONCE: Final = 500
 TTL_S: Final = 900  # three runs of the five-minute task: screen, recheck, time to arrive
 _LOOKED_AT = 500  # the newest intents
+_FAILED: Final = frozenset({"crash", "oom", "timeout", "nan"})
 
 
 class ReportedGains:
@@ -56,6 +57,12 @@ class ReportedGains:
             return None
         loss = loss_from(body, metric, self._metrics.get((author, body.base)))
         return None if loss is None else self._sign * loss
+
+
+def did_fail(result: ResultBody) -> bool:
+    """Return True if a run ended without a score, and not because of other processes' load."""
+    was_cut_off = any(run.was_cut_off_by_others for run in result.runs)
+    return result.status in _FAILED and not was_cut_off
 
 
 class OthersResults:

@@ -16,6 +16,7 @@ from node.store.blobs import Blobs
 from protocol.manifest import TaskManifest
 from protocol.program import Instances
 from protocol.record_kinds import Stage
+from protocol.runs import CONTENDED
 from protocol.source import Source
 from tests.node.examples import BASELINE, HARDWARE_CLASS, MANIFEST, TASK
 from tests.node.line_writers import BASE_NANO
@@ -111,17 +112,23 @@ def test_an_idea_that_gained_in_its_screen_is_not_in_vain(
     assert screened_out(tries) == {"GELU"}
 
 
-@pytest.mark.parametrize(
-    "other", [{"task": bytes(32)}, {"hardware_class": "cuda-h100-80g"}, {"status": "crash"}]
-)
+@pytest.mark.parametrize("other", [{"task": bytes(32)}, {"hardware_class": "cuda-h100-80g"}])
 def test_what_says_nothing_of_this_line_is_not(
     line_writer: LineWriter, home: Home, other: dict[str, object]
 ) -> None:
-    ada = peer_author(line_writer, home, 1)
-    if "status" in other:
-        other["runs"] = ()
-    publish(ada, "RMSNorm", **other)
+    publish(peer_author(line_writer, home, 1), "RMSNorm", **other)
     assert screened_out(tries_of(line_writer)) == frozenset()
+
+
+def test_an_idea_that_failed_is_in_vain_unless_others_used_the_machine(
+    line_writer: LineWriter, home: Home
+) -> None:
+    ada = peer_author(line_writer, home, 1)
+    unmeasured = replace(run(1, "candidate", 0), metric_nano=None, secret_nano=None)
+    cut_off = replace(unmeasured, status="timeout", flags=(CONTENDED,))
+    publish(ada, "RMSNorm", status="timeout", runs=(cut_off,))
+    publish(ada, "GELU", status="crash", runs=(replace(unmeasured, status="crash"),))
+    assert screened_out(tries_of(line_writer)) == {"GELU"}
 
 
 def test_what_others_kept_is_praised_unless_more_than_twice_as_many_tried_it_in_vain(
