@@ -96,13 +96,16 @@ class Fetcher:
         self._greeted.discard(peer)
 
     async def run(self) -> None:
-        """Fetch what is queued, one record after the other. Never returns."""
+        """Fetch what is queued, one record after the other, the latest first. Never returns.
+
+        The latest are those that the research loop asks for, and the sources of the latest results.
+        """
         while True:
             while not self._wanted:
                 if not await self._recall():
                     self._is_wanted.clear()
                     await self._is_wanted.wait()
-            patch, sent_by = self._wanted.popitem(last=False)
+            patch, sent_by = self._wanted.popitem()
             try:
                 is_whole = await self.fetch(patch, sent_by=sent_by)
             except ArnodeError as fault:  # a fault of this disk

@@ -242,6 +242,30 @@ def test_nobody_is_asked_before_a_hello_and_then_for_all_that_is_wanted(scene: S
     asyncio.run(talk())
 
 
+def test_what_was_asked_for_last_is_fetched_first(scene: Scene) -> None:
+    """A newcomer has all sources to fetch, and its loop waits for one of them."""
+    fetcher = scene.asking.peering.fetcher
+    scene.fill(scene.first)
+    later = patch_of(TREE, BASE.replacing("train.py", b"DEPTH = 5\n"))
+    scene.asking.take([later])
+    order: list[bytes] = []
+
+    async def noted(patch: bytes, **_: object) -> bool:
+        order.append(patch)
+        return True
+
+    async def talk() -> None:
+        fetcher.fetch = noted  # type: ignore[method-assign,assignment]
+        for patch in (PATCH_RECORD.id, later.id):
+            fetcher.want(patch)
+        working = asyncio.create_task(fetcher.run())
+        await until(lambda: len(order) == 2)
+        working.cancel()
+
+    asyncio.run(talk())
+    assert order == [later.id, PATCH_RECORD.id]
+
+
 def test_what_was_claimed_before_a_restart_is_fetched_after_it(scene: Scene) -> None:
     result = replace(RESULT, patch=PATCH_RECORD.id, base=BASE.tree, tree=TREE.tree, stage="confirm")
     scene.asking.take([signed(KEYS[0], 0, TaskBody(manifest=MANIFEST)), signed(KEYS[0], 2, result)])
