@@ -46,7 +46,7 @@ WAYS: Final[Mapping[str, Sequence[str]]] = {
         "node.peering.ingest.Ingest",
         "node.store.intake.Intake.ingest",
         "protocol.records.parse_record",
-        "node.loop.peer_claims.Peers.catch_up",
+        "node.loop.whole_trees.WholeTrees.catch_up",
         "node.source_review.adoption.examine",
         "agent.source.inspector",
         "node.line.line_writer.LineWriter.open_job",

@@ -4,18 +4,67 @@ Only this node's own measurements count. A failure of this machine, or code that
 does not lower any author's rate.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from node.home.people import People
 from node.line.catch_up import CatchUpStep
 from node.line.experiment import ExperimentStep
 from node.line.line_writer import LineWriter
 from node.line.rerun import RerunStep
 from node.store.jobs import Job
-from protocol.prospects import AuthorRate, Outcome, stack_outcome, trial_outcome
+from protocol.prospects import AuthorRate, AuthorStatus, Outcome, stack_outcome, trial_outcome
 
 _FRIEND = AuthorRate(confirmed=1.0)  # like one confirmed claim: tried first, judged the same
 _FAILED = {"screened_out", "rechecked_out", "rejected", "failed"}
+
+
+class Authors:
+    """The authors whose claims a line considers, and their rates.
+
+    If there are `members`, only they are accepted; with `only_friends`, only the user's friends.
+    """
+
+    def __init__(
+        self,
+        line_writer: LineWriter,
+        *,
+        people: Callable[[], People],
+        members: frozenset[bytes],
+        only_friends: bool,
+    ) -> None:
+        self._line_writer = line_writer
+        self._people = people
+        self._members = members
+        self._only_friends = only_friends
+
+    def rates(self) -> dict[bytes, AuthorRate]:
+        """Return each author's rate on this line."""
+        return author_rates(self._line_writer, self._people().trusted)
+
+    def accepted(self) -> Callable[[bytes], bool]:
+        """Return a function that is True for authors whose claims are considered.
+
+        It rejects this node, blocked authors and, where the choice is restricted, all other
+        authors.
+        """
+        people = self._people()
+        rejected = people.blocked | {self._line_writer.record_writer.author}
+        return lambda author: (
+            author not in rejected
+            and (not self._members or author in self._members)
+            and (not self._only_friends or author in people.trusted)
+        )
+
+    def not_doubted(self) -> Callable[[bytes], bool]:
+        """Return a function that is True for accepted authors without the status `doubted`."""
+        is_accepted, rates = self.accepted(), self.rates()
+        return lambda author: is_accepted(author) and status_of(rates, author) != "doubted"
+
+
+def status_of(rates: Mapping[bytes, AuthorRate], author: bytes) -> AuthorStatus:
+    """Return an author's status; that of a newcomer if it has no rate yet."""
+    return rates.get(author, AuthorRate()).status
 
 
 def author_rates(line_writer: LineWriter, friends: Iterable[bytes]) -> dict[bytes, AuthorRate]:

@@ -120,7 +120,7 @@ def _taken_out(line_writer: LineWriter, entries: Sequence[Experiment]) -> set[by
 
 
 def _peers_parts(peers: Peers, working: bytes, noise_sd: float) -> Iterator[CombinedPatch]:
-    offers = (offer for offer in peers.offers(peers.rates()) if offer.found_gain > 0)
+    offers = (offer for offer in peers.offers(peers.authors.rates()) if offer.found_gain > 0)
     for number, offer in enumerate(islice(offers, _PEERS_PARTS), 1):
         if step := peers.source_review.step(offer.body, own=working):
             yield CombinedPatch(

@@ -133,7 +133,7 @@ class Exploring:
             return False
         if not is_worth_early_trial(kept_sd, is_exact=True):
             return False
-        return is_worth_early_trial(self._peers.lead_sd(kept_sd=kept_sd), is_exact=True)
+        return is_worth_early_trial(self._peers.trees.lead_sd(kept_sd=kept_sd), is_exact=True)
 
     @property
     def is_on_branch(self) -> bool:
@@ -241,7 +241,7 @@ class Exploring:
         skipped.
         """
         avoided = trees_gone_on_from(self._line_writer)
-        root = self._peers and self._peers.elsewhere(avoided=avoided, reach_sd=REACH_SD)
+        root = self._peers and self._peers.trees.elsewhere(avoided=avoided, reach_sd=REACH_SD)
         return root or older_root(self._line_writer, reach_sd=REACH_SD, noise_sd=self._noise_sd())
 
     def _open_branch(self, why: str) -> Job[BranchStep] | None:

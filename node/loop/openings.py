@@ -21,6 +21,7 @@ from node.store.jobs import Job, PlannedRun
 from protocol.prospects import LARGE_SD
 
 _PROMISING: Final = 1  # more runs of a patch than its screen
+_MOST_WAITING: Final = 3  # experiments in rechecks
 
 
 class Situation(NamedTuple):
@@ -114,11 +115,11 @@ class Openings:
         return gain < LARGE_SD * reading.screening_sd
 
     def find_of_peers(self, now: Situation) -> PlannedRun | None:
-        """Try a listed move, if the only open job is an experiment that can wait for it.
+        """Try a listed move, if all open jobs are experiments that can wait for it.
 
         It is one that peers kept, or one that is assigned to this node.
         """
-        if len(now.jobs) != 1 or not self.can_wait(now.jobs[0]):
+        if not 0 < len(now.jobs) <= _MOST_WAITING or not all(map(self.can_wait, now.jobs)):
             return None
         has_reference_run, finds = (
             bool(self._line_writer.known_line.reference_nano),
@@ -177,12 +178,15 @@ class Openings:
         if peers is None:
             return None
         if self._exploring.is_on_branch:
-            if not self._exploring.has_gains and (step := peers.catch_up()):
+            if not self._exploring.has_gains and (step := peers.trees.catch_up()):
                 return self.begin(open_trial(self._line_writer, step), now)
-        elif not self._line_writer.known_line.reference_nano:
-            return None  # the screen of an idea needs a reference run
-        elif not now.skips_untrusted and (tree := peers.best_tree(kept_sd=self._exploring.gain_sd)):
-            return self.idea(tree, now)
+        else:
+            kept_sd = self._exploring.gain_sd
+            tree = None if now.skips_untrusted else peers.trees.best_tree(kept_sd=kept_sd)
+            if not self._line_writer.known_line.reference_nano:
+                return None  # an idea's screen needs a reference run; its files arrive meanwhile
+            if tree:
+                return self.idea(tree, now)
         if peers.is_due and (wanted := peers.audit()):
             return self.begin(open_rerun(self._line_writer, wanted), now)
         return None

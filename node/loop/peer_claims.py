@@ -7,41 +7,32 @@ affects a verdict. This node adopts only what it confirmed itself.
 """
 
 import random
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from agent.source.canonical import fingerprint
-from agent.source.edits import edits_between
 from node.home.people import People
-from node.line.branch import Root
-from node.line.catch_up import CatchUpStep
-from node.line.experiment import PEER, ExperimentStep
-from node.line.idea import WHOLE_TREE, Idea
+from node.line.experiment import PEER
+from node.line.idea import Idea
 from node.line.line_writer import LineWriter
 from node.line.rerun import RerunStep, WantedClaim
-from node.loop.authors import author_rates, failed_alone, outcome_of_trial
+from node.loop.authors import Authors, failed_alone, status_of
 from node.loop.offers import Offer, Offers, Ported
+from node.loop.whole_trees import WholeTrees
 from node.source_review.source_review import SourceReview
-from protocol.board import Row
 from protocol.codecs import fit_line
 from protocol.prospects import (
     MOST_IN_STACK,
     AuthorRate,
-    AuthorStatus,
     audit_order,
     is_stack_due,
-    least_lead_sd,
-    may_catch_up,
     together,
     turns,
 )
 from protocol.source import Source
-from protocol.units import NANO
 
 # An audit takes up to 32 runs, a patch's trial one to three. At this rate audits take a twentieth
 # of the runs for peers.
 _AUDIT_CHANCE = 1 / 300
 _TITLE_CHARACTERS = 120
-_NO_ROOT = ("refuted", "unrunnable", "failed")  # of a peer's whole tree
 
 
 class Peers:
@@ -78,12 +69,19 @@ class Peers:
             source_review=self.source_review,
             fleet=lambda: people().fleet,
         )
+        self.authors = Authors(
+            line_writer, people=people, members=members, only_friends=only_friends
+        )
+        self.trees = WholeTrees(
+            line_writer,
+            offers=self._offers,
+            authors=self.authors,
+            source_review=self.source_review,
+            noise_sd=noise_sd,
+            is_due=lambda: self.is_due,
+        )
         self._share = share
         self._chance = chance
-        self._noise_sd = noise_sd
-        self._people = people
-        self._members = members
-        self._only_friends = only_friends
         self._looked_at: set[tuple[bytes, bytes]] = set()  # result, and the working line then
         self._runs = self._peer_runs = 0
 
@@ -97,129 +95,9 @@ class Peers:
         """True if peers' claims got less than their fraction of this session's runs."""
         return self._peer_runs < self._share * (self._runs + 1)
 
-    def rates(self) -> dict[bytes, AuthorRate]:
-        """Return each author's rate on this line."""
-        return author_rates(self._line_writer, self._people().trusted)
-
-    def author_filter(self) -> Callable[[bytes], bool]:
-        """Return a function that is True for the authors whose claims are considered.
-
-        Authors with the status `doubted` are rejected.
-        """
-        is_accepted, rates = self._acceptance_test(), self.rates()
-        return lambda author: is_accepted(author) and _author_status(rates, author) != "doubted"
-
-    def catch_up(self, *, kept_sd: float = 0.0) -> CatchUpStep | None:
-        """Return the leaderboard's best untried tree to try against the head.
-
-        Its lead over the head's gain plus `kept_sd` must be large.
-        """
-        line = self._line_writer.known_line
-        rows = self._offers.rows()
-        baseline_tree = self._line_writer.record_writer.manifest.baseline_tree
-        has_own = line.verified != baseline_tree or kept_sd > 0.0
-        lead_sd = least_lead_sd(has_own=has_own, is_exact=self._line_writer.style.is_exact)
-        least_nano = self._own_bound_nano(rows) + (lead_sd + kept_sd) * self._noise_sd() * NANO
-        ahead = [row for row in rows if row.bound_nano is not None and row.bound_nano >= least_nano]
-        if not ahead:  # nearly always: skip reading anything else
-            return None
-        tried = {step.theirs for step in self._caught_up()}
-        rates, is_accepted = self.rates(), self._acceptance_test()
-        own_nano = max(
-            (row.figure_nano or 0 for row in rows if row.tree == line.verified), default=0
-        )
-        for row in ahead:
-            if row.tree in tried or not is_accepted(row.author):
-                continue
-            if not may_catch_up(rates.get(row.author, AuthorRate()), is_due=self.is_due):
-                continue
-            body = self._offers.result(row)
-            fit = body and self.source_review.tree(row.tree, body)
-            if body is None or body.patch is None or not fit or fit.source.tree == line.verified:
-                continue
-            if self._store.jobs.tried(self._line_writer.key.task, fingerprint(fit.source)):
-                continue
-            return CatchUpStep(
-                base=line.verified,
-                tree=self._line_writer.blobs.put_source(fit.source),
-                theirs=row.tree,
-                patch=body.patch,
-                target=row.result,
-                author=row.author,
-                gain_nano=(row.figure_nano or 0) - own_nano,
-                lower_nano=(row.bound_nano or 0) - own_nano,
-            )
-        return None
-
-    def lead_sd(self, *, kept_sd: float) -> float:
-        """Return the working line's lead over the best of its head and accepted authors' trees.
-
-        `kept_sd` is the working line's gain over the head.
-        """
-        rows, is_accepted = self._offers.rows(), self.author_filter()
-        own_nano = self._own_bound_nano(rows)
-        theirs = [row.bound_nano or 0 for row in rows if is_accepted(row.author)]
-        return kept_sd - (max([own_nano, *theirs]) - own_nano) / NANO / self._noise_sd()
-
-    def best_tree(self, *, kept_sd: float) -> Idea | None:
-        """Return the best untried tree to catch up with, as an idea on the working line.
-
-        `kept_sd` is the working line's gain over the head. Keeping the tree takes fewer runs than a
-        trial against the head. The trial of the working line follows.
-        """
-        step = self.catch_up(kept_sd=kept_sd)
-        if step is None:
-            return None
-        working, source = self._line_writer.explored, self._line_writer.source(step.tree)
-        return Idea(
-            base=working.tree,
-            tree=step.tree,
-            fingerprint=fingerprint(source),
-            key=WHOLE_TREE,
-            title=f"best tree of {step.author.hex()[:12]}",
-            why="the best tree of the leaderboard",
-            proposer=PEER,
-            edits=edits_between(working, source),
-            parents=(step.patch,),
-            author=step.author,
-            claim_milli=round(1000 * step.gain_nano / NANO / self._noise_sd()),
-        )
-
-    def elsewhere(self, *, avoided: Collection[bytes], reach_sd: float) -> Root | None:
-        """Return another author's best tree that is not far below the head, to branch to.
-
-        Another node must have confirmed it, or this node must trust its author. Trees in `avoided`
-        are skipped.
-        """
-        line, rows = self._line_writer.known_line, self._offers.rows()
-        least_nano = self._own_bound_nano(rows) - reach_sd * self._noise_sd() * NANO
-        passed_over = {line.verified, line.working, *avoided, *self._refuted()}
-        rates, is_accepted = self.rates(), self._acceptance_test()
-        for row in sorted(rows, key=lambda row: -(row.bound_nano or 0)):
-            if row.bound_nano is None or row.bound_nano < least_nano:
-                continue
-            is_known = row.found_gain > 0 or _author_status(rates, row.author) == "trusted"
-            if row.tree in passed_over or not is_known or not is_accepted(row.author):
-                continue
-            if _author_status(rates, row.author) == "doubted":
-                continue
-            body = self._offers.result(row)
-            fit = body and self.source_review.tree(row.tree, body)
-            if body is None or body.patch is None or not fit or fit.source.tree in passed_over:
-                continue
-            return Root(
-                where="peer",
-                tree=self._line_writer.blobs.put_source(fit.source),
-                title=f"a tree of {row.author.hex()[:12]}",
-                patch=body.patch,
-                author=row.author,
-                theirs=row.tree,
-            )
-        return None
-
     def idea(self) -> Idea | None:
         """Return the most promising of peers' claims that fit on the working line."""
-        rates = self.rates()
+        rates = self.authors.rates()
         offers = self.offers(rates)
         stackable = [offer for offer in offers if _may_be_stacked(offer, rates)]
         for turn in turns(self._chance.random()):
@@ -249,7 +127,7 @@ class Peers:
         It is tried before the line's promotion trial. None once all of these claims are in the line
         or were tried in vain.
         """
-        rates = self.rates()
+        rates = self.authors.rates()
         stackable = [offer for offer in self.offers(rates) if _may_be_stacked(offer, rates)]
         return self._stack_of(stackable, is_promotion_trial_next=True)
 
@@ -261,8 +139,8 @@ class Peers:
             job.step.target
             for job in self._store.jobs.closed_jobs(self._line_writer.key, RerunStep)
         }
-        rates = self.rates()
-        offers = self._offers.ranked(rates, is_accepted=self._acceptance_test())
+        rates = self.authors.rates()
+        offers = self._offers.ranked(rates, is_accepted=self.authors.accepted())
         offers = [offer for offer in offers if offer.pairs and offer.result not in done]
         self._chance.shuffle(offers)
         drawn = audit_order((offer.author for offer in offers), rates, self._chance)
@@ -285,31 +163,8 @@ class Peers:
     def offers(self, rates: Mapping[bytes, AuthorRate]) -> list[Offer]:
         """Return peers' claims to try here, the most promising first."""
         failed = failed_alone(self._line_writer)
-        ranked = self._offers.ranked(rates, is_accepted=self._acceptance_test())
+        ranked = self._offers.ranked(rates, is_accepted=self.authors.accepted())
         return [offer for offer in ranked if offer.patch not in failed]
-
-    def _own_bound_nano(self, rows: Iterable[Row]) -> int:
-        """Return the leaderboard's lower bound of the head's gain over the baseline; 0 without one.
-
-        A bound is used because the best of many scores owes most to luck.
-        """
-        head = self._line_writer.known_line.verified
-        return max((row.bound_nano or 0 for row in rows if row.tree == head), default=0)
-
-    def _refuted(self) -> set[bytes]:
-        """Return peers' trees that were tried as a whole and refuted, or did not run."""
-        experiments = self._store.jobs.closed_jobs(self._line_writer.key, ExperimentStep)
-        whole = (job.step for job in experiments if job.step.idea.is_whole_tree)
-        return {
-            *(step.theirs for step in self._caught_up() if step.verdict in _NO_ROOT),
-            *(one.tree for one in whole if (outcome_of_trial(one) or one.decision) in _NO_ROOT),
-        }
-
-    def _caught_up(self) -> Iterator[CatchUpStep]:
-        for job in self._store.jobs.closed_jobs(self._line_writer.key, CatchUpStep):
-            step = job.step
-            if not (step.measured and step.measured.bases_fault):  # no evidence about their tree
-                yield step
 
     def _first_of(self, offers: Iterable[Offer]) -> Idea | None:
         working = self._line_writer.explored
@@ -387,20 +242,6 @@ class Peers:
             return titles[0]
         return fit_line(f"{len(titles)} of peers: {'; '.join(titles)}", _TITLE_CHARACTERS)
 
-    def _acceptance_test(self) -> Callable[[bytes], bool]:
-        """Return a test for authors whose claims are considered.
-
-        It rejects this node, blocked authors and, where the choice is restricted, all other
-        authors.
-        """
-        people = self._people()
-        rejected = people.blocked | {self._line_writer.record_writer.author}
-        return lambda author: (
-            author not in rejected
-            and (not self._members or author in self._members)
-            and (not self._only_friends or author in people.trusted)
-        )
-
 
 def _may_be_stacked(offer: Offer, rates: Mapping[bytes, AuthorRate]) -> bool:
     """Return True if an offer may be tried together with others.
@@ -408,16 +249,12 @@ def _may_be_stacked(offer: Offer, rates: Mapping[bytes, AuthorRate]) -> bool:
     It must be from this hardware class and by a trusted author. A gain on other hardware is tried
     alone. It may be no gain here, without its author's fault.
     """
-    return offer.is_near and _author_status(rates, offer.author) == "trusted"
-
-
-def _author_status(rates: Mapping[bytes, AuthorRate], author: bytes) -> AuthorStatus:
-    return rates.get(author, AuthorRate()).status
+    return offer.is_near and status_of(rates, offer.author) == "trusted"
 
 
 def _one_by_one(offers: Iterable[Offer], rates: Mapping[bytes, AuthorRate]) -> list[Offer]:
     return [
         offer
         for offer in offers
-        if not _may_be_stacked(offer, rates) and _author_status(rates, offer.author) != "doubted"
+        if not _may_be_stacked(offer, rates) and status_of(rates, offer.author) != "doubted"
     ]

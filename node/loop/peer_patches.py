@@ -55,7 +55,7 @@ class PeerPatches:
         here = measured_here(self._line_writer.store.boards.own_facts(self._board))
         shown: list[PeerPatch] = []
         source_review, left = self._peers.source_review, self._most_fresh
-        for offer in self._peers.offers(self._peers.rates()):
+        for offer in self._peers.offers(self._peers.authors.rates()):
             is_fresh = not source_review.is_reviewed(offer.body)
             if is_fresh and not (left and source_review.is_here(offer.body)):
                 continue

@@ -132,7 +132,7 @@ class LoopAssembly:
                 line_writer.record_writer.author,
                 task,
                 run_sd=run_sd,
-                author_filter=peers.author_filter if peers else None,
+                author_filter=peers.authors.not_doubted if peers else None,
             ),
             usd_left=lambda: usd_left_today(line_writer.store, config, clock_ms()),
         )

@@ -155,7 +155,7 @@ def test_what_a_node_of_the_fleet_kept_is_an_idea_before_it_claims_anything(
     result = kept(ada, tree, BASE_NANO - GAIN_NANO)
     kept(ada, proposal_of(BASELINE, "0.6").source, BASE_NANO - GAIN_NANO, stage="screen")
     kept(ada, proposal_of(BASELINE, "0.7").source, BASE_NANO + GAIN_NANO)
-    (offer,) = peers_of(line_writer, fleet).offers(peers_of(line_writer, fleet).rates())
+    (offer,) = peers_of(line_writer, fleet).offers(peers_of(line_writer, fleet).authors.rates())
     assert (offer.result, offer.gain_nano, offer.pairs) == (result, GAIN_NANO, 0)
     idea = peers_of(line_writer, fleet).stack()
     assert idea is not None
@@ -164,7 +164,7 @@ def test_what_a_node_of_the_fleet_kept_is_an_idea_before_it_claims_anything(
     assert idea.claim_milli < 1000 * GAIN_NANO / SD_NANO, "what is to be expected of it"
     for others in (People(), People(friends=fleet.fleet), replace(fleet, blocked=fleet.fleet)):
         unknown_peers = peers_of(line_writer, others)
-        assert unknown_peers.offers(unknown_peers.rates()) == []
+        assert unknown_peers.offers(unknown_peers.authors.rates()) == []
 
 
 def test_who_leaves_the_fleet_is_unknown_again(line_writer: LineWriter, ada: PeerAuthor) -> None:
@@ -172,14 +172,14 @@ def test_who_leaves_the_fleet_is_unknown_again(line_writer: LineWriter, ada: Pee
     base_of(ada, BASE_NANO)
     kept(ada, proposal_of(BASELINE, "0.5").source, BASE_NANO - GAIN_NANO)
     choice = peers(people=lambda: people)(line_writer)
-    assert len(choice.offers(choice.rates())) == 1
+    assert len(choice.offers(choice.authors.rates())) == 1
     people = People()
-    assert choice.offers(choice.rates()) == []
+    assert choice.offers(choice.authors.rates()) == []
     people = People(fleet=frozenset([ada.key.public]))
-    assert len(choice.offers(choice.rates())) == 1, "what was said before counts again"
+    assert len(choice.offers(choice.authors.rates())) == 1, "what was said before counts again"
 
 
 def test_a_gain_is_of_the_authors_own_runs_alone(line_writer: LineWriter, ada: PeerAuthor) -> None:
     kept(ada, proposal_of(BASELINE, "0.5").source, BASE_NANO - GAIN_NANO)
     choice = peers_of(line_writer, People(fleet=frozenset([ada.key.public])))
-    assert choice.offers(choice.rates()) == [], "nobody knows what its base measures there"
+    assert choice.offers(choice.authors.rates()) == [], "nobody knows what its base measures there"

@@ -217,7 +217,7 @@ def test_a_lie_is_refuted_and_moves_nothing(bench: Bench, blobs: Blobs, ada: Pee
     assert heads(bench) == (BASELINE.tree, BASELINE.tree)
     (step,) = peer_trials(bench)
     assert step.decision == "screened_out"
-    rates = peers()(line_writer_of(bench.home, bench.store)).rates()
+    rates = peers()(line_writer_of(bench.home, bench.store)).authors.rates()
     assert rates[ada.key.public].chance < 0.25
 
 
@@ -309,7 +309,7 @@ def test_own_claims_are_no_peers(bench: Bench, blobs: Blobs) -> None:
     work(bench)  # kept and confirmed as its own
     line_writer = line_writer_of(bench.home, bench.store)
     assert peers()(line_writer).idea() is None
-    assert peers()(line_writer).catch_up() is None
+    assert peers()(line_writer).trees.catch_up() is None
 
 
 def test_the_users_share_bounds_what_peers_get(home: Home, store: Store, blobs: Blobs) -> None:
@@ -377,7 +377,7 @@ def test_a_friend_is_trusted_first_and_believed_no_more(
     omar.claims(rated("0.6"), 0.9)
     people = People(friends=frozenset([omar.key.public]))
     choice = peers(people=lambda: people)(line_writer_of(bench.home, bench.store))
-    assert [offer.author for offer in choice.offers(choice.rates())] == [
+    assert [offer.author for offer in choice.offers(choice.authors.rates())] == [
         omar.key.public,
         ada.key.public,
     ]
@@ -554,7 +554,7 @@ def test_what_trusted_authors_claim_joins_the_next_promotion_trial_as_one_stack(
         step.idea.authors
     )
     assert made.title in ("2 of peers: first; last", "2 of peers: last; first")
-    rates = peers()(line_writer_of(stacking.home, stacking.store)).rates()
+    rates = peers()(line_writer_of(stacking.home, stacking.store)).authors.rates()
     assert [rates[author].confirmed for author in step.idea.authors] == [1.0, 1.0]
 
 
@@ -582,7 +582,7 @@ def test_a_stack_that_fails_is_bisected_and_charges_nobody(
     assert tried[-1] == ((omar.key.public,), "kept")
     assert all(len(authors) == 1 for authors, _ in tried[1:])
     assert heads(stacking)[0] == LAST.tree
-    rates = peers()(line_writer_of(stacking.home, stacking.store)).rates()
+    rates = peers()(line_writer_of(stacking.home, stacking.store)).authors.rates()
     assert rates[omar.key.public].confirmed == 1.0
     assert rates.get(ada.key.public, AuthorRate()).failed < 0.2, "at most for her own trial"
 

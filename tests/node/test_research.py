@@ -43,7 +43,7 @@ from protocol.rule import DEFAULT
 from protocol.runs import CONTENDED
 from protocol.source import Source
 from protocol.styles import RUNS, Style
-from tests.node.examples import BASELINE, LINE, MANIFEST
+from tests.node.examples import BASELINE, LINE
 from tests.node.line_writers import (
     BASE_NANO,
     GAIN_NANO,
@@ -54,7 +54,7 @@ from tests.node.line_writers import (
     proposal_of,
     with_baseline,
 )
-from tests.node.peer_authors import PeerAuthor
+from tests.node.peer_authors import SD_NANO, PeerAuthor
 from tests.node.scripted import CRASHED, OUTCOME, Bench, Insertions, better, insertion, until
 from tests.node.test_others_tries import publish
 from trainer.host.device import processor
@@ -707,7 +707,7 @@ def test_rechecks_of_a_small_gain_wait_for_a_listed_move(
     peer = PeerAuthor(bench.store, Blobs(bench.home.blobs))
     publish(peer, "Rename it", stage="keep" if is_found else "screen")
     job = open_experiment(line_writer, Idea.of(line_writer, proposal_of(BASELINE, "0.7")))
-    gain_nano = round(gain_sd * MANIFEST.noise_floor_nano)
+    gain_nano = round(gain_sd * SD_NANO)
     end(bench.store, bench.store.jobs.runs_of(job.id)[0], BASE_NANO - gain_nano)
     line_writer.plan(job, role="candidate", tree=job.step.tree)
     reference_nano = line_writer.known_line.reference_nano
@@ -729,6 +729,29 @@ def test_rechecks_of_a_small_gain_wait_for_a_listed_move(
         after = research._agenda.next_run(())
         assert after is not None
         assert after.job_id == other.id, "its recheck comes first too"
+
+
+@pytest.mark.parametrize(("passed", "waits"), [(3, True), (4, False)])
+def test_several_small_gains_wait_for_a_move_that_peers_kept(
+    bench: Bench, passed: int, *, waits: bool
+) -> None:
+    """Else two moves of its own that gain little occupy a node for twenty runs."""
+    edit = Edit(path="train.py", search="LEARNING_RATE", replace="RATE")
+    bench.moves = (Move(name="rename", title="Rename it", why="", edits=(edit,)),)
+    bench.goal, bench.policy = Goal(max_experiments=9), replace(DEFAULT, rechecks_sd=(0.25, 0.25))
+    line_writer = with_baseline(bench.home, bench.store)
+    research, peer = bench.research(), PeerAuthor(bench.store, Blobs(bench.home.blobs))
+    publish(peer, "Rename it", stage="keep")
+    jobs: list[int] = []
+    for number in range(passed):
+        proposal = proposal_of(BASELINE, f"0.{5 + number}")
+        job = open_experiment(line_writer, Idea.of(line_writer, proposal))
+        end(bench.store, bench.store.jobs.runs_of(job.id)[0], BASE_NANO - 2 * SD_NANO)
+        line_writer.plan(job, role="candidate", tree=job.step.tree)
+        jobs.append(job.id)
+    run = research._agenda.next_run(())
+    assert run is not None
+    assert (run.job_id not in jobs) == waits
 
 
 def test_a_passed_screen_whose_base_moved_on_is_tried_on_the_new_one(bench: Bench) -> None:

@@ -1,0 +1,148 @@
+"""A node that kept nothing yet tries how far the working lines of others have come."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from node.home.home import Home
+from node.line.experiment import PEER, ExperimentStep
+from node.loop.others_lines import OthersLines
+from node.loop.session_plan import Goal
+from node.store.blobs import Blobs
+from node.store.store import Store
+from protocol.source import Source
+from tests.node.examples import BASELINE, HARDWARE_CLASS, LINE, TASK
+from tests.node.line_writers import BASE_NANO, conclude, line_writer_of, proposal_of, with_baseline
+from tests.node.peer_authors import SD_NANO, PeerAuthor, peers
+from tests.node.scripted import OUTCOME, Bench
+from tests.protocol.worlds import confirm
+
+pytestmark = pytest.mark.usefixtures("inspected_here")
+
+
+@pytest.fixture
+def bench(home: Home, store: Store) -> Bench:
+    """A node whose baseline is measured and that has no ideas of its own."""
+    with_baseline(home, store)
+    return Bench(home=home, store=store, goal=Goal(max_experiments=3), ideas=0, peers=peers())
+
+
+def tree(*rates: float) -> Source:
+    """Return the baseline after changing its rate, and further changes."""
+    text = proposal_of(BASELINE, str(rates[0])).source["train.py"].decode()
+    lines = (f"EXTRA_{number} = {rate}\n" for number, rate in enumerate(rates[1:]))
+    return Source.of({"train.py": f"{text}{''.join(lines)}".encode()})
+
+
+def author(bench: Bench, number: int) -> PeerAuthor:
+    return PeerAuthor(bench.store, Blobs(bench.home.blobs), number=number)
+
+
+def keeps(who: PeerAuthor, made: Source, gain_sd: float, *, base: Source = BASELINE) -> None:
+    """Publish a patch as kept after a few runs."""
+    said = confirm(made.tree, [round(gain_sd * SD_NANO)], base=base.tree)
+    patch = who.patch(base, made)
+    said = replace(said, stage="keep", patch=patch, task=TASK, hardware_class=HARDWARE_CLASS)
+    who.publish(said)
+
+
+def truly(bench: Bench, source: Source, gain_sd: float) -> None:
+    nano = BASE_NANO - round(gain_sd * SD_NANO)
+    outcome = replace(OUTCOME, metric_nano=nano, secret_nano=nano)
+    bench.runner.outcomes = {**bench.runner.outcomes, source.tree: outcome}
+
+
+def work(bench: Bench) -> list[ExperimentStep]:
+    """Let the node run; return its experiments with peers' code."""
+
+    async def within() -> None:
+        async with asyncio.timeout(60):
+            await bench.research().run()
+
+    asyncio.run(within())
+    jobs = bench.store.jobs.closed_jobs(LINE, ExperimentStep)
+    return [job.step for job in jobs if job.step.idea.proposer == PEER]
+
+
+def reaches(who: PeerAuthor, rate: float, gain_sd: float) -> Source:
+    """Let an author keep three patches, which gain this much together; return the last tree."""
+    made = [tree(rate), tree(rate, 0.1), tree(rate, 0.1, 0.1)]
+    for base, one in zip([BASELINE, *made], made, strict=False):
+        keeps(who, one, gain_sd / 3, base=base)
+    return made[-1]
+
+
+def test_a_newcomer_tries_first_what_a_peer_s_working_line_reached(bench: Bench) -> None:
+    """It takes as many runs as the first of the peer's patches would."""
+    ada = author(bench, 50)
+    last = reaches(ada, 0.5, 9.0)
+    truly(bench, last, 9.0)
+    (step,) = work(bench)
+    assert (step.tree, step.decision) == (last.tree, "kept")
+    assert (step.idea.author, step.idea.claim_milli) == (ada.key.public, 9000)
+    line = bench.store.jobs.line(LINE)
+    assert line is not None
+    assert line.working == last.tree
+
+
+def test_of_those_who_may_lie_the_largest_claims_are_left_out(bench: Bench) -> None:
+    first, second, third = (
+        reaches(author(bench, 50 + number), 0.5 + number / 10, gain_sd)
+        for number, gain_sd in enumerate((90.0, 11.0, 10.0))
+    )
+    truly(bench, second, 11.0)
+    (step,) = work(bench)
+    assert step.tree == second.tree
+    assert step.tree not in (first.tree, third.tree)
+
+
+def test_an_invented_line_costs_one_run(bench: Bench) -> None:
+    """And no second one is tried, of any author."""
+    for number in range(4):
+        reaches(author(bench, 50 + number), 0.5 + number / 10, 21.0)
+    (step,) = work(bench)
+    assert step.decision == "screened_out"
+    (job,) = bench.store.jobs.closed_jobs(LINE, ExperimentStep)
+    assert len(bench.store.jobs.runs_of(job.id)) == 1
+
+
+@pytest.mark.parametrize(
+    ("claim_sd", "has_kept", "lead_milli"),
+    [(9.6, False, [9600]), (7.5, False, []), (9.6, True, []), (10.5, True, [8500])],
+)
+def test_only_a_large_lead_is_tried(
+    bench: Bench, claim_sd: float, *, has_kept: bool, lead_milli: list[int]
+) -> None:
+    """The tree replaces what was kept here, which gained 2 sd."""
+    reaches(author(bench, 50), 0.5, claim_sd)
+    if has_kept:
+        line_writer = line_writer_of(bench.home, bench.store)
+        conclude(line_writer, proposal_of(BASELINE, "0.2"), "kept", BASE_NANO - 2 * SD_NANO)
+    assert [step.idea.claim_milli for step in work(bench)] == lead_milli
+
+
+def test_what_few_patches_reached_is_not_tried_as_a_whole(bench: Bench) -> None:
+    """Listed moves of several nodes are better tried together."""
+    ada, first, second = author(bench, 50), tree(0.5), tree(0.5, 0.1)
+    keeps(ada, first, 9.0)
+    keeps(ada, second, 9.0, base=first)
+    assert work(bench) == []
+
+
+def test_a_gain_is_known_only_with_all_that_was_kept_before(bench: Bench) -> None:
+    ada, last = author(bench, 50), tree(0.5, 0.1, 0.2)
+    keeps(ada, last, 4.0, base=tree(0.5, 0.1))
+    lines = OthersLines(line_writer_of(bench.home, bench.store))
+
+    def reached(confirmed_nano: dict[bytes, int]) -> list[int]:
+        found = lines.reached(lambda who: who == ada.key.public, confirmed_nano=confirmed_nano)
+        return [one.gain_nano for one in found]
+
+    assert reached({}) == []
+    assert reached({tree(0.5, 0.1).tree: 5 * SD_NANO}) == [9 * SD_NANO]
+    keeps(ada, tree(0.5), 6.0)
+    keeps(ada, tree(0.5, 0.1), 1.0, base=tree(0.5))
+    keeps(ada, last, 4.0, base=tree(0.5, 0.1))
+    assert reached({}) == [11 * SD_NANO]
+    assert lines.reached(lambda _: False, confirmed_nano={}) == []
