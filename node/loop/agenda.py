@@ -215,6 +215,12 @@ class Agenda:
         self.is_over = True
         return WAIT
 
+    def request_files(self, _now: Situation) -> NextRun | None:
+        """While the baseline is measured, request the files of what a newcomer tries first."""
+        if self._peers and self._line_writer.line is None:
+            self._peers.trees.request()
+        return None
+
     def try_finds_before_rechecks(self, now: Situation) -> NextRun | None:
         """Try what peers kept before the rechecks of a small gain."""
         if self.goal.is_on_demand or self._makes_way or self.plan.are_all_begun:
@@ -429,6 +435,7 @@ def _started(run: PlannedRun | None) -> NextRun | None:
 Rule: TypeAlias = Callable[[Agenda, Situation], NextRun | None]
 RULES: Final[tuple[Rule, ...]] = (
     Agenda.end_with_the_clock,
+    Agenda.request_files,
     Agenda.try_finds_before_rechecks,
     Agenda.finish_what_is_open,
     Agenda.await_the_baseline,

@@ -3,8 +3,8 @@
 Each replaces the patches of the working line, so it is tried only if its lead is large.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator
-from typing import Final
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from typing import Final, Literal
 
 from agent.source.canonical import fingerprint
 from agent.source.edits import edits_between
@@ -15,14 +15,16 @@ from node.line.idea import WHOLE_TREE, Idea
 from node.line.line_writer import LineWriter
 from node.loop.authors import Authors, outcome_of_trial, status_of
 from node.loop.offers import Offers
-from node.loop.others_lines import OthersLines
+from node.loop.others_lines import OthersLines, ReachedTree
 from node.source_review.source_review import SourceReview
 from protocol.board import Row
-from protocol.prospects import LARGE_SD, AuthorRate, least_lead_sd, may_catch_up
+from protocol.prospects import AuthorRate, least_lead_sd, may_catch_up
 from protocol.source import Source
 from protocol.units import NANO
 
 _NO_ROOT: Final = ("refuted", "unrunnable", "failed")
+_LEAD_SD: Final = 4.0  # of another working line
+_FIRST: Final = 20  # experiments of a newcomer; later, leads by patches kept by luck cost more
 
 
 class WholeTrees:
@@ -109,8 +111,12 @@ class WholeTrees:
         `kept_sd` is the working line's gain over the head. Keeping the tree takes fewer runs than a
         trial against the head. The trial of the working line follows.
         """
-        if idea := self._reached(kept_sd):
-            return idea
+        experiments = self._store.jobs.closed_jobs(self._line_writer.key, ExperimentStep)
+        reached = self._reached([job.step for job in experiments], kept_sd)
+        if isinstance(reached, Idea):
+            return reached
+        if reached == "missing" and not experiments:
+            return None  # its files arrive during an experiment
         step = self.catch_up(kept_sd=kept_sd)
         if step is None:
             return None
@@ -119,33 +125,44 @@ class WholeTrees:
             source, step.patch, author=author, gain_nano=step.gain_nano, what="best tree"
         )
 
-    def _reached(self, kept_sd: float) -> Idea | None:
+    def request(self) -> None:
+        """Request the files of what a newcomer tries first."""
+        if not self._line_writer.style.is_exact:
+            for one in self._reached_by_others()[:1]:
+                self._source_review.tree(one.result.tree, one.result)
+
+    def _reached(
+        self, experiments: Sequence[ExperimentStep], kept_sd: float
+    ) -> Idea | Literal["missing"] | None:
         """Return a tree that a working line of a peer reached, if it leads by much.
 
-        Only the first whole tree that is tried here may be one of these, so that invented ones cost
-        one run, however many there are. None until its files have arrived.
+        "missing" if its files have not arrived. None after the first `experiments`, and after a
+        whole tree that was not kept: so invented ones cost one run, however many there are.
         """
-        if self._line_writer.style.is_exact or any(self._tried_whole()):
+        has_failed = any(one.idea.is_whole_tree and one.decision != "kept" for one in experiments)
+        if self._line_writer.style.is_exact or len(experiments) >= _FIRST or has_failed:
             return None
-        rows, rates = self._offers.rows(), self._authors.rates()
-        own_nano = self._own_bound_nano(rows) + kept_sd * self._noise_sd() * NANO
-        least_nano = own_nano + LARGE_SD * self._noise_sd() * NANO
-        confirmed_nano = {row.tree: row.figure_nano for row in rows if row.figure_nano is not None}
-        reached = self._lines.reached(self._authors.not_doubted(), confirmed_nano=confirmed_nano)
-        for author, body, gain_nano in reached:
-            rate = rates.get(author, AuthorRate())
-            if gain_nano < least_nano or not may_catch_up(rate, is_due=self._is_due()):
+        rates, sd_nano = self._authors.rates(), self._noise_sd() * NANO
+        own_nano = self._own_bound_nano(self._offers.rows()) + kept_sd * sd_nano
+        for author, result, gain_nano in self._reached_by_others():
+            rate, patch = rates.get(author, AuthorRate()), result.patch
+            is_leading = gain_nano >= own_nano + _LEAD_SD * sd_nano
+            if patch is None or not is_leading or not may_catch_up(rate, is_due=self._is_due()):
                 continue
-            fit = self._source_review.tree(body.tree, body)
-            if body.patch is None or fit is None:
-                return None
-            if self._is_tried(fit.source):
-                continue
-            lead_nano = round(gain_nano - own_nano)
-            return self._whole(
-                fit.source, body.patch, author=author, gain_nano=lead_nano, what="working line"
-            )
+            fit = self._source_review.tree(result.tree, result)
+            if fit is None and not self._source_review.is_here(result):
+                return "missing"
+            if fit and not self._is_tried(fit.source):
+                lead_nano = round(gain_nano - own_nano)
+                return self._whole(
+                    fit.source, patch, author=author, gain_nano=lead_nano, what="working line"
+                )
         return None
+
+    def _reached_by_others(self) -> list[ReachedTree]:
+        rows = self._offers.rows()
+        confirmed_nano = {row.tree: row.figure_nano for row in rows if row.figure_nano is not None}
+        return self._lines.reached(self._authors.not_doubted(), confirmed_nano=confirmed_nano)
 
     def _whole(
         self, source: Source, patch: bytes, *, author: bytes, gain_nano: int, what: str

@@ -23,7 +23,10 @@ SD_NANO = MANIFEST.noise_floor_nano
 
 
 def peers(
-    share: float = 1.0, people: Callable[[], People] = People
+    share: float = 1.0,
+    people: Callable[[], People] = People,
+    *,
+    want: Callable[[bytes], None] | None = None,
 ) -> Callable[[LineWriter], Peers]:
     """A selector of peers' claims, which get this share of the runs."""
 
@@ -35,6 +38,7 @@ def peers(
             chance=random.Random(3),
             noise_sd=lambda: SD_NANO / 1e9,
             people=people,
+            want=want,
         )
 
     return make

@@ -69,6 +69,7 @@ from trainer.task_kinds import kind_of, load_task
 _SEEDS: Final = range(1000, 1006)
 _NEWCOMER_RUNS: Final = 24
 _LONGEST_RUN_S: Final = 120.0
+_CONNECTING_S: Final = 20.0
 _LONGEST_ANSWER_S: Final = 600.0  # many nodes may share the machine
 _LONGEST_S: Final = 5400.0  # for one group
 _BEGUN_S: Final = 1800.0  # no group is started after this
@@ -179,6 +180,7 @@ async def _played(place: Path, group: Group, longest_s: float) -> Played:
             newcomer = await cast.start("newcomer", ARNODE, start, _SETTINGS)
             await _awaited(newcomer)
             turns.add(newcomer)
+            await turns.settle(newcomer)
             # Not more than the others have: they would get the turns.
             runs = min(_NEWCOMER_RUNS, group.runs)
             while not of_newcomer or of_newcomer[-1][1] < runs:
@@ -229,6 +231,13 @@ class _Turns:
         """Add a node that is at work already."""
         self._nodes.append(node)
         self._at_work.append(node)
+
+    async def settle(self, node: Actor) -> None:
+        """Let a node connect to the others before its first run; usual runs take minutes."""
+        await _asked(node, "pause", at_end=True)
+        await _paused(node)
+        await asyncio.sleep(_CONNECTING_S)
+        await _asked(node, "resume")
 
     async def give(self) -> None:
         """Give the next turn to the node with the fewest runs, once the others are paused."""
