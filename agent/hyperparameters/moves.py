@@ -21,9 +21,7 @@ TITLE_CHARACTERS: Final = 120
 # A move that did this much harm, or crashed, is not tried again on another base.
 _HOPELESS_SD = -2.0
 MOST_AT_ONCE: Final = 8
-# A combination takes as many runs as two moves that are screened out.
-_ENOUGH: Final = 4  # moves that peers kept
-_FEW: Final = 2  # moves assigned to this node that nobody kept
+_ENOUGH: Final = 4  # moves that peers kept; trying them takes as many runs as trying one of them
 # A combination that gained less than this part of its largest claim may contain a move that harms.
 _CLAIM_SHARE = 3 / 4
 _ALONE, _WITHOUT = "move:", "without:"
@@ -132,19 +130,16 @@ def do_finds_wait(
     """Return True if a move that is assigned to this node and that nobody kept is tried first.
 
     Peers wait for it, and several finds can be tried at once later. With enough finds to try at
-    once, they do not wait for many such moves. If peers screened a move out, nobody else repeats
-    that, and a false loss would hide the move. `untried` are the moves that this node did not try,
-    of which those that are not `possible` are not waited for.
+    once, they do not wait. If peers screened the move out, nobody else repeats that, and a false
+    loss would hide the move. `untried` are the moves that this node did not try, of which those
+    that are not `possible` are not waited for.
     """
-    if not theirs.assigned:
+    if not theirs.assigned or sum(move.title in theirs.kept for move in untried) >= _ENOUGH:
         return False
-    own = [
-        move
+    return any(
+        move.name not in theirs.assigned and move.title not in theirs.kept and possible(move)
         for move in untried
-        if move.name not in theirs.assigned and move.title not in theirs.kept and possible(move)
-    ]
-    finds = sum(move.title in theirs.kept for move in untried)
-    return bool(own) and (len(own) <= _FEW or finds < _ENOUGH)
+    )
 
 
 def combined(

@@ -335,35 +335,26 @@ def ran(source: Source, one: Move) -> Callable[[bytes], bool]:
     return {fingerprint(made)}.__contains__
 
 
-def test_moves_that_peers_kept_wait_for_a_few_that_are_assigned_to_this_node() -> None:
+def test_few_moves_that_peers_kept_wait_for_those_assigned_to_this_node() -> None:
     """Others wait for these, and later several finds can be tried at once."""
     moves = tuple(
-        move(f"m{number}", "DEPTH = 4", f"DEPTH = 4\nM{number} = 1") for number in range(9)
+        move(f"m{number}", "DEPTH = 4", f"DEPTH = 4\nM{number} = 1") for number in range(6)
     )
-    titles = tuple(one.title for one in moves)
-
-    def keys(*, own: int, kept: Iterable[str], **more: Any) -> list[str]:
-        """Return the first ideas of a node to which so many of the moves are assigned."""
-        assigned = frozenset(one.name for one in moves[own:])
-        start = reported(context(moves=moves), assigned=assigned)
-        return first_keys(reported(start, kept=claimed(kept), **more))
-
-    alone = ran(context().source, moves[0])
-    for few in (
-        keys(own=1, kept=titles[1:6]),
-        keys(own=2, kept=titles[2:7]),
-        keys(own=1, kept=titles[1:6], in_vain=frozenset([titles[0]])),
-        keys(own=3, kept=titles[3:6]),  # not enough to try at once
-    ):
-        assert few.count("move:m0") + few.count("move:m1") + few.count("move:m2") > 60
+    own = moves[0]
+    start = reported(context(moves=moves), assigned=frozenset(one.name for one in moves[1:]))
+    titles = tuple(one.title for one in moves[1:])
+    known = reported(start, kept=claimed(titles[:3]))
+    for waiting in (known, reported(known, in_vain=frozenset([own.title]))):
+        few = first_keys(waiting)
+        assert few.count(f"move:{own.name}") > 60
         assert not any(key.startswith("moves:") for key in few)
     for ready in (
-        keys(own=3, kept=titles[3:7]),
-        keys(own=1, kept=titles[:3]),
+        reported(start, kept=claimed(titles[:4])),
+        reported(start, kept=claimed([*titles[:2], own.title])),
         # The owner rejected it, or another node is trying it now.
-        keys(own=1, kept=titles[1:3], tried=alone),
+        reported(start, kept=claimed(titles[:2]), tried=ran(start.source, own)),
     ):
-        assert sum(key.startswith("moves:") for key in ready) > 60
+        assert sum(key.startswith("moves:") for key in first_keys(ready)) > 60
 
 
 def test_a_node_begins_with_a_listed_move() -> None:
