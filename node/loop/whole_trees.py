@@ -113,10 +113,10 @@ class WholeTrees:
         """
         experiments = self._store.jobs.closed_jobs(self._line_writer.key, ExperimentStep)
         reached = self._reached([job.step for job in experiments], kept_sd)
-        if isinstance(reached, Idea):
+        if reached == "awaited":
+            return None
+        if reached:
             return reached
-        if reached == "missing" and not experiments:
-            return None  # its files arrive during an experiment
         step = self.catch_up(kept_sd=kept_sd)
         if step is None:
             return None
@@ -133,11 +133,12 @@ class WholeTrees:
 
     def _reached(
         self, experiments: Sequence[ExperimentStep], kept_sd: float
-    ) -> Idea | Literal["missing"] | None:
+    ) -> Idea | Literal["awaited"] | None:
         """Return a tree that a working line of a peer reached, if it leads by much.
 
-        "missing" if its files have not arrived. None after the first `experiments`, and after a
-        whole tree that was not kept: so invented ones cost one run, however many there are.
+        None after the first `experiments`, and after a whole tree that was not kept: so invented
+        ones cost one run, however many there are. Missing files are requested. "awaited" if those
+        of the best are missing at the start: they arrive during an experiment.
         """
         has_failed = any(one.idea.is_whole_tree and one.decision != "kept" for one in experiments)
         if self._line_writer.style.is_exact or len(experiments) >= _FIRST or has_failed:
@@ -150,8 +151,8 @@ class WholeTrees:
             if patch is None or not is_leading or not may_catch_up(rate, is_due=self._is_due()):
                 continue
             fit = self._source_review.tree(result.tree, result)
-            if fit is None and not self._source_review.is_here(result):
-                return "missing"
+            if not (fit or experiments or self._source_review.is_here(result)):
+                return "awaited"
             if fit and not self._is_tried(fit.source):
                 lead_nano = round(gain_nano - own_nano)
                 return self._whole(

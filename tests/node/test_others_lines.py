@@ -133,6 +133,17 @@ def test_what_is_on_its_way_is_awaited_during_one_experiment(bench: Bench) -> No
     assert not first.idea.is_whole_tree
 
 
+def test_later_the_next_whose_files_are_here_is_tried(bench: Bench) -> None:
+    """Lines move on, so the files of the best may be missing each time."""
+    _, second, third = (
+        reaches(author(bench, 50 + at), 0.5 + at / 10, 15.0 - at) for at in range(3)
+    )
+    Blobs(bench.home.blobs).path(second.tree).unlink()
+    line_writer = line_writer_of(bench.home, bench.store)
+    conclude(line_writer, proposal_of(BASELINE, "0.2"), "screened_out", BASE_NANO)
+    assert [step.tree for step in work(bench)] == [third.tree]
+
+
 def test_a_newcomer_asks_for_files_while_its_baseline_is_measured(home: Home, store: Store) -> None:
     wanted: list[bytes] = []
     bench = Bench(home=home, store=store, peers=peers(want=wanted.append))
