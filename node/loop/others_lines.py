@@ -22,16 +22,18 @@ class ReachedTree(NamedTuple):
     """The result of the latest patch that an author kept, and the tree's claimed gain.
 
     `gain_nano` is the gain over the task's baseline, in 1e-9 units of the metric, positive if
-    better.
+    better. `patches` are those that made the tree, the latest first.
     """
 
     author: bytes
     result: ResultBody
     gain_nano: int
+    patches: tuple[bytes, ...]
 
 
 class _Kept(NamedTuple):
     result: ResultBody
+    patch: bytes
     gain_nano: int  # over its base
 
 
@@ -58,30 +60,30 @@ class OthersLines:
             self._take(envelope.author, body)
         found: list[ReachedTree] = []
         for author, kept in self._kept.items():
-            newest = next(reversed(kept.values()))
-            gain_nano = self._total(kept, newest.result.tree, confirmed_nano)
-            if gain_nano is not None and accepts(author):
-                found.append(ReachedTree(author, newest.result, gain_nano))
+            if accepts(author) and (tree := self._newest(author, kept, confirmed_nano)):
+                found.append(tree)
         found.sort(key=lambda one: (-one.gain_nano, one.result.tree))
         return found[len(found) // _LIARS :]
 
-    def _total(
-        self, kept: Mapping[bytes, _Kept], tree: bytes, confirmed_nano: Mapping[bytes, int]
-    ) -> int | None:
-        """Return the gain of a tree over the baseline.
+    def _newest(
+        self, author: bytes, kept: dict[bytes, _Kept], confirmed_nano: Mapping[bytes, int]
+    ) -> ReachedTree | None:
+        """Return an author's newest tree.
 
-        None if an earlier patch is unknown, or if it has too few of them.
+        None if it is confirmed, if an earlier patch of it is unknown, or if it has too few of them.
         """
-        total_nano, passed = 0, set[bytes]()
-        while tree != self._baseline:
-            if tree in confirmed_nano:
-                return total_nano + confirmed_nano[tree]
+        newest = next(reversed(kept.values())).result
+        tree, gain_nano, passed = newest.tree, 0, dict[bytes, bytes]()
+        while tree != self._baseline and tree not in confirmed_nano:
             if tree in passed or tree not in kept:
                 return None
-            passed.add(tree)
-            total_nano += kept[tree].gain_nano
+            passed[tree] = kept[tree].patch
+            gain_nano += kept[tree].gain_nano
             tree = kept[tree].result.base
-        return total_nano if len(passed) >= _LEAST_KEPT else None
+        if len(passed) < (_LEAST_KEPT if tree == self._baseline else 1):
+            return None
+        gain_nano += confirmed_nano.get(tree, 0)
+        return ReachedTree(author, newest, gain_nano, tuple(passed.values()))
 
     def _take(self, author: bytes, body: ResultBody) -> None:
         gain_nano = self._gains.take(author, body)
@@ -89,7 +91,7 @@ class OthersLines:
             return
         kept = self._kept.pop(author, {})
         kept.pop(body.tree, None)
-        kept[body.tree] = _Kept(body, gain_nano)
+        kept[body.tree] = _Kept(body, body.patch, gain_nano)
         if len(kept) > _MOST_KEPT:
             del kept[next(iter(kept))]
         self._kept[author] = kept

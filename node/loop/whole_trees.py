@@ -18,7 +18,7 @@ from node.loop.offers import Offers
 from node.loop.others_lines import OthersLines, ReachedTree
 from node.source_review.source_review import SourceReview
 from protocol.board import Row
-from protocol.prospects import AuthorRate, least_lead_sd, may_catch_up
+from protocol.prospects import MOST_IN_STACK, AuthorRate, least_lead_sd, may_catch_up
 from protocol.source import Source
 from protocol.units import NANO
 
@@ -145,18 +145,20 @@ class WholeTrees:
             return None
         rates, sd_nano = self._authors.rates(), self._noise_sd() * NANO
         own_nano = self._own_bound_nano(self._offers.rows()) + kept_sd * sd_nano
-        for author, result, gain_nano in self._reached_by_others():
-            rate, patch = rates.get(author, AuthorRate()), result.patch
+        for author, result, gain_nano, patches in self._reached_by_others():
             is_leading = gain_nano >= own_nano + _LEAD_SD * sd_nano
-            if patch is None or not is_leading or not may_catch_up(rate, is_due=self._is_due()):
+            rate = rates.get(author, AuthorRate())
+            if not is_leading or not may_catch_up(rate, is_due=self._is_due()):
                 continue
             fit = self._source_review.tree(result.tree, result)
             if not (fit or experiments or self._source_review.is_here(result)):
                 return "awaited"
             if fit and not self._is_tried(fit.source):
                 lead_nano = round(gain_nano - own_nano)
+                # Several claims: if they fail together, that is no evidence against the author.
+                claims = patches[:MOST_IN_STACK]
                 return self._whole(
-                    fit.source, patch, author=author, gain_nano=lead_nano, what="working line"
+                    fit.source, *claims, author=author, gain_nano=lead_nano, what="working line"
                 )
         return None
 
@@ -166,7 +168,7 @@ class WholeTrees:
         return self._lines.reached(self._authors.not_doubted(), confirmed_nano=confirmed_nano)
 
     def _whole(
-        self, source: Source, patch: bytes, *, author: bytes, gain_nano: int, what: str
+        self, source: Source, *patches: bytes, author: bytes, gain_nano: int, what: str
     ) -> Idea:
         """Return an author's tree as an idea on the working line."""
         working = self._line_writer.explored
@@ -179,8 +181,9 @@ class WholeTrees:
             why=f"the {what} of a node that is further",
             proposer=PEER,
             edits=edits_between(working, source),
-            parents=(patch,),
+            parents=patches,
             author=author,
+            co_authors=(author,) * (len(patches) - 1) or None,
             claim_milli=round(1000 * gain_nano / NANO / self._noise_sd()),
         )
 

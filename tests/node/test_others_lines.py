@@ -7,6 +7,7 @@ import pytest
 
 from node.home.home import Home
 from node.line.experiment import PEER, ExperimentStep
+from node.loop.authors import author_rates
 from node.loop.others_lines import OthersLines
 from node.loop.session_plan import Goal
 from node.store.blobs import Blobs
@@ -80,7 +81,9 @@ def test_a_newcomer_tries_first_what_a_peer_s_working_line_reached(bench: Bench)
     truly(bench, last, 9.0)
     (step,) = work(bench)
     assert (step.tree, step.decision) == (last.tree, "kept")
-    assert (step.idea.author, step.idea.claim_milli) == (ada.key.public, 9000)
+    assert (set(step.idea.authors), step.idea.claim_milli) == ({ada.key.public}, 9000)
+    trees = [bench.store.records.patch(patch).tree for patch in step.idea.parents]
+    assert trees == [last.tree, tree(0.5, 0.1).tree, tree(0.5).tree]
     line = bench.store.jobs.line(LINE)
     assert line is not None
     assert line.working == last.tree
@@ -98,13 +101,14 @@ def test_of_those_who_may_lie_the_largest_claims_are_left_out(bench: Bench) -> N
 
 
 def test_an_invented_line_costs_one_run(bench: Bench) -> None:
-    """No second one is tried at once, of any author."""
+    """No second one is tried, of any author. It is no evidence against a single patch in it."""
     for number in range(4):
         reaches(author(bench, 50 + number), 0.5 + number / 10, 21.0)
     (step,) = work(bench)
     assert step.decision == "screened_out"
     (job,) = bench.store.jobs.closed_jobs(LINE, ExperimentStep)
     assert len(bench.store.jobs.runs_of(job.id)) == 1
+    assert author_rates(line_writer_of(bench.home, bench.store), ()) == {}
 
 
 @pytest.mark.parametrize(
