@@ -14,6 +14,7 @@ from protocol.record_kinds import ResultBody
 
 _MOST_AUTHORS: Final = 64  # with the most recent results
 _MOST_KEPT: Final = 256  # the latest patches of an author
+_MOST_TREES: Final = 2_000  # whose scores are remembered
 _LIARS: Final = 3  # one of so many authors; the largest claims may be invented
 _LEAST_KEPT: Final = 3  # patches in a tree; fewer are better combined with those of other nodes
 
@@ -44,7 +45,8 @@ class OthersLines:
         manifest = line_writer.record_writer.manifest
         self._baseline = manifest.baseline_tree
         self._results = OthersResults(line_writer.store, line_writer.key)
-        self._gains = ReportedGains(is_maximised=manifest.metric.direction == "max")
+        is_maximised = manifest.metric.direction == "max"
+        self._gains = ReportedGains(is_maximised=is_maximised, most=_MOST_TREES)
         # By author and tree; authors and trees in the order of their latest results.
         self._kept: dict[bytes, dict[bytes, _Kept]] = {}
 

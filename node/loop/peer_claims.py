@@ -1,9 +1,9 @@
 """The choice of the next peer claim to try or re-run.
 
-A peer's best tree may be tried as a whole against the verified head (catch up). A patch, or several
-patches together, may be tried on the working line like an idea of this node. A claim may be re-run
-as it was made (`audit`). Authors whose claims were confirmed here are preferred, but that never
-affects a verdict. This node adopts only what it confirmed itself.
+A patch, or several patches together, may be tried on the working line like an idea of this node;
+whole trees are chosen by `node.loop.whole_trees`. A claim may be re-run as it was made (`audit`).
+Authors whose claims were confirmed here are preferred, but that never affects a verdict. This node
+adopts only what it confirmed itself.
 """
 
 import random

@@ -3,7 +3,7 @@
 Each replaces the patches of the working line, so it is tried only if its lead is large.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final, Literal
 
 from agent.source.canonical import fingerprint
@@ -17,6 +17,7 @@ from node.loop.authors import Authors, outcome_of_trial, status_of
 from node.loop.offers import Offers
 from node.loop.others_lines import OthersLines, ReachedTree
 from node.source_review.source_review import SourceReview
+from node.store.jobs import Job
 from protocol.board import Row
 from protocol.prospects import MOST_IN_STACK, AuthorRate, least_lead_sd, may_catch_up
 from protocol.source import Source
@@ -75,7 +76,7 @@ class WholeTrees:
         for row in ahead:
             if row.tree in tried or not is_accepted(row.author):
                 continue
-            if not may_catch_up(rates.get(row.author, AuthorRate()), is_due=self._is_due()):
+            if not self._may_try(row.author, rates):
                 continue
             body = self._offers.result(row)
             fit = body and self._source_review.tree(row.tree, body)
@@ -112,7 +113,7 @@ class WholeTrees:
         trial against the head. The trial of the working line follows.
         """
         experiments = self._store.jobs.closed_jobs(self._line_writer.key, ExperimentStep)
-        reached = self._reached([job.step for job in experiments], kept_sd)
+        reached = self._reached(experiments, kept_sd)
         if reached == "awaited":
             return None
         if reached:
@@ -128,11 +129,11 @@ class WholeTrees:
     def request(self) -> None:
         """Request the files of what a newcomer tries first."""
         if not self._line_writer.style.is_exact:
-            for one in self._reached_by_others()[:1]:
+            for one in self._reached_by_others(self._offers.rows())[:1]:
                 self._source_review.tree(one.result.tree, one.result)
 
     def _reached(
-        self, experiments: Sequence[ExperimentStep], kept_sd: float
+        self, experiments: Sequence[Job[ExperimentStep]], kept_sd: float
     ) -> Idea | Literal["awaited"] | None:
         """Return a tree that a working line of a peer reached, if it leads by much.
 
@@ -140,15 +141,16 @@ class WholeTrees:
         ones cost one run, however many there are. Missing files are requested. "awaited" if those
         of the best are missing at the start: they arrive during an experiment.
         """
-        has_failed = any(one.idea.is_whole_tree and one.decision != "kept" for one in experiments)
-        if self._line_writer.style.is_exact or len(experiments) >= _FIRST or has_failed:
+        if self._line_writer.style.is_exact or len(experiments) >= _FIRST:
             return None
-        rates, sd_nano = self._authors.rates(), self._noise_sd() * NANO
-        own_nano = self._own_bound_nano(self._offers.rows()) + kept_sd * sd_nano
-        for author, result, gain_nano, patches in self._reached_by_others():
+        steps = (job.step for job in experiments)
+        if any(step.idea.is_whole_tree and step.decision != "kept" for step in steps):
+            return None
+        rows, rates, sd_nano = self._offers.rows(), self._authors.rates(), self._noise_sd() * NANO
+        own_nano = self._own_bound_nano(rows) + kept_sd * sd_nano
+        for author, result, gain_nano, patches in self._reached_by_others(rows):
             is_leading = gain_nano >= own_nano + _LEAD_SD * sd_nano
-            rate = rates.get(author, AuthorRate())
-            if not is_leading or not may_catch_up(rate, is_due=self._is_due()):
+            if not is_leading or not self._may_try(author, rates):
                 continue
             fit = self._source_review.tree(result.tree, result)
             if not (fit or experiments or self._source_review.is_here(result)):
@@ -162,8 +164,7 @@ class WholeTrees:
                 )
         return None
 
-    def _reached_by_others(self) -> list[ReachedTree]:
-        rows = self._offers.rows()
+    def _reached_by_others(self, rows: Iterable[Row]) -> list[ReachedTree]:
         confirmed_nano = {row.tree: row.figure_nano for row in rows if row.figure_nano is not None}
         return self._lines.reached(self._authors.not_doubted(), confirmed_nano=confirmed_nano)
 
@@ -218,6 +219,9 @@ class WholeTrees:
                 theirs=row.tree,
             )
         return None
+
+    def _may_try(self, author: bytes, rates: Mapping[bytes, AuthorRate]) -> bool:
+        return may_catch_up(rates.get(author, AuthorRate()), is_due=self._is_due())
 
     def _is_tried(self, source: Source) -> bool:
         return self._store.jobs.tried(self._line_writer.key.task, fingerprint(source))

@@ -1,12 +1,11 @@
-"""A node that kept nothing yet tries how far the working lines of others have come."""
+"""A newcomer tries, as a whole, what the working lines of others have reached."""
 
-import asyncio
 from dataclasses import replace
 
 import pytest
 
 from node.home.home import Home
-from node.line.experiment import PEER, ExperimentStep
+from node.line.experiment import ExperimentStep
 from node.loop.authors import author_rates
 from node.loop.others_lines import OthersLines
 from node.loop.session_plan import Goal
@@ -16,7 +15,8 @@ from protocol.source import Source
 from tests.node.examples import BASELINE, HARDWARE_CLASS, LINE, TASK
 from tests.node.line_writers import BASE_NANO, conclude, line_writer_of, proposal_of, with_baseline
 from tests.node.peer_authors import SD_NANO, PeerAuthor, peers
-from tests.node.scripted import OUTCOME, Bench
+from tests.node.scripted import Bench
+from tests.node.test_peers import peer_trials, truly, work
 from tests.protocol.worlds import confirm
 
 pytestmark = pytest.mark.usefixtures("inspected_here")
@@ -48,22 +48,10 @@ def keeps(who: PeerAuthor, made: Source, gain_sd: float, *, base: Source = BASEL
     who.publish(said)
 
 
-def truly(bench: Bench, source: Source, gain_sd: float) -> None:
-    nano = BASE_NANO - round(gain_sd * SD_NANO)
-    outcome = replace(OUTCOME, metric_nano=nano, secret_nano=nano)
-    bench.runner.outcomes = {**bench.runner.outcomes, source.tree: outcome}
-
-
-def work(bench: Bench) -> list[ExperimentStep]:
+def tried(bench: Bench) -> list[ExperimentStep]:
     """Let the node run; return its experiments with peers' code."""
-
-    async def within() -> None:
-        async with asyncio.timeout(60):
-            await bench.research().run()
-
-    asyncio.run(within())
-    jobs = bench.store.jobs.closed_jobs(LINE, ExperimentStep)
-    return [job.step for job in jobs if job.step.idea.proposer == PEER]
+    work(bench)
+    return peer_trials(bench)
 
 
 def reaches(who: PeerAuthor, rate: float, gain_sd: float) -> Source:
@@ -79,7 +67,7 @@ def test_a_newcomer_tries_first_what_a_peer_s_working_line_reached(bench: Bench)
     ada = author(bench, 50)
     last = reaches(ada, 0.5, 9.0)
     truly(bench, last, 9.0)
-    (step,) = work(bench)
+    (step,) = tried(bench)
     assert (step.tree, step.decision) == (last.tree, "kept")
     assert (set(step.idea.authors), step.idea.claim_milli) == ({ada.key.public}, 9000)
     trees = [bench.store.records.patch(patch).tree for patch in step.idea.parents]
@@ -95,7 +83,7 @@ def test_of_those_who_may_lie_the_largest_claims_are_left_out(bench: Bench) -> N
         for number, gain_sd in enumerate((90.0, 11.0, 10.0))
     )
     truly(bench, second, 11.0)
-    (step,) = work(bench)
+    (step,) = tried(bench)
     assert step.tree == second.tree
     assert step.tree not in (first.tree, third.tree)
 
@@ -104,7 +92,7 @@ def test_an_invented_line_costs_one_run(bench: Bench) -> None:
     """No second one is tried, of any author. It is no evidence against a single patch in it."""
     for number in range(4):
         reaches(author(bench, 50 + number), 0.5 + number / 10, 21.0)
-    (step,) = work(bench)
+    (step,) = tried(bench)
     assert step.decision == "screened_out"
     (job,) = bench.store.jobs.closed_jobs(LINE, ExperimentStep)
     assert len(bench.store.jobs.runs_of(job.id)) == 1
@@ -123,7 +111,7 @@ def test_only_a_large_lead_is_tried(
     if has_kept:
         line_writer = line_writer_of(bench.home, bench.store)
         conclude(line_writer, proposal_of(BASELINE, "0.2"), "kept", BASE_NANO - 2 * SD_NANO)
-    assert [step.idea.claim_milli for step in work(bench)] == lead_milli
+    assert [step.idea.claim_milli for step in tried(bench)] == lead_milli
 
 
 def test_what_is_on_its_way_is_awaited_during_one_experiment(bench: Bench) -> None:
@@ -145,7 +133,7 @@ def test_later_the_next_whose_files_are_here_is_tried(bench: Bench) -> None:
     Blobs(bench.home.blobs).path(second.tree).unlink()
     line_writer = line_writer_of(bench.home, bench.store)
     conclude(line_writer, proposal_of(BASELINE, "0.2"), "screened_out", BASE_NANO)
-    assert [step.tree for step in work(bench)] == [third.tree]
+    assert [step.tree for step in tried(bench)] == [third.tree]
 
 
 def test_a_newcomer_asks_for_files_while_its_baseline_is_measured(home: Home, store: Store) -> None:
@@ -164,7 +152,7 @@ def test_later_a_line_is_left_for_no_other(bench: Bench) -> None:
     line_writer = line_writer_of(bench.home, bench.store)
     for number in range(20):
         conclude(line_writer, proposal_of(BASELINE, f"0.2{number:02}"), "screened_out", BASE_NANO)
-    assert work(bench) == []
+    assert tried(bench) == []
 
 
 def test_what_few_patches_reached_is_not_tried_as_a_whole(bench: Bench) -> None:
@@ -172,7 +160,7 @@ def test_what_few_patches_reached_is_not_tried_as_a_whole(bench: Bench) -> None:
     ada, first, second = author(bench, 50), tree(0.5), tree(0.5, 0.1)
     keeps(ada, first, 9.0)
     keeps(ada, second, 9.0, base=first)
-    assert work(bench) == []
+    assert tried(bench) == []
 
 
 def test_a_gain_is_known_only_with_all_that_was_kept_before(bench: Bench) -> None:
