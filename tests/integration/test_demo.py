@@ -33,7 +33,9 @@ def test_a_gain_is_adopted_a_lie_refuted_and_all_boards_agree(tmp_path: Path) ->
     assert facts["verdicts"] == {"finder": "confirmed", "liar": "refuted"}
     assert set(facts["board_digests"]) == {"bootstrap", "finder", "checker"}
     assert len(set(facts["board_digests"].values())) == 1
-    assert facts["measured_by_checker"]["finder"] > 0 >= facts["measured_by_checker"]["liar"] - 0.02
+    measured, claimed = facts["measured_by_checker"], facts["claimed"]
+    assert measured["finder"] > 0
+    assert measured["liar"] < claimed["liar"] / 2  # chance alone shows a few sd of the 12 claimed
     for said in ("refuted", "the checker adopts it", "byte for byte"):
         assert said in done.stderr
     assert "Traceback" not in "".join(log.read_text() for log in kept.glob("*.log"))
