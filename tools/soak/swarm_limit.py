@@ -1,8 +1,8 @@
 """The runs of a home by kind of job, and the fewest runs in which a swarm can reach the same gain.
 
 A swarm divides the work of a single node. But each of its nodes has to start, and a change that
-depends on an earlier one must wait for it. Both limits are computed from the runs of the single
-node.
+depends on an earlier one must wait for it. A further limit holds if each node tests what it adopts,
+one change at a time. All are computed from the runs of the single node.
 """
 
 from collections import Counter
@@ -64,17 +64,22 @@ def kept_changes(home: Home, baseline: Source) -> tuple[int, list[KeptChange]]:
     return (runs if start is None else start), kept
 
 
-def fewest_runs(start: int, kept: Sequence[KeptChange], runs: float, *, nodes: int) -> float:
+def fewest_runs(
+    start: int, kept: Sequence[KeptChange], runs: float, *, nodes: int, all_test: bool = False
+) -> float:
     """Return the fewest runs per node in which `nodes` can get as far as one node in `runs`.
 
-    Each node starts up. The single node's later runs are divided evenly. Chains of dependent
-    changes do not get shorter.
+    Each node starts up. The single node's later runs are divided evenly; with `all_test` except for
+    those of the kept changes, which each node makes itself. Chains of dependent changes do not get
+    shorter.
     """
     chains: list[int] = []
+    undivided = 0
     for change in kept:
         if change.runs <= runs:
             chains.append(change.cost + max((chains[one] for one in change.needs), default=0))
-    return start + max([(runs - start) / nodes, *chains])
+            undivided += change.cost if all_test else 0
+    return start + max([undivided + (runs - start - undivided) / nodes, *chains])
 
 
 def _jobs(store: Store) -> Iterator[Job[JobStep]]:

@@ -102,13 +102,17 @@ def results_of(task: str) -> dict[str, Any]:
         for share, target in _targets(alone).items():
             one, many = _runs_to(target, alone), _runs_to(target, together)
             assert one is not None
-            fewest = fewest_runs(alone["start"], kept, one, nodes=_NODES)
+            fewest, tested = (
+                fewest_runs(alone["start"], kept, one, nodes=_NODES, all_test=all_test)
+                for all_test in (False, True)
+            )
             results[share].append(
                 {
                     "alone": one,
                     "together": many,
                     "times_as_fast": round(one / many, 2) if many else None,
                     "at_most": round(one / fewest, 2),
+                    "if_all_test_one_by_one": round(one / tested, 2),
                 }
             )
         newcomers.append(_newcomers_runs(together))

@@ -52,7 +52,13 @@ def results() -> Mapping[str, Any]:
 
 def test_a_group_is_as_far_as_its_typical_line(folder: Path) -> None:
     assert results()["50%"] == [
-        {"alone": 20, "together": 10, "times_as_fast": 2.0, "at_most": round(20 / 7, 2)}
+        {
+            "alone": 20,
+            "together": 10,
+            "times_as_fast": 2.0,
+            "at_most": round(20 / 7, 2),
+            "if_all_test_one_by_one": round(20 / (4 + 3 + 13 / 8), 2),
+        }
     ]
 
 
@@ -143,6 +149,8 @@ def test_no_swarm_is_sooner_than_a_start_and_a_chain_of_changes() -> None:
     assert fewest_runs(4, found, 44, nodes=1) == 44
     assert fewest_runs(4, found, 44, nodes=5) == 12
     assert fewest_runs(4, found, 44, nodes=100) == 4 + 5
+    assert fewest_runs(4, found, 44, nodes=1, all_test=True) == 44
+    assert fewest_runs(4, found, 44, nodes=31, all_test=True) == 4 + (3 + 2 + 4) + 1
 
 
 def test_a_change_needs_those_without_which_it_cannot_be_made() -> None:
