@@ -1,5 +1,9 @@
 """The speed-up of many connected nodes: how soon the typical one is as far as a single node.
 
+How far a node is, its verified head says. It moves by promotion trials, most of which end a night.
+So `overlap` also gives the figures of working lines, which is what real plays measure
+(`make soak PART=together`).
+
 The assumptions of `swarm` are favourable, and reported with the figures: gains add up, no two nodes
 have the same idea, and finds are known to all at once. `overlap` drops these assumptions, one by
 one and all together (`tools.bench.assumptions`).
@@ -14,10 +18,11 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
+from itertools import zip_longest
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import fmean, median
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from tools.bench.assumptions import AS_SHIPPED, SETS, Assumed, Sharing
 from tools.bench.members import Member
@@ -45,8 +50,17 @@ _SIMULATES = (
     )),
     "tests/protocol/scatter.py",
 )  # fmt: skip
-_NOWHERE: list[int | None] = [None] * len(OVERLAP_TARGETS_SD)
 _NO_POOL = [name for name, assumed in SETS.items() if assumed.pool is None]  # nothing to divide
+
+
+class Reached(NamedTuple):
+    """The runs per node until the typical node is at a target; None if that takes too many."""
+
+    head: int | None = None
+    line: int | None = None
+
+
+_NOWHERE = [Reached()] * len(OVERLAP_TARGETS_SD)
 
 
 def run_swarm(_kept: Path) -> dict[str, object]:
@@ -82,7 +96,7 @@ def _reach(job: tuple[int, float, int]) -> list[int]:
     nodes, share, seed = job
     print(f"  {nodes} nodes, {share:.0%} liars", file=sys.stderr, flush=True)
     reached = runs_to(TARGETS_SD, nodes, _liars(nodes, share), seed)
-    return [runs for runs in reached if runs is not None]
+    return [at.head for at in reached if at.head is not None]
 
 
 def _liars(nodes: int, share: float) -> int:
@@ -120,16 +134,21 @@ def run_overlap(kept: Path, *, begun_s: float = _BEGUN_S) -> dict[str, object]:
         way = "ideas shared out" if is_shared else "as it is"
         swarm = figures.setdefault(name, {}).setdefault(way, {})
         for at, target in enumerate(OVERLAP_TARGETS_SD):
-            both: list[tuple[int, int]] = []
+            heads, lines = list[tuple[int, int]](), list[tuple[int, int]]()
             for seed in range(_OVERLAP_SEEDS):
                 alone = reached.get(_alone(name, seed), _NOWHERE)[at]
                 together = reached.get((name, is_shared, nodes, share, seed), _NOWHERE)[at]
-                if alone is not None and together is not None:
-                    both.append((alone, together))
-            if len(both) >= _LEAST_SEEDS:
-                ratio = ratio_of([one for one, _ in both], [other for _, other in both])
+                if alone.head is not None and together.head is not None:
+                    heads.append((alone.head, together.head))
+                if alone.line is not None and together.line is not None:
+                    lines.append((alone.line, together.line))
+            if len(heads) >= _LEAST_SEEDS:
                 row = f"{nodes} nodes, {share:.0%} liars, to {target:.0f}"
-                swarm[row] = {"times_alone": ratio, "seeds": len(both)}
+                swarm[row] = {
+                    "times_alone": ratio_of(*zip(*heads, strict=True)),
+                    "working_lines": ratio_of(*zip(*lines, strict=True)),
+                    "seeds": len(heads),
+                }
     return {"runs_at_most": _MOST_RUNS, "missing": len(jobs) - len(reached), **figures}
 
 
@@ -137,7 +156,7 @@ def _alone(name: str, seed: int) -> Job:
     return name, False, 1, 0.0, seed
 
 
-def _played(jobs: Sequence[Job], path: Path, begun_s: float) -> dict[Job, list[int | None]]:
+def _played(jobs: Sequence[Job], path: Path, begun_s: float) -> dict[Job, list[Reached]]:
     """Return the results of all jobs, kept or run now on all cores. Keep new results in a file.
 
     A single node runs before the swarms that it is compared with, since they need to reach only the
@@ -145,10 +164,12 @@ def _played(jobs: Sequence[Job], path: Path, begun_s: float) -> dict[Job, list[i
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = path.read_text().splitlines() if path.exists() else []
-    reached = {tuple(job): found for job, found in map(json.loads, lines)}
+    reached: dict[Job, list[Reached]] = {
+        tuple(job): [Reached(*at) for at in found] for job, found in map(json.loads, lines)
+    }
     missing = iter([job for job in jobs if job not in reached])
     ends_s = time.monotonic() + begun_s
-    running: set[Future[tuple[Job, list[int | None]]]] = set()
+    running: set[Future[tuple[Job, list[Reached]]]] = set()
     cores = len(os.sched_getaffinity(0))
     with ProcessPoolExecutor(cores, get_context("spawn")) as pool, path.open("a") as kept:
         while True:
@@ -166,13 +187,13 @@ def _played(jobs: Sequence[Job], path: Path, begun_s: float) -> dict[Job, list[i
                 kept.flush()
 
 
-def _targets_of(job: Job, reached: Mapping[Job, list[int | None]]) -> tuple[float, ...]:
+def _targets_of(job: Job, reached: Mapping[Job, list[Reached]]) -> tuple[float, ...]:
     name, _, _, _, seed = job
     alone = reached.get(_alone(name, seed))
     if alone is None:  # the single node's job is still running, or is this job
         return OVERLAP_TARGETS_SD
     return tuple(
-        target for target, runs in zip(OVERLAP_TARGETS_SD, alone, strict=True) if runs is not None
+        target for target, at in zip(OVERLAP_TARGETS_SD, alone, strict=True) if at.head is not None
     )
 
 
@@ -185,7 +206,7 @@ def code_digest() -> str:
     return digest.hexdigest()[:12]
 
 
-def _reach_under(job: Job, targets: tuple[float, ...]) -> tuple[Job, list[int | None]]:
+def _reach_under(job: Job, targets: tuple[float, ...]) -> tuple[Job, list[Reached]]:
     name, is_shared, nodes, share, seed = job
     print(f"  {name}: {nodes} nodes, {share:.0%} liars, {is_shared}", file=sys.stderr, flush=True)
     reached = runs_to(
@@ -211,10 +232,10 @@ def runs_to(
     assumed: Assumed = AS_SHIPPED,
     sharing: Sharing | None = None,
     most_runs: float = math.inf,
-) -> list[int | None]:
+) -> list[Reached]:
     """Return the runs per node until the typical node's true gain reaches each target.
 
-    None for a target that takes more than `most_runs`.
+    Targets that take more than `most_runs` have None.
     """
     chance = random.Random(seed)
     swarm = Swarm.of(chance, members=nodes, liars=liars, assumed=assumed, sharing=sharing)
@@ -227,17 +248,21 @@ def runs_to(
     ]
     for member in members:
         member.begin()
-    reached: list[int | None] = []
+    heads, lines = list[int](), list[int]()
     lies = 0
-    while len(reached) < len(targets):
+    while len(heads) < len(targets) or len(lines) < len(targets):
         member = min(members, key=lambda one: one.machine.runs)
         if member.machine.runs > most_runs:
-            return [*reached, *[None] * (len(targets) - len(reached))]
+            break
         # A liar publishes as often as an honest node would.
         while lies < liars * member.machine.runs // 40:
             swarm.lie(nodes + lies % liars, member.machine.runs)
             lies += 1
         member.go_on()
-        if median(one.progress.gain for one in members) >= targets[len(reached)]:
-            reached.append(member.machine.runs)
-    return reached
+        head_gains = (one.progress.gain for one in members)
+        line_gains = (swarm.worth(one.known) for one in members)
+        for gains, at in ((head_gains, heads), (line_gains, lines)):
+            if len(at) < len(targets) and median(gains) >= targets[len(at)]:
+                at.append(member.machine.runs)
+    reached = [Reached(*at) for at in zip_longest(heads, lines)]
+    return [*reached, *[Reached()] * (len(targets) - len(reached))]
