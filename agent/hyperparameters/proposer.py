@@ -52,6 +52,7 @@ from agent.source.canonical import fingerprint, parse
 from agent.source.edits import reapply
 from agent.source.literals import REACH, Hyperparameter, Scalar, axis_of, find_hyperparameters
 from protocol.ideas import Move
+from protocol.prospects import LARGE_SD
 from protocol.regions import lies_inside
 from protocol.source import Source
 
@@ -152,12 +153,15 @@ class _Drafts:
         self._kept_values = [self._drafted(changes, "a peer kept it") for changes in others]
         self._leading = leading_values(context.others, self._by_name, self._trials)
         kept = context.from_others.kept
-        moves = [draft_of(move) for move in self._untried if move.title in kept]
-        # Values come after moves: the large gains of these would hide the harm of a false value.
+        moves = [move for move in self._untried if move.title in kept]
+        large = [move for move in moves if kept[move.title] >= LARGE_SD]
+        # Values come after moves, and small gains after large ones, which would hide harm.
         # On exact tasks all values of a better tree are tried at once.
         is_exact = any(one.lead_sd is not None for one in context.others)
         values = [] if is_exact else self._kept_values
-        self._together = combined(moves or values, context.source, self._history)
+        several = large if len(large) > 1 else moves
+        finds = [draft_of(move) for move in several] or values
+        self._together = combined(finds, context.source, self._history)
 
     def draw(self, attempt: int) -> CandidateMove | None:
         roll = self._chance.random()

@@ -403,6 +403,21 @@ def test_moves_that_others_kept_come_together_as_far_as_they_fit() -> None:
     assert not any(key.startswith("moves:") for key in first_keys(reported(start, kept={})))
 
 
+def test_moves_of_small_gain_come_after_several_of_large_gain() -> None:
+    """A large gain hides the harm that a small one does next to it."""
+    moves = (
+        move("m0", "DEPTH = 4", "DEPTH = 5"),
+        move("m1", "WIDTH = 8", "WIDTH = 9"),
+        move("small", "gelu(x)", "relu(x)"),
+    )
+    claims = {moves[0].title: 40.0, moves[1].title: 9.0, moves[2].title: 1.0}
+    start = reported(context(text=TEXT + "WIDTH = 8\n", moves=moves), kept=claims)
+    assert "moves:m0+m1" in (keys := first_keys(start))
+    assert not any("small" in key for key in keys)
+    one_large = {**claims, moves[1].title: 2.0}
+    assert "moves:m0+m1+small" in first_keys(reported(start, kept=one_large))
+
+
 def test_moves_that_insert_lines_at_one_place_come_together_too() -> None:
     both = tuple(
         move(name, "DEPTH = 4", f"DEPTH = 4\n{line}")
