@@ -137,14 +137,14 @@ class WholeTrees:
     ) -> Idea | Literal["awaited"] | None:
         """Return a tree that a working line of a peer reached, if it leads by much.
 
-        None after the first `experiments`, and after a whole tree that was not kept: so invented
-        ones cost one run, however many there are. Missing files are requested. "awaited" if those
-        of the best are missing at the start: they arrive during an experiment.
+        None after the first `experiments`, and after a whole tree that was not kept, unless other
+        processes cut it off: so invented ones cost one run, however many there are. Missing files
+        are requested. "awaited" if those of the best are missing at the start: they arrive during
+        an experiment.
         """
         if self._line_writer.style.is_exact or len(experiments) >= _FIRST:
             return None
-        steps = (job.step for job in experiments)
-        if any(step.idea.is_whole_tree and step.decision != "kept" for step in steps):
+        if any(map(self._is_vain_tree, experiments)):
             return None
         rows, rates, sd_nano = self._offers.rows(), self._authors.rates(), self._noise_sd() * NANO
         own_nano = self._own_bound_nano(rows) + kept_sd * sd_nano
@@ -163,6 +163,12 @@ class WholeTrees:
                     fit.source, *claims, author=author, gain_nano=lead_nano, what="working line"
                 )
         return None
+
+    def _is_vain_tree(self, job: Job[ExperimentStep]) -> bool:
+        if not job.step.idea.is_whole_tree or job.step.decision == "kept":
+            return False
+        ended = (planned.run for planned in self._store.jobs.runs_of(job.id))
+        return not any(run is not None and run.was_cut_off_by_others for run in ended)
 
     def _reached_by_others(self, rows: Iterable[Row]) -> list[ReachedTree]:
         confirmed_nano = {row.tree: row.figure_nano for row in rows if row.figure_nano is not None}

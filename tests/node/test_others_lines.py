@@ -11,11 +11,12 @@ from node.loop.others_lines import OthersLines
 from node.loop.session_plan import Goal
 from node.store.blobs import Blobs
 from node.store.store import Store
+from protocol.runs import CONTENDED
 from protocol.source import Source
 from tests.node.examples import BASELINE, HARDWARE_CLASS, LINE, TASK
 from tests.node.line_writers import BASE_NANO, conclude, line_writer_of, proposal_of, with_baseline
 from tests.node.peer_authors import SD_NANO, PeerAuthor, peers
-from tests.node.scripted import Bench
+from tests.node.scripted import CRASHED, Bench
 from tests.node.test_peers import peer_trials, truly, work
 from tests.protocol.worlds import confirm
 
@@ -97,6 +98,15 @@ def test_an_invented_line_costs_one_run(bench: Bench) -> None:
     (job,) = bench.store.jobs.closed_jobs(LINE, ExperimentStep)
     assert len(bench.store.jobs.runs_of(job.id)) == 1
     assert author_rates(line_writer_of(bench.home, bench.store), ()) == {}
+
+
+def test_a_line_whose_run_other_processes_cut_off_does_not_hide_the_next(bench: Bench) -> None:
+    first, second = (reaches(author(bench, 50 + at), 0.5 + at / 10, 15.0 - at) for at in range(2))
+    cut_off = replace(CRASHED, status="timeout", flags=(CONTENDED,))
+    bench.runner.outcomes = {first.tree: cut_off}
+    truly(bench, second, 14.0)
+    decided = {step.tree: step.decision for step in tried(bench)}
+    assert decided == {first.tree: "failed", second.tree: "kept"}
 
 
 @pytest.mark.parametrize(
