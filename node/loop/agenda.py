@@ -193,6 +193,8 @@ class Agenda:
 
         The arguments are described at `Situation`.
         """
+        if self._peers and self._line_writer.line is None:
+            self._peers.trees.request()  # while the baseline is measured
         return self._answer(Situation([], running, has_lanes, skips_untrusted, passing_over))
 
     def _answer(self, now: Situation) -> PlannedRun | None:
@@ -214,12 +216,6 @@ class Agenda:
             return None
         self.is_over = True
         return WAIT
-
-    def request_files(self, _now: Situation) -> NextRun | None:
-        """While the baseline is measured, request the files of what a newcomer tries first."""
-        if self._peers and self._line_writer.line is None:
-            self._peers.trees.request()
-        return None
 
     def try_finds_before_rechecks(self, now: Situation) -> NextRun | None:
         """Try what peers kept before the rechecks of a small gain."""
@@ -435,7 +431,6 @@ def _started(run: PlannedRun | None) -> NextRun | None:
 Rule: TypeAlias = Callable[[Agenda, Situation], NextRun | None]
 RULES: Final[tuple[Rule, ...]] = (
     Agenda.end_with_the_clock,
-    Agenda.request_files,
     Agenda.try_finds_before_rechecks,
     Agenda.finish_what_is_open,
     Agenda.await_the_baseline,

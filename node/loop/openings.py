@@ -121,12 +121,10 @@ class Openings:
         """
         if not 0 < len(now.jobs) <= _MOST_WAITING or not all(map(self.can_wait, now.jobs)):
             return None
-        has_reference_run, finds = (
-            bool(self._line_writer.known_line.reference_nano),
-            self._ideas.finds,
-        )
-        is_due = has_reference_run and (finds.do_wait or finds.has_untried)
-        return self._own(now) if is_due else None
+        if not self._line_writer.known_line.reference_nano:
+            return None
+        finds = self._ideas.finds
+        return self._own(now) if finds.do_wait or finds.has_untried else None
 
     def begin(self, job: Job[Any], now: Situation) -> PlannedRun | None:
         """Report why a branch begins or ends; plan a job's first runs if it has none yet."""
