@@ -30,13 +30,14 @@ TOGETHER: Final = "moves:"  # the beginning of the key of a combination
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CandidateMove:
-    """An idea to try. Its edits need not match the source."""
+    """An idea to try. Its edits need not match the source. `is_find`: see `Proposal`."""
 
     key: str
     title: str
     why: str
     edits: tuple[Edit, ...]
     parents: tuple[bytes, ...] = ()
+    is_find: bool = False
 
 
 def draft_of(move: Move) -> CandidateMove:
@@ -101,7 +102,9 @@ def ordered_moves(context: Context, history: Sequence[Outcome]) -> OrderedMoves:
         ]
     do_wait = do_finds_wait(
         untried,
-        lambda move: may_run(move, context.source, context.tried),
+        lambda move: (
+            move.title not in context.intents and may_run(move, context.source, context.tried)
+        ),
         theirs,
     )
     finds = theirs.kept if uses_reports and not do_wait else ()
@@ -176,6 +179,7 @@ def combined(
         title=title if len(title) <= TITLE_CHARACTERS else f"{len(joined)} changes at once",
         why=f"peers kept each of them: {names}",
         edits=edits,
+        is_find=True,
     )
 
 
@@ -205,6 +209,7 @@ def removals(context: Context, history: Sequence[Outcome]) -> list[CandidateMove
             title=f"Without: {listed[name].title}",
             why="together with others it gained less than peers claim for one of them alone",
             edits=tuple(_reversed(edit) for edit in listed[name].edits),
+            is_find=True,
         )
         for name in sorted(doubted, key=lambda name: (claims_sd[name], name))
     ]

@@ -102,6 +102,7 @@ class BuiltInSearch:
                 proposer="search",
                 fingerprint=new_fingerprint,
                 parents=draft.parents,
+                is_find=draft.is_find,
             )
         return None
 
@@ -150,7 +151,7 @@ class _Drafts:
         others = (
             kept_elsewhere(context.others, self._by_name, self._trials) if context.others else ()
         )
-        self._kept_values = [self._drafted(changes, "a peer kept it") for changes in others]
+        self._kept_values = [self._found(changes, "a peer kept it") for changes in others]
         self._leading = leading_values(context.others, self._by_name, self._trials)
         kept = context.from_others.kept
         moves = [move for move in self._untried if move.title in kept]
@@ -171,10 +172,11 @@ class _Drafts:
             together, self._together = self._together, None
             return together
         if self._untried and self._comes_first(self._untried[0]) and roll < KEPT_BY_OTHERS_SHARE:
-            return draft_of(self._untried.pop(0))
+            move = self._untried.pop(0)
+            return replace(draft_of(move), is_find=move.title in self._context.from_others.kept)
         if self._leading and roll < KEPT_BY_OTHERS_SHARE:
             leading, self._leading = self._leading, ()
-            draft = self._drafted(leading, "the values of the best tree of a peer")
+            draft = self._found(leading, "the values of the best tree of a peer")
             is_long = len(draft.title) > TITLE_CHARACTERS
             return replace(draft, title=f"{len(leading)} values at once") if is_long else draft
         if self._kept_values and roll < KEPT_BY_OTHERS_SHARE:
@@ -312,8 +314,11 @@ class _Drafts:
         edits = edits_of(self._context.source, changes)
         return CandidateMove(key=key_of(changes), title=title_of(changes), why=why, edits=edits)
 
+    def _found(self, changes: Sequence[Change], why: str) -> CandidateMove:
+        return replace(self._drafted(changes, why), is_find=True)
+
     def _transplanted(self, transplant: Transplant) -> CandidateMove:
-        draft = self._drafted(transplant.changes, _TRANSPLANTED[transplant.peer.level])
+        draft = self._found(transplant.changes, _TRANSPLANTED[transplant.peer.level])
         return replace(
             draft,
             title=f"{draft.title}, from {transplant.whose}",

@@ -40,7 +40,12 @@ class Finds:
     @property
     def do_wait(self) -> bool:
         """True if moves that are assigned to this node come before what peers kept."""
-        return do_finds_wait(list(self._untried_moves()), self._may_run, self.from_others)
+        taken = self._line_writer.others_titles(self._line_writer.explored.tree)
+        return do_finds_wait(
+            list(self._untried_moves()),
+            lambda move: move.title not in taken and self._may_run(move),
+            self.from_others,
+        )
 
     def _untried_moves(self) -> Iterator[Move]:
         tried = {name for outcome in self._outcomes.all for name in moves_in(outcome.key)}

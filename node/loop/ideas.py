@@ -271,7 +271,7 @@ class Ideas:
         taken = self._line_writer.others_titles(self._line_writer.known_line.working)
         if ready and (
             not self._is_new(ready.parent, ready.fingerprint)
-            or ready.title in taken
+            or (ready.title in taken and not ready.is_find)
             or self._prepared_after != self.finds.from_others
             or self.approvals.is_rejected(ready.edits, ready.title)
         ):
@@ -299,7 +299,7 @@ class Ideas:
         return None
 
     def _untaken(self, taken: Collection[str]) -> Proposal | None:
-        """Return a proposal that no other node is trying or, if there is none, any proposal."""
+        """Return a peers' find or one that no other node is trying; if there is none, any."""
         passed_over: dict[bytes, Proposal] = {}
         rejected = 0
         while len(passed_over) < _MOST_PASSED_OVER and rejected < _MOST_REJECTED:
@@ -310,7 +310,7 @@ class Ideas:
                 rejected += 1
                 self._tried.add(proposal.fingerprint)
                 continue
-            if proposal.title not in taken:
+            if proposal.is_find or proposal.title not in taken:
                 return proposal
             passed_over[proposal.fingerprint] = proposal
         return next(iter(passed_over.values()), None)

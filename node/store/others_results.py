@@ -10,7 +10,7 @@ from typing import Final
 
 from node.store.experiments import loss_from, metric_of
 from node.store.jobs import LineKey
-from node.store.records import Envelope
+from node.store.records import Envelope, Records
 from node.store.store import Store
 from protocol.record_kinds import ResultBody
 from protocol.records import Record
@@ -20,6 +20,7 @@ _LOOKED_BACK: Final = 5_000  # records that are read at the start
 _READ_AT_ONCE: Final = 500
 TTL_S: Final = 900  # three runs of the five-minute task: screen, recheck, time to arrive
 _LOOKED_AT = 500  # the newest intents
+_LATEST: Final = 16  # results of an intent's author
 _FAILED: Final = frozenset({"crash", "oom", "timeout", "nan"})
 
 
@@ -92,16 +93,33 @@ class OthersResults:
 
 
 def others_intents(store: Store, line: LineKey, *, author: bytes, now_ms: int) -> list[Record]:
-    """Return the current intents of all authors but `author` on this line, newest first."""
+    """Return the current intents of all authors but `author` on this line, newest first.
+
+    An intent ends after its time, or once its author published a result of what it announced.
+    """
     live: list[Record] = []
     for record in store.records.listed("intent", newest_first=True, limit=_LOOKED_AT):
         body = record.body
         if not isinstance(body, IntentBody) or record.author == author:
             continue
         is_here = (body.task, body.hardware_class) == (line.task, line.hardware_class)
-        if is_here and 0 <= now_ms - record.ts_ms < 1000 * body.ttl_s:
+        is_due = is_here and 0 <= now_ms - record.ts_ms < 1000 * body.ttl_s
+        if is_due and not _has_result(store.records, record, body):
             live.append(record)
     return live
+
+
+def _has_result(records: Records, intent: Record, announced: IntentBody) -> bool:
+    """Return True if one of the latest results of an intent's author is of what it announced."""
+    latest = records.listed("result", intent.author, newest_first=True, limit=_LATEST)
+    for result in latest:
+        body = result.body
+        if result.ts_ms < intent.ts_ms or not isinstance(body, ResultBody) or body.patch is None:
+            continue
+        patch = records.patch(body.patch)
+        if patch and (patch.base, patch.title) == (announced.base, announced.title):
+            return True
+    return False
 
 
 def titles_on(intents: list[Record], base: bytes) -> frozenset[str]:

@@ -620,6 +620,28 @@ def test_a_move_in_vain_that_is_this_nodes_to_repeat_comes_before_values_of_peer
     assert first_keys(denied).count("move:relu") < 20, "alone on the line, values come first"
 
 
+def test_what_peers_kept_is_called_a_find() -> None:
+    """Nodes on one base adopt it at once: each measures it itself."""
+    lines = TEXT.replace("    return gelu(x)\n", "    x = gelu(x)\n    y = 1\n    return x\n")
+    both = move("relu", "gelu(x)", "relu(x)"), move("other", "y = 1", "y = 2")
+    batch = PeerTrial(
+        author="ada", base="00", values=(), before=(("BATCH", 64),), after=(("BATCH", 32),),
+        gain_sd=8.0, is_kept=True,
+    )  # fmt: skip
+    start = context(text=lines, moves=both)
+    together = reported(start, kept=claimed(one.title for one in both))
+    single = reported(start, kept=claimed([both[0].title]))
+    values = reported(context(text=lines), others=(batch,))
+    keys = {"moves:relu+other": together, "move:relu": single, "hyperparameter:BATCH:down": values}
+    for key, given in keys.items():
+        made = BuiltInSearch().propose(given)
+        assert made is not None
+        assert (made.key, made.is_find) == (key, True)
+    own = BuiltInSearch().propose(reported(start, assigned=frozenset(["relu"])))
+    assert own is not None
+    assert (own.key, own.is_find) == ("move:other", False)
+
+
 def test_in_company_this_nodes_part_of_the_hyperparameters_comes_first() -> None:
     start = context()
     names = {one.name for one in find_hyperparameters(start.source, start.editable, ())}

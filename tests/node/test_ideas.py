@@ -104,6 +104,36 @@ def test_an_intent_ends_by_itself(
     assert titles(ideas_of(home, line_writer))[0] == "LEARNING_RATE → 0.200"
 
 
+def test_an_intent_ends_with_the_result_of_what_it_announced(
+    home: Home, line_writer: LineWriter, ada: PeerAuthor
+) -> None:
+    """An idea that others screened out is repeated here, and not only when its time is over."""
+    publish(ada, "LEARNING_RATE → 0.201")
+    for number in range(2):
+        ada.publish(intent(f"LEARNING_RATE → 0.20{number}"))
+    publish(ada, "LEARNING_RATE → 0.200")
+    assert titles(ideas_of(home, line_writer)) == [f"LEARNING_RATE → 0.20{n}" for n in (0, 2, 1)]
+    ada.publish(intent("LEARNING_RATE → 0.200"))
+    assert titles(ideas_of(home, line_writer)) == [f"LEARNING_RATE → 0.20{n}" for n in (2, 0, 1)]
+
+
+class _Finds(Rates):
+    """Proposals that peers kept."""
+
+    def propose(self, context: Context) -> Proposal | None:
+        proposal = super().propose(context)
+        return replace(proposal, is_find=True) if proposal else None
+
+
+def test_what_peers_kept_does_not_wait_while_another_node_measures_it(
+    home: Home, line_writer: LineWriter, ada: PeerAuthor
+) -> None:
+    ada.publish(intent("LEARNING_RATE → 0.200"))
+    bench = Bench(home=home, store=line_writer.store, proposer=_Finds(3))
+    ideas = bench.loop_assembly(line_writer).ideas
+    assert titles(ideas) == [f"LEARNING_RATE → 0.20{number}" for number in range(3)]
+
+
 def test_an_own_intent_keeps_nobody_from_it(home: Home, line_writer: LineWriter) -> None:
     line_writer.intend(BASELINE.tree, proposal_of(BASELINE, "0.200").title)
     assert titles(ideas_of(home, line_writer))[0] == "LEARNING_RATE → 0.200"
@@ -319,4 +349,22 @@ def test_finds_that_must_not_run_are_not_waited_for(
     if not may_run:
         ideas.mark_tried(fingerprint(made))
     assert ideas.finds.has_untried == may_run
+    assert not ideas.finds.do_wait
+
+
+def test_finds_do_not_wait_for_an_own_move_that_another_node_tries(
+    home: Home, line_writer: LineWriter, ada: PeerAuthor
+) -> None:
+    moves = tuple(
+        Move(
+            name=name, title=name, why="", edits=(Edit(path="train.py", search="L", replace=name),)
+        )
+        for name in ("first", "second")
+    )
+    publish(ada, "another idea")
+    bench = Bench(home=home, store=line_writer.store, moves=moves)
+    ideas = bench.loop_assembly(line_writer).ideas
+    (own,) = {"first", "second"} - ideas.context().from_others.assigned
+    assert ideas.finds.do_wait
+    ada.publish(intent(own))
     assert not ideas.finds.do_wait
