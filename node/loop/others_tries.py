@@ -149,8 +149,9 @@ class OthersTries:
     ) -> frozenset[str]:
         """Return the ideas that are assigned to other nodes at work on the line.
 
-        An idea whose title is in `titles` is not assigned to a node that screened it. Once three
-        have screened it out, it is assigned to none.
+        An idea whose title is in `titles` is not assigned to a node that screened it. Once a node
+        has screened it out, it is assigned to as many as may still repeat that (`ENOUGH_DENIERS`):
+        to a single one it would be lost if that one lies or stops.
 
         An idea is assigned to the node whose key gives the largest hash with it (Thaler &
         Ravishankar, 1998) among those that have less than an even part (Mirrokni et al., 2018). So
@@ -158,21 +159,24 @@ class OthersTries:
         joins or leaves.
         """
         nodes = self._at_work(authors, now_ms)
-        part = -(-len(ideas) // len(nodes))
+        wanted = {idea: self._wanted(titles.get(idea, ""), authors) for idea in sorted(ideas)}
+        part = -(-sum(wanted.values()) // len(nodes))
         load = Counter[bytes]()
         others: set[str] = set()
-        for idea in sorted(ideas):
-            title = titles.get(idea, "")
-            if len(self._deniers(title, authors)) >= ENOUGH_DENIERS:
-                others.add(idea)
-                continue
-            done = self._screened.get(title, {})
-            free = (who for who in nodes if load[who] < part and who not in done)
-            owner = max(free, key=lambda who: _weight(who, idea), default=self._author)
-            load[owner] += 1
-            if owner != self._author:
+        for idea, count in wanted.items():
+            done = self._screened.get(titles.get(idea, ""), {})
+            free = [who for who in nodes if load[who] < part and who not in done]
+            free.sort(key=lambda who: _weight(who, idea), reverse=True)
+            owners = (free or [self._author])[:count]
+            load.update(owners)
+            if self._author not in owners:
                 others.add(idea)
         return frozenset(others)
+
+    def _wanted(self, title: str, authors: set[bytes]) -> int:
+        """Return the number of nodes that are to try an idea: one, or those that may repeat it."""
+        deniers = len(self._deniers(title, authors))
+        return max(0, ENOUGH_DENIERS - deniers) if deniers else 1
 
     def is_assigned(self, what: str, authors: set[bytes], now_ms: int) -> bool:
         """Return True if `what` is assigned to this node: to a quarter of those at work, or one."""

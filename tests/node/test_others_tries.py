@@ -172,13 +172,37 @@ def test_what_somebody_screened_is_repeated_by_somebody_else(
     ada, grace = (peer_author(line_writer, home, number) for number in (1, 2))
     ideas = IDEAS[:60]
     for number, idea in enumerate(ideas):
-        publish(ada, idea, gain_nano=round(number / 20 * 1e9 * RUN_SD))
+        publish(ada, idea, gain_nano=round((number + 61) / 60 * 1e9 * RUN_SD))
     publish(grace, "something else")
     tries, now_ms = tries_of(line_writer), time.time_ns() // 1_000_000
     authors = tries.accepted()
     evenly = tries.part_of(ideas, authors, now_ms)
     again = tries.part_of(ideas, authors, now_ms, titles={idea: idea for idea in ideas})
     assert (len(evenly), len(again)) == (40, 20), "grace's part; this node repeats the others"
+
+
+def test_as_many_nodes_repeat_an_idea_as_may_screen_it_out(
+    line_writer: LineWriter, home: Home
+) -> None:
+    """One alone could be a second liar, or stop: a false loss would hide the idea."""
+    now_ms = time.time_ns() // 1_000_000
+    peers = [peer_author(line_writer, home, number) for number in range(1, 9)]
+    for peer in peers:
+        publish(peer, "something else")
+
+    def nodes() -> int:
+        of_each = [tries_by(line_writer, peer.key.public) for peer in peers]
+        parts = [
+            one.part_of(["idea"], one.accepted(), now_ms, titles={"idea": "RMSNorm"})
+            for one in of_each
+        ]
+        return sum("idea" not in part for part in parts)
+
+    repeating = [nodes()]
+    for peer in peers[:3]:
+        publish(peer, "RMSNorm")
+        repeating.append(nodes())
+    assert repeating == [1, 2, 1, 0]
 
 
 def test_what_three_nodes_screened_out_is_repeated_by_nobody(

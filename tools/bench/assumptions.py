@@ -124,8 +124,8 @@ class Ideas:
             while own or others:
                 if (now := frozenset(skipped())) != rejected:
                     left, rejected = [*own, *others], now
-                    own = [idea for idea in left if self._owner(idea, now) == member]
-                    others = [idea for idea in left if self._owner(idea, now) != member]
+                    own = [idea for idea in left if self._owners(idea, now)[0] == member]
+                    others = [idea for idea in left if self._owners(idea, now)[0] != member]
                 is_own = bool(own) and (not others or chance.random() < OWN_PART_SHARE)
                 yield (own if is_own else others).pop()
 
@@ -134,20 +134,19 @@ class Ideas:
     ) -> bool:
         """Return True unless another member's negative screen is known after `runs` runs.
 
-        Then only one of the others repeats it, and nobody once there are enough such screens. A
+        Then others repeat it until there are enough such screens, each of them the part of one. A
         random share of ideas is tried regardless. Screens of `skipped` members do not count.
         """
         if not self.sharing.reads_screens or chance.random() > REPORT_SHARE:
             return True
         deniers = self._deniers(idea, member, runs, skipped)
-        if len(deniers) >= ENOUGH_DENIERS:
-            return False
-        return not deniers or member == self._owner(idea, deniers.union(skipped))
+        missing = max(0, ENOUGH_DENIERS - len(deniers))
+        return not deniers or member in self._owners(idea, deniers.union(skipped))[:missing]
 
-    def _owner(self, idea: int, rejected: Collection[int]) -> int:
-        """Return the member or liar to whom an idea is assigned."""
-        free = (who for who in range(self.members + self.liars) if who not in rejected)
-        return max(free, key=lambda who: _hash(idea, who + _SALT))
+    def _owners(self, idea: int, rejected: Collection[int]) -> list[int]:
+        """Return the members and liars to whom an idea is assigned, the first one first."""
+        free = [who for who in range(self.members + self.liars) if who not in rejected]
+        return sorted(free, key=lambda who: _hash(idea, who + _SALT), reverse=True)
 
     def _known(
         self,
