@@ -12,9 +12,9 @@ The tasks differ in their possible gains: few large effects (`tiny-short`); a lo
 instances in each run (`search`); the same with fixed instances, so that each run is exact
 (`search-fixed`, in tools/soak/tasks). Built-in tasks with exact runs have no long tail: on
 `circles-26` one node alone reaches 94 % of its gain in nine runs. Targets are shares of the single
-node's gain after its last run. One group of each task is joined by liars. A night of many nodes
-with few runs each is compared with one node that makes as many runs as all of them. Each call runs
-the groups that are not recorded yet. Results stay in tools/soak/recorded/.
+node's gain after its last run. The same groups play again with liars among them. A night of many
+nodes with few runs each is compared with one node that makes as many runs as all of them. Each call
+runs the groups that are not recorded yet. Results stay in tools/soak/recorded/.
 """
 
 import asyncio
@@ -92,8 +92,9 @@ def run_together(
             record(home, group, longest_s=longest_s)
     results = {task: {**results_of(task), "lying": lying_of(task)} for task in TASKS}
     is_complete = all(one["repetitions"] == REPETITIONS for one in results.values())
-    adopted_in_vain = [one["lying"] and one["lying"]["adopted_in_vain"] for one in results.values()]
-    holds = is_complete and adopted_in_vain == [0] * len(TASKS)
+    lying = [one["lying"] for one in results.values()]
+    is_safe = all(one["repetitions"] and not one["adopted_in_vain"] for one in lying)
+    holds = is_complete and is_safe
     return {"holds": holds, **results, "nights": {task: night_of(task) for task in NIGHT_TASKS}}
 
 

@@ -66,8 +66,9 @@ def groups() -> Iterator[Group]:
     for number in range(REPETITIONS):
         for task in TASKS:
             yield from _repetition(task, number)
-    for task in TASKS:
-        yield _lying(task)
+    for number in range(REPETITIONS):
+        for task in TASKS:
+            yield _lying(task, number)
     for task in NIGHT_TASKS:
         yield from _night(task)
 
@@ -77,8 +78,8 @@ def _repetition(task: str, number: int) -> tuple[Group, Group]:
     return alone, together
 
 
-def _lying(task: str) -> Group:
-    return Group(task, 0, _NODES, _RUNS[_NODES], liars=_LIARS)
+def _lying(task: str, number: int) -> Group:
+    return Group(task, number, _NODES, _RUNS[_NODES], liars=_LIARS)
 
 
 def _night(task: str) -> tuple[Group, Group]:
@@ -140,24 +141,35 @@ def _newcomers_share(together: Played) -> float:
     return round(gain / _last_gain(together), 2)
 
 
-def lying_of(task: str) -> dict[str, Any] | None:
-    """Return the runs to each target with liars next to those without, and false adoptions."""
-    alone, honest = (group.results() for group in _repetition(task, 0))
-    with_liars = _lying(task).results()
-    if alone is None or honest is None or with_liars is None:
-        return None
-    reached: dict[str, object] = {}
-    for share, target in _targets(alone).items():
-        without, runs = _runs_to(target, honest), _runs_to(target, with_liars)
-        reached[share] = {
-            "without": without,
-            "with_liars": runs,
-            "of_the_speed_up": round(without / runs, 2) if without and runs else None,
-        }
-    gains = with_liars["gains"]
-    adopted = [gains[new] - gains[old] for old, new in with_liars["adopted"]]
-    in_vain = sum(gain <= 0 for gain in adopted)
-    return {**reached, "adopted": len(adopted), "adopted_in_vain": in_vain}
+def lying_of(task: str) -> dict[str, Any]:
+    """Return the figures of a task's recorded groups with liars next to those without.
+
+    `of_the_speed_up` is None if one of the two groups never reached the target.
+    """
+    reached: dict[str, Any] = {f"{share:.0%}": [] for share in _SHARES}
+    adopted: list[float] = []
+    newcomers = []
+    for number in range(REPETITIONS):
+        alone, honest = (group.results() for group in _repetition(task, number))
+        with_liars = _lying(task, number).results()
+        if alone is None or honest is None or with_liars is None:
+            continue
+        for share, target in _targets(alone).items():
+            without, runs = _runs_to(target, honest), _runs_to(target, with_liars)
+            of_speed_up = round(without / runs, 2) if without and runs else None
+            reached[share].append(
+                {"without": without, "with_liars": runs, "of_the_speed_up": of_speed_up}
+            )
+        gains = with_liars["gains"]
+        adopted += [gains[new] - gains[old] for old, new in with_liars["adopted"]]
+        newcomers.append(_newcomers_runs(with_liars))
+    return {
+        "repetitions": len(newcomers),
+        **reached,
+        "newcomer_is_level_after": newcomers,
+        "adopted": len(adopted),
+        "adopted_in_vain": sum(gain <= 0 for gain in adopted),
+    }
 
 
 def night_of(task: str) -> Figures | None:

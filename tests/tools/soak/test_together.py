@@ -81,13 +81,19 @@ def test_a_line_that_could_not_be_measured_is_left_out(folder: Path) -> None:
 
 
 def test_with_liars_runs_and_adoptions_are_counted(folder: Path) -> None:
-    assert together_results.lying_of("tiny") is None
+    assert together_results.lying_of("tiny")["repetitions"] == 0
     rows = [[("a", 5), ("b", 5), ("a", 5)], [("a", 20), ("b", 20), ("b", 20)]]
     record(folder, "00-8-4-lie", rows, adopted=[("a", "b"), ("b", "a")])
     lying = together_results.lying_of("tiny")
-    assert lying is not None
-    assert lying["50%"] == {"without": 10, "with_liars": 20, "of_the_speed_up": 0.5}
-    assert (lying["adopted"], lying["adopted_in_vain"]) == (2, 1)
+    assert lying["50%"] == [{"without": 10, "with_liars": 20, "of_the_speed_up": 0.5}]
+    assert lying["95%"] == [{"without": None, "with_liars": None, "of_the_speed_up": None}]
+    assert (lying["repetitions"], lying["adopted"], lying["adopted_in_vain"]) == (1, 2, 1)
+    assert lying["newcomer_is_level_after"] == [7]
+
+
+def test_a_repetition_with_liars_counts_once_the_honest_groups_are_there(folder: Path) -> None:
+    record(folder, "01-8-4-lie", [[("b", 20)]], adopted=[("b", "a")])
+    assert together_results.lying_of("tiny")["adopted"] == 0
 
 
 def test_a_night_is_compared_with_one_node_that_makes_as_many_runs(
