@@ -273,11 +273,13 @@ def repairs_of(key: str) -> tuple[int, str]:
 class FromOthers(NamedTuple):
     """Reports of accepted peers on listed moves, by title, and what is assigned to others at work.
 
-    Moves `in_vain` were screened out, and kept too rarely; those `kept` have their claimed gains in
-    standard deviations, the best first. `assigned` has moves by name, and `hyperparameter_key`s.
+    Moves `in_vain` were screened out, and kept too rarely; enough nodes screened out those that are
+    `given_up`. Those `kept` have their claimed gains in standard deviations, the best first.
+    `assigned` has moves by name, and `hyperparameter_key`s.
     """
 
     in_vain: frozenset[str] = frozenset()
+    given_up: frozenset[str] = frozenset()
     kept: Mapping[str, float] = MappingProxyType({})
     assigned: frozenset[str] = frozenset()
 

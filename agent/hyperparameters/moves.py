@@ -76,9 +76,9 @@ def ordered_moves(context: Context, history: Sequence[Outcome]) -> OrderedMoves:
     Untried moves that peers kept are first unless they wait (`do_finds_wait`), then those assigned
     to this node, then those assigned to peers; ties are in an order that the seed determines. Of
     the moves assigned to this node those that peers tried in vain are last. Those assigned to
-    others are left out, because one node is enough to test them. A quarter of the proposals ignore
-    peers' reports, so that false reports suppress no move. Of the tried moves, those that were
-    tried least often are first.
+    others follow, since a peer that is to repeat them may lie or stop. Moves that are given up are
+    left out. A quarter of the proposals ignore peers' reports, so that false reports suppress no
+    move. Of the tried moves, those that were tried least often are first.
     """
     theirs = context.from_others
     best: dict[str, float] = {}
@@ -95,11 +95,7 @@ def ordered_moves(context: Context, history: Sequence[Outcome]) -> OrderedMoves:
     keeps_to_its_part = shift(context.seed, "its part") < OWN_PART_SHARE
 
     if uses_reports:
-        untried = [
-            move
-            for move in untried
-            if move.title not in theirs.in_vain or move.name not in theirs.assigned
-        ]
+        untried = [move for move in untried if move.title not in theirs.given_up]
     do_wait = do_finds_wait(
         untried,
         lambda move: (

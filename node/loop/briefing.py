@@ -38,7 +38,7 @@ from node.line.line_writer import LineWriter
 from node.line.proposals import proposals_of, rejections_of
 from node.loop.imported_tries import ImportedTries
 from node.loop.insights import insights_of
-from node.loop.others_tries import OthersTries
+from node.loop.others_tries import ENOUGH_DENIERS, OthersTries
 from node.loop.outcomes import Outcomes
 from node.loop.peer_reports import reports_of_others
 from node.loop.planning import aim_in_force
@@ -221,8 +221,9 @@ class Briefing:
         claimed_nano = others.kept_by_others(titles, authors)
         kept = {title: nano / NANO / self._run_sd for title, nano in claimed_nano.items()}
         in_vain = others.denied_by_others(titles, authors).difference(kept)
-        assigned = frozenset[str]()
+        given_up = assigned = frozenset[str]()
         if others.are_at_work(now_ms):
+            given_up = others.denied_by_others(in_vain, authors, least=ENOUGH_DENIERS)
             specs, editable = self.task.hyperparameters, self.task.editable
             values = hyperparameter_values(working, editable, specs)
             done = in_vain.union(kept)
@@ -235,7 +236,7 @@ class Briefing:
                 [hyperparameter_key(name) for name, _ in values], authors, now_ms
             )
             assigned |= others.part_of(again, authors, now_ms, titles=named)
-        return FromOthers(in_vain=in_vain, kept=kept, assigned=assigned)
+        return FromOthers(in_vain=in_vain, given_up=given_up, kept=kept, assigned=assigned)
 
     def _history(self) -> tuple[Outcome, ...]:
         """Return the outcomes of this node, with the owner's notes on them."""

@@ -1,9 +1,8 @@
 """Peers' experiments on a line, from their results: ideas without a gain, and who is at work.
 
 Nodes with the same list of ideas would otherwise try the same ideas. Peers' results are not
-trusted, so an idea that a peer tried in vain is only postponed. If it is also assigned to another
-node at work, it is not tried here. Among untried ideas each node first tries those assigned to it,
-by a hash of its key.
+trusted, so an idea that a peer tried in vain is only postponed, until three have. Among untried
+ideas each node first tries those assigned to it, by a hash of its key.
 """
 
 import hashlib
@@ -89,9 +88,11 @@ class OthersTries:
                     held[author] += 1 if theirs == own_nano else -1
         return {author for author, balance in held.items() if balance < 0}
 
-    def denied_by_others(self, titles: Iterable[str], authors: set[bytes]) -> frozenset[str]:
-        """Return the titles that failed at a node or did not gain, also those that others kept."""
-        return frozenset(title for title in titles if self._deniers(title, authors))
+    def denied_by_others(
+        self, titles: Iterable[str], authors: set[bytes], *, least: int = 1
+    ) -> frozenset[str]:
+        """Return the titles that failed or did not gain at `least` nodes, kept by others or not."""
+        return frozenset(title for title in titles if len(self._deniers(title, authors)) >= least)
 
     def kept_by_others(self, titles: Iterable[str], authors: set[bytes]) -> dict[str, float]:
         """Return the titles kept at least half as often as screened out, the largest gain first.
@@ -150,8 +151,8 @@ class OthersTries:
         """Return the ideas that are assigned to other nodes at work on the line.
 
         An idea whose title is in `titles` is not assigned to a node that screened it. Once a node
-        has screened it out, it is assigned to as many as may still repeat that (`ENOUGH_DENIERS`):
-        to a single one it would be lost if that one lies or stops.
+        has screened it out, it is assigned to as many as may still do so (`ENOUGH_DENIERS`): a
+        single one may lie or stop.
 
         An idea is assigned to the node whose key gives the largest hash with it (Thaler &
         Ravishankar, 1998) among those that have less than an even part (Mirrokni et al., 2018). So

@@ -368,3 +368,17 @@ def test_finds_do_not_wait_for_an_own_move_that_another_node_tries(
     assert ideas.finds.do_wait
     ada.publish(intent(own))
     assert not ideas.finds.do_wait
+
+
+def test_a_move_is_given_up_once_three_nodes_screened_it_out(
+    home: Home, line_writer: LineWriter
+) -> None:
+    edit = Edit(path="train.py", search="LEARNING_RATE", replace="MEARNING_RATE")
+    moves = (Move(name="one", title="one", why="", edits=(edit,)),)
+    ideas = Bench(home=home, store=line_writer.store, moves=moves).loop_assembly(line_writer).ideas
+    given_up = [ideas.finds.from_others.given_up]
+    for number in range(1, 4):
+        publish(PeerAuthor(line_writer.store, Blobs(home.blobs), number=number), "one")
+        given_up.append(ideas.finds.from_others.given_up)
+    assert given_up == [set(), set(), set(), {"one"}]
+    assert "one" in ideas.finds.from_others.assigned, "nor is it waited for"
