@@ -6,6 +6,7 @@ free, and they expire.
 """
 
 from collections.abc import Callable, Collection, Iterator
+from functools import cache, partial
 from typing import Final
 
 from node.store.experiments import loss_from, metric_of
@@ -20,7 +21,7 @@ _LOOKED_BACK: Final = 5_000  # records that are read at the start
 _READ_AT_ONCE: Final = 500
 TTL_S: Final = 900  # three runs of the five-minute task: screen, recheck, time to arrive
 _LOOKED_AT = 500  # the newest intents
-_LATEST: Final = 16  # results of an intent's author
+_LATEST: Final = 16  # the newest results of an author
 _FAILED: Final = frozenset({"crash", "oom", "timeout", "nan"})
 
 
@@ -97,29 +98,29 @@ def others_intents(store: Store, line: LineKey, *, author: bytes, now_ms: int) -
 
     An intent ends after its time, or once its author published a result of what it announced.
     """
+    results_of = cache(partial(_latest_results, store.records))
     live: list[Record] = []
     for record in store.records.listed("intent", newest_first=True, limit=_LOOKED_AT):
         body = record.body
         if not isinstance(body, IntentBody) or record.author == author:
             continue
         is_here = (body.task, body.hardware_class) == (line.task, line.hardware_class)
-        is_due = is_here and 0 <= now_ms - record.ts_ms < 1000 * body.ttl_s
-        if is_due and not _has_result(store.records, record, body):
-            live.append(record)
+        if is_here and 0 <= now_ms - record.ts_ms < 1000 * body.ttl_s:
+            done_ms = results_of(record.author).get((body.base, body.title), -1)
+            if done_ms < record.ts_ms:
+                live.append(record)
     return live
 
 
-def _has_result(records: Records, intent: Record, announced: IntentBody) -> bool:
-    """Return True if one of the latest results of an intent's author is of what it announced."""
-    latest = records.listed("result", intent.author, newest_first=True, limit=_LATEST)
-    for result in latest:
-        body = result.body
-        if result.ts_ms < intent.ts_ms or not isinstance(body, ResultBody) or body.patch is None:
-            continue
-        patch = records.patch(body.patch)
-        if patch and (patch.base, patch.title) == (announced.base, announced.title):
-            return True
-    return False
+def _latest_results(records: Records, author: bytes) -> dict[tuple[bytes, str], int]:
+    """Return when an author last published a result of a patch, by base and title of the patch."""
+    times_ms: dict[tuple[bytes, str], int] = {}
+    for result in records.listed("result", author, newest_first=True, limit=_LATEST):
+        if isinstance(result.body, ResultBody) and result.body.patch is not None:
+            patch = records.patch(result.body.patch)
+            if patch is not None:
+                times_ms.setdefault((patch.base, patch.title), result.ts_ms)
+    return times_ms
 
 
 def titles_on(intents: list[Record], base: bytes) -> frozenset[str]:
