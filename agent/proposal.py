@@ -329,8 +329,8 @@ class Proposal:
     apply the patch to another base; empty if that is impossible. `model` wrote the patch, and
     `program` is the hash of the instructions that the model was given. `parents` are the patches
     that this one builds on. `steps` are those of the visit that it comes from, and `trace` is the
-    number under which they are stored. `is_find`: peers kept it. Each node measures that itself, so
-    it need not wait while another one does.
+    number under which they are stored. `is_find`: it adopts what peers kept, or takes it out. Each
+    node measures that itself, so it need not wait while another one does.
     """
 
     parent: bytes

@@ -3,7 +3,7 @@
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
@@ -98,10 +98,9 @@ def ordered_moves(context: Context, history: Sequence[Outcome]) -> OrderedMoves:
         untried = [move for move in untried if move.title not in theirs.given_up]
     do_wait = do_finds_wait(
         untried,
-        lambda move: (
-            move.title not in context.intents and may_run(move, context.source, context.tried)
-        ),
+        lambda move: may_run(move, context.source, context.tried),
         theirs,
+        taken=context.intents,
     )
     finds = theirs.kept if uses_reports and not do_wait else ()
     places = {title: place for place, title in enumerate(finds)}
@@ -124,19 +123,26 @@ def may_run(move: Move, source: Source, tried: Callable[[bytes], bool]) -> bool:
 
 
 def do_finds_wait(
-    untried: Sequence[Move], possible: Callable[[Move], bool], theirs: FromOthers
+    untried: Sequence[Move],
+    possible: Callable[[Move], bool],
+    theirs: FromOthers,
+    *,
+    taken: Collection[str],
 ) -> bool:
     """Return True if a move that is assigned to this node and that nobody kept is tried first.
 
     Peers wait for it, and several finds can be tried at once later. With enough finds to try at
     once, they do not wait. If peers screened the move out, nobody else repeats that, and a false
     loss would hide the move. `untried` are the moves that this node did not try, of which those
-    that are not `possible` are not waited for.
+    that are not `possible` are not waited for, nor those whose title is `taken`: a peer tries them.
     """
     if not theirs.assigned or sum(move.title in theirs.kept for move in untried) >= _ENOUGH:
         return False
     return any(
-        move.name not in theirs.assigned and move.title not in theirs.kept and possible(move)
+        move.name not in theirs.assigned
+        and move.title not in theirs.kept
+        and move.title not in taken
+        and possible(move)
         for move in untried
     )
 

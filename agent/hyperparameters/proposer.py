@@ -172,8 +172,7 @@ class _Drafts:
             together, self._together = self._together, None
             return together
         if self._untried and self._comes_first(self._untried[0]) and roll < KEPT_BY_OTHERS_SHARE:
-            move = self._untried.pop(0)
-            return replace(draft_of(move), is_find=move.title in self._context.from_others.kept)
+            return self._next_untried()
         if self._leading and roll < KEPT_BY_OTHERS_SHARE:
             leading, self._leading = self._leading, ()
             draft = self._found(leading, "the values of the best tree of a peer")
@@ -184,7 +183,7 @@ class _Drafts:
         # Nodes that begin at once know nothing of each other: a move is what peers can combine.
         is_first = not self._context.history
         if self._untried and (is_first or roll < _UNTRIED_MOVE_SHARE or not self._hyperparameters):
-            return draft_of(self._untried.pop(0))
+            return self._next_untried()
         if self._retried and (roll > 1 - _RETRIED_MOVE_SHARE or not self._hyperparameters):
             return draft_of(self._retried.pop(0))
         if not self._hyperparameters:
@@ -200,6 +199,10 @@ class _Drafts:
             whose = " here and elsewhere" if self._context.others else ""
             return self._drafted(changes, f"best by a model of the experiments{whose}")
         return self._probe(1 + self._drawn + attempt)
+
+    def _next_untried(self) -> CandidateMove:
+        move = self._untried.pop(0)
+        return replace(draft_of(move), is_find=move.title in self._context.from_others.kept)
 
     def _comes_first(self, move: Move) -> bool:
         """Return True for a move that peers kept, and in company for those assigned to this node.

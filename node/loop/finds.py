@@ -40,11 +40,11 @@ class Finds:
     @property
     def do_wait(self) -> bool:
         """True if moves that are assigned to this node come before what peers kept."""
-        taken = self._line_writer.others_titles(self._line_writer.explored.tree)
         return do_finds_wait(
             list(self._untried_moves()),
-            lambda move: move.title not in taken and self._may_run(move),
+            self._may_run,
             self.from_others,
+            taken=self._line_writer.others_titles(self._line_writer.explored.tree),
         )
 
     def _untried_moves(self) -> Iterator[Move]:

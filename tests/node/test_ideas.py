@@ -40,6 +40,11 @@ def ideas_of(home: Home, line_writer: LineWriter, *, count: int = 3) -> Ideas:
     return Bench(home=home, store=line_writer.store, ideas=count).loop_assembly(line_writer).ideas
 
 
+def move(name: str) -> Move:
+    edit = Edit(path="train.py", search="L", replace=name)
+    return Move(name=name, title=name, why="", edits=(edit,))
+
+
 def titles(ideas: Ideas) -> list[str]:
     """Everything that is handed out, to the end."""
     found: list[str] = []
@@ -323,12 +328,7 @@ def test_a_node_and_a_peer_begin_with_as_many_moves_each(
     home: Home, line_writer: LineWriter, number: int
 ) -> None:
     """However the hyperparameters are divided: a second move of one node would come late."""
-    moves = tuple(
-        Move(
-            name=name, title=name, why="", edits=(Edit(path="train.py", search="L", replace=name),)
-        )
-        for name in ("first", "second")
-    )
+    moves = move("first"), move("second")
     publish(PeerAuthor(line_writer.store, Blobs(home.blobs), number=number), "another idea")
     bench = Bench(home=home, store=line_writer.store, moves=moves)
     ideas = bench.loop_assembly(line_writer).ideas
@@ -355,12 +355,7 @@ def test_finds_that_must_not_run_are_not_waited_for(
 def test_finds_do_not_wait_for_an_own_move_that_another_node_tries(
     home: Home, line_writer: LineWriter, ada: PeerAuthor
 ) -> None:
-    moves = tuple(
-        Move(
-            name=name, title=name, why="", edits=(Edit(path="train.py", search="L", replace=name),)
-        )
-        for name in ("first", "second")
-    )
+    moves = move("first"), move("second")
     publish(ada, "another idea")
     bench = Bench(home=home, store=line_writer.store, moves=moves)
     ideas = bench.loop_assembly(line_writer).ideas
@@ -373,8 +368,7 @@ def test_finds_do_not_wait_for_an_own_move_that_another_node_tries(
 def test_a_move_is_given_up_once_three_nodes_screened_it_out(
     home: Home, line_writer: LineWriter
 ) -> None:
-    edit = Edit(path="train.py", search="LEARNING_RATE", replace="MEARNING_RATE")
-    moves = (Move(name="one", title="one", why="", edits=(edit,)),)
+    moves = (move("one"),)
     ideas = Bench(home=home, store=line_writer.store, moves=moves).loop_assembly(line_writer).ideas
     given_up = [ideas.finds.from_others.given_up]
     for number in range(1, 4):

@@ -8,6 +8,7 @@ import random
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from heapq import nlargest
 from math import exp
 from statistics import median
 from typing import Final
@@ -124,8 +125,9 @@ class Ideas:
             while own or others:
                 if (now := frozenset(skipped())) != rejected:
                     left, rejected = [*own, *others], now
-                    own = [idea for idea in left if self._owners(idea, now)[0] == member]
-                    others = [idea for idea in left if self._owners(idea, now)[0] != member]
+                    own, others = [], []
+                    for idea in left:
+                        (own if [member] == self._owners(idea, now, 1) else others).append(idea)
                 is_own = bool(own) and (not others or chance.random() < OWN_PART_SHARE)
                 yield (own if is_own else others).pop()
 
@@ -141,12 +143,12 @@ class Ideas:
             return True
         deniers = self._deniers(idea, member, runs, skipped)
         missing = max(0, ENOUGH_DENIERS - len(deniers))
-        return not deniers or member in self._owners(idea, deniers.union(skipped))[:missing]
+        return not deniers or member in self._owners(idea, deniers.union(skipped), missing)
 
-    def _owners(self, idea: int, rejected: Collection[int]) -> list[int]:
-        """Return the members and liars to whom an idea is assigned, the first one first."""
-        free = [who for who in range(self.members + self.liars) if who not in rejected]
-        return sorted(free, key=lambda who: _hash(idea, who + _SALT), reverse=True)
+    def _owners(self, idea: int, rejected: Collection[int], count: int) -> list[int]:
+        """Return so many members and liars to whom an idea is assigned."""
+        free = (who for who in range(self.members + self.liars) if who not in rejected)
+        return nlargest(count, free, key=lambda who: _hash(idea, who + _SALT))
 
     def _known(
         self,
