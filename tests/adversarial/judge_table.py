@@ -33,7 +33,6 @@ _CHECKED = "instance 1 is answered wrong: "
 _FRAME = "(9).to_bytes(8, 'big')"
 _UNREADABLE = f"{_CHECKED}the judge returned no verdict"
 _HANGS = "while True:\n    pass"
-_WITHOUT_ALARM = f"import signal\nsignal.alarm(0)\n{_HANGS}"
 _BOMB = "import time\nwhile True:\n    os.fork() or time.sleep(600)"
 _MEMORY = "kept = []\nwhile True:\n    kept.append(bytearray(b'x') * (8 << 20))"
 _FILLS = "with open('full', 'wb') as file:\n    while True:\n        file.write(bytes(1 << 20))"
@@ -61,13 +60,7 @@ ENDING: tuple[Ending, ...] = (
     Ending(name="hangs when loaded", moment="loading", code=_HANGS, says=_LOADED),
     Ending(name="hangs when it makes", moment="making", code=_HANGS, says=_MADE),
     Ending(name="hangs when it checks", moment="checking", code=_HANGS, says=_NO_END),
-    Ending(name="puts its alarm off", moment="checking", code=_WITHOUT_ALARM, says=_NO_END),
-    Ending(
-        name="waits without an alarm",
-        moment="checking",
-        code="import signal, time\nsignal.alarm(0)\ntime.sleep(600)",
-        says=_NO_END,
-    ),
+    Ending(name="waits", moment="checking", code="import time\ntime.sleep(600)", says=_NO_END),
     # All that there is
     Ending(name="starts without end when loaded", moment="loading", code=_BOMB, says=_LOADED),
     Ending(name="starts without end", moment="checking", code=_BOMB, says="PermissionError"),

@@ -16,7 +16,7 @@ from protocol.errors import ConfigurationError
 from trainer.sandbox.packages import NO_PACKAGES, Packages
 from trainer.sandbox.visible import VisiblePath
 
-LIMIT_S: Final = 60  # default time limit of one question to a judge
+LIMIT_S: Final = 60  # default limit of one question to a judge, in processor seconds
 MEMORY_BYTES: Final = 2 << 30  # default memory limit of a judge
 SHOWN_IN: Final = "/data"  # in a sandbox, next to arnode's code
 _MOST_FILES: Final = 10_000
@@ -72,7 +72,7 @@ class DataFolder:
 class JudgeResources:
     """The packages that a judge may import, the data that it reads, and its limits.
 
-    The limits are for one question: bytes to write, seconds, bytes of memory.
+    The limits are for one question: bytes to write, processor seconds, bytes of memory.
     """
 
     packages: Packages = NO_PACKAGES

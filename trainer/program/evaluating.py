@@ -126,7 +126,9 @@ class _Evaluation:
         load = HostLoad(work)
         limit_s = float(manifest.limits.limit_s)
         self.watch = Stopwatch(limit_s, instance_run.name, outside_share=load.share)
-        self._all_s = limit_s + recipe_of(task).judge_means.limit_s
+        all_s = limit_s + recipe_of(task).judge_means.limit_s
+        name = f"{instance_run.name}: its evaluation"
+        self._whole = Stopwatch(all_s, name, outside_share=load.share)
         self._spec = spec_of(manifest)
         self._manifest = manifest
         self._instance_run = instance_run
@@ -139,14 +141,10 @@ class _Evaluation:
         """Return the evaluator's verdict. Raises RunFailed."""
         name = self._instance_run.name
         try:
-            async with stage(self._evaluator, name), asyncio.timeout(self._all_s):
+            async with stage(self._evaluator, name), self._whole.running():
                 await self._evaluator.send(JOB, self._job(), files)
                 await self._evaluator.receive(SERVING)
                 return await self._served()
-        except TimeoutError as error:
-            raise RunFailed(
-                "timeout", f"{name}: its evaluation took more than {self._all_s:g} s"
-            ) from error
         except BaseExceptionGroup as failures:
             raise first_failure(failures) from None
 

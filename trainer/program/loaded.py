@@ -31,7 +31,8 @@ from trainer.sandbox.sealed import sealed
 from trainer.sandbox.seccomp import seccomp_program
 from trainer.sandbox.tier import probe_tier
 
-_GRACE_S: Final = 5.0  # after the limit, at which a fork's alarm should have ended it
+_GRACE_S: Final = 5.0  # for the start of a fork, in addition to the limit
+_WAITS: Final = 4  # seconds that an answer may take for each processor second of the limit
 _START_S: Final = 60.0
 _TURNS: Final = 10  # iterations of the event loop, enough to read available output
 _AT_ONCE: Final = 3  # forks that may use their full memory at the same time
@@ -108,11 +109,12 @@ class LoadedFile:
     async def in_time(self) -> AsyncIterator[asyncio.Timeout]:
         """Limit the time of a with block that waits for an answer. The block may extend the limit.
 
-        Raises TimeoutError at the limit. A fork that still runs then has postponed its own alarm,
-        and could disturb the next question. So the whole sandbox is ended.
+        The kernel ends a fork that uses too many processor seconds; the time here is longer, so
+        that other processes cannot make it too slow. Raises TimeoutError at the limit. A fork that
+        still waits then could disturb the next question. So the whole sandbox is ended.
         """
         try:
-            async with asyncio.timeout(self._means.limit_s + _GRACE_S) as limit:
+            async with asyncio.timeout(_WAITS * self._means.limit_s + _GRACE_S) as limit:
                 yield limit
         except TimeoutError:
             await self.close()

@@ -9,6 +9,7 @@ from protocol.errors import ArnodeError, ConfigurationError, SafetyError
 from tests.trainer.program.evaluators import CALLED, EVALUATOR, SOLVE, SUM, evaluated
 from tests.trainer.program.tasks import HEAD, Bench, figures, write_task
 from tests.trainer.program.tasks import read as read_folder
+from trainer.measuring.host_load import HostLoad
 from trainer.program import evaluating
 from trainer.program.manifest import spec_of
 from trainer.sandbox.tier import probe_tier
@@ -283,6 +284,19 @@ def test_a_program_has_its_seconds_however_long_it_is_asked(tmp_path: Path) -> N
         bench.calibrate()
         ended = bench.run("def solve(values):\n    while True:\n        pass\n")
     assert ended.status == "timeout"
+
+
+@pytest.mark.parametrize(("busy", "status"), [(0.0, "timeout"), (0.5, "ok")])
+def test_an_evaluation_has_longer_while_others_use_the_processors(
+    busy: float, status: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(HostLoad, "share", lambda _load: busy)
+    head = HEAD.replace("limit_s = 20", "limit_s = 1")
+    body = f"    __import__('time').sleep(2.5)\n{SUM}"
+    with Bench(evaluated(tmp_path, body, head=head, judging="limit_s = 1\n")) as bench:
+        ended = bench.run()
+    assert ended.status == status, ended.reason
+    assert status == "ok" or "its evaluation took more than 2 s" in str(ended.reason)
 
 
 def test_what_a_program_keeps_in_files_is_memory_that_a_guard_weighs(tmp_path: Path) -> None:

@@ -385,12 +385,20 @@ def test_a_judge_does_not_count_the_seconds_in_which_it_waits() -> None:
     assert asyncio.run(speak()) == b'{"said":"a"}'
 
 
-def test_a_conversation_with_a_judge_that_puts_its_alarm_off_ends(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_conversation_with_a_judge_that_only_waits_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loaded, "_GRACE_S", 0.5)
-    no_output = (
-        "import signal\n\ndef converse(_):\n    signal.alarm(0)\n    while True:\n        pass\n"
-    )
+    monkeypatch.setattr(loaded, "_WAITS", 1)
+    no_output = "import time\n\ndef converse(_):\n    time.sleep(600)\n"
     with pytest.raises(SandboxEnded):
         spoken(judge_of(no_output, interactive=True, limit_s=1), "a")
+
+
+def test_a_judge_that_has_to_wait_for_a_processor_is_not_too_slow(loop: asyncio.Runner) -> None:
+    waits = (
+        "import time\n\ndef check(_, answer):\n    time.sleep(1.5)\n    return {'error': answer}\n"
+    )
+    judge = judge_of(waits, limit_s=1)
+    try:
+        assert loop.run(judge.check(INSTANCE, b"3")) == Verdict(figures={"error": 3.0})
+    finally:
+        loop.run(judge.close())

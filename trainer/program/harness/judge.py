@@ -2,8 +2,8 @@
 
 A script that replaces a language model runs in the same way. The fork ends with its question, so an
 answer that affects the process which checks it cannot affect the next check. A fork cannot start
-processes, and its time and memory are limited. It writes no files, or only as many bytes as the
-task allows; the sandbox then answers only one question.
+processes, and its processor time and memory are limited. It writes no files, or only as many bytes
+as the task allows; the sandbox then answers only one question.
 """
 
 import json
@@ -100,9 +100,7 @@ def _confine(job: dict[str, Any]) -> None:
     load_filter(bytes.fromhex(job["filter"]))
     resource.setrlimit(resource.RLIMIT_FSIZE, (job["scratch_bytes"],) * 2)
     resource.setrlimit(resource.RLIMIT_AS, (job["memory_bytes"], job["memory_bytes"]))
-    resource.setrlimit(resource.RLIMIT_CPU, (job["limit_s"] + 1, job["limit_s"] + 1))
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.alarm(job["limit_s"])
+    resource.setrlimit(resource.RLIMIT_CPU, (job["limit_s"], job["limit_s"]))
 
 
 def _answer(judge: ModuleType, channel: Channel, job: dict[str, Any]) -> None:
@@ -127,9 +125,7 @@ def _answer(judge: ModuleType, channel: Channel, job: dict[str, Any]) -> None:
 def _replied(channel: Channel, question: dict[str, Any]) -> str:
     """Ask the node, which asks a model. Raises judging.Unanswered."""
     channel.send(QUESTION, json.dumps(question).encode())
-    left_s = signal.alarm(0)  # a model's time is not the judge's
     _, payload, _ = channel.receive()
-    signal.alarm(left_s)
     completion = json.loads(payload)
     if "error" in completion:
         raise judging.Unanswered(completion["error"]["message"])
@@ -143,9 +139,7 @@ def _talk(judge: ModuleType, channel: Channel, instance: object, encoding: str) 
         message = next(speaking)
         while True:
             channel.send(MESSAGE, encode(message, encoding))
-            left_s = signal.alarm(0)  # a candidate's time is not the judge's
             tag, payload, _ = channel.receive()
-            signal.alarm(left_s)
             if tag != REPLY:
                 return
             message = speaking.send(decode(payload, encoding))
