@@ -73,12 +73,13 @@ class OrderedMoves(NamedTuple):
 def ordered_moves(context: Context, history: Sequence[Outcome]) -> OrderedMoves:
     """Return the moves that apply to the source in the order in which to try them.
 
-    Untried moves that peers kept are first unless they wait (`do_finds_wait`), then those assigned
-    to this node, then those assigned to peers; ties are in an order that the seed determines. Of
-    the moves assigned to this node those that peers tried in vain are last. Those assigned to
-    others follow, since a peer that is to repeat them may lie or stop. Moves that are given up are
-    left out. A quarter of the proposals ignore peers' reports, so that false reports suppress no
-    move. Of the tried moves, those that were tried least often are first.
+    Untried moves that peers kept are first, then those assigned to this node, then those assigned
+    to peers; ties are in an order that the seed determines. While moves that peers kept wait
+    (`do_finds_wait`), they follow those assigned to this node. Of the moves assigned to this node
+    those that peers tried in vain are last. Those assigned to others follow, since a peer that is
+    to repeat them may lie or stop. Moves that are given up are left out. A quarter of the proposals
+    ignore peers' reports, so that false reports suppress no move. Of the tried moves, those that
+    were tried least often are first.
     """
     theirs = context.from_others
     best: dict[str, float] = {}
@@ -107,7 +108,8 @@ def ordered_moves(context: Context, history: Sequence[Outcome]) -> OrderedMoves:
 
     def turn(move: Move) -> tuple[int, bool, bool, float]:
         is_screened_out = uses_reports and move.title in theirs.in_vain
-        is_others = keeps_to_its_part and move.name in theirs.assigned
+        does_wait = do_wait and move.title in theirs.kept
+        is_others = does_wait or (keeps_to_its_part and move.name in theirs.assigned)
         place = places.get(move.title, len(places))
         return place, is_others, is_screened_out, shift(context.seed, move.name)
 

@@ -344,7 +344,9 @@ def test_few_moves_that_peers_kept_wait_for_those_assigned_to_this_node() -> Non
     start = reported(context(moves=moves), assigned=frozenset(one.name for one in moves[1:]))
     titles = tuple(one.title for one in moves[1:])
     known = reported(start, kept=claimed(titles[:3]))
-    for waiting in (known, reported(known, in_vain=frozenset([own.title]))):
+    # What peers kept is assigned to nobody.
+    kept = reported(known, assigned=frozenset(one.name for one in moves[4:]))
+    for waiting in (known, kept, reported(kept, in_vain=frozenset([own.title]))):
         few = first_keys(waiting)
         assert few.count(f"move:{own.name}") > 60
         assert not any(key.startswith("moves:") for key in few)
