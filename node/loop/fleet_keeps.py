@@ -12,8 +12,9 @@ from typing import Final
 from node.store.experiments import MADE_HERE
 from node.store.jobs import LineKey
 from node.store.others_results import OthersResults, ReportedGains
+from node.store.records import Envelope
 from node.store.store import Store
-from protocol.record_kinds import ResultBody
+from protocol.record_kinds import PatchBody, ResultBody
 
 _MOST: Final = 64  # the latest
 
@@ -56,13 +57,13 @@ class FleetKeeps:
             self._results = OthersResults(
                 self._store, self._line, is_wanted=self._fleet.__contains__
             )
-        for envelope, body in self._results.new():
-            self._take(envelope.id, envelope.author, body)
+        for result in self._results.new():
+            self._take(*result)
         return list(self._keeps)
 
-    def _take(self, result: bytes, author: bytes, body: ResultBody) -> None:
+    def _take(self, envelope: Envelope, body: ResultBody, patch: PatchBody | None) -> None:
+        result, author = envelope.id, envelope.author
         gain_nano = self._gains.take(author, body) or 0
-        patch = None if body.patch is None else self._store.records.patch(body.patch)
         if body.stage != "keep" or body.patch is None or patch is None:
             return
         if gain_nano > 0 and patch.origin.proposer not in MADE_HERE:

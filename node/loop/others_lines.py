@@ -58,8 +58,8 @@ class OthersLines:
         The best is first. If up to a third of the authors lie, it is not exaggerated.
         `confirmed_nano` has the gains of trees whose earlier patches need not be known.
         """
-        for envelope, body in self._results.new():
-            self._take(envelope.author, body)
+        for result in self._results.new():
+            self._take(result.envelope.author, result.body)
         found: list[ReachedTree] = []
         for author, kept in self._kept.items():
             if accepts(author) and (tree := self._newest(author, kept, confirmed_nano)):

@@ -17,9 +17,10 @@ from node.line.experiment import ExperimentStep
 from node.loop.others_trials import OthersTrials
 from node.store.jobs import LineKey
 from node.store.others_results import OthersResults, ReportedGains, did_fail
+from node.store.records import Envelope
 from node.store.store import Store
 from protocol.prospects import LARGE_SD
-from protocol.record_kinds import ResultBody
+from protocol.record_kinds import PatchBody, ResultBody
 from protocol.styles import Style
 from protocol.units import NANO
 from trainer.task_folder.task import Task
@@ -52,7 +53,6 @@ class OthersTries:
     ) -> None:
         self._run_sd = run_sd
         self._jobs = store.jobs
-        self._records = store.records
         self._line = line
         self._is_exact = Style.of(task.manifest).is_exact
         self._author = author
@@ -192,14 +192,14 @@ class OthersTries:
         return list(dict.fromkeys([self._author, *recent[-_MOST_AT_WORK:]]))
 
     def _read_on(self) -> None:
-        for envelope, body in self._results.new():
-            self._take(body, envelope.author, envelope.ts_ms)
+        for result in self._results.new():
+            self._take(*result)
 
-    def _take(self, body: ResultBody, author: bytes, ts_ms: int) -> None:
+    def _take(self, envelope: Envelope, body: ResultBody, patch: PatchBody | None) -> None:
+        author, ts_ms = envelope.author, envelope.ts_ms
         gain_nano = self._gains.take(author, body)
         self._last_ms[author] = max(ts_ms, self._last_ms.get(author, 0))
-        patch = None if body.patch is None else self._records.patch(body.patch)
-        if patch is None:  # a baseline, or its patch has not arrived
+        if patch is None:  # a baseline
             return
         self._trials.take(author, body, patch, gain_nano)
         if body.stage == "screen" and (body.status == "ok" or did_fail(body)):

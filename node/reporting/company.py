@@ -71,11 +71,10 @@ class CompanyCounter:
 
     def _read_others(self) -> None:
         records = self._store.records
-        for envelope, body in self._results.new():
+        for envelope, body, patch in self._results.new():
             if not self._counts(envelope.ts_ms):
                 continue
             self._authors.add(envelope.author)
-            patch = records.patch(body.patch) if body.patch else None
             if patch is None:
                 continue
             if body.stage in ("keep", "confirm"):

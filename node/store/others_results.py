@@ -7,13 +7,13 @@ free, and they expire.
 
 from collections.abc import Callable, Collection, Iterator
 from functools import cache, partial
-from typing import Final
+from typing import Final, NamedTuple
 
 from node.store.experiments import loss_from, metric_of
 from node.store.jobs import LineKey
 from node.store.records import Envelope, Records
 from node.store.store import Store
-from protocol.record_kinds import ResultBody
+from protocol.record_kinds import PatchBody, ResultBody
 from protocol.records import Record
 from protocol.remarks import IntentBody
 
@@ -22,6 +22,7 @@ _READ_AT_ONCE: Final = 500
 TTL_S: Final = 900  # three runs of the five-minute task: screen, recheck, time to arrive
 _LOOKED_AT = 500  # the newest intents
 _LATEST: Final = 16  # the newest results of an author
+_MOST_AWAITED: Final = 1_000  # patches whose results wait for them
 _FAILED: Final = frozenset({"crash", "oom", "timeout", "nan"})
 
 
@@ -67,30 +68,61 @@ def did_fail(result: ResultBody) -> bool:
     return result.status in _FAILED and not was_cut_off
 
 
+class OthersResult(NamedTuple):
+    """Another node's result and the patch that it measured, None if it is of a baseline."""
+
+    envelope: Envelope
+    body: ResultBody
+    patch: PatchBody | None
+
+
 class OthersResults:
     """A reader of new results. It skips authors for whom `is_wanted` returns False."""
 
     def __init__(
         self, store: Store, line: LineKey, *, is_wanted: Callable[[bytes], bool] = lambda _: True
     ) -> None:
-        self._store = store
+        self._records = store.records
         self._line = line
         self._is_wanted = is_wanted
         self._read = max(0, store.records.last_number() - _LOOKED_BACK)
+        self._waiting: dict[bytes, list[OthersResult]] = {}  # by the patch that is not here yet
 
-    def new(self) -> Iterator[tuple[Envelope, ResultBody]]:
-        """Yield each result that arrived since the last call, with its record's envelope."""
-        records, line = self._store.records, self._line
+    def new(self) -> Iterator[OthersResult]:
+        """Yield each result that arrived since the last call, with its patch.
+
+        Records arrive in any order. A result waits until its patch has arrived.
+        """
+        records = self._records
         while arrived := records.after(self._read, limit=_READ_AT_ONCE):
             self._read = records.number_of(arrived[-1].id)
             for one in arrived:
-                if one.kind != ResultBody.kind or one.own or not self._is_wanted(one.author):
-                    continue
-                body = records.get(one.id).body
-                if not isinstance(body, ResultBody):
-                    continue
-                if (body.task, body.hardware_class) == (line.task, line.hardware_class):
-                    yield one, body
+                if one.kind == PatchBody.kind:
+                    patch = records.patch(one.id)
+                    for result in self._waiting.pop(one.id, ()):
+                        yield result._replace(patch=patch)
+                elif (result_body := self._body(one)) is not None:
+                    yield from self._complete(one, result_body)
+
+    def _body(self, one: Envelope) -> ResultBody | None:
+        """Return the body of a wanted result of the line, None of any other record."""
+        if one.kind != ResultBody.kind or one.own or not self._is_wanted(one.author):
+            return None
+        body = self._records.get(one.id).body
+        if not isinstance(body, ResultBody):
+            return None
+        is_here = (body.task, body.hardware_class) == (self._line.task, self._line.hardware_class)
+        return body if is_here else None
+
+    def _complete(self, envelope: Envelope, body: ResultBody) -> Iterator[OthersResult]:
+        """Yield a result with its patch, or let it wait for it."""
+        patch = None if body.patch is None else self._records.patch(body.patch)
+        if body.patch is None or patch is not None:
+            yield OthersResult(envelope, body, patch)
+            return
+        self._waiting.setdefault(body.patch, []).append(OthersResult(envelope, body, None))
+        if len(self._waiting) > _MOST_AWAITED:
+            del self._waiting[next(iter(self._waiting))]
 
 
 def others_intents(store: Store, line: LineKey, *, author: bytes, now_ms: int) -> list[Record]:

@@ -14,7 +14,7 @@ from protocol.hygiene import compress
 from protocol.keys import SigningKey, bind
 from protocol.patches import file_changes, unified_diff
 from protocol.record_kinds import Body, Diff, Origin, PatchBody, ProfileBody
-from protocol.records import sign_record
+from protocol.records import Record, sign_record
 from protocol.source import Source
 from tests.node.examples import BASELINE, HARDWARE_CLASS, MANIFEST, TASK
 from tests.protocol.worlds import confirm
@@ -81,12 +81,17 @@ class PeerAuthor:
 
     def publish(self, body: Body) -> bytes:
         """Sign a record and let it arrive; return its id."""
-        now_ms = self._clock_ms()
-        record = sign_record(
-            self.key, net="main", seq=self._seq, prev=None, ts_ms=now_ms + self._seq, body=body
-        )
-        self._seq += 1
-        assert self._store.intake.ingest([record.wire], now_ms=now_ms).new == [record.id]
+        return self.send(self.sign(body))
+
+    def sign(self, body: Body) -> Record:
+        """Return a record that has not arrived yet."""
+        seq, self._seq = self._seq, self._seq + 1
+        ts_ms = self._clock_ms() + seq
+        return sign_record(self.key, net="main", seq=seq, prev=None, ts_ms=ts_ms, body=body)
+
+    def send(self, record: Record) -> bytes:
+        """Let a record arrive; return its id."""
+        assert self._store.intake.ingest([record.wire], now_ms=record.ts_ms).new == [record.id]
         return record.id
 
     def patch(

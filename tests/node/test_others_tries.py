@@ -101,6 +101,27 @@ def test_what_somebody_screened_out_is_in_vain_until_somebody_keeps_it(
     assert screened_out(tries) == {"GELU"}
 
 
+def test_a_result_that_arrives_before_its_patch_counts_once_that_is_here(
+    line_writer: LineWriter, home: Home
+) -> None:
+    ada = peer_author(line_writer, home, 1)
+    tries = tries_of(line_writer)
+    tree = Source.of({"train.py": b"LEARNING_RATE = 0.2\n"})
+    first = line_writer.store.records.patch(ada.patch(BASELINE, tree, title="GELU"))
+    assert first is not None
+    patch = ada.sign(replace(first, title="RMSNorm"))
+    for stage in ("screen", "keep"):
+        measured = confirm(tree.tree, [0], base=BASELINE.tree)
+        ada.publish(
+            replace(measured, stage=stage, patch=patch.id, task=TASK, hardware_class=HARDWARE_CLASS)
+        )
+        assert screened_out(tries) == frozenset()
+    ada.send(patch)
+    titles = ["RMSNorm", "GELU"]
+    assert tries.denied_by_others(titles, tries.accepted()) == {"RMSNorm"}
+    assert kept(tries, titles) == ("RMSNorm",)
+
+
 def test_an_idea_that_gained_in_its_screen_is_not_in_vain(
     line_writer: LineWriter, home: Home
 ) -> None:
