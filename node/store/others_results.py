@@ -98,9 +98,8 @@ class OthersResults:
             self._read = records.number_of(arrived[-1].id)
             for one in arrived:
                 if one.kind == PatchBody.kind:
-                    patch = records.patch(one.id)
                     for result in self._waiting.pop(one.id, ()):
-                        yield result._replace(patch=patch)
+                        yield result._replace(patch=records.patch(one.id))
                 elif (result_body := self._body(one)) is not None:
                     yield from self._complete(one, result_body)
 
