@@ -108,10 +108,10 @@ def ordered_moves(context: Context, history: Sequence[Outcome]) -> OrderedMoves:
 
     def turn(move: Move) -> tuple[int, bool, bool, float]:
         is_screened_out = uses_reports and move.title in theirs.in_vain
-        does_wait = do_wait and move.title in theirs.kept
-        is_others = does_wait or (keeps_to_its_part and move.name in theirs.assigned)
+        is_others = keeps_to_its_part and move.name in theirs.assigned
+        comes_later = is_others or (do_wait and move.title in theirs.kept)
         place = places.get(move.title, len(places))
-        return place, is_others, is_screened_out, shift(context.seed, move.name)
+        return place, comes_later, is_screened_out, shift(context.seed, move.name)
 
     untried.sort(key=turn)
     tried.sort(key=lambda move: (times[f"{_ALONE}{move.name}"], -best[f"{_ALONE}{move.name}"]))
@@ -134,7 +134,7 @@ def do_finds_wait(
     """Return True if a move that is assigned to this node and that nobody kept is tried first.
 
     Peers wait for it, and several finds can be tried at once later. With enough finds to try at
-    once, they do not wait. If peers screened the move out, nobody else repeats that, and a false
+    once, they do not wait. If peers screened the move out, few others repeat that, and a false
     loss would hide the move. `untried` are the moves that this node did not try, of which those
     that are not `possible` are not waited for, nor those whose title is `taken`: a peer tries them.
     """

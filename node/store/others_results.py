@@ -116,10 +116,11 @@ class OthersResults:
     def _complete(self, envelope: Envelope, body: ResultBody) -> Iterator[OthersResult]:
         """Yield a result with its patch, or let it wait for it."""
         patch = None if body.patch is None else self._records.patch(body.patch)
+        result = OthersResult(envelope, body, patch)
         if body.patch is None or patch is not None:
-            yield OthersResult(envelope, body, patch)
+            yield result
             return
-        self._waiting.setdefault(body.patch, []).append(OthersResult(envelope, body, None))
+        self._waiting.setdefault(body.patch, []).append(result)
         if len(self._waiting) > _MOST_AWAITED:
             del self._waiting[next(iter(self._waiting))]
 

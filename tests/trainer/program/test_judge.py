@@ -369,14 +369,18 @@ def test_a_wrong_reply_ends_a_conversation() -> None:
     assert messages[-1] is None
 
 
-def test_a_judge_does_not_count_the_seconds_in_which_it_waits() -> None:
+def test_a_judge_does_not_count_the_seconds_in_which_it_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(loaded, "_GRACE_S", 1.0)
+    monkeypatch.setattr(loaded, "_WAITS", 1)
     judge = judge_of(REPLAYED, interactive=True, limit_s=1)
 
     async def speak() -> bytes | None:
         try:
             async with judge.talk(INSTANCE, most_bytes=1000) as conversation:
                 await conversation.message()
-                await asyncio.sleep(1.5)  # longer than the limit for a question
+                await asyncio.sleep(2.5)  # longer than the limit for a question
                 await conversation.reply(b'"a"')
                 return await conversation.message()
         finally:
