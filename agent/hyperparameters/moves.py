@@ -102,6 +102,7 @@ def ordered_moves(context: Context, history: Sequence[Outcome]) -> OrderedMoves:
         lambda move: may_run(move, context.source, context.tried),
         theirs,
         taken=context.intents,
+        is_first=not context.history,
     )
     finds = theirs.kept if uses_reports and not do_wait else ()
     places = {title: place for place, title in enumerate(finds)}
@@ -130,15 +131,18 @@ def do_finds_wait(
     theirs: FromOthers,
     *,
     taken: Collection[str],
+    is_first: bool,
 ) -> bool:
     """Return True if a move that is assigned to this node and that nobody kept is tried first.
 
     Peers wait for it, and several finds can be tried at once later. With enough finds to try at
-    once, they do not wait. If peers screened the move out, few others repeat that, and a false
-    loss would hide the move. `untried` are the moves that this node did not try, of which those
-    that are not `possible` are not waited for, nor those whose title is `taken`: a peer tries them.
+    once, they only wait for this node's first experiment (`is_first`). If peers screened the move
+    out, few others repeat that, and a false loss would hide the move. `untried` are the moves that
+    this node did not try, of which those that are not `possible` are not waited for, nor those
+    whose title is `taken`: a peer tries them.
     """
-    if not theirs.assigned or sum(move.title in theirs.kept for move in untried) >= _ENOUGH:
+    are_enough = sum(move.title in theirs.kept for move in untried) >= _ENOUGH
+    if not theirs.assigned or (are_enough and not is_first):
         return False
     return any(
         move.name not in theirs.assigned

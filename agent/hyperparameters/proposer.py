@@ -155,7 +155,7 @@ class _Drafts:
         self._leading = leading_values(context.others, self._by_name, self._trials)
         kept = context.from_others.kept
         moves = [move for move in self._untried if move.title in kept]
-        large = [move for move in moves if kept[move.title] >= LARGE_SD]
+        large = [move for move in moves if kept[move.title] >= LARGE_SD / 2]
         # Values come after moves, and small gains after large ones, which would hide harm.
         # On exact tasks all values of a better tree are tried at once.
         is_exact = any(one.lead_sd is not None for one in context.others)

@@ -218,24 +218,19 @@ class Briefing:
         if others is None:
             return FromOthers()
         titles = {move.title for move in self.task.moves}
-        claimed_nano = others.kept_by_others(titles, authors)
+        claimed_nano = others.kept_by(titles, authors)
         kept = {title: nano / NANO / self._run_sd for title, nano in claimed_nano.items()}
-        in_vain = others.denied_by_others(titles, authors).difference(kept)
+        in_vain = others.denied_by(titles, authors).difference(kept)
         given_up = assigned = frozenset[str]()
         if others.are_at_work(now_ms):
-            given_up = others.denied_by_others(in_vain, authors, least=ENOUGH_DENIERS)
+            given_up = others.denied_by(in_vain, authors, least=ENOUGH_DENIERS)
             specs, editable = self.task.hyperparameters, self.task.editable
             values = hyperparameter_values(working, editable, specs)
-            done = in_vain.union(kept)
             named = {move.name: move.title for move in self.task.moves}
-            new = [name for name, title in named.items() if title not in done]
-            again = [name for name, title in named.items() if title in in_vain]
-            # Each kind apart: a node with two moves would test the second one late.
-            assigned = others.part_of(new, authors, now_ms, titles=named)
+            assigned = others.moves_of_others(named, authors, now_ms)
             assigned |= others.part_of(
                 [hyperparameter_key(name) for name, _ in values], authors, now_ms
             )
-            assigned |= others.part_of(again, authors, now_ms, titles=named)
         return FromOthers(in_vain=in_vain, given_up=given_up, kept=kept, assigned=assigned)
 
     def _history(self) -> tuple[Outcome, ...]:

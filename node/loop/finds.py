@@ -45,6 +45,7 @@ class Finds:
             self._may_run,
             self.from_others,
             taken=self._line_writer.others_titles(self._line_writer.explored.tree),
+            is_first=not self._outcomes.all,
         )
 
     def _untried_moves(self) -> Iterator[Move]:

@@ -2,7 +2,8 @@
 
 Nodes with the same list of ideas would otherwise try the same ideas. Peers' results are not
 trusted, so an idea that a peer tried in vain is only postponed, until three have. Among untried
-ideas each node first tries those assigned to it, by a hash of its key.
+ideas each node first tries those assigned to it, by a hash of its key. This node's own results
+count there as others see them: what it tried would else take the place of its next idea.
 """
 
 import hashlib
@@ -60,7 +61,7 @@ class OthersTries:
         is_maximised = task.manifest.metric.direction == "max"
         self._gains = ReportedGains(is_maximised=is_maximised, most=_MOST_TREES)
         self._trials = OthersTrials(task)
-        self._results = OthersResults(store, line)
+        self._results = OthersResults(store, line, with_own=True)
         # The claimed gains by title and author; None if unknown.
         self._screened: dict[str, dict[bytes, int | None]] = defaultdict(dict)
         self._kept: dict[str, dict[bytes, int]] = defaultdict(dict)
@@ -72,7 +73,7 @@ class OthersTries:
         If scores are exact, authors are left out most of whose scores were others here.
         """
         self._read_on()
-        authors = set(self._last_ms)
+        authors = set(self._last_ms) - {self._author}
         if authors and self._author_filter is not None:
             authors = set(filter(self._author_filter(), authors))
         return authors - self._contradicted() if self._is_exact else authors
@@ -88,13 +89,13 @@ class OthersTries:
                     held[author] += 1 if theirs == own_nano else -1
         return {author for author, balance in held.items() if balance < 0}
 
-    def denied_by_others(
+    def denied_by(
         self, titles: Iterable[str], authors: set[bytes], *, least: int = 1
     ) -> frozenset[str]:
-        """Return the titles that failed or did not gain at `least` nodes, kept by others or not."""
+        """Return the titles that failed or did not gain at `least` of the authors, kept or not."""
         return frozenset(title for title in titles if len(self._deniers(title, authors)) >= least)
 
-    def kept_by_others(self, titles: Iterable[str], authors: set[bytes]) -> dict[str, float]:
+    def kept_by(self, titles: Iterable[str], authors: set[bytes]) -> dict[str, float]:
         """Return the titles kept at least half as often as screened out, the largest gain first.
 
         Each title's gain is the median of those claimed, in 1e-9 units of the metric. A good idea
@@ -138,7 +139,31 @@ class OthersTries:
     def are_at_work(self, now_ms: int) -> bool:
         """Return True if another node is at work on the line."""
         self._read_on()
-        return any(now_ms - last < _AT_WORK_MS for last in self._last_ms.values())
+        return len(self._at_work(set(self._last_ms), now_ms)) > 1
+
+    def moves_of_others(
+        self, titles: Mapping[str, str], authors: set[bytes], now_ms: int
+    ) -> frozenset[str]:
+        """Return the moves, by name, that are assigned to other nodes (`part_of`).
+
+        New moves and those to repeat are divided each by themselves: a node with two moves would
+        test the second one late. New ones go to nodes that tried the fewest moves so far: a move
+        would else pass to another node whenever somebody has tried one.
+        """
+        everyone = authors | {self._author}
+        kept = self.kept_by(titles.values(), everyone)
+        denied = self.denied_by(titles.values(), everyone)
+        open_moves = [name for name, title in titles.items() if title not in kept]
+        new = [name for name in open_moves if titles[name] not in denied]
+        again = [name for name in open_moves if titles[name] in denied]
+        done = Counter(
+            who
+            for title in titles.values()
+            for who in {*self._screened.get(title, {}), *self._kept.get(title, {})}
+        )
+        return self.part_of(new, authors, now_ms, titles=titles, done=done) | self.part_of(
+            again, authors, now_ms, titles=titles
+        )
 
     def part_of(
         self,
@@ -147,6 +172,7 @@ class OthersTries:
         now_ms: int,
         *,
         titles: Mapping[str, str] = MappingProxyType({}),
+        done: Mapping[bytes, int] = MappingProxyType({}),
     ) -> frozenset[str]:
         """Return the ideas that are assigned to other nodes at work on the line.
 
@@ -157,17 +183,18 @@ class OthersTries:
         An idea is assigned to the node whose key gives the largest hash with it (Thaler &
         Ravishankar, 1998) among those that have less than an even part (Mirrokni et al., 2018). So
         no node is without ideas while another has several, and few assignments change when a node
-        joins or leaves.
+        joins or leaves. The ideas that each node has `done` are in its part; those with the fewest
+        come first.
         """
         nodes = self._at_work(authors, now_ms)
         wanted = {idea: self._wanted(titles.get(idea, ""), authors) for idea in sorted(ideas)}
-        part = -(-sum(wanted.values()) // len(nodes))
-        load = Counter[bytes]()
+        load = Counter({who: done.get(who, 0) for who in nodes})
+        part = -(-(sum(wanted.values()) + load.total()) // len(nodes))
         others: set[str] = set()
         for idea, count in wanted.items():
-            done = self._screened.get(titles.get(idea, ""), {})
-            free = [who for who in nodes if load[who] < part and who not in done]
-            free.sort(key=lambda who: _weight(who, idea), reverse=True)
+            screened = self._screened.get(titles.get(idea, ""), {})
+            free = [who for who in nodes if load[who] < part and who not in screened]
+            free.sort(key=lambda who: (-done.get(who, 0), _weight(who, idea)), reverse=True)
             owners = (free or [self._author])[:count]
             load.update(owners)
             if self._author not in owners:
@@ -176,7 +203,7 @@ class OthersTries:
 
     def _wanted(self, title: str, authors: set[bytes]) -> int:
         """Return the number of nodes that are to try an idea: one, or those that may repeat it."""
-        deniers = len(self._deniers(title, authors))
+        deniers = len(self._deniers(title, authors | {self._author}))
         return max(0, ENOUGH_DENIERS - deniers) if deniers else 1
 
     def is_assigned(self, what: str, authors: set[bytes], now_ms: int) -> bool:
@@ -201,7 +228,8 @@ class OthersTries:
         self._last_ms[author] = max(ts_ms, self._last_ms.get(author, 0))
         if patch is None:  # a baseline
             return
-        self._trials.take(author, body, patch, gain_nano)
+        if author != self._author:
+            self._trials.take(author, body, patch, gain_nano)
         if body.stage == "screen" and (body.status == "ok" or did_fail(body)):
             self._screened[patch.title][author] = gain_nano
         elif body.stage in ("keep", "confirm"):

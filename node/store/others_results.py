@@ -69,7 +69,7 @@ def did_fail(result: ResultBody) -> bool:
 
 
 class OthersResult(NamedTuple):
-    """Another node's result and the patch that it measured, None if it is of a baseline."""
+    """A node's result and the patch that it measured, None if it is of a baseline."""
 
     envelope: Envelope
     body: ResultBody
@@ -77,14 +77,23 @@ class OthersResult(NamedTuple):
 
 
 class OthersResults:
-    """A reader of new results. It skips authors for whom `is_wanted` returns False."""
+    """A reader of new results. It skips authors for whom `is_wanted` returns False.
+
+    This node's own results are read only if `with_own` is set.
+    """
 
     def __init__(
-        self, store: Store, line: LineKey, *, is_wanted: Callable[[bytes], bool] = lambda _: True
+        self,
+        store: Store,
+        line: LineKey,
+        *,
+        is_wanted: Callable[[bytes], bool] = lambda _: True,
+        with_own: bool = False,
     ) -> None:
         self._records = store.records
         self._line = line
         self._is_wanted = is_wanted
+        self._with_own = with_own
         self._read = max(0, store.records.last_number() - _LOOKED_BACK)
         self._waiting: dict[bytes, list[OthersResult]] = {}  # by the patch that is not here yet
 
@@ -105,7 +114,8 @@ class OthersResults:
 
     def _body(self, one: Envelope) -> ResultBody | None:
         """Return the body of a wanted result of the line, None of any other record."""
-        if one.kind != ResultBody.kind or one.own or not self._is_wanted(one.author):
+        is_skipped = one.own and not self._with_own
+        if one.kind != ResultBody.kind or is_skipped or not self._is_wanted(one.author):
             return None
         body = self._records.get(one.id).body
         if not isinstance(body, ResultBody):

@@ -336,7 +336,10 @@ def ran(source: Source, one: Move) -> Callable[[bytes], bool]:
 
 
 def test_few_moves_that_peers_kept_wait_for_those_assigned_to_this_node() -> None:
-    """Others wait for these, and later several finds can be tried at once."""
+    """Others wait for these, and later several finds can be tried at once.
+
+    The first experiment waits for no number of finds.
+    """
     moves = tuple(
         move(f"m{number}", "DEPTH = 4", f"DEPTH = 4\nM{number} = 1") for number in range(6)
     )
@@ -346,12 +349,14 @@ def test_few_moves_that_peers_kept_wait_for_those_assigned_to_this_node() -> Non
     known = reported(start, kept=claimed(titles[:3]))
     # What peers kept is assigned to nobody.
     kept = reported(known, assigned=frozenset(one.name for one in moves[4:]))
-    for waiting in (known, kept, reported(kept, in_vain=frozenset([own.title]))):
+    enough = reported(start, kept=claimed(titles[:4]))
+    for waiting in (known, kept, enough, reported(kept, in_vain=frozenset([own.title]))):
         few = first_keys(waiting)
         assert few.count(f"move:{own.name}") > 60
         assert not any(key.startswith("moves:") for key in few)
+    tried = Outcome(key="hyperparameter:WIDTH", decision="screened_out", gain_sd=0.0)
     for ready in (
-        reported(start, kept=claimed(titles[:4])),
+        replace(enough, history=(tried,)),
         reported(start, kept=claimed([*titles[:2], own.title])),
         # The owner rejected it, or another node is trying it now.
         reported(start, kept=claimed(titles[:2]), tried=ran(start.source, own)),
@@ -413,7 +418,7 @@ def test_moves_of_small_gain_come_after_several_of_large_gain() -> None:
         move("m1", "WIDTH = 8", "WIDTH = 9"),
         move("small", "gelu(x)", "relu(x)"),
     )
-    claims = {moves[0].title: 40.0, moves[1].title: 9.0, moves[2].title: 1.0}
+    claims = {moves[0].title: 40.0, moves[1].title: 5.0, moves[2].title: 1.0}
     start = reported(context(text=TEXT + "WIDTH = 8\n", moves=moves), kept=claims)
     assert "moves:m0+m1" in (keys := first_keys(start))
     assert not any("small" in key for key in keys)

@@ -15,7 +15,7 @@ from node.loop.others_tries import OthersTries
 from node.store.blobs import Blobs
 from protocol.manifest import TaskManifest
 from protocol.program import Instances
-from protocol.record_kinds import Stage
+from protocol.record_kinds import Origin, Stage
 from protocol.runs import CONTENDED
 from protocol.source import Source
 from tests.node.examples import BASELINE, HARDWARE_CLASS, MANIFEST, TASK
@@ -71,17 +71,30 @@ def publish(
     who.publish(replace(said, **given))  # type: ignore[arg-type]
 
 
+def keep_own(line_writer: LineWriter, title: str) -> None:
+    """Record that this node kept an idea."""
+    writer = line_writer.record_writer
+    tree = Source.of({"train.py": f"LEARNING_RATE = 0.1  # {title}\n".encode()})
+    for source in (BASELINE, tree):
+        writer.blobs.put_source(source)
+    base, kept_tree = BASELINE.tree, tree.tree
+    origin = Origin(proposer="search")
+    patch = writer.patch(base, kept_tree, title=title, why="", parents=(), origin=origin)
+    runs = confirm(kept_tree, [0], base=base).runs
+    writer.result(patch.id, base, kept_tree, stage="keep", runs=runs, note="")
+
+
 def peer_author(line_writer: LineWriter, home: Home, number: int) -> PeerAuthor:
     return PeerAuthor(line_writer.store, Blobs(home.blobs), number=number)
 
 
 def screened_out(tries: OthersTries) -> frozenset[str]:
     titles = ["RMSNorm", "GELU"]
-    return tries.denied_by_others(titles, tries.accepted()).difference(kept(tries, titles))
+    return tries.denied_by(titles, tries.accepted()).difference(kept(tries, titles))
 
 
 def kept(tries: OthersTries, titles: Sequence[str]) -> tuple[str, ...]:
-    return tuple(tries.kept_by_others(titles, tries.accepted()))
+    return tuple(tries.kept_by(titles, tries.accepted()))
 
 
 def part(tries: OthersTries, ideas: Sequence[str], now_ms: int) -> frozenset[str]:
@@ -118,7 +131,7 @@ def test_a_result_that_arrives_before_its_patch_counts_once_that_is_here(
         assert screened_out(tries) == frozenset()
     ada.send(patch)
     titles = ["RMSNorm", "GELU"]
-    assert tries.denied_by_others(titles, tries.accepted()) == {"RMSNorm"}
+    assert tries.denied_by(titles, tries.accepted()) == {"RMSNorm"}
     assert kept(tries, titles) == ("RMSNorm",)
 
 
@@ -187,6 +200,58 @@ def test_ideas_are_shared_out_evenly_among_who_is_at_work(
     assert part(tries, IDEAS, now_ms + 7 * HOUR_MS) == frozenset()  # they have gone
 
 
+def test_own_results_count_as_peers_count_them(line_writer: LineWriter, home: Home) -> None:
+    ada = peer_author(line_writer, home, 1)
+    publish(ada, "something else")
+    now_ms = time.time_ns() // 1_000_000
+    of_each = [tries_of(line_writer), tries_by(line_writer, ada.key.public)]
+    moves = {idea: idea for idea in IDEAS[:40]}
+
+    def of_others() -> list[frozenset[str]]:
+        return [one.moves_of_others(moves, one.accepted(), now_ms) for one in of_each]
+
+    of_ada, of_this_node = of_others()
+    assert (len(of_ada), len(of_this_node)) == (20, 20)
+    for idea in of_ada:
+        keep_own(line_writer, idea)
+    assert of_others() == [of_this_node, frozenset()], "ada is to try those that are left"
+
+
+def test_a_move_stays_assigned_while_others_are_tried(line_writer: LineWriter, home: Home) -> None:
+    """Nodes keep their moves while others try theirs."""
+    now_ms = time.time_ns() // 1_000_000
+    peers = [peer_author(line_writer, home, number) for number in range(1, 4)]
+    of_each = [tries_of(line_writer)]
+    of_each += [tries_by(line_writer, peer.key.public) for peer in peers]
+    for peer in peers:
+        publish(peer, "something else")
+    moves = {idea: idea for idea in IDEAS[:8]}
+
+    def parts() -> list[frozenset[str]]:
+        return [one.moves_of_others(moves, one.accepted(), now_ms) for one in of_each]
+
+    before = parts()
+    assert [len(part) for part in before] == [6, 6, 6, 6]
+    tried = frozenset(moves) - (before[1] & before[2])
+    for peer, of_others in zip(peers[:2], before[1:3], strict=True):
+        for idea in frozenset(moves) - of_others:
+            publish(peer, idea, stage="keep")
+    assert parts() == [part - tried for part in before]
+
+
+def test_new_moves_go_to_nodes_that_tried_none(line_writer: LineWriter, home: Home) -> None:
+    """Nodes that begin one after the other try one move each, not what others found so far."""
+    ada, grace = (peer_author(line_writer, home, number) for number in (1, 2))
+    tries, now_ms = tries_of(line_writer), time.time_ns() // 1_000_000
+    for peer, idea in ((ada, IDEAS[0]), (grace, IDEAS[1])):
+        publish(peer, idea, stage="keep")
+    for start in range(2, 20):
+        new = IDEAS[start : start + 3]
+        moves = {idea: idea for idea in [*IDEAS[:2], *new]}
+        of_others = tries.moves_of_others(moves, tries.accepted(), now_ms)
+        assert len(of_others.intersection(new)) == 1, "two for this node, one for a peer"
+
+
 def test_what_somebody_screened_is_repeated_by_somebody_else(
     line_writer: LineWriter, home: Home
 ) -> None:
@@ -212,7 +277,8 @@ def test_as_many_nodes_repeat_an_idea_as_may_screen_it_out(
         publish(peer, "something else")
 
     def nodes() -> int:
-        of_each = [tries_by(line_writer, peer.key.public) for peer in peers]
+        of_each = [tries_of(line_writer)]
+        of_each += [tries_by(line_writer, peer.key.public) for peer in peers]
         parts = [
             one.part_of(["idea"], one.accepted(), now_ms, titles={"idea": "RMSNorm"})
             for one in of_each
@@ -251,7 +317,8 @@ def test_what_takes_many_runs_is_assigned_to_a_quarter_of_those_at_work(
     peers = [peer_author(line_writer, home, number) for number in range(1, 9)]
     for peer in peers:
         publish(peer, "GELU")
-    of_each = [tries_by(line_writer, peer.key.public) for peer in peers]
+    of_each = [tries_of(line_writer)]
+    of_each += [tries_by(line_writer, peer.key.public) for peer in peers]
     for what in ("a trial", "another trial"):
         assert sum(one.is_assigned(what, one.accepted(), now_ms) for one in of_each) == 2
     tries = tries_of(line_writer)
@@ -310,8 +377,9 @@ def test_where_scores_are_exact_authors_of_other_scores_do_not_count(
         for tree, score in zip(trees, scores, strict=True):
             publish(who, f"of {score}", tree=tree.tree, runs=(run(1, "candidate", score),))
     task = replace(ExampleTask(), manifest=manifest)
+    author = line_writer.record_writer.author
     tries = OthersTries(
-        line_writer.store, line_writer.key, b"me", cast("Task", task), run_sd=lambda: 0.0
+        line_writer.store, line_writer.key, author, cast("Task", task), run_sd=lambda: 0.0
     )
 
     def measures(tree: Source, score: int) -> None:

@@ -683,7 +683,7 @@ def test_an_early_trial_waits_for_a_move_that_peers_kept(bench: Bench) -> None:
     [
         (2, 5, True, 0, True),
         (2, 5, False, 0, False),
-        (2, 5, False, 2, True),
+        (2, 5, False, 3, True),
         (LARGE_SD, 5, True, 0, False),
         (2, 1, True, 0, False),
     ],
